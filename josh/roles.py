@@ -1,0 +1,313 @@
+"""The page for a plug-in author: what an agent, a user, a rewards class and an environment have to do.
+
+A search plays many branches of one conversation side by side. Whatever differs between branches lives in the agent
+and the user, which are forked where the tree splits; whatever is common (models, tools, databases) is shared. An
+author subclasses the four bases below and names the class on the command line (`--agent ./mine.py:MyAgent`), or
+hands instances and callbacks to `josh.JOSH`. `josh.testing` ships tests that such a class can inherit.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from josh.messages import Message
+from josh.tree import Hit, Speaker, remove_goals
+
+T = TypeVar("T")
+_ATOMS = (str, int, float, bool, bytes, type(None), frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row to play.
+
+    Attributes:
+        id: unique within the environment and stable from run to run.
+        index: position in the environment's list of tasks.
+        data: whatever the environment needs to know about it.
+        metadata: settings of this row alone, which win over every other source.
+    """
+
+    id: str
+    index: int
+    data: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply of a chat model.
+
+    Attributes:
+        text: what it says; empty when it only calls tools.
+        tool_calls: tool calls in the chat-completions format.
+        finish_reason: the server's word for why it stopped (`stop`, `length`, `tool_calls`, ...).
+    """
+
+    text: str
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    finish_reason: str = "stop"
+
+    @property
+    def message(self) -> Message:
+        """The reply as an assistant message."""
+        message: Message = {"role": "assistant", "content": self.text}
+        if self.tool_calls:
+            message["tool_calls"] = list(self.tool_calls)
+        return message
+
+
+class Line(Protocol):
+    """The chat model as a step sees it: it knows the place in the tree, and so the seed of every request."""
+
+    @property
+    def temperature(self) -> float:
+        """Sampling temperature of this speaker."""
+        ...
+
+    def draw(self) -> int:
+        """A fresh seed for this place, in [1, 2**31); the same in every run with the same settings."""
+        ...
+
+    async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
+        """Ask the model for one reply.
+
+        Args:
+            messages: the conversation as this speaker sees it, its own words as `assistant`.
+            options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
+        """
+        ...
+
+
+class Forkable:
+    """Something a branch carries and that has to be isolated between siblings.
+
+    `shared` names attributes that all branches use together (clients, models, tools, databases).
+    """
+
+    shared: ClassVar[tuple[str, ...]] = ()
+
+    def fork(self: T) -> T:
+        """A copy for a sibling branch.
+
+        Message histories are copied as lists that share their messages, which nobody may change. Attributes in
+        `shared` are the same object in both. Everything else is independent.
+        """
+        return isolate(self)
+
+
+def fork(thing: T) -> T:
+    """Fork anything a branch carries: by its own `fork`, or the default of `Forkable` where it has none."""
+    own = getattr(thing, "fork", None)
+    forked: T = own() if callable(own) else isolate(thing)
+    return forked
+
+
+def isolate(thing: T) -> T:
+    """The default `fork`. Raises TypeError, with the attribute's name, where something cannot be copied."""
+    state = getattr(thing, "__dict__", None)
+    if state is None:
+        return copy.deepcopy(thing)
+    twin = copy.copy(thing)
+    shared = getattr(thing, "shared", ())
+    histories = ("messages", "messages_internal", "recent_actions")
+    rest = []
+    for name, value in state.items():
+        if name in histories and type(value) is list:
+            twin.__dict__[name] = value.copy()
+        elif name not in shared and not isinstance(value, _ATOMS):
+            rest.append(name)
+    if rest:
+        # The memo makes deepcopy share messages and shared attributes wherever else they are referred to.
+        memo: dict[int, Any] = {id(thing): twin}
+        for name in histories:
+            if type(state.get(name)) is list:
+                memo[id(state[name])] = twin.__dict__[name]
+                memo.update((id(message), message) for message in state[name])
+        memo.update((id(state[name]), state[name]) for name in shared if name in state)
+        for name in rest:
+            try:
+                twin.__dict__[name] = copy.deepcopy(state[name], memo)
+            except TypeError as error:
+                kind = type(thing).__name__
+                raise TypeError(f"{kind}.{name} cannot be copied ({error}); name it in `{kind}.shared`") from error
+    return twin
+
+
+class BaseJOSHAgent(Forkable):
+    """The side that learns.
+
+    Attributes:
+        messages: the conversation as the user sees it.
+        messages_internal: the conversation as the agent is trained on it: the same plus system prompt, thoughts, tool
+            calls and tool results. Both only ever grow, and a message is never changed once it is in.
+        recent_actions: what the latest step did, for the rewards to read. Emptied before every step.
+        tools: JSON schemas of the tools the agent may call, attached to its training examples.
+    """
+
+    tools: Sequence[Mapping[str, Any]] = ()
+
+    def __init__(self, messages: Sequence[Message] | None = None) -> None:
+        self.messages: list[Message] = list(messages or ())
+        self.messages_internal: list[Message] = list(messages or ())
+        self.recent_actions: list[Any] = []
+
+    def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
+        """Get ready for one task; called once, before the first turn. By default: take the system prompt.
+
+        Args:
+            task: the task about to be played.
+            env: the environment it comes from.
+            options: the run's settings, by flag name.
+        """
+        prompt = env.agent_prompt(task)
+        if prompt:
+            self.messages_internal.insert(0, {"role": "system", "content": prompt})
+
+    def step(self, **kwargs: Any) -> Any:
+        """Act once: speak, or call a tool. May be `async`.
+
+        Args:
+            kwargs: `model`, a `Line` to the agent's chat model (called through `josh.JOSH`: the `agent_model` given
+                there); `env`, the branch's world; `tokenizer`, for local models; `directive`, where a search gives one.
+
+        Returns:
+            True when the turn is over and the user has the floor, False to be called again in the same turn, None to
+            give the conversation up.
+        """
+        self.add_message({"role": "assistant", "content": "hello!"})
+        self.recent_actions = ["say hello"]
+        return True
+
+    def add_message(self, message: Message) -> None:
+        """Add a message that both sides see."""
+        self.messages.append(message)
+        self.messages_internal.append(message)
+
+
+class BaseJOSHUser(Forkable):
+    """The side that answers. What it knows and the agent must not (persona, goal) stays in here."""
+
+    def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
+        """Get ready for one task; called once, before the first turn. By default: nothing."""
+
+    def step(self, agent: Any, **kwargs: Any) -> Any:
+        """Answer the agent. May be `async`.
+
+        Args:
+            agent: the agent of this branch; read its `messages`, and add the answer with `add_message`.
+            kwargs: `model`, a `Line` to the user's chat model; `env`, the branch's world. Given on the command line's
+                runs, not through `josh.JOSH`.
+
+        Returns:
+            The agent, and whether the conversation is over.
+        """
+        agent.add_message({"role": "user", "content": "hi there!"})
+        return agent, False
+
+
+class BaseRewards:
+    """What counts: a multiset of goals, each of which can be earned once.
+
+    Attributes:
+        rewards: the goals still open.
+        reads: whose turns can earn. `is_reward` gets what a step of the agent did (its `recent_actions`), or the
+            texts of the messages that the user added in its turn.
+    """
+
+    reads: ClassVar[Speaker] = Speaker.AGENT
+
+    def __init__(self, rewards: Sequence[Any]) -> None:
+        self.rewards: list[Any] = list(rewards)
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
+        """Get ready for one task; called once, before the first turn. By default: nothing."""
+
+    def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:
+        """Say which open goals some actions meet, without spending them. Every action meets one copy of a goal.
+
+        Returns:
+            Whether any goal is met, and the goals met.
+        """
+        left = list(self.rewards)
+        met = []
+        for action in agent_actions:
+            if action in left:
+                left.remove(action)
+                met.append(action)
+        return bool(met), met
+
+    def delete_reward(self, rewards_to_delete: Sequence[Any]) -> None:
+        """Spend goals. One that is not open any more is passed over."""
+        for goal in rewards_to_delete:
+            if goal in self.rewards:
+                self.rewards.remove(goal)
+
+    def value(self, actions: Sequence[Any]) -> float | None:
+        """What these actions are worth when several leaves earn in one phase; None where there is nothing to judge.
+
+        By default all goals are alike (1.0), and the first leaf in tree order wins.
+        """
+        return 1.0
+
+    def total(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
+        """The reward of a finished path: by default the share of the task's goals that it met, in [0, 1]."""
+        return 1.0 - len(remove_goals(goals, hits)) / len(goals)
+
+    def fork(self: T) -> T:
+        """A copy with open goals of its own, for conversations that are scored apart. The rest is shared."""
+        twin = copy.copy(self)
+        twin.rewards = list(self.rewards)  # type: ignore[attr-defined]
+        return twin
+
+
+class BaseEnv:
+    """Where tasks, prompts, goals and worlds come from.
+
+    Attributes:
+        opens: who speaks first.
+        max_rounds: rounds after which a conversation is cut off, unless the run says otherwise.
+        splits: names that `--task_split` takes; the first is the default.
+        agents: short name or import path of the agent that plays by default, for a chat model and for `offline`.
+        users: the same for the user.
+        rewards: the rewards class used by default.
+    """
+
+    opens: Speaker = Speaker.AGENT
+    max_rounds: int = 15
+    splits: tuple[str, ...] = ("train",)
+    agents: Mapping[str, str] = {}
+    users: Mapping[str, str] = {}
+    rewards: str = "goals"
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Args: options: the run's settings, by flag name."""
+        self.options = options
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """All tasks of a split, in a fixed order. Raises UsageError where they cannot be had."""
+        raise NotImplementedError(f"{type(self).__name__} has no tasks()")
+
+    def goals(self, task: Task) -> Sequence[Any]:
+        """What there is to earn in a task, for the rewards class."""
+        raise NotImplementedError(f"{type(self).__name__} has no goals()")
+
+    def agent_prompt(self, task: Task) -> str:
+        """The agent's system prompt; empty for none."""
+        return ""
+
+    def user_prompt(self, task: Task) -> str:
+        """The user simulator's system prompt; empty for none."""
+        return ""
+
+    def world(self, task: Task) -> Any:
+        """What the agent's tools act on, forked with every branch; None where there is nothing."""
+        return None
+
+    def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
+        """What else is worth counting in one conversation (as both sides see it), by name."""
+        return {}

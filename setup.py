@@ -1,0 +1,36 @@
+"""Packaging: the top-level folders are all imported under `josh.`."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+FOLDERS = ["agents", "envs", "rewards", "runs", "users"]
+
+setup(
+    name="josh-dialogue",
+    version="0.1.0",
+    description="Teach a dialogue agent from its own best conversations: beam search, simulated users, sparse rewards.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=["josh", "josh.models", *(f"josh.{folder}" for folder in FOLDERS)],
+    package_dir={"josh": "josh", **{f"josh.{folder}": folder for folder in FOLDERS}},
+    package_data={"josh": ["py.typed"]},
+    install_requires=[
+        "openai[aiohttp]>=2.20,<4",
+        "litellm>=1.84,!=1.82.7,!=1.82.8",
+        "numpy>=1.26",
+        "tqdm>=4.66",
+        "tenacity>=9.0",
+    ],
+    extras_require={
+        "corpus": ["openpyxl>=3.1"],
+        "train": ["torch>=2.4", "transformers>=5.0", "trl>=1.0", "peft>=0.17", "datasets>=4.7", "accelerate>=1.10"],
+        "dev": ["hypothesis>=6.100", "mypy>=1.15", "openpyxl>=3.1", "pytest>=8.0", "ruff>=0.12", "types-tqdm"],
+    },
+    entry_points={"console_scripts": ["josh = josh.cli:main"]},
+    classifiers=["Programming Language :: Python :: 3", "Typing :: Typed"],
+)
