@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from josh.errors import UsageError
 from josh.messages import Message
-from josh.tree import Hit, Speaker, remove_goals
+from josh.tree import Hit, Speaker, spend
 
 T = TypeVar("T")
 _ATOMS = (str, int, float, bool, bytes, type(None), frozenset)
@@ -43,11 +44,15 @@ class Reply:
         text: what it says; empty when it only calls tools.
         tool_calls: tool calls in the chat-completions format.
         finish_reason: the server's word for why it stopped (`stop`, `length`, `tool_calls`, ...).
+        token_ids: the sampled tokens, where the server gives them.
+        logprobs: their log-probabilities, where the server gives them.
     """
 
     text: str
     tool_calls: tuple[dict[str, Any], ...] = ()
     finish_reason: str = "stop"
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
 
     @property
     def message(self) -> Message:
@@ -83,10 +88,14 @@ class Line(Protocol):
 class Forkable:
     """Something a branch carries and that has to be isolated between siblings.
 
-    `shared` names attributes that all branches use together (clients, models, tools, databases).
+    Attributes:
+        shared: names of attributes that all branches use together (clients, models, tools, databases).
+        blocking: whether a plain `step` waits for something (a network call of its own, say); it then runs in a
+            thread, so that the other branches go on meanwhile.
     """
 
     shared: ClassVar[tuple[str, ...]] = ()
+    blocking: ClassVar[bool] = False
 
     def fork(self: T) -> T:
         """A copy for a sibling branch.
@@ -105,7 +114,7 @@ def fork(thing: T) -> T:
 
 
 def isolate(thing: T) -> T:
-    """The default `fork`. Raises TypeError, with the attribute's name, where something cannot be copied."""
+    """The default `fork`. Raises UsageError, with the attribute's name, where something cannot be copied."""
     state = getattr(thing, "__dict__", None)
     if state is None:
         return copy.deepcopy(thing)
@@ -131,7 +140,7 @@ def isolate(thing: T) -> T:
                 twin.__dict__[name] = copy.deepcopy(state[name], memo)
             except TypeError as error:
                 kind = type(thing).__name__
-                raise TypeError(f"{kind}.{name} cannot be copied ({error}); name it in `{kind}.shared`") from error
+                raise UsageError(f"{kind}.{name} cannot be copied ({error}); name it in {kind}.shared") from error
     return twin
 
 
@@ -256,7 +265,7 @@ class BaseRewards:
 
     def total(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
         """The reward of a finished path: by default the share of the task's goals that it met, in [0, 1]."""
-        return 1.0 - len(remove_goals(goals, hits)) / len(goals)
+        return len(spend(goals, hits)[0]) / len(goals)
 
     def fork(self: T) -> T:
         """A copy with open goals of its own, for conversations that are scored apart. The rest is shared."""
@@ -274,7 +283,8 @@ class BaseEnv:
         splits: names that `--task_split` takes; the first is the default.
         agents: short name or import path of the agent that plays by default, for a chat model and for `offline`.
         users: the same for the user.
-        rewards: the rewards class used by default.
+        rewards: short name or import path of the rewards class used by default.
+        unit: what a reward is counted in, as a prefix (`$`); empty for a plain number.
     """
 
     opens: Speaker = Speaker.AGENT
@@ -283,10 +293,16 @@ class BaseEnv:
     agents: Mapping[str, str] = {}
     users: Mapping[str, str] = {}
     rewards: str = "goals"
+    unit: str = ""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""
         self.options = options
+
+    @classmethod
+    def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:
+        """Settings that environment variables give, by flag name; a flag on the command line wins over them."""
+        return {}
 
     def tasks(self, split: str) -> Sequence[Task]:
         """All tasks of a split, in a fixed order. Raises UsageError where they cannot be had."""

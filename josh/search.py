@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from josh.errors import UsageError
-from josh.tree import Collapse, Expand, Hit, Node, Outcome, Speaker, Tree, Turn, remove_goals
+from josh.tree import Collapse, Expand, Hit, Node, Outcome, Speaker, Tree, Turn, spend
 
 
 class Strategy(Protocol):
@@ -30,6 +30,14 @@ def next_speaker(tree: Tree) -> Speaker:
     return Speaker.USER if tree.nodes[tree.frontier[0]].speaker is Speaker.AGENT else Speaker.AGENT
 
 
+def child_paths(parent: Node, expand: Expand) -> tuple[str, ...]:
+    """The paths of the nodes that an expansion of `parent` adds, eldest first."""
+    if expand.copies == 1:
+        return (parent.path,)
+    prefix = f"{parent.path}/" if parent.path else ""
+    return tuple(f"{prefix}{copy}" for copy in range(expand.copies))
+
+
 def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
     """Add the turns that a plan asked for.
 
@@ -46,11 +54,9 @@ def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
     replies = iter(turns)
     for expand in plan:
         parent = tree.nodes[expand.node]
-        prefix = f"{parent.path}/" if parent.path else ""
-        for copy in range(expand.copies):
+        for path in child_paths(parent, expand):
             turn = next(replies)
-            path = f"{prefix}{copy}" if expand.copies > 1 else parent.path
-            left = remove_goals(parent.open, turn.hits) if turn.hits else parent.open
+            left = spend(parent.open, turn.hits)[1] if turn.hits else parent.open
             new.append(Node(expand.node, expand.speaker, path, parent.depth + 1, turn, left, expand.directive))
     size = len(tree.nodes)
     return Tree(tree.nodes + tuple(new), tuple(range(size, size + len(new))), tree.goals, tree.root, tree.collapses)

@@ -179,14 +179,15 @@ def plant(
     return Tree(nodes=(Node(-1, previous, "", 0, turn, goals),), frontier=(0,), goals=goals)
 
 
-def remove_goals(goals: Sequence[Any], hits: Sequence[Hit]) -> tuple[Any, ...]:
-    """The multiset of goals without those that the hits met; every copy of a goal is met once."""
-    left = list(goals)
+def spend(goals: Sequence[Any], hits: Sequence[Hit]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Split a multiset of goals into those that the hits met and those left; every copy of a goal is met once."""
+    met, left = [], list(goals)
     for hit in hits:
         for goal in hit.goals:
             if goal in left:
                 left.remove(goal)
-    return tuple(left)
+                met.append(goal)
+    return tuple(met), tuple(left)
 
 
 def walk(tree: Tree, leaf: int) -> list[int]:

@@ -1,0 +1,8 @@
+"""`python -m josh`."""
+
+import sys
+
+from josh.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The command line: `josh run` (which the bare flags mean as well), `josh prepare`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from josh.errors import FatalError, UsageError
+from josh.runs.settings import FIELDS, RunSettings, environment, read_toml, resolve
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0, 1 for a run that failed, 2 for bad input, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
+        arguments.insert(0, "run")
+    args = _parser().parse_args(arguments)
+    try:
+        return int(args.command(args))
+    except UsageError as error:
+        print(f"josh: {error}", file=sys.stderr)
+        return 2
+    except FatalError as error:
+        print(f"josh: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("josh: interrupted; what was finished is on disk", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(args: argparse.Namespace) -> int:
+    from josh.runs.casting import env_class
+    from josh.runs.run import dry_run, run
+
+    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
+    given = (read_toml(args.config) if args.config else {}) | flags
+    settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
+    logging.basicConfig(
+        format="josh: %(message)s", stream=sys.stderr, level=logging.DEBUG if settings.debug else logging.WARNING
+    )
+    if args.dry_run:
+        print(dry_run(settings))
+        return 0
+    asyncio.run(run(settings))
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from josh.runs.prepare import prepare
+
+    counts = prepare(args.corpus, args.output_dir, args.split, args.split_rule, args.train_limit, args.test_limit)
+    for split, count in counts.items():
+        print(f"{args.output_dir / f'{split}_tasks.jsonl'}: {count} tasks")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="josh",
+        description="Teach a dialogue agent from its own best conversations.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run",
+        help="play tasks, searching with --josh, and record them (the default command)",
+        argument_default=argparse.SUPPRESS,
+    )
+    run.set_defaults(command=_run)
+    for name, one in FIELDS.items():
+        _add_flag(run, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
+    run.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
+    run.add_argument("--dry_run", "--dry-run", action="store_true", default=False, help="print the settings and stop")
+
+    parser.epilog = f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{run.format_help()}"
+
+    prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
+    prepare.set_defaults(command=_prepare)
+    prepare.add_argument("--corpus", "--corpus-path", "--corpus_path", type=Path, required=True, help="corpus folder")
+    prepare.add_argument("--output-dir", "--output_dir", type=Path, required=True, help="where the files go")
+    prepare.add_argument("--split", choices=("train", "test", "both"), default="both", help="which (default: both)")
+    prepare.add_argument(
+        "--split_rule", "--split-rule", default=RunSettings.split_rule, help="convokit, annotated or user_disjoint"
+    )
+    prepare.add_argument("--train-limit", "--train_limit", type=int, help="most training tasks")
+    prepare.add_argument("--test-limit", "--test_limit", type=int, help="most test tasks")
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, name: str, kind: Any, text: str, aliases: Sequence[str]) -> None:
+    """A setting as a flag, under its name, its aliases, and both with hyphens."""
+    names = dict.fromkeys(f"--{spelling}" for one in (name, *aliases) for spelling in (one, one.replace("_", "-")))
+    text = text.replace("%", "%%")
+    if kind is bool:
+        parser.add_argument(*names, dest=name, action="store_true", help=text)
+        return
+    base = get_args(kind)[0] if isinstance(kind, UnionType) else kind
+    parser.add_argument(*names, dest=name, type=base, metavar=base.__name__.upper(), help=text)
+
+
+def _default(value: object) -> str:
+    return "" if value is None or value is False else f" (default: {value})"

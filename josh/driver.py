@@ -1,0 +1,299 @@
+"""Playing a plan: the driver asks a strategy what to do, has the turns taken, and tells it what happened.
+
+This is the one place where an exception of a plug-in is caught: it ends its own leaf as `infra_error` and nothing
+else. Only `JoshError` (a wrong setting, a refused key) ends the whole search.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from josh.errors import JoshError
+from josh.messages import Message
+from josh.roles import BaseRewards, fork
+from josh.search import Strategy, child_paths, grow
+from josh.tree import NO_USAGE, Expand, Hit, Node, Outcome, Speaker, Tree, Turn, Usage, spend
+
+log = logging.getLogger("josh")
+
+
+@dataclass(slots=True)
+class Branch:
+    """What one live leaf carries. The rewards are shared until goals are spent on a path of its own."""
+
+    agent: Any
+    user: Any
+    world: Any
+    rewards: BaseRewards
+
+    def fork(self) -> "Branch":
+        """The same for a sibling."""
+        world = None if self.world is None else fork(self.world)
+        return Branch(fork(self.agent), fork(self.user), world, self.rewards)
+
+
+@dataclass(slots=True)
+class Place:
+    """Where in the tree a turn is taken, and the account of the model calls made for it.
+
+    Attributes:
+        path: see `Node.path`.
+        depth: see `Node.depth`.
+        speaker: whose turn it is.
+        directive: the instruction to the speaker, if the strategy gave one.
+        draws: seeds drawn so far in this turn.
+        usage: model calls made so far in this turn.
+        model: name of the model asked, if any.
+        seed: the first seed drawn, if any.
+    """
+
+    path: str
+    depth: int
+    speaker: Speaker
+    directive: str | None = None
+    draws: int = 0
+    usage: Usage = NO_USAGE
+    model: str = ""
+    seed: int | None = None
+
+
+class Cast(Protocol):
+    """How one step of either side is made; steps may return awaitables."""
+
+    def agent_step(self, branch: Branch, place: Place) -> Any:
+        """Have the agent act once; (agent, True | False | None) as `BaseJOSHAgent.step` says."""
+        ...
+
+    def user_step(self, branch: Branch, place: Place) -> Any:
+        """Have the user answer; (agent, whether the conversation is over)."""
+        ...
+
+    def add_error_message(self, agent: Any) -> Any:
+        """Mark an agent that used up its tries without ending its turn; returns the agent."""
+        ...
+
+
+class Search:
+    """One search on one task: a tree, the branches at its frontier, and the rules to grow it by.
+
+    Attributes:
+        tree: the tree so far.
+        branches: what the live leaves carry, by node index.
+        winner: the branch of the latest collapse; None before the first.
+    """
+
+    def __init__(
+        self, strategy: Strategy, cast: Cast, tree: Tree, root: Branch, *, max_turn_tries: int, parallel: bool
+    ) -> None:
+        """Start a search.
+
+        Args:
+            strategy: the rules.
+            cast: the plug-ins' steps.
+            tree: a tree whose frontier is its root.
+            root: what the root carries.
+            max_turn_tries: steps that an agent turn may take, at least 1.
+            parallel: take the turns of a phase at the same time, instead of step by step in leaf order.
+        """
+        self.tree = tree
+        self.branches = dict.fromkeys(tree.frontier, root)
+        self.winner: Branch | None = None
+        self._strategy = strategy
+        self._cast = cast
+        self._max_turn_tries = max_turn_tries
+        self._parallel = parallel
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to play."""
+        return not self.tree.frontier
+
+    async def advance(self) -> None:
+        """Play one phase: a turn of the same speaker on every live leaf. Does nothing when the search is done."""
+        plan = self._strategy.plan(self.tree)
+        takers = [taker for expand in plan for taker in self._takers(expand)]
+        await self._take(takers)
+        before, size = self.tree, len(self.tree.nodes)
+        self.tree = self._strategy.settle(grow(before, plan, [taker.turn() for taker in takers]))
+        self.branches = {leaf: takers[leaf - size].branch for leaf in self.tree.frontier}
+        if len(self.tree.collapses) > len(before.collapses):
+            winner = self.tree.root
+            self.winner = takers[winner - size].branch
+            self._spend(self.winner, winner)
+        else:
+            for leaf, branch in self.branches.items():
+                if self.tree.nodes[leaf].turn.hits:
+                    branch.rewards = branch.rewards.fork()
+                    self._spend(branch, leaf)
+
+    def _takers(self, expand: Expand) -> list["_Taker"]:
+        parent = self.tree.nodes[expand.node]
+        branch = self.branches.pop(expand.node)
+        kind = _AgentTaker if expand.speaker is Speaker.AGENT else _UserTaker
+        return [
+            kind(
+                branch if expand.copies == 1 else branch.fork(),
+                Place(path, parent.depth + 1, expand.speaker, expand.directive),
+                self._cast,
+                self._max_turn_tries,
+            )
+            for path in child_paths(parent, expand)
+        ]
+
+    async def _take(self, takers: Sequence["_Taker"]) -> None:
+        if not self._parallel or len(takers) == 1:
+            # Step by step over all leaves, the order in which the published JOSH calls back.
+            going = takers
+            while going:
+                going = [taker for taker in going if not await taker.step()]
+            return
+        tasks = [asyncio.ensure_future(taker.run()) for taker in takers]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    def _spend(self, branch: Branch, leaf: int) -> None:
+        node = self.tree.nodes[leaf]
+        met, _ = spend(self.tree.nodes[node.parent].open, node.turn.hits)
+        try:
+            branch.rewards.delete_reward(list(met))
+        except JoshError:
+            raise
+        except Exception as error:
+            # The tree keeps its own account of open goals, so the search stays right.
+            log.warning("delete_reward failed: %s", explain(error), exc_info=log.isEnabledFor(logging.DEBUG))
+
+
+class _Taker:
+    """One turn being taken, a step at a time."""
+
+    def __init__(self, branch: Branch, place: Place, cast: Cast, max_turn_tries: int) -> None:
+        self.branch = branch
+        self._place = place
+        self._cast = cast
+        self._max_turn_tries = max_turn_tries
+        self._actions: list[tuple[Any, ...]] = []
+        self._hits: list[Hit] = []
+        self._outcome = Outcome.ALIVE
+        self._error = ""
+        self._seen = self._mark(branch.agent)
+
+    async def run(self) -> None:
+        while not await self.step():
+            pass
+
+    async def step(self) -> bool:
+        """Take one step; True when the turn is over. The only catcher of plug-in errors."""
+        try:
+            return await self._step()
+        except JoshError:
+            raise
+        except Exception as error:
+            self._outcome, self._error = Outcome.INFRA_ERROR, explain(error)
+            where = f"{self._place.speaker} at {self._place.path or 'the root'}, turn {self._place.depth}"
+            log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
+            return True
+
+    def turn(self) -> Turn:
+        """The turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
+        place, broken = self._place, self._outcome is Outcome.INFRA_ERROR
+        messages, internal = ((), ()) if broken else self._new_messages()
+        return Turn(
+            messages,
+            internal,
+            () if broken else tuple(self._actions),
+            () if broken else tuple(self._hits),
+            self._outcome,
+            place.usage,
+            place.model,
+            place.seed,
+            self._error,
+        )
+
+    async def _step(self) -> bool:
+        raise NotImplementedError
+
+    def _judge(self, actions: Sequence[Any]) -> float | None:
+        """Add a hit if the actions earned one; their value, if they have any."""
+        rewards = self.branch.rewards
+        met, goals = rewards.is_reward(list(actions))
+        value = rewards.value(actions)
+        if met:
+            self._hits.append(Hit(len(self._actions) - 1, tuple(goals), 1.0 if value is None else value))
+        return value
+
+    def _mark(self, agent: Any) -> tuple[tuple[int, Message | None], ...]:
+        return tuple((len(log), log[-1] if log else None) for log in (agent.messages, agent.messages_internal))
+
+    def _new_messages(self) -> tuple[tuple[Message, ...], ...]:
+        """What the turn added to the conversation, as both sides see it and as the agent is trained on it."""
+        agent = self.branch.agent
+        new = []
+        for name, (size, last) in zip(("messages", "messages_internal"), self._seen, strict=True):
+            history = getattr(agent, name)
+            if len(history) < size or (size and history[size - 1] is not last and history[size - 1] != last):
+                raise TypeError(f"{type(agent).__name__}.{name} was rewritten; a history may only grow")
+            new.append(tuple(history[size:]))
+        return tuple(new)
+
+
+class _AgentTaker(_Taker):
+    async def _step(self) -> bool:
+        branch = self.branch
+        # What an earlier step did must never be paid again.
+        branch.agent.recent_actions = []
+        result = self._cast.agent_step(branch, self._place)
+        branch.agent, passed = await result if inspect.isawaitable(result) else result
+        self._actions.append(tuple(branch.agent.recent_actions))
+        if branch.rewards.reads is Speaker.AGENT:
+            self._judge(self._actions[-1])
+        over = passed is None or bool(passed)
+        if passed is None:
+            self._outcome = Outcome.LOST
+        elif not over and len(self._actions) >= self._max_turn_tries:
+            branch.agent = self._cast.add_error_message(branch.agent)
+            over = True
+        if over:
+            self._new_messages()
+        return over
+
+
+class _UserTaker(_Taker):
+    async def _step(self) -> bool:
+        branch = self.branch
+        result = self._cast.user_step(branch, self._place)
+        branch.agent, over = await result if inspect.isawaitable(result) else result
+        messages, _ = self._new_messages()
+        value = None
+        if branch.rewards.reads is Speaker.USER:
+            texts = [message.get("content") or "" for message in messages if message.get("role") == "user"]
+            self._actions.append(tuple(texts))
+            value = self._judge(texts)
+        if over:
+            # A user who has given a verdict (a refusal, too little) has not just walked away.
+            lost = Outcome.USER_LEFT if value is None else Outcome.LOST
+            self._outcome = Outcome.WON if self._hits else lost
+        return True
+
+
+def explain(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def final_outcome(tree: Tree, leaf: int) -> Outcome:
+    """How a leaf of a finished search stands: one that could have gone on was cut off at the round limit."""
+    node: Node = tree.nodes[leaf]
+    if not node.open or any(leaf in collapse.rewarded for collapse in tree.collapses):
+        return Outcome.WON
+    if node.turn.outcome is not Outcome.ALIVE:
+        return node.turn.outcome
+    return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST

@@ -1,0 +1,229 @@
+"""The published interface: JOSH as a class that is stepped round by round (arXiv:2409.04617)."""
+
+import asyncio
+import inspect
+import sys
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from josh.driver import Branch, Place, Search
+from josh.errors import UsageError
+from josh.examples import distinct, examples_of
+from josh.messages import Message
+from josh.roles import BaseJOSHAgent, BaseRewards
+from josh.search import BeamSearch, next_speaker
+from josh.tree import Speaker, Tree, plant
+
+T = TypeVar("T")
+
+
+class JOSH:
+    """Beam search over an agent's turns against a simulated user.
+
+    One `step` is a round: every live leaf branches in two while the beam has room, the agent takes its turns, the tree
+    collapses if a goal was met, and the user answers what is left.
+
+    Attributes:
+        training_examples: (messages, is_successful, is_golden_path) of every branch that a collapse cut off, in tree
+            order, without repetitions. Grows with every collapse.
+        current_reward: the share of the goals earned so far, in [0, 1].
+        golden_agent: the agent that met the last open goal; None until then.
+        rewards: the rewards object given, its met goals deleted.
+    """
+
+    def __init__(
+        self,
+        rewards: BaseRewards,
+        agent_step: Callable[..., Any],
+        user_step: Callable[..., Any],
+        add_error_message: Callable[[Any], Any],
+        root_agent: BaseJOSHAgent,
+        user: Any,
+        beam_size: int = 8,
+        max_turn_tries: int = 10,
+        agent_model: Any = None,
+        agent_tokenizer: Any = None,
+        agent_env: Any = None,
+        debug: bool = False,
+        max_concurrency: int | None = None,
+    ) -> None:
+        """Set a search up; nothing is called yet.
+
+        Args:
+            rewards: the goals to earn, at least one.
+            agent_step: called with `agent`, `model`, `tokenizer` and `env`; acts once and returns the agent and True
+                (the turn is over), False (call again) or None (give up). May be async, as `user_step` may.
+            user_step: called with the user and the agent; answers and returns the agent and whether the conversation
+                is over.
+            add_error_message: called with an agent that used up its tries in a turn; returns it.
+            root_agent: the agent at the root; every branch gets a fork of it.
+            user: the user; every branch gets a fork of it.
+            beam_size: most leaves alive at once, at least 1.
+            max_turn_tries: most steps in an agent turn, at least 1.
+            agent_model: handed to `agent_step` as it is, like `agent_tokenizer` and `agent_env`.
+            agent_tokenizer: see `agent_model`.
+            agent_env: see `agent_model`.
+            debug: say on stderr what happens.
+            max_concurrency: most callbacks at the same time; sync ones then run in threads. None calls them one after
+                another in leaf order.
+
+        Raises:
+            UsageError: a number is too small, or there is no goal.
+        """
+        if not len(rewards):
+            raise UsageError("rewards holds no goals; give at least one, or there is nothing to search for")
+        for name, number in (("max_turn_tries", max_turn_tries), ("max_concurrency", max_concurrency)):
+            if number is not None and number < 1:
+                raise UsageError(f"{name} is {number}; give 1 or more")
+        self.rewards = rewards
+        self.training_examples: list[tuple[list[Message], bool, bool]] = []
+        self.current_reward = 0.0
+        self.golden_agent: Any = None
+        self.debug = debug
+        self._strategy = BeamSearch(beam_size)
+        self._callbacks = _Callbacks(
+            agent_step, user_step, add_error_message, (agent_model, agent_tokenizer, agent_env), max_concurrency
+        )
+        self._max_turn_tries = max_turn_tries
+        self._parallel = max_concurrency is not None
+        self._user = user
+        self._seen: set[tuple[str, bool, bool]] = set()
+        self._search: Search
+        self.set_root_agent(root_agent)
+
+    @property
+    def tree(self) -> Tree:
+        """The tree so far."""
+        return self._search.tree
+
+    def set_root_agent(self, agent: Any) -> None:
+        """Start over from another agent."""
+        tree = plant(self.rewards.rewards, Speaker.AGENT, agent.messages, agent.messages_internal)
+        root = Branch(agent, self._user, None, self.rewards)
+        self._search = Search(
+            self._strategy,
+            self._callbacks,
+            tree,
+            root,
+            max_turn_tries=self._max_turn_tries,
+            parallel=self._parallel,
+        )
+
+    def step(self) -> tuple[float, bool]:
+        """Play one round.
+
+        Returns:
+            The share of the goals earned so far, and whether the search is over: all goals earned, or no leaf alive.
+
+        Raises:
+            UsageError: an async callback, or `max_concurrency`, inside a running event loop; await `astep` there.
+        """
+        if self._parallel:
+            return self._callbacks.run(self.astep())
+        self._callbacks.blocking = True
+        try:
+            return _finish(self.astep())
+        finally:
+            self._callbacks.blocking = False
+
+    async def astep(self) -> tuple[float, bool]:
+        """Play one round inside a running event loop; see `step`."""
+        for speaker in (Speaker.AGENT, Speaker.USER):
+            if self._search.done:
+                break
+            assert next_speaker(self.tree) is speaker, "a round is an agent turn and a user turn"
+            self._say(f"{len(self.tree.frontier)} live leaves, {speaker} to speak")
+            before = len(self.tree.collapses)
+            await self._search.advance()
+            if len(self.tree.collapses) > before:
+                self._collapsed()
+        return self.current_reward, self._search.done
+
+    def _collapsed(self) -> None:
+        tree = self.tree
+        collapse = tree.collapses[-1]
+        for example in distinct(examples_of(tree, collapse), self._seen):
+            self.training_examples.append((list(example.messages), example.is_successful, example.is_golden_path))
+        left = len(tree.nodes[collapse.winner].open)
+        self.current_reward = (len(tree.goals) - left) / len(tree.goals)
+        if not left:
+            assert self._search.winner is not None
+            self.golden_agent = self._search.winner.agent
+        self._say(f"reward at {tree.nodes[collapse.winner].path or 'the root'}: {left} goals left, tree collapsed")
+
+    def _say(self, text: str) -> None:
+        if self.debug:
+            print(f"josh: {text}", file=sys.stderr)
+
+
+class _Callbacks:
+    """The published callbacks as a cast."""
+
+    def __init__(
+        self,
+        agent_step: Callable[..., Any],
+        user_step: Callable[..., Any],
+        add_error_message: Callable[[Any], Any],
+        handed_on: tuple[Any, Any, Any],
+        max_concurrency: int | None,
+    ) -> None:
+        self.add_error_message = add_error_message
+        self.blocking = False
+        self._agent_step = agent_step
+        self._user_step = user_step
+        self._model, self._tokenizer, self._env = handed_on
+        self._slots = asyncio.Semaphore(max_concurrency) if max_concurrency else None
+        self._runner: asyncio.Runner | None = None
+
+    def agent_step(self, branch: Branch, place: Place) -> Any:
+        return self._call(
+            self._agent_step, agent=branch.agent, model=self._model, tokenizer=self._tokenizer, env=self._env
+        )
+
+    def user_step(self, branch: Branch, place: Place) -> Any:
+        return self._call(self._user_step, branch.user, branch.agent)
+
+    def _call(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._slots is not None:
+            return self._call_in_slot(self._slots, callback, *args, **kwargs)
+        result = callback(*args, **kwargs)
+        return self.run(result) if self.blocking and inspect.isawaitable(result) else result
+
+    async def _call_in_slot(
+        self, slots: asyncio.Semaphore, callback: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        async with slots:
+            if inspect.iscoroutinefunction(callback):
+                return await callback(*args, **kwargs)
+            result = await asyncio.to_thread(callback, *args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        """Run an awaitable to its end on a loop that lives as long as this object, so that clients can keep theirs."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise UsageError("step() cannot wait inside a running event loop; use `await josh.astep()`")
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+            weakref.finalize(self, self._runner.close)
+        return self._runner.run(_as_coroutine(awaitable))
+
+
+async def _as_coroutine(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits. Without a loop, Ctrl-C works as in any plain code."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise AssertionError("blocking callbacks leave nothing to wait for")

@@ -1,0 +1,14 @@
+"""`python josh/main.py`: the command line from a clone, installed or not."""
+
+import sys
+from pathlib import Path
+
+# Python puts a script's folder first on the path, where josh's modules would hide packages of the same name.
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
+sys.path.append(str(HERE.parent))
+
+from josh.cli import main  # noqa: E402 (the path has to be right first)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Chat models: one small protocol, and what speaks it."""

@@ -1,0 +1,201 @@
+"""Every server that speaks OpenAI's chat completions (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from josh.errors import FatalError, UsageError
+from josh.messages import Message
+from josh.models.chat import Completion
+from josh.roles import Reply
+from josh.tree import Usage
+
+OPENAI_URL = "https://api.openai.com/v1"
+_RETRIED = {408, 409, 429}
+_REFUSED = {401: "the key was refused", 403: "access was refused", 404: "no such model or address"}
+
+
+class OpenAIChat:
+    """One model on one endpoint."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str | None = None,
+        api_key_var: str | None = None,
+        *,
+        timeout: float = 120.0,
+        max_attempts: int = 6,
+        max_retry_seconds: float = 300.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare to ask a model; nothing is sent yet.
+
+        Args:
+            name: the model's name on the server.
+            base_url: where the server is, up to and with `/v1`; by default `OPENAI_BASE_URL`, else OpenAI.
+            api_key_var: environment variable that holds the key; by default `OPENAI_API_KEY`. A server at a plain
+                `http://` address may do without one.
+            timeout: seconds that one call may take.
+            max_attempts: most times a request is sent.
+            max_retry_seconds: seconds after which a failing request is not sent again.
+            environment: where to look variables up; by default the process's environment.
+
+        Raises:
+            UsageError: the key is missing, or the address is none.
+        """
+        environment = os.environ if environment is None else environment
+        self.name = name
+        self.base_url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
+        address = urlsplit(self.base_url)
+        if address.scheme not in {"http", "https"} or not address.netloc:
+            raise UsageError(f"base_url is {self.base_url!r}; give an address such as http://localhost:8000/v1")
+        variable = api_key_var or "OPENAI_API_KEY"
+        key = environment.get(variable, "").strip()
+        if not key and (api_key_var or address.scheme == "https"):
+            raise UsageError(f"no key for model {name!r}: set {variable} ({address.netloc} asks for one)")
+        self._key = key or "none"
+        self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
+        self._timeout = timeout
+        self._max_attempts = max_attempts
+        self._max_retry_seconds = max_retry_seconds
+        self._client: Any = None
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        temperature: float,
+        seed: int,
+        options: Mapping[str, Any],
+        on_retry: Callable[[], None],
+    ) -> Completion:
+        """Ask for replies; see `ChatModel.complete`."""
+        body = {"model": self.name, "messages": list(messages), "temperature": temperature, "seed": seed, **options}
+        if n > 1:
+            body["n"] = n
+        return _read(await self._send(body, n, on_retry))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            import httpx
+            from openai import AsyncOpenAI, DefaultAioHttpClient
+
+            # As many connections as calls in flight: the run's own limit is the only one.
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+            self._client = AsyncOpenAI(
+                api_key=self._key,
+                base_url=self.base_url,
+                organization=self._organization,
+                timeout=self._timeout,
+                max_retries=0,
+                http_client=DefaultAioHttpClient(limits=limits, timeout=self._timeout),
+            )
+        return self._client
+
+    async def _send(self, body: Mapping[str, Any], n: int, on_retry: Callable[[], None]) -> Mapping[str, Any]:
+        """Send a request until it is answered, at most `max_attempts` times and for `max_retry_seconds`.
+
+        What is worth repeating: 408, 409, 429 (after the time it names), 5xx, lost connections, timeouts, and bodies
+        that cannot be read.
+        """
+        from openai import APIConnectionError, APIStatusError
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay
+        from tenacity import wait_random_exponential as backoff
+
+        client = self._connect()
+
+        def worth_retrying(error: BaseException) -> bool:
+            if isinstance(error, APIStatusError):
+                return error.status_code in _RETRIED or error.status_code >= 500
+            return isinstance(error, APIConnectionError | UnreadableReplyError)
+
+        fallback = backoff(multiplier=0.5, max=30)
+
+        def wait(state: Any) -> float:
+            error = state.outcome.exception()
+            headers = error.response.headers if isinstance(error, APIStatusError) else {}
+            asked = _seconds(headers.get("retry-after"))
+            return asked if asked is not None else fallback(state)
+
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(worth_retrying),
+            wait=wait,
+            stop=stop_after_attempt(self._max_attempts) | stop_after_delay(self._max_retry_seconds),
+            before_sleep=lambda _: on_retry(),
+            reraise=True,
+        )
+        try:
+            return await attempts(self._post, client, body, n)
+        except APIStatusError as error:
+            text = f"{self.name} at {self.base_url}: HTTP {error.status_code}, {self._public(error.message)}"
+            if error.status_code in _REFUSED:
+                raise FatalError(f"{_REFUSED[error.status_code]}: {text}") from None
+            raise ModelError(text) from None
+        except APIConnectionError as error:
+            reason = self._public(str(error.__cause__ or error))
+            raise ModelError(f"{self.name} at {self.base_url}: {reason}") from None
+
+    @staticmethod
+    async def _post(client: Any, body: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+        # The SDK's typed call spends four times as long on validating what goes out and comes back.
+        try:
+            answer = await client.post("/chat/completions", cast_to=object, body=body)
+        except ValueError as error:
+            raise UnreadableReplyError("the reply is not JSON") from error
+        choices = answer.get("choices") if isinstance(answer, dict) else None
+        if not isinstance(choices, list) or len(choices) < n or not all(isinstance(one, dict) for one in choices):
+            raise UnreadableReplyError(f"the reply holds fewer than the {n} choices asked for")
+        answered: Mapping[str, Any] = answer
+        return answered
+
+    def _public(self, text: str) -> str:
+        """An error text in one line, without the key."""
+        text = " ".join(str(text).split())[:300]
+        return text.replace(self._key, "***") if self._key != "none" else text
+
+
+class ModelError(Exception):
+    """A request that failed for good."""
+
+
+class UnreadableReplyError(ModelError):
+    """A reply that makes no sense; worth asking again."""
+
+
+def _seconds(header: str | None) -> float | None:
+    """A Retry-After header in seconds, at most two minutes; None for no header, or a date."""
+    try:
+        return min(120.0, max(0.0, float(header))) if header else None
+    except ValueError:
+        return None
+
+
+def _read(answer: Mapping[str, Any]) -> Completion:
+    counts = answer.get("usage") or {}
+    usage = Usage(
+        prompt_tokens=int(counts.get("prompt_tokens") or 0),
+        completion_tokens=int(counts.get("completion_tokens") or 0),
+    )
+    return Completion(tuple(map(_reply, answer["choices"])), usage)
+
+
+def _reply(choice: Mapping[str, Any]) -> Reply:
+    message = choice.get("message") or {}
+    logprobs = (choice.get("logprobs") or {}).get("content") or ()
+    token_ids = choice.get("token_ids")
+    return Reply(
+        text=message.get("content") or "",
+        tool_calls=tuple(message.get("tool_calls") or ()),
+        finish_reason=choice.get("finish_reason") or "stop",
+        token_ids=tuple(token_ids) if token_ids else None,
+        logprobs=tuple(token["logprob"] for token in logprobs) if logprobs else None,
+    )

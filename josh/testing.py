@@ -1,0 +1,293 @@
+"""For tests of your own plug-ins: scripted models, agents and users, and conformance tests to inherit.
+
+    from josh.testing import AgentConformance, FixedLine
+
+    class TestMyAgent(AgentConformance):
+        def make(self):
+            return MyAgent()
+
+        def line(self):
+            return FixedLine(["Hello.", "How are you?"])
+
+pytest then runs the inherited tests, which say what the search relies on.
+"""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from josh.messages import Message
+from josh.models.chat import Completion
+from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Line, Reply, Task, fork
+from josh.tree import Usage
+
+Script = Callable[[Sequence[Message], int], str]
+"""From the messages of a request and its seed to the text of the reply."""
+
+
+class ScriptedModel:
+    """A chat model that says what a script tells it.
+
+    Attributes:
+        requests: the messages, seed and temperature of every request, in order.
+    """
+
+    def __init__(self, script: Script | Sequence[str], name: str = "scripted", latency: float = 0.0) -> None:
+        """Set a model up.
+
+        Args:
+            script: a function of messages and seed, or texts to say one after another, again from the start at the end.
+            name: the model's name.
+            latency: seconds every reply takes.
+        """
+        self.name = name
+        self.requests: list[dict[str, Any]] = []
+        self._latency = latency
+        if callable(script):
+            self._script = script
+        else:
+            lines, turn = list(script), count()
+            self._script = lambda _messages, _seed: lines[next(turn) % len(lines)]
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        temperature: float,
+        seed: int,
+        options: Mapping[str, Any],
+        on_retry: Callable[[], None],
+    ) -> Completion:
+        """Reply by the script; see `ChatModel.complete`."""
+        self.requests.append({"messages": list(messages), "seed": seed, "temperature": temperature, **options})
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        texts = [self._script(messages, seed + number) for number in range(n)]
+        words = sum(len(text.split()) for text in texts)
+        prompt = sum(len(str(message.get("content")).split()) for message in messages)
+        return Completion(tuple(map(Reply, texts)), Usage(prompt_tokens=prompt, completion_tokens=words))
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+
+class FixedLine:
+    """A line to a scripted model, for calling an agent's or user's `step` by hand."""
+
+    def __init__(self, script: Script | Sequence[str] = ("Yes.",), temperature: float = 1.0, seed: int = 1) -> None:
+        self.temperature = temperature
+        self.model = ScriptedModel(script)
+        self._seeds = count(seed)
+
+    def draw(self) -> int:
+        """The next of the seeds, which count up."""
+        return next(self._seeds)
+
+    async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
+        """The script's next reply."""
+        completion = await self.model.complete(
+            messages, n=1, temperature=self.temperature, seed=self.draw(), options=options, on_retry=lambda: None
+        )
+        return completion.replies[0]
+
+
+class ScriptedAgent(BaseJOSHAgent):
+    """An agent that does what a function tells it: from the conversation and a seed to what it says and does."""
+
+    shared = ("script",)
+
+    def __init__(self, script: Callable[[Sequence[Message], int], tuple[str, Sequence[Any]]] | None = None) -> None:
+        super().__init__()
+        self.script = script or (lambda messages, seed: (f"line {len(messages)}", ()))
+
+    def step(self, *, model: Line, **_: Any) -> bool:  # type: ignore[override]
+        """Say and do one thing; the turn is over."""
+        text, actions = self.script(self.messages, model.draw())
+        self.add_message({"role": "assistant", "content": text})
+        self.recent_actions = list(actions)
+        return True
+
+
+class ScriptedUser(BaseJOSHUser):
+    """A user that says what a function tells it: from the conversation and a seed to its words, None to leave."""
+
+    shared = ("script",)
+
+    def __init__(self, script: Callable[[Sequence[Message], int], str | None] | None = None) -> None:
+        self.script = script or (lambda messages, seed: "I see.")
+
+    def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:  # type: ignore[override]
+        """Answer, or leave."""
+        text = self.script(agent.messages, model.draw())
+        if text is not None:
+            agent.add_message({"role": "user", "content": text})
+        return agent, text is None
+
+
+class AgentConformance:
+    """What a search relies on in an agent. Inherit, name your class `Test...`, and define `make`."""
+
+    def make(self) -> Any:
+        """An agent before its first step, started on a task where it needs one."""
+        raise NotImplementedError("define make() and return your agent")
+
+    def line(self) -> Line:
+        """The line to its chat model."""
+        return FixedLine()
+
+    def take_step(self, agent: Any) -> Any:
+        """Have the agent act once; override it where `step` needs more."""
+        return _wait(agent.step(model=self.line(), env=None, tokenizer=None))
+
+    def test_a_step_returns_true_false_or_none(self) -> None:
+        assert self.take_step(self.make()) in (True, False, None)
+
+    def test_a_step_adds_a_message_and_changes_none(self) -> None:
+        agent = self.make()
+        before, texts = list(agent.messages_internal), json.dumps(agent.messages_internal, default=repr)
+        self.take_step(agent)
+        assert len(agent.messages_internal) > len(before)
+        assert json.dumps(agent.messages_internal[: len(before)], default=repr) == texts
+
+    def test_a_fork_goes_its_own_way_and_shares_the_messages(self) -> None:
+        agent = self.make()
+        self.take_step(agent)
+        twin = fork(agent)
+        assert twin is not agent
+        assert all(a is b for a, b in zip(agent.messages_internal, twin.messages_internal, strict=True))
+        before = list(agent.messages_internal)
+        self.take_step(twin)
+        assert agent.messages_internal == before
+
+    def test_recent_actions_is_a_list(self) -> None:
+        agent = self.make()
+        self.take_step(agent)
+        assert isinstance(agent.recent_actions, list)
+
+
+class UserConformance:
+    """What a search relies on in a user. Inherit, name your class `Test...`, and define `make`."""
+
+    def make(self) -> Any:
+        """A user, started on a task where it needs one."""
+        raise NotImplementedError("define make() and return your user")
+
+    def line(self) -> Line:
+        """The line to its chat model."""
+        return FixedLine()
+
+    def agent(self) -> BaseJOSHAgent:
+        """An agent that has just spoken."""
+        return BaseJOSHAgent([{"role": "assistant", "content": "Hello, how are you today?"}])
+
+    def take_turn(self, user: Any, agent: Any) -> Any:
+        """Have the user answer; override it where `step` needs more."""
+        return _wait(user.step(agent, model=self.line(), env=None))
+
+    def test_a_step_returns_the_agent_and_whether_it_is_over(self) -> None:
+        agent = self.agent()
+        returned, over = self.take_turn(self.make(), agent)
+        assert returned is agent
+        assert over in (True, False)
+
+    def test_a_user_speaks_or_leaves(self) -> None:
+        agent = self.agent()
+        _, over = self.take_turn(self.make(), agent)
+        assert over or agent.messages[-1]["role"] == "user"
+
+    def test_a_fork_answers_without_touching_the_other(self) -> None:
+        user, agent = self.make(), self.agent()
+        twin, before = fork(user), repr(sorted(vars(user).items(), key=str))
+        self.take_turn(twin, agent)
+        assert repr(sorted(vars(user).items(), key=str)) == before
+
+
+class RewardsConformance:
+    """What a search relies on in a rewards class. Inherit, name your class `Test...`, define `make` and `winning`."""
+
+    def make(self) -> BaseRewards:
+        """Rewards with at least one open goal."""
+        raise NotImplementedError("define make() and return your rewards")
+
+    def winning(self) -> Sequence[Any]:
+        """Actions, or user texts, that meet a goal."""
+        raise NotImplementedError("define winning() and return what meets a goal")
+
+    def test_nothing_earns_nothing(self) -> None:
+        met, goals = self.make().is_reward([])
+        assert not met
+        assert not goals
+
+    def test_asking_spends_no_goal(self) -> None:
+        rewards = self.make()
+        assert rewards.is_reward(self.winning())[0]
+        assert rewards.is_reward(self.winning())[0]
+        assert len(rewards) == len(self.make())
+
+    def test_a_met_goal_is_one_of_the_open_goals(self) -> None:
+        rewards = self.make()
+        _, goals = rewards.is_reward(self.winning())
+        assert all(goal in rewards.rewards for goal in goals)
+
+    def test_deleting_spends_goals_and_does_so_once(self) -> None:
+        rewards = self.make()
+        _, goals = rewards.is_reward(self.winning())
+        rewards.delete_reward(goals)
+        left = len(rewards)
+        assert left == len(self.make()) - len(goals)
+        if not left:
+            assert not rewards.is_reward(self.winning())[0]
+
+    def test_a_fork_spends_goals_of_its_own(self) -> None:
+        rewards = self.make()
+        twin = rewards.fork()
+        twin.delete_reward(twin.is_reward(self.winning())[1])
+        assert len(rewards) == len(self.make())
+
+    def test_values_can_be_compared(self) -> None:
+        assert isinstance(self.make().value(self.winning()), float)
+
+
+class EnvConformance:
+    """What a run relies on in an environment. Inherit, name your class `Test...`, and define `make`."""
+
+    def make(self) -> BaseEnv:
+        """The environment."""
+        raise NotImplementedError("define make() and return your environment")
+
+    def _tasks(self) -> list[Task]:
+        env = self.make()
+        return [task for split in env.splits for task in env.tasks(split)]
+
+    def test_task_ids_are_unique_and_stable(self) -> None:
+        ids = [task.id for task in self._tasks()]
+        assert len(ids) == len(set(ids))
+        assert ids == [task.id for task in self._tasks()]
+
+    def test_every_task_has_goals(self) -> None:
+        env = self.make()
+        assert all(env.goals(task) for task in self._tasks())
+
+    def test_tasks_can_be_written_as_json(self) -> None:
+        for task in self._tasks():
+            json.dumps([task.id, task.index, dict(task.data), dict(task.metadata)])
+
+    def test_prompts_are_the_same_every_time(self) -> None:
+        once, twice = self.make(), self.make()
+        for task in self._tasks():
+            assert once.agent_prompt(task) == twice.agent_prompt(task)
+            assert once.user_prompt(task) == twice.user_prompt(task)
+
+
+def _wait(result: Any) -> Any:
+    if not inspect.isawaitable(result):
+        return result
+
+    async def waiting() -> Any:
+        return await result
+
+    return asyncio.run(waiting())

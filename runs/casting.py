@@ -1,0 +1,276 @@
+"""Who plays: from settings to agents, users, rewards and chat models, checked before anything is paid for."""
+
+import asyncio
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from josh.driver import Branch, Place, Search, explain
+from josh.errors import JoshError, UsageError
+from josh.loading import load
+from josh.models.chat import ChatModel, Gate, ModelLine
+from josh.models.offline import OfflineModel
+from josh.models.openai_chat import OpenAIChat
+from josh.roles import BaseEnv, Task
+from josh.runs.settings import CHAT, OFFLINE, RunSettings
+from josh.search import BeamSearch, Rollouts, Strategy
+from josh.tree import Speaker, plant
+
+ENVS = {"persuasion": "josh.envs.persuasion:PersuasionEnv"}
+AGENTS = {
+    "persuader": "josh.agents.persuader:Persuader",
+    "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
+}
+USERS = {
+    "persuadee": "josh.users.persuadee:Persuadee",
+    "donor": "josh.users.donor:Donor",
+    "donor_mild": "josh.users.donor:DonorMild",
+    "donor_firm": "josh.users.donor:DonorFirm",
+}
+REWARDS = {
+    "goals": "josh.roles:BaseRewards",
+    "donation": "josh.rewards.donation:DonationRewards",
+}
+_USER_OVERRIDES = {
+    "persuadee_model": "model",
+    "persuadee_base_url": "base_url",
+    "persuadee_api_key_var": "api_key_var",
+    "user_model": "model",
+    "user_base_url": "base_url",
+    "user_api_key_var": "api_key_var",
+}
+
+
+def env_class(name: str) -> type[BaseEnv]:
+    """The environment's class by its name. Raises UsageError."""
+    found: type[BaseEnv] = load(name, ENVS, "env")
+    return found
+
+
+class Casting:
+    """Everything a run's tasks are played with.
+
+    Attributes:
+        settings: the run's settings.
+        env: the environment.
+        tasks: the tasks to play, in order.
+        gate: the limit on calls in flight.
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        """Load every plug-in, choose the tasks and set every model up.
+
+        Raises:
+            UsageError: a name, a key, the corpus or the slice of tasks is wrong.
+        """
+        self.settings = settings
+        self.options: Mapping[str, Any] = asdict(settings)
+        self.env = env_class(settings.env)(self.options)
+        self.gate = Gate(settings.max_concurrency)
+        self.tasks = _choose(self.env, settings)
+        agent, user = self._name("agent"), self._name("user")
+        self._agent_type = _check(load(agent, AGENTS, "agent"), agent, "step", "fork", "start")
+        self._user_type = _check(load(user, USERS, "user"), user, "step", "start")
+        rewards = settings.rewards or self.env.rewards
+        self._rewards_type = _check(load(rewards, REWARDS, "rewards"), rewards, "is_reward", "delete_reward", "start")
+        self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
+        self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
+        self._rotation = self._user_rotation()
+        for task in self.tasks:
+            self._user_models(task)
+        if self.tasks:
+            self.search(self.tasks[0])
+        self.strategy: Strategy = BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Who plays, for the record: plug-ins and models by role."""
+        return {
+            "agent": _path(self._agent_type),
+            "user": _path(self._user_type),
+            "rewards": _path(self._rewards_type),
+            "models": sorted({model.name for model in self._models.values()}),
+        }
+
+    def max_rounds(self, task: Task) -> int:
+        """Rounds after which a task is cut off: the row's own, the run's, or the environment's number."""
+        return int(task.metadata.get("max_turns") or self.settings.max_convo_turns or self.env.max_rounds)
+
+    def search(self, task: Task) -> Search:
+        """A search on one task, ready to be advanced. Raises UsageError where a plug-in cannot start on it."""
+        settings, env = self.settings, self.env
+        try:
+            agent, user = self._agent_type(), self._user_type()
+            rewards = self._rewards_type(list(env.goals(task)))
+            for role in (agent, user, rewards):
+                role.start(task, env, self.options)
+            world = env.world(task)
+        except JoshError:
+            raise
+        except Exception as error:
+            raise UsageError(f"task {task.id} cannot be set up: {explain(error)}") from error
+        cast = _Actors(self, task)
+        tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal)
+        return Search(
+            BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts),
+            cast,
+            tree,
+            Branch(agent, user, world, rewards),
+            max_turn_tries=settings.josh_agent_tries,
+            parallel=cast.waits,
+        )
+
+    def line(self, task: Task, place: Place) -> ModelLine:
+        """The chat model for one turn of one task."""
+        settings = self.settings
+        if place.speaker is Speaker.AGENT:
+            model, temperature = self._agent_model, settings.temperature
+        else:
+            models = self._user_models(task)
+            # A person stays the same along a path: only the first split tells siblings' models apart.
+            sibling = int(place.path.partition("/")[0] or 0)
+            model, temperature = models[(task.index + sibling) % len(models)], settings.user_temperature
+        assert temperature is not None
+        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id))
+
+    async def aclose(self) -> None:
+        """Close every model's connections."""
+        for model in self._models.values():
+            await model.aclose()
+
+    def _name(self, role: str) -> str:
+        given = getattr(self.settings, role)
+        if given:
+            return str(given)
+        model = self.settings.model if role == "agent" else (self.settings.user_model or OFFLINE)
+        defaults = self.env.agents if role == "agent" else self.env.users
+        kind = OFFLINE if model == OFFLINE else CHAT
+        if kind not in defaults:
+            raise UsageError(f"env {self.settings.env!r} has no {role} for model {model!r}; give --{role}")
+        return defaults[kind]
+
+    def _user_rotation(self) -> list[tuple[str, str | None, str | None]]:
+        settings = self.settings
+        names = [name.strip() for name in (settings.user_model or OFFLINE).split(",")]
+        if not all(names):
+            raise UsageError(f"user_model is {settings.user_model!r}; one of the names is empty")
+        if OFFLINE in names and len(names) > 1:
+            raise UsageError(f"user_model is {settings.user_model!r}; `offline` cannot rotate with chat models")
+        urls = _each(settings.user_base_url, len(names), "user_base_url")
+        keys = _each(settings.user_api_key_var, len(names), "user_api_key_var")
+        return list(zip(names, urls, keys, strict=True))
+
+    def _user_models(self, task: Task) -> list[ChatModel]:
+        """The user's models for one task: what its row says wins, field by field, over the rotation."""
+        row = {kind: task.metadata[key] for key, kind in _USER_OVERRIDES.items() if task.metadata.get(key)}
+        if not row:
+            return [self._model(*one) for one in self._rotation]
+        if "model" in row:
+            # One model for the whole row; its address and key still come from the rotation where the row is silent.
+            rotation = [one for one in self._rotation if one[0] == row["model"]] or self._rotation[:1]
+        else:
+            rotation = self._rotation
+        return [
+            self._model(row.get("model", name), row.get("base_url", url), row.get("api_key_var", key))
+            for name, url, key in rotation
+        ]
+
+    def _model(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
+        key = (name, base_url, api_key_var)
+        if key not in self._models:
+            self._models[key] = (
+                OfflineModel()
+                if name == OFFLINE
+                else OpenAIChat(name, base_url, api_key_var, timeout=self.settings.timeout)
+            )
+        return self._models[key]
+
+
+class _Actors:
+    """A task's plug-ins as a cast: every step gets the line of its place."""
+
+    def __init__(self, casting: Casting, task: Task) -> None:
+        self._casting = casting
+        self._task = task
+        self._agent_takes = _accepted(casting._agent_type.step)
+        self._user_takes = _accepted(casting._user_type.step)
+        types = (casting._agent_type, casting._user_type)
+        self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
+
+    def agent_step(self, branch: Branch, place: Place) -> Any:
+        given = self._given(branch, place, self._agent_takes)
+        agent = branch.agent
+        if getattr(agent, "blocking", False):
+            return _paired(agent, asyncio.to_thread(agent.step, **given))
+        passed = agent.step(**given)
+        return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, passed)
+
+    def user_step(self, branch: Branch, place: Place) -> Any:
+        given = self._given(branch, place, self._user_takes)
+        if getattr(branch.user, "blocking", False):
+            return asyncio.to_thread(branch.user.step, branch.agent, **given)
+        return branch.user.step(branch.agent, **given)
+
+    def add_error_message(self, agent: Any) -> Any:
+        agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
+        return agent
+
+    def _given(self, branch: Branch, place: Place, takes: frozenset[str] | None) -> dict[str, Any]:
+        given = {"model": self._casting.line(self._task, place), "env": branch.world, "tokenizer": None}
+        if place.directive is not None:
+            given["directive"] = place.directive
+        return given if takes is None else {name: value for name, value in given.items() if name in takes}
+
+
+async def _paired(agent: Any, passed: Any) -> tuple[Any, Any]:
+    return agent, await passed
+
+
+def _accepted(step: Any) -> frozenset[str] | None:
+    """The keyword arguments that a step takes; None for any."""
+    parameters = inspect.signature(step).parameters.values()
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    return frozenset(one.name for one in parameters)
+
+
+def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
+    """The slice of the split that is to be played."""
+    split = settings.task_split or env.splits[0]
+    if split not in env.splits:
+        raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
+    tasks = list(env.tasks(split))
+    if settings.shuffle:
+        import random
+
+        random.Random(settings.seed).shuffle(tasks)
+    end = len(tasks) if settings.end_index == -1 else settings.end_index
+    chosen = tasks[settings.start_index : end]
+    if not chosen:
+        raise UsageError(
+            f"start_index {settings.start_index} to end_index {settings.end_index} holds no task; "
+            f"split {split!r} has {len(tasks)}"
+        )
+    return chosen
+
+
+def _check(found: Any, name: str, *methods: str) -> Any:
+    missing = [method for method in methods if not callable(getattr(found, method, None))]
+    if missing:
+        raise UsageError(f"{name} has no {missing[0]}(); subclass the base in josh.roles")
+    return found
+
+
+def _each(given: str | None, count: int, flag: str) -> list[str | None]:
+    """One value per model, from one for all or a list with commas."""
+    values: list[str | None] = [value.strip() or None for value in given.split(",")] if given else [None]
+    if len(values) == 1:
+        return values * count
+    if len(values) != count:
+        raise UsageError(f"{flag} has {len(values)} values for {count} user models; give one, or one for each")
+    return values
+
+
+def _path(kind: Any) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"

@@ -1,0 +1,218 @@
+"""One finished task: what came of its search, as numbers and as a line of JSON."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from josh.driver import Search, final_outcome
+from josh.examples import Example, distinct, examples_of
+from josh.messages import trim_user_messages
+from josh.roles import BaseEnv, BaseRewards, Task
+from josh.search import next_speaker
+from josh.tree import (
+    NO_USAGE,
+    Node,
+    Outcome,
+    Speaker,
+    Tree,
+    Usage,
+    conversation,
+    hits,
+    internal_conversation,
+    leaves,
+    walk,
+)
+
+ENDINGS = {
+    Outcome.WON: "completed",
+    Outcome.LOST: "completed",
+    Outcome.USER_LEFT: "completed",
+    Outcome.TRUNCATED: "truncated",
+    Outcome.INFRA_ERROR: "aborted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A finished task.
+
+    Attributes:
+        task: the task.
+        tree: its whole tree.
+        reported: the leaves whose conversations are scored: the golden path's of a search, every one of plain
+            rollouts. Those that an error ended are left out.
+        outcomes: how each of the tree's leaves stands, by node index.
+        rewards: the reward of each reported leaf.
+        metrics: the means of what the environment measures on the reported leaves, by name.
+        error: why the task was given up, if it was; its numbers then count nowhere.
+    """
+
+    task: Task
+    tree: Tree
+    reported: tuple[int, ...]
+    outcomes: Mapping[int, Outcome]
+    rewards: tuple[float, ...]
+    metrics: Mapping[str, float]
+    error: str = ""
+
+    @property
+    def scored(self) -> bool:
+        """Whether it counts: at least one conversation came to an end without an error."""
+        return bool(self.reported)
+
+    @property
+    def reward(self) -> float:
+        """Mean reward of the reported conversations."""
+        return sum(self.rewards) / len(self.rewards) if self.rewards else 0.0
+
+    @property
+    def success(self) -> float:
+        """Share of the reported conversations that met all goals."""
+        won = [not self.tree.nodes[leaf].open for leaf in self.reported]
+        return sum(won) / len(won) if won else 0.0
+
+    @property
+    def rounds(self) -> float:
+        """Mean number of rounds (agent turns) of the reported conversations."""
+        counts = [
+            sum(self.tree.nodes[i].speaker is Speaker.AGENT for i in walk(self.tree, leaf)[1:])
+            for leaf in self.reported
+        ]
+        return sum(counts) / len(counts) if counts else 0.0
+
+    @property
+    def ending(self) -> str:
+        """`completed`, `truncated` or `aborted`, by the first reported conversation."""
+        return ENDINGS[self.outcomes[self.reported[0]]] if self.reported else "aborted"
+
+    def usage(self, speaker: Speaker) -> Usage:
+        """Model calls made for one side."""
+        return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
+
+
+async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, timeout: float, searched: bool) -> Episode:
+    """Play a task to its end.
+
+    Args:
+        search: the search, at its root.
+        task: the task.
+        env: its environment.
+        max_rounds: rounds after which it is cut off.
+        timeout: seconds after which it is given up.
+        searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
+    """
+    rewards: BaseRewards = search.branches[0].rewards.fork()
+    error = "" if search.tree.goals else "the task has no goals"
+    agent_turns = 0
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(timeout):
+            while not error and not search.done:
+                agent_next = next_speaker(search.tree) is Speaker.AGENT
+                if agent_next and agent_turns == max_rounds:
+                    break
+                agent_turns += agent_next
+                await search.advance()
+                await asyncio.sleep(0)  # lets other tasks, the progress bar and Ctrl-C have their say
+    except TimeoutError:
+        if time.monotonic() - started < timeout:
+            raise
+        error = f"the task took longer than {timeout:g} seconds"
+    return conclude(search.tree, task, env, rewards, searched=searched, error=error)
+
+
+def conclude(tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, *, searched: bool, error: str = "") -> Episode:
+    """Score a finished tree.
+
+    Args:
+        tree: the tree.
+        task: the task it was grown on.
+        env: the task's environment.
+        rewards: a rewards object started on the task.
+        searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
+        error: why the task was given up, if it was.
+    """
+    ends = sorted({*leaves(tree), *(collapse.winner for collapse in tree.collapses)} - {0})
+    outcomes = {leaf: final_outcome(tree, leaf) for leaf in ends}
+    sound = [leaf for leaf in ends if outcomes[leaf] is not Outcome.INFRA_ERROR]
+    reported = () if error else tuple(_result(tree, sound) if searched else sound)
+    measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
+    metrics = {name: sum(one[name] for one in measured) / len(measured) for name in measured[0]} if measured else {}
+    scores = tuple(rewards.total(tree.goals, hits(tree, leaf)) for leaf in reported)
+    if not reported and not error:
+        error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
+    return Episode(task, tree, reported, outcomes, scores, metrics, error)
+
+
+def _result(tree: Tree, sound: Sequence[int]) -> Sequence[int]:
+    """The leaf that a search's conversation is read to: the last winner, or where its path went on from there."""
+    if tree.collapses and not tree.nodes[tree.root].open:
+        return (tree.root,)
+    going = [leaf for leaf in tree.frontier if leaf in sound]
+    return (going or [leaf for leaf in sound if tree.root in walk(tree, leaf)])[:1]
+
+
+def examples(episode: Episode, searched: bool) -> Iterator[Example]:
+    """An episode's training examples, without repetitions.
+
+    Of a search: what its collapses yield. Of plain rollouts: every conversation, successful where it met all goals,
+    golden where none of the task's was worth more. An episode that was given up yields none.
+    """
+    tree = episode.tree
+    if searched:
+        yield from distinct(example for collapse in tree.collapses for example in examples_of(tree, collapse))
+        return
+    best = max(episode.rewards, default=0.0)
+    golden = next((leaf for leaf, reward in zip(episode.reported, episode.rewards, strict=True) if reward == best), -1)
+    yield from distinct(
+        Example(
+            messages=tuple(trim_user_messages(internal_conversation(tree, leaf))),
+            is_successful=not tree.nodes[leaf].open,
+            is_golden_path=leaf == golden and not tree.nodes[leaf].open,
+            node=leaf,
+        )
+        for leaf in episode.reported
+    )
+
+
+def to_json(episode: Episode) -> dict[str, Any]:
+    """An episode as one JSON object: every message once, nothing that depends on time or on the order of replies."""
+    tree = episode.tree
+    return {
+        "task_id": episode.task.id,
+        "ending": episode.ending,
+        "reward": episode.reward,
+        "success": episode.success,
+        "rounds": episode.rounds,
+        "metrics": dict(episode.metrics),
+        "error": episode.error,
+        "usage": {str(speaker): asdict(episode.usage(speaker)) for speaker in Speaker},
+        "reported": list(episode.reported),
+        "goals": list(tree.goals),
+        "collapses": [asdict(collapse) for collapse in tree.collapses],
+        "frontier": list(tree.frontier),
+        "nodes": [_node(node, episode.outcomes.get(index)) for index, node in enumerate(tree.nodes)],
+        "task": {"index": episode.task.index, "data": episode.task.data, "metadata": episode.task.metadata},
+    }
+
+
+def _node(node: Node, outcome: Outcome | None) -> dict[str, Any]:
+    """A node without what says nothing: no errors where there are none, no second copy of the same messages."""
+    turn = node.turn
+    row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path}
+    row["messages"] = list(turn.messages)
+    if turn.internal != turn.messages:
+        row["internal"] = list(turn.internal)
+    optional = {
+        "directive": node.directive,
+        "actions": [list(step) for step in turn.actions],
+        "hits": [asdict(hit) for hit in turn.hits],
+        "model": turn.model,
+        "seed": turn.seed,
+        "usage": asdict(turn.usage) if turn.usage.calls else None,
+        "outcome": outcome,
+        "error": turn.error,
+    }
+    return row | {name: value for name, value in optional.items() if value}

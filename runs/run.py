@@ -1,0 +1,165 @@
+"""`josh run`: play the tasks, many at a time, and write them down as they finish."""
+
+import asyncio
+import importlib.metadata
+import json
+import logging
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from josh.errors import JoshError
+from josh.roles import Task
+from josh.runs.casting import Casting
+from josh.runs.episode import Episode, play
+from josh.runs.record import Record
+from josh.runs.settings import RunSettings
+from josh.runs.summary import as_text, summarize
+
+log = logging.getLogger("josh")
+
+
+async def run(settings: RunSettings) -> Path:
+    """Play a run to its end, or until it is cancelled; either way every finished task is on disk.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UsageError: a setting is wrong; nothing was played or written.
+        FatalError: going on made no sense; what was finished is on disk.
+    """
+    casting = Casting(settings)
+    record = Record(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh)
+    record.write_json("config.json", describe(casting))
+    episodes: list[Episode] = []
+    finished = False
+    try:
+        await _play_all(casting, record, episodes)
+        finished = True
+    finally:
+        try:
+            record.close()
+        finally:
+            summary = summarize(episodes, len(casting.tasks)) | {
+                "complete": finished,
+                "training_examples": record.examples,
+                "golden_examples": record.golden,
+            }
+            record.write_json("summary.json", summary)
+            await casting.aclose()
+    print(as_text(summary, searched=settings.josh, unit=casting.env.unit))
+    print(f"examples        {record.examples}, {record.golden} of them on golden paths")
+    print(f"written to      {record.folder}/")
+    print("                config.json  episodes.jsonl  training_examples.jsonl  summary.json")
+    return record.folder
+
+
+def describe(casting: Casting) -> dict[str, Any]:
+    """What a run is made of: every setting, who plays, and the versions of what plays it."""
+    return {
+        "settings": asdict(casting.settings),
+        "plays": casting.names,
+        "tasks": len(casting.tasks),
+        "versions": {"python": platform.python_version()}
+        | {name: _version(name) for name in ("josh-dialogue", "openai", "litellm", "numpy")},
+    }
+
+
+async def _play_all(casting: Casting, record: Record, episodes: list[Episode]) -> None:
+    settings = casting.settings
+    waiting = iter(enumerate(casting.tasks))
+    with _Progress(casting, settings.progress) as progress:
+
+        async def worker() -> None:
+            for position, task in waiting:
+                episode = await _play(casting, task)
+                record.add(position, episode)
+                episodes.append(episode)
+                progress.finished(episode)
+
+        ticker = asyncio.ensure_future(progress.tick())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(casting.tasks), settings.max_concurrency)):
+                    group.create_task(worker())
+        except* JoshError as group:
+            raise _first(group) from None
+        finally:
+            ticker.cancel()
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _play(casting: Casting, task: Task) -> Episode:
+    settings = casting.settings
+    return await play(
+        casting.search(task),
+        task,
+        casting.env,
+        max_rounds=casting.max_rounds(task),
+        timeout=settings.task_timeout,
+        searched=settings.josh,
+    )
+
+
+class _Progress:
+    """The progress bar on stderr: silent when that is no terminal, unless asked for."""
+
+    def __init__(self, casting: Casting, forced: bool) -> None:
+        self._casting = casting
+        self._reward = 0.0
+        self._bar = tqdm(
+            total=len(casting.tasks),
+            unit="task",
+            file=sys.stderr,
+            disable=not (forced or sys.stderr.isatty()),
+            dynamic_ncols=True,
+        )
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def finished(self, episode: Episode) -> None:
+        self._reward += episode.reward
+        self._show()
+        self._bar.update()
+
+    async def tick(self) -> None:
+        """Keep the calls in flight up to date while tasks take their time."""
+        while not self._bar.disable:
+            self._show()
+            self._bar.refresh()
+            await asyncio.sleep(0.5)
+
+    def _show(self) -> None:
+        gate, env = self._casting.gate, self._casting.env
+        earned = f"{env.unit}{self._reward:.2f} earned"
+        self._bar.set_postfix_str(f"{gate.in_flight} calls in flight, {earned}, {gate.retries} retries", refresh=False)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
+
+
+def dry_run(settings: RunSettings) -> str:
+    """What a run would do, as JSON, after every check that can be made without playing."""
+    return json.dumps(describe(Casting(settings)), indent=2)

@@ -1,0 +1,129 @@
+"""The settings of a run: one frozen dataclass, filled from flags, a TOML file, the environment and defaults."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+
+CHAT, OFFLINE = "chat", "offline"
+
+
+def _flag(default: Any, text: str, *aliases: str) -> Any:
+    return field(default=default, metadata={"help": text, "aliases": aliases})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What `josh run` can be told. None stands for a default that depends on other settings."""
+
+    env: str = _flag("persuasion", "where tasks, prompts and goals come from")
+    agent: str | None = _flag(None, "who learns (default: the environment's)", "agent_strategy")
+    user: str | None = _flag(None, "who answers (default: the environment's)", "user_mode")
+    rewards: str | None = _flag(None, "what counts (default: the environment's)")
+    model: str = _flag(OFFLINE, "the agent's chat model, or `offline`")
+    user_model: str | None = _flag(None, "the user's chat model, several by commas to rotate, or `offline` (default)")
+    base_url: str | None = _flag(None, "address of the agent's model (default: OPENAI_BASE_URL, else OpenAI)")
+    user_base_url: str | None = _flag(None, "address of the user's model; one for all, or one each by commas")
+    api_key_var: str | None = _flag(None, "environment variable with the agent model's key (default: OPENAI_API_KEY)")
+    user_api_key_var: str | None = _flag(None, "the same for the user's model; one for all, or one each by commas")
+    josh: bool = _flag(False, "search with JOSH's beam instead of playing one conversation per task")
+    beam_size: int = _flag(8, "most branches alive at once, with --josh")
+    rollouts: int = _flag(1, "conversations per task, without --josh")
+    temperature: float | None = _flag(None, "the agent's sampling temperature (default: 1 with --josh, else 0)")
+    user_temperature: float = _flag(1.0, "the user's sampling temperature")
+    seed: int = _flag(10, "every random choice follows from it")
+    task_split: str | None = _flag(None, "which tasks (default: the environment's first split)")
+    start_index: int = _flag(0, "first task of the split to play")
+    end_index: int = _flag(-1, "task to stop before; -1 for all")
+    shuffle: bool = _flag(False, "shuffle the tasks, by the seed, before start and end index apply")
+    max_convo_turns: int | None = _flag(None, "rounds after which a conversation is cut off (default: environment's)")
+    josh_agent_tries: int = _flag(20, "most steps in one agent turn")
+    max_concurrency: int = _flag(16, "most model calls in flight, over all tasks and branches")
+    corpus: str | None = _flag(None, "folder of the real corpus, or a task file made by `josh prepare`")
+    split_rule: str = _flag("convokit", "how the corpus is split: convokit, annotated or user_disjoint")
+    min_reward: float = _flag(0.0, "smallest reward that counts as a win")
+    timeout: float = _flag(120.0, "seconds that one model call may take")
+    task_timeout: float = _flag(3600.0, "seconds that one task may take")
+    log_dir: str = _flag("records", "where the run's folder is made")
+    debug: bool = _flag(False, "show the traceback of every failed turn")
+    josh_debug: bool = _flag(False, "say on stderr how every search goes")
+    progress: bool = _flag(False, "show the progress bar even when stderr is no terminal")
+
+
+FIELDS = {one.name: one for one in fields(RunSettings)}
+_ALIASES = {alias: one.name for one in FIELDS.values() for alias in one.metadata["aliases"]}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Settings from a TOML file, by flag name. Raises UsageError, naming an unknown or ill-typed entry."""
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    given = {}
+    for key, value in raw.items():
+        name = key.replace("-", "_")
+        name = _ALIASES.get(name, name)
+        if name not in FIELDS:
+            near = get_close_matches(name, FIELDS, n=1)
+            raise UsageError(f"{path}: no setting named {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        given[name] = _typed(name, value, path)
+    return given
+
+
+def _typed(name: str, value: Any, path: Path) -> Any:
+    kind = FIELDS[name].type
+    kinds: tuple[type, ...] = (bool,) if kind is bool else (str,)
+    if kind in (int, int | None):
+        kinds = (int,)
+    elif kind in (float, float | None):
+        kinds = (int, float)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds != (bool,)):
+        raise UsageError(f"{path}: {name} is {value!r}; give a value of type {kinds[-1].__name__}")
+    return float(value) if isinstance(value, int) and kinds == (int, float) else value
+
+
+def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSettings:
+    """Put settings together: what was given, else what the environment's variables say, else the default.
+
+    Raises:
+        UsageError: a value makes no sense, alone or with another.
+    """
+    settings = RunSettings(**{**env_defaults, **given})
+    if settings.temperature is None:
+        settings = replace(settings, temperature=1.0 if settings.josh else 0.0)
+    if settings.user_model is None:
+        settings = replace(settings, user_model=OFFLINE)
+    temperature = settings.temperature
+    assert temperature is not None
+    if settings.josh and temperature == 0:
+        raise UsageError("temperature is 0 with --josh; siblings would be copies of each other, give one above 0")
+    for name in ("temperature", "user_temperature", "min_reward", "start_index"):
+        if getattr(settings, name) < 0:
+            raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
+    counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency")
+    for name in counts:
+        number = getattr(settings, name)
+        if number is not None and number < 1:
+            raise UsageError(f"{name} is {number}; give 1 or more")
+    for name in ("timeout", "task_timeout"):
+        if not getattr(settings, name) > 0:
+            raise UsageError(f"{name} is {getattr(settings, name)}; give a number of seconds above 0")
+    if settings.end_index < -1:
+        raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
+    if settings.rollouts > 1 and settings.josh:
+        raise UsageError(f"rollouts is {settings.rollouts} with --josh; a search is one episode, leave one of them out")
+    return settings
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment variables."""
+    return os.environ
