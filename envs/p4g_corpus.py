@@ -377,7 +377,7 @@ def _rows_of_sheet(path: Path, columns: Sequence[str]) -> tuple[Iterable[tuple[s
     if not path.exists():
         return (), f"{path} is not there"
     try:
-        import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415
+        import openpyxl  # type: ignore[import-untyped]
     except ImportError:
         return (), f"reading {path} takes openpyxl: pip install 'josh-dialogue[corpus]'"
     try:
