@@ -1,0 +1,57 @@
+"""The persuadee, played by a chat model."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from josh.messages import Message, flip_roles
+from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.tags import DONATION
+
+TRIES = 3
+"""Times the model is asked for one answer before its silence counts as a failure."""
+
+
+class Persuadee(BaseJOSHUser):
+    """Answers as its persona would, and ends the conversation with a donation tag.
+
+    Tags in the persuader's words are defused before the model sees them.
+    """
+
+    def __init__(self) -> None:
+        self.prompt = ""
+
+    def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
+        """Take the system prompt, which the persuader never sees."""
+        self.prompt = env.user_prompt(task)
+
+    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:  # type: ignore[override]
+        """Answer once. The conversation is over when the answer holds a tag.
+
+        Raises:
+            RuntimeError: the model said nothing, three times over.
+        """
+        seen = self.view(agent.messages)
+        for _try in range(TRIES):
+            reply = await model.reply(seen)
+            text = without_thoughts(reply.text)
+            if text:
+                agent.add_message({"role": "user", "content": text})
+                return agent, DONATION.read(text) is not None
+        raise RuntimeError(f"the persuadee's model gave {TRIES} empty replies in a row")
+
+    def view(self, messages: list[Message]) -> list[Message]:
+        """The conversation as the persuadee's model sees it; grows at its end as the conversation does."""
+        return [
+            {"role": "system", "content": self.prompt},
+            *(
+                {**message, "content": DONATION.defuse(message["content"])} if message["role"] == "user" else message
+                for message in flip_roles(messages)
+            ),
+        ]
+
+
+def without_thoughts(text: str) -> str:
+    """What is said aloud: no `<think>...</think>`, be it cut off at the end or opened by the chat template."""
+    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
+    return text.rpartition("</think>")[2].partition("<think>")[0].strip()
