@@ -1,9 +1,9 @@
 """The persuader, played by a chat model."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from josh.messages import without_thoughts
 from josh.roles import BaseEnv, BaseJOSHAgent, Line, Task
 
 OPENER = "(The chat is open. You write first.)"
@@ -22,7 +22,7 @@ class Persuader(BaseJOSHAgent):
         elif self.messages_internal[first]["role"] != "user":
             self.messages_internal.insert(first, {"role": "user", "content": OPENER})
 
-    async def step(self, *, model: Line, **_: Any) -> bool:  # type: ignore[override]
+    async def step(self, *, model: Line, **_: Any) -> bool:
         """Say one thing. False, to be asked again, when the model said nothing."""
         reply = await model.reply(self.messages_internal)
         text = without_thoughts(reply.text)
@@ -31,9 +31,3 @@ class Persuader(BaseJOSHAgent):
         self.add_message({"role": "assistant", "content": text})
         self.recent_actions = [text]
         return True
-
-
-def without_thoughts(text: str) -> str:
-    """What is said aloud: no `<think>...</think>`, be it cut off at the end or opened by the chat template."""
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    return text.rpartition("</think>")[2].partition("<think>")[0].strip()

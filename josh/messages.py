@@ -1,5 +1,6 @@
 """Chat messages: plain dicts in the chat-completions format, never changed once they are part of a history."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -26,3 +27,9 @@ def flip_roles(messages: Sequence[Message]) -> list[Message]:
         for message in messages
         if message.get("role") in other and message.get("content")
     ]
+
+
+def without_thoughts(text: str) -> str:
+    """What is said aloud: no `<think>...</think>`, be it cut off at the end or opened by the chat template."""
+    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
+    return text.rpartition("</think>")[2].partition("<think>")[0].strip()

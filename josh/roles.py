@@ -174,7 +174,7 @@ class BaseJOSHAgent(Forkable):
         if prompt:
             self.messages_internal.insert(0, {"role": "system", "content": prompt})
 
-    def step(self, **kwargs: Any) -> Any:
+    def step(self, *args: Any, **kwargs: Any) -> Any:
         """Act once: speak, or call a tool. May be `async`.
 
         Args:
@@ -201,7 +201,7 @@ class BaseJOSHUser(Forkable):
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
         """Get ready for one task; called once, before the first turn. By default: nothing."""
 
-    def step(self, agent: Any, **kwargs: Any) -> Any:
+    def step(self, agent: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer the agent. May be `async`.
 
         Args:

@@ -104,7 +104,7 @@ class ScriptedAgent(BaseJOSHAgent):
         super().__init__()
         self.script = script or (lambda messages, seed: (f"line {len(messages)}", ()))
 
-    def step(self, *, model: Line, **_: Any) -> bool:  # type: ignore[override]
+    def step(self, *, model: Line, **_: Any) -> bool:
         """Say and do one thing; the turn is over."""
         text, actions = self.script(self.messages, model.draw())
         self.add_message({"role": "assistant", "content": text})
@@ -120,7 +120,7 @@ class ScriptedUser(BaseJOSHUser):
     def __init__(self, script: Callable[[Sequence[Message], int], str | None] | None = None) -> None:
         self.script = script or (lambda messages, seed: "I see.")
 
-    def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:  # type: ignore[override]
+    def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
         """Answer, or leave."""
         text = self.script(agent.messages, model.draw())
         if text is not None:

@@ -1,10 +1,9 @@
 """The persuadee, played by a chat model."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from josh.messages import Message, flip_roles
+from josh.messages import Message, flip_roles, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
 from josh.tags import DONATION
 
@@ -25,7 +24,7 @@ class Persuadee(BaseJOSHUser):
         """Take the system prompt, which the persuader never sees."""
         self.prompt = env.user_prompt(task)
 
-    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:  # type: ignore[override]
+    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
         """Answer once. The conversation is over when the answer holds a tag.
 
         Raises:
@@ -49,9 +48,3 @@ class Persuadee(BaseJOSHUser):
                 for message in flip_roles(messages)
             ),
         ]
-
-
-def without_thoughts(text: str) -> str:
-    """What is said aloud: no `<think>...</think>`, be it cut off at the end or opened by the chat template."""
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    return text.rpartition("</think>")[2].partition("<think>")[0].strip()
