@@ -16,7 +16,7 @@ effect on people.
 import copy
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -245,11 +245,11 @@ class Donor(BaseJOSHUser):
         """Answer what the persuader said since this user last spoke. Returns the agent, and whether it is over."""
         rng = Random(model.draw())
         text = _latest_words(agent.messages)
-        if text is None:
+        if text is None and not self.state.turns:
             self._say(agent, s.GREETING, (), None, rng)
             return agent, False
-        acts = strategies.acts(text)
-        self.state, response = hear(self.person, self.state, acts, strategies.anchor(text), rng)
+        acts = strategies.acts(text or "")
+        self.state, response = hear(self.person, self.state, acts, strategies.anchor(text or ""), rng)
         self._say(agent, response.act, acts, response.amount, rng)
         return agent, response.leaves
 
@@ -275,19 +275,17 @@ class DonorFirm(Donor):
     spread = 3.0
 
 
-def _latest_words(messages: Iterable[Mapping[str, Any]]) -> str | None:
-    """The persuader's words since the last user message, None where the persuader has never spoken."""
+def _latest_words(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """The persuader's words since the last user message, None where there is no message of the persuader's."""
     words: list[str] = []
     spoken = False
-    for message in messages:
+    for message in reversed(messages):
         if message.get("role") == "user":
-            words.clear()
-        elif message.get("role") == "assistant":
+            break
+        if message.get("role") == "assistant":
             spoken = True
-            content = message.get("content")
-            if content:
-                words.append(str(content))
-    return "\n".join(words) if spoken else None
+            words.append(str(message.get("content") or ""))
+    return "\n".join(reversed(words)) if spoken else None
 
 
 COUNTED: Final = (
