@@ -82,6 +82,25 @@ class PersuasionEnv(BaseEnv):
     agents: Mapping[str, str] = {"chat": "persuader", "offline": "offline_persuader"}
     users: Mapping[str, str] = {"chat": "persuadee", "offline": "donor"}
     rewards = "donation"
+    unit = "$"
+    verb = "donated"
+
+    @classmethod
+    def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:
+        """Settings from the `PERSUASION_*` variables. Raises UsageError where the number of turns is none."""
+        persuadee = "PERSUASION_PERSUADEE_"
+        found: dict[str, Any] = {
+            "corpus": environment.get("PERSUASION_CORPUS_PATH"),
+            "user_model": environment.get(f"{persuadee}MODEL_ROTATION") or environment.get(f"{persuadee}MODEL"),
+            "user_base_url": environment.get(f"{persuadee}BASE_URL"),
+            "user_api_key_var": environment.get(f"{persuadee}API_KEY_VAR"),
+        }
+        turns = environment.get("PERSUASION_MAX_TURNS")
+        if turns:
+            if not turns.strip().isdecimal():
+                raise UsageError(f"PERSUASION_MAX_TURNS is {turns!r}; give a whole number of rounds")
+            found["max_convo_turns"] = int(turns)
+        return {name: value for name, value in found.items() if value}
 
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of a split, in the order of the corpus or file.

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from josh.runs.casting import env_class
-    from josh.runs.run import dry_run, run
+    from josh.runs.run import calm_collector, dry_run, run
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -47,6 +47,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(dry_run(settings))
         return 0
+    calm_collector()
     asyncio.run(run(settings))
     return 0
 

@@ -183,7 +183,8 @@ class _Taker:
         self._hits: list[Hit] = []
         self._outcome = Outcome.ALIVE
         self._error = ""
-        self._seen = self._mark(branch.agent)
+        self._added: tuple[tuple[Message, ...], tuple[Message, ...]] = ((), ())
+        self._seen = (_end(branch.agent.messages), _end(branch.agent.messages_internal))
 
     async def run(self) -> None:
         while not await self.step():
@@ -203,19 +204,12 @@ class _Taker:
 
     def turn(self) -> Turn:
         """The turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
-        place, broken = self._place, self._outcome is Outcome.INFRA_ERROR
-        messages, internal = ((), ()) if broken else self._new_messages()
-        return Turn(
-            messages,
-            internal,
-            () if broken else tuple(self._actions),
-            () if broken else tuple(self._hits),
-            self._outcome,
-            place.usage,
-            place.model,
-            place.seed,
-            self._error,
-        )
+        place = self._place
+        account: dict[str, Any] = {"usage": place.usage, "model": place.model, "seed": place.seed}
+        if self._outcome is Outcome.INFRA_ERROR:
+            return Turn(outcome=self._outcome, error=self._error, **account)
+        messages, internal = self._added
+        return Turn(messages, internal, tuple(self._actions), tuple(self._hits), self._outcome, **account)
 
     async def _step(self) -> bool:
         raise NotImplementedError
@@ -229,19 +223,14 @@ class _Taker:
             self._hits.append(Hit(len(self._actions) - 1, tuple(goals), 1.0 if value is None else value))
         return value
 
-    def _mark(self, agent: Any) -> tuple[tuple[int, Message | None], ...]:
-        return tuple((len(log), log[-1] if log else None) for log in (agent.messages, agent.messages_internal))
-
-    def _new_messages(self) -> tuple[tuple[Message, ...], ...]:
-        """What the turn added to the conversation, as both sides see it and as the agent is trained on it."""
+    def _note_messages(self) -> None:
+        """Note what the turn added to the conversation, as both sides see it and as the agent is trained on it."""
         agent = self.branch.agent
-        new = []
-        for name, (size, last) in zip(("messages", "messages_internal"), self._seen, strict=True):
-            history = getattr(agent, name)
-            if len(history) < size or (size and history[size - 1] is not last and history[size - 1] != last):
-                raise TypeError(f"{type(agent).__name__}.{name} was rewritten; a history may only grow")
-            new.append(tuple(history[size:]))
-        return tuple(new)
+        seen, seen_internal = self._seen
+        self._added = (
+            _since(seen, agent.messages, agent, "messages"),
+            _since(seen_internal, agent.messages_internal, agent, "messages_internal"),
+        )
 
 
 class _AgentTaker(_Taker):
@@ -261,7 +250,7 @@ class _AgentTaker(_Taker):
             branch.agent = self._cast.add_error_message(branch.agent)
             over = True
         if over:
-            self._new_messages()
+            self._note_messages()
         return over
 
 
@@ -270,10 +259,10 @@ class _UserTaker(_Taker):
         branch = self.branch
         result = self._cast.user_step(branch, self._place)
         branch.agent, over = await result if inspect.isawaitable(result) else result
-        messages, _ = self._new_messages()
+        self._note_messages()
         value = None
         if branch.rewards.reads is Speaker.USER:
-            texts = [message.get("content") or "" for message in messages if message.get("role") == "user"]
+            texts = [message.get("content") or "" for message in self._added[0] if message.get("role") == "user"]
             self._actions.append(tuple(texts))
             value = self._judge(texts)
         if over:
@@ -281,6 +270,18 @@ class _UserTaker(_Taker):
             lost = Outcome.USER_LEFT if value is None else Outcome.LOST
             self._outcome = Outcome.WON if self._hits else lost
         return True
+
+
+def _end(history: Sequence[Message]) -> tuple[int, Message | None]:
+    return len(history), history[-1] if history else None
+
+
+def _since(end: tuple[int, Message | None], history: Sequence[Message], agent: Any, name: str) -> tuple[Message, ...]:
+    """The messages after an earlier end of a history. Raises TypeError where what stood before it has changed."""
+    size, last = end
+    if len(history) < size or (size and history[size - 1] is not last and history[size - 1] != last):
+        raise TypeError(f"{type(agent).__name__}.{name} was rewritten; a history may only grow")
+    return tuple(history[size:])
 
 
 def explain(error: BaseException) -> str:

@@ -285,6 +285,7 @@ class BaseEnv:
         users: the same for the user.
         rewards: short name or import path of the rewards class used by default.
         unit: what a reward is counted in, as a prefix (`$`); empty for a plain number.
+        verb: what became of the rewards so far, for the progress bar (`$1.50 donated`).
     """
 
     opens: Speaker = Speaker.AGENT
@@ -294,6 +295,7 @@ class BaseEnv:
     users: Mapping[str, str] = {}
     rewards: str = "goals"
     unit: str = ""
+    verb: str = "earned"
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""

@@ -69,39 +69,49 @@ class Casting:
         self.env = env_class(settings.env)(self.options)
         self.gate = Gate(settings.max_concurrency)
         self.tasks = _choose(self.env, settings)
-        agent, user = self._name("agent"), self._name("user")
-        self._agent_type = _check(load(agent, AGENTS, "agent"), agent, "step", "fork", "start")
-        self._user_type = _check(load(user, USERS, "user"), user, "step", "start")
-        rewards = settings.rewards or self.env.rewards
-        self._rewards_type = _check(load(rewards, REWARDS, "rewards"), rewards, "is_reward", "delete_reward", "start")
+        self._strategy: Strategy = BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
         self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
         self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
         self._rotation = self._user_rotation()
+        self._agent_type = self._plug_in("agent", AGENTS, self.env.agents, self._agent_model)
+        rewards = settings.rewards or self.env.rewards
+        self._rewards_type = _check(load(rewards, REWARDS, "rewards"), rewards, "is_reward", "delete_reward", "start")
+        self._user_types = {self.user_type(task) for task in self.tasks}
         for task in self.tasks:
-            self._user_models(task)
-        if self.tasks:
-            self.search(self.tasks[0])
-        self.strategy: Strategy = BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
+            self.max_rounds(task)
+        self.search(self.tasks[0])
 
     @property
     def names(self) -> dict[str, Any]:
         """Who plays, for the record: plug-ins and models by role."""
         return {
             "agent": _path(self._agent_type),
-            "user": _path(self._user_type),
+            "user": ", ".join(sorted(map(_path, self._user_types))),
             "rewards": _path(self._rewards_type),
             "models": sorted({model.name for model in self._models.values()}),
         }
 
+    @property
+    def models(self) -> Sequence[ChatModel]:
+        """Every model that may be asked."""
+        return list(self._models.values())
+
     def max_rounds(self, task: Task) -> int:
         """Rounds after which a task is cut off: the row's own, the run's, or the environment's number."""
-        return int(task.metadata.get("max_turns") or self.settings.max_convo_turns or self.env.max_rounds)
+        rounds = task.metadata.get("max_turns") or self.settings.max_convo_turns or self.env.max_rounds
+        if not isinstance(rounds, int) or rounds < 1:
+            raise UsageError(f"task {task.id}: max_turns is {rounds!r}; give 1 or more")
+        return rounds
+
+    def user_type(self, task: Task) -> Any:
+        """The user's class: the one named, or the environment's for the kind of model that a row asks for."""
+        return self._plug_in("user", USERS, self.env.users, self._user_models(task)[0])
 
     def search(self, task: Task) -> Search:
         """A search on one task, ready to be advanced. Raises UsageError where a plug-in cannot start on it."""
         settings, env = self.settings, self.env
         try:
-            agent, user = self._agent_type(), self._user_type()
+            agent, user = self._agent_type(), self.user_type(task)()
             rewards = self._rewards_type(list(env.goals(task)))
             for role in (agent, user, rewards):
                 role.start(task, env, self.options)
@@ -113,7 +123,7 @@ class Casting:
         cast = _Actors(self, task)
         tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal)
         return Search(
-            BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts),
+            self._strategy,
             cast,
             tree,
             Branch(agent, user, world, rewards),
@@ -132,23 +142,19 @@ class Casting:
             sibling = int(place.path.partition("/")[0] or 0)
             model, temperature = models[(task.index + sibling) % len(models)], settings.user_temperature
         assert temperature is not None
-        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id))
+        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id), task.index)
 
     async def aclose(self) -> None:
         """Close every model's connections."""
-        for model in self._models.values():
+        for model in self.models:
             await model.aclose()
 
-    def _name(self, role: str) -> str:
-        given = getattr(self.settings, role)
-        if given:
-            return str(given)
-        model = self.settings.model if role == "agent" else (self.settings.user_model or OFFLINE)
-        defaults = self.env.agents if role == "agent" else self.env.users
-        kind = OFFLINE if model == OFFLINE else CHAT
-        if kind not in defaults:
-            raise UsageError(f"env {self.settings.env!r} has no {role} for model {model!r}; give --{role}")
-        return defaults[kind]
+    def _plug_in(self, role: str, known: Mapping[str, str], defaults: Mapping[str, str], model: ChatModel) -> Any:
+        kind = OFFLINE if isinstance(model, OfflineModel) else CHAT
+        name = getattr(self.settings, role) or defaults.get(kind)
+        if not name:
+            raise UsageError(f"env {self.settings.env!r} has no {role} for model {model.name!r}; give --{role}")
+        return _check(load(name, known, role), name, "step", "start")
 
     def _user_rotation(self) -> list[tuple[str, str | None, str | None]]:
         settings = self.settings
@@ -194,8 +200,8 @@ class _Actors:
         self._casting = casting
         self._task = task
         self._agent_takes = _accepted(casting._agent_type.step)
-        self._user_takes = _accepted(casting._user_type.step)
-        types = (casting._agent_type, casting._user_type)
+        types = (casting._agent_type, casting.user_type(task))
+        self._user_takes = _accepted(types[1].step)
         self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
 
     def agent_step(self, branch: Branch, place: Place) -> Any:

@@ -1,6 +1,7 @@
 """`josh run`: play the tasks, many at a time, and write them down as they finish."""
 
 import asyncio
+import gc
 import importlib.metadata
 import json
 import logging
@@ -57,6 +58,12 @@ async def run(settings: RunSettings) -> Path:
     print(f"written to      {record.folder}/")
     print("                config.json  episodes.jsonl  training_examples.jsonl  summary.json")
     return record.folder
+
+
+def calm_collector() -> None:
+    """Have Python look for reference cycles less often: trees have none, and big ones take long to look through."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def describe(casting: Casting) -> dict[str, Any]:
@@ -145,7 +152,7 @@ class _Progress:
 
     def _show(self) -> None:
         gate, env = self._casting.gate, self._casting.env
-        earned = f"{env.unit}{self._reward:.2f} earned"
+        earned = f"{env.unit}{self._reward:.2f} {env.verb}"
         self._bar.set_postfix_str(f"{gate.in_flight} calls in flight, {earned}, {gate.retries} retries", refresh=False)
 
 

@@ -46,6 +46,8 @@ class RunSettings:
     max_concurrency: int = _flag(16, "most model calls in flight, over all tasks and branches")
     corpus: str | None = _flag(None, "folder of the real corpus, or a task file made by `josh prepare`")
     split_rule: str = _flag("convokit", "how the corpus is split: convokit, annotated or user_disjoint")
+    synthetic_tasks: int | None = _flag(None, "made-up tasks per split, without a corpus (default: environment's)")
+    include_bad: bool = _flag(False, "keep the corpus's dialogues that its authors marked as spoilt")
     min_reward: float = _flag(0.0, "smallest reward that counts as a win")
     timeout: float = _flag(120.0, "seconds that one model call may take")
     task_timeout: float = _flag(3600.0, "seconds that one task may take")
@@ -109,7 +111,7 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
     for name in ("temperature", "user_temperature", "min_reward", "start_index"):
         if getattr(settings, name) < 0:
             raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
-    counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency")
+    counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency", "synthetic_tasks")
     for name in counts:
         number = getattr(settings, name)
         if number is not None and number < 1:

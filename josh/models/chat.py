@@ -1,8 +1,11 @@
 """The chat-model protocol, and the line that ties a model to one place in the tree."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, Protocol
 
 from josh.driver import Place
@@ -59,25 +62,52 @@ class ChatModel(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class Gate:
-    """Counts and limits the calls in flight over a whole run.
+    """Counts and limits the calls in flight over a whole run; elder tasks go first, so that tasks finish one by one.
 
     Attributes:
-        limit: most calls in flight.
         in_flight: calls in flight now.
         calls: calls finished.
         retries: calls that had to be repeated.
     """
 
-    limit: int
-    in_flight: int = 0
-    calls: int = 0
-    retries: int = 0
-    slots: asyncio.Semaphore = field(init=False)
+    def __init__(self, limit: int) -> None:
+        """Args: limit: most calls in flight, at least 1."""
+        self.in_flight = 0
+        self.calls = 0
+        self.retries = 0
+        self._limit = limit
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._arrivals = count()
 
-    def __post_init__(self) -> None:
-        self.slots = asyncio.Semaphore(self.limit)
+    @asynccontextmanager
+    async def slot(self, priority: int) -> AsyncIterator[None]:
+        """Wait for a place and hold it; smaller priorities go first, equals in order of arrival."""
+        if self.in_flight < self._limit:
+            self.in_flight += 1
+        else:
+            turn = asyncio.get_running_loop().create_future()
+            heappush(self._waiting, (priority, next(self._arrivals), turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._hand_on()
+                raise
+        try:
+            yield
+        finally:
+            self.calls += 1
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give a place that is no longer needed to the first who waits and has not been cancelled."""
+        while self._waiting:
+            *_, turn = heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.in_flight -= 1
 
 
 @dataclass(slots=True)
@@ -90,6 +120,8 @@ class ModelLine:
     gate: Gate
     run: tuple[object, ...]
     """What the seeds start from: the run's seed and the task's id."""
+    priority: int = 0
+    """Place of the task in the run; elder tasks are served first."""
 
     def draw(self) -> int:
         """The next seed of this turn."""
@@ -103,21 +135,16 @@ class ModelLine:
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """Ask for one reply; see `roles.Line.reply`."""
         seed, gate, place = self.draw(), self.gate, self.place
-        async with gate.slots:
-            gate.in_flight += 1
-            try:
-                completion = await self.model.complete(
-                    messages,
-                    n=1,
-                    temperature=self.temperature,
-                    seed=seed,
-                    options=options,
-                    on_retry=self._count_retry,
-                )
-            finally:
-                gate.in_flight -= 1
-                gate.calls += 1
-                place.usage += Usage(calls=1)
+        async with gate.slot(self.priority):
+            place.usage += Usage(calls=1)
+            completion = await self.model.complete(
+                messages,
+                n=1,
+                temperature=self.temperature,
+                seed=seed,
+                options=options,
+                on_retry=self._count_retry,
+            )
         place.usage += completion.usage
         return completion.replies[0]
 

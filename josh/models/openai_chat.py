@@ -107,42 +107,33 @@ class OpenAIChat:
         What is worth repeating: 408, 409, 429 (after the time it names), 5xx, lost connections, timeouts, and bodies
         that cannot be read.
         """
-        from openai import APIConnectionError, APIStatusError
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay
-        from tenacity import wait_random_exponential as backoff
-
         client = self._connect()
+        try:
+            return await self._post(client, body, n)
+        except Exception as error:
+            if not _worth_repeating(error):
+                raise self._final(error) from None
+            first = [error]
 
-        def worth_retrying(error: BaseException) -> bool:
-            if isinstance(error, APIStatusError):
-                return error.status_code in _RETRIED or error.status_code >= 500
-            return isinstance(error, APIConnectionError | UnreadableReplyError)
+        async def again() -> Mapping[str, Any]:
+            # The failure that led here counts as the first attempt; tenacity costs too much to go through every call.
+            if first:
+                raise first.pop()
+            return await self._post(client, body, n)
 
-        fallback = backoff(multiplier=0.5, max=30)
-
-        def wait(state: Any) -> float:
-            error = state.outcome.exception()
-            headers = error.response.headers if isinstance(error, APIStatusError) else {}
-            asked = _seconds(headers.get("retry-after"))
-            return asked if asked is not None else fallback(state)
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay
 
         attempts = AsyncRetrying(
-            retry=retry_if_exception(worth_retrying),
-            wait=wait,
+            retry=retry_if_exception(_worth_repeating),
+            wait=_pause,
             stop=stop_after_attempt(self._max_attempts) | stop_after_delay(self._max_retry_seconds),
             before_sleep=lambda _: on_retry(),
             reraise=True,
         )
         try:
-            return await attempts(self._post, client, body, n)
-        except APIStatusError as error:
-            text = f"{self.name} at {self.base_url}: HTTP {error.status_code}, {self._public(error.message)}"
-            if error.status_code in _REFUSED:
-                raise FatalError(f"{_REFUSED[error.status_code]}: {text}") from None
-            raise ModelError(text) from None
-        except APIConnectionError as error:
-            reason = self._public(str(error.__cause__ or error))
-            raise ModelError(f"{self.name} at {self.base_url}: {reason}") from None
+            return await attempts(again)
+        except Exception as error:
+            raise self._final(error) from None
 
     @staticmethod
     async def _post(client: Any, body: Mapping[str, Any], n: int) -> Mapping[str, Any]:
@@ -157,6 +148,19 @@ class OpenAIChat:
         answered: Mapping[str, Any] = answer
         return answered
 
+    def _final(self, error: Exception) -> Exception:
+        """What a failure that stays is raised as."""
+        from openai import APIConnectionError, APIStatusError
+
+        where = f"{self.name} at {self.base_url}"
+        if isinstance(error, APIStatusError):
+            text = f"{where}: HTTP {error.status_code}, {self._public(error.message)}"
+            refused = _REFUSED.get(error.status_code)
+            return FatalError(f"{refused}: {text}") if refused else ModelError(text)
+        if isinstance(error, APIConnectionError):
+            return ModelError(f"{where}: {self._public(str(error.__cause__ or error))}")
+        return error if isinstance(error, ModelError) else ModelError(f"{where}: {self._public(repr(error))}")
+
     def _public(self, text: str) -> str:
         """An error text in one line, without the key."""
         text = " ".join(str(text).split())[:300]
@@ -169,6 +173,24 @@ class ModelError(Exception):
 
 class UnreadableReplyError(ModelError):
     """A reply that makes no sense; worth asking again."""
+
+
+def _worth_repeating(error: BaseException) -> bool:
+    from openai import APIConnectionError, APIStatusError
+
+    if isinstance(error, APIStatusError):
+        return error.status_code in _RETRIED or error.status_code >= 500
+    return isinstance(error, APIConnectionError | UnreadableReplyError)
+
+
+def _pause(state: Any) -> float:
+    """Seconds to wait before the next attempt: what the server asks for, else random and growing, up to 30."""
+    from openai import APIStatusError
+    from tenacity import wait_random_exponential
+
+    error = state.outcome.exception()
+    asked = _seconds(error.response.headers.get("retry-after")) if isinstance(error, APIStatusError) else None
+    return wait_random_exponential(multiplier=0.5, max=30)(state) if asked is None else asked
 
 
 def _seconds(header: str | None) -> float | None:

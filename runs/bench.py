@@ -1,0 +1,214 @@
+"""Benchmarks: what the search itself costs, and how close a run comes to what its endpoint allows.
+
+    python -m josh.runs.bench
+
+Every figure is the median of several repetitions in this process. The endpoint is a server on this machine that
+answers every call in 50 ms, in a process of its own.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from statistics import median
+from typing import Any
+
+from josh.driver import Branch, Place, Search
+from josh.models.chat import ChatModel
+from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh.runs.casting import Casting
+from josh.runs.episode import play
+from josh.runs.run import calm_collector
+from josh.runs.settings import resolve
+from josh.search import BeamSearch, grow
+from josh.tree import Tree, Turn, plant
+
+SIZES = ((8, 10), (8, 100), (64, 100), (512, 100))
+LATENCY = 0.05
+IN_FLIGHT = 64
+
+
+def search_alone(beam_size: int, rounds: int) -> Tree:
+    """Plan, grow and settle a tree that never earns anything."""
+    strategy, tree = BeamSearch(beam_size), plant(["never"])
+    said, answered = _turn("assistant"), _turn("user")
+    for _ in range(rounds):
+        for turn in (said, answered):
+            plan = strategy.plan(tree)
+            turns = [turn] * sum(expand.copies for expand in plan)
+            tree = strategy.settle(grow(tree, plan, turns))
+    return tree
+
+
+class ScriptedCast:
+    """An agent and a user that answer at once."""
+
+    def agent_step(self, branch: Branch, place: Place) -> Any:
+        """Say hello."""
+        return branch.agent, branch.agent.step()
+
+    def user_step(self, branch: Branch, place: Place) -> Any:
+        """Say hi."""
+        return branch.user.step(branch.agent)
+
+    def add_error_message(self, agent: Any) -> Any:
+        """Never needed."""
+        return agent
+
+
+def driven(beam_size: int, rounds: int) -> Tree:
+    """The same tree by the driver, with an agent and a user in every branch."""
+    root = Branch(BaseJOSHAgent(), BaseJOSHUser(), None, BaseRewards(["never"]))
+    search = Search(BeamSearch(beam_size), ScriptedCast(), plant(["never"]), root, max_turn_tries=10, parallel=True)
+
+    async def advance() -> None:
+        for _ in range(2 * rounds):
+            await search.advance()
+
+    asyncio.run(advance())
+    return search.tree
+
+
+def _turn(role: str) -> Turn:
+    message = {"role": role, "content": "hello!"}
+    return Turn(messages=(message,), internal=(message,), actions=(("say hello",),))
+
+
+def microseconds(run: Callable[[], Tree], repetitions: int) -> float:
+    """Median time per turn of a tree, in microseconds."""
+    times = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        tree = run()
+        times.append((time.perf_counter() - started) / (len(tree.nodes) - 1))
+    return median(times) * 1e6
+
+
+def bytes_per_turn(run: Callable[[], Tree]) -> float:
+    """What a finished tree holds on to, per turn."""
+    tracemalloc.start()
+    tree = run()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return held / (len(tree.nodes) - 1)
+
+
+@asynccontextmanager
+async def endpoint() -> AsyncIterator[str]:
+    """A loopback endpoint in a process of its own; its base URL."""
+    command = [sys.executable, "-m", "josh.runs.loopback", "--latency", str(LATENCY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 (our own module)
+        assert server.stdout is not None
+        try:
+            yield json.loads(server.stdout.readline())["base_url"]
+        finally:
+            server.terminate()
+
+
+async def one_task(url: str, beam_size: int = 8, rounds: int = 10) -> tuple[float, int]:
+    """Seconds and replies of one task that earns nothing."""
+    seconds, replies = await _tasks(url, 1, beam_size, rounds)
+    return seconds, replies
+
+
+async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[float, int]:
+    settings = resolve(
+        {
+            "josh": True,
+            "beam_size": beam_size,
+            "max_convo_turns": rounds,
+            "model": "agent",
+            "user_model": "user",
+            "base_url": url,
+            "user_base_url": url,
+            "synthetic_tasks": tasks,
+            "max_concurrency": IN_FLIGHT,
+        },
+        {},
+    )
+    casting = Casting(settings)
+    await _warm_up(casting.models)
+
+    async def one(task: Any) -> None:
+        search = casting.search(task)
+        await play(search, task, casting.env, max_rounds=rounds, timeout=600, searched=True)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one(task) for task in casting.tasks))
+    seconds = time.perf_counter() - started
+    await casting.aclose()
+    return seconds, casting.gate.calls
+
+
+async def _warm_up(models: Sequence[ChatModel]) -> None:
+    """Load the client and open the connections, as any but a run's first second finds them."""
+    hello = [{"role": "user", "content": "hello"}]
+    await asyncio.gather(
+        *(
+            model.complete(hello, n=1, temperature=1.0, seed=1, options={}, on_retry=lambda: None)
+            for model in models
+            for _ in range(8)
+        )
+    )
+
+
+async def bare_client(url: str, replies: int) -> float:
+    """Seconds that the openai SDK by itself needs for as many replies, 64 at a time, on prompts as long as a run's."""
+    from openai import AsyncOpenAI
+
+    slots = asyncio.Semaphore(IN_FLIGHT)
+    casting = Casting(resolve({"model": "agent", "base_url": url}, {}))
+    prompt = casting.env.agent_prompt(casting.tasks[0])
+    messages: list[Any] = [{"role": "system", "content": prompt}]
+    messages += [{"role": ("user", "assistant")[turn % 2], "content": "reply to 9 messages"} for turn in range(10)]
+    async with AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as client:
+
+        async def one() -> None:
+            async with slots:
+                await client.chat.completions.create(model="agent", messages=messages, seed=1, temperature=1.0)
+
+        await asyncio.gather(*(one() for _ in range(8)))
+        started = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(replies)))
+        return time.perf_counter() - started
+
+
+async def endpoint_figures(tasks: int, repetitions: int) -> None:
+    """Print how long runs against the endpoint take."""
+    async with endpoint() as url:
+        single = [await one_task(url) for _ in range(repetitions)]
+        replies, chain = single[0][1], 20 * LATENCY
+        print(f"one task, beam 8, 10 rounds: {replies} replies in {median(one[0] for one in single):.2f} s")
+        print(f"    one by one they would take {replies * LATENCY:.2f} s; the longest chain takes {chain:.2f} s")
+        seconds, replies = await _tasks(url, tasks, 8, 10)
+        rate, ideal = replies / seconds, replies * LATENCY / IN_FLIGHT
+        bare = await bare_client(url, replies // 4) * 4
+        print(f"{tasks} tasks, {IN_FLIGHT} in flight: {replies} replies in {seconds:.1f} s, {rate:.0f} a second")
+        print(f"    replies x latency / {IN_FLIGHT} is {ideal:.1f} s; the openai SDK alone takes {bare:.1f} s")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmarks and print their figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=5, help="runs of each, of which the median counts")
+    parser.add_argument("--tasks", type=int, default=60, help="tasks of the run with many")
+    args = parser.parse_args(argv)
+    calm_collector()
+    print("microseconds per turn         search alone   driver with scripted agent and user   bytes per turn")
+    for beam_size, rounds in SIZES:
+        repetitions = args.repetitions if beam_size > 8 else 10 * args.repetitions
+        alone = microseconds(lambda: search_alone(beam_size, rounds), repetitions)  # noqa: B023 (called at once)
+        with_driver = microseconds(lambda: driven(beam_size, rounds), repetitions)  # noqa: B023
+        held = bytes_per_turn(lambda: driven(beam_size, rounds))  # noqa: B023
+        print(f"beam {beam_size:3d}, {rounds:3d} rounds {alone:23.1f} {with_driver:39.1f} {held:16.0f}")
+    asyncio.run(endpoint_figures(args.tasks, args.repetitions))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
