@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
@@ -41,15 +42,33 @@ def _run(args: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
     settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
-    logging.basicConfig(
-        format="josh: %(message)s", stream=sys.stderr, level=logging.DEBUG if settings.debug else logging.WARNING
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_FewOfEach())
+    level = logging.DEBUG if settings.debug else logging.INFO if settings.josh_debug else logging.WARNING
+    logging.basicConfig(format="josh: %(message)s", handlers=[handler], force=True)
+    logging.getLogger("josh").setLevel(level)
     if args.dry_run:
         print(dry_run(settings))
         return 0
     calm_collector()
-    asyncio.run(run(settings))
-    return 0
+    return 0 if asyncio.run(run(settings)) else 1
+
+
+class _FewOfEach(logging.Filter):
+    """Lets a warning through three times; an endpoint that is down would write thousands. All are counted on disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        reason = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else record.getMessage()
+        self._seen[reason] += 1
+        if self._seen[reason] == 3:
+            record.msg = f"{record.msg} (more of these are only counted)"
+        return self._seen[reason] <= 3
 
 
 def _prepare(args: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """One finished task: what came of its search, as numbers and as a line of JSON."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ from josh.tree import (
     leaves,
     walk,
 )
+
+log = logging.getLogger("josh")
 
 ENDINGS = {
     Outcome.WON: "completed",
@@ -115,12 +118,23 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
                     break
                 agent_turns += agent_next
                 await search.advance()
+                log.info("%s: %s", task.id, _progress(search.tree))
                 await asyncio.sleep(0)  # lets other tasks, the progress bar and Ctrl-C have their say
     except TimeoutError:
         if time.monotonic() - started < timeout:
             raise
         error = f"the task took longer than {timeout:g} seconds"
     return conclude(search.tree, task, env, rewards, searched=searched, error=error)
+
+
+def _progress(tree: Tree) -> str:
+    """Where a search stands, in a few words."""
+    speaker = tree.nodes[-1].speaker
+    live = len(tree.frontier)
+    if tree.collapses and tree.collapses[-1].size == len(tree.nodes):
+        left = len(tree.nodes[tree.root].open)
+        return f"the {speaker}'s turn earned a reward at {tree.nodes[tree.root].path or 'the root'}, {left} goals left"
+    return f"after the {speaker}'s turn {live} live leaves, {len(tree.nodes) - 1} turns played"
 
 
 def conclude(tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, *, searched: bool, error: str = "") -> Episode:

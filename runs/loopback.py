@@ -29,7 +29,7 @@ class Loopback:
         requests: the bodies received, in order.
         headers: the headers received, in order.
         most_at_once: the highest number of requests under way at the same time.
-        statuses: HTTP statuses to answer the next requests with, before going on normally.
+        faults: what to answer the next requests with before going on normally: an HTTP status, or a raw body.
     """
 
     def __init__(self, respond: Responder = echo, latency: float = 0.0, keep: bool = True) -> None:
@@ -43,7 +43,7 @@ class Loopback:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.most_at_once = 0
-        self.statuses: list[int] = []
+        self.faults: list[int | bytes] = []
         self._respond = respond
         self._latency = latency
         self._keep = keep
@@ -74,10 +74,11 @@ class Loopback:
                 self.headers.append(dict(request.headers))
             if self._latency:
                 await asyncio.sleep(self._latency)
-            if self.statuses:
-                status = self.statuses.pop(0)
-                if status >= 400:
-                    return web.json_response({"error": {"message": f"status {status}"}}, status=status)
+            if self.faults:
+                fault = self.faults.pop(0)
+                if isinstance(fault, bytes):
+                    return web.Response(body=fault, content_type="application/json")
+                return web.json_response({"error": {"message": f"status {fault}"}}, status=fault)
             return web.json_response(_completion(body, self._respond))
         finally:
             self._at_once -= 1

@@ -1,7 +1,9 @@
 """A run's folder on disk: `config.json`, `episodes.jsonl`, `training_examples.jsonl`, `summary.json`."""
 
+import contextlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +38,7 @@ class Record:
         self._searched = searched
         self._waiting: dict[int, Episode] = {}
         self._next = 0
+        self._made_log_dir = not log_dir.exists()
         stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         try:
             self.folder = _make_folder(log_dir, stem)
@@ -69,6 +72,14 @@ class Record:
         finally:
             for file in self._files.values():
                 file.close()
+
+    def discard(self) -> None:
+        """Take the folder away again, for a run that turned out to be impossible before anything was finished."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._made_log_dir:
+            with contextlib.suppress(OSError):
+                self.folder.parent.rmdir()
 
     def write_json(self, file: str, content: Mapping[str, Any]) -> None:
         """Write a whole file, or leave the one that is there. Raises FatalError."""

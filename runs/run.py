@@ -7,28 +7,30 @@ import json
 import logging
 import platform
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-from josh.errors import JoshError
+from josh.errors import JoshError, UsageError
 from josh.roles import Task
 from josh.runs.casting import Casting
 from josh.runs.episode import Episode, play
 from josh.runs.record import Record
 from josh.runs.settings import RunSettings
-from josh.runs.summary import as_text, summarize
+from josh.runs.summary import as_text, counted, summarize
 
 log = logging.getLogger("josh")
 
 
-async def run(settings: RunSettings) -> Path:
+async def run(settings: RunSettings) -> bool:
     """Play a run to its end, or until it is cancelled; either way every finished task is on disk.
 
     Returns:
-        The run's folder.
+        Whether any task could be scored.
 
     Raises:
         UsageError: a setting is wrong; nothing was played or written.
@@ -42,7 +44,12 @@ async def run(settings: RunSettings) -> Path:
     try:
         await _play_all(casting, record, episodes)
         finished = True
+    except UsageError:
+        if not episodes:
+            record.discard()
+        raise
     finally:
+        await casting.aclose()
         try:
             record.close()
         finally:
@@ -51,19 +58,32 @@ async def run(settings: RunSettings) -> Path:
                 "training_examples": record.examples,
                 "golden_examples": record.golden,
             }
-            record.write_json("summary.json", summary)
-            await casting.aclose()
+            if record.folder.exists():
+                record.write_json("summary.json", summary)
+    print(f"{headline(casting)}\n")
     print(as_text(summary, searched=settings.josh, unit=casting.env.unit))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
-    print(f"written to      {record.folder}/")
-    print("                config.json  episodes.jsonl  training_examples.jsonl  summary.json")
-    return record.folder
+    print(f"written to      {record.folder}/ (config.json, episodes.jsonl, training_examples.jsonl, summary.json)")
+    return bool(summary["scored"])
 
 
 def calm_collector() -> None:
     """Have Python look for reference cycles less often: trees have none, and big ones take long to look through."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def headline(casting: Casting) -> str:
+    """What was played, in a line."""
+    settings, plays = casting.settings, casting.names
+    agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
+    way = (
+        f"searched with a beam of {settings.beam_size}"
+        if settings.josh
+        else f"{counted(settings.rollouts, 'conversation')} each"
+    )
+    cast = f"{agent} ({settings.model}) and {user} ({settings.user_model})"
+    return f"{counted(len(casting.tasks), f'{settings.env} task')}, {way}: {cast}"
 
 
 def describe(casting: Casting) -> dict[str, Any]:
@@ -124,6 +144,7 @@ class _Progress:
     def __init__(self, casting: Casting, forced: bool) -> None:
         self._casting = casting
         self._reward = 0.0
+        self._exits = ExitStack()
         self._bar = tqdm(
             total=len(casting.tasks),
             unit="task",
@@ -133,10 +154,13 @@ class _Progress:
         )
 
     def __enter__(self) -> "_Progress":
+        if not self._bar.disable:
+            self._exits.enter_context(logging_redirect_tqdm())
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
+        self._exits.close()
 
     def finished(self, episode: Episode) -> None:
         self._reward += episode.reward

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
     if settings.josh and temperature == 0:
         raise UsageError("temperature is 0 with --josh; siblings would be copies of each other, give one above 0")
     for name in ("temperature", "user_temperature", "min_reward", "start_index"):
-        if getattr(settings, name) < 0:
+        if not 0 <= getattr(settings, name) < inf:
             raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
     counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency", "synthetic_tasks")
     for name in counts:
@@ -117,7 +118,7 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; give 1 or more")
     for name in ("timeout", "task_timeout"):
-        if not getattr(settings, name) > 0:
+        if not 0 < getattr(settings, name) < inf:
             raise UsageError(f"{name} is {getattr(settings, name)}; give a number of seconds above 0")
     if settings.end_index < -1:
         raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")

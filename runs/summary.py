@@ -70,7 +70,7 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     agent, user = summary["usage"]["agent"], summary["usage"]["user"]
     of = "the best path of each search" if searched else "all conversations"
     lines = [
-        f"average reward  {unit}{summary['average_reward']:.2f}   ({of}, {summary['scored']} tasks)",
+        f"average reward  {unit}{summary['average_reward']:.2f}   ({of}, {counted(summary['scored'], 'task')})",
         f"success rate    {summary['success_rate']:.2f}   (95 % interval {low:.2f} to {high:.2f})",
         f"mean rounds     {summary['mean_rounds']:.1f}",
         f"turns played    {summary['turns']}",
@@ -78,8 +78,15 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         f"tokens {_tokens(agent)} agent, {_tokens(user)} user; {agent['retries'] + user['retries']} retries",
     ]
     if summary["infra_errors"]:
-        lines.append(f"errors          {summary['infra_errors']} tasks could not be scored: {summary['first_error']}")
+        lines.append(
+            f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {summary['first_error']}"
+        )
     return "\n".join(lines)
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _tokens(usage: dict[str, int]) -> int:

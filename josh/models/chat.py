@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from josh.driver import Place
+from josh.errors import FatalError
 from josh.messages import Message
 from josh.roles import Reply
 from josh.seeds import derive
@@ -67,7 +68,7 @@ class Gate:
 
     Attributes:
         in_flight: calls in flight now.
-        calls: calls finished.
+        calls: calls made.
         retries: calls that had to be repeated.
     """
 
@@ -79,6 +80,7 @@ class Gate:
         self._limit = limit
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._arrivals = count()
+        self._fatal: FatalError | None = None
 
     @asynccontextmanager
     async def slot(self, priority: int) -> AsyncIterator[None]:
@@ -95,9 +97,15 @@ class Gate:
                     self._hand_on()
                 raise
         try:
-            yield
-        finally:
+            if self._fatal is not None:
+                raise self._fatal
             self.calls += 1
+            yield
+        except FatalError as error:
+            # Those who wait would fail the same way, so none of them gets to try.
+            self._fatal = error
+            raise
+        finally:
             self._hand_on()
 
     def _hand_on(self) -> None:

@@ -51,6 +51,8 @@ class OpenAIChat:
         address = urlsplit(self.base_url)
         if address.scheme not in {"http", "https"} or not address.netloc:
             raise UsageError(f"base_url is {self.base_url!r}; give an address such as http://localhost:8000/v1")
+        if address.username or address.password:
+            raise UsageError(f"base_url names a user or password; put the key for {address.hostname} in a variable")
         variable = api_key_var or "OPENAI_API_KEY"
         key = environment.get(variable, "").strip()
         if not key and (api_key_var or address.scheme == "https"):

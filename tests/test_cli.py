@@ -1,0 +1,420 @@
+"""The command line, as a user meets it."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from josh.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A folder of its own, without anybody's settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("PERSUASION_", "OPENAI_")):
+            monkeypatch.delenv(name)
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def only_run():
+    (folder,) = Path("records").iterdir()
+    return folder
+
+
+def test_the_main_job_leaves_golden_examples(capsys):
+    assert main(["--beam_size", "8", "--josh"]) == 0
+    out = capsys.readouterr().out
+    for word in (
+        "average reward",
+        "success rate",
+        "95 % interval",
+        "mean rounds",
+        "model calls",
+        "tokens",
+        "written to",
+    ):
+        assert word in out
+    folder = only_run()
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "episodes.jsonl",
+        "training_examples.jsonl",
+        "summary.json",
+    }
+    episodes, examples = lines(folder / "episodes.jsonl"), lines(folder / "training_examples.jsonl")
+    assert len(episodes) == 20
+    golden = [example for example in examples if example["is_golden_path"]]
+    assert golden
+    for example in golden:
+        assert example["messages"][0]["role"] == "system"
+        assert example["messages"][-1]["role"] == "assistant"
+    won = [episode for episode in episodes if episode["success"]]
+    assert won
+    for episode in won:
+        (leaf,) = episode["reported"]
+        text = episode["nodes"][leaf]["messages"][-1]["content"]
+        assert f"[DONATE ${episode['reward']:.2f}]" in text
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["complete"] is True
+    assert summary["success_rate"] == len(won) / 20
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
+    for seed, folder in ((1, "a"), (1, "b"), (2, "c")):
+        concurrency = "1" if folder == "a" else "20"
+        arguments = ["--josh", "--seed", str(seed), "--log_dir", folder, "--max_concurrency", concurrency]
+        assert main(["run", *arguments, "--synthetic_tasks", "6"]) == 0
+    for name in ("episodes.jsonl", "training_examples.jsonl"):
+        a, b, c = (next(Path(folder).iterdir()).joinpath(name).read_bytes() for folder in "abc")
+        assert a == b
+        assert a != c
+
+
+def test_a_plain_run_plays_one_conversation_per_task():
+    assert main(["--synthetic_tasks", "5"]) == 0
+    episodes = lines(only_run() / "episodes.jsonl")
+    assert [len(episode["reported"]) for episode in episodes] == [1] * 5
+    assert json.loads((only_run() / "config.json").read_text())["settings"]["temperature"] == 0.0
+
+
+def test_rollouts_are_averaged():
+    assert main(["--synthetic_tasks", "3", "--rollouts", "4", "--temperature", "1"]) == 0
+    for episode in lines(only_run() / "episodes.jsonl"):
+        assert len(episode["reported"]) == 4
+        assert episode["success"] in (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def test_a_run_against_an_endpoint_sends_every_request_its_own_seed(endpoint):
+    def respond(body):
+        talk = sum(message["role"] == "assistant" for message in body["messages"])
+        return "I would like to. [DONATE $1.25]" if body["model"] == "them" and talk == 2 else f"words {body['seed']}"
+
+    url, server = endpoint(respond=respond)
+    flags = [
+        "--model",
+        "us",
+        "--user_model",
+        "them",
+        "--base_url",
+        url,
+        "--user_base_url",
+        url,
+        "--synthetic_tasks",
+        "2",
+    ]
+    assert main([*flags, "--josh", "--beam_size", "4"]) == 0
+    seeds = [request["seed"] for request in server.requests]
+    assert len(set(seeds)) == len(seeds) == 2 * 2 * (2 + 4 + 4)
+    assert {request["temperature"] for request in server.requests} == {1.0}
+    episodes = lines(only_run() / "episodes.jsonl")
+    assert [episode["reward"] for episode in episodes] == [1.25, 1.25]
+    assert [episode["rounds"] for episode in episodes] == [3.0, 3.0]
+    assert episodes[0]["usage"]["agent"]["calls"] == 10
+    assert episodes[0]["usage"]["user"]["completion_tokens"] > 0
+    # A tag in the persuader's words would have been seen here in round brackets.
+    persuadee = next(request for request in server.requests if request["model"] == "them")
+    assert [message["role"] for message in persuadee["messages"]] == ["system", "user"]
+    assert "[DONATE $N]" in persuadee["messages"][0]["content"]
+
+
+def test_calls_in_flight_stay_below_the_limit(endpoint):
+    url, server = endpoint(latency=0.01)
+    flags = ["--model", "us", "--base_url", url, "--synthetic_tasks", "6", "--max_convo_turns", "3"]
+    assert main([*flags, "--josh", "--max_concurrency", "5"]) == 0
+    assert server.most_at_once == 5
+
+
+def test_persuadee_models_rotate_by_task_and_sibling_with_their_own_addresses(endpoint):
+    (first, one), (second, two) = endpoint(), endpoint()
+    flags = ["--user_model", "red,blue", "--user_base_url", f"{first},{second}", "--synthetic_tasks", "2"]
+    assert main([*flags, "--josh", "--max_convo_turns", "1", "--beam_size", "2"]) == 0
+    assert {request["model"] for request in one.requests} == {"red"}
+    assert {request["model"] for request in two.requests} == {"blue"}
+    tasks = lines(only_run() / "episodes.jsonl")
+    models = [
+        [node["model"] for node in task["nodes"] if node["speaker"] == "user" and "model" in node] for task in tasks
+    ]
+    assert models == [["red", "blue"], ["blue", "red"]]
+
+
+def test_a_task_row_wins_over_rotation_which_wins_over_the_environment(endpoint, monkeypatch, tmp_path):
+    url, server = endpoint()
+    monkeypatch.setenv("PERSUASION_PERSUADEE_MODEL", "from-environment")
+    monkeypatch.setenv("PERSUASION_PERSUADEE_BASE_URL", url)
+    monkeypatch.setenv("PERSUASION_MAX_TURNS", "2")
+    people = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
+    row = {"id": "row", "data": {"conversation_id": "c", **people}, "metadata": {"persuadee_model": "from-row"}}
+    plain = {"id": "plain", "data": {"conversation_id": "d", **people}}
+    (tmp_path / "tasks.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(plain)}\n")
+
+    def models(*flags):
+        server.requests.clear()
+        assert main(["--corpus", "tasks.jsonl", "--max_concurrency", "1", *flags]) == 0
+        return [request["model"] for request in server.requests]
+
+    assert models() == ["from-row"] * 2 + ["from-environment"] * 2
+    assert models("--user_model", "from-flag") == ["from-row"] * 2 + ["from-flag"] * 2
+    assert models("--max_convo_turns", "1") == ["from-row", "from-environment"]
+
+
+def test_a_persuader_that_writes_the_tag_earns_nothing_and_is_counted(endpoint):
+    url, server = endpoint(respond=lambda body: "Sure [DONATE $2]" if body["model"] == "cheat" else "Hm.")
+    flags = ["--model", "cheat", "--user_model", "them", "--base_url", url, "--user_base_url", url]
+    assert main([*flags, "--synthetic_tasks", "1", "--max_convo_turns", "2"]) == 0
+    (episode,) = lines(only_run() / "episodes.jsonl")
+    assert episode["reward"] == 0
+    assert episode["metrics"]["tag_attempts"] == 2
+    seen = [
+        message["content"]
+        for request in server.requests
+        if request["model"] == "them"
+        for message in request["messages"][1:]
+    ]
+    assert "Sure (DONATE $2)" in seen
+    assert not any("[DONATE $2]" in text for text in seen)
+
+
+def test_a_refused_key_ends_the_run_with_one_line(endpoint, capsys):
+    url, server = endpoint()
+    server.faults = [401] * 1000
+    assert main(["--model", "us", "--base_url", url, "--josh", "--max_concurrency", "2"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "the key was refused: us at" in captured.err
+    assert len(server.requests) <= 2
+    assert json.loads((only_run() / "summary.json").read_text())["complete"] is False
+
+
+def test_broken_branches_are_counted_apart_and_teach_nothing(endpoint, capsys):
+    url, server = endpoint()
+    server.faults = [400]
+    flags = ["--model", "us", "--base_url", url, "--max_convo_turns", "2", "--synthetic_tasks", "2"]
+    assert main([*flags, "--max_concurrency", "1"]) == 0
+    summary = json.loads((only_run() / "summary.json").read_text())
+    assert (summary["finished"], summary["scored"], summary["infra_errors"]) == (2, 1, 1)
+    assert "HTTP 400" in summary["first_error"]
+    assert "1 task could not be scored" in capsys.readouterr().out
+    assert len(lines(only_run() / "training_examples.jsonl")) == 1
+
+
+PLUGIN = """
+from josh import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh.roles import Task
+
+class Counter(BaseJOSHAgent):
+    def step(self, **kwargs):
+        said = sum(message["role"] == "assistant" for message in self.messages) + 1
+        self.add_message({"role": "assistant", "content": str(said)})
+        self.recent_actions = [said]
+        return True
+
+class Listener(BaseJOSHUser):
+    def step(self, agent):
+        agent.add_message({"role": "user", "content": "go on"})
+        return agent, False
+
+class Numbers(BaseEnv):
+    agents = {"offline": "./counting.py:Counter"}
+    users = {"offline": "./counting.py:Listener"}
+
+    def tasks(self, split):
+        return [Task("count", 0, {})]
+
+    def goals(self, task):
+        return [2, 4]
+
+class Fewer(BaseRewards):
+    def start(self, task, env, options):
+        self.rewards = [2]
+"""
+
+
+def test_plug_ins_come_from_a_file(tmp_path):
+    (tmp_path / "counting.py").write_text(PLUGIN)
+    assert main(["--env", "./counting.py:Numbers", "--josh", "--beam_size", "2"]) == 0
+    (episode,) = lines(only_run() / "episodes.jsonl")
+    assert (episode["reward"], episode["rounds"], len(episode["collapses"])) == (1.0, 4.0, 2)
+
+
+def test_rewards_come_from_a_module(tmp_path, monkeypatch):
+    (tmp_path / "counting.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["--env", "counting:Numbers", "--rewards", "counting:Fewer", "--josh"]) == 0
+    (episode,) = lines(only_run() / "episodes.jsonl")
+    assert (episode["goals"], episode["rounds"]) == ([2], 2.0)
+
+
+def test_hyphens_and_published_names_work_as_well():
+    assert main(["--josh", "--beam-size", "2", "--end-index", "2", "--agent-strategy", "offline_persuader"]) == 0
+    assert main(["--josh", "--user_mode", "donor_firm", "--end_index", "1", "--josh_debug"]) == 0
+
+
+def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
+    (tmp_path / "run.toml").write_text("josh = true\nbeam-size = 2\nseed = 3\n")
+    assert main(["--config", "run.toml", "--seed", "4", "--dry_run"]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert (settings["josh"], settings["beam_size"], settings["seed"], settings["temperature"]) == (True, 2, 4, 1.0)
+    assert not Path("records").exists()
+
+
+def bad(capsys, *arguments):
+    """The one line that bad input gets."""
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert not Path("records").exists()
+    return captured.err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ("--josh --temperature 0", "josh: temperature is 0 with --josh; siblings would be copies"),
+        ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
+        ("--agent reakt", "josh: no agent named 'reakt'; known: offline_persuader, persuader, or give module:Class"),
+        ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
+        ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, or"),
+        ("--env moon", "josh: no env named 'moon'; known: persuasion, or"),
+        ("--agent ./none.py:A", "josh: agent: there is no file none.py"),
+        ("--agent json:Nothing", "josh: agent 'json:Nothing': json has no 'Nothing'"),
+        ("--agent json:JSONDecoder", "josh: json:JSONDecoder has no step(); subclass the base in josh.roles"),
+        ("--agent no.such:A", "josh: agent: no.such cannot be imported: ModuleNotFoundError"),
+        ("--task_split moon", "josh: no task_split named 'moon'; known: train, test"),
+        ("--start_index 20", "josh: start_index 20 to end_index -1 holds no task; split 'train' has 20"),
+        ("--start_index 5 --end_index 5", "josh: start_index 5 to end_index 5 holds no task"),
+        ("--start_index -1", "josh: start_index is -1; give 0 or more"),
+        ("--end_index -2", "josh: end_index is -2; give -1 for all"),
+        ("--max_concurrency 0", "josh: max_concurrency is 0; give 1 or more"),
+        ("--rollouts 2 --josh", "josh: rollouts is 2 with --josh"),
+        ("--timeout 0", "josh: timeout is 0.0; give a number of seconds above 0"),
+        ("--temperature nan", "josh: temperature is nan; give 0 or more"),
+        ("--min_reward 3", "josh: min_reward is 3.0; give 0 to 2 dollars"),
+        ("--model gpt-4o", "josh: no key for model 'gpt-4o': set OPENAI_API_KEY"),
+        ("--user_model gpt-4o", "josh: no key for model 'gpt-4o': set OPENAI_API_KEY"),
+        ("--user_model a,,b", "josh: user_model is 'a,,b'; one of the names is empty"),
+        ("--user_model a,offline", "`offline` cannot rotate with chat models"),
+        (
+            "--user_model a,b,c --user_base_url http://x/v1,http://y/v1",
+            "josh: user_base_url has 2 values for 3 user models",
+        ),
+        ("--corpus nowhere", "josh: "),
+        ("--corpus .", "full_info.csv"),
+        ("--split_rule odd --corpus .", "josh: "),
+        ("--config none.toml", "josh: cannot read none.toml: No such file or directory"),
+        ("--beam_size two", "invalid int value: 'two'"),
+        ("--beam_sise 2", "unrecognized arguments: --beam_sise 2"),
+        ("--max_convo_turns 0", "josh: max_convo_turns is 0; give 1 or more"),
+        ("prepare --corpus nowhere --output-dir out", "josh: "),
+    ],
+)
+def test_bad_input_gets_one_line_and_writes_nothing(capsys, flags, text):
+    line = bad(capsys, *flags.split())
+    assert text in line
+    assert "Traceback" not in line
+
+
+def test_a_chat_agent_without_a_model_says_so_and_leaves_nothing(capsys):
+    line = bad(capsys, "--agent", "persuader")
+    assert line.endswith("asks a chat model, and `offline` is none; give --model or --user_model")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("beam_sise = 2", "no setting named 'beam_sise'; did you mean 'beam_size'?"),
+        ("beam_size = 'x'", "beam_size is 'x'; give a value of type int"),
+        ("josh = 1", "josh is 1; give a value of type bool"),
+        ("seed = true", "seed is True; give a value of type int"),
+        ("= 2", "is not TOML"),
+    ],
+)
+def test_a_bad_settings_file_is_named(tmp_path, capsys, text, said):
+    (tmp_path / "run.toml").write_text(text)
+    assert said in bad(capsys, "--config", "run.toml")
+
+
+def test_a_bad_number_of_turns_in_the_environment_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("PERSUASION_MAX_TURNS", "ten")
+    assert "PERSUASION_MAX_TURNS is 'ten'" in bad(capsys)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    assert main(["--log_dir", "taken"]) == 2
+    assert "cannot write to log_dir 'taken'" in capsys.readouterr().err
+    assert main(["--log_dir", "/proc/none"]) == 2
+
+
+def test_a_full_disk_loses_no_finished_task(tmp_path):
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    command = [sys.executable, "-m", "josh", "--josh"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=small_files, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("josh: cannot write records/")
+    assert done.stderr.count("\n") == 1
+    (folder,) = (tmp_path / "records").iterdir()
+    finished = lines(folder / "episodes.jsonl")
+    assert 0 < len(finished) < 20
+    assert lines(folder / "training_examples.jsonl")
+    assert json.loads((folder / "summary.json").read_text())["complete"] is False
+
+
+def test_ctrl_c_leaves_every_finished_task_readable(tmp_path, endpoint):
+    url, _ = endpoint(latency=0.02)
+    command = [sys.executable, "-m", "josh", "--model", "us", "--base_url", url, "--synthetic_tasks", "400"]
+    run = subprocess.Popen(
+        [*command, "--max_concurrency", "2", "--max_convo_turns", "4"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size > 20_000 for path in tmp_path.glob("records/*/episodes.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert err.strip() == "josh: interrupted; what was finished is on disk"
+    assert out == ""
+    (folder,) = (tmp_path / "records").iterdir()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["complete"] is False
+    assert len(lines(folder / "episodes.jsonl")) == summary["finished"] > 0
+
+
+def test_the_progress_bar_is_silent_when_nobody_watches_unless_asked(capsys):
+    main(["--end_index", "2"])
+    assert capsys.readouterr().err == ""
+    main(["--end_index", "2", "--progress"])
+    err = capsys.readouterr().err
+    assert "2/2" in err
+    assert "calls in flight" in err
+    assert "donated" in err
+
+
+def test_a_task_that_takes_too_long_is_given_up(endpoint):
+    url, _ = endpoint(latency=0.5)
+    assert main(["--model", "us", "--base_url", url, "--synthetic_tasks", "1", "--task_timeout", "0.2"]) == 1
+    (episode,) = lines(only_run() / "episodes.jsonl")
+    assert (episode["ending"], episode["error"]) == ("aborted", "the task took longer than 0.2 seconds")

@@ -1,0 +1,154 @@
+"""The client for OpenAI-compatible servers, against a server on this machine."""
+
+import asyncio
+import json
+
+import pytest
+
+from josh.errors import FatalError, UsageError
+from josh.models.openai_chat import ModelError, OpenAIChat, _seconds
+
+HELLO = [{"role": "user", "content": "hello"}]
+KEY = {"OPENAI_API_KEY": "sk-canary-123"}
+
+
+def ask(model, times=1, **options):
+    """Ask once, or several times at once; the completions."""
+
+    async def asking():
+        try:
+            calls = [
+                model.complete(
+                    HELLO,
+                    n=options.pop("n", 1),
+                    temperature=0.7,
+                    seed=11 + number,
+                    options=options,
+                    on_retry=lambda: retries.append(1),
+                )
+                for number in range(times)
+            ]
+            return await asyncio.gather(*calls)
+        finally:
+            await model.aclose()
+
+    retries = []
+    answers = asyncio.run(asking())
+    return answers, len(retries)
+
+
+def model_at(url, **options):
+    return OpenAIChat("tiny", url, environment=options.pop("environment", KEY), **options)
+
+
+def test_a_reply_comes_with_its_usage(endpoint):
+    url, server = endpoint()
+    (completion,), retries = ask(model_at(url), max_tokens=5)
+    assert completion.replies[0].text == "reply to 1 messages, seed 11"
+    assert completion.replies[0].finish_reason == "stop"
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (1, 6)
+    assert retries == 0
+    assert server.requests == [{"model": "tiny", "messages": HELLO, "temperature": 0.7, "seed": 11, "max_tokens": 5}]
+    assert server.headers[0]["Authorization"] == "Bearer sk-canary-123"
+
+
+def test_several_replies_share_one_request(endpoint):
+    url, server = endpoint()
+    (completion,), _ = ask(model_at(url), n=3)
+    assert len(completion.replies) == 3
+    assert len(server.requests) == 1
+
+
+def test_calls_run_at_the_same_time(endpoint):
+    url, server = endpoint(latency=0.1)
+    ask(model_at(url), times=20)
+    assert server.most_at_once == 20
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_passing_troubles_are_repeated(endpoint, status):
+    url, server = endpoint()
+    server.faults = [status]
+    (completion,), retries = ask(model_at(url))
+    assert completion.replies[0].text.startswith("reply")
+    assert (retries, len(server.requests)) == (1, 2)
+
+
+def test_repeating_ends_at_the_limit(endpoint):
+    url, server = endpoint()
+    server.faults = [500] * 9
+    with pytest.raises(ModelError, match=r"tiny at http://.*: HTTP 500, .*status 500"):
+        ask(model_at(url, max_attempts=2))
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, ModelError), (401, FatalError), (403, FatalError), (404, FatalError)]
+)
+def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
+    url, server = endpoint()
+    server.faults = [status] * 9
+    with pytest.raises(error) as caught:
+        ask(model_at(url))
+    assert len(server.requests) == 1
+    assert str(status) in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b'{"choices": []}', b'{"choices": [null]}', b'{"error": 1}'])
+def test_a_body_that_makes_no_sense_is_asked_for_again(endpoint, body):
+    url, server = endpoint()
+    server.faults = [body]
+    (completion,), retries = ask(model_at(url))
+    assert completion.replies[0].text.startswith("reply")
+    assert retries == 1
+
+
+def test_a_server_that_asks_to_wait_is_given_the_time():
+    assert _seconds("0.5") == 0.5
+    assert _seconds("999999") == 120.0
+    assert _seconds("Wed, 21 Oct 2026 07:28:00 GMT") is None
+    assert _seconds(None) is None
+
+
+def test_a_server_that_is_not_there_is_named():
+    with pytest.raises(ModelError, match=r"tiny at http://127\.0\.0\.1:9/v1: "):
+        ask(model_at("http://127.0.0.1:9/v1", max_attempts=1))
+
+
+def test_a_reply_that_takes_too_long_fails(endpoint):
+    url, _ = endpoint(latency=2.0)
+    with pytest.raises(ModelError, match="tiny at"):
+        ask(model_at(url, timeout=0.1, max_attempts=1))
+
+
+def test_a_missing_key_is_named_before_anything_is_sent():
+    with pytest.raises(
+        UsageError, match=r"no key for model 'gpt': set OPENAI_API_KEY \(api\.openai\.com asks for one\)"
+    ):
+        OpenAIChat("gpt", environment={})
+    with pytest.raises(UsageError, match="set ROUTER_KEY"):
+        OpenAIChat("gpt", "http://localhost:8000/v1", "ROUTER_KEY", environment=KEY)
+
+
+def test_a_plain_http_server_needs_no_key(endpoint):
+    url, server = endpoint()
+    ask(model_at(url, environment={}))
+    assert server.headers[0]["Authorization"] == "Bearer none"
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(UsageError, match="give an address such as"):
+        OpenAIChat("gpt", url, environment=KEY)
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown():
+    with pytest.raises(UsageError) as caught:
+        OpenAIChat("gpt", "https://me:hunter2@host/v1", environment=KEY)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_environment_gives_the_address():
+    assert OpenAIChat("m", environment={"OPENAI_BASE_URL": "http://localhost:1/v1"}).base_url == "http://localhost:1/v1"
+    assert json.dumps(OpenAIChat("m", environment=KEY).base_url) == '"https://api.openai.com/v1"'

@@ -1,0 +1,34 @@
+"""The examples in the folders' READMEs are run as they stand."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from josh.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def blocks(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", ["agents", "users", "rewards", "envs"])
+def test_the_example_of_a_folder_runs(folder, tmp_path, monkeypatch, endpoint):
+    readme = ROOT / folder / "README.md"
+    (code,) = blocks(readme, "python")
+    (command,) = blocks(readme, "bash")
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    url, _ = endpoint(respond=lambda body: f"They would ask {body['seed']}. SAY: Because children need help.")
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    _, *flags = shlex.split(command)
+    assert main([*flags, "--synthetic_tasks", "6"]) == 0
+    (folder,) = (tmp_path / "records").iterdir()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["infra_errors"] == 0
+    assert summary["average_reward"] > 0
+    assert summary["golden_examples"] > 0
