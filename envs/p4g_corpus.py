@@ -293,8 +293,13 @@ def _assemble(
     people = {person: Persona(f"p-{_hash(person)}", traits[person]) for person in raw}
     dialogues = tuple(
         Dialogue(
-            *(name, people[facts[name].persuader], people[facts[name].persuadee], tuple(said)),
-            *(facts[name].donation, facts[name].intended, facts[name].has_intended),
+            name,
+            people[facts[name].persuader],
+            people[facts[name].persuadee],
+            tuple(said),
+            facts[name].donation,
+            facts[name].intended,
+            facts[name].has_intended,
         )
         for name, said in lines.items()
     )

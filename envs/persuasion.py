@@ -141,14 +141,12 @@ class PersuasionEnv(BaseEnv):
         """Measure one conversation.
 
         Returns:
-            `donation`: dollars in the persuadee's last tag, 0 without one. `rounds`: messages of the persuadee.
-            `completed`: 1 when the persuadee decided, be it for nothing, else 0. `tag_attempts`: tags that the
-            persuader wrote, which earn nothing.
+            `donation`: dollars in the persuadee's last tag, 0 without one. `completed`: 1 when the persuadee decided,
+            be it for nothing, else 0. `tag_attempts`: tags that the persuader wrote, which earn nothing.
         """
         amount = DONATION.read("\n".join(_texts(messages, "user")))
         return {
             "donation": amount or 0.0,
-            "rounds": float(len(_texts(messages, "user"))),
             "completed": float(amount is not None),
             "tag_attempts": float(sum(DONATION.count(text) for text in _texts(messages, "assistant"))),
         }

@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Teach a dialogue agent from its own best conversations.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and stop")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     run = commands.add_parser(
@@ -112,6 +113,14 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--train-limit", "--train_limit", type=int, help="most training tasks")
     prepare.add_argument("--test-limit", "--test_limit", type=int, help="most test tasks")
     return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from josh.runs.run import version
+
+        print(f"josh {version('josh-dialogue')}")
+        parser.exit()
 
 
 def _add_flag(parser: argparse.ArgumentParser, name: str, kind: Any, text: str, aliases: Sequence[str]) -> None:

@@ -15,12 +15,12 @@ pytest then runs the inherited tests, which say what the search relies on.
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 from josh.messages import Message
-from josh.models.chat import Completion
+from josh.models.chat import Completion, Request
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Line, Reply, Task, fork
 from josh.tree import Usage
 
@@ -32,7 +32,7 @@ class ScriptedModel:
     """A chat model that says what a script tells it.
 
     Attributes:
-        requests: the messages, seed and temperature of every request, in order.
+        requests: every request, in order.
     """
 
     def __init__(self, script: Script | Sequence[str], name: str = "scripted", latency: float = 0.0) -> None:
@@ -44,7 +44,7 @@ class ScriptedModel:
             latency: seconds every reply takes.
         """
         self.name = name
-        self.requests: list[dict[str, Any]] = []
+        self.requests: list[Request] = []
         self._latency = latency
         if callable(script):
             self._script = script
@@ -52,23 +52,14 @@ class ScriptedModel:
             lines, turn = list(script), count()
             self._script = lambda _messages, _seed: lines[next(turn) % len(lines)]
 
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        seed: int,
-        options: Mapping[str, Any],
-        on_retry: Callable[[], None],
-    ) -> Completion:
+    async def complete(self, request: Request, on_retry: Callable[[], None]) -> Completion:
         """Reply by the script; see `ChatModel.complete`."""
-        self.requests.append({"messages": list(messages), "seed": seed, "temperature": temperature, **options})
+        self.requests.append(request)
         if self._latency:
             await asyncio.sleep(self._latency)
-        texts = [self._script(messages, seed + number) for number in range(n)]
+        texts = [self._script(request.messages, request.seed + number) for number in range(request.n)]
         words = sum(len(text.split()) for text in texts)
-        prompt = sum(len(str(message.get("content")).split()) for message in messages)
+        prompt = sum(len(str(message.get("content")).split()) for message in request.messages)
         return Completion(tuple(map(Reply, texts)), Usage(prompt_tokens=prompt, completion_tokens=words))
 
     async def aclose(self) -> None:
@@ -89,9 +80,8 @@ class FixedLine:
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """The script's next reply."""
-        completion = await self.model.complete(
-            messages, n=1, temperature=self.temperature, seed=self.draw(), options=options, on_retry=lambda: None
-        )
+        request = Request(list(messages), self.temperature, self.draw(), options=options)
+        completion = await self.model.complete(request, lambda: None)
         return completion.replies[0]
 
 

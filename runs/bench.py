@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from josh.driver import Branch, Place, Search
-from josh.models.chat import ChatModel
+from josh.models.chat import ChatModel, Request
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.casting import Casting
 from josh.runs.episode import play
@@ -147,14 +147,8 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
 
 async def _warm_up(models: Sequence[ChatModel]) -> None:
     """Load the client and open the connections, as any but a run's first second finds them."""
-    hello = [{"role": "user", "content": "hello"}]
-    await asyncio.gather(
-        *(
-            model.complete(hello, n=1, temperature=1.0, seed=1, options={}, on_retry=lambda: None)
-            for model in models
-            for _ in range(8)
-        )
-    )
+    hello = Request([{"role": "user", "content": "hello"}], temperature=1.0, seed=1)
+    await asyncio.gather(*(model.complete(hello, lambda: None) for model in models for _ in range(8)))
 
 
 async def bare_client(url: str, replies: int) -> float:

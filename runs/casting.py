@@ -69,6 +69,7 @@ class Casting:
         self.env = env_class(settings.env)(self.options)
         self.gate = Gate(settings.max_concurrency)
         self.tasks = _choose(self.env, settings)
+        self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self._strategy: Strategy = BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
         self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
         self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
@@ -142,7 +143,8 @@ class Casting:
             sibling = int(place.path.partition("/")[0] or 0)
             model, temperature = models[(task.index + sibling) % len(models)], settings.user_temperature
         assert temperature is not None
-        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id), task.index)
+        priority = self._positions[task.id]
+        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id), priority)
 
     async def aclose(self) -> None:
         """Close every model's connections."""

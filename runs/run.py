@@ -38,10 +38,10 @@ async def run(settings: RunSettings) -> bool:
     """
     casting = Casting(settings)
     record = Record(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh)
-    record.write_json("config.json", describe(casting))
     episodes: list[Episode] = []
     finished = False
     try:
+        record.write_json("config.json", describe(casting))
         await _play_all(casting, record, episodes)
         finished = True
     except UsageError:
@@ -93,7 +93,7 @@ def describe(casting: Casting) -> dict[str, Any]:
         "plays": casting.names,
         "tasks": len(casting.tasks),
         "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in ("josh-dialogue", "openai", "litellm", "numpy")},
+        | {name: version(name) for name in ("josh-dialogue", "openai", "litellm", "numpy")},
     }
 
 
@@ -180,7 +180,8 @@ class _Progress:
         self._bar.set_postfix_str(f"{gate.in_flight} calls in flight, {earned}, {gate.retries} retries", refresh=False)
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """The installed version of a package."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

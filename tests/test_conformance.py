@@ -116,6 +116,6 @@ def test_a_scripted_model_repeats_its_lines_and_notes_its_requests():
         return [(await line.reply([{"role": "user", "content": "hi"}], stop="x")).text for _ in range(3)]
 
     assert asyncio.run(talk()) == ["one", "two", "one"]
-    assert [request["seed"] for request in line.model.requests] == [7, 8, 9]
-    assert line.model.requests[0]["stop"] == "x"
+    assert [request.seed for request in line.model.requests] == [7, 8, 9]
+    assert line.model.requests[0].options == {"stop": "x"}
     assert ScriptedModel(lambda messages, seed: str(seed)).name == "scripted"

@@ -6,29 +6,20 @@ import json
 import pytest
 
 from josh.errors import FatalError, UsageError
+from josh.models.chat import Request
 from josh.models.openai_chat import ModelError, OpenAIChat, _seconds
 
 HELLO = [{"role": "user", "content": "hello"}]
 KEY = {"OPENAI_API_KEY": "sk-canary-123"}
 
 
-def ask(model, times=1, **options):
+def ask(model, times=1, n=1, **options):
     """Ask once, or several times at once; the completions."""
 
     async def asking():
         try:
-            calls = [
-                model.complete(
-                    HELLO,
-                    n=options.pop("n", 1),
-                    temperature=0.7,
-                    seed=11 + number,
-                    options=options,
-                    on_retry=lambda: retries.append(1),
-                )
-                for number in range(times)
-            ]
-            return await asyncio.gather(*calls)
+            requests = [Request(HELLO, 0.7, 11 + number, n, options) for number in range(times)]
+            return await asyncio.gather(*(model.complete(one, lambda: retries.append(1)) for one in requests))
         finally:
             await model.aclose()
 

@@ -289,26 +289,26 @@ def _latest_words(messages: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 COUNTED: Final = (
-    *(s.CREDIBILITY, s.LOGICAL, s.EMOTION, s.SELF_MODELING, s.FOOT, s.STORY, s.INFORMATION, s.SOURCE_INQUIRY),
-    *(s.TASK_INQUIRY, s.PERSONAL_INQUIRY, s.PROPOSITION, s.ASK_AMOUNT, s.ASK_MORE, s.GREETING, s.ACKNOWLEDGEMENT),
-    *(s.PRAISE, s.OFF_TASK),
-)
+    s.CREDIBILITY, s.LOGICAL, s.EMOTION, s.SELF_MODELING, s.FOOT, s.STORY, s.INFORMATION, s.SOURCE_INQUIRY,
+    s.TASK_INQUIRY, s.PERSONAL_INQUIRY, s.PROPOSITION, s.ASK_AMOUNT, s.ASK_MORE, s.GREETING, s.ACKNOWLEDGEMENT,
+    s.PRAISE, s.OFF_TASK,
+)  # fmt: skip
 """The acts whose uses are counted, in the order of `State.uses`."""
 
 GAIN: Final = {
-    **{s.INFORMATION: 0.35, s.STORY: 0.35, s.EMOTION: 0.25, s.SELF_MODELING: 0.20, s.PRAISE: 0.20, s.LOGICAL: 0.15},
-    **{s.FOOT: 0.15, s.SOURCE_INQUIRY: 0.15, s.GREETING: 0.10, s.OFF_TASK: 0.10, s.CREDIBILITY: 0.05},
-    **{s.TASK_INQUIRY: 0.05, s.PERSONAL_INQUIRY: 0.05, s.ACKNOWLEDGEMENT: 0.05},
-}
+    s.INFORMATION: 0.35, s.STORY: 0.35, s.EMOTION: 0.25, s.SELF_MODELING: 0.20, s.PRAISE: 0.20, s.LOGICAL: 0.15,
+    s.FOOT: 0.15, s.SOURCE_INQUIRY: 0.15, s.GREETING: 0.10, s.OFF_TASK: 0.10, s.CREDIBILITY: 0.05,
+    s.TASK_INQUIRY: 0.05, s.PERSONAL_INQUIRY: 0.05, s.ACKNOWLEDGEMENT: 0.05,
+}  # fmt: skip
 """Willingness won by the first use of an act; design, in the order of the corpus's effects of earlier uses."""
 FADE: Final = 0.6
 """How much of an act's gain is left at every further use (design)."""
 
 HAZARD: Final = {
-    **{s.PROPOSITION: 2.09, s.ASK_AMOUNT: 2.05, s.INFORMATION: 1.07, s.ASK_MORE: 1.0, s.FOOT: 0.89, s.STORY: 0.50},
-    **{s.SELF_MODELING: 0.49, s.PRAISE: 0.42, s.LOGICAL: 0.26, s.CREDIBILITY: -0.35, s.EMOTION: -0.80},
-    **{s.PERSONAL_INQUIRY: -1.97, s.SOURCE_INQUIRY: -3.0},
-}
+    s.PROPOSITION: 2.09, s.ASK_AMOUNT: 2.05, s.INFORMATION: 1.07, s.ASK_MORE: 1.0, s.FOOT: 0.89, s.STORY: 0.50,
+    s.SELF_MODELING: 0.49, s.PRAISE: 0.42, s.LOGICAL: 0.26, s.CREDIBILITY: -0.35, s.EMOTION: -0.80,
+    s.PERSONAL_INQUIRY: -1.97, s.SOURCE_INQUIRY: -3.0,
+}  # fmt: skip
 """Log-odds of committing right after an act (corpus: discrete-time logit, 2,144 turns, 236 first commitments)."""
 BASE_HAZARD: Final = -3.49
 """Log-odds of committing in the first turn without any of these acts (corpus)."""
@@ -343,24 +343,24 @@ CURIOUS_TURNS: Final = 6
 AMOUNT_CENTRE: Final = 1.23
 """Willingness at which gifts are spread like the corpus's (tuned to the donors' mean of $.678)."""
 AMOUNTS: Final = {
-    **{0.01: 24, 0.02: 6, 0.03: 8, 0.05: 51, 0.10: 96, 0.15: 49, 0.20: 86, 0.25: 49, 0.30: 76, 0.40: 4, 0.50: 130},
-    **{0.60: 2, 0.70: 4, 0.75: 24, 0.80: 4, 0.85: 2, 1.00: 257, 1.25: 4, 1.50: 16, 1.70: 4, 2.00: 112},
-}
+    0.01: 24, 0.02: 6, 0.03: 8, 0.05: 51, 0.10: 96, 0.15: 49, 0.20: 86, 0.25: 49, 0.30: 76, 0.40: 4, 0.50: 130,
+    0.60: 2, 0.70: 4, 0.75: 24, 0.80: 4, 0.85: 2, 1.00: 257, 1.25: 4, 1.50: 16, 1.70: 4, 2.00: 112,
+}  # fmt: skip
 """Donors' gifts up to $2 in dollars, per thousand gifts (corpus, odd cents rounded)."""
 
 TRAIT_SHARE: Final = 0.8
 """How much of the traits' log-odds is believed (design: they were fitted on the same people)."""
 NUMERIC_TRAITS: Final = {
-    **{"extrovert": (3.20, 0.92, -0.034), "agreeable": (3.93, 0.85, 0.208), "conscientious": (3.90, 0.74, -0.030)},
-    **{"neurotic": (2.57, 0.98, 0.061), "open": (3.66, 0.69, 0.046), "care": (4.57, 0.92, 0.160)},
-    **{"fairness": (4.80, 0.89, 0.035), "loyalty": (3.45, 1.14, 0.082), "authority": (3.86, 1.15, 0.053)},
-    **{"purity": (3.58, 1.44, 0.054), "freedom": (4.46, 1.09, -0.034), "conform": (3.83, 1.51, 0.039)},
-    **{"tradition": (3.54, 1.55, -0.005), "benevolence": (4.47, 1.42, 0.059), "universalism": (4.53, 1.46, 0.035)},
-    **{"self_direction": (4.49, 1.38, -0.034), "stimulation": (3.79, 1.43, -0.173), "hedonism": (3.54, 1.38, -0.032)},
-    **{"achievement": (3.66, 1.45, -0.037), "power": (3.58, 1.40, -0.082), "security": (4.23, 1.44, 0.086)},
-    **{"rational": (4.08, 0.76, 0.097), "intuitive": (3.10, 1.01, 0.004), "age": (36.88, 11.55, 0.088)},
-    **{"income": (5.82, 3.18, 0.012)},
-}
+    "extrovert": (3.20, 0.92, -0.034), "agreeable": (3.93, 0.85, 0.208), "conscientious": (3.90, 0.74, -0.030),
+    "neurotic": (2.57, 0.98, 0.061), "open": (3.66, 0.69, 0.046), "care": (4.57, 0.92, 0.160),
+    "fairness": (4.80, 0.89, 0.035), "loyalty": (3.45, 1.14, 0.082), "authority": (3.86, 1.15, 0.053),
+    "purity": (3.58, 1.44, 0.054), "freedom": (4.46, 1.09, -0.034), "conform": (3.83, 1.51, 0.039),
+    "tradition": (3.54, 1.55, -0.005), "benevolence": (4.47, 1.42, 0.059), "universalism": (4.53, 1.46, 0.035),
+    "self_direction": (4.49, 1.38, -0.034), "stimulation": (3.79, 1.43, -0.173), "hedonism": (3.54, 1.38, -0.032),
+    "achievement": (3.66, 1.45, -0.037), "power": (3.58, 1.40, -0.082), "security": (4.23, 1.44, 0.086),
+    "rational": (4.08, 0.76, 0.097), "intuitive": (3.10, 1.01, 0.004), "age": (36.88, 11.55, 0.088),
+    "income": (5.82, 3.18, 0.012),
+}  # fmt: skip
 """Mean, standard deviation and standardised log-odds slope of the numeric attributes (corpus, ridge logit)."""
 CATEGORICAL_TRAITS: Final[Mapping[str, Mapping[str, float]]] = {
     "sex": {"Female": -0.044, "Male": 0.044},
@@ -374,11 +374,11 @@ CATEGORICAL_TRAITS: Final[Mapping[str, Mapping[str, float]]] = {
 """Log-odds of giving of the survey's categories, relative to the average (corpus, same fit)."""
 
 REACTION_ACTS: Final = (
-    *("positive-reaction-to-donation", "negative-reaction-to-donation", "neutral-reaction-to-donation"),
-    *("ask-org-info", "ask-donation-procedure", "ask-persuader-donation-intention", "task-related-inquiry"),
-    *("personal-related-inquiry", "positive-to-inquiry", "negative-to-inquiry", "neutral-to-inquiry"),
-    *("acknowledgement", "greeting", "thank", "you-are-welcome", "closing", "off-task", "other"),
-)
+    "positive-reaction-to-donation", "negative-reaction-to-donation", "neutral-reaction-to-donation",
+    "ask-org-info", "ask-donation-procedure", "ask-persuader-donation-intention", "task-related-inquiry",
+    "personal-related-inquiry", "positive-to-inquiry", "negative-to-inquiry", "neutral-to-inquiry",
+    "acknowledgement", "greeting", "thank", "you-are-welcome", "closing", "off-task", "other",
+)  # fmt: skip
 """What a persuadee may answer besides a decision, in the order of the rows of `REACTIONS`."""
 REACTIONS: Final[Mapping[str, tuple[int, ...]]] = {
     s.CREDIBILITY: (323, 61, 49, 317, 74, 30, 78, 28, 0, 0, 0, 127, 0, 25, 0, 0, 12, 75),

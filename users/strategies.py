@@ -45,10 +45,10 @@ OTHER: Final = "other"
 
 STRATEGIES: Final = frozenset(
     (
-        *(CREDIBILITY, LOGICAL, EMOTION, SELF_MODELING, FOOT, STORY, INFORMATION),
-        *(SOURCE_INQUIRY, TASK_INQUIRY, PERSONAL_INQUIRY),
+        CREDIBILITY, LOGICAL, EMOTION, SELF_MODELING, FOOT, STORY, INFORMATION,
+        SOURCE_INQUIRY, TASK_INQUIRY, PERSONAL_INQUIRY,
     )
-)
+)  # fmt: skip
 """The paper's ten persuasion strategies."""
 ASKS: Final = frozenset((PROPOSITION, ASK_AMOUNT, ASK_MORE))
 """The acts that call for a yes or a no."""
@@ -530,9 +530,9 @@ _NUMBERS: Final = {
         word: n
         for n, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], 1)
     },
-    **{"a": 1, "an": 1, "fifteen": 15, "twenty": 20, "twenty-five": 25, "twenty five": 25, "thirty": 30, "forty": 40},
-    **{"fifty": 50, "sixty": 60, "seventy-five": 75, "eighty": 80, "ninety": 90, "couple": 2, "couple of": 2, "few": 3},
-}
+    "a": 1, "an": 1, "fifteen": 15, "twenty": 20, "twenty-five": 25, "twenty five": 25, "thirty": 30, "forty": 40,
+    "fifty": 50, "sixty": 60, "seventy-five": 75, "eighty": 80, "ninety": 90, "couple": 2, "couple of": 2, "few": 3,
+}  # fmt: skip
 _UNITS: Final = {"c": 0.01, "d": 1.0, "b": 1.0, "p": 0.01, "n": 0.05, "di": 0.1, "q": 0.25}
 _WORD: Final = "|".join(sorted(_NUMBERS, key=len, reverse=True))
 _DIGITS: Final = r"(?:\d{1,7}(?:\.\d{1,4})?|\.\d{1,4})(?!\d)"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
@@ -24,6 +24,25 @@ class Completion:
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model is asked.
+
+    Attributes:
+        messages: the conversation as the model's speaker sees it.
+        temperature: sampling temperature, 0 or more.
+        seed: seed of this request; no two requests of a run share one.
+        n: how many replies to draw.
+        options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
+    """
+
+    messages: Sequence[Message]
+    temperature: float
+    seed: int
+    n: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 class ChatModel(Protocol):
     """Messages in, `n` replies out."""
 
@@ -32,24 +51,11 @@ class ChatModel(Protocol):
         """The name it is recorded under; two models of one run differ in it."""
         ...
 
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        seed: int,
-        options: Mapping[str, Any],
-        on_retry: Callable[[], None],
-    ) -> Completion:
-        """Ask for replies.
+    async def complete(self, request: Request, on_retry: Callable[[], None]) -> Completion:
+        """Answer a request.
 
         Args:
-            messages: the conversation as the model's speaker sees it.
-            n: how many replies to draw.
-            temperature: sampling temperature, 0 or more.
-            seed: seed of this request; no two requests of a run share one.
-            options: further fields of the chat-completions request.
+            request: what is asked.
             on_retry: called before every repetition of a failed call.
 
         Raises:
@@ -145,14 +151,8 @@ class ModelLine:
         seed, gate, place = self.draw(), self.gate, self.place
         async with gate.slot(self.priority):
             place.usage += Usage(calls=1)
-            completion = await self.model.complete(
-                messages,
-                n=1,
-                temperature=self.temperature,
-                seed=seed,
-                options=options,
-                on_retry=self._count_retry,
-            )
+            request = Request(messages, self.temperature, seed, options=options)
+            completion = await self.model.complete(request, self._count_retry)
         place.usage += completion.usage
         return completion.replies[0]
 

@@ -1,11 +1,9 @@
 """The chat model that is none: what `--model offline` stands for."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from josh.errors import UsageError
-from josh.messages import Message
-from josh.models.chat import Completion
+from josh.models.chat import Completion, Request
 
 
 class OfflineModel:
@@ -13,16 +11,7 @@ class OfflineModel:
 
     name = "offline"
 
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        seed: int,
-        options: Mapping[str, Any],
-        on_retry: Callable[[], None],
-    ) -> Completion:
+    async def complete(self, request: Request, on_retry: Callable[[], None]) -> Completion:
         """Always raises UsageError."""
         raise UsageError("this agent or user asks a chat model, and `offline` is none; give --model or --user_model")
 

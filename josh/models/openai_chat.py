@@ -1,13 +1,12 @@
 """Every server that speaks OpenAI's chat completions (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from josh.errors import FatalError, UsageError
-from josh.messages import Message
-from josh.models.chat import Completion
+from josh.models.chat import Completion, Request
 from josh.roles import Reply
 from josh.tree import Usage
 
@@ -64,21 +63,18 @@ class OpenAIChat:
         self._max_retry_seconds = max_retry_seconds
         self._client: Any = None
 
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        seed: int,
-        options: Mapping[str, Any],
-        on_retry: Callable[[], None],
-    ) -> Completion:
-        """Ask for replies; see `ChatModel.complete`."""
-        body = {"model": self.name, "messages": list(messages), "temperature": temperature, "seed": seed, **options}
-        if n > 1:
-            body["n"] = n
-        return _read(await self._send(body, n, on_retry))
+    async def complete(self, request: Request, on_retry: Callable[[], None]) -> Completion:
+        """Answer a request; see `ChatModel.complete`."""
+        body = {
+            "model": self.name,
+            "messages": list(request.messages),
+            "temperature": request.temperature,
+            "seed": request.seed,
+            **request.options,
+        }
+        if request.n > 1:
+            body["n"] = request.n
+        return _read(await self._send(body, request.n, on_retry))
 
     async def aclose(self) -> None:
         """Close the connections."""
