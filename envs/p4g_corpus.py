@@ -381,10 +381,8 @@ def _rows_of_sheet(path: Path, columns: Sequence[str]) -> tuple[Iterable[tuple[s
     """Every row of a workbook's first sheet with its place; or none, and why it is not there."""
     if not path.exists():
         return (), f"{path} is not there"
-    try:
-        import openpyxl  # type: ignore[import-untyped]
-    except ImportError:
-        return (), f"reading {path} takes openpyxl: pip install 'josh-dialogue[corpus]'"
+    import openpyxl  # type: ignore[import-untyped]
+
     try:
         with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
             header, *rows = list(workbook.worksheets[0].iter_rows(values_only=True)) or [()]

@@ -1,15 +1,12 @@
-"""What the donor's tests need of the real corpus; they skip where it is not at hand. And a line without a model."""
+"""What the donor's tests take from the real corpus; they skip where it is not at hand. And a line without a model."""
 
-import csv
-import os
 from functools import lru_cache
-from pathlib import Path
 from random import Random
 
-import openpyxl
-import pytest
+from p4g_small import real_corpus
 
-ROOT = Path(__file__).resolve().parent.parent
+from josh.envs.p4g_corpus import load_corpus
+from josh.tree import Speaker
 
 
 class Dice:
@@ -23,39 +20,24 @@ class Dice:
         return self.rng.randrange(1, 2**31)
 
 
-def corpus_file(name):
-    folder = Path(os.environ.get("JOSH_TEST_CORPUS") or ROOT.parent / "shared" / "data" / "persuasionforgood")
-    if not (folder / name).is_file():
-        pytest.skip(f"no {name} of Persuasion for Good; set JOSH_TEST_CORPUS to its folder")
-    return folder / name
-
-
 @lru_cache(maxsize=1)
+def corpus():
+    return load_corpus(real_corpus())
+
+
 def annotated_turns():
     """The 300 annotated dialogues, as persuader turns (acts by label, text)."""
-    book = openpyxl.load_workbook(corpus_file("300_dialog.xlsx"), read_only=True)
-    rows = book.active.iter_rows(values_only=True)
-    column = {name: place for place, name in enumerate(next(rows))}
-    dialogues = {}
-    for row in rows:
-        if row[column["B4"]] == 0:
-            turns = dialogues.setdefault(row[column["B2"]], {})
-            labels, words = turns.setdefault(row[column["Turn"]], (set(), []))
-            labels.add(row[column["er_label_1"]] or "other")
-            words.append(str(row[column["Unit"]]))
-    book.close()
     return [
-        [(frozenset(labels), " ".join(words)) for _, (labels, words) in sorted(turns.items())]
-        for turns in dialogues.values()
+        [
+            (frozenset(said.acts or ("other",)), said.text)
+            for said in dialogue.utterances
+            if said.speaker is Speaker.AGENT
+        ]
+        for dialogue in corpus().dialogues
+        if dialogue.annotated
     ]
 
 
-@lru_cache(maxsize=1)
 def surveyed_persuadees():
     """The corpus's persuadees, once per dialogue, as (id, traits)."""
-    with corpus_file("full_info.csv").open(encoding="utf-8", newline="") as file:
-        return [
-            (row["B3"], {name.removesuffix(".x"): value or None for name, value in row.items() if name.endswith(".x")})
-            for row in csv.DictReader(file)
-            if row["B4"] == "1"
-        ]
+    return [(dialogue.persuadee.id, dialogue.persuadee.traits) for dialogue in corpus().dialogues]

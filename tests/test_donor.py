@@ -372,9 +372,10 @@ def test_replayed_humans_earn_what_they_earned(kind, read):
     ]
     rng = Random(1)
     results = []
-    for _ in range(4000):
+    for number in range(6000):
+        # A new personal part every time: what is calibrated is the mean over whom the same surveys may belong to.
         name, traits = rng.choice(people)
-        results.append(play(draw_person(traits, kind.spread, derive(1, name)), rng.choice(dialogues), rng))
+        results.append(play(draw_person(traits, kind.spread, derive(number, name)), rng.choice(dialogues), rng))
     turns = [turn for _, turn in results if turn is not None]
     early, middle, late = statistics.quantiles(turns, n=4)
     assert len(turns) / len(results) == pytest.approx(0.519, abs=0.03 if read == "labels" else 0.05)

@@ -1,8 +1,5 @@
 """Loading and splitting the corpus."""
 
-import subprocess
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,22 +126,6 @@ def test_a_rule_says_which_file_it_lacks(tmp_path, rule, file):
 def test_without_the_workbooks_people_can_still_be_kept_apart(tmp_path):
     sides = split(load_corpus(write_original(tmp_path, annotations=False)), "user_disjoint")
     assert len(sides["test"]) == 1
-
-
-def test_without_openpyxl_the_error_names_the_extra(tmp_path):
-    write_original(tmp_path)
-    program = (
-        "import sys; sys.modules['openpyxl'] = None\n"
-        "from pathlib import Path\n"
-        "from josh.envs.p4g_corpus import load_corpus, split\n"
-        "corpus = load_corpus(Path(sys.argv[1]))\n"
-        "print(len(split(corpus, 'user_disjoint')['test']))\n"
-        "split(corpus, 'convokit')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
-    assert done.stdout == "1\n"
-    last = done.stderr.splitlines()[-1]
-    assert "300_info.xlsx takes openpyxl: pip install 'josh-dialogue[corpus]'" in last
 
 
 @pytest.mark.parametrize("place", ["", "nowhere"])
