@@ -115,7 +115,9 @@ class Record:
         if not rows:
             return
         file = self._files[name]
-        data = "".join(json.dumps(row, ensure_ascii=False, default=repr) + "\n" for row in rows).encode()
+        text = "".join(json.dumps(row, ensure_ascii=False, default=repr) + "\n" for row in rows)
+        # Half a surrogate pair becomes an escape, which JSON has for it.
+        data = text.encode("utf-8", "backslashreplace")
         size = os.fstat(file.fileno()).st_size
         try:
             view = memoryview(data)

@@ -86,13 +86,33 @@ def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b'{"choices": []}', b'{"choices": [null]}', b'{"error": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"text"',
+        b'{"choices": []}',
+        b'{"choices": [null]}',
+        b'{"error": 1}',
+        b'{"choices": [{"message": 1}]}',
+    ],
+)
 def test_a_body_that_makes_no_sense_is_asked_for_again(endpoint, body):
     url, server = endpoint()
     server.faults = [body]
     (completion,), retries = ask(model_at(url))
     assert completion.replies[0].text.startswith("reply")
     assert retries == 1
+
+
+def test_odd_contents_become_plain_text(endpoint):
+    url, server = endpoint()
+    parts = [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
+    server.faults = [json.dumps({"choices": [{"message": {"content": parts}}]}).encode()]
+    assert ask(model_at(url))[0][0].replies[0].text == "one two"
+    server.faults = [b'{"choices": [{"message": {"content": "half \\ud83d"}}]}']
+    assert ask(model_at(url))[0][0].replies[0].text == "half ?"
 
 
 def test_a_server_that_asks_to_wait_is_given_the_time():

@@ -74,7 +74,7 @@ class OpenAIChat:
         }
         if request.n > 1:
             body["n"] = request.n
-        return _read(await self._send(body, request.n, on_retry))
+        return await self._send(body, request.n, on_retry)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -99,7 +99,7 @@ class OpenAIChat:
             )
         return self._client
 
-    async def _send(self, body: Mapping[str, Any], n: int, on_retry: Callable[[], None]) -> Mapping[str, Any]:
+    async def _send(self, body: Mapping[str, Any], n: int, on_retry: Callable[[], None]) -> Completion:
         """Send a request until it is answered, at most `max_attempts` times and for `max_retry_seconds`.
 
         What is worth repeating: 408, 409, 429 (after the time it names), 5xx, lost connections, timeouts, and bodies
@@ -113,7 +113,7 @@ class OpenAIChat:
                 raise self._final(error) from None
             first = [error]
 
-        async def again() -> Mapping[str, Any]:
+        async def again() -> Completion:
             # The failure that led here counts as the first attempt; tenacity costs too much to go through every call.
             if first:
                 raise first.pop()
@@ -134,17 +134,16 @@ class OpenAIChat:
             raise self._final(error) from None
 
     @staticmethod
-    async def _post(client: Any, body: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+    async def _post(client: Any, body: Mapping[str, Any], n: int) -> Completion:
         # The SDK's typed call spends four times as long on validating what goes out and comes back.
         try:
             answer = await client.post("/chat/completions", cast_to=object, body=body)
         except ValueError as error:
             raise UnreadableReplyError("the reply is not JSON") from error
-        choices = answer.get("choices") if isinstance(answer, dict) else None
-        if not isinstance(choices, list) or len(choices) < n or not all(isinstance(one, dict) for one in choices):
-            raise UnreadableReplyError(f"the reply holds fewer than the {n} choices asked for")
-        answered: Mapping[str, Any] = answer
-        return answered
+        try:
+            return _read(answer, n)
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            raise UnreadableReplyError(f"the reply makes no sense: {error}") from error
 
     def _final(self, error: Exception) -> Exception:
         """What a failure that stays is raised as."""
@@ -199,23 +198,31 @@ def _seconds(header: str | None) -> float | None:
         return None
 
 
-def _read(answer: Mapping[str, Any]) -> Completion:
+def _read(answer: Any, n: int) -> Completion:
+    """The replies in an answer's JSON. Raises one of the errors of a value of the wrong shape."""
+    choices = answer["choices"]
+    if len(choices) < n:
+        raise ValueError(f"{len(choices)} choices where {n} were asked for")
     counts = answer.get("usage") or {}
     usage = Usage(
         prompt_tokens=int(counts.get("prompt_tokens") or 0),
         completion_tokens=int(counts.get("completion_tokens") or 0),
     )
-    return Completion(tuple(map(_reply, answer["choices"])), usage)
+    return Completion(tuple(map(_reply, choices[:n])), usage)
 
 
 def _reply(choice: Mapping[str, Any]) -> Reply:
-    message = choice.get("message") or {}
+    message = choice["message"]
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "".join(part.get("text", "") for part in content)
     logprobs = (choice.get("logprobs") or {}).get("content") or ()
     token_ids = choice.get("token_ids")
     return Reply(
-        text=message.get("content") or "",
+        # Half a surrogate pair, which a cut-off reply may end with, cannot be sent or written.
+        text=content.encode("utf-8", "replace").decode("utf-8"),
         tool_calls=tuple(message.get("tool_calls") or ()),
-        finish_reason=choice.get("finish_reason") or "stop",
+        finish_reason=str(choice.get("finish_reason") or "stop"),
         token_ids=tuple(token_ids) if token_ids else None,
         logprobs=tuple(token["logprob"] for token in logprobs) if logprobs else None,
     )
