@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from josh.envs.p4g_corpus import Dialogue, load_corpus
+from josh.envs.p4g_corpus import RULES, Dialogue, load_corpus
 from josh.envs.p4g_corpus import split as split_corpus
 from josh.envs.personas import Persona, Traits, describe, synthetic_persona
 from josh.errors import UsageError
@@ -68,8 +68,8 @@ class PersuasionEnv(BaseEnv):
     """Persuasion for Good. The persuader is the agent and speaks first; the goal is a donation.
 
     Settings it reads:
-        corpus: a folder that holds the corpus, or a `.jsonl` file made by `josh prepare`; without it people are
-            made up.
+        corpus: a folder that holds the corpus, or the task files made by `josh prepare`, or one of those files;
+            without it people are made up.
         split_rule: how the corpus is divided, see `josh.envs.p4g_corpus.split` (`convokit` unless given).
         include_bad: keep the dialogues that the corpus's authors marked as spoilt.
         synthetic_tasks: made-up tasks per split (20 unless given).
@@ -82,8 +82,6 @@ class PersuasionEnv(BaseEnv):
     agents: Mapping[str, str] = {"chat": "persuader", "offline": "offline_persuader"}
     users: Mapping[str, str] = {"chat": "persuadee", "offline": "donor"}
     rewards = "donation"
-    unit = "$"
-    verb = "donated"
 
     @classmethod
     def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:
@@ -97,8 +95,8 @@ class PersuasionEnv(BaseEnv):
         }
         turns = environment.get("PERSUASION_MAX_TURNS")
         if turns:
-            if not turns.strip().isdecimal():
-                raise UsageError(f"PERSUASION_MAX_TURNS is {turns!r}; give a whole number of rounds")
+            if not turns.strip().isdecimal() or not int(turns):
+                raise UsageError(f"PERSUASION_MAX_TURNS is {turns!r}; give a whole number of rounds, at least 1")
             found["max_convo_turns"] = int(turns)
         return {name: value for name, value in found.items() if value}
 
@@ -114,12 +112,16 @@ class PersuasionEnv(BaseEnv):
         """
         if split not in self.splits:
             raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
+        rule = self.options.get("split_rule") or RULES[0]
+        if rule not in RULES:
+            raise UsageError(f"no split rule named {rule!r}; known: {', '.join(RULES)}")
         corpus = self.options.get("corpus")
         if not corpus:
             return self._made_up(split)
         path = Path(corpus)
-        if path.suffix == ".jsonl":
-            return _read_tasks(path, split)
+        prepared = path / f"{split}_tasks.jsonl"
+        if path.suffix == ".jsonl" or prepared.is_file():
+            return _read_tasks(path if path.suffix == ".jsonl" else prepared, split)
         played = [each for each in self._dialogues[split] if self.options.get("include_bad") or not each.bad]
         if not played:
             raise UsageError(f"the {split} split of {path} is empty")
@@ -153,7 +155,7 @@ class PersuasionEnv(BaseEnv):
 
     @cached_property
     def _dialogues(self) -> Mapping[str, Sequence[Dialogue]]:
-        return split_corpus(load_corpus(Path(self.options["corpus"])), self.options.get("split_rule") or "convokit")
+        return split_corpus(load_corpus(Path(self.options["corpus"])), self.options.get("split_rule") or RULES[0])
 
     def _made_up(self, split: str) -> Sequence[Task]:
         wanted = self.options.get("synthetic_tasks")

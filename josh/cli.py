@@ -8,31 +8,48 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from josh.errors import FatalError, UsageError
+from josh.runs.redact import redactor
 from josh.runs.settings import FIELDS, RunSettings, environment, read_toml, resolve
-
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, 1 for a run that failed, 2 for bad input, 130 for Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run a command; returns its exit code.
+
+    0: done. 1: a run that failed, or scored nothing. 2: bad input. 130: Ctrl-C. 143: SIGTERM.
+    """
+    arguments = list(map(_underscored, sys.argv[1:] if argv is None else argv))
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
         arguments.insert(0, "run")
     args = _parser().parse_args(arguments)
     try:
         return int(args.command(args))
-    except UsageError as error:
-        print(f"josh: {error}", file=sys.stderr)
-        return 2
-    except FatalError as error:
-        print(f"josh: {error}", file=sys.stderr)
-        return 1
+    except (UsageError, FatalError) as error:
+        print(f"josh: {redactor(environment())(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print("josh: interrupted; what was finished is on disk", file=sys.stderr)
-        return INTERRUPTED
+        print("josh: interrupted", file=sys.stderr)
+        return 130
+    except asyncio.CancelledError:
+        print("josh: terminated", file=sys.stderr)
+        return 143
+
+
+def _underscored(argument: str) -> str:
+    """`--beam-size=8` as `--beam_size=8`: both spellings of every flag work."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"josh: {message}; see josh --help\n")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -44,14 +61,22 @@ def _run(args: argparse.Namespace) -> int:
     settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_FewOfEach())
+    handler.setFormatter(_Redacting("josh: %(message)s"))
     level = logging.DEBUG if settings.debug else logging.INFO if settings.josh_debug else logging.WARNING
-    logging.basicConfig(format="josh: %(message)s", handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
     logging.getLogger("josh").setLevel(level)
     if args.dry_run:
         print(dry_run(settings))
         return 0
     calm_collector()
     return 0 if asyncio.run(run(settings)) else 1
+
+
+class _Redacting(logging.Formatter):
+    """Keeps keys out of the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redactor(environment())(super().format(record))
 
 
 class _FewOfEach(logging.Filter):
@@ -81,7 +106,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="josh",
         description="Teach a dialogue agent from its own best conversations.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -98,20 +123,18 @@ def _parser() -> argparse.ArgumentParser:
     for name, one in FIELDS.items():
         _add_flag(run, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
     run.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
-    run.add_argument("--dry_run", "--dry-run", action="store_true", default=False, help="print the settings and stop")
+    run.add_argument("--dry_run", action="store_true", default=False, help="print the settings and stop")
 
     parser.epilog = f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{run.format_help()}"
 
     prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
     prepare.set_defaults(command=_prepare)
-    prepare.add_argument("--corpus", "--corpus-path", "--corpus_path", type=Path, required=True, help="corpus folder")
-    prepare.add_argument("--output-dir", "--output_dir", type=Path, required=True, help="where the files go")
+    prepare.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="corpus folder")
+    prepare.add_argument("--output_dir", type=Path, required=True, help="where the files go")
     prepare.add_argument("--split", choices=("train", "test", "both"), default="both", help="which (default: both)")
-    prepare.add_argument(
-        "--split_rule", "--split-rule", default=RunSettings.split_rule, help="convokit, annotated or user_disjoint"
-    )
-    prepare.add_argument("--train-limit", "--train_limit", type=int, help="most training tasks")
-    prepare.add_argument("--test-limit", "--test_limit", type=int, help="most test tasks")
+    prepare.add_argument("--split_rule", default=RunSettings.split_rule, help="convokit, annotated or user_disjoint")
+    prepare.add_argument("--train_limit", type=int, help="most training tasks")
+    prepare.add_argument("--test_limit", type=int, help="most test tasks")
     return parser
 
 
@@ -124,8 +147,8 @@ class _Version(argparse.Action):
 
 
 def _add_flag(parser: argparse.ArgumentParser, name: str, kind: Any, text: str, aliases: Sequence[str]) -> None:
-    """A setting as a flag, under its name, its aliases, and both with hyphens."""
-    names = dict.fromkeys(f"--{spelling}" for one in (name, *aliases) for spelling in (one, one.replace("_", "-")))
+    """A setting as a flag, under its name and its aliases."""
+    names = [f"--{one}" for one in (name, *aliases)]
     text = text.replace("%", "%%")
     if kind is bool:
         parser.add_argument(*names, dest=name, action="store_true", help=text)

@@ -5,17 +5,22 @@ else. Only `JoshError` (a wrong setting, a refused key) ends the whole search.
 """
 
 import asyncio
+import contextlib
 import inspect
 import logging
-from collections.abc import Sequence
+import math
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from josh.errors import JoshError
 from josh.messages import Message
 from josh.roles import BaseRewards, fork
 from josh.search import Strategy, child_paths, grow
 from josh.tree import NO_USAGE, Expand, Hit, Node, Outcome, Speaker, Tree, Turn, Usage, spend
+
+T = TypeVar("T")
 
 log = logging.getLogger("josh")
 
@@ -71,8 +76,13 @@ class Cast(Protocol):
         """Have the user answer; (agent, whether the conversation is over)."""
         ...
 
-    def add_error_message(self, agent: Any) -> Any:
-        """Mark an agent that used up its tries without ending its turn; returns the agent."""
+    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
+        """Mark an agent that used up its tries without ending its turn; returns the agent.
+
+        Args:
+            agent: the agent.
+            silent: whether it added nothing at all to the conversation in this turn.
+        """
         ...
 
 
@@ -196,11 +206,20 @@ class _Taker:
             return await self._step()
         except JoshError:
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody cancelled the search: the plug-in let a cancellation of its own escape.
+            self._fail(error)
         except Exception as error:
-            self._outcome, self._error = Outcome.INFRA_ERROR, explain(error)
-            where = f"{self._place.speaker} at {self._place.path or 'the root'}, turn {self._place.depth}"
-            log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
-            return True
+            self._fail(error)
+        return True
+
+    def _fail(self, error: BaseException) -> None:
+        self._outcome, self._error = Outcome.INFRA_ERROR, explain(error)
+        where = f"{self._place.speaker} at {self._place.path or 'the root'}, turn {self._place.depth}"
+        log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
 
     def turn(self) -> Turn:
         """The turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
@@ -219,8 +238,10 @@ class _Taker:
         rewards = self.branch.rewards
         met, goals = rewards.is_reward(list(actions))
         value = rewards.value(actions)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{type(rewards).__name__}.value() is {value}; give a finite number or None")
         if met:
-            self._hits.append(Hit(len(self._actions) - 1, tuple(goals), 1.0 if value is None else value))
+            self._hits.append(Hit(len(self._actions) - 1, tuple(goals), 1.0 if value is None else float(value)))
         return value
 
     def _note_messages(self) -> None:
@@ -247,7 +268,8 @@ class _AgentTaker(_Taker):
         if passed is None:
             self._outcome = Outcome.LOST
         elif not over and len(self._actions) >= self._max_turn_tries:
-            branch.agent = self._cast.add_error_message(branch.agent)
+            self._note_messages()
+            branch.agent = self._cast.add_error_message(branch.agent, silent=not any(self._added))
             over = True
         if over:
             self._note_messages()
@@ -282,6 +304,31 @@ def _since(end: tuple[int, Message | None], history: Sequence[Message], agent: A
     if len(history) < size or (size and history[size - 1] is not last and history[size - 1] != last):
         raise TypeError(f"{type(agent).__name__}.{name} was rewritten; a history may only grow")
     return tuple(history[size:])
+
+
+async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Run a function that blocks without holding up the loop.
+
+    Unlike `asyncio.to_thread`, a call that never returns does not keep the process alive.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error else done.set_result(cast(T, result))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop may be gone by now
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
 
 
 def explain(error: BaseException) -> str:

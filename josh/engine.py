@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from josh.driver import Branch, Place, Search
+from josh.driver import Branch, Place, Search, in_thread
 from josh.errors import UsageError
 from josh.examples import distinct, examples_of
 from josh.messages import Message
@@ -88,6 +88,7 @@ class JOSH:
         self._max_turn_tries = max_turn_tries
         self._parallel = max_concurrency is not None
         self._user = user
+        self._stepping = False
         self._seen: set[tuple[str, bool, bool]] = set()
         self._search: Search
         self.set_root_agent(root_agent)
@@ -129,15 +130,21 @@ class JOSH:
 
     async def astep(self) -> tuple[float, bool]:
         """Play one round inside a running event loop; see `step`."""
-        for speaker in (Speaker.AGENT, Speaker.USER):
-            if self._search.done:
-                break
-            assert next_speaker(self.tree) is speaker, "a round is an agent turn and a user turn"
-            self._say(f"{len(self.tree.frontier)} live leaves, {speaker} to speak")
-            before = len(self.tree.collapses)
-            await self._search.advance()
-            if len(self.tree.collapses) > before:
-                self._collapsed()
+        if self._stepping:
+            raise UsageError("a step is under way already; wait for it before the next")
+        self._stepping = True
+        try:
+            for speaker in (Speaker.AGENT, Speaker.USER):
+                if self._search.done:
+                    break
+                assert next_speaker(self.tree) is speaker, "a round is an agent turn and a user turn"
+                self._say(f"{len(self.tree.frontier)} live leaves, {speaker} to speak")
+                before = len(self.tree.collapses)
+                await self._search.advance()
+                if len(self.tree.collapses) > before:
+                    self._collapsed()
+        finally:
+            self._stepping = False
         return self.current_reward, self._search.done
 
     def _collapsed(self) -> None:
@@ -168,7 +175,7 @@ class _Callbacks:
         handed_on: tuple[Any, Any, Any],
         max_concurrency: int | None,
     ) -> None:
-        self.add_error_message = add_error_message
+        self._add_error_message = add_error_message
         self.blocking = False
         self._agent_step = agent_step
         self._user_step = user_step
@@ -184,6 +191,9 @@ class _Callbacks:
     def user_step(self, branch: Branch, place: Place) -> Any:
         return self._call(self._user_step, branch.user, branch.agent)
 
+    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
+        return self._add_error_message(agent)
+
     def _call(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self._slots is not None:
             return self._call_in_slot(self._slots, callback, *args, **kwargs)
@@ -196,7 +206,7 @@ class _Callbacks:
         async with slots:
             if inspect.iscoroutinefunction(callback):
                 return await callback(*args, **kwargs)
-            result = await asyncio.to_thread(callback, *args, **kwargs)
+            result = await in_thread(callback, *args, **kwargs)
             return await result if inspect.isawaitable(result) else result
 
     def run(self, awaitable: Awaitable[T]) -> T:

@@ -47,7 +47,7 @@ def _from_file(path: Path, kind: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UsageError(f"{kind}: {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
@@ -59,5 +59,5 @@ def _from_path(path: str, kind: str) -> ModuleType:
         sys.path.append(here)
     try:
         return importlib.import_module(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{kind}: {path} cannot be imported: {type(error).__name__}: {error}") from error

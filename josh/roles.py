@@ -117,7 +117,12 @@ def isolate(thing: T) -> T:
     """The default `fork`. Raises UsageError, with the attribute's name, where something cannot be copied."""
     state = getattr(thing, "__dict__", None)
     if state is None:
-        return copy.deepcopy(thing)
+        try:
+            return copy.deepcopy(thing)
+        except TypeError as error:
+            raise UsageError(
+                f"a {type(thing).__name__} cannot be copied for a branch ({error}); give it fork()"
+            ) from error
     twin = copy.copy(thing)
     shared = getattr(thing, "shared", ())
     histories = ("messages", "messages_internal", "recent_actions")
@@ -223,9 +228,13 @@ class BaseRewards:
         rewards: the goals still open.
         reads: whose turns can earn. `is_reward` gets what a step of the agent did (its `recent_actions`), or the
             texts of the messages that the user added in its turn.
+        unit: what a reward is counted in, as a prefix (`$`); empty for a plain number.
+        verb: what became of the rewards so far, for the progress bar (`$1.50 donated`).
     """
 
     reads: ClassVar[Speaker] = Speaker.AGENT
+    unit: ClassVar[str] = ""
+    verb: ClassVar[str] = "earned"
 
     def __init__(self, rewards: Sequence[Any]) -> None:
         self.rewards: list[Any] = list(rewards)
@@ -284,8 +293,6 @@ class BaseEnv:
         agents: short name or import path of the agent that plays by default, for a chat model and for `offline`.
         users: the same for the user.
         rewards: short name or import path of the rewards class used by default.
-        unit: what a reward is counted in, as a prefix (`$`); empty for a plain number.
-        verb: what became of the rewards so far, for the progress bar (`$1.50 donated`).
     """
 
     opens: Speaker = Speaker.AGENT
@@ -294,8 +301,6 @@ class BaseEnv:
     agents: Mapping[str, str] = {}
     users: Mapping[str, str] = {}
     rewards: str = "goals"
-    unit: str = ""
-    verb: str = "earned"
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""

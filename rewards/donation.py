@@ -17,6 +17,8 @@ class DonationRewards(BaseRewards):
     """
 
     reads: ClassVar[Speaker] = Speaker.USER
+    unit: ClassVar[str] = "$"
+    verb: ClassVar[str] = "donated"
 
     def __init__(self, rewards: Sequence[Any], min_reward: float = 0.0) -> None:
         super().__init__(rewards)

@@ -56,7 +56,7 @@ class ScriptedCast:
         """Say hi."""
         return branch.user.step(branch.agent)
 
-    def add_error_message(self, agent: Any) -> Any:
+    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
         """Never needed."""
         return agent
 

@@ -1,21 +1,24 @@
 """Who plays: from settings to agents, users, rewards and chat models, checked before anything is paid for."""
 
-import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
-from josh.driver import Branch, Place, Search, explain
+from josh.driver import Branch, Place, Search, explain, in_thread
 from josh.errors import JoshError, UsageError
 from josh.loading import load
 from josh.models.chat import ChatModel, Gate, ModelLine
 from josh.models.offline import OfflineModel
-from josh.models.openai_chat import OpenAIChat
+from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.roles import BaseEnv, Task
 from josh.runs.settings import CHAT, OFFLINE, RunSettings
 from josh.search import BeamSearch, Rollouts, Strategy
-from josh.tree import Speaker, plant
+from josh.tree import Speaker, Tree, plant
+
+T = TypeVar("T")
 
 ENVS = {"persuasion": "josh.envs.persuasion:PersuasionEnv"}
 AGENTS = {
@@ -66,7 +69,7 @@ class Casting:
         """
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
-        self.env = env_class(settings.env)(self.options)
+        self.env = _plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
         self.gate = Gate(settings.max_concurrency)
         self.tasks = _choose(self.env, settings)
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
@@ -93,16 +96,28 @@ class Casting:
         }
 
     @property
+    def unit(self) -> str:
+        """What rewards are counted in, as a prefix."""
+        return str(getattr(self._rewards_type, "unit", ""))
+
+    @property
+    def verb(self) -> str:
+        """What became of the rewards so far."""
+        return str(getattr(self._rewards_type, "verb", "earned"))
+
+    @property
     def models(self) -> Sequence[ChatModel]:
         """Every model that may be asked."""
         return list(self._models.values())
 
     def max_rounds(self, task: Task) -> int:
         """Rounds after which a task is cut off: the row's own, the run's, or the environment's number."""
-        rounds = task.metadata.get("max_turns") or self.settings.max_convo_turns or self.env.max_rounds
-        if not isinstance(rounds, int) or rounds < 1:
-            raise UsageError(f"task {task.id}: max_turns is {rounds!r}; give 1 or more")
-        return rounds
+        row = task.metadata.get("max_turns")
+        if row is None:
+            return self.settings.max_convo_turns or self.env.max_rounds
+        if type(row) is not int or row < 1:
+            raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
+        return row
 
     def user_type(self, task: Task) -> Any:
         """The user's class: the one named, or the environment's for the kind of model that a row asks for."""
@@ -111,23 +126,22 @@ class Casting:
     def search(self, task: Task) -> Search:
         """A search on one task, ready to be advanced. Raises UsageError where a plug-in cannot start on it."""
         settings, env = self.settings, self.env
-        try:
+
+        def set_up() -> tuple[Tree, Branch]:
             agent, user = self._agent_type(), self.user_type(task)()
             rewards = self._rewards_type(list(env.goals(task)))
             for role in (agent, user, rewards):
                 role.start(task, env, self.options)
-            world = env.world(task)
-        except JoshError:
-            raise
-        except Exception as error:
-            raise UsageError(f"task {task.id} cannot be set up: {explain(error)}") from error
+            tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal)
+            return tree, Branch(agent, user, env.world(task), rewards)
+
+        tree, root = _plugged(f"task {task.id} cannot be set up", set_up)
         cast = _Actors(self, task)
-        tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal)
         return Search(
             self._strategy,
             cast,
             tree,
-            Branch(agent, user, world, rewards),
+            root,
             max_turn_tries=settings.josh_agent_tries,
             parallel=cast.waits,
         )
@@ -172,13 +186,16 @@ class Casting:
     def _user_models(self, task: Task) -> list[ChatModel]:
         """The user's models for one task: what its row says wins, field by field, over the rotation."""
         row = {kind: task.metadata[key] for key, kind in _USER_OVERRIDES.items() if task.metadata.get(key)}
-        if not row:
-            return [self._model(*one) for one in self._rotation]
+        for kind, value in row.items():
+            if not isinstance(value, str):
+                raise UsageError(f"task {task.id}: the user's {kind} is {value!r}; give a text")
+        rotation = self._rotation
         if "model" in row:
             # One model for the whole row; its address and key still come from the rotation where the row is silent.
-            rotation = [one for one in self._rotation if one[0] == row["model"]] or self._rotation[:1]
-        else:
-            rotation = self._rotation
+            rotation = [one for one in rotation if one[0] == row["model"]] or rotation[:1]
+        if "base_url" in row:
+            # No key goes to an address that a task file names, unless the file names the key's variable as well.
+            row.setdefault("api_key_var", NO_KEY)
         return [
             self._model(row.get("model", name), row.get("base_url", url), row.get("api_key_var", key))
             for name, url, key in rotation
@@ -210,17 +227,19 @@ class _Actors:
         given = self._given(branch, place, self._agent_takes)
         agent = branch.agent
         if getattr(agent, "blocking", False):
-            return _paired(agent, asyncio.to_thread(agent.step, **given))
+            return _paired(agent, in_thread(agent.step, **given))
         passed = agent.step(**given)
         return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, passed)
 
     def user_step(self, branch: Branch, place: Place) -> Any:
         given = self._given(branch, place, self._user_takes)
         if getattr(branch.user, "blocking", False):
-            return asyncio.to_thread(branch.user.step, branch.agent, **given)
+            return in_thread(branch.user.step, branch.agent, **given)
         return branch.user.step(branch.agent, **given)
 
-    def add_error_message(self, agent: Any) -> Any:
+    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
+        if silent:
+            raise RuntimeError(f"the agent said nothing in {self._casting.settings.josh_agent_tries} steps")
         agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
         return agent
 
@@ -248,11 +267,15 @@ def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
     split = settings.task_split or env.splits[0]
     if split not in env.splits:
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
-    tasks = list(env.tasks(split))
+    tasks = _plugged(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
+    strange = next((task for task in tasks if not isinstance(task, Task)), None)
+    if strange is not None:
+        raise UsageError(f"env {settings.env!r} gives a {type(strange).__name__} for a task; give josh.roles.Task")
+    twice = next((task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1), None)
+    if twice is not None:
+        raise UsageError(f"env {settings.env!r} has several tasks of id {twice!r}; ids tell tasks apart")
     if settings.shuffle:
-        import random
-
-        random.Random(settings.seed).shuffle(tasks)
+        Random(settings.seed).shuffle(tasks)
     end = len(tasks) if settings.end_index == -1 else settings.end_index
     chosen = tasks[settings.start_index : end]
     if not chosen:
@@ -261,6 +284,16 @@ def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
             f"split {split!r} has {len(tasks)}"
         )
     return chosen
+
+
+def _plugged(what: str, make: Callable[[], T]) -> T:
+    """Run a plug-in's set-up; whatever it raises becomes one line."""
+    try:
+        return make()
+    except JoshError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{what}: {explain(error)}") from error
 
 
 def _check(found: Any, name: str, *methods: str) -> Any:

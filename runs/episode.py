@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from josh.driver import Search, final_outcome
+from josh.driver import Search, explain, final_outcome
+from josh.errors import JoshError
 from josh.examples import Example, distinct, examples_of
 from josh.messages import trim_user_messages
 from josh.roles import BaseEnv, BaseRewards, Task
@@ -124,7 +126,13 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
         if time.monotonic() - started < timeout:
             raise
         error = f"the task took longer than {timeout:g} seconds"
-    return conclude(search.tree, task, env, rewards, searched=searched, error=error)
+    try:
+        return conclude(search.tree, task, env, rewards, searched=searched, error=error)
+    except JoshError:
+        raise
+    except Exception as failure:
+        error = f"it could not be scored: {explain(failure)}"
+        return conclude(search.tree, task, env, rewards, searched=searched, error=error)
 
 
 def _progress(tree: Tree) -> str:
@@ -154,7 +162,10 @@ def conclude(tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, *, sear
     reported = () if error else tuple(_result(tree, sound) if searched else sound)
     measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
     metrics = {name: sum(one[name] for one in measured) / len(measured) for name in measured[0]} if measured else {}
-    scores = tuple(rewards.total(tree.goals, hits(tree, leaf)) for leaf in reported)
+    scores = tuple(float(rewards.total(tree.goals, hits(tree, leaf))) for leaf in reported)
+    for number in (*scores, *metrics.values()):
+        if not math.isfinite(number):
+            raise ValueError(f"a reward or metric is {number}")
     if not reported and not error:
         error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
     return Episode(task, tree, reported, outcomes, scores, metrics, error)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from josh.runs.episode import Episode, examples, to_json
 
 
 class Record:
-    """Writes a run down as its tasks finish, one line each, in the order of the tasks.
+    """Writes a run down: a line for every task as it finishes, put in the order of the tasks when the run ends.
 
     Attributes:
         folder: the run's folder.
@@ -22,35 +22,34 @@ class Record:
         golden: those on a golden path that end at a winner or a won conversation.
     """
 
-    def __init__(self, log_dir: Path, name: str, searched: bool) -> None:
+    def __init__(self, log_dir: Path, name: str, searched: bool, redact: Callable[[str], str] = str) -> None:
         """Make the run's folder.
 
         Args:
             log_dir: the folder it goes in.
             name: what its name starts with; the date and time follow.
             searched: see `runs.episode.examples`.
+            redact: takes secrets out of a text before it is written.
 
         Raises:
             UsageError: the folder cannot be made or written.
         """
         self.examples = 0
         self.golden = 0
-        self._searched = searched
-        self._waiting: dict[int, Episode] = {}
-        self._next = 0
         self._made_log_dir = not log_dir.exists()
+        self._searched = searched
+        self._redact = redact
         stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         try:
             self.folder = _make_folder(log_dir, stem)
-            self._files = {
-                file: (self.folder / file).open("ab", buffering=0)
-                for file in ("episodes.jsonl", "training_examples.jsonl")
+            self._lines = {
+                file: _Lines(self.folder / file, redact) for file in ("episodes.jsonl", "training_examples.jsonl")
             }
         except OSError as error:
             raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
 
     def add(self, position: int, episode: Episode) -> None:
-        """Take a finished task; it is written once all tasks before it are.
+        """Write a finished task.
 
         Args:
             position: its place in the run, from 0.
@@ -59,19 +58,26 @@ class Record:
         Raises:
             FatalError: the disk is full, or gone. What was written before stays whole.
         """
-        self._waiting[position] = episode
-        while self._next in self._waiting:
-            self._write(self._waiting.pop(self._next))
-            self._next += 1
+        rows = [
+            {
+                "task_id": episode.task.id,
+                "node": example.node,
+                "is_successful": example.is_successful,
+                "is_golden_path": example.is_golden_path,
+                "messages": example.messages,
+            }
+            for example in examples(episode, self._searched)
+        ]
+        # The episode goes last: its line says that the task is finished, examples included.
+        self._lines["training_examples.jsonl"].append(position, rows)
+        self._lines["episodes.jsonl"].append(position, [to_json(episode)])
+        self.examples += len(rows)
+        self.golden += sum(bool(row["is_golden_path"]) for row in rows)
 
     def close(self) -> None:
-        """Write what is still waiting (a run that was broken off leaves gaps) and close the files."""
-        try:
-            for position in sorted(self._waiting):
-                self._write(self._waiting.pop(position))
-        finally:
-            for file in self._files.values():
-                file.close()
+        """Put the lines in the order of the tasks and close the files. Raises FatalError."""
+        for lines in self._lines.values():
+            lines.close()
 
     def discard(self) -> None:
         """Take the folder away again, for a run that turned out to be impossible before anything was finished."""
@@ -86,46 +92,52 @@ class Record:
         path = self.folder / file
         part = path.with_suffix(".part")
         try:
-            part.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+            part.write_text(self._redact(json.dumps(content, indent=2, default=str)) + "\n", encoding="utf-8")
             part.replace(path)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise FatalError(f"cannot write {path}: {error.strerror}") from None
 
-    def _write(self, episode: Episode) -> None:
-        rows = [
-            {
-                "task_id": episode.task.id,
-                "node": example.node,
-                "is_successful": example.is_successful,
-                "is_golden_path": example.is_golden_path,
-                "reward": episode.reward,
-                "messages": example.messages,
-            }
-            for example in examples(episode, self._searched)
-        ]
-        # The episode goes last: its line says that the task is finished, examples included.
-        self._append("training_examples.jsonl", rows)
-        self._append("episodes.jsonl", [to_json(episode)])
-        self.examples += len(rows)
-        self.golden += sum(bool(row["is_golden_path"]) for row in rows)
 
-    def _append(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Add lines to a file, all of them or none."""
-        if not rows:
-            return
-        file = self._files[name]
+class _Lines:
+    """A file of JSON lines, in blocks of one task each."""
+
+    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
+        self._path = path
+        self._redact = redact
+        self._file = path.open("xb", buffering=0)
+        self._blocks: list[tuple[int, int, int]] = []
+        self._size = 0
+
+    def append(self, position: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add a task's lines, all of them or none."""
         text = "".join(json.dumps(row, ensure_ascii=False, default=repr) + "\n" for row in rows)
         # Half a surrogate pair becomes an escape, which JSON has for it.
-        data = text.encode("utf-8", "backslashreplace")
-        size = os.fstat(file.fileno()).st_size
+        data = self._redact(text).encode("utf-8", "backslashreplace")
         try:
             view = memoryview(data)
             while view:
-                view = view[file.write(view) :]
+                view = view[self._file.write(view) :]
         except OSError as error:
-            os.ftruncate(file.fileno(), size)
-            raise FatalError(f"cannot write {self.folder / name}: {error.strerror}") from None
+            os.ftruncate(self._file.fileno(), self._size)
+            raise FatalError(f"cannot write {self._path}: {error.strerror}") from None
+        self._blocks.append((position, self._size, len(data)))
+        self._size += len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._blocks == sorted(self._blocks):
+            return
+        part = self._path.with_suffix(".part")
+        try:
+            with self._path.open("rb") as unsorted, part.open("wb") as file:
+                for _, start, length in sorted(self._blocks):
+                    unsorted.seek(start)
+                    file.write(unsorted.read(length))
+            part.replace(self._path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise FatalError(f"cannot put {self._path} in order: {error.strerror}") from None
 
 
 def _make_folder(log_dir: Path, stem: str) -> Path:

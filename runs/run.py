@@ -6,8 +6,10 @@ import importlib.metadata
 import json
 import logging
 import platform
+import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ from josh.roles import Task
 from josh.runs.casting import Casting
 from josh.runs.episode import Episode, play
 from josh.runs.record import Record
-from josh.runs.settings import RunSettings
+from josh.runs.redact import redactor
+from josh.runs.settings import RunSettings, environment
 from josh.runs.summary import as_text, counted, summarize
 
 log = logging.getLogger("josh")
@@ -37,34 +40,60 @@ async def run(settings: RunSettings) -> bool:
         FatalError: going on made no sense; what was finished is on disk.
     """
     casting = Casting(settings)
-    record = Record(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh)
-    episodes: list[Episode] = []
-    finished = False
-    try:
-        record.write_json("config.json", describe(casting))
-        await _play_all(casting, record, episodes)
-        finished = True
-    except UsageError:
-        if not episodes:
-            record.discard()
-        raise
-    finally:
-        await casting.aclose()
+    redact = redactor(environment())
+    record = Record(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh, redact)
+    episodes: dict[int, Episode] = {}
+    with _terminable():
         try:
-            record.close()
+            record.write_json("config.json", describe(casting))
+            await _play_all(casting, record, episodes)
+        except UsageError:
+            if not episodes:
+                record.discard()
+            raise
         finally:
-            summary = summarize(episodes, len(casting.tasks)) | {
-                "complete": finished,
-                "training_examples": record.examples,
-                "golden_examples": record.golden,
-            }
-            if record.folder.exists():
-                record.write_json("summary.json", summary)
+            await casting.aclose()
+            summary = _close(record, episodes, len(casting.tasks))
     print(f"{headline(casting)}\n")
-    print(as_text(summary, searched=settings.josh, unit=casting.env.unit))
+    print(redact(as_text(summary, searched=settings.josh, unit=casting.unit)))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
     print(f"written to      {record.folder}/ (config.json, episodes.jsonl, training_examples.jsonl, summary.json)")
     return bool(summary["scored"])
+
+
+def _close(record: Record, episodes: Mapping[int, Episode], tasks: int) -> dict[str, Any]:
+    """Finish the files of a run, whether or not it came to its end."""
+    try:
+        record.close()
+    finally:
+        done = len(episodes) == tasks
+        summary = summarize([episodes[position] for position in sorted(episodes)], tasks) | {
+            "complete": done,
+            "training_examples": record.examples,
+            "golden_examples": record.golden,
+        }
+        if record.folder.exists():
+            record.write_json("summary.json", summary)
+            if episodes and not done:
+                print(
+                    f"josh: {len(episodes)} of {tasks} tasks were finished; they are in {record.folder}",
+                    file=sys.stderr,
+                )
+    return summary
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM, with which schedulers end a job, cancel the run as Ctrl-C does, where the platform lets us."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    with suppress(NotImplementedError, RuntimeError):
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError, RuntimeError):
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 def calm_collector() -> None:
@@ -97,7 +126,7 @@ def describe(casting: Casting) -> dict[str, Any]:
     }
 
 
-async def _play_all(casting: Casting, record: Record, episodes: list[Episode]) -> None:
+async def _play_all(casting: Casting, record: Record, episodes: dict[int, Episode]) -> None:
     settings = casting.settings
     waiting = iter(enumerate(casting.tasks))
     with _Progress(casting, settings.progress) as progress:
@@ -106,7 +135,7 @@ async def _play_all(casting: Casting, record: Record, episodes: list[Episode]) -
             for position, task in waiting:
                 episode = await _play(casting, task)
                 record.add(position, episode)
-                episodes.append(episode)
+                episodes[position] = episode
                 progress.finished(episode)
 
         ticker = asyncio.ensure_future(progress.tick())
@@ -175,8 +204,8 @@ class _Progress:
             await asyncio.sleep(0.5)
 
     def _show(self) -> None:
-        gate, env = self._casting.gate, self._casting.env
-        earned = f"{env.unit}{self._reward:.2f} {env.verb}"
+        gate = self._casting.gate
+        earned = f"{self._casting.unit}{self._reward:.2f} {self._casting.verb}"
         self._bar.set_postfix_str(f"{gate.in_flight} calls in flight, {earned}, {gate.retries} retries", refresh=False)
 
 

@@ -66,18 +66,20 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Settings from a TOML file, by flag name. Raises UsageError, naming an unknown or ill-typed entry."""
     try:
         with path.open("rb") as file:
-            raw = tomllib.load(file)
+            raw = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
-    given = {}
+    given: dict[str, Any] = {}
     for key, value in raw.items():
         name = key.replace("-", "_")
         name = _ALIASES.get(name, name)
         if name not in FIELDS:
             near = get_close_matches(name, FIELDS, n=1)
             raise UsageError(f"{path}: no setting named {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        if name in given:
+            raise UsageError(f"{path}: {name} is given twice, once as {key!r}")
         given[name] = _typed(name, value, path)
     return given
 

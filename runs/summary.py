@@ -44,6 +44,7 @@ def summarize(episodes: Sequence[Episode], tasks: int) -> dict[str, Any]:
         "tasks": tasks,
         "finished": len(episodes),
         "scored": count,
+        "conversations": sum(len(episode.reported) for episode in scored),
         "infra_errors": len(episodes) - count,
         "average_reward": mean([episode.reward for episode in scored]),
         "success_rate": success / count if count else None,
@@ -68,7 +69,7 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         return f"no task was scored; the first error: {summary['first_error'] or 'none'}"
     low, high = summary["success_rate_ci95"]
     agent, user = summary["usage"]["agent"], summary["usage"]["user"]
-    of = "the best path of each search" if searched else "all conversations"
+    of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
     lines = [
         f"average reward  {unit}{summary['average_reward']:.2f}   ({of}, {counted(summary['scored'], 'task')})",
         f"success rate    {summary['success_rate']:.2f}   (95 % interval {low:.2f} to {high:.2f})",

@@ -13,13 +13,22 @@ import pytest
 
 from josh.cli import main
 
-ROOT = Path(__file__).resolve().parent.parent
+PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
+QUIET = """
+from josh import BaseJOSHUser
+
+class Quiet(BaseJOSHUser):
+    def step(self, agent):
+        agent.add_message({"role": "user", "content": "I see."})
+        return agent, False
+"""
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     """A folder of its own, without anybody's settings."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "quiet.py").write_text(QUIET)
     for name in list(os.environ):
         if name.startswith(("PERSUASION_", "OPENAI_")):
             monkeypatch.delenv(name)
@@ -155,9 +164,8 @@ def test_a_task_row_wins_over_rotation_which_wins_over_the_environment(endpoint,
     monkeypatch.setenv("PERSUASION_PERSUADEE_MODEL", "from-environment")
     monkeypatch.setenv("PERSUASION_PERSUADEE_BASE_URL", url)
     monkeypatch.setenv("PERSUASION_MAX_TURNS", "2")
-    people = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
-    row = {"id": "row", "data": {"conversation_id": "c", **people}, "metadata": {"persuadee_model": "from-row"}}
-    plain = {"id": "plain", "data": {"conversation_id": "d", **people}}
+    row = {"id": "row", "data": PEOPLE, "metadata": {"persuadee_model": "from-row"}}
+    plain = {"id": "plain", "data": PEOPLE}
     (tmp_path / "tasks.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(plain)}\n")
 
     def models(*flags):
@@ -369,16 +377,22 @@ def test_a_full_disk_loses_no_finished_task(tmp_path):
     command = [sys.executable, "-m", "josh", "--josh"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=small_files, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("josh: cannot write records/")
-    assert done.stderr.count("\n") == 1
+    told, reason = done.stderr.splitlines()
+    assert reason.startswith("josh: cannot write records/")
     (folder,) = (tmp_path / "records").iterdir()
     finished = lines(folder / "episodes.jsonl")
     assert 0 < len(finished) < 20
+    assert told == f"josh: {len(finished)} of 20 tasks were finished; they are in {folder.relative_to(tmp_path)}"
     assert lines(folder / "training_examples.jsonl")
-    assert json.loads((folder / "summary.json").read_text())["complete"] is False
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["complete"], summary["finished"]) == (False, len(finished))
+    assert summary["average_reward"] == pytest.approx(sum(task["reward"] for task in finished) / len(finished))
 
 
-def test_ctrl_c_leaves_every_finished_task_readable(tmp_path, endpoint):
+@pytest.mark.parametrize(
+    ("how", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_run_that_is_stopped_leaves_every_finished_task_readable(tmp_path, endpoint, how, code, said):
     url, _ = endpoint(latency=0.02)
     command = [sys.executable, "-m", "josh", "--model", "us", "--base_url", url, "--synthetic_tasks", "400"]
     run = subprocess.Popen(
@@ -392,11 +406,13 @@ def test_ctrl_c_leaves_every_finished_task_readable(tmp_path, endpoint):
     while not any(path.stat().st_size > 20_000 for path in tmp_path.glob("records/*/episodes.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
+    run.send_signal(how)
     out, err = run.communicate(timeout=30)
-    assert run.returncode == 130
-    assert err.strip() == "josh: interrupted; what was finished is on disk"
+    assert run.returncode == code
     assert out == ""
+    told, last = err.splitlines()
+    assert "of 400 tasks were finished; they are in records/" in told
+    assert last == f"josh: {said}"
     (folder,) = (tmp_path / "records").iterdir()
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["complete"] is False
@@ -418,3 +434,158 @@ def test_a_task_that_takes_too_long_is_given_up(endpoint):
     assert main(["--model", "us", "--base_url", url, "--synthetic_tasks", "1", "--task_timeout", "0.2"]) == 1
     (episode,) = lines(only_run() / "episodes.jsonl")
     assert (episode["ending"], episode["error"]) == ("aborted", "the task took longer than 0.2 seconds")
+
+
+def test_a_slow_task_holds_no_finished_one_back(endpoint, tmp_path):
+    url, _ = endpoint(latency=0.02)
+    quick = [{"id": f"t{number}", "data": PEOPLE} for number in range(6)]
+    slow = {"id": "slow", "data": PEOPLE, "metadata": {"max_turns": 9999}}
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, [slow, *quick])))
+    command = [sys.executable, "-m", "josh", "--model", "us", "--base_url", url, "--corpus", "tasks.jsonl"]
+    run = subprocess.Popen([*command, "--user", "./quiet.py:Quiet", "--max_convo_turns", "1"], cwd=tmp_path)
+    deadline = time.monotonic() + 30
+    while not any(path.read_text().count("\n") == 6 for path in tmp_path.glob("records/*/episodes.jsonl")):
+        assert time.monotonic() < deadline
+        assert run.poll() is None
+        time.sleep(0.02)
+    run.kill()
+    run.wait()
+    (folder,) = (tmp_path / "records").iterdir()
+    assert {episode["task_id"] for episode in lines(folder / "episodes.jsonl")} == {f"t{number}" for number in range(6)}
+
+
+def test_lines_stand_in_the_order_of_the_tasks_whichever_ended_first(endpoint, tmp_path):
+    url, _ = endpoint(latency=0.005)
+    rows = [{"id": f"t{turns}", "data": PEOPLE, "metadata": {"max_turns": turns}} for turns in (9, 1, 5, 2, 7, 1, 3)]
+    rows = [{**row, "id": f"{number}"} for number, row in enumerate(rows)]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--model", "us", "--base_url", url, "--corpus", "tasks.jsonl", "--user", "./quiet.py:Quiet"]
+    assert main(flags) == 0
+    ids = [episode["task_id"] for episode in lines(only_run() / "episodes.jsonl")]
+    assert ids == [row["id"] for row in rows]
+    assert [row["task_id"] for row in lines(only_run() / "training_examples.jsonl")] == ids
+
+
+def test_an_agent_that_says_nothing_is_an_error_not_a_success(endpoint):
+    url, server = endpoint(respond=lambda body: "" if body["model"] == "mute" else "[DONATE $1]")
+    flags = ["--model", "mute", "--user_model", "them", "--base_url", url, "--user_base_url", url]
+    assert main([*flags, "--synthetic_tasks", "1", "--josh_agent_tries", "3"]) == 1
+    (episode,) = lines(only_run() / "episodes.jsonl")
+    assert (episode["ending"], episode["reward"]) == ("aborted", 0)
+    assert episode["error"] == "RuntimeError: the agent said nothing in 3 steps"
+    assert len(server.requests) == 3
+
+
+def test_a_task_file_cannot_send_a_key_to_an_address_of_its_own(endpoint, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-123")
+    url, server = endpoint()
+    row = {"id": "row", "data": PEOPLE, "metadata": {"persuadee_model": "them", "persuadee_base_url": url}}
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(row))
+    assert main(["--corpus", "tasks.jsonl", "--max_convo_turns", "1", "--user_api_key_var", "OPENAI_API_KEY"]) == 0
+    assert [headers["Authorization"] for headers in server.headers] == ["Bearer none"]
+
+
+ODD_PLUGINS = """
+import asyncio, os, time
+from josh import BaseJOSHAgent, BaseRewards
+from josh.envs.persuasion import PersuasionEnv
+
+class Cancels(BaseJOSHAgent):
+    async def step(self, **kwargs):
+        raise asyncio.CancelledError("mine")
+
+class Tells(BaseJOSHAgent):
+    def step(self, **kwargs):
+        raise ValueError(f"could not log in with {os.environ['MY_API_KEY']}")
+
+class Stuck(BaseJOSHAgent):
+    blocking = True
+
+    def step(self, **kwargs):
+        time.sleep(600)
+
+class Nan(BaseRewards):
+    def is_reward(self, actions):
+        return True, self.rewards[:1]
+
+    def value(self, actions):
+        return float("nan")
+
+class Untotal(BaseRewards):
+    def total(self, goals, hits):
+        raise ZeroDivisionError("no total")
+
+class Unmeasured(PersuasionEnv):
+    def metrics(self, task, messages):
+        raise KeyError("donation")
+
+class Twins(PersuasionEnv):
+    def tasks(self, split):
+        return list(super().tasks(split)) * 2
+
+class Strange(PersuasionEnv):
+    def tasks(self, split):
+        return ["a task"]
+
+class Broken(PersuasionEnv):
+    def tasks(self, split):
+        raise OSError("no such table")
+
+class Rigid(PersuasionEnv):
+    def world(self, task):
+        return {"lock": __import__("threading").Lock()}
+"""
+
+
+@pytest.fixture
+def odd(tmp_path):
+    (tmp_path / "odd.py").write_text(ODD_PLUGINS)
+
+
+@pytest.mark.usefixtures("odd")
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        ("--agent ./odd.py:Cancels", "CancelledError: mine"),
+        ("--rewards ./odd.py:Nan", "ValueError: Nan.value() is nan; give a finite number or None"),
+        ("--rewards ./odd.py:Untotal", "it could not be scored: ZeroDivisionError: no total"),
+        ("--env ./odd.py:Unmeasured", "it could not be scored: KeyError: 'donation'"),
+    ],
+)
+def test_a_plug_in_that_fails_costs_its_tasks_alone(flags, error):
+    assert main([*flags.split(), "--synthetic_tasks", "3", "--max_convo_turns", "1"]) == 1
+    summary = json.loads((only_run() / "summary.json").read_text())
+    assert (summary["finished"], summary["infra_errors"], summary["complete"]) == (3, 3, True)
+    assert summary["first_error"] == error
+
+
+@pytest.mark.usefixtures("odd")
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ("--env ./odd.py:Twins", "has several tasks of id 'synthetic-train-0000'; ids tell tasks apart"),
+        ("--env ./odd.py:Strange", "gives a str for a task; give josh.roles.Task"),
+        ("--env ./odd.py:Broken", "josh: the tasks of split 'train': OSError: no such table"),
+        ("--env ./odd.py:Rigid --josh", "a dict cannot be copied for a branch"),
+    ],
+)
+def test_an_environment_that_makes_no_sense_is_refused_in_one_line(capsys, flags, text):
+    assert text in bad(capsys, *flags.split())
+
+
+@pytest.mark.usefixtures("odd")
+def test_no_key_is_written_even_if_a_plug_in_quotes_it(monkeypatch, capsys):
+    monkeypatch.setenv("MY_API_KEY", "sk-canary-456")
+    assert main(["--agent", "./odd.py:Tells", "--synthetic_tasks", "2"]) == 1
+    written = "".join(path.read_text() for path in only_run().iterdir()) + "".join(capsys.readouterr())
+    assert "could not log in with ***" in written
+    assert "canary" not in written
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_blocking_step_that_never_returns_does_not_keep_the_process(tmp_path):
+    command = [sys.executable, "-m", "josh", "--agent", "./odd.py:Stuck", "--synthetic_tasks", "1"]
+    done = subprocess.run(
+        [*command, "--task_timeout", "0.5"], cwd=tmp_path, capture_output=True, timeout=30, check=False
+    )
+    assert done.returncode == 1

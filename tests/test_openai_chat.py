@@ -34,7 +34,7 @@ def model_at(url, **options):
 
 def test_a_reply_comes_with_its_usage(endpoint):
     url, server = endpoint()
-    (completion,), retries = ask(model_at(url), max_tokens=5)
+    (completion,), retries = ask(model_at(url, api_key_var="OPENAI_API_KEY"), max_tokens=5)
     assert completion.replies[0].text == "reply to 1 messages, seed 11"
     assert completion.replies[0].finish_reason == "stop"
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (1, 6)
@@ -80,7 +80,7 @@ def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
     url, server = endpoint()
     server.faults = [status] * 9
     with pytest.raises(error) as caught:
-        ask(model_at(url))
+        ask(model_at(url, api_key_var="OPENAI_API_KEY"))
     assert len(server.requests) == 1
     assert str(status) in str(caught.value)
     assert "canary" not in str(caught.value)
@@ -142,10 +142,17 @@ def test_a_missing_key_is_named_before_anything_is_sent():
         OpenAIChat("gpt", "http://localhost:8000/v1", "ROUTER_KEY", environment=KEY)
 
 
-def test_a_plain_http_server_needs_no_key(endpoint):
+def test_a_plain_http_server_gets_no_key_unless_one_is_named(endpoint):
     url, server = endpoint()
+    ask(model_at(url))
     ask(model_at(url, environment={}))
-    assert server.headers[0]["Authorization"] == "Bearer none"
+    assert [headers["Authorization"] for headers in server.headers] == ["Bearer none"] * 2
+
+
+def test_a_key_given_in_place_of_its_variable_is_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        OpenAIChat("gpt", "http://localhost:1/v1", "sk-canary-123", environment=KEY)
+    assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://"])
@@ -154,9 +161,12 @@ def test_an_address_that_is_none_is_refused(url):
         OpenAIChat("gpt", url, environment=KEY)
 
 
-def test_a_password_in_the_address_is_refused_and_not_shown():
+@pytest.mark.parametrize(
+    "url", ["https://me:hunter2@host/v1", "https://host/v1?key=hunter2", "https://host/v1#hunter2"]
+)
+def test_a_password_in_the_address_is_refused_and_not_shown(url):
     with pytest.raises(UsageError) as caught:
-        OpenAIChat("gpt", "https://me:hunter2@host/v1", environment=KEY)
+        OpenAIChat("gpt", url, environment=KEY)
     assert "hunter2" not in str(caught.value)
 
 

@@ -11,6 +11,8 @@ from josh.roles import Reply
 from josh.tree import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = ""
+"""In place of a variable's name: send no key."""
 _RETRIED = {408, 409, 429}
 _REFUSED = {401: "the key was refused", 403: "access was refused", 404: "no such model or address"}
 
@@ -34,8 +36,8 @@ class OpenAIChat:
         Args:
             name: the model's name on the server.
             base_url: where the server is, up to and with `/v1`; by default `OPENAI_BASE_URL`, else OpenAI.
-            api_key_var: environment variable that holds the key; by default `OPENAI_API_KEY`. A server at a plain
-                `http://` address may do without one.
+            api_key_var: environment variable that holds the key. By default it is `OPENAI_API_KEY`, and no key goes
+                to a plain `http://` address; `NO_KEY` sends none anywhere.
             timeout: seconds that one call may take.
             max_attempts: most times a request is sent.
             max_retry_seconds: seconds after which a failing request is not sent again.
@@ -50,13 +52,16 @@ class OpenAIChat:
         address = urlsplit(self.base_url)
         if address.scheme not in {"http", "https"} or not address.netloc:
             raise UsageError(f"base_url is {self.base_url!r}; give an address such as http://localhost:8000/v1")
-        if address.username or address.password:
-            raise UsageError(f"base_url names a user or password; put the key for {address.hostname} in a variable")
-        variable = api_key_var or "OPENAI_API_KEY"
-        key = environment.get(variable, "").strip()
-        if not key and (api_key_var or address.scheme == "https"):
+        if address.username or address.password or address.query or address.fragment:
+            raise UsageError(f"base_url holds more than an address; put the key for {address.hostname} in a variable")
+        variable = api_key_var
+        if variable is None and address.scheme == "https":
+            variable = "OPENAI_API_KEY"
+        if variable and not variable.isidentifier():
+            raise UsageError("api_key_var is no variable's name; a key itself does not belong on the command line")
+        self._key = environment.get(variable, "").strip() if variable else "none"
+        if not self._key:
             raise UsageError(f"no key for model {name!r}: set {variable} ({address.netloc} asks for one)")
-        self._key = key or "none"
         self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
         self._timeout = timeout
         self._max_attempts = max_attempts
@@ -143,7 +148,7 @@ class OpenAIChat:
         try:
             return _read(answer, n)
         except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-            raise UnreadableReplyError(f"the reply makes no sense: {error}") from error
+            raise UnreadableReplyError("the reply is no chat completion") from error
 
     def _final(self, error: Exception) -> Exception:
         """What a failure that stays is raised as."""
@@ -156,7 +161,7 @@ class OpenAIChat:
             return FatalError(f"{refused}: {text}") if refused else ModelError(text)
         if isinstance(error, APIConnectionError):
             return ModelError(f"{where}: {self._public(str(error.__cause__ or error))}")
-        return error if isinstance(error, ModelError) else ModelError(f"{where}: {self._public(repr(error))}")
+        return ModelError(f"{where}: {self._public(str(error) or repr(error))}")
 
     def _public(self, text: str) -> str:
         """An error text in one line, without the key."""
