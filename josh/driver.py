@@ -6,6 +6,7 @@ else. Only `JoshError` (a wrong setting, a refused key) ends the whole search.
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import logging
 import math
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from josh.errors import JoshError
+from josh.errors import JoshError, UsageError
 from josh.messages import Message
 from josh.roles import BaseRewards, fork
 from josh.search import Strategy, child_paths, grow
@@ -50,7 +51,7 @@ class Place:
         speaker: whose turn it is.
         directive: the instruction to the speaker, if the strategy gave one.
         draws: seeds drawn so far in this turn.
-        usage: model calls made so far in this turn.
+        usage: what the turn's model calls cost so far.
         model: name of the model asked, if any.
         seed: the first seed drawn, if any.
     """
@@ -115,6 +116,7 @@ class Search:
         self._cast = cast
         self._max_turn_tries = max_turn_tries
         self._parallel = parallel
+        self._advancing = False
 
     @property
     def done(self) -> bool:
@@ -123,6 +125,9 @@ class Search:
 
     async def advance(self) -> None:
         """Play one phase: a turn of the same speaker on every live leaf. Does nothing when the search is done."""
+        if self._advancing:
+            raise UsageError("the search was broken off in the middle of a turn; start a new one")
+        self._advancing = True
         plan = self._strategy.plan(self.tree)
         takers = [taker for expand in plan for taker in self._takers(expand)]
         await self._take(takers)
@@ -138,14 +143,15 @@ class Search:
                 if self.tree.nodes[leaf].turn.hits:
                     branch.rewards = branch.rewards.fork()
                     self._spend(branch, leaf)
+        self._advancing = False
 
     def _takers(self, expand: Expand) -> list["_Taker"]:
         parent = self.tree.nodes[expand.node]
-        branch = self.branches.pop(expand.node)
         kind = _AgentTaker if expand.speaker is Speaker.AGENT else _UserTaker
         return [
             kind(
-                branch if expand.copies == 1 else branch.fork(),
+                self.branches[expand.node],
+                expand.copies > 1,
                 Place(path, parent.depth + 1, expand.speaker, expand.directive),
                 self._cast,
                 self._max_turn_tries,
@@ -184,8 +190,9 @@ class Search:
 class _Taker:
     """One turn being taken, a step at a time."""
 
-    def __init__(self, branch: Branch, place: Place, cast: Cast, max_turn_tries: int) -> None:
+    def __init__(self, branch: Branch, is_copy: bool, place: Place, cast: Cast, max_turn_tries: int) -> None:
         self.branch = branch
+        self._to_fork = is_copy
         self._place = place
         self._cast = cast
         self._max_turn_tries = max_turn_tries
@@ -194,7 +201,7 @@ class _Taker:
         self._outcome = Outcome.ALIVE
         self._error = ""
         self._added: tuple[tuple[Message, ...], tuple[Message, ...]] = ((), ())
-        self._seen = (_end(branch.agent.messages), _end(branch.agent.messages_internal))
+        self._seen: tuple[tuple[int, Message | None], ...] = ()
 
     async def run(self) -> None:
         while not await self.step():
@@ -203,6 +210,10 @@ class _Taker:
     async def step(self) -> bool:
         """Take one step; True when the turn is over. The only catcher of plug-in errors."""
         try:
+            if self._to_fork:
+                self.branch, self._to_fork = self.branch.fork(), False
+            if not self._seen:
+                self._seen = (_end(self.branch.agent.messages), _end(self.branch.agent.messages_internal))
             return await self._step()
         except JoshError:
             raise
@@ -237,6 +248,9 @@ class _Taker:
         """Add a hit if the actions earned one; their value, if they have any."""
         rewards = self.branch.rewards
         met, goals = rewards.is_reward(list(actions))
+        closed = [goal for goal in goals if goal not in rewards.rewards] if met else []
+        if closed:
+            raise ValueError(f"{type(rewards).__name__}.is_reward() named {closed[0]!r}, which is no open goal")
         value = rewards.value(actions)
         if value is not None and not math.isfinite(value):
             raise ValueError(f"{type(rewards).__name__}.value() is {value}; give a finite number or None")
@@ -312,11 +326,11 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     Unlike `asyncio.to_thread`, a call that never returns does not keep the process alive.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    done: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
 
     def settle(result: T | None, error: BaseException | None) -> None:
         if not done.done():
-            done.set_exception(error) if error else done.set_result(cast(T, result))
+            done.set_result((result, error))
 
     def run() -> None:
         result, failure = None, None
@@ -327,8 +341,13 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with contextlib.suppress(RuntimeError):  # the loop may be gone by now
             loop.call_soon_threadsafe(settle, result, failure)
 
-    threading.Thread(target=run, daemon=True).start()
-    return await done
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
+    result, error = await done
+    if isinstance(error, StopIteration):
+        raise RuntimeError("a blocking step raised StopIteration") from error  # a coroutine cannot raise it
+    if error is not None:
+        raise error
+    return cast(T, result)
 
 
 def explain(error: BaseException) -> str:
@@ -338,9 +357,9 @@ def explain(error: BaseException) -> str:
 
 
 def final_outcome(tree: Tree, leaf: int) -> Outcome:
-    """How a leaf of a finished search stands: one that could have gone on was cut off at the round limit."""
+    """How a leaf of a finished search stands: won where it met all goals, cut off where it could have gone on."""
     node: Node = tree.nodes[leaf]
-    if not node.open or any(leaf in collapse.rewarded for collapse in tree.collapses):
+    if not node.open:
         return Outcome.WON
     if node.turn.outcome is not Outcome.ALIVE:
         return node.turn.outcome

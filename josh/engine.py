@@ -22,7 +22,8 @@ class JOSH:
     """Beam search over an agent's turns against a simulated user.
 
     One `step` is a round: every live leaf branches in two while the beam has room, the agent takes its turns, the tree
-    collapses if a goal was met, and the user answers what is left.
+    collapses if a goal was met, and the user answers what is left. An exception in a callback ends its branch, and what
+    the turn had earned before is lost with it; the other branches go on.
 
     Attributes:
         training_examples: (messages, is_successful, is_golden_path) of every branch that a collapse cut off, in tree
@@ -71,6 +72,8 @@ class JOSH:
         Raises:
             UsageError: a number is too small, or there is no goal.
         """
+        if not isinstance(rewards, BaseRewards):
+            raise UsageError(f"rewards is a {type(rewards).__name__}; give an instance of a subclass of BaseRewards")
         if not len(rewards):
             raise UsageError("rewards holds no goals; give at least one, or there is nothing to search for")
         for name, number in (("max_turn_tries", max_turn_tries), ("max_concurrency", max_concurrency)):
@@ -89,6 +92,7 @@ class JOSH:
         self._parallel = max_concurrency is not None
         self._user = user
         self._stepping = False
+        self._total = len(rewards)
         self._seen: set[tuple[str, bool, bool]] = set()
         self._search: Search
         self.set_root_agent(root_agent)
@@ -99,7 +103,7 @@ class JOSH:
         return self._search.tree
 
     def set_root_agent(self, agent: Any) -> None:
-        """Start over from another agent."""
+        """Start over from another agent, for the goals still open."""
         tree = plant(self.rewards.rewards, Speaker.AGENT, agent.messages, agent.messages_internal)
         root = Branch(agent, self._user, None, self.rewards)
         self._search = Search(
@@ -153,7 +157,7 @@ class JOSH:
         for example in distinct(examples_of(tree, collapse), self._seen):
             self.training_examples.append((list(example.messages), example.is_successful, example.is_golden_path))
         left = len(tree.nodes[collapse.winner].open)
-        self.current_reward = (len(tree.goals) - left) / len(tree.goals)
+        self.current_reward = (self._total - left) / self._total
         if not left:
             assert self._search.winner is not None
             self.golden_agent = self._search.winner.agent

@@ -4,11 +4,10 @@ An example is the whole conversation so far, as the agent is trained on it, down
 *successful* when a leaf rewarded in the same phase lies below it, *on the golden path* when the winner does.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from josh.messages import Message, trim_user_messages
+from josh.messages import Message, dumps, trim_user_messages
 from josh.tree import Collapse, Outcome, Tree, internal_conversation
 
 
@@ -49,16 +48,21 @@ def examples_of(tree: Tree, collapse: Collapse) -> Iterator[Example]:
         index = last[path]
         if tree.nodes[index].turn.outcome is Outcome.INFRA_ERROR and path not in successful:
             continue
-        messages = tuple(trim_user_messages(internal_conversation(tree, index)))
-        if any(message.get("role") == "assistant" for message in messages):
-            yield Example(messages, path in successful, path in golden, index)
+        yield from example_at(tree, index, path in successful, path in golden)
+
+
+def example_at(tree: Tree, node: int, is_successful: bool, is_golden_path: bool) -> Iterator[Example]:
+    """The conversation down to a node as an example; none where the agent has not spoken."""
+    messages = tuple(trim_user_messages(internal_conversation(tree, node)))
+    if any(message.get("role") == "assistant" for message in messages):
+        yield Example(messages, is_successful, is_golden_path, node)
 
 
 def distinct(examples: Iterable[Example], seen: set[tuple[str, bool, bool]] | None = None) -> Iterator[Example]:
     """Drop every example whose text and labels came before; `seen` carries over from one call to the next."""
     seen = set() if seen is None else seen
     for example in examples:
-        text = json.dumps(example.messages, sort_keys=True, default=repr)
+        text = dumps(example.messages, sort_keys=True)
         key = (text, example.is_successful, example.is_golden_path)
         if key not in seen:
             seen.add(key)

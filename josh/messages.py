@@ -1,11 +1,15 @@
 """Chat messages: plain dicts in the chat-completions format, never changed once they are part of a history."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
 """`role` and `content`, and where they apply `tool_calls`, `tool_call_id`, `name`."""
+
+
+_DEEPEST = 20
 
 
 def trim_user_messages(messages: Sequence[Message]) -> list[Message]:
@@ -33,3 +37,20 @@ def without_thoughts(text: str) -> str:
     """What is said aloud: no `<think>...</think>`, be it cut off at the end or opened by the chat template."""
     text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
     return text.rpartition("</think>")[2].partition("<think>")[0].strip()
+
+
+def dumps(value: Any, *, sort_keys: bool = False) -> str:
+    """`value` as JSON on one line; what JSON has no form for, which plug-ins may put anywhere, as its `repr`."""
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, default=repr)
+    except (TypeError, ValueError):
+        # Keys that are no text, or values that hold themselves.
+        return json.dumps(_plain(value, 0), ensure_ascii=False, sort_keys=sort_keys)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        return {str(key): _plain(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple) and depth < _DEEPEST:
+        return [_plain(each, depth + 1) for each in value]
+    return value if isinstance(value, str | int | float | None) else repr(value)

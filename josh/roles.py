@@ -16,7 +16,7 @@ from josh.messages import Message
 from josh.tree import Hit, Speaker, spend
 
 T = TypeVar("T")
-_ATOMS = (str, int, float, bool, bytes, type(None), frozenset)
+_HISTORIES = ("messages", "messages_internal", "recent_actions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,38 +115,30 @@ def fork(thing: T) -> T:
 
 def isolate(thing: T) -> T:
     """The default `fork`. Raises UsageError, with the attribute's name, where something cannot be copied."""
-    state = getattr(thing, "__dict__", None)
-    if state is None:
-        try:
-            return copy.deepcopy(thing)
-        except TypeError as error:
-            raise UsageError(
-                f"a {type(thing).__name__} cannot be copied for a branch ({error}); give it fork()"
-            ) from error
-    twin = copy.copy(thing)
-    shared = getattr(thing, "shared", ())
-    histories = ("messages", "messages_internal", "recent_actions")
-    rest = []
+    state = getattr(thing, "__dict__", {})
+    # What the memo holds already, deepcopy takes from there, wherever it comes across it.
+    memo: dict[int, Any] = {}
+    for name in _HISTORIES:
+        history = state.get(name)
+        if type(history) is list:
+            memo.update((id(message), message) for message in history)
+            memo[id(history)] = history.copy()
+    memo.update((id(state[name]), state[name]) for name in getattr(thing, "shared", ()) if name in state)
+    try:
+        return copy.deepcopy(thing, memo)
+    except TypeError as error:
+        kind = type(thing).__name__
+        raise UsageError(f"{_culprit(kind, state, memo)} cannot be copied for a branch ({error})") from error
+
+
+def _culprit(kind: str, state: Mapping[str, Any], memo: Mapping[int, Any]) -> str:
+    """What it is that cannot be copied, with the way out."""
     for name, value in state.items():
-        if name in histories and type(value) is list:
-            twin.__dict__[name] = value.copy()
-        elif name not in shared and not isinstance(value, _ATOMS):
-            rest.append(name)
-    if rest:
-        # The memo makes deepcopy share messages and shared attributes wherever else they are referred to.
-        memo: dict[int, Any] = {id(thing): twin}
-        for name in histories:
-            if type(state.get(name)) is list:
-                memo[id(state[name])] = twin.__dict__[name]
-                memo.update((id(message), message) for message in state[name])
-        memo.update((id(state[name]), state[name]) for name in shared if name in state)
-        for name in rest:
-            try:
-                twin.__dict__[name] = copy.deepcopy(state[name], memo)
-            except TypeError as error:
-                kind = type(thing).__name__
-                raise UsageError(f"{kind}.{name} cannot be copied ({error}); name it in {kind}.shared") from error
-    return twin
+        try:
+            copy.deepcopy(value, dict(memo))
+        except TypeError:
+            return f"{kind}.{name} (name it in {kind}.shared)"
+    return f"a {kind} (give it a fork())"
 
 
 class BaseJOSHAgent(Forkable):
@@ -268,9 +260,9 @@ class BaseRewards:
     def value(self, actions: Sequence[Any]) -> float | None:
         """What these actions are worth when several leaves earn in one phase; None where there is nothing to judge.
 
-        By default all goals are alike (1.0), and the first leaf in tree order wins.
+        By default all goals are alike, and the first leaf in tree order wins.
         """
-        return 1.0
+        return None
 
     def total(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
         """The reward of a finished path: by default the share of the task's goals that it met, in [0, 1]."""

@@ -28,19 +28,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What model calls cost. `retries` counts the calls that had to be repeated."""
+    """What model calls cost."""
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    retries: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             self.calls + other.calls,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
-            self.retries + other.retries,
         )
 
 

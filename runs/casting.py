@@ -57,6 +57,7 @@ class Casting:
     Attributes:
         settings: the run's settings.
         env: the environment.
+        agent_type: the agent's class.
         tasks: the tasks to play, in order.
         gate: the limit on calls in flight.
     """
@@ -77,19 +78,20 @@ class Casting:
         self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
         self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
         self._rotation = self._user_rotation()
-        self._agent_type = self._plug_in("agent", AGENTS, self.env.agents, self._agent_model)
+        self.agent_type = self._plug_in("agent", AGENTS, self.env.agents, self._agent_model)
         rewards = settings.rewards or self.env.rewards
         self._rewards_type = _check(load(rewards, REWARDS, "rewards"), rewards, "is_reward", "delete_reward", "start")
         self._user_types = {self.user_type(task) for task in self.tasks}
+        # Whatever cannot be set up shows now, before anything is paid for.
         for task in self.tasks:
             self.max_rounds(task)
-        self.search(self.tasks[0])
+            self.search(task)
 
     @property
     def names(self) -> dict[str, Any]:
         """Who plays, for the record: plug-ins and models by role."""
         return {
-            "agent": _path(self._agent_type),
+            "agent": _path(self.agent_type),
             "user": ", ".join(sorted(map(_path, self._user_types))),
             "rewards": _path(self._rewards_type),
             "models": sorted({model.name for model in self._models.values()}),
@@ -128,7 +130,7 @@ class Casting:
         settings, env = self.settings, self.env
 
         def set_up() -> tuple[Tree, Branch]:
-            agent, user = self._agent_type(), self.user_type(task)()
+            agent, user = self.agent_type(), self.user_type(task)()
             rewards = self._rewards_type(list(env.goals(task)))
             for role in (agent, user, rewards):
                 role.start(task, env, self.options)
@@ -157,8 +159,11 @@ class Casting:
             sibling = int(place.path.partition("/")[0] or 0)
             model, temperature = models[(task.index + sibling) % len(models)], settings.user_temperature
         assert temperature is not None
-        priority = self._positions[task.id]
-        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id), priority)
+        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id), self.priority(task))
+
+    def priority(self, task: Task) -> int:
+        """A task's place in the run; elder ones are served first."""
+        return self._positions[task.id]
 
     async def aclose(self) -> None:
         """Close every model's connections."""
@@ -218,8 +223,8 @@ class _Actors:
     def __init__(self, casting: Casting, task: Task) -> None:
         self._casting = casting
         self._task = task
-        self._agent_takes = _accepted(casting._agent_type.step)
-        types = (casting._agent_type, casting.user_type(task))
+        self._agent_takes = _accepted(casting.agent_type.step)
+        types = (casting.agent_type, casting.user_type(task))
         self._user_takes = _accepted(types[1].step)
         self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
 
@@ -227,14 +232,14 @@ class _Actors:
         given = self._given(branch, place, self._agent_takes)
         agent = branch.agent
         if getattr(agent, "blocking", False):
-            return _paired(agent, in_thread(agent.step, **given))
+            return _paired(agent, self._in_slot(agent.step, **given))
         passed = agent.step(**given)
         return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, passed)
 
     def user_step(self, branch: Branch, place: Place) -> Any:
         given = self._given(branch, place, self._user_takes)
         if getattr(branch.user, "blocking", False):
-            return in_thread(branch.user.step, branch.agent, **given)
+            return self._in_slot(branch.user.step, branch.agent, **given)
         return branch.user.step(branch.agent, **given)
 
     def add_error_message(self, agent: Any, *, silent: bool) -> Any:
@@ -242,6 +247,11 @@ class _Actors:
             raise RuntimeError(f"the agent said nothing in {self._casting.settings.josh_agent_tries} steps")
         agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
         return agent
+
+    async def _in_slot(self, step: Callable[..., Any], *args: Any, **given: Any) -> Any:
+        """A blocking step waits for something, most likely a model, and so counts as a call in flight."""
+        async with self._casting.gate.slot(self._casting.priority(self._task)):
+            return await in_thread(step, *args, **given)
 
     def _given(self, branch: Branch, place: Place, takes: frozenset[str] | None) -> dict[str, Any]:
         given = {"model": self._casting.line(self._task, place), "env": branch.world, "tokenizer": None}

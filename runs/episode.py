@@ -3,15 +3,13 @@
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from josh.driver import Search, explain, final_outcome
 from josh.errors import JoshError
-from josh.examples import Example, distinct, examples_of
-from josh.messages import trim_user_messages
+from josh.examples import Example, distinct, example_at, examples_of
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.search import next_speaker
 from josh.tree import (
@@ -23,7 +21,6 @@ from josh.tree import (
     Usage,
     conversation,
     hits,
-    internal_conversation,
     leaves,
     walk,
 )
@@ -33,7 +30,7 @@ log = logging.getLogger("josh")
 ENDINGS = {
     Outcome.WON: "completed",
     Outcome.LOST: "completed",
-    Outcome.USER_LEFT: "completed",
+    Outcome.USER_LEFT: "truncated",
     Outcome.TRUNCATED: "truncated",
     Outcome.INFRA_ERROR: "aborted",
 }
@@ -52,6 +49,7 @@ class Episode:
         rewards: the reward of each reported leaf.
         metrics: the means of what the environment measures on the reported leaves, by name.
         error: why the task was given up, if it was; its numbers then count nowhere.
+        tools: the schemas of the tools the agent had.
     """
 
     task: Task
@@ -61,6 +59,7 @@ class Episode:
     rewards: tuple[float, ...]
     metrics: Mapping[str, float]
     error: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def scored(self) -> bool:
@@ -108,12 +107,13 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
         timeout: seconds after which it is given up.
         searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
     """
-    rewards: BaseRewards = search.branches[0].rewards.fork()
+    root = search.branches[0]
+    rewards: BaseRewards = root.rewards.fork()
+    tools = tuple(getattr(root.agent, "tools", ()))
     error = "" if search.tree.goals else "the task has no goals"
     agent_turns = 0
-    started = time.monotonic()
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout) as limit:
             while not error and not search.done:
                 agent_next = next_speaker(search.tree) is Speaker.AGENT
                 if agent_next and agent_turns == max_rounds:
@@ -123,16 +123,17 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
                 log.info("%s: %s", task.id, _progress(search.tree))
                 await asyncio.sleep(0)  # lets other tasks, the progress bar and Ctrl-C have their say
     except TimeoutError:
-        if time.monotonic() - started < timeout:
+        if not limit.expired():
             raise
         error = f"the task took longer than {timeout:g} seconds"
     try:
-        return conclude(search.tree, task, env, rewards, searched=searched, error=error)
+        episode = conclude(search.tree, task, env, rewards, searched=searched, error=error)
     except JoshError:
         raise
     except Exception as failure:
         error = f"it could not be scored: {explain(failure)}"
-        return conclude(search.tree, task, env, rewards, searched=searched, error=error)
+        episode = conclude(search.tree, task, env, rewards, searched=searched, error=error)
+    return replace(episode, tools=tools)
 
 
 def _progress(tree: Tree) -> str:
@@ -156,12 +157,15 @@ def conclude(tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, *, sear
         searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
         error: why the task was given up, if it was.
     """
-    ends = sorted({*leaves(tree), *(collapse.winner for collapse in tree.collapses)} - {0})
+    ends = [leaf for leaf in leaves(tree) if leaf]
     outcomes = {leaf: final_outcome(tree, leaf) for leaf in ends}
     sound = [leaf for leaf in ends if outcomes[leaf] is not Outcome.INFRA_ERROR]
     reported = () if error else tuple(_result(tree, sound) if searched else sound)
     measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
-    metrics = {name: sum(one[name] for one in measured) / len(measured) for name in measured[0]} if measured else {}
+    values: dict[str, list[float]] = {}
+    for name, value in (item for one in measured for item in one.items()):
+        values.setdefault(name, []).append(value)
+    metrics = {name: sum(found) / len(found) for name, found in values.items()}
     scores = tuple(float(rewards.total(tree.goals, hits(tree, leaf))) for leaf in reported)
     for number in (*scores, *metrics.values()):
         if not math.isfinite(number):
@@ -182,48 +186,49 @@ def _result(tree: Tree, sound: Sequence[int]) -> Sequence[int]:
 def examples(episode: Episode, searched: bool) -> Iterator[Example]:
     """An episode's training examples, without repetitions.
 
-    Of a search: what its collapses yield. Of plain rollouts: every conversation, successful where it met all goals,
-    golden where none of the task's was worth more. An episode that was given up yields none.
+    Of a search: what its collapses yield, also where it was given up later. Of plain rollouts: every reported
+    conversation, successful where it met all goals, golden where it is the first of those worth most.
     """
     tree = episode.tree
     if searched:
         yield from distinct(example for collapse in tree.collapses for example in examples_of(tree, collapse))
         return
-    best = max(episode.rewards, default=0.0)
-    golden = next((leaf for leaf, reward in zip(episode.reported, episode.rewards, strict=True) if reward == best), -1)
+    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    worth = dict(zip(episode.reported, episode.rewards, strict=True))
+    golden = max(won, key=lambda leaf: worth[leaf], default=-1)
     yield from distinct(
-        Example(
-            messages=tuple(trim_user_messages(internal_conversation(tree, leaf))),
-            is_successful=not tree.nodes[leaf].open,
-            is_golden_path=leaf == golden and not tree.nodes[leaf].open,
-            node=leaf,
-        )
-        for leaf in episode.reported
+        example for leaf in episode.reported for example in example_at(tree, leaf, leaf in won, leaf == golden)
     )
 
 
-def to_json(episode: Episode) -> dict[str, Any]:
-    """An episode as one JSON object: every message once, nothing that depends on time or on the order of replies."""
+def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, Any]:
+    """An episode as one JSON object: every message once, nothing that depends on time or on the order of replies.
+
+    Args:
+        episode: the episode.
+        redact: takes secrets out of an error's text.
+    """
     tree = episode.tree
-    return {
+    row = {
         "task_id": episode.task.id,
         "ending": episode.ending,
         "reward": episode.reward,
         "success": episode.success,
         "rounds": episode.rounds,
         "metrics": dict(episode.metrics),
-        "error": episode.error,
+        "error": redact(episode.error),
         "usage": {str(speaker): asdict(episode.usage(speaker)) for speaker in Speaker},
         "reported": list(episode.reported),
         "goals": list(tree.goals),
         "collapses": [asdict(collapse) for collapse in tree.collapses],
         "frontier": list(tree.frontier),
-        "nodes": [_node(node, episode.outcomes.get(index)) for index, node in enumerate(tree.nodes)],
+        "nodes": [_node(node, episode.outcomes.get(index), redact) for index, node in enumerate(tree.nodes)],
         "task": {"index": episode.task.index, "data": episode.task.data, "metadata": episode.task.metadata},
     }
+    return row | ({"tools": list(episode.tools)} if episode.tools else {})
 
 
-def _node(node: Node, outcome: Outcome | None) -> dict[str, Any]:
+def _node(node: Node, outcome: Outcome | None, redact: Callable[[str], str]) -> dict[str, Any]:
     """A node without what says nothing: no errors where there are none, no second copy of the same messages."""
     turn = node.turn
     row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path}
@@ -237,7 +242,9 @@ def _node(node: Node, outcome: Outcome | None) -> dict[str, Any]:
         "model": turn.model,
         "seed": turn.seed,
         "usage": asdict(turn.usage) if turn.usage.calls else None,
+        # How the turn itself ended, and how the leaf stands now that the search is over.
+        "ended": turn.outcome if turn.outcome is not Outcome.ALIVE else None,
         "outcome": outcome,
-        "error": turn.error,
+        "error": redact(turn.error),
     }
     return row | {name: value for name, value in optional.items() if value}

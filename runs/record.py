@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from josh.errors import FatalError, UsageError
+from josh.errors import UsageError
+from josh.messages import dumps
 from josh.runs.episode import Episode, examples, to_json
 
 
@@ -19,7 +20,7 @@ class Record:
     Attributes:
         folder: the run's folder.
         examples: training examples written so far.
-        golden: those on a golden path that end at a winner or a won conversation.
+        golden: those of them on a golden path.
     """
 
     def __init__(self, log_dir: Path, name: str, searched: bool, redact: Callable[[str], str] = str) -> None:
@@ -29,7 +30,7 @@ class Record:
             log_dir: the folder it goes in.
             name: what its name starts with; the date and time follow.
             searched: see `runs.episode.examples`.
-            redact: takes secrets out of a text before it is written.
+            redact: takes secrets out of an error's text.
 
         Raises:
             UsageError: the folder cannot be made or written.
@@ -42,9 +43,7 @@ class Record:
         stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         try:
             self.folder = _make_folder(log_dir, stem)
-            self._lines = {
-                file: _Lines(self.folder / file, redact) for file in ("episodes.jsonl", "training_examples.jsonl")
-            }
+            self._lines = {file: _Lines(self.folder / file) for file in ("episodes.jsonl", "training_examples.jsonl")}
         except OSError as error:
             raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
 
@@ -56,8 +55,9 @@ class Record:
             episode: what came of it.
 
         Raises:
-            FatalError: the disk is full, or gone. What was written before stays whole.
+            UsageError: the disk is full, or gone. What was written before stays whole.
         """
+        tools = {"tools": list(episode.tools)} if episode.tools else {}
         rows = [
             {
                 "task_id": episode.task.id,
@@ -65,17 +65,18 @@ class Record:
                 "is_successful": example.is_successful,
                 "is_golden_path": example.is_golden_path,
                 "messages": example.messages,
+                **tools,
             }
             for example in examples(episode, self._searched)
         ]
         # The episode goes last: its line says that the task is finished, examples included.
         self._lines["training_examples.jsonl"].append(position, rows)
-        self._lines["episodes.jsonl"].append(position, [to_json(episode)])
+        self._lines["episodes.jsonl"].append(position, [to_json(episode, self._redact)])
         self.examples += len(rows)
         self.golden += sum(bool(row["is_golden_path"]) for row in rows)
 
     def close(self) -> None:
-        """Put the lines in the order of the tasks and close the files. Raises FatalError."""
+        """Put the lines in the order of the tasks and close the files. Raises UsageError."""
         for lines in self._lines.values():
             lines.close()
 
@@ -88,39 +89,37 @@ class Record:
                 self.folder.parent.rmdir()
 
     def write_json(self, file: str, content: Mapping[str, Any]) -> None:
-        """Write a whole file, or leave the one that is there. Raises FatalError."""
+        """Write a whole file, or leave the one that is there. Raises UsageError."""
         path = self.folder / file
         part = path.with_suffix(".part")
         try:
-            part.write_text(self._redact(json.dumps(content, indent=2, default=str)) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
             part.replace(path)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise FatalError(f"cannot write {path}: {error.strerror}") from None
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 class _Lines:
     """A file of JSON lines, in blocks of one task each."""
 
-    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._redact = redact
         self._file = path.open("xb", buffering=0)
         self._blocks: list[tuple[int, int, int]] = []
         self._size = 0
 
     def append(self, position: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add a task's lines, all of them or none."""
-        text = "".join(json.dumps(row, ensure_ascii=False, default=repr) + "\n" for row in rows)
         # Half a surrogate pair becomes an escape, which JSON has for it.
-        data = self._redact(text).encode("utf-8", "backslashreplace")
+        data = "".join(dumps(row) + "\n" for row in rows).encode("utf-8", "backslashreplace")
         try:
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
         except OSError as error:
             os.ftruncate(self._file.fileno(), self._size)
-            raise FatalError(f"cannot write {self._path}: {error.strerror}") from None
+            raise UsageError(f"cannot write {self._path}: {error.strerror}") from None
         self._blocks.append((position, self._size, len(data)))
         self._size += len(data)
 
@@ -137,7 +136,7 @@ class _Lines:
             part.replace(self._path)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise FatalError(f"cannot put {self._path} in order: {error.strerror}") from None
+            raise UsageError(f"cannot put {self._path} in order: {error.strerror}") from None
 
 
 def _make_folder(log_dir: Path, stem: str) -> Path:

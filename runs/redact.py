@@ -1,4 +1,4 @@
-"""Keeping keys out of what a run writes."""
+"""Keeping keys out of errors, logs and what is printed."""
 
 from collections.abc import Callable, Mapping
 

@@ -8,7 +8,7 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ from josh.runs.episode import Episode, play
 from josh.runs.record import Record
 from josh.runs.redact import redactor
 from josh.runs.settings import RunSettings, environment
-from josh.runs.summary import as_text, counted, summarize
+from josh.runs.summary import Result, as_text, counted, result_of, summarize
 
 log = logging.getLogger("josh")
 
@@ -36,49 +36,51 @@ async def run(settings: RunSettings) -> bool:
         Whether any task could be scored.
 
     Raises:
-        UsageError: a setting is wrong; nothing was played or written.
+        UsageError: a setting is wrong, or the disk is full; where nothing was finished, nothing is left on disk.
         FatalError: going on made no sense; what was finished is on disk.
     """
     casting = Casting(settings)
     redact = redactor(environment())
     record = Record(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh, redact)
-    episodes: dict[int, Episode] = {}
-    with _terminable():
-        try:
+    results: dict[int, Result] = {}
+    try:
+        with _terminable():
             record.write_json("config.json", describe(casting))
-            await _play_all(casting, record, episodes)
-        except UsageError:
-            if not episodes:
-                record.discard()
-            raise
-        finally:
-            await casting.aclose()
-            summary = _close(record, episodes, len(casting.tasks))
+            await _play_all(casting, record, results)
+        summary = _close(casting, record, results, redact)
+    except BaseException as error:
+        if isinstance(error, UsageError) and not results:
+            record.discard()
+        else:
+            with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
+                _close(casting, record, results, redact)
+        raise
+    finally:
+        await casting.aclose()
     print(f"{headline(casting)}\n")
-    print(redact(as_text(summary, searched=settings.josh, unit=casting.unit)))
+    print(as_text(summary, searched=settings.josh, unit=casting.unit))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
     print(f"written to      {record.folder}/ (config.json, episodes.jsonl, training_examples.jsonl, summary.json)")
     return bool(summary["scored"])
 
 
-def _close(record: Record, episodes: Mapping[int, Episode], tasks: int) -> dict[str, Any]:
+def _close(
+    casting: Casting, record: Record, results: Mapping[int, Result], redact: Callable[[str], str]
+) -> dict[str, Any]:
     """Finish the files of a run, whether or not it came to its end."""
+    tasks = len(casting.tasks)
+    ordered = [results[position] for position in sorted(results)]
+    summary = summarize(ordered, tasks, casting.gate.retries) | {
+        "training_examples": record.examples,
+        "golden_examples": record.golden,
+    }
+    summary["first_error"] = redact(summary["first_error"])
+    if results and not summary["complete"]:
+        print(f"josh: {len(results)} of {tasks} tasks were finished; they are in {record.folder}", file=sys.stderr)
     try:
         record.close()
     finally:
-        done = len(episodes) == tasks
-        summary = summarize([episodes[position] for position in sorted(episodes)], tasks) | {
-            "complete": done,
-            "training_examples": record.examples,
-            "golden_examples": record.golden,
-        }
-        if record.folder.exists():
-            record.write_json("summary.json", summary)
-            if episodes and not done:
-                print(
-                    f"josh: {len(episodes)} of {tasks} tasks were finished; they are in {record.folder}",
-                    file=sys.stderr,
-                )
+        record.write_json("summary.json", summary)
     return summary
 
 
@@ -126,7 +128,7 @@ def describe(casting: Casting) -> dict[str, Any]:
     }
 
 
-async def _play_all(casting: Casting, record: Record, episodes: dict[int, Episode]) -> None:
+async def _play_all(casting: Casting, record: Record, results: dict[int, Result]) -> None:
     settings = casting.settings
     waiting = iter(enumerate(casting.tasks))
     with _Progress(casting, settings.progress) as progress:
@@ -135,7 +137,7 @@ async def _play_all(casting: Casting, record: Record, episodes: dict[int, Episod
             for position, task in waiting:
                 episode = await _play(casting, task)
                 record.add(position, episode)
-                episodes[position] = episode
+                results[position] = result_of(episode)
                 progress.finished(episode)
 
         ticker = asyncio.ensure_future(progress.tick())

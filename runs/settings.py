@@ -107,10 +107,18 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
         settings = replace(settings, temperature=1.0 if settings.josh else 0.0)
     if settings.user_model is None:
         settings = replace(settings, user_model=OFFLINE)
-    temperature = settings.temperature
-    assert temperature is not None
-    if settings.josh and temperature == 0:
+    _check_ranges(settings)
+    for address, model in (("base_url", "model"), ("user_base_url", "user_model")):
+        if given.get(address) and getattr(settings, model) == OFFLINE:
+            raise UsageError(f"{address} is given, but {model} is {OFFLINE!r}; give --{model} too")
+    if settings.josh and settings.temperature == 0:
         raise UsageError("temperature is 0 with --josh; siblings would be copies of each other, give one above 0")
+    if settings.josh and settings.rollouts > 1:
+        raise UsageError(f"rollouts is {settings.rollouts} with --josh; a search is one episode, leave one of them out")
+    return settings
+
+
+def _check_ranges(settings: RunSettings) -> None:
     for name in ("temperature", "user_temperature", "min_reward", "start_index"):
         if not 0 <= getattr(settings, name) < inf:
             raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
@@ -124,9 +132,6 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
             raise UsageError(f"{name} is {getattr(settings, name)}; give a number of seconds above 0")
     if settings.end_index < -1:
         raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
-    if settings.rollouts > 1 and settings.josh:
-        raise UsageError(f"rollouts is {settings.rollouts} with --josh; a search is one episode, leave one of them out")
-    return settings
 
 
 def environment() -> Mapping[str, str]:

@@ -1,13 +1,14 @@
 """What came of a run, as numbers and as a few lines for the terminal."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from math import sqrt
+from statistics import fmean
 from typing import Any
 
 from josh.runs.episode import Episode
-from josh.tree import NO_USAGE, Speaker
+from josh.tree import NO_USAGE, Speaker, Usage
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:
@@ -22,45 +23,77 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
-def summarize(episodes: Sequence[Episode], tasks: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished task's figures, without its tree; see `Episode` for what they mean."""
+
+    reward: float
+    success: float
+    rounds: float
+    ending: str
+    error: str
+    metrics: Mapping[str, float]
+    conversations: int
+    turns: int
+    outcomes: Counter[str]
+    usage: Mapping[str, Usage]
+
+
+def result_of(episode: Episode) -> Result:
+    """An episode's figures."""
+    return Result(
+        episode.reward,
+        episode.success,
+        episode.rounds,
+        episode.ending,
+        episode.error,
+        episode.metrics,
+        len(episode.reported),
+        len(episode.tree.nodes) - 1,
+        Counter(map(str, episode.outcomes.values())),
+        {str(speaker): episode.usage(speaker) for speaker in Speaker},
+    )
+
+
+def summarize(results: Sequence[Result], tasks: int, retries: int) -> dict[str, Any]:
     """A run's numbers. Tasks that an error ended are counted, and left out of every mean.
 
     Args:
-        episodes: the finished tasks.
+        results: of the finished tasks, in their order.
         tasks: how many there were to play.
+        retries: model calls that were repeated.
     """
-    scored = [episode for episode in episodes if episode.scored]
+    scored = [result for result in results if result.conversations]
     count = len(scored)
-    success = sum(episode.success for episode in scored)
-    metrics = sorted({name for episode in scored for name in episode.metrics})
-    usage = {
-        str(speaker): asdict(sum((episode.usage(speaker) for episode in episodes), NO_USAGE)) for speaker in Speaker
-    }
-
-    def mean(values: Sequence[float]) -> float | None:
-        return sum(values) / len(values) if values else None
-
+    success = sum(result.success for result in scored)
+    names = sorted({name for result in scored for name in result.metrics})
     return {
         "tasks": tasks,
-        "finished": len(episodes),
+        "finished": len(results),
+        "complete": len(results) == tasks,
         "scored": count,
-        "conversations": sum(len(episode.reported) for episode in scored),
-        "infra_errors": len(episodes) - count,
-        "average_reward": mean([episode.reward for episode in scored]),
+        "conversations": sum(result.conversations for result in scored),
+        "infra_errors": len(results) - count,
+        "average_reward": _mean([result.reward for result in scored]),
         "success_rate": success / count if count else None,
         "success_rate_ci95": list(wilson(success, count)),
-        "mean_rounds": mean([episode.rounds for episode in scored]),
-        "endings": dict(sorted(Counter(episode.ending for episode in episodes).items())),
-        "leaf_outcomes": dict(
-            sorted(Counter(str(outcome) for episode in episodes for outcome in episode.outcomes.values()).items())
-        ),
-        "turns": sum(len(episode.tree.nodes) - 1 for episode in episodes),
+        "mean_rounds": _mean([result.rounds for result in scored]),
+        "endings": dict(sorted(Counter(result.ending for result in results).items())),
+        "leaf_outcomes": dict(sorted(sum((result.outcomes for result in results), Counter[str]()).items())),
+        "turns": sum(result.turns for result in results),
         "metrics": {
-            name: mean([episode.metrics[name] for episode in scored if name in episode.metrics]) for name in metrics
+            name: _mean([result.metrics[name] for result in scored if name in result.metrics]) for name in names
         },
-        "usage": usage,
-        "first_error": next((episode.error for episode in episodes if episode.error), ""),
+        "usage": {
+            str(speaker): asdict(sum((result.usage[speaker] for result in results), NO_USAGE)) for speaker in Speaker
+        },
+        "retries": retries,
+        "first_error": next((result.error for result in results if result.error), ""),
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
@@ -76,7 +109,7 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         f"mean rounds     {summary['mean_rounds']:.1f}",
         f"turns played    {summary['turns']}",
         f"model calls     {agent['calls']} agent, {user['calls']} user; "
-        f"tokens {_tokens(agent)} agent, {_tokens(user)} user; {agent['retries'] + user['retries']} retries",
+        f"tokens {_tokens(agent)} agent, {_tokens(user)} user; {summary['retries']} retries",
     ]
     if summary["infra_errors"]:
         lines.append(

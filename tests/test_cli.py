@@ -376,7 +376,7 @@ def test_a_full_disk_loses_no_finished_task(tmp_path):
 
     command = [sys.executable, "-m", "josh", "--josh"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=small_files, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     told, reason = done.stderr.splitlines()
     assert reason.startswith("josh: cannot write records/")
     (folder,) = (tmp_path / "records").iterdir()
@@ -566,7 +566,7 @@ def test_a_plug_in_that_fails_costs_its_tasks_alone(flags, error):
         ("--env ./odd.py:Twins", "has several tasks of id 'synthetic-train-0000'; ids tell tasks apart"),
         ("--env ./odd.py:Strange", "gives a str for a task; give josh.roles.Task"),
         ("--env ./odd.py:Broken", "josh: the tasks of split 'train': OSError: no such table"),
-        ("--env ./odd.py:Rigid --josh", "a dict cannot be copied for a branch"),
+        ("--env ./odd.py:Rigid --josh", "josh: a dict (give it a fork()) cannot be copied for a branch"),
     ],
 )
 def test_an_environment_that_makes_no_sense_is_refused_in_one_line(capsys, flags, text):
@@ -589,3 +589,134 @@ def test_a_blocking_step_that_never_returns_does_not_keep_the_process(tmp_path):
         [*command, "--task_timeout", "0.5"], cwd=tmp_path, capture_output=True, timeout=30, check=False
     )
     assert done.returncode == 1
+
+
+def test_the_order_of_replies_changes_no_byte(endpoint):
+    def respond(body):
+        draw = body["seed"] % 1000
+        time.sleep(draw % 5 / 400)
+        return "Yes. [DONATE $1.50]" if body["model"] == "them" and draw > 950 else f"words {draw}"
+
+    written = []
+    for folder, concurrency in (("a", "1"), ("b", "7"), ("c", "64")):
+        url, _ = endpoint(respond=respond)
+        flags = ["--model", "us", "--user_model", "them", "--base_url", url, "--user_base_url", url, "--shuffle"]
+        size = ["--synthetic_tasks", "4", "--max_convo_turns", "4", "--max_concurrency", concurrency]
+        assert main([*flags, *size, "--josh", "--log_dir", folder]) == 0
+        (run,) = Path(folder).iterdir()
+        written.append([(run / name).read_bytes() for name in ("episodes.jsonl", "training_examples.jsonl")])
+    assert written[0] == written[1] == written[2]
+    assert b'"won"' in written[0][0]
+
+
+def test_shuffling_follows_the_seed():
+    def order(folder, *flags):
+        assert main(["--log_dir", folder, "--end_index", "8", "--max_convo_turns", "1", *flags]) == 0
+        (run,) = Path(folder).iterdir()
+        return [episode["task"]["index"] for episode in lines(run / "episodes.jsonl")]
+
+    assert order("a") == list(range(8))
+    shuffled = order("b", "--shuffle", "--seed", "3")
+    assert shuffled != list(range(8))
+    assert order("c", "--shuffle", "--seed", "3") == shuffled
+    assert order("d", "--shuffle", "--seed", "4") != shuffled
+
+
+def test_every_field_of_a_row_wins_by_itself(endpoint, monkeypatch, tmp_path):
+    (ours, us), (theirs, them) = endpoint(), endpoint()
+    monkeypatch.setenv("ROW_KEY", "sk-row")
+    monkeypatch.setenv("FLAG_KEY", "sk-flag")
+    rows = [
+        {"id": "model", "data": PEOPLE, "metadata": {"persuadee_model": "row"}},
+        {"id": "url", "data": PEOPLE, "metadata": {"persuadee_base_url": theirs, "persuadee_api_key_var": "ROW_KEY"}},
+        {"id": "key", "data": PEOPLE, "metadata": {"persuadee_api_key_var": "ROW_KEY"}},
+        {"id": "turns", "data": PEOPLE, "metadata": {"max_turns": 3}},
+    ]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--user_model", "flag", "--user_base_url", ours, "--user_api_key_var", "FLAG_KEY"]
+    assert main(["--corpus", "tasks.jsonl", *flags, "--max_convo_turns", "1", "--max_concurrency", "1"]) == 0
+
+    def asked(server):
+        return [
+            (request["model"], headers["Authorization"].split("-")[-1])
+            for request, headers in zip(server.requests, server.headers, strict=True)
+        ]
+
+    assert asked(us) == [("row", "flag"), ("flag", "row"), *[("flag", "flag")] * 3]
+    assert asked(them) == [("flag", "row")]
+
+
+BLOCKING = """
+import threading, time
+from josh import BaseJOSHAgent
+
+class Blocking(BaseJOSHAgent):
+    blocking = True
+    running, most, lock = 0, 0, threading.Lock()
+
+    def step(self, **kwargs):
+        kind = type(self)
+        with kind.lock:
+            kind.running += 1
+            kind.most = max(kind.most, kind.running)
+        time.sleep(0.02)
+        with kind.lock:
+            kind.running -= 1
+        self.add_message({"role": "assistant", "content": str(kind.most)})
+        return True
+"""
+
+
+def test_blocking_steps_count_as_calls_in_flight(tmp_path):
+    (tmp_path / "blocking.py").write_text(BLOCKING)
+    flags = ["--agent", "./blocking.py:Blocking", "--josh", "--synthetic_tasks", "3", "--max_convo_turns", "3"]
+    assert main([*flags, "--max_concurrency", "2"]) == 0
+    said = [
+        int(message["content"])
+        for episode in lines(only_run() / "episodes.jsonl")
+        for node in episode["nodes"]
+        for message in node["messages"]
+        if message["role"] == "assistant"
+    ]
+    assert max(said) == 2
+
+
+def test_a_task_that_cannot_be_set_up_is_told_before_any_is_played(capsys, tmp_path):
+    (tmp_path / "late.py").write_text(
+        "from josh.envs.persuasion import PersuasionEnv\n"
+        "class Late(PersuasionEnv):\n"
+        "    def goals(self, task):\n"
+        "        return ['donation'] if task.index < 7 else 1 / 0\n"
+    )
+    line = bad(capsys, "--env", "./late.py:Late")
+    assert line == "josh: task synthetic-train-0007 cannot be set up: ZeroDivisionError: division by zero"
+
+
+def test_an_address_without_a_model_is_refused(capsys):
+    assert "base_url is given, but model is 'offline'" in bad(capsys, "--base_url", "http://localhost:8000/v1")
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path):
+    def no_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    command = [sys.executable, "-m", "josh"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=no_files, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("josh: cannot write records/")
+    assert "config.json" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_plug_ins_odd_values_are_written_as_text(tmp_path):
+    (tmp_path / "deep.py").write_text(
+        "from josh import BaseJOSHAgent\n"
+        "class Deep(BaseJOSHAgent):\n"
+        "    def step(self, **kwargs):\n"
+        "        self.add_message({'role': 'assistant', 'content': 'x', ('a', 1): {1, 2}})\n"
+        "        return True\n"
+    )
+    assert main(["--agent", "./deep.py:Deep", "--synthetic_tasks", "2", "--max_convo_turns", "1"]) == 0
+    (first, _) = lines(only_run() / "episodes.jsonl")
+    assert first["nodes"][1]["messages"][0]["('a', 1)"] == "{1, 2}"

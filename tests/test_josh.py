@@ -248,7 +248,9 @@ def test_histories_are_shared_and_everything_else_is_isolated():
 def test_what_cannot_be_copied_is_named():
     agent = BaseJOSHAgent()
     agent.client = threading.Lock()
-    with pytest.raises(UsageError, match=r"BaseJOSHAgent\.client cannot be copied .* name it in BaseJOSHAgent\.shared"):
+    with pytest.raises(
+        UsageError, match=r"BaseJOSHAgent\.client \(name it in BaseJOSHAgent\.shared\) cannot be copied"
+    ):
         search(["x"], agent, beam_size=2).step()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from josh.errors import FatalError, UsageError
 from josh.models.chat import Request
-from josh.models.openai_chat import ModelError, OpenAIChat, _seconds
+from josh.models.openai_chat import ModelError, OpenAIChat, _pause, _seconds
 
 HELLO = [{"role": "user", "content": "hello"}]
 KEY = {"OPENAI_API_KEY": "sk-canary-123"}
@@ -74,7 +74,7 @@ def test_repeating_ends_at_the_limit(endpoint):
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(400, ModelError), (401, FatalError), (403, FatalError), (404, FatalError)]
+    ("status", "error"), [(400, ModelError), (401, FatalError), (402, FatalError), (403, ModelError), (404, FatalError)]
 )
 def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
     url, server = endpoint()
@@ -173,3 +173,51 @@ def test_a_password_in_the_address_is_refused_and_not_shown(url):
 def test_the_environment_gives_the_address():
     assert OpenAIChat("m", environment={"OPENAI_BASE_URL": "http://localhost:1/v1"}).base_url == "http://localhost:1/v1"
     assert json.dumps(OpenAIChat("m", environment=KEY).base_url) == '"https://api.openai.com/v1"'
+
+
+def test_a_server_that_trickles_is_cut_off_at_the_timeout():
+    async def trickle(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n")
+        try:
+            for _ in range(100):
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def asking():
+        server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+        model = model_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", timeout=0.4, max_attempts=1)
+        try:
+            async with asyncio.timeout(4):
+                await model.complete(Request(HELLO, 1.0, 1), lambda: None)
+        finally:
+            await model.aclose()
+            server.close()
+
+    with pytest.raises(ModelError, match=r"no reply within 0\.4 seconds"):
+        asyncio.run(asking())
+
+
+def test_the_pause_before_the_next_attempt_is_the_one_the_server_asks_for():
+    class Outcome:
+        def exception(self):
+            import httpx
+            from openai import RateLimitError
+
+            request = httpx.Request("POST", "http://localhost/v1")
+            return RateLimitError(
+                "slow", response=httpx.Response(429, headers=self.headers, request=request), body=None
+            )
+
+    class State:
+        attempt_number = 1
+        outcome = Outcome()
+
+    Outcome.headers = {"retry-after": "7"}
+    assert _pause(State()) == 7.0
+    Outcome.headers = {}
+    assert 0 <= _pause(State()) <= 0.5

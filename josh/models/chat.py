@@ -158,4 +158,3 @@ class ModelLine:
 
     def _count_retry(self) -> None:
         self.gate.retries += 1
-        self.place.usage += Usage(retries=1)

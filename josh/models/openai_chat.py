@@ -1,5 +1,6 @@
 """Every server that speaks OpenAI's chat completions (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +15,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""
 """In place of a variable's name: send no key."""
 _RETRIED = {408, 409, 429}
-_REFUSED = {401: "the key was refused", 403: "access was refused", 404: "no such model or address"}
+_REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no such model or address"}
+"""Answers that every further call would get too. Not 403, with which some routers refuse a single prompt."""
 
 
 class OpenAIChat:
@@ -138,11 +140,14 @@ class OpenAIChat:
         except Exception as error:
             raise self._final(error) from None
 
-    @staticmethod
-    async def _post(client: Any, body: Mapping[str, Any], n: int) -> Completion:
+    async def _post(self, client: Any, body: Mapping[str, Any], n: int) -> Completion:
         # The SDK's typed call spends four times as long on validating what goes out and comes back.
         try:
-            answer = await client.post("/chat/completions", cast_to=object, body=body)
+            # The client's own timeout is one of silence; a server that trickles would keep it waiting.
+            async with asyncio.timeout(self._timeout):
+                answer = await client.post("/chat/completions", cast_to=object, body=body)
+        except TimeoutError:
+            raise NoReplyError(f"no reply within {self._timeout:g} seconds") from None
         except ValueError as error:
             raise UnreadableReplyError("the reply is not JSON") from error
         try:
@@ -173,6 +178,10 @@ class ModelError(Exception):
     """A request that failed for good."""
 
 
+class NoReplyError(ModelError):
+    """A reply that did not come in time; worth asking again."""
+
+
 class UnreadableReplyError(ModelError):
     """A reply that makes no sense; worth asking again."""
 
@@ -182,7 +191,7 @@ def _worth_repeating(error: BaseException) -> bool:
 
     if isinstance(error, APIStatusError):
         return error.status_code in _RETRIED or error.status_code >= 500
-    return isinstance(error, APIConnectionError | UnreadableReplyError)
+    return isinstance(error, APIConnectionError | UnreadableReplyError | NoReplyError)
 
 
 def _pause(state: Any) -> float:

@@ -1,0 +1,286 @@
+"""The driver: the order of replies, isolation, failures, limits."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from josh.driver import Branch, Search, final_outcome, in_thread
+from josh.errors import FatalError
+from josh.models.chat import Gate, ModelLine
+from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork, isolate
+from josh.search import BeamSearch, Rollouts
+from josh.seeds import derive
+from josh.testing import ScriptedModel
+from josh.tree import Outcome, Speaker, plant
+
+
+@dataclass
+class ByPlace:
+    """A cast whose turns follow from their place in the tree, and which takes its time."""
+
+    delays: object = None
+    seen: list = field(default_factory=list)
+    leaves_at: tuple = ()
+    give_up_at: tuple = ()
+    acts: object = None
+
+    async def pause(self):
+        if self.delays is not None:
+            for _ in range(next(self.delays)):
+                await asyncio.sleep(0)
+
+    async def agent_step(self, branch, place):
+        await self.pause()
+        number = derive(place.path, place.depth) % 7
+        branch.agent.add_message({"role": "assistant", "content": f"{place.path}@{place.depth}"})
+        branch.agent.recent_actions = self.acts(place) if self.acts else ["abc"[number]] if number < 3 else []
+        return branch.agent, None if f"{place.path}@{place.depth}" in self.give_up_at else True
+
+    async def user_step(self, branch, place):
+        await self.pause()
+        self.seen.append(branch.world)
+        if branch.world is not None:
+            branch.world.append(place.path)
+        branch.agent.add_message({"role": "user", "content": "hm"})
+        return branch.agent, derive(place.path, place.depth, "leave") % 9 == 0 or place.path in self.leaves_at
+
+    def add_error_message(self, agent, *, silent):
+        return agent
+
+
+def search(strategy, cast, goals=("a", "b", "c"), world=None, parallel=True, rewards=None):
+    rewards = rewards or BaseRewards(goals)
+    root = Branch(BaseJOSHAgent(), BaseJOSHUser(), world, rewards)
+    return Search(strategy, cast, plant(goals), root, max_turn_tries=3, parallel=parallel)
+
+
+def play(playing, phases=12):
+    async def advance():
+        for _ in range(phases):
+            if playing.done:
+                break
+            await playing.advance()
+
+    asyncio.run(advance())
+    return playing.tree
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    beam_size=st.integers(2, 8),
+    goals=st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
+    delays=st.lists(st.integers(0, 5), min_size=400, max_size=400),
+)
+def test_the_order_of_replies_is_irrelevant(beam_size, goals, delays):
+    at_once = play(search(BeamSearch(beam_size), ByPlace(), goals, parallel=False))
+    whenever = play(search(BeamSearch(beam_size), ByPlace(iter(delays)), goals))
+    assert whenever == at_once
+    siblings = [node.turn.messages for node in at_once.nodes if node.depth == 1]
+    assert siblings[0] != siblings[1], "siblings that are alike would hide a wrong order"
+
+
+def test_every_branch_has_a_world_of_its_own():
+    cast = ByPlace(acts=lambda place: [])
+    play(search(BeamSearch(4), cast, world=[]), phases=4)
+    assert sorted(map(tuple, cast.seen[-4:])) == [("0", "0/0"), ("0", "0/1"), ("1", "1/0"), ("1", "1/1")]
+
+
+def test_rollouts_spend_goals_of_their_own():
+    cast = ByPlace(acts=lambda place: ["a"] if place.depth == 1 or place.path == "1" else [])
+    tree = play(search(Rollouts(2), cast, ("a", "a")), phases=3)
+    last = {node.path: node.open for node in tree.nodes}
+    assert (last["0"], last["1"]) == (("a",), ())
+
+
+def test_a_fork_that_fails_costs_its_leaf_alone():
+    class Fragile(BaseJOSHUser):
+        forks = 0
+
+        def fork(self):
+            type(self).forks += 1
+            if type(self).forks == 1:
+                raise RuntimeError("no twin")
+            return self
+
+    playing = search(BeamSearch(2), ByPlace(acts=lambda place: []))
+    playing.branches[0].user = Fragile()
+    tree = play(playing, phases=1)
+    assert [node.turn.outcome for node in tree.nodes[1:]] == [Outcome.INFRA_ERROR, Outcome.ALIVE]
+    assert tree.nodes[1].turn.error == "RuntimeError: no twin"
+
+
+def test_rewards_that_name_a_closed_goal_cost_the_leaf():
+    class Inventive(BaseRewards):
+        def is_reward(self, actions):
+            return True, ["made up"]
+
+    tree = play(search(BeamSearch(1), ByPlace(), rewards=Inventive(["a"]), goals=("a",)), phases=1)
+    assert tree.nodes[1].turn.error == "ValueError: Inventive.is_reward() named 'made up', which is no open goal"
+
+
+def test_leaves_stand_as_they_ended():
+    cast = ByPlace(leaves_at=("0",), give_up_at=("1/0@3",), acts=lambda place: ["a"] if place.path == "1/1/1" else [])
+    tree = play(search(BeamSearch(2), cast, ("a",)), phases=6)
+    stands = {node.path: final_outcome(tree, index) for index, node in enumerate(tree.nodes)}
+    assert stands["0"] is Outcome.USER_LEFT
+    assert stands["1/0"] is Outcome.LOST
+
+
+def test_the_first_failure_that_ends_a_run_cancels_the_siblings():
+    cancelled = []
+
+    class Refused(ByPlace):
+        async def agent_step(self, branch, place):
+            if place.path == "0":
+                raise FatalError("the key was refused")
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.append(place.path)
+                raise
+
+    with pytest.raises(FatalError):
+        play(search(BeamSearch(2), Refused()))
+    assert cancelled == ["1"]
+
+
+class Slotted:
+    __slots__ = ("notes",)
+
+
+class Notes(list):
+    pass
+
+
+class Book(dict):
+    pass
+
+
+@pytest.mark.parametrize("make", [Slotted, Notes, Book, dict, list])
+def test_isolation_reaches_every_kind_of_thing(make):
+    thing = make()
+    if make is Slotted:
+        thing.notes = [[]]
+        isolate(thing).notes[0].append(1)
+        assert thing.notes == [[]]
+    elif isinstance(thing, dict):
+        thing["a"] = []
+        fork(thing)["a"].append(1)
+        assert thing == {"a": []}
+    else:
+        thing.append([])
+        fork(thing)[0].append(1)
+        assert thing == [[]]
+
+
+def test_isolation_honours_a_class_that_copies_itself():
+    class Own(BaseJOSHAgent):
+        def __deepcopy__(self, memo):
+            return "copied by itself"
+
+    assert fork(Own()) == "copied by itself"
+
+
+def test_what_is_shared_is_shared_wherever_it_is_referred_to():
+    class Sharing(BaseJOSHAgent):
+        shared = ("table",)
+
+        def __init__(self):
+            super().__init__()
+            self.table = {"row": 1}
+            self.view = [self.table]
+
+    agent = Sharing()
+    assert fork(agent).view[0] is agent.table
+    assert fork(agent).view is not agent.view
+
+
+@pytest.mark.parametrize(("error", "raised"), [(StopIteration("end"), RuntimeError), (KeyError("x"), KeyError)])
+def test_what_a_thread_raises_arrives(error, raised):
+    def fail():
+        raise error
+
+    with pytest.raises(raised):
+        asyncio.run(in_thread(fail))
+
+
+# Seeds and the limit on calls in flight
+
+
+def test_every_request_of_every_place_has_its_own_seed_and_the_same_one_every_time():
+    async def seeds(run):
+        found = []
+        for path in ("", "0", "1"):
+            for depth in (1, 2):
+                for speaker in Speaker:
+                    from josh.driver import Place
+
+                    model = ScriptedModel(["yes"])
+                    line = ModelLine(model, 1.0, Place(path, depth, speaker), Gate(1), run)
+                    for _ in range(3):
+                        await line.reply([{"role": "user", "content": "hi"}])
+                    found += [request.seed for request in model.requests]
+        return found
+
+    first = asyncio.run(seeds((1, "task")))
+    assert len(set(first)) == len(first) == 36
+    assert asyncio.run(seeds((1, "task"))) == first
+    assert not set(asyncio.run(seeds((2, "task")))) & set(first)
+    assert not set(asyncio.run(seeds((1, "other")))) & set(first)
+
+
+def test_elder_tasks_have_their_calls_first():
+    order = []
+
+    async def call(gate, priority):
+        async with gate.slot(priority):
+            order.append(priority)
+            await asyncio.sleep(0)
+
+    async def calls():
+        gate = Gate(1)
+        await asyncio.gather(*(call(gate, priority) for priority in (5, 3, 1, 3, 0)))
+
+    asyncio.run(calls())
+    assert order == [5, 0, 1, 3, 3]
+
+
+def test_a_call_that_is_cancelled_while_it_waits_leaves_no_slot_behind():
+    async def calls():
+        gate = Gate(1)
+        async with gate.slot(0):
+            waiting = [asyncio.ensure_future(hold(gate)) for _ in range(3)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()
+            await asyncio.sleep(0)
+        # The slot has been handed to the second by now; it is cancelled before it can take it up.
+        waiting[1].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert gate.in_flight == 0
+        await asyncio.wait_for(hold(gate), 1)
+
+    async def hold(gate):
+        async with gate.slot(0):
+            await asyncio.sleep(0)
+
+    asyncio.run(calls())
+
+
+def test_after_a_fatal_error_nobody_who_waits_gets_to_try():
+    tried = []
+
+    async def call(gate, number):
+        async with gate.slot(0):
+            tried.append(number)
+            await asyncio.sleep(0)
+            raise FatalError("refused")
+
+    async def calls():
+        gate = Gate(2)
+        return await asyncio.gather(*(call(gate, number) for number in range(9)), return_exceptions=True)
+
+    assert all(isinstance(error, FatalError) for error in asyncio.run(calls()))
+    assert tried == [0, 1]
