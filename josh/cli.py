@@ -106,7 +106,8 @@ class _FewOfEach(logging.Filter):
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
-    counts = prepare(args.corpus, args.output_dir, args.split, args.split_rule, args.train_limit, args.test_limit)
+    limits = args.train_limit, args.test_limit
+    counts = prepare(args.corpus, args.output_dir, args.split, args.split_rule, *limits, args.include_bad)
     for split, count in counts.items():
         print(f"{args.output_dir / f'{split}_tasks.jsonl'}: {count} tasks")
     return 0
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--output_dir", type=Path, required=True, help="where the files go")
     prepare.add_argument("--split", choices=("train", "test", "both"), default="both", help="which (default: both)")
     prepare.add_argument("--split_rule", default=RunSettings.split_rule, help="convokit, annotated or user_disjoint")
+    prepare.add_argument("--include_bad", action="store_true", help="keep the dialogues marked as spoilt")
     prepare.add_argument("--train_limit", type=int, help="most training tasks")
     prepare.add_argument("--test_limit", type=int, help="most test tasks")
     return parser

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.envs.persuasion import PersuasionEnv
-from josh.errors import FatalError, UsageError
+from josh.errors import UsageError
 from josh.roles import Task
 
 
@@ -27,10 +27,9 @@ def prepare(
     split_rule: str = "convokit",
     train_limit: int | None = None,
     test_limit: int | None = None,
+    include_bad: bool = False,
 ) -> dict[str, int]:
     """Write `train_tasks.jsonl`, `test_tasks.jsonl` or both into a folder, each whole or not at all.
-
-    Spoilt dialogues (`BAD_`) are left out.
 
     Args:
         corpus: the corpus's folder, or a task file to take a part of.
@@ -39,13 +38,15 @@ def prepare(
         split_rule: see `josh.envs.p4g_corpus.split`.
         train_limit: most train tasks, the first ones being kept; all if None.
         test_limit: the same for test.
+        include_bad: keep the dialogues that the corpus's authors marked as spoilt (`BAD_`); all are of the train split
+            under the rule `convokit`.
 
     Returns:
         How many tasks were written, by split.
 
     Raises:
-        UsageError: a setting is wrong, or the corpus cannot be read; nothing is written then.
-        FatalError: the folder cannot be written to.
+        UsageError: a setting is wrong, or the corpus cannot be read, and nothing is written then; or the folder cannot
+            be written to.
     """
     limits = {"train": train_limit, "test": test_limit}
     if split not in (*limits, "both"):
@@ -53,14 +54,14 @@ def prepare(
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise UsageError(f"{name}_limit is {limit}; give 1 or more")
-    env = PersuasionEnv({"corpus": corpus, "split_rule": split_rule})
+    env = PersuasionEnv({"corpus": corpus, "split_rule": split_rule, "include_bad": include_bad})
     tasks = {name: env.tasks(name)[:limit] for name, limit in limits.items() if split in (name, "both")}
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, rows in tasks.items():
             _write(out / f"{name}_tasks.jsonl", [_row(task, name) for task in rows])
     except OSError as error:
-        raise FatalError(f"cannot write to {out}: {error}") from error
+        raise UsageError(f"cannot write to {out}: {error}") from error
     return {name: len(rows) for name, rows in tasks.items()}
 
 

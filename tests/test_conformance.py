@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from josh.agents.offline_persuader import OfflinePersuader
 from josh.agents.persuader import Persuader
 from josh.envs.persuasion import PersuasionEnv
@@ -102,11 +104,8 @@ def test_a_broken_agent_does_not_conform():
         def make(self):
             return Sticky()
 
-    try:
+    with pytest.raises(AssertionError):
         Conformance().test_a_fork_goes_its_own_way_and_shares_the_messages()
-    except AssertionError:
-        return
-    raise AssertionError("a fork that is the agent itself has to be noticed")
 
 
 def test_a_scripted_model_repeats_its_lines_and_notes_its_requests():

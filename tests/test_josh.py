@@ -197,7 +197,6 @@ def test_an_exception_in_the_rewards_loses_one_leaf_not_the_search():
                 raise ValueError("judge is ill")
             return super().is_reward(agent_actions)
 
-    josh = search(["x"], lambda turn: [["x"]], beam_size=2)
     josh = JOSH(
         Fragile(["x"]), step_agent, step_user, add_error_message, Actor(lambda turn: [["x"]]), BaseJOSHUser(), 2
     )

@@ -6,7 +6,7 @@ import pytest
 from p4g_small import CHATS, FORMS, real_corpus, write_original
 
 from josh.envs.persuasion import PersuasionEnv
-from josh.errors import FatalError, UsageError
+from josh.errors import UsageError
 from josh.runs.prepare import prepare
 
 
@@ -89,7 +89,7 @@ def test_wrong_settings_are_refused_before_anything_is_written(corpus, tmp_path,
 
 def test_a_folder_that_cannot_be_made_is_fatal(corpus, tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(FatalError, match="cannot write to"):
+    with pytest.raises(UsageError, match="cannot write to"):
         prepare(corpus, tmp_path / "out")
 
 
@@ -140,4 +140,5 @@ def test_a_task_that_is_there_twice_is_refused(corpus, tmp_path):
 
 def test_the_real_corpus_is_written_without_its_spoilt_dialogues(tmp_path):
     assert prepare(real_corpus(), tmp_path) == {"train": 773, "test": 217}
+    assert prepare(real_corpus(), tmp_path, include_bad=True) == {"train": 800, "test": 217}
     assert len(PersuasionEnv({"corpus": tmp_path / "test_tasks.jsonl"}).tasks("test")) == 217
