@@ -32,3 +32,11 @@ def test_the_example_of_a_folder_runs(folder, tmp_path, monkeypatch, endpoint):
     assert summary["infra_errors"] == 0
     assert summary["average_reward"] > 0
     assert summary["golden_examples"] > 0
+
+
+def test_the_snippet_of_the_readme_runs_and_prints_what_it_says(capsys):
+    (code,) = blocks(ROOT / "README.md", "python")
+    exec(compile(code, "README.md", "exec"), {})
+    reward, examples = capsys.readouterr().out.splitlines()
+    assert reward == "1.0"
+    assert examples.startswith("[([{'role': 'assistant', 'content': 'hello!'}], True, True)")
