@@ -123,10 +123,14 @@ class Search:
         """Whether nothing is left to play."""
         return not self.tree.frontier
 
-    async def advance(self) -> None:
-        """Play one phase: a turn of the same speaker on every live leaf. Does nothing when the search is done."""
+    def check_whole(self) -> None:
+        """Raises UsageError where an interrupt has left a phase half played."""
         if self._advancing:
             raise UsageError("the search was broken off in the middle of a turn; start a new one")
+
+    async def advance(self) -> None:
+        """Play one phase: a turn of the same speaker on every live leaf. Does nothing when the search is done."""
+        self.check_whole()
         self._advancing = True
         plan = self._strategy.plan(self.tree)
         takers = [taker for expand in plan for taker in self._takers(expand)]

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from josh.driver import Branch, Place, Search, in_thread
@@ -52,7 +52,8 @@ class JOSH:
         """Set a search up; nothing is called yet.
 
         Args:
-            rewards: the goals to earn, at least one.
+            rewards: the goals to earn, at least one; a `BaseRewards`, or whatever has its `rewards`, `is_reward`,
+                `delete_reward` and `len()`.
             agent_step: called with `agent`, `model`, `tokenizer` and `env`; acts once and returns the agent and True
                 (the turn is over), False (call again) or None (give up). May be async, as `user_step` may.
             user_step: called with the user and the agent; answers and returns the agent and whether the conversation
@@ -72,8 +73,7 @@ class JOSH:
         Raises:
             UsageError: a number is too small, or there is no goal.
         """
-        if not isinstance(rewards, BaseRewards):
-            raise UsageError(f"rewards is a {type(rewards).__name__}; give an instance of a subclass of BaseRewards")
+        self._judge = rewards if isinstance(rewards, BaseRewards) else _Foreign(rewards)
         if not len(rewards):
             raise UsageError("rewards holds no goals; give at least one, or there is nothing to search for")
         for name, number in (("max_turn_tries", max_turn_tries), ("max_concurrency", max_concurrency)):
@@ -104,8 +104,8 @@ class JOSH:
 
     def set_root_agent(self, agent: Any) -> None:
         """Start over from another agent, for the goals still open."""
-        tree = plant(self.rewards.rewards, Speaker.AGENT, agent.messages, agent.messages_internal)
-        root = Branch(agent, self._user, None, self.rewards)
+        tree = plant(self._judge.rewards, Speaker.AGENT, agent.messages, agent.messages_internal)
+        root = Branch(agent, self._user, None, self._judge)
         self._search = Search(
             self._strategy,
             self._callbacks,
@@ -136,6 +136,7 @@ class JOSH:
         """Play one round inside a running event loop; see `step`."""
         if self._stepping:
             raise UsageError("a step is under way already; wait for it before the next")
+        self._search.check_whole()
         self._stepping = True
         try:
             for speaker in (Speaker.AGENT, Speaker.USER):
@@ -166,6 +167,25 @@ class JOSH:
     def _say(self, text: str) -> None:
         if self.debug:
             print(f"josh: {text}", file=sys.stderr)
+
+
+class _Foreign(BaseRewards):
+    """A rewards object that keeps to the published interface without our base."""
+
+    def __init__(self, own: Any) -> None:
+        missing = [name for name in ("rewards", "is_reward", "delete_reward", "__len__") if not hasattr(own, name)]
+        if missing:
+            raise UsageError(f"rewards, a {type(own).__name__}, has no {missing[0]}; subclass BaseRewards")
+        super().__init__(own.rewards)
+        self._own = own
+
+    def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:
+        met, goals = self._own.is_reward(agent_actions)
+        return met, list(goals)
+
+    def delete_reward(self, rewards_to_delete: Sequence[Any]) -> None:
+        self._own.delete_reward(rewards_to_delete)
+        self.rewards = list(self._own.rewards)
 
 
 class _Callbacks:

@@ -125,6 +125,51 @@ def test_an_action_repeated_in_one_turn_pays_once():
     assert play(search(["a", "b"], lambda turn: [["a"], ["a"]]), rounds=3)[0] == 0.5
 
 
+class Published:
+    """Rewards as the published code writes them: a goal is claimed once for every action that names it."""
+
+    def __init__(self, rewards):
+        self.rewards = rewards
+
+    def __len__(self):
+        return len(self.rewards)
+
+    def is_reward(self, agent_actions):
+        met = [action for action in agent_actions if action in self.rewards]
+        return bool(met), met
+
+    def delete_reward(self, rewards_to_delete):
+        for reward in rewards_to_delete:
+            self.rewards.remove(reward)
+
+
+def test_rewards_of_the_published_interface_need_no_base_of_ours():
+    rewards = Published(["a", "b"])
+    josh = JOSH(rewards, step_agent, step_user, add_error_message, Actor(lambda turn: [["a", "a"]]), BaseJOSHUser(), 2)
+    assert play(josh, rounds=2)[0] == 0.5
+    assert rewards.rewards == ["b"]
+    with pytest.raises(UsageError, match="rewards, a list, has no rewards; subclass BaseRewards"):
+        JOSH(["a"], step_agent, step_user, add_error_message, BaseJOSHAgent(), BaseJOSHUser())
+
+
+def test_a_search_that_was_broken_off_says_so():
+    def stop(user, agent):
+        raise KeyboardInterrupt
+
+    josh = search(["x"], BaseJOSHAgent(), user_step=stop)
+    with pytest.raises(KeyboardInterrupt):
+        josh.step()
+    with pytest.raises(UsageError, match="broken off in the middle of a turn"):
+        josh.step()
+
+
+def test_another_root_agent_starts_over_for_the_goals_still_open():
+    josh = search(["a", "b", "c"], lambda turn: [["a"]])
+    josh.step()
+    josh.set_root_agent(Actor(lambda turn: [["b"]]))
+    assert josh.step() == (2 / 3, False)
+
+
 def test_a_goal_wanted_twice_is_paid_twice():
     assert play(search(["a", "a"], lambda turn: [["a", "a"]])) == (1.0, True, 1)
 
