@@ -118,6 +118,8 @@ class PersuasionEnv(BaseEnv):
         corpus = self.options.get("corpus")
         if not corpus:
             return self._made_up(split)
+        if self.options.get("synthetic_tasks") is not None:
+            raise UsageError("synthetic_tasks is given with a corpus, whose tasks are not made up; give --end_index")
         path = Path(corpus)
         prepared = path / f"{split}_tasks.jsonl"
         if path.suffix == ".jsonl" or prepared.is_file():

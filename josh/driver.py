@@ -321,7 +321,11 @@ def _since(end: tuple[int, Message | None], history: Sequence[Message], agent: A
     size, last = end
     if len(history) < size or (size and history[size - 1] is not last and history[size - 1] != last):
         raise TypeError(f"{type(agent).__name__}.{name} was rewritten; a history may only grow")
-    return tuple(history[size:])
+    new = tuple(history[size:])
+    for message in new:
+        if not isinstance(message, dict):
+            raise TypeError(f"{type(agent).__name__}.{name} got {message!r:.80}, which is no chat message")
+    return new
 
 
 async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

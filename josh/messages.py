@@ -1,6 +1,7 @@
 """Chat messages: plain dicts in the chat-completions format, never changed once they are part of a history."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -42,9 +43,9 @@ def without_thoughts(text: str) -> str:
 def dumps(value: Any, *, sort_keys: bool = False) -> str:
     """`value` as JSON on one line; what JSON has no form for, which plug-ins may put anywhere, as its `repr`."""
     try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, default=repr)
+        return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, default=_named, allow_nan=False)
     except (TypeError, ValueError):
-        # Keys that are no text, or values that hold themselves.
+        # Keys that are no text, numbers that are none, or values that hold themselves.
         return json.dumps(_plain(value, 0), ensure_ascii=False, sort_keys=sort_keys)
 
 
@@ -53,4 +54,11 @@ def _plain(value: Any, depth: int) -> Any:
         return {str(key): _plain(each, depth + 1) for key, each in value.items()}
     if isinstance(value, list | tuple) and depth < _DEEPEST:
         return [_plain(each, depth + 1) for each in value]
-    return value if isinstance(value, str | int | float | None) else repr(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return value if isinstance(value, str | int | float | None) else _named(value)
+
+
+def _named(value: Any) -> str:
+    """The `repr` of a value, without the address in memory that differs from run to run."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

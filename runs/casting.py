@@ -47,7 +47,7 @@ _USER_OVERRIDES = {
 
 def env_class(name: str) -> type[BaseEnv]:
     """The environment's class by its name. Raises UsageError."""
-    found: type[BaseEnv] = load(name, ENVS, "env")
+    found: type[BaseEnv] = _check(load(name, ENVS, "env"), name, "defaults", "tasks", "goals")
     return found
 
 
@@ -234,7 +234,7 @@ class _Actors:
         if getattr(agent, "blocking", False):
             return _paired(agent, self._in_slot(agent.step, **given))
         passed = agent.step(**given)
-        return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, passed)
+        return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, _spoken(agent, passed))
 
     def user_step(self, branch: Branch, place: Place) -> Any:
         given = self._given(branch, place, self._user_takes)
@@ -261,7 +261,17 @@ class _Actors:
 
 
 async def _paired(agent: Any, passed: Any) -> tuple[Any, Any]:
-    return agent, await passed
+    return agent, _spoken(agent, await passed)
+
+
+def _spoken(agent: Any, passed: Any) -> Any:
+    """What the step returned. Raises RuntimeError or TypeError where the user has nothing to answer, or no text."""
+    last = agent.messages[-1] if agent.messages else {}
+    if passed and last.get("role") != "assistant":
+        raise RuntimeError("the agent ended its turn without a message to the user")
+    if not isinstance(last.get("content"), str | list | None):
+        raise TypeError(f"the agent said {last['content']!r:.80}, which is no text")
+    return passed
 
 
 def _accepted(step: Any) -> frozenset[str] | None:
@@ -302,7 +312,7 @@ def _plugged(what: str, make: Callable[[], T]) -> T:
         return make()
     except JoshError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{what}: {explain(error)}") from error
 
 

@@ -61,7 +61,7 @@ def prepare(
         for name, rows in tasks.items():
             _write(out / f"{name}_tasks.jsonl", [_row(task, name) for task in rows])
     except OSError as error:
-        raise UsageError(f"cannot write to {out}: {error}") from error
+        raise UsageError(f"cannot write to {out}: {error.strerror}") from error
     return {name: len(rows) for name, rows in tasks.items()}
 
 

@@ -102,6 +102,9 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
     Raises:
         UsageError: a value makes no sense, alone or with another.
     """
+    empty = next((name for name, value in given.items() if value == ""), None)
+    if empty:
+        raise UsageError(f"{empty} is empty; give a value, or leave it out")
     settings = RunSettings(**{**env_defaults, **given})
     if settings.temperature is None:
         settings = replace(settings, temperature=1.0 if settings.josh else 0.0)

@@ -305,6 +305,11 @@ def bad(capsys, *arguments):
         ("--agent json:JSONDecoder", "josh: json:JSONDecoder has no step(); subclass the base in josh.roles"),
         ("--agent no.such:A", "josh: agent: no.such cannot be imported: ModuleNotFoundError"),
         ("--task_split moon", "josh: no task_split named 'moon'; known: train, test"),
+        ("--env os:getcwd", "josh: os:getcwd has no defaults(); subclass the base in josh.roles"),
+        ("--model a --base_url http://[x/v1", "josh: base_url is 'http://[x/v1'; give an address such as"),
+        ("--model a --base_url http://h:99999/v1", "josh: base_url is 'http://h:99999/v1'; give an address"),
+        ("--log_dir=", "josh: log_dir is empty; give a value, or leave it out"),
+        ("--corpus . --synthetic_tasks 5", "josh: synthetic_tasks is given with a corpus"),
         ("--start_index 20", "josh: start_index 20 to end_index -1 holds no task; split 'train' has 20"),
         ("--start_index 5 --end_index 5", "josh: start_index 5 to end_index 5 holds no task"),
         ("--start_index -1", "josh: start_index is -1; give 0 or more"),
@@ -498,6 +503,15 @@ class Tells(BaseJOSHAgent):
     def step(self, **kwargs):
         raise ValueError(f"could not log in with {os.environ['MY_API_KEY']}")
 
+class Mute(BaseJOSHAgent):
+    def step(self, **kwargs):
+        return True
+
+class Odd(BaseJOSHAgent):
+    def step(self, **kwargs):
+        self.add_message({"role": "assistant", "content": 5})
+        return True
+
 class Stuck(BaseJOSHAgent):
     blocking = True
 
@@ -547,6 +561,8 @@ def odd(tmp_path):
     ("flags", "error"),
     [
         ("--agent ./odd.py:Cancels", "CancelledError: mine"),
+        ("--agent ./odd.py:Mute", "RuntimeError: the agent ended its turn without a message to the user"),
+        ("--agent ./odd.py:Odd", "TypeError: the agent said 5, which is no text"),
         ("--rewards ./odd.py:Nan", "ValueError: Nan.value() is nan; give a finite number or None"),
         ("--rewards ./odd.py:Untotal", "it could not be scored: ZeroDivisionError: no total"),
         ("--env ./odd.py:Unmeasured", "it could not be scored: KeyError: 'donation'"),
@@ -714,9 +730,11 @@ def test_a_plug_ins_odd_values_are_written_as_text(tmp_path):
         "from josh import BaseJOSHAgent\n"
         "class Deep(BaseJOSHAgent):\n"
         "    def step(self, **kwargs):\n"
-        "        self.add_message({'role': 'assistant', 'content': 'x', ('a', 1): {1, 2}})\n"
+        "        odd = {('a', 1): {1, 2}, 'n': float('nan'), 'o': object()}\n"
+        "        self.add_message({'role': 'assistant', 'content': 'x'} | odd)\n"
         "        return True\n"
     )
     assert main(["--agent", "./deep.py:Deep", "--synthetic_tasks", "2", "--max_convo_turns", "1"]) == 0
     (first, _) = lines(only_run() / "episodes.jsonl")
-    assert first["nodes"][1]["messages"][0]["('a', 1)"] == "{1, 2}"
+    message = first["nodes"][1]["messages"][0]
+    assert (message["('a', 1)"], message["n"], message["o"]) == ("{1, 2}", "nan", "<object object>")

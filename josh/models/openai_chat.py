@@ -51,8 +51,12 @@ class OpenAIChat:
         environment = os.environ if environment is None else environment
         self.name = name
         self.base_url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
-        address = urlsplit(self.base_url)
-        if address.scheme not in {"http", "https"} or not address.netloc:
+        try:
+            address = urlsplit(self.base_url)
+            sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
             raise UsageError(f"base_url is {self.base_url!r}; give an address such as http://localhost:8000/v1")
         if address.username or address.password or address.query or address.fragment:
             raise UsageError(f"base_url holds more than an address; put the key for {address.hostname} in a variable")
