@@ -81,7 +81,9 @@ class Casting:
         self.agent_type = self._plug_in("agent", AGENTS, self.env.agents, self._agent_model)
         rewards = settings.rewards or self.env.rewards
         self._rewards_type = _check(load(rewards, REWARDS, "rewards"), rewards, "is_reward", "delete_reward", "start")
-        self._user_types = {self.user_type(task) for task in self.tasks}
+        # Per task once, not per turn: what its row says of the user's models, and the class that goes with them.
+        self._user_models = {task.id: self._models_for(task) for task in self.tasks}
+        self._user_types = {task.id: self._type_for(task) for task in self.tasks}
         # Whatever cannot be set up shows now, before anything is paid for.
         for task in self.tasks:
             self.max_rounds(task)
@@ -92,7 +94,7 @@ class Casting:
         """Who plays, for the record: plug-ins and models by role."""
         return {
             "agent": _path(self.agent_type),
-            "user": ", ".join(sorted(map(_path, self._user_types))),
+            "user": ", ".join(sorted(set(map(_path, self._user_types.values())))),
             "rewards": _path(self._rewards_type),
             "models": sorted({model.name for model in self._models.values()}),
         }
@@ -123,7 +125,7 @@ class Casting:
 
     def user_type(self, task: Task) -> Any:
         """The user's class: the one named, or the environment's for the kind of model that a row asks for."""
-        return self._plug_in("user", USERS, self.env.users, self._user_models(task)[0])
+        return self._user_types[task.id]
 
     def search(self, task: Task) -> Search:
         """A search on one task, ready to be advanced. Raises UsageError where a plug-in cannot start on it."""
@@ -154,7 +156,7 @@ class Casting:
         if place.speaker is Speaker.AGENT:
             model, temperature = self._agent_model, settings.temperature
         else:
-            models = self._user_models(task)
+            models = self._user_models[task.id]
             # A person stays the same along a path: only the first split tells siblings' models apart.
             sibling = int(place.path.partition("/")[0] or 0)
             model, temperature = models[(task.index + sibling) % len(models)], settings.user_temperature
@@ -188,7 +190,10 @@ class Casting:
         keys = _each(settings.user_api_key_var, len(names), "user_api_key_var")
         return list(zip(names, urls, keys, strict=True))
 
-    def _user_models(self, task: Task) -> list[ChatModel]:
+    def _type_for(self, task: Task) -> Any:
+        return self._plug_in("user", USERS, self.env.users, self._user_models[task.id][0])
+
+    def _models_for(self, task: Task) -> list[ChatModel]:
         """The user's models for one task: what its row says wins, field by field, over the rotation."""
         row = {kind: task.metadata[key] for key, kind in _USER_OVERRIDES.items() if task.metadata.get(key)}
         for kind, value in row.items():
@@ -200,6 +205,8 @@ class Casting:
             rotation = [one for one in rotation if one[0] == row["model"]] or rotation[:1]
         if "base_url" in row:
             # No key goes to an address that a task file names, unless the file names the key's variable as well.
+            if row["base_url"].startswith("https:") and "api_key_var" not in row:
+                raise UsageError(f"task {task.id} names {row['base_url']}; have it name persuadee_api_key_var too")
             row.setdefault("api_key_var", NO_KEY)
         return [
             self._model(row.get("model", name), row.get("base_url", url), row.get("api_key_var", key))

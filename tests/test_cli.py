@@ -490,6 +490,14 @@ def test_a_task_file_cannot_send_a_key_to_an_address_of_its_own(endpoint, monkey
     assert [headers["Authorization"] for headers in server.headers] == ["Bearer none"]
 
 
+def test_a_row_with_a_secure_address_of_its_own_has_to_name_its_key(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-123")
+    metadata = {"persuadee_model": "them", "persuadee_base_url": "https://elsewhere.invalid/v1"}
+    (tmp_path / "tasks.jsonl").write_text(json.dumps({"id": "row", "data": PEOPLE, "metadata": metadata}))
+    line = bad(capsys, "--corpus", "tasks.jsonl")
+    assert line == "josh: task row names https://elsewhere.invalid/v1; have it name persuadee_api_key_var too"
+
+
 ODD_PLUGINS = """
 import asyncio, os, time
 from josh import BaseJOSHAgent, BaseRewards
