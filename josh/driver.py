@@ -250,16 +250,9 @@ class _Taker:
 
     def _judge(self, actions: Sequence[Any]) -> float | None:
         """Add a hit if the actions earned one; their value, if they have any."""
-        rewards = self.branch.rewards
-        met, goals = rewards.is_reward(list(actions))
-        closed = [goal for goal in goals if goal not in rewards.rewards] if met else []
-        if closed:
-            raise ValueError(f"{type(rewards).__name__}.is_reward() named {closed[0]!r}, which is no open goal")
-        value = rewards.value(actions)
-        if value is not None and not math.isfinite(value):
-            raise ValueError(f"{type(rewards).__name__}.value() is {value}; give a finite number or None")
-        if met:
-            self._hits.append(Hit(len(self._actions) - 1, tuple(goals), 1.0 if value is None else float(value)))
+        hit, value = judge(self.branch.rewards, actions, len(self._actions) - 1)
+        if hit:
+            self._hits.append(hit)
         return value
 
     def _note_messages(self) -> None:
@@ -302,14 +295,48 @@ class _UserTaker(_Taker):
         self._note_messages()
         value = None
         if branch.rewards.reads is Speaker.USER:
-            texts = [message.get("content") or "" for message in self._added[0] if message.get("role") == "user"]
+            texts = user_texts(self._added[0])
             self._actions.append(tuple(texts))
             value = self._judge(texts)
         if over:
-            # A user who has given a verdict (a refusal, too little) has not just walked away.
-            lost = Outcome.USER_LEFT if value is None else Outcome.LOST
-            self._outcome = Outcome.WON if self._hits else lost
+            self._outcome = parting(self._hits, value)
         return True
+
+
+def judge(rewards: BaseRewards, actions: Sequence[Any], step: int) -> tuple[Hit | None, float | None]:
+    """Judge one step of a turn.
+
+    Args:
+        rewards: holds the goals still open on the turn's path.
+        actions: what the step did, or the texts of the user's turn.
+        step: which step of the turn it is, counted from 0.
+
+    Returns:
+        The hit, if the actions earned one, and their value, if they have any.
+
+    Raises:
+        ValueError: the rewards name a goal that is not open, or a value that is not finite.
+    """
+    met, goals = rewards.is_reward(list(actions))
+    closed = [goal for goal in goals if goal not in rewards.rewards] if met else []
+    if closed:
+        raise ValueError(f"{type(rewards).__name__}.is_reward() named {closed[0]!r}, which is no open goal")
+    value = rewards.value(actions)
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{type(rewards).__name__}.value() is {value}; give a finite number or None")
+    return Hit(step, tuple(goals), 1.0 if value is None else float(value)) if met else None, value
+
+
+def user_texts(messages: Sequence[Message]) -> list[str]:
+    """What the user says in some messages, for the rewards to read."""
+    return [message.get("content") or "" for message in messages if message.get("role") == "user"]
+
+
+def parting(hits: Sequence[Hit], value: float | None) -> Outcome:
+    """How a conversation stands that the user's turn ended, by what the turn earned and what it was worth."""
+    # A user who has given a verdict (a refusal, too little) has not just walked away.
+    lost = Outcome.USER_LEFT if value is None else Outcome.LOST
+    return Outcome.WON if hits else lost
 
 
 def _end(history: Sequence[Message]) -> tuple[int, Message | None]:
