@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from josh.driver import Search, explain, final_outcome
 from josh.errors import JoshError
-from josh.examples import Example, distinct, example_at, examples_of
+from josh.examples import Example, example_at, examples_of
+from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.search import next_speaker
 from josh.tree import (
@@ -184,21 +185,35 @@ def _result(tree: Tree, sound: Sequence[int]) -> Sequence[int]:
 
 
 def examples(episode: Episode, searched: bool) -> Iterator[Example]:
-    """An episode's training examples, without repetitions.
+    """An episode's training examples, every text once: where branches that say the same fared differently, the best.
 
     Of a search: what its collapses yield, also where it was given up later. Of plain rollouts: every reported
     conversation, successful where it met all goals, golden where it is the first of those worth most.
     """
     tree = episode.tree
     if searched:
-        yield from distinct(example for collapse in tree.collapses for example in examples_of(tree, collapse))
+        yield from _best_of_each(example for collapse in tree.collapses for example in examples_of(tree, collapse))
         return
     won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
     worth = dict(zip(episode.reported, episode.rewards, strict=True))
     golden = max(won, key=lambda leaf: worth[leaf], default=-1)
-    yield from distinct(
+    yield from _best_of_each(
         example for leaf in episode.reported for example in example_at(tree, leaf, leaf in won, leaf == golden)
     )
+
+
+def _best_of_each(examples: Iterable[Example]) -> Iterable[Example]:
+    """One example for each text, golden over successful over neither, where the text first came."""
+    best: dict[str, Example] = {}
+    for example in examples:
+        text = dumps(example.messages, sort_keys=True)
+        if text not in best or _label(example) > _label(best[text]):
+            best[text] = example
+    return best.values()
+
+
+def _label(example: Example) -> tuple[bool, bool]:
+    return example.is_golden_path, example.is_successful
 
 
 def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, Any]:

@@ -95,6 +95,26 @@ def test_rollouts_are_all_reported_and_only_the_first_of_the_best_is_golden():
     assert played.metrics["odd"] == 1.0
 
 
+class Echo(Cast):
+    """Says its depth, so that all siblings say the same."""
+
+    def agent_step(self, branch, place):
+        branch.agent.add_message({"role": "assistant", "content": f"turn {place.depth}"})
+        branch.agent.recent_actions = self.do.get((place.path, place.depth), [])
+        return branch.agent, True
+
+
+@pytest.mark.parametrize("path", ["0", "1"])
+def test_a_text_that_several_branches_say_is_one_example_with_the_best_label(path):
+    (echoed,) = examples(episode(BeamSearch(2), Echo({(path, 1): ["a", "b"]})), True)
+    assert (echoed.messages[-1]["content"], echoed.is_successful, echoed.is_golden_path) == ("turn 1", True, True)
+
+
+def test_rollouts_that_say_the_same_are_one_example_too():
+    (echoed,) = examples(episode(Rollouts(2), Echo({("1", 1): ["a", "b"]}), rounds=1), False)
+    assert (echoed.is_successful, echoed.is_golden_path) == (True, True)
+
+
 def test_a_conversation_in_which_the_agent_never_spoke_is_no_example():
     class GivesUp(Cast):
         def agent_step(self, branch, place):
