@@ -1,0 +1,72 @@
+"""A world of random turns, to be named on the command line: `--env toy_world:World`.
+
+Its agent meets goals, repeats itself, takes several steps, gives up and fails; its user donates, stays or leaves.
+"""
+
+from collections.abc import Mapping
+from random import Random
+
+from josh import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh.roles import Task
+
+
+class Doer(BaseJOSHAgent):
+    def step(self, *, model):
+        draw = Random(model.draw())
+        word = draw.choice(["well", "so", "now"])
+        chance = draw.random()
+        if chance < 0.03:
+            raise ConnectionError("the line is dead")
+        if chance < 0.06:
+            return None
+        if chance < 0.3:
+            self.messages_internal.append({"role": "assistant", "content": f"({word})"})
+            self.recent_actions = draw.sample(["a", "b", "c"], 1)
+            return False
+        self.add_message({"role": "assistant", "content": word})
+        self.recent_actions = draw.sample(["a", "b", "c", "d"], 1) if chance > 0.8 else []
+        return True
+
+
+class Talker(BaseJOSHUser):
+    def step(self, agent, *, model):
+        draw = Random(model.draw())
+        chance = draw.random()
+        words = draw.choice(["hm", "yes"])
+        if chance < 0.15:
+            words = f"{words} [DONATE ${draw.choice([0, 0.5, 1, 1.5, 2])}]"
+        agent.add_message({"role": "user", "content": words})
+        return agent, chance < 0.1 or chance > 0.95
+
+
+class World(BaseEnv):
+    agents: Mapping[str, str] = {"offline": "toy_world:Doer"}
+    users: Mapping[str, str] = {"offline": "toy_world:Talker"}
+    max_rounds = 5
+    rewards = "goals"
+
+    def tasks(self, split):
+        return [Task(f"task {index}", index, {"index": index}) for index in range(12)]
+
+    def goals(self, task):
+        return ["a", "b", "b"][: 1 + task.index % 3]
+
+    def metrics(self, task, messages):
+        return {"words": float(len(messages))}
+
+
+class OneGoal(World):
+    def goals(self, task):
+        return ["a"]
+
+
+class Nothing(BaseRewards):
+    """Pays for nothing, so that everything is played to its end."""
+
+    def is_reward(self, agent_actions):
+        return False, []
+
+
+class Broken(BaseRewards):
+    def total(self, goals, hits):
+        raise ZeroDivisionError("no such sum")
