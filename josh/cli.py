@@ -1,4 +1,4 @@
-"""The command line: `josh run` (which the bare flags mean as well), `josh prepare`."""
+"""The command line: `josh run` (which the bare flags mean as well), `josh replay`, `josh prepare`."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, NoReturn, get_args
 
 from josh.errors import FatalError, UsageError
 from josh.runs.redact import redactor
-from josh.runs.settings import FIELDS, RunSettings, environment, read_toml, resolve
+from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, resolve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,22 +61,37 @@ class _Parser(argparse.ArgumentParser):
 
 def _run(args: argparse.Namespace) -> int:
     from josh.runs.casting import env_class
-    from josh.runs.run import calm_collector, dry_run, run
+    from josh.runs.run import calm_collector, dry_run, read_config, run
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
-    settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_FewOfEach())
-    handler.setFormatter(_Redacting("josh: %(message)s"))
-    level = logging.DEBUG if settings.debug else logging.INFO if settings.josh_debug else logging.WARNING
-    logging.basicConfig(handlers=[handler], force=True)
-    logging.getLogger("josh").setLevel(level)
+    if args.resume:
+        settings = again(read_config(args.resume)["settings"], given, args.resume)
+    else:
+        settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
+    _log(settings.debug, settings.josh_debug)
     if args.dry_run:
         print(dry_run(settings))
         return 0
     calm_collector()
-    return 0 if asyncio.run(run(settings)) else 1
+    return 0 if asyncio.run(run(settings, args.resume)) else 1
+
+
+def _log(debug: bool, talkative: bool) -> None:
+    """Have warnings, and what else is asked for, written to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_FewOfEach())
+    handler.setFormatter(_Redacting("josh: %(message)s"))
+    level = logging.DEBUG if debug else logging.INFO if talkative else logging.WARNING
+    logging.basicConfig(handlers=[handler], force=True)
+    logging.getLogger("josh").setLevel(level)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from josh.runs.replay import replay
+
+    _log(debug=False, talkative=False)
+    return 0 if asyncio.run(replay(args.run, args.log_dir)) else 1
 
 
 class _Redacting(logging.Formatter):
@@ -131,9 +146,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, one in FIELDS.items():
         _add_flag(run, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
     run.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
+    run.add_argument(
+        "--resume", type=Path, default=None, metavar="RUN", help="go on with a run, by its folder; it has every setting"
+    )
     run.add_argument("--dry_run", action="store_true", default=False, help="print the settings and stop")
 
     parser.epilog = f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{run.format_help()}"
+
+    replay = commands.add_parser("replay", help="play a run again from its journal, without any endpoint")
+    replay.set_defaults(command=_replay)
+    replay.add_argument("run", type=Path, help="the run's folder")
+    replay.add_argument("--log_dir", type=Path, help="where the new run's folder is made (default: beside the old one)")
 
     prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
     prepare.set_defaults(command=_prepare)

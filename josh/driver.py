@@ -12,11 +12,11 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from josh.errors import JoshError, UsageError
-from josh.messages import Message
+from josh.messages import Message, same_words
 from josh.roles import BaseRewards, fork
 from josh.search import Strategy, child_paths, grow
 from josh.tree import NO_USAGE, Expand, Hit, Node, Outcome, Speaker, Tree, Turn, Usage, spend
@@ -53,7 +53,11 @@ class Place:
         draws: seeds drawn so far in this turn.
         usage: what the turn's model calls cost so far.
         model: name of the model asked, if any.
-        seed: the first seed drawn, if any.
+        seed: seed of the first request, or the first seed drawn, if any.
+        choice: which reply to that request the turn was given.
+        siblings: the paths of all turns taken fresh from the same parent, this one's included; empty where there is
+            nothing to share between them.
+        common: whatever they want to share.
     """
 
     path: str
@@ -64,6 +68,9 @@ class Place:
     usage: Usage = NO_USAGE
     model: str = ""
     seed: int | None = None
+    choice: int = 0
+    siblings: tuple[str, ...] = ()
+    common: dict[str, Any] = field(default_factory=dict)
 
 
 class Cast(Protocol):
@@ -97,7 +104,15 @@ class Search:
     """
 
     def __init__(
-        self, strategy: Strategy, cast: Cast, tree: Tree, root: Branch, *, max_turn_tries: int, parallel: bool
+        self,
+        strategy: Strategy,
+        cast: Cast,
+        tree: Tree,
+        root: Branch,
+        *,
+        max_turn_tries: int,
+        parallel: bool,
+        resample: bool = False,
     ) -> None:
         """Start a search.
 
@@ -108,6 +123,8 @@ class Search:
             root: what the root carries.
             max_turn_tries: steps that an agent turn may take, at least 1.
             parallel: take the turns of a phase at the same time, instead of step by step in leaf order.
+            resample: take a turn that repeats its elder sibling's a second time, with other seeds, and flag it where
+                that changes nothing.
         """
         self.tree = tree
         self.branches = dict.fromkeys(tree.frontier, root)
@@ -116,6 +133,7 @@ class Search:
         self._cast = cast
         self._max_turn_tries = max_turn_tries
         self._parallel = parallel
+        self._resample = resample
         self._advancing = False
 
     @property
@@ -133,8 +151,11 @@ class Search:
         self.check_whole()
         self._advancing = True
         plan = self._strategy.plan(self.tree)
-        takers = [taker for expand in plan for taker in self._takers(expand)]
-        await self._take(takers)
+        families = [self._takers(expand) for expand in plan]
+        await self._take([taker for family in families for taker in family])
+        if self._resample:
+            families = await self._without_copies(families)
+        takers = [taker for family in families for taker in family]
         before, size = self.tree, len(self.tree.nodes)
         self.tree = self._strategy.settle(grow(before, plan, [taker.turn() for taker in takers]))
         self.branches = {leaf: takers[leaf - size].branch for leaf in self.tree.frontier}
@@ -152,19 +173,45 @@ class Search:
     def _takers(self, expand: Expand) -> list["_Taker"]:
         parent = self.tree.nodes[expand.node]
         kind = _AgentTaker if expand.speaker is Speaker.AGENT else _UserTaker
+        paths = child_paths(parent, expand)
+        shared: dict[str, Any] = {"siblings": paths, "common": {}} if expand.copies > 1 else {}
         return [
             kind(
                 self.branches[expand.node],
                 expand.copies > 1,
-                Place(path, parent.depth + 1, expand.speaker, expand.directive),
+                Place(path, parent.depth + 1, expand.speaker, expand.directive, **shared),
                 self._cast,
                 self._max_turn_tries,
             )
-            for path in child_paths(parent, expand)
+            for path in paths
         ]
 
+    async def _without_copies(self, families: Sequence[list["_Taker"]]) -> list[list["_Taker"]]:
+        """Take turns that repeat an elder sibling's once more; what still repeats one is flagged."""
+        again = {
+            taker: taker.second_try()
+            for family in families
+            for place, taker in enumerate(family)
+            if taker.can_differ and any(taker.repeats(elder) for elder in family[:place])
+        }
+        await self._take(list(again.values()))
+        settled = []
+        for family in families:
+            kept: list[_Taker] = []
+            for taker in family:
+                second = again.get(taker)
+                if second is not None:
+                    taker.account_for(second)
+                if second is not None and second.sound and not any(map(second.repeats, kept)):
+                    kept.append(second)
+                else:
+                    taker.is_duplicate = any(map(taker.repeats, kept))
+                    kept.append(taker)
+            settled.append(kept)
+        return settled
+
     async def _take(self, takers: Sequence["_Taker"]) -> None:
-        if not self._parallel or len(takers) == 1:
+        if not self._parallel or len(takers) < 2:
             # Step by step over all leaves, the order in which the published JOSH calls back.
             going = takers
             while going:
@@ -196,6 +243,8 @@ class _Taker:
 
     def __init__(self, branch: Branch, is_copy: bool, place: Place, cast: Cast, max_turn_tries: int) -> None:
         self.branch = branch
+        self.is_duplicate = False
+        self._parent = branch
         self._to_fork = is_copy
         self._place = place
         self._cast = cast
@@ -206,6 +255,35 @@ class _Taker:
         self._error = ""
         self._added: tuple[tuple[Message, ...], tuple[Message, ...]] = ((), ())
         self._seen: tuple[tuple[int, Message | None], ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether no error broke the turn off."""
+        return self._outcome is not Outcome.INFRA_ERROR
+
+    @property
+    def can_differ(self) -> bool:
+        """Whether another try may come out otherwise: seeds were drawn for it."""
+        return self._place.draws > 0
+
+    def repeats(self, other: "_Taker") -> bool:
+        """Whether both said and did the same."""
+        return (
+            self.sound
+            and other.sound
+            and same_words(self._added[0], other._added[0])
+            and same_words(self._added[1], other._added[1])
+        )
+
+    def second_try(self) -> "_Taker":
+        """The same turn once more, with the seeds that come next."""
+        place = self._place
+        onwards = Place(place.path, place.depth, place.speaker, place.directive, place.draws, place.usage)
+        return type(self)(self._parent, True, onwards, self._cast, self._max_turn_tries)
+
+    def account_for(self, second: "_Taker") -> None:
+        """Take over the account of a second try, which holds the first one's."""
+        self._place.usage = second._place.usage
 
     async def run(self) -> None:
         while not await self.step():
@@ -239,7 +317,13 @@ class _Taker:
     def turn(self) -> Turn:
         """The turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
         place = self._place
-        account: dict[str, Any] = {"usage": place.usage, "model": place.model, "seed": place.seed}
+        account: dict[str, Any] = {
+            "usage": place.usage,
+            "model": place.model,
+            "seed": place.seed,
+            "choice": place.choice,
+            "duplicate": self.is_duplicate,
+        }
         if self._outcome is Outcome.INFRA_ERROR:
             return Turn(outcome=self._outcome, error=self._error, **account)
         messages, internal = self._added

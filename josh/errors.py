@@ -11,3 +11,7 @@ class UsageError(JoshError, ValueError):
 
 class FatalError(JoshError):
     """Going on would fail every further call too (a refused key, a full disk). It ends the run, never just a leaf."""
+
+
+class BudgetError(JoshError):
+    """The run has spent what it may. It ends cleanly and can be resumed; the text names the limit."""

@@ -34,6 +34,21 @@ def flip_roles(messages: Sequence[Message]) -> list[Message]:
     ]
 
 
+def same_words(some: Sequence[Message], others: Sequence[Message]) -> bool:
+    """Whether two turns say and call the same; the ids of tool calls, which servers make up, do not count."""
+    if some == others or len(some) != len(others):
+        return some == others
+    calls = any("tool_calls" in message or "tool_call_id" in message for message in some)
+    return calls and dumps(list(map(_without_ids, some))) == dumps(list(map(_without_ids, others)))
+
+
+def _without_ids(message: Message) -> Message:
+    message = {key: value for key, value in message.items() if key != "tool_call_id"}
+    if message.get("tool_calls"):
+        message["tool_calls"] = [dict(call, id="") for call in message["tool_calls"]]
+    return message
+
+
 def without_thoughts(text: str) -> str:
     """What is said aloud: no `<think>...</think>`, be it cut off at the end or opened by the chat template."""
     text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)

@@ -35,6 +35,8 @@ class ScriptedModel:
         requests: every request, in order.
     """
 
+    endpoint = "scripted"
+
     def __init__(self, script: Script | Sequence[str], name: str = "scripted", latency: float = 0.0) -> None:
         """Set a model up.
 
@@ -52,7 +54,7 @@ class ScriptedModel:
             lines, turn = list(script), count()
             self._script = lambda _messages, _seed: lines[next(turn) % len(lines)]
 
-    async def complete(self, request: Request, on_retry: Callable[[], None]) -> Completion:
+    async def complete(self, request: Request) -> Completion:
         """Reply by the script; see `ChatModel.complete`."""
         self.requests.append(request)
         if self._latency:
@@ -81,7 +83,7 @@ class FixedLine:
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """The script's next reply."""
         request = Request(list(messages), self.temperature, self.draw(), options=options)
-        completion = await self.model.complete(request, lambda: None)
+        completion = await self.model.complete(request)
         return completion.replies[0]
 
 

@@ -73,6 +73,8 @@ class Turn:
         usage: model calls made for it.
         model: name of the model that spoke; empty when none was asked.
         seed: seed of the turn's first request; None when none was asked.
+        choice: which reply to that request it was, counted from 0; siblings may share a request.
+        duplicate: whether it says and does the same as an elder sibling, even on a second try.
         error: what went wrong, when the outcome is `infra_error`.
     """
 
@@ -84,6 +86,8 @@ class Turn:
     usage: Usage = NO_USAGE
     model: str = ""
     seed: int | None = None
+    choice: int = 0
+    duplicate: bool = False
     error: str = ""
 
 

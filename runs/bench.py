@@ -142,13 +142,13 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
     await asyncio.gather(*(one(task) for task in casting.tasks))
     seconds = time.perf_counter() - started
     await casting.aclose()
-    return seconds, casting.gate.calls
+    return seconds, casting.exchange.calls
 
 
 async def _warm_up(models: Sequence[ChatModel]) -> None:
     """Load the client and open the connections, as any but a run's first second finds them."""
     hello = Request([{"role": "user", "content": "hello"}], temperature=1.0, seed=1)
-    await asyncio.gather(*(model.complete(hello, lambda: None) for model in models for _ in range(8)))
+    await asyncio.gather(*(model.complete(hello) for model in models for _ in range(8)))
 
 
 async def bare_client(url: str, replies: int) -> float:

@@ -1,8 +1,10 @@
 """Who plays: from settings to agents, users, rewards and chat models, checked before anything is paid for."""
 
+import hashlib
 import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from random import Random
 from typing import Any, TypeVar
@@ -10,10 +12,14 @@ from typing import Any, TypeVar
 from josh.driver import Branch, Place, Search, explain, in_thread
 from josh.errors import JoshError, UsageError
 from josh.loading import load
-from josh.models.chat import ChatModel, Gate, ModelLine
-from josh.models.offline import OfflineModel
+from josh.messages import dumps
+from josh.models.chat import ChatModel
+from josh.models.exchange import Budget, Exchange, Price
+from josh.models.line import ModelLine
+from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.roles import BaseEnv, Task
+from josh.runs.prices import prices_of, read_prices
 from josh.runs.settings import CHAT, OFFLINE, RunSettings
 from josh.search import BeamSearch, Rollouts, Strategy
 from josh.tree import Speaker, Tree, plant
@@ -59,11 +65,16 @@ class Casting:
         env: the environment.
         agent_type: the agent's class.
         tasks: the tasks to play, in order.
-        gate: the limit on calls in flight.
+        prices: what every model costs, by name; None where that is not known.
+        exchange: what takes requests to the models.
     """
 
-    def __init__(self, settings: RunSettings) -> None:
+    def __init__(self, settings: RunSettings, *, recorded: bool = False) -> None:
         """Load every plug-in, choose the tasks and set every model up.
+
+        Args:
+            settings: the run's settings.
+            recorded: have every reply come from the journal, and none from a model.
 
         Raises:
             UsageError: a name, a key, the corpus or the slice of tasks is wrong.
@@ -71,10 +82,10 @@ class Casting:
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
         self.env = _plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
-        self.gate = Gate(settings.max_concurrency)
         self.tasks = _choose(self.env, settings)
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self._strategy: Strategy = BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
+        self._recorded = recorded
         self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
         self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
         self._rotation = self._user_rotation()
@@ -84,6 +95,16 @@ class Casting:
         # Per task once, not per turn: what its row says of the user's models, and the class that goes with them.
         self._user_models = {task.id: self._models_for(task) for task in self.tasks}
         self._user_types = {task.id: self._type_for(task) for task in self.tasks}
+        self.prices = prices_of(
+            (model for model in self.models if not isinstance(model, OfflineModel)), read_prices(settings.price)
+        )
+        self.exchange = Exchange(
+            settings.max_concurrency,
+            per_minute=settings.requests_per_minute,
+            max_attempts=settings.max_attempts,
+            max_retry_seconds=settings.max_retry_seconds,
+            budget=self._budget(),
+        )
         # Whatever cannot be set up shows now, before anything is paid for.
         for task in self.tasks:
             self.max_rounds(task)
@@ -98,6 +119,14 @@ class Casting:
             "rewards": _path(self._rewards_type),
             "models": sorted({model.name for model in self._models.values()}),
         }
+
+    @property
+    def tasks_digest(self) -> str:
+        """A hash of the tasks, all they hold and their order."""
+        whole = hashlib.blake2b(digest_size=16)
+        for task in self.tasks:
+            whole.update(dumps([task.id, task.index, task.data, task.metadata]).encode("utf-8", "backslashreplace"))
+        return whole.hexdigest()
 
     @property
     def unit(self) -> str:
@@ -148,6 +177,8 @@ class Casting:
             root,
             max_turn_tries=settings.josh_agent_tries,
             parallel=cast.waits,
+            # Plain rollouts are a sample: two that agree are no mistake.
+            resample=settings.josh,
         )
 
     def line(self, task: Task, place: Place) -> ModelLine:
@@ -161,16 +192,30 @@ class Casting:
             sibling = int(place.path.partition("/")[0] or 0)
             model, temperature = models[(task.index + sibling) % len(models)], settings.user_temperature
         assert temperature is not None
-        return ModelLine(model, temperature, place, self.gate, (settings.seed, task.id), self.priority(task))
+        # Elder tasks are served first, and leaves with the same beginning together: servers keep prompts for a while.
+        priority = (self._positions[task.id], place.path)
+        share = not settings.single_replies
+        return ModelLine(model, temperature, place, self.exchange, settings.seed, task.id, priority, share)
 
-    def priority(self, task: Task) -> int:
-        """A task's place in the run; elder ones are served first."""
-        return self._positions[task.id]
+    def slot(self, task: Task) -> AbstractAsyncContextManager[None]:
+        """A place for a step that waits for something by itself."""
+        return self.exchange.plug_ins.slot((self._positions[task.id], ""))
 
     async def aclose(self) -> None:
-        """Close every model's connections."""
+        """Drop the calls that are left, and close every model's connections."""
+        await self.exchange.aclose()
         for model in self.models:
             await model.aclose()
+
+    def _budget(self) -> Budget:
+        settings = self.settings
+        known: dict[str, Price] = {}
+        for name, price in self.prices.items():
+            if price is None and settings.max_cost is not None:
+                raise UsageError(f"max_cost needs to know what {name} costs; give --price {name}=PROMPT/REPLY")
+            if price is not None:
+                known[name] = price
+        return Budget(settings.max_calls, settings.max_tokens_total, settings.max_cost, known)
 
     def _plug_in(self, role: str, known: Mapping[str, str], defaults: Mapping[str, str], model: ChatModel) -> Any:
         kind = OFFLINE if isinstance(model, OfflineModel) else CHAT
@@ -216,11 +261,12 @@ class Casting:
     def _model(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
         key = (name, base_url, api_key_var)
         if key not in self._models:
-            self._models[key] = (
-                OfflineModel()
-                if name == OFFLINE
-                else OpenAIChat(name, base_url, api_key_var, timeout=self.settings.timeout)
-            )
+            if name == OFFLINE:
+                self._models[key] = OfflineModel()
+            elif self._recorded:
+                self._models[key] = RecordedModel(name)
+            else:
+                self._models[key] = OpenAIChat(name, base_url, api_key_var, timeout=self.settings.timeout)
         return self._models[key]
 
 
@@ -256,8 +302,7 @@ class _Actors:
         return agent
 
     async def _in_slot(self, step: Callable[..., Any], *args: Any, **given: Any) -> Any:
-        """A blocking step waits for something, most likely a model, and so counts as a call in flight."""
-        async with self._casting.gate.slot(self._casting.priority(self._task)):
+        async with self._casting.slot(self._task):
             return await in_thread(step, *args, **given)
 
     def _given(self, branch: Branch, place: Place, takes: frozenset[str] | None) -> dict[str, Any]:

@@ -77,6 +77,11 @@ class Episode:
         return bool(self.reported)
 
     @property
+    def owed(self) -> bool:
+        """Whether an error got in its way, so that it is worth playing again."""
+        return bool(self.error) or any(node.turn.outcome is Outcome.INFRA_ERROR for node in self.tree.nodes)
+
+    @property
     def reward(self) -> float:
         """Mean reward of the reported conversations."""
         return sum(self.rewards) / len(self.rewards) if self.rewards else 0.0
@@ -270,6 +275,8 @@ def _node(node: Node, outcome: Outcome | None, redact: Callable[[str], str]) -> 
         "hits": [asdict(hit) for hit in turn.hits],
         "model": turn.model,
         "seed": turn.seed,
+        "choice": turn.choice,
+        "duplicate": turn.duplicate,
         "usage": asdict(turn.usage) if turn.usage.calls else None,
         # How the turn itself ended, and how the leaf stands now that the search is over.
         "ended": turn.outcome if turn.outcome is not Outcome.ALIVE else None,
@@ -334,6 +341,8 @@ def _read_node(row: dict[str, Any], elder: Sequence[Node], goals: tuple[Any, ...
         usage=_read_usage(_get(row, "usage", dict)) if "usage" in row else NO_USAGE,
         model=_or(row, "model", str, ""),
         seed=_or(row, "seed", int, None),
+        choice=_or(row, "choice", int, 0),
+        duplicate=_or(row, "duplicate", bool, False),
         error=_or(row, "error", str, ""),
     )
     parent = _get(row, "parent", int)

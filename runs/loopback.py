@@ -16,6 +16,9 @@ from aiohttp import web
 Responder = Callable[[dict[str, Any]], str]
 """From a request's body to the text of the reply."""
 
+Fault = int | bytes | tuple[int, dict[str, Any], dict[str, str]]
+"""What a server may answer instead."""
+
 
 def echo(body: dict[str, Any]) -> str:
     """Say how many messages came in and with which seed."""
@@ -29,24 +32,29 @@ class Loopback:
         requests: the bodies received, in order.
         headers: the headers received, in order.
         most_at_once: the highest number of requests under way at the same time.
-        faults: what to answer the next requests with before going on normally: an HTTP status, or a raw body.
+        faults: what to answer the next requests with before going on normally: an HTTP status, a raw body, or a
+            status with a JSON body and headers.
     """
 
-    def __init__(self, respond: Responder = echo, latency: float = 0.0, keep: bool = True) -> None:
+    def __init__(
+        self, respond: Responder = echo, latency: float = 0.0, keep: bool = True, several: bool = True
+    ) -> None:
         """Set a server up.
 
         Args:
             respond: what to say.
             latency: seconds every answer takes.
             keep: remember requests and headers.
+            several: give as many replies to a request as its `n` asks for; many servers give one whatever it says.
         """
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.most_at_once = 0
-        self.faults: list[int | bytes] = []
+        self.faults: list[Fault] = []
         self._respond = respond
         self._latency = latency
         self._keep = keep
+        self._several = several
         self._at_once = 0
         self._runner: web.AppRunner | None = None
 
@@ -75,18 +83,28 @@ class Loopback:
             if self._latency:
                 await asyncio.sleep(self._latency)
             if self.faults:
-                fault = self.faults.pop(0)
-                if isinstance(fault, bytes):
-                    return web.Response(body=fault, content_type="application/json")
-                return web.json_response({"error": {"message": f"status {fault}"}}, status=fault)
+                return _faulty(self.faults.pop(0))
+            if not self._several:
+                body.pop("n", None)
             return web.json_response(_completion(body, self._respond))
         finally:
             self._at_once -= 1
 
 
+def _faulty(fault: Fault) -> web.Response:
+    if isinstance(fault, bytes):
+        return web.Response(body=fault, content_type="application/json")
+    if isinstance(fault, int):
+        fault = fault, {"error": {"message": f"status {fault}"}}, {}
+    status, content, headers = fault
+    return web.json_response(content, status=status, headers=headers)
+
+
 def _completion(body: dict[str, Any], respond: Responder) -> dict[str, Any]:
     prompt = sum(len(str(message.get("content")).split()) for message in body["messages"])
-    texts = [respond(body) for _ in range(body.get("n") or 1)]
+    # As vLLM has it: the replies to one request are sampled with consecutive seeds.
+    seed = body.get("seed") or 0
+    texts = [respond(body | {"seed": seed + choice}) for choice in range(body.get("n") or 1)]
     choices = [
         {"index": index, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
         for index, text in enumerate(texts)

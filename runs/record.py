@@ -1,17 +1,25 @@
-"""A run's folder on disk: `config.json`, `episodes.jsonl`, `training_examples.jsonl`, `summary.json`."""
+"""A run's folder: `config.json`, `replies.sqlite`, `episodes.jsonl`, `training_examples.jsonl`, `summary.json`."""
 
 import contextlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.runs.episode import Episode, examples, to_json
+from josh.roles import Task
+from josh.runs.episode import Episode, examples, from_json, to_json
+from josh.runs.journal import Replies
+from josh.runs.summary import Result, result_of
+
+log = logging.getLogger("josh")
+
+EPISODES, EXAMPLES = "episodes.jsonl", "training_examples.jsonl"
 
 
 class Record:
@@ -19,12 +27,29 @@ class Record:
 
     Attributes:
         folder: the run's folder.
+        replies: the run's journal. While it is open, nobody else writes to the folder.
         examples: training examples written so far.
         golden: those of them on a golden path.
     """
 
-    def __init__(self, log_dir: Path, name: str, searched: bool, redact: Callable[[str], str] = str) -> None:
-        """Make the run's folder.
+    def __init__(self, folder: Path, searched: bool, redact: Callable[[str], str], *, again: bool) -> None:
+        """Open a folder that is there; see `create` and `reopen`."""
+        self.folder = folder
+        self.examples = 0
+        self.golden = 0
+        self._searched = searched
+        self._redact = redact
+        self._made_log_dir = False
+        self.replies = Replies(folder)
+        try:
+            self._lines = {file: _Lines(folder / file, again=again) for file in (EPISODES, EXAMPLES)}
+        except BaseException:
+            self.replies.close()
+            raise
+
+    @classmethod
+    def create(cls, log_dir: Path, name: str, searched: bool, redact: Callable[[str], str] = str) -> "Record":
+        """Make a run's folder.
 
         Args:
             log_dir: the folder it goes in.
@@ -35,17 +60,58 @@ class Record:
         Raises:
             UsageError: the folder cannot be made or written.
         """
-        self.examples = 0
-        self.golden = 0
-        self._made_log_dir = not log_dir.exists()
-        self._searched = searched
-        self._redact = redact
-        stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+        made = not log_dir.exists()
         try:
-            self.folder = _make_folder(log_dir, stem)
-            self._lines = {file: _Lines(self.folder / file) for file in ("episodes.jsonl", "training_examples.jsonl")}
+            folder = _make_folder(log_dir, f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
         except OSError as error:
             raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
+        try:
+            record = cls(folder, searched, redact, again=False)
+        except (OSError, UsageError) as error:
+            _remove(folder, made)
+            raise UsageError(str(error)) from None
+        record._made_log_dir = made
+        return record
+
+    @classmethod
+    def reopen(
+        cls, folder: Path, tasks: Sequence[Task], searched: bool, redact: Callable[[str], str] = str
+    ) -> tuple["Record", dict[int, Result]]:
+        """Open a run's folder again, to go on where it was broken off.
+
+        Episodes that are whole and had no errors stay; the others are taken out, for they are owed again, and what they
+        were made of is in the journal. The examples are made anew from the episodes that stay.
+
+        Args:
+            folder: the run's folder.
+            tasks: the run's tasks, in order.
+            searched: see `runs.episode.examples`.
+            redact: takes secrets out of an error's text.
+
+        Returns:
+            The record, and the results that stand, by the place of their task.
+
+        Raises:
+            UsageError: the folder is in use, damaged beyond help, or cannot be written. It is left as it was.
+        """
+        positions = {task.id: position for position, task in enumerate(tasks)}
+        results: dict[int, Result] = {}
+        try:
+            record = cls(folder, searched, redact, again=True)
+        except OSError as error:
+            raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
+        try:
+            for line, episode in stored_episodes(folder / EPISODES):
+                position = positions.get(episode.task.id)
+                if position is not None and position not in results and not episode.owed:
+                    record._add(position, episode, line)
+                    results[position] = result_of(episode)
+            for lines in record._lines.values():
+                lines.replace()
+        except BaseException:
+            record.abandon()
+            raise
+        return record, results
 
     def add(self, position: int, episode: Episode) -> None:
         """Write a finished task.
@@ -57,6 +123,9 @@ class Record:
         Raises:
             UsageError: the disk is full, or gone. What was written before stays whole.
         """
+        self._add(position, episode, dumps(to_json(episode, self._redact)))
+
+    def _add(self, position: int, episode: Episode, line: str) -> None:
         tools = {"tools": list(episode.tools)} if episode.tools else {}
         rows = [
             {
@@ -70,23 +139,29 @@ class Record:
             for example in examples(episode, self._searched)
         ]
         # The episode goes last: its line says that the task is finished, examples included.
-        self._lines["training_examples.jsonl"].append(position, rows)
-        self._lines["episodes.jsonl"].append(position, [to_json(episode, self._redact)])
+        self._lines[EXAMPLES].append(position, [dumps(row) for row in rows])
+        self._lines[EPISODES].append(position, [line])
         self.examples += len(rows)
         self.golden += sum(bool(row["is_golden_path"]) for row in rows)
 
     def close(self) -> None:
         """Put the lines in the order of the tasks and close the files. Raises UsageError."""
-        for lines in self._lines.values():
-            lines.close()
+        try:
+            for lines in self._lines.values():
+                lines.close()
+        finally:
+            self.replies.close()
 
     def discard(self) -> None:
-        """Take the folder away again, for a run that turned out to be impossible before anything was finished."""
+        """Take the folder away again, for a run that turned out to be impossible before anything was paid for."""
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._made_log_dir:
-            with contextlib.suppress(OSError):
-                self.folder.parent.rmdir()
+        _remove(self.folder, self._made_log_dir)
+
+    def abandon(self) -> None:
+        """Leave a folder that was opened again as it was."""
+        for lines in self._lines.values():
+            lines.abandon()
+        self.replies.close()
 
     def write_json(self, file: str, content: Mapping[str, Any]) -> None:
         """Write a whole file, or leave the one that is there. Raises UsageError."""
@@ -100,19 +175,47 @@ class Record:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
+def stored_episodes(path: Path) -> Iterator[tuple[str, Episode]]:
+    """The whole lines of an `episodes.jsonl`, with what they say; damaged ones are left out, and named in the log.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    damaged = []
+    try:
+        with path.open("rb") as file:
+            for number, data in enumerate(file, 1):
+                try:
+                    line = data.decode("utf-8")
+                    if not line.endswith("\n"):
+                        raise ValueError("the line is torn")
+                    yield line[:-1], from_json(json.loads(line))
+                except ValueError:
+                    damaged.append(number)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if damaged:
+        numbers = ", ".join(map(str, damaged))
+        log.warning("%s: line %s is damaged and left out", path, numbers)
+
+
 class _Lines:
     """A file of JSON lines, in blocks of one task each."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, again: bool) -> None:
+        """Begin a new file, or a new version of one: the old one stays until `replace`."""
         self._path = path
-        self._file = path.open("xb", buffering=0)
+        self._part = path.with_suffix(".part")
+        self._file = (self._part if again else path).open("wb" if again else "xb", buffering=0)
         self._blocks: list[tuple[int, int, int]] = []
         self._size = 0
 
-    def append(self, position: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def append(self, position: int, rows: Sequence[str]) -> None:
         """Add a task's lines, all of them or none."""
         # Half a surrogate pair becomes an escape, which JSON has for it.
-        data = "".join(dumps(row) + "\n" for row in rows).encode("utf-8", "backslashreplace")
+        data = "".join(f"{row}\n" for row in rows).encode("utf-8", "backslashreplace")
         try:
             view = memoryview(data)
             while view:
@@ -123,20 +226,40 @@ class _Lines:
         self._blocks.append((position, self._size, len(data)))
         self._size += len(data)
 
+    def replace(self) -> None:
+        """Put the new version in the place of the old one, and go on in it."""
+        self._file.close()
+        try:
+            self._part.replace(self._path)
+            self._file = self._path.open("ab", buffering=0)
+        except OSError as error:
+            raise UsageError(f"cannot write {self._path}: {error.strerror}") from None
+
+    def abandon(self) -> None:
+        """Forget the new version."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
     def close(self) -> None:
         self._file.close()
         if self._blocks == sorted(self._blocks):
             return
-        part = self._path.with_suffix(".part")
         try:
-            with self._path.open("rb") as unsorted, part.open("wb") as file:
+            with self._path.open("rb") as unsorted, self._part.open("wb") as file:
                 for _, start, length in sorted(self._blocks):
                     unsorted.seek(start)
                     file.write(unsorted.read(length))
-            part.replace(self._path)
+            self._part.replace(self._path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
             raise UsageError(f"cannot put {self._path} in order: {error.strerror}") from None
+
+
+def _remove(folder: Path, and_parent: bool) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if and_parent:
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
 
 
 def _make_folder(log_dir: Path, stem: str) -> Path:

@@ -17,43 +17,57 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from josh.errors import JoshError, UsageError
+from josh.errors import BudgetError, JoshError, UsageError
 from josh.roles import Task
 from josh.runs.casting import Casting
 from josh.runs.episode import Episode, play
 from josh.runs.record import Record
 from josh.runs.redact import redactor
 from josh.runs.settings import RunSettings, environment
-from josh.runs.summary import Result, as_text, counted, result_of, summarize
+from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
 
 log = logging.getLogger("josh")
 
+CONFIG = "config.json"
 
-async def run(settings: RunSettings) -> bool:
-    """Play a run to its end, or until it is cancelled; either way every finished task is on disk.
+
+async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
+    """Play a run to its end, or until it is cancelled or has spent its budget; every finished task is on disk.
+
+    Args:
+        settings: the settings.
+        resumed: the folder of a run to go on with, which was begun with these settings.
 
     Returns:
         Whether any task could be scored.
 
     Raises:
-        UsageError: a setting is wrong, or the disk is full; where nothing was finished, nothing is left on disk.
+        UsageError: a setting is wrong, or the disk is full; where nothing was paid for, nothing is left on disk.
         FatalError: going on made no sense; what was finished is on disk.
     """
     casting = Casting(settings)
     redact = redactor(environment())
-    record = Record(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh, redact)
     results: dict[int, Result] = {}
+    if resumed is None:
+        record = Record.create(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh, redact)
+    else:
+        check_tasks(casting, resumed)
+        record, results = Record.reopen(resumed, casting.tasks, settings.josh, redact)
+    casting.exchange.journal = record.replies
+    casting.exchange.account = record.replies.account()
+    stopped = ""
     try:
         with _terminable():
-            record.write_json("config.json", describe(casting))
-            await _play_all(casting, record, results)
-        summary = _close(casting, record, results, redact)
+            if resumed is None:
+                record.write_json(CONFIG, describe(casting))
+            stopped = await play_all(casting, record, results)
+        summary = close(casting, record, results, redact, stopped)
     except BaseException as error:
-        if isinstance(error, UsageError) and not results:
+        if isinstance(error, UsageError) and resumed is None and not results and not len(record.replies):
             record.discard()
         else:
             with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
-                _close(casting, record, results, redact)
+                close(casting, record, results, redact, stopped)
         raise
     finally:
         await casting.aclose()
@@ -64,24 +78,56 @@ async def run(settings: RunSettings) -> bool:
     return bool(summary["scored"])
 
 
-def _close(
-    casting: Casting, record: Record, results: Mapping[int, Result], redact: Callable[[str], str]
+def close(
+    casting: Casting,
+    record: Record,
+    results: Mapping[int, Result],
+    redact: Callable[[str], str],
+    stopped: str,
 ) -> dict[str, Any]:
     """Finish the files of a run, whether or not it came to its end."""
     tasks = len(casting.tasks)
+    exchange = casting.exchange
     ordered = [results[position] for position in sorted(results)]
-    summary = summarize(ordered, tasks, casting.gate.retries) | {
+    summary = summarize(ordered, tasks, exchange.retries) | bill(exchange.account, casting.prices)
+    summary |= {
+        "truncated": stopped or None,
         "training_examples": record.examples,
         "golden_examples": record.golden,
     }
     summary["first_error"] = redact(summary["first_error"])
-    if results and not summary["complete"]:
-        print(f"josh: {len(results)} of {tasks} tasks were finished; they are in {record.folder}", file=sys.stderr)
     try:
         record.close()
     finally:
         record.write_json("summary.json", summary)
+    begun = results or exchange.account
+    if (begun and not summary["complete"]) or summary["owed"]:
+        what = f"{len(results)} of {tasks} tasks were finished"
+        if summary["complete"]:
+            what = f"{counted(summary['owed'], 'task')} had errors"
+        why = f"{stopped} is reached: " if stopped else ""
+        print(f"josh: {why}{what}; go on with: josh --resume {record.folder}", file=sys.stderr)
     return summary
+
+
+def check_tasks(casting: Casting, folder: Path) -> None:
+    """Raises UsageError where the tasks to play are not those that a run was begun with."""
+    if read_config(folder).get("tasks_digest") != casting.tasks_digest:
+        raise UsageError(f"the tasks are not those that {folder} was begun with; it cannot be resumed on others")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A run's `config.json`. Raises UsageError where there is none."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{folder} is no run: cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
+        raise UsageError(f"{path} holds no settings")
+    return config
 
 
 @contextmanager
@@ -123,32 +169,44 @@ def describe(casting: Casting) -> dict[str, Any]:
         "settings": asdict(casting.settings),
         "plays": casting.names,
         "tasks": len(casting.tasks),
+        "tasks_digest": casting.tasks_digest,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("josh-dialogue", "openai", "litellm", "numpy")},
     }
 
 
-async def _play_all(casting: Casting, record: Record, results: dict[int, Result]) -> None:
+async def play_all(casting: Casting, record: Record, results: dict[int, Result]) -> str:
+    """Play the tasks that have no result yet; which limit of the budget ended it, if one did."""
     settings = casting.settings
-    waiting = iter(enumerate(casting.tasks))
-    with _Progress(casting, settings.progress) as progress:
+    waiting = iter([place for place in enumerate(casting.tasks) if place[0] not in results])
+    stopped: list[str] = []
+    with _Progress(casting, settings.progress, results) as progress:
 
         async def worker() -> None:
             for position, task in waiting:
-                episode = await _play(casting, task)
+                try:
+                    episode = await _play(casting, task)
+                except BudgetError as error:
+                    # Calls in flight are paid for: the other tasks go on until they would need another one.
+                    stopped.append(str(error))
+                    return
                 record.add(position, episode)
                 results[position] = result_of(episode)
                 progress.finished(episode)
+                if stopped:
+                    return
 
         ticker = asyncio.ensure_future(progress.tick())
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(casting.tasks), settings.max_concurrency)):
                     group.create_task(worker())
+            await casting.exchange.drain()
         except* JoshError as group:
             raise _first(group) from None
         finally:
             ticker.cancel()
+    return stopped[0] if stopped else ""
 
 
 def _first(error: BaseException) -> BaseException:
@@ -172,12 +230,13 @@ async def _play(casting: Casting, task: Task) -> Episode:
 class _Progress:
     """The progress bar on stderr: silent when that is no terminal, unless asked for."""
 
-    def __init__(self, casting: Casting, forced: bool) -> None:
+    def __init__(self, casting: Casting, forced: bool, results: Mapping[int, Result]) -> None:
         self._casting = casting
-        self._reward = 0.0
+        self._reward = sum(result.reward for result in results.values())
         self._exits = ExitStack()
         self._bar = tqdm(
             total=len(casting.tasks),
+            initial=len(results),
             unit="task",
             file=sys.stderr,
             disable=not (forced or sys.stderr.isatty()),
@@ -206,9 +265,10 @@ class _Progress:
             await asyncio.sleep(0.5)
 
     def _show(self) -> None:
-        gate = self._casting.gate
+        exchange = self._casting.exchange
         earned = f"{self._casting.unit}{self._reward:.2f} {self._casting.verb}"
-        self._bar.set_postfix_str(f"{gate.in_flight} calls in flight, {earned}, {gate.retries} retries", refresh=False)
+        traffic = f"{exchange.in_flight} calls in flight, {exchange.retries} retries"
+        self._bar.set_postfix_str(f"{earned}, {traffic}", refresh=False)
 
 
 def version(package: str) -> str:

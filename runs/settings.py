@@ -14,8 +14,9 @@ from josh.errors import UsageError
 CHAT, OFFLINE = "chat", "offline"
 
 
-def _flag(default: Any, text: str, *aliases: str) -> Any:
-    return field(default=default, metadata={"help": text, "aliases": aliases})
+def _flag(default: Any, text: str, *aliases: str, free: bool = False) -> Any:
+    """A setting; a free one changes no request and no result, so that a run may be resumed with another value."""
+    return field(default=default, metadata={"help": text, "aliases": aliases, "free": free})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +29,18 @@ class RunSettings:
     rewards: str | None = _flag(None, "what counts (default: the environment's)")
     model: str = _flag(OFFLINE, "the agent's chat model, or `offline`")
     user_model: str | None = _flag(None, "the user's chat model, several by commas to rotate, or `offline` (default)")
-    base_url: str | None = _flag(None, "address of the agent's model (default: OPENAI_BASE_URL, else OpenAI)")
-    user_base_url: str | None = _flag(None, "address of the user's model; one for all, or one each by commas")
-    api_key_var: str | None = _flag(None, "environment variable with the agent model's key (default: OPENAI_API_KEY)")
-    user_api_key_var: str | None = _flag(None, "the same for the user's model; one for all, or one each by commas")
+    base_url: str | None = _flag(
+        None, "address of the agent's model (default: OPENAI_BASE_URL, else OpenAI)", free=True
+    )
+    user_base_url: str | None = _flag(
+        None, "address of the user's model; one for all, or one each by commas", free=True
+    )
+    api_key_var: str | None = _flag(
+        None, "environment variable with the agent model's key (default: OPENAI_API_KEY)", free=True
+    )
+    user_api_key_var: str | None = _flag(
+        None, "the same for the user's model; one for all, or one each by commas", free=True
+    )
     josh: bool = _flag(False, "search with JOSH's beam instead of playing one conversation per task")
     beam_size: int = _flag(8, "most branches alive at once, with --josh")
     rollouts: int = _flag(1, "conversations per task, without --josh")
@@ -44,18 +53,28 @@ class RunSettings:
     shuffle: bool = _flag(False, "shuffle the tasks, by the seed, before start and end index apply")
     max_convo_turns: int | None = _flag(None, "rounds after which a conversation is cut off (default: environment's)")
     josh_agent_tries: int = _flag(20, "most steps in one agent turn")
-    max_concurrency: int = _flag(16, "most model calls in flight, over all tasks and branches")
+    max_concurrency: int = _flag(16, "most model calls in flight per endpoint, over all tasks and branches", free=True)
+    requests_per_minute: float | None = _flag(None, "most model calls to begin per minute and endpoint", free=True)
+    max_calls: int | None = _flag(None, "model calls after which the run stops; resume it with more", free=True)
+    max_tokens_total: int | None = _flag(None, "the same in tokens, prompts and replies together", free=True)
+    max_cost: float | None = _flag(None, "the same in US dollars", free=True)
+    price: str | None = _flag(
+        None, "dollars per million tokens as MODEL=PROMPT/REPLY, several by commas (default: litellm's)", free=True
+    )
+    single_replies: bool = _flag(False, "ask for every sibling's reply apart, instead of for several with n=2")
     corpus: str | None = _flag(None, "folder of the real corpus, or a task file made by `josh prepare`")
     split_rule: str = _flag("convokit", "how the corpus is split: convokit, annotated or user_disjoint")
     synthetic_tasks: int | None = _flag(None, "made-up tasks per split, without a corpus (default: environment's)")
     include_bad: bool = _flag(False, "keep the corpus's dialogues that its authors marked as spoilt")
     min_reward: float = _flag(0.0, "smallest reward that counts as a win")
-    timeout: float = _flag(120.0, "seconds that one model call may take")
-    task_timeout: float = _flag(3600.0, "seconds that one task may take")
-    log_dir: str = _flag("records", "where the run's folder is made")
-    debug: bool = _flag(False, "show the traceback of every failed turn")
-    josh_debug: bool = _flag(False, "say on stderr how every search goes")
-    progress: bool = _flag(False, "show the progress bar even when stderr is no terminal")
+    timeout: float = _flag(120.0, "seconds that one model call may take", free=True)
+    task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
+    max_attempts: int = _flag(6, "most times that a failing model call is made", free=True)
+    max_retry_seconds: float = _flag(300.0, "seconds in which a failing model call is made again", free=True)
+    log_dir: str = _flag("records", "where the run's folder is made", free=True)
+    debug: bool = _flag(False, "show the traceback of every failed turn", free=True)
+    josh_debug: bool = _flag(False, "say on stderr how every search goes", free=True)
+    progress: bool = _flag(False, "show the progress bar even when stderr is no terminal", free=True)
 
 
 FIELDS = {one.name: one for one in fields(RunSettings)}
@@ -102,10 +121,39 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
     Raises:
         UsageError: a value makes no sense, alone or with another.
     """
+    return _checked(RunSettings(**{**env_defaults, **given}), given)
+
+
+def again(recorded: Mapping[str, Any], given: Mapping[str, Any], where: Path) -> RunSettings:
+    """The settings of a run to be resumed: the recorded ones, but for what changes nothing about its requests.
+
+    Args:
+        recorded: the settings in its `config.json`.
+        given: what was given now.
+        where: the run's folder.
+
+    Raises:
+        UsageError: a setting that has to stay as it was is given another value, or the record has one unknown here.
+    """
+    strange = next((name for name in recorded if name not in FIELDS), None)
+    if strange:
+        raise UsageError(f"{where} was recorded with a setting {strange!r} that this version does not know")
+    for name, value in given.items():
+        if name == "log_dir":
+            raise UsageError("log_dir is given; a run is resumed where it is, leave it out")
+        if not FIELDS[name].metadata["free"] and recorded.get(name, FIELDS[name].default) != value:
+            raise UsageError(
+                f"{name} is {value!r}, and {recorded.get(name)!r} in {where}; it changes what is asked: leave it out, "
+                "or start a new run"
+            )
+    return _checked(RunSettings(**{**recorded, **given}), given)
+
+
+def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
+    """Settings with the defaults that depend on others. Raises UsageError; `given` is what the user has just said."""
     empty = next((name for name, value in given.items() if value == ""), None)
     if empty:
         raise UsageError(f"{empty} is empty; give a value, or leave it out")
-    settings = RunSettings(**{**env_defaults, **given})
     if settings.temperature is None:
         settings = replace(settings, temperature=1.0 if settings.josh else 0.0)
     if settings.user_model is None:
@@ -126,13 +174,20 @@ def _check_ranges(settings: RunSettings) -> None:
         if not 0 <= getattr(settings, name) < inf:
             raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
     counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency", "synthetic_tasks")
-    for name in counts:
+    for name in (*counts, "max_calls", "max_tokens_total", "max_attempts"):
         number = getattr(settings, name)
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; give 1 or more")
-    for name in ("timeout", "task_timeout"):
-        if not 0 < getattr(settings, name) < inf:
-            raise UsageError(f"{name} is {getattr(settings, name)}; give a number of seconds above 0")
+    for name, unit in (
+        ("timeout", "seconds"),
+        ("task_timeout", "seconds"),
+        ("max_retry_seconds", "seconds"),
+        ("requests_per_minute", "calls"),
+        ("max_cost", "US dollars"),
+    ):
+        number = getattr(settings, name)
+        if number is not None and not 0 < number < inf:
+            raise UsageError(f"{name} is {number}; give a number of {unit} above 0")
     if settings.end_index < -1:
         raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
 

@@ -7,6 +7,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from josh.models.exchange import Price, cost
 from josh.runs.episode import Episode
 from josh.tree import NO_USAGE, Speaker, Usage
 
@@ -37,6 +38,7 @@ class Result:
     turns: int
     outcomes: Counter[str]
     usage: Mapping[str, Usage]
+    owed: bool = False
 
 
 def result_of(episode: Episode) -> Result:
@@ -52,6 +54,7 @@ def result_of(episode: Episode) -> Result:
         len(episode.tree.nodes) - 1,
         Counter(map(str, episode.outcomes.values())),
         {str(speaker): episode.usage(speaker) for speaker in Speaker},
+        episode.owed,
     )
 
 
@@ -74,6 +77,7 @@ def summarize(results: Sequence[Result], tasks: int, retries: int) -> dict[str, 
         "scored": count,
         "conversations": sum(result.conversations for result in scored),
         "infra_errors": len(results) - count,
+        "owed": sum(result.owed for result in results),
         "average_reward": _mean([result.reward for result in scored]),
         "success_rate": success / count if count else None,
         "success_rate_ci95": list(wilson(success, count)),
@@ -90,6 +94,26 @@ def summarize(results: Sequence[Result], tasks: int, retries: int) -> dict[str, 
         "retries": retries,
         "first_error": next((result.error for result in results if result.error), ""),
     }
+
+
+def bill(account: Mapping[tuple[str, str], Usage], prices: Mapping[str, Price | None]) -> dict[str, Any]:
+    """What a run has cost so far, unfinished tasks included: calls, tokens and US dollars, by side.
+
+    Args:
+        account: what was spent, by speaker and model name.
+        prices: what the models cost; None where that is not known, and so is every sum that it is part of.
+    """
+    usage: dict[str, Any] = {}
+    for speaker in map(str, Speaker):
+        spent = {model: used for (who, model), used in account.items() if who == speaker and used.calls}
+        dollars = [None if (price := prices.get(model)) is None else cost(used, price) for model, used in spent.items()]
+        usage[speaker] = asdict(sum(spent.values(), NO_USAGE)) | {"cost": _sum(dollars)}
+    return {"usage": usage, "cost": _sum([side["cost"] for side in usage.values()])}
+
+
+def _sum(dollars: Sequence[float | None]) -> float | None:
+    known = [amount for amount in dollars if amount is not None]
+    return sum(known) if len(known) == len(dollars) else None
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -111,11 +135,17 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         f"model calls     {agent['calls']} agent, {user['calls']} user; "
         f"tokens {_tokens(agent)} agent, {_tokens(user)} user; {summary['retries']} retries",
     ]
+    if agent["calls"] + user["calls"] and "cost" in summary:
+        lines.append(f"cost            {_dollars(agent['cost'])} agent, {_dollars(user['cost'])} user")
     if summary["infra_errors"]:
         lines.append(
             f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {summary['first_error']}"
         )
     return "\n".join(lines)
+
+
+def _dollars(amount: float | None) -> str:
+    return "unknown" if amount is None else f"${amount:.4f}" if 0 < amount < 1 else f"${amount:.2f}"
 
 
 def counted(number: int, thing: str) -> str:

@@ -59,6 +59,7 @@ def test_the_main_job_leaves_golden_examples(capsys):
     folder = only_run()
     assert {path.name for path in folder.iterdir()} == {
         "config.json",
+        "replies.sqlite",
         "episodes.jsonl",
         "training_examples.jsonl",
         "summary.json",
@@ -126,12 +127,15 @@ def test_a_run_against_an_endpoint_sends_every_request_its_own_seed(endpoint):
     ]
     assert main([*flags, "--josh", "--beam_size", "4"]) == 0
     seeds = [request["seed"] for request in server.requests]
-    assert len(set(seeds)) == len(seeds) == 2 * 2 * (2 + 4 + 4)
+    # Fresh siblings share their request: 1, 2 and 4 for the agent's turns, 2, 4 and 4 for the user's.
+    assert len(set(seeds)) == len(seeds) == 2 * ((1 + 2 + 4) + (2 + 4 + 4))
+    assert {request.get("n") for request in server.requests if request["model"] == "them"} == {None}
+    assert sorted(request.get("n", 1) for request in server.requests if request["model"] == "us") == [1] * 8 + [2] * 6
     assert {request["temperature"] for request in server.requests} == {1.0}
     episodes = lines(only_run() / "episodes.jsonl")
     assert [episode["reward"] for episode in episodes] == [1.25, 1.25]
     assert [episode["rounds"] for episode in episodes] == [3.0, 3.0]
-    assert episodes[0]["usage"]["agent"]["calls"] == 10
+    assert episodes[0]["usage"]["agent"]["calls"] == 7
     assert episodes[0]["usage"]["user"]["completion_tokens"] > 0
     # A tag in the persuader's words would have been seen here in round brackets.
     persuadee = next(request for request in server.requests if request["model"] == "them")
@@ -387,7 +391,8 @@ def test_a_full_disk_loses_no_finished_task(tmp_path):
     (folder,) = (tmp_path / "records").iterdir()
     finished = lines(folder / "episodes.jsonl")
     assert 0 < len(finished) < 20
-    assert told == f"josh: {len(finished)} of 20 tasks were finished; they are in {folder.relative_to(tmp_path)}"
+    where = folder.relative_to(tmp_path)
+    assert told == f"josh: {len(finished)} of 20 tasks were finished; go on with: josh --resume {where}"
     assert lines(folder / "training_examples.jsonl")
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["complete"], summary["finished"]) == (False, len(finished))
@@ -416,7 +421,7 @@ def test_a_run_that_is_stopped_leaves_every_finished_task_readable(tmp_path, end
     assert run.returncode == code
     assert out == ""
     told, last = err.splitlines()
-    assert "of 400 tasks were finished; they are in records/" in told
+    assert "of 400 tasks were finished; go on with: josh --resume records/" in told
     assert last == f"josh: {said}"
     (folder,) = (tmp_path / "records").iterdir()
     summary = json.loads((folder / "summary.json").read_text())
@@ -601,9 +606,9 @@ def test_an_environment_that_makes_no_sense_is_refused_in_one_line(capsys, flags
 def test_no_key_is_written_even_if_a_plug_in_quotes_it(monkeypatch, capsys):
     monkeypatch.setenv("MY_API_KEY", "sk-canary-456")
     assert main(["--agent", "./odd.py:Tells", "--synthetic_tasks", "2"]) == 1
-    written = "".join(path.read_text() for path in only_run().iterdir()) + "".join(capsys.readouterr())
-    assert "could not log in with ***" in written
-    assert "canary" not in written
+    written = b"".join(path.read_bytes() for path in only_run().iterdir()) + "".join(capsys.readouterr()).encode()
+    assert b"could not log in with ***" in written
+    assert b"canary" not in written
 
 
 @pytest.mark.usefixtures("odd")
@@ -728,7 +733,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=no_files, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("josh: cannot write records/")
-    assert "config.json" in done.stderr
+    assert "replies.sqlite" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "records").exists()
 

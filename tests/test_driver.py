@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from josh.driver import Branch, Search, final_outcome, in_thread
 from josh.errors import FatalError
-from josh.models.chat import Gate, ModelLine
+from josh.messages import same_words
+from josh.models.exchange import Exchange
+from josh.models.line import ModelLine
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork, isolate
 from josh.search import BeamSearch, Rollouts
 from josh.seeds import derive
@@ -219,7 +221,7 @@ def test_every_request_of_every_place_has_its_own_seed_and_the_same_one_every_ti
                     from josh.driver import Place
 
                     model = ScriptedModel(["yes"])
-                    line = ModelLine(model, 1.0, Place(path, depth, speaker), Gate(1), run)
+                    line = ModelLine(model, 1.0, Place(path, depth, speaker), Exchange(1), *run)
                     for _ in range(3):
                         await line.reply([{"role": "user", "content": "hi"}])
                     found += [request.seed for request in model.requests]
@@ -232,55 +234,101 @@ def test_every_request_of_every_place_has_its_own_seed_and_the_same_one_every_ti
     assert not set(asyncio.run(seeds((1, "other")))) & set(first)
 
 
-def test_elder_tasks_have_their_calls_first():
-    order = []
+class Mumbler(BaseJOSHAgent):
+    """Says the same twice as long as its seeds are even."""
 
-    async def call(gate, priority):
-        async with gate.slot(priority):
-            order.append(priority)
-            await asyncio.sleep(0)
+    def step(self, *, model):
+        seed = model.draw()
+        self.add_message({"role": "assistant", "content": "again" if self.always or seed % 2 else f"seed {seed}"})
+        self.recent_actions = []
+        return True
 
-    async def calls():
-        gate = Gate(1)
-        await asyncio.gather(*(call(gate, priority) for priority in (5, 3, 1, 3, 0)))
-
-    asyncio.run(calls())
-    assert order == [5, 0, 1, 3, 3]
+    always = False
 
 
-def test_a_call_that_is_cancelled_while_it_waits_leaves_no_slot_behind():
-    async def calls():
-        gate = Gate(1)
-        async with gate.slot(0):
-            waiting = [asyncio.ensure_future(hold(gate)) for _ in range(3)]
-            await asyncio.sleep(0)
-            waiting[0].cancel()
-            await asyncio.sleep(0)
-        # The slot has been handed to the second by now; it is cancelled before it can take it up.
-        waiting[1].cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        assert gate.in_flight == 0
-        await asyncio.wait_for(hold(gate), 1)
-
-    async def hold(gate):
-        async with gate.slot(0):
-            await asyncio.sleep(0)
-
-    asyncio.run(calls())
+class Parrot(Mumbler):
+    always = True
 
 
-def test_after_a_fatal_error_nobody_who_waits_gets_to_try():
-    tried = []
+class Lines:
+    """A cast that hands every step a line, and lets the user nod."""
 
-    async def call(gate, number):
-        async with gate.slot(0):
-            tried.append(number)
-            await asyncio.sleep(0)
-            raise FatalError("refused")
+    def __init__(self):
+        self.taken = []
 
-    async def calls():
-        gate = Gate(2)
-        return await asyncio.gather(*(call(gate, number) for number in range(9)), return_exceptions=True)
+    def agent_step(self, branch, place):
+        self.taken.append((place.path, place.draws))
+        line = ModelLine(ScriptedModel(["yes"]), 1.0, place, Exchange(1), 4, "task")
+        return branch.agent, branch.agent.step(model=line)
 
-    assert all(isinstance(error, FatalError) for error in asyncio.run(calls()))
-    assert tried == [0, 1]
+    def user_step(self, branch, place):
+        branch.agent.add_message({"role": "user", "content": "hm"})
+        return branch.agent, False
+
+    def add_error_message(self, agent, *, silent):
+        return agent
+
+
+def searched(agent, resample=True, strategy=None):
+    root = Branch(agent, BaseJOSHUser(), None, BaseRewards(["never"]))
+    cast = Lines()
+    strategy = strategy or BeamSearch(8)
+    playing = Search(strategy, cast, plant(["never"]), root, max_turn_tries=3, parallel=True, resample=resample)
+    return play(playing, 6), cast
+
+
+def siblings(tree):
+    """The agent's turns that were taken fresh from the same parent."""
+    families = {}
+    for node in tree.nodes[1:]:
+        if node.speaker is Speaker.AGENT:
+            families.setdefault(node.parent, []).append(node.turn)
+    return [family for family in families.values() if len(family) > 1]
+
+
+def test_a_turn_that_repeats_its_sibling_is_taken_once_more_with_another_seed():
+    first, _ = searched(Mumbler(), resample=False)
+    copies = [two.messages for one, two in siblings(first) if one.messages == two.messages]
+    assert copies
+    second, cast = searched(Mumbler())
+    assert len(cast.taken) > len(first.nodes) // 2
+    assert any(draws == 1 for _, draws in cast.taken)
+    for one, two in siblings(second):
+        assert two.duplicate == (one.messages == two.messages)
+        assert one.seed != two.seed
+    assert sum(one.messages == two.messages for one, two in siblings(second)) < len(copies)
+
+
+def test_a_turn_that_repeats_its_sibling_again_is_kept_and_flagged():
+    tree, cast = searched(Parrot())
+    assert [(one.duplicate, two.duplicate) for one, two in siblings(tree)] == [(False, True)] * 7
+    assert sum(draws == 1 for _, draws in cast.taken) == 7
+    assert max(draws for _, draws in cast.taken) == 1
+
+
+def test_plain_searches_and_agents_without_seeds_are_asked_once():
+    tree, cast = searched(Parrot(), resample=False)
+    assert not any(node.turn.duplicate for node in tree.nodes)
+    assert all(draws == 0 for _, draws in cast.taken)
+
+    class Deaf(BaseJOSHAgent):
+        def step(self, *, model):
+            return super().step()
+
+    tree, cast = searched(Deaf())
+    assert len(cast.taken) == sum(node.speaker is Speaker.AGENT for node in tree.nodes[1:])
+    assert sum(node.turn.duplicate for node in tree.nodes) == 7
+
+
+def test_ids_that_a_server_makes_up_do_not_tell_tool_calls_apart():
+    def calling(number, name):
+        call = {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": "{}"}}
+        return [
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": "none"},
+        ]
+
+    assert same_words(calling(1, "find"), calling(2, "find"))
+    assert not same_words(calling(1, "find"), calling(1, "book"))
+    assert not same_words(calling(1, "find"), calling(1, "find")[:1])
+    assert not same_words([{"role": "user", "content": "a"}], [{"role": "user", "content": "b"}])

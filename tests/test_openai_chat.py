@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from josh.errors import FatalError, UsageError
-from josh.models.chat import Request
-from josh.models.openai_chat import ModelError, OpenAIChat, _pause, _seconds
+from josh.models.chat import ModelError, PassingError, Request
+from josh.models.openai_chat import OpenAIChat, _seconds
 
 HELLO = [{"role": "user", "content": "hello"}]
 KEY = {"OPENAI_API_KEY": "sk-canary-123"}
@@ -19,13 +21,11 @@ def ask(model, times=1, n=1, **options):
     async def asking():
         try:
             requests = [Request(HELLO, 0.7, 11 + number, n, options) for number in range(times)]
-            return await asyncio.gather(*(model.complete(one, lambda: retries.append(1)) for one in requests))
+            return await asyncio.gather(*map(model.complete, requests))
         finally:
             await model.aclose()
 
-    retries = []
-    answers = asyncio.run(asking())
-    return answers, len(retries)
+    return asyncio.run(asking())
 
 
 def model_at(url, **options):
@@ -34,18 +34,17 @@ def model_at(url, **options):
 
 def test_a_reply_comes_with_its_usage(endpoint):
     url, server = endpoint()
-    (completion,), retries = ask(model_at(url, api_key_var="OPENAI_API_KEY"), max_tokens=5)
+    (completion,) = ask(model_at(url, api_key_var="OPENAI_API_KEY"), max_tokens=5)
     assert completion.replies[0].text == "reply to 1 messages, seed 11"
     assert completion.replies[0].finish_reason == "stop"
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (1, 6)
-    assert retries == 0
     assert server.requests == [{"model": "tiny", "messages": HELLO, "temperature": 0.7, "seed": 11, "max_tokens": 5}]
     assert server.headers[0]["Authorization"] == "Bearer sk-canary-123"
 
 
 def test_several_replies_share_one_request(endpoint):
     url, server = endpoint()
-    (completion,), _ = ask(model_at(url), n=3)
+    (completion,) = ask(model_at(url), n=3)
     assert len(completion.replies) == 3
     assert len(server.requests) == 1
 
@@ -57,20 +56,20 @@ def test_calls_run_at_the_same_time(endpoint):
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-def test_passing_troubles_are_repeated(endpoint, status):
+def test_passing_troubles_are_told_apart(endpoint, status):
     url, server = endpoint()
     server.faults = [status]
-    (completion,), retries = ask(model_at(url))
-    assert completion.replies[0].text.startswith("reply")
-    assert (retries, len(server.requests)) == (1, 2)
+    with pytest.raises(PassingError, match=rf"tiny at http://.*: HTTP {status}, .*status {status}") as caught:
+        ask(model_at(url))
+    assert (caught.value.status, caught.value.throttled, caught.value.wait) == (status, status == 429, None)
+    assert len(server.requests) == 1
 
 
-def test_repeating_ends_at_the_limit(endpoint):
+def test_an_empty_account_is_no_passing_trouble(endpoint):
     url, server = endpoint()
-    server.faults = [500] * 9
-    with pytest.raises(ModelError, match=r"tiny at http://.*: HTTP 500, .*status 500"):
-        ask(model_at(url, max_attempts=2))
-    assert len(server.requests) == 2
+    server.faults = [(429, {"error": {"message": "spent", "code": "insufficient_quota"}}, {"Retry-After": "1"})]
+    with pytest.raises(FatalError, match="the account is empty: tiny at"):
+        ask(model_at(url))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +80,7 @@ def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
     server.faults = [status] * 9
     with pytest.raises(error) as caught:
         ask(model_at(url, api_key_var="OPENAI_API_KEY"))
+    assert type(caught.value) is error
     assert len(server.requests) == 1
     assert str(status) in str(caught.value)
     assert "canary" not in str(caught.value)
@@ -98,39 +98,57 @@ def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
         b'{"choices": [{"message": 1}]}',
     ],
 )
-def test_a_body_that_makes_no_sense_is_asked_for_again(endpoint, body):
+def test_a_body_that_makes_no_sense_may_pass(endpoint, body):
     url, server = endpoint()
     server.faults = [body]
-    (completion,), retries = ask(model_at(url))
-    assert completion.replies[0].text.startswith("reply")
-    assert retries == 1
+    with pytest.raises(PassingError, match="the reply is no"):
+        ask(model_at(url))
+
+
+def test_a_server_that_gives_one_reply_to_a_request_for_several_is_taken_at_its_word(endpoint):
+    url, _ = endpoint(several=False)
+    (completion,) = ask(model_at(url), n=3)
+    assert len(completion.replies) == 1
+
+
+def test_a_key_that_the_server_repeats_is_taken_out(endpoint):
+    url, server = endpoint(respond=lambda body: "your key is sk-canary-123, is it not?")
+    (completion,) = ask(model_at(url, api_key_var="OPENAI_API_KEY"))
+    assert completion.replies[0].text == "your key is ***, is it not?"
+    server.faults = [(400, {"error": {"message": "x" * 290 + "sk-canary-123"}}, {})]
+    with pytest.raises(ModelError) as caught:
+        ask(model_at(url, api_key_var="OPENAI_API_KEY"))
+    assert "sk-c" not in str(caught.value)
 
 
 def test_odd_contents_become_plain_text(endpoint):
     url, server = endpoint()
     parts = [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
     server.faults = [json.dumps({"choices": [{"message": {"content": parts}}]}).encode()]
-    assert ask(model_at(url))[0][0].replies[0].text == "one two"
+    assert ask(model_at(url))[0].replies[0].text == "one two"
     server.faults = [b'{"choices": [{"message": {"content": "half \\ud83d"}}]}']
-    assert ask(model_at(url))[0][0].replies[0].text == "half ?"
+    assert ask(model_at(url))[0].replies[0].text == "half ?"
 
 
 def test_a_server_that_asks_to_wait_is_given_the_time():
-    assert _seconds("0.5") == 0.5
-    assert _seconds("999999") == 120.0
-    assert _seconds("Wed, 21 Oct 2026 07:28:00 GMT") is None
-    assert _seconds(None) is None
+    assert _seconds({"retry-after": "0.5"}) == 0.5
+    assert _seconds({"retry-after": "999999"}) == 999999
+    assert _seconds({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    assert 85 < _seconds({"retry-after": soon}) <= 90
+    assert _seconds({"retry-after": "soon"}) is None
+    assert _seconds({}) is None
 
 
 def test_a_server_that_is_not_there_is_named():
     with pytest.raises(ModelError, match=r"tiny at http://127\.0\.0\.1:9/v1: "):
-        ask(model_at("http://127.0.0.1:9/v1", max_attempts=1))
+        ask(model_at("http://127.0.0.1:9/v1"))
 
 
 def test_a_reply_that_takes_too_long_fails(endpoint):
     url, _ = endpoint(latency=2.0)
     with pytest.raises(ModelError, match="tiny at"):
-        ask(model_at(url, timeout=0.1, max_attempts=1))
+        ask(model_at(url, timeout=0.1))
 
 
 def test_a_missing_key_is_named_before_anything_is_sent():
@@ -190,34 +208,13 @@ def test_a_server_that_trickles_is_cut_off_at_the_timeout():
 
     async def asking():
         server = await asyncio.start_server(trickle, "127.0.0.1", 0)
-        model = model_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", timeout=0.4, max_attempts=1)
+        model = model_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", timeout=0.4)
         try:
             async with asyncio.timeout(4):
-                await model.complete(Request(HELLO, 1.0, 1), lambda: None)
+                await model.complete(Request(HELLO, 1.0, 1))
         finally:
             await model.aclose()
             server.close()
 
     with pytest.raises(ModelError, match=r"no reply within 0\.4 seconds"):
         asyncio.run(asking())
-
-
-def test_the_pause_before_the_next_attempt_is_the_one_the_server_asks_for():
-    class Outcome:
-        def exception(self):
-            import httpx
-            from openai import RateLimitError
-
-            request = httpx.Request("POST", "http://localhost/v1")
-            return RateLimitError(
-                "slow", response=httpx.Response(429, headers=self.headers, request=request), body=None
-            )
-
-    class State:
-        attempt_number = 1
-        outcome = Outcome()
-
-    Outcome.headers = {"retry-after": "7"}
-    assert _pause(State()) == 7.0
-    Outcome.headers = {}
-    assert 0 <= _pause(State()) <= 0.5

@@ -1,20 +1,24 @@
 """Every server that speaks OpenAI's chat completions (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
 
 import asyncio
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from josh.errors import FatalError, UsageError
-from josh.models.chat import Completion, Request
+from josh.messages import dumps
+from josh.models.chat import Completion, ModelError, PassingError, Request
 from josh.roles import Reply
 from josh.tree import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""
 """In place of a variable's name: send no key."""
-_RETRIED = {408, 409, 429}
+_PASSING = {408, 409, 429}
 _REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no such model or address"}
 """Answers that every further call would get too. Not 403, with which some routers refuse a single prompt."""
 
@@ -29,8 +33,6 @@ class OpenAIChat:
         api_key_var: str | None = None,
         *,
         timeout: float = 120.0,
-        max_attempts: int = 6,
-        max_retry_seconds: float = 300.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare to ask a model; nothing is sent yet.
@@ -41,8 +43,6 @@ class OpenAIChat:
             api_key_var: environment variable that holds the key. By default it is `OPENAI_API_KEY`, and no key goes
                 to a plain `http://` address; `NO_KEY` sends none anywhere.
             timeout: seconds that one call may take.
-            max_attempts: most times a request is sent.
-            max_retry_seconds: seconds after which a failing request is not sent again.
             environment: where to look variables up; by default the process's environment.
 
         Raises:
@@ -68,14 +68,21 @@ class OpenAIChat:
         self._key = environment.get(variable, "").strip() if variable else "none"
         if not self._key:
             raise UsageError(f"no key for model {name!r}: set {variable} ({address.netloc} asks for one)")
+        self._secret = self._key if variable else ""
         self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
         self._timeout = timeout
-        self._max_attempts = max_attempts
-        self._max_retry_seconds = max_retry_seconds
         self._client: Any = None
 
-    async def complete(self, request: Request, on_retry: Callable[[], None]) -> Completion:
-        """Answer a request; see `ChatModel.complete`."""
+    @property
+    def endpoint(self) -> str:
+        """The address."""
+        return self.base_url
+
+    async def complete(self, request: Request) -> Completion:
+        """Send a request once; see `ChatModel.complete`.
+
+        Worth asking again: 408, 409, 429, 5xx, lost connections, timeouts, and bodies that cannot be read.
+        """
         body = {
             "model": self.name,
             "messages": list(request.messages),
@@ -85,7 +92,9 @@ class OpenAIChat:
         }
         if request.n > 1:
             body["n"] = request.n
-        return await self._send(body, request.n, on_retry)
+        # The SDK's typed call spends four times as long on validating what goes out and comes back.
+        call = self._connect().post("/chat/completions", cast_to=object, body=body)
+        return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._secret)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -110,117 +119,78 @@ class OpenAIChat:
             )
         return self._client
 
-    async def _send(self, body: Mapping[str, Any], n: int, on_retry: Callable[[], None]) -> Completion:
-        """Send a request until it is answered, at most `max_attempts` times and for `max_retry_seconds`.
 
-        What is worth repeating: 408, 409, 429 (after the time it names), 5xx, lost connections, timeouts, and bodies
-        that cannot be read.
-        """
-        client = self._connect()
-        try:
-            return await self._post(client, body, n)
-        except Exception as error:
-            if not _worth_repeating(error):
-                raise self._final(error) from None
-            first = [error]
+async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, secret: str) -> Completion:
+    """Await an SDK's answer to a chat-completions request, and sort out what may have gone wrong.
 
-        async def again() -> Completion:
-            # The failure that led here counts as the first attempt; tenacity costs too much to go through every call.
-            if first:
-                raise first.pop()
-            return await self._post(client, body, n)
+    Args:
+        call: gives the answer's JSON, or raises one of the openai SDK's errors.
+        n: how many replies were asked for.
+        timeout: seconds to wait.
+        where: whom to name in errors.
+        secret: a key to take out of errors and replies; empty for none.
 
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay
-
-        attempts = AsyncRetrying(
-            retry=retry_if_exception(_worth_repeating),
-            wait=_pause,
-            stop=stop_after_attempt(self._max_attempts) | stop_after_delay(self._max_retry_seconds),
-            before_sleep=lambda _: on_retry(),
-            reraise=True,
-        )
-        try:
-            return await attempts(again)
-        except Exception as error:
-            raise self._final(error) from None
-
-    async def _post(self, client: Any, body: Mapping[str, Any], n: int) -> Completion:
-        # The SDK's typed call spends four times as long on validating what goes out and comes back.
-        try:
-            # The client's own timeout is one of silence; a server that trickles would keep it waiting.
-            async with asyncio.timeout(self._timeout):
-                answer = await client.post("/chat/completions", cast_to=object, body=body)
-        except TimeoutError:
-            raise NoReplyError(f"no reply within {self._timeout:g} seconds") from None
-        except ValueError as error:
-            raise UnreadableReplyError("the reply is not JSON") from error
-        try:
-            return _read(answer, n)
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-            raise UnreadableReplyError("the reply is no chat completion") from error
-
-    def _final(self, error: Exception) -> Exception:
-        """What a failure that stays is raised as."""
-        from openai import APIConnectionError, APIStatusError
-
-        where = f"{self.name} at {self.base_url}"
-        if isinstance(error, APIStatusError):
-            text = f"{where}: HTTP {error.status_code}, {self._public(error.message)}"
-            refused = _REFUSED.get(error.status_code)
-            return FatalError(f"{refused}: {text}") if refused else ModelError(text)
-        if isinstance(error, APIConnectionError):
-            return ModelError(f"{where}: {self._public(str(error.__cause__ or error))}")
-        return ModelError(f"{where}: {self._public(str(error) or repr(error))}")
-
-    def _public(self, text: str) -> str:
-        """An error text in one line, without the key."""
-        text = " ".join(str(text).split())[:300]
-        return text.replace(self._key, "***") if self._key != "none" else text
-
-
-class ModelError(Exception):
-    """A request that failed for good."""
-
-
-class NoReplyError(ModelError):
-    """A reply that did not come in time; worth asking again."""
-
-
-class UnreadableReplyError(ModelError):
-    """A reply that makes no sense; worth asking again."""
-
-
-def _worth_repeating(error: BaseException) -> bool:
+    Raises:
+        FatalError, PassingError, ModelError: see `ChatModel.complete`.
+    """
     from openai import APIConnectionError, APIStatusError
 
-    if isinstance(error, APIStatusError):
-        return error.status_code in _RETRIED or error.status_code >= 500
-    return isinstance(error, APIConnectionError | UnreadableReplyError | NoReplyError)
+    def told(text: object) -> str:
+        line = " ".join(str(text).split())
+        return f"{where}: {(line.replace(secret, '***') if secret else line)[:300]}"
 
-
-def _pause(state: Any) -> float:
-    """Seconds to wait before the next attempt: what the server asks for, else random and growing, up to 30."""
-    from openai import APIStatusError
-    from tenacity import wait_random_exponential
-
-    error = state.outcome.exception()
-    asked = _seconds(error.response.headers.get("retry-after")) if isinstance(error, APIStatusError) else None
-    return wait_random_exponential(multiplier=0.5, max=30)(state) if asked is None else asked
-
-
-def _seconds(header: str | None) -> float | None:
-    """A Retry-After header in seconds, at most two minutes; None for no header, or a date."""
     try:
-        return min(120.0, max(0.0, float(header))) if header else None
+        # The client's own timeout is one of silence; a server that trickles would keep it waiting.
+        async with asyncio.timeout(timeout):
+            answer = await call
+    except TimeoutError:
+        raise PassingError(told(f"no reply within {timeout:g} seconds")) from None
+    except APIStatusError as error:
+        raise _refusal(error, told(f"HTTP {error.status_code}, {error.message}")) from None
+    except APIConnectionError as error:
+        raise PassingError(told(error.__cause__ or error)) from None
     except ValueError:
+        raise PassingError(told("the reply is not JSON")) from None
+    except Exception as error:
+        raise ModelError(told(str(error) or repr(error))) from None
+    try:
+        if secret and secret in dumps(answer):
+            answer = json.loads(dumps(answer).replace(secret, "***"))
+        return _read(answer, n)
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError):
+        raise PassingError(told("the reply is no chat completion")) from None
+
+
+def _refusal(error: Any, text: str) -> Exception:
+    """What an HTTP status of 4xx or 5xx means."""
+    status: int = error.status_code
+    if status == 429 and error.code == "insufficient_quota":
+        return FatalError(f"the account is empty: {text}")  # waiting does not help
+    if status in _REFUSED:
+        return FatalError(f"{_REFUSED[status]}: {text}")
+    if status in _PASSING or status >= 500:
+        return PassingError(text, status, _seconds(error.response.headers))
+    return ModelError(text, status)
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """How long an answer asks to stay away, by its Retry-After header: seconds, or a date."""
+    header = headers.get("retry-after") or ""
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
         return None
 
 
 def _read(answer: Any, n: int) -> Completion:
-    """The replies in an answer's JSON. Raises one of the errors of a value of the wrong shape."""
+    """The replies in an answer's JSON, at most `n`. Raises one of the errors of a value of the wrong shape."""
     choices = answer["choices"]
-    if len(choices) < n:
-        raise ValueError(f"{len(choices)} choices where {n} were asked for")
+    if not choices:
+        raise ValueError("no choices")
     counts = answer.get("usage") or {}
     usage = Usage(
         prompt_tokens=int(counts.get("prompt_tokens") or 0),

@@ -1,0 +1,120 @@
+"""The line that ties a chat model to one place in the tree (`roles.Line`)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from josh.driver import Place
+from josh.messages import Message, dumps
+from josh.models.chat import ChatModel, Completion, ModelError, Request
+from josh.models.exchange import Answer, Call, Exchange, Key, refuses_several
+from josh.roles import Reply
+from josh.seeds import derive
+from josh.tree import Usage
+
+
+@dataclass(slots=True)
+class ModelLine:
+    """A chat model as one turn sees it: every seed, and the place of every reply in the journal, follow from there.
+
+    Fresh siblings ask the same question, so theirs goes out as one request for several replies (`n`), with the eldest
+    one's seed, and its prompt is paid once. A model that gives a single reply to it gets the others' questions one by
+    one, with their own seeds, as it would have without; which of them asks first makes no difference.
+    """
+
+    model: ChatModel
+    temperature: float
+    place: Place
+    exchange: Exchange
+    seed: int
+    """The run's seed."""
+    task: str
+    """The task's id."""
+    priority: tuple[Any, ...] = ()
+    """Whose request goes out first: the smaller one's."""
+    share: bool = True
+    """Whether fresh siblings may share a request."""
+
+    def draw(self) -> int:
+        """The next seed of this turn."""
+        place = self.place
+        seed = self._seed(place.path, place.draws)
+        place.draws += 1
+        if place.seed is None:
+            place.seed, place.model = seed, self.model.name
+        return seed
+
+    async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
+        """Ask for one reply; see `roles.Line.reply`."""
+        place, exchange = self.place, self.exchange
+        draw, seed = place.draws, self.draw()
+        digest = self._digest(messages, options)
+        key = self._key(place.path, draw, digest)
+        answer = exchange.journal.find(key) if exchange.journal is not None else None
+        request = Request(messages, self.temperature, seed, options=options)
+        refused = False
+        if answer is None and self.share and draw == 0 and len(place.siblings) > 1 and not self._alone:
+            try:
+                answer = (await self._together(request, digest)).get(key)
+            except ModelError as error:
+                refused = refuses_several(error)
+                if not refused:
+                    raise
+        if answer is None:
+            call = exchange.call(
+                self.model, request, place.speaker, self.priority, lambda got: {key: self._filed(got, 0, seed)}
+            )
+            answer = (await call.answers())[key]
+            if refused:
+                # The request was sound; asking for several replies to it was not.
+                exchange.alone.add(self._who)
+        place.usage += answer.usage
+        if place.seed == seed:
+            place.seed, place.choice = answer.seed, answer.choice
+        return answer.reply
+
+    @property
+    def _who(self) -> tuple[str, str]:
+        return self.model.endpoint, self.model.name
+
+    @property
+    def _alone(self) -> bool:
+        return self._who in self.exchange.alone
+
+    async def _together(self, request: Request, digest: str) -> Mapping[Key, Answer]:
+        """The answers to a question that all fresh siblings share; those of some of them only, if it gets fewer."""
+        place, exchange = self.place, self.exchange
+        keys = [self._key(path, 0, digest) for path in place.siblings]
+        if exchange.journal is not None:
+            kept = {key: answer for key in keys if (answer := exchange.journal.find(key))}
+            if kept:
+                return kept  # the endpoint gave fewer when it was asked, in an earlier session
+        seed = self._seed(place.siblings[0], 0)
+
+        def file(got: Completion) -> dict[Key, Answer]:
+            if len(got.replies) == 1:
+                exchange.alone.add(self._who)
+            return {key: self._filed(got, choice, seed) for choice, key in enumerate(keys[: len(got.replies)])}
+
+        call = place.common.get(digest)
+        if not isinstance(call, Call) or call.dropped:
+            several = Request(request.messages, self.temperature, seed, len(keys), request.options)
+            call = exchange.call(self.model, several, place.speaker, self.priority, file)
+            place.common[digest] = call
+        return await call.answers()
+
+    def _filed(self, got: Completion, choice: int, seed: int) -> Answer:
+        usage = Usage(calls=1) + got.usage if choice == 0 else Usage()
+        return Answer(got.replies[choice], self.model.name, seed, choice, usage)
+
+    def _seed(self, path: str, draw: int) -> int:
+        return derive(self.seed, self.task, path, self.place.depth, self.place.speaker, draw)
+
+    def _key(self, path: str, draw: int, digest: str) -> Key:
+        return Key(self.task, path, self.place.depth, str(self.place.speaker), draw, digest)
+
+    def _digest(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:
+        """A hash of what is asked. The seed of the request is left out: it follows from the run's and the place."""
+        asked = dumps([self.seed, self.model.name, self.temperature, messages, options])
+        return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()

@@ -1,0 +1,157 @@
+"""The journal: every reply a run was given, in `replies.sqlite`, so that none is ever paid for twice."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from josh.errors import UsageError
+from josh.messages import dumps
+from josh.models.exchange import Answer, Key
+from josh.roles import Reply
+from josh.tree import Usage
+
+FILE = "replies.sqlite"
+_TABLE = """
+CREATE TABLE IF NOT EXISTS replies (
+    task TEXT, path TEXT, depth INTEGER, speaker TEXT, draw INTEGER, request TEXT,  -- its place, and what was asked
+    model TEXT NOT NULL, seed INTEGER NOT NULL, choice INTEGER NOT NULL,            -- where it came from
+    reply TEXT NOT NULL,                                                            -- JSON
+    calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    seconds REAL NOT NULL,                                                          -- until the endpoint had answered
+    PRIMARY KEY (task, path, depth, speaker, draw, request)
+) WITHOUT ROWID
+"""
+_FIND = """
+SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens FROM replies
+WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?
+"""
+_KEEP = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ACCOUNT = "SELECT speaker, model, sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM replies GROUP BY 1, 2"
+
+
+class Replies:
+    """The journal of one run (`models.exchange.Journal`). While it is open, nobody else can open it.
+
+    A reply that was kept survives the death of the process. After a power failure the last moments may be missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open a run's journal, or begin one.
+
+        Raises:
+            UsageError: it is damaged, in use, or cannot be written.
+        """
+        self._path = folder / FILE
+        known = self._path.exists()
+        with self._explained():
+            self._base = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        try:
+            with self._explained():
+                # The lock goes with the process, however it ends.
+                self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._base.execute("PRAGMA journal_mode = WAL")
+                self._base.execute("PRAGMA synchronous = NORMAL")
+                self._base.execute("BEGIN IMMEDIATE")
+                self._base.execute(_TABLE)
+                self._base.execute("PRAGMA user_version = 1")
+                self._base.execute("COMMIT")
+                found = self._base.execute("PRAGMA quick_check(1)").fetchone()[0] if known else "ok"
+            if found != "ok":
+                raise self._damaged(found)
+        except BaseException:
+            self._base.close()
+            raise
+
+    def find(self, key: Key) -> Answer | None:
+        """The answer kept under a key, if any."""
+        with self._explained():
+            row = self._base.execute(_FIND, key).fetchone()
+        if row is None:
+            return None
+        model, seed, choice, reply, *usage = row
+        return Answer(_reply(reply), model, seed, choice, Usage(*usage))
+
+    def keep(self, answers: Mapping[Key, Answer], seconds: float) -> None:
+        """Keep the answers to one request, all or none. Raises UsageError when the disk is full."""
+        rows = [
+            (
+                *key,
+                answer.model,
+                answer.seed,
+                answer.choice,
+                _text(answer.reply),
+                *asdict(answer.usage).values(),
+                seconds,
+            )
+            for key, answer in answers.items()
+        ]
+        with self._explained():
+            self._base.execute("BEGIN")
+            try:
+                self._base.executemany(_KEEP, rows)
+                self._base.execute("COMMIT")
+            except BaseException:
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
+                raise
+
+    def account(self) -> dict[tuple[str, str], Usage]:
+        """What all replies cost, by speaker and model."""
+        with self._explained():
+            rows = self._base.execute(_ACCOUNT).fetchall()
+        return {(speaker, model): Usage(*usage) for speaker, model, *usage in rows}
+
+    def copy_to(self, other: "Replies") -> None:
+        """Have another journal hold what this one does, and nothing else."""
+        with self._explained():
+            rows = self._base.execute("SELECT * FROM replies")
+            other._base.execute("BEGIN")
+            other._base.execute("DELETE FROM replies")
+            other._base.executemany(_KEEP, rows)
+            other._base.execute("COMMIT")
+
+    def __len__(self) -> int:
+        with self._explained():
+            count: int = self._base.execute("SELECT count(*) FROM replies").fetchone()[0]
+        return count
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of it."""
+        self._base.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            if code is not None:
+                code &= 0xFF
+            if code == sqlite3.SQLITE_BUSY:
+                raise UsageError(f"{self._path.parent} is in use by another josh; wait for it, or stop it") from None
+            if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+                raise self._damaged(str(error)) from None
+            raise UsageError(f"cannot write {self._path}: {error}") from None
+
+    def _damaged(self, what: str) -> UsageError:
+        return UsageError(
+            f"{self._path} is damaged ({' '.join(what.split())}); repair it with `sqlite3 {FILE} .recover`, or move it "
+            "away to have its replies asked for again"
+        )
+
+
+def _text(reply: Reply) -> str:
+    """A reply as JSON, without what is empty; half a surrogate pair becomes an escape."""
+    text = dumps({name: value for name, value in asdict(reply).items() if value or name == "text"})
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _reply(text: str) -> Reply:
+    fields = json.loads(text)
+    for name in ("tool_calls", "token_ids", "logprobs"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    return Reply(**fields)

@@ -1,0 +1,57 @@
+"""`josh replay`: play a run again from its journal alone, and see whether it comes out the same."""
+
+from pathlib import Path
+
+from josh.errors import UsageError
+from josh.runs.casting import Casting
+from josh.runs.journal import FILE, Replies
+from josh.runs.record import EPISODES, EXAMPLES, Record
+from josh.runs.redact import redactor
+from josh.runs.run import CONFIG, check_tasks, close, describe, play_all, read_config
+from josh.runs.settings import again, environment
+from josh.runs.summary import Result, as_text
+
+
+async def replay(folder: Path, log_dir: Path | None = None) -> bool:
+    """Play a run again into a folder of its own, with no model, and compare.
+
+    Args:
+        folder: the run's folder; it is not changed.
+        log_dir: where the new folder goes; by default beside the old one.
+
+    Returns:
+        Whether the episodes and the examples are the same, byte for byte.
+
+    Raises:
+        UsageError: there is no such run, or its tasks or plug-ins are not to be had.
+    """
+    settings = again(read_config(folder)["settings"], {}, folder)
+    casting = Casting(settings, recorded=True)
+    check_tasks(casting, folder)
+    if not (folder / FILE).exists():
+        raise UsageError(f"{folder} has no journal {FILE} to replay")
+    replies = Replies(folder)
+    results: dict[int, Result] = {}
+    try:
+        name = f"{folder.resolve().name}-replayed"
+        record = Record.create(log_dir or folder.resolve().parent, name, settings.josh, redactor(environment()))
+        replies.copy_to(record.replies)
+    finally:
+        replies.close()
+    casting.exchange.journal = record.replies
+    casting.exchange.account = record.replies.account()
+    try:
+        record.write_json(CONFIG, describe(casting) | {"replayed_from": folder.resolve().name})
+        await play_all(casting, record, results)
+    finally:
+        summary = close(casting, record, results, redactor(environment()), "")
+        await casting.aclose()
+    print(as_text(summary, searched=settings.josh, unit=casting.unit))
+    differ = [file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file)]
+    print(f"compared        {' and '.join(differ)} differ from {folder}" if differ else f"the same as     {folder}")
+    print(f"written to      {record.folder}/")
+    return not differ
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
