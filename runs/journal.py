@@ -45,22 +45,22 @@ class Replies:
             UsageError: it is damaged, in use, or cannot be written.
         """
         self._path = folder / FILE
-        known = self._path.exists()
         with self._explained():
             self._base = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
             with self._explained():
                 # The lock goes with the process, however it ends.
                 self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
+                # Looked through before anything is written: a damaged file stays as it is.
+                found = self._base.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise self._damaged(found)
+            with self._explained():
                 self._base.execute("PRAGMA journal_mode = WAL")
                 self._base.execute("PRAGMA synchronous = NORMAL")
                 self._base.execute("BEGIN IMMEDIATE")
                 self._base.execute(_TABLE)
-                self._base.execute("PRAGMA user_version = 1")
                 self._base.execute("COMMIT")
-                found = self._base.execute("PRAGMA quick_check(1)").fetchone()[0] if known else "ok"
-            if found != "ok":
-                raise self._damaged(found)
         except BaseException:
             self._base.close()
             raise

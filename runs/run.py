@@ -39,7 +39,7 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
         resumed: the folder of a run to go on with, which was begun with these settings.
 
     Returns:
-        Whether any task could be scored.
+        Whether any task could be scored, or the budget was spent before.
 
     Raises:
         UsageError: a setting is wrong, or the disk is full; where nothing was paid for, nothing is left on disk.
@@ -75,7 +75,7 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
     print(as_text(summary, searched=settings.josh, unit=casting.unit))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
     print(f"written to      {record.folder}/ (config.json, episodes.jsonl, training_examples.jsonl, summary.json)")
-    return bool(summary["scored"])
+    return bool(summary["scored"] or stopped)
 
 
 def close(
@@ -105,8 +105,10 @@ def close(
         what = f"{len(results)} of {tasks} tasks were finished"
         if summary["complete"]:
             what = f"{counted(summary['owed'], 'task')} had errors"
-        why = f"{stopped} is reached: " if stopped else ""
-        print(f"josh: {why}{what}; go on with: josh --resume {record.folder}", file=sys.stderr)
+        why, more = "", ""
+        if stopped:
+            why, more = f"{stopped} is reached: ", f" --{stopped.split(maxsplit=1)[0]} MORE"
+        print(f"josh: {why}{what}; go on with: josh --resume {record.folder}{more}", file=sys.stderr)
     return summary
 
 

@@ -104,11 +104,12 @@ def bill(account: Mapping[tuple[str, str], Usage], prices: Mapping[str, Price | 
         prices: what the models cost; None where that is not known, and so is every sum that it is part of.
     """
     usage: dict[str, Any] = {}
+    unknown = sorted({model for (_, model), used in account.items() if used.calls and prices.get(model) is None})
     for speaker in map(str, Speaker):
         spent = {model: used for (who, model), used in account.items() if who == speaker and used.calls}
         dollars = [None if (price := prices.get(model)) is None else cost(used, price) for model, used in spent.items()]
         usage[speaker] = asdict(sum(spent.values(), NO_USAGE)) | {"cost": _sum(dollars)}
-    return {"usage": usage, "cost": _sum([side["cost"] for side in usage.values()])}
+    return {"usage": usage, "cost": _sum([side["cost"] for side in usage.values()]), "unpriced": unknown}
 
 
 def _sum(dollars: Sequence[float | None]) -> float | None:
@@ -123,7 +124,9 @@ def _mean(values: Sequence[float]) -> float | None:
 def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     """The summary for the terminal, a line per fact."""
     if not summary["scored"]:
-        return f"no task was scored; the first error: {summary['first_error'] or 'none'}"
+        return (
+            f"no task was scored; the first error: {summary['first_error']}" if summary["finished"] else "no task yet"
+        )
     low, high = summary["success_rate_ci95"]
     agent, user = summary["usage"]["agent"], summary["usage"]["user"]
     of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
@@ -136,7 +139,8 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         f"tokens {_tokens(agent)} agent, {_tokens(user)} user; {summary['retries']} retries",
     ]
     if agent["calls"] + user["calls"] and "cost" in summary:
-        lines.append(f"cost            {_dollars(agent['cost'])} agent, {_dollars(user['cost'])} user")
+        why = f" (no price for {', '.join(summary['unpriced'])}; see --price)" if summary["unpriced"] else ""
+        lines.append(f"cost            {_dollars(agent['cost'])} agent, {_dollars(user['cost'])} user{why}")
     if summary["infra_errors"]:
         lines.append(
             f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {summary['first_error']}"

@@ -26,11 +26,11 @@ def serving(server):
 
 @pytest.fixture
 def endpoint():
-    """Start a server for a test: `url, server = endpoint(respond=..., latency=...)`."""
+    """Start a server for a test: `url, server = endpoint(respond=..., latency=...)`, or one of another `kind`."""
     running = []
 
-    def start(**options):
-        server = Loopback(**options)
+    def start(kind=Loopback, **options):
+        server = kind(**options)
         context = serving(server)
         running.append(context)
         return context.__enter__(), server
