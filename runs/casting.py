@@ -18,7 +18,7 @@ from josh.models.exchange import Budget, Exchange, Price
 from josh.models.line import ModelLine
 from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OpenAIChat
-from josh.roles import BaseEnv, Task
+from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.prices import prices_of, read_prices
 from josh.runs.settings import CHAT, OFFLINE, RunSettings
 from josh.search import BeamSearch, Rollouts, Strategy
@@ -57,6 +57,18 @@ def env_class(name: str) -> type[BaseEnv]:
     return found
 
 
+def rewards_class(settings: RunSettings, env: BaseEnv) -> type[BaseRewards]:
+    """The class that says what counts in a run. Raises UsageError."""
+    name = settings.rewards or env.rewards
+    found: type[BaseRewards] = _check(load(name, REWARDS, "rewards"), name, "is_reward", "delete_reward", "start")
+    return found
+
+
+def strategy_of(settings: RunSettings) -> Strategy:
+    """How a run's trees grow."""
+    return BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
+
+
 class Casting:
     """Everything a run's tasks are played with.
 
@@ -81,17 +93,16 @@ class Casting:
         """
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
-        self.env = _plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
+        self.env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
         self.tasks = _choose(self.env, settings)
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
-        self._strategy: Strategy = BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
+        self._strategy = strategy_of(settings)
         self._recorded = recorded
         self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
         self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
         self._rotation = self._user_rotation()
         self.agent_type = self._plug_in("agent", AGENTS, self.env.agents, self._agent_model)
-        rewards = settings.rewards or self.env.rewards
-        self._rewards_type = _check(load(rewards, REWARDS, "rewards"), rewards, "is_reward", "delete_reward", "start")
+        self._rewards_type = rewards_class(settings, self.env)
         # Per task once, not per turn: what its row says of the user's models, and the class that goes with them.
         self._user_models = {task.id: self._models_for(task) for task in self.tasks}
         self._user_types = {task.id: self._type_for(task) for task in self.tasks}
@@ -114,9 +125,9 @@ class Casting:
     def names(self) -> dict[str, Any]:
         """Who plays, for the record: plug-ins and models by role."""
         return {
-            "agent": _path(self.agent_type),
-            "user": ", ".join(sorted(set(map(_path, self._user_types.values())))),
-            "rewards": _path(self._rewards_type),
+            "agent": path_of(self.agent_type),
+            "user": ", ".join(sorted(set(map(path_of, self._user_types.values())))),
+            "rewards": path_of(self._rewards_type),
             "models": sorted({model.name for model in self._models.values()}),
         }
 
@@ -168,7 +179,7 @@ class Casting:
             tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal)
             return tree, Branch(agent, user, env.world(task), rewards)
 
-        tree, root = _plugged(f"task {task.id} cannot be set up", set_up)
+        tree, root = plugged(f"task {task.id} cannot be set up", set_up)
         cast = _Actors(self, task)
         return Search(
             self._strategy,
@@ -339,7 +350,7 @@ def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
     split = settings.task_split or env.splits[0]
     if split not in env.splits:
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
-    tasks = _plugged(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
+    tasks = plugged(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
     strange = next((task for task in tasks if not isinstance(task, Task)), None)
     if strange is not None:
         raise UsageError(f"env {settings.env!r} gives a {type(strange).__name__} for a task; give josh.roles.Task")
@@ -358,7 +369,7 @@ def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
     return chosen
 
 
-def _plugged(what: str, make: Callable[[], T]) -> T:
+def plugged(what: str, make: Callable[[], T]) -> T:
     """Run a plug-in's set-up; whatever it raises becomes one line."""
     try:
         return make()
@@ -385,5 +396,6 @@ def _each(given: str | None, count: int, flag: str) -> list[str | None]:
     return values
 
 
-def _path(kind: Any) -> str:
+def path_of(kind: Any) -> str:
+    """A class as the record names it."""
     return f"{kind.__module__}:{kind.__qualname__}"

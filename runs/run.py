@@ -8,7 +8,7 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -71,11 +71,16 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
         raise
     finally:
         await casting.aclose()
-    print(f"{headline(casting)}\n")
-    print(as_text(summary, searched=settings.josh, unit=casting.unit))
+    tell(record, summary, settings, casting.names, casting.unit)
+    return bool(summary["scored"] or stopped)
+
+
+def tell(record: Record, summary: dict[str, Any], settings: RunSettings, plays: Mapping[str, Any], unit: str) -> None:
+    """Print what came of a run."""
+    print(f"{headline(settings, plays, summary['tasks'])}\n")
+    print(as_text(summary, searched=settings.josh, unit=unit))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
     print(f"written to      {record.folder}/ (config.json, episodes.jsonl, training_examples.jsonl, summary.json)")
-    return bool(summary["scored"] or stopped)
 
 
 def close(
@@ -89,13 +94,8 @@ def close(
     tasks = len(casting.tasks)
     exchange = casting.exchange
     ordered = [results[position] for position in sorted(results)]
-    summary = summarize(ordered, tasks, exchange.retries) | bill(exchange.account, casting.prices)
-    summary |= {
-        "truncated": stopped or None,
-        "training_examples": record.examples,
-        "golden_examples": record.golden,
-    }
-    summary["first_error"] = redact(summary["first_error"])
+    summary = figures(record, ordered, tasks, exchange.retries, redact) | bill(exchange.account, casting.prices)
+    summary["truncated"] = stopped or None
     try:
         record.close()
     finally:
@@ -132,6 +132,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def figures(
+    record: Record, results: Sequence[Result], tasks: int, retries: int, redact: Callable[[str], str]
+) -> dict[str, Any]:
+    """What goes into `summary.json`; see `summarize`."""
+    summary = summarize(results, tasks, retries) | {
+        "training_examples": record.examples,
+        "golden_examples": record.golden,
+    }
+    summary["first_error"] = redact(summary["first_error"])
+    return summary
+
+
 @contextmanager
 def _terminable() -> Iterator[None]:
     """Have SIGTERM, with which schedulers end a job, cancel the run as Ctrl-C does, where the platform lets us."""
@@ -152,9 +164,8 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def headline(casting: Casting) -> str:
+def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str:
     """What was played, in a line."""
-    settings, plays = casting.settings, casting.names
     agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
     way = (
         f"searched with a beam of {settings.beam_size}"
@@ -162,7 +173,7 @@ def headline(casting: Casting) -> str:
         else f"{counted(settings.rollouts, 'conversation')} each"
     )
     cast = f"{agent} ({settings.model}) and {user} ({settings.user_model})"
-    return f"{counted(len(casting.tasks), f'{settings.env} task')}, {way}: {cast}"
+    return f"{counted(tasks, f'{settings.env} task')}, {way}: {cast}"
 
 
 def describe(casting: Casting) -> dict[str, Any]:

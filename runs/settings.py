@@ -115,6 +115,17 @@ def _typed(name: str, value: Any, path: Path) -> Any:
     return float(value) if isinstance(value, int) and kinds == (int, float) else value
 
 
+def recorded(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Settings from a run's `config.json`, by name. Raises UsageError, naming an unknown or ill-typed one."""
+    unknown = next((name for name in settings if name not in FIELDS), None)
+    if unknown is not None:
+        raise UsageError(f"{path}: no setting named {unknown!r}")
+    return {
+        name: value if value is None is FIELDS[name].default else _typed(name, value, path)
+        for name, value in settings.items()
+    }
+
+
 def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSettings:
     """Put settings together: what was given, else what the environment's variables say, else the default.
 
