@@ -1,4 +1,4 @@
-"""The command line: `josh run` (which the bare flags mean as well), `josh replay`, `josh prepare`."""
+"""The command line: `josh run` (which the bare flags mean as well), `josh replay`, `josh rescore`, `josh prepare`."""
 
 import argparse
 import asyncio
@@ -118,6 +118,14 @@ class _FewOfEach(logging.Filter):
         return self._seen[reason] <= 3
 
 
+def _rescore(args: argparse.Namespace) -> int:
+    from josh.runs.rescore import rescore
+    from josh.runs.run import calm_collector
+
+    calm_collector()
+    return 0 if rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS}) else 1
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -157,6 +165,17 @@ def _parser() -> argparse.ArgumentParser:
     replay.set_defaults(command=_replay)
     replay.add_argument("run", type=Path, help="the run's folder")
     replay.add_argument("--log_dir", type=Path, help="where the new run's folder is made (default: beside the old one)")
+
+    rescore = commands.add_parser(
+        "rescore",
+        help="write a recorded run anew under another reward, without model calls",
+        argument_default=argparse.SUPPRESS,
+    )
+    rescore.set_defaults(command=_rescore)
+    rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
+    rescore.add_argument("--rewards", help="what counts (default: as in the run)")
+    rescore.add_argument("--min_reward", type=float, help="smallest reward that counts (default: as in the run)")
+    rescore.add_argument("--log_dir", help="where the new folder is made (default: beside the run's)")
 
     prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
     prepare.set_defaults(command=_prepare)

@@ -37,6 +37,9 @@ D = TypeVar("D")
 
 log = logging.getLogger("josh")
 
+TOO_LONG = "the task took longer than"
+"""How the error of an episode begins that was given up, whatever it might have earned."""
+
 ENDINGS = {
     Outcome.WON: "completed",
     Outcome.LOST: "completed",
@@ -125,11 +128,11 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
     root = search.branches[0]
     rewards: BaseRewards = root.rewards.fork()
     tools = tuple(getattr(root.agent, "tools", ()))
-    error = "" if search.tree.goals else "the task has no goals"
+    error = ""
     agent_turns = 0
     try:
         async with asyncio.timeout(timeout) as limit:
-            while not error and not search.done:
+            while search.tree.goals and not search.done:
                 agent_next = next_speaker(search.tree) is Speaker.AGENT
                 if agent_next and agent_turns == max_rounds:
                     break
@@ -140,7 +143,7 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
     except TimeoutError:
         if not limit.expired():
             raise
-        error = f"the task took longer than {timeout:g} seconds"
+        error = f"{TOO_LONG} {timeout:g} seconds"
     try:
         episode = conclude(search.tree, task, env, rewards, searched=searched, error=error)
     except JoshError:
@@ -172,6 +175,7 @@ def conclude(tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, *, sear
         searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
         error: why the task was given up, if it was.
     """
+    error = error or ("" if tree.goals else "the task has no goals")
     ends = [leaf for leaf in leaves(tree) if leaf]
     outcomes = {leaf: final_outcome(tree, leaf) for leaf in ends}
     sound = [leaf for leaf in ends if outcomes[leaf] is not Outcome.INFRA_ERROR]

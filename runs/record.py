@@ -101,11 +101,15 @@ class Record:
         except OSError as error:
             raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
         try:
-            for line, episode in stored_episodes(folder / EPISODES):
+            damaged: list[int] = []
+            for line, episode in stored_episodes(folder / EPISODES, damaged):
                 position = positions.get(episode.task.id)
                 if position is not None and position not in results and not episode.owed:
                     record._add(position, episode, line)
                     results[position] = result_of(episode)
+            if damaged:
+                numbers = ", ".join(map(str, damaged))
+                log.warning("%s: line %s is damaged and left out", folder / EPISODES, numbers)
             for lines in record._lines.values():
                 lines.replace()
         except BaseException:
@@ -175,13 +179,16 @@ class Record:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def stored_episodes(path: Path) -> Iterator[tuple[str, Episode]]:
-    """The whole lines of an `episodes.jsonl`, with what they say; damaged ones are left out, and named in the log.
+def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episode]]:
+    """The whole lines of an `episodes.jsonl`, with what they say.
+
+    Args:
+        path: the file.
+        damaged: takes the numbers of the lines that are left out, counted from 1.
 
     Raises:
         UsageError: the file cannot be read.
     """
-    damaged = []
     try:
         with path.open("rb") as file:
             for number, data in enumerate(file, 1):
@@ -196,9 +203,6 @@ def stored_episodes(path: Path) -> Iterator[tuple[str, Episode]]:
         return
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    if damaged:
-        numbers = ", ".join(map(str, damaged))
-        log.warning("%s: line %s is damaged and left out", path, numbers)
 
 
 class _Lines:

@@ -60,6 +60,20 @@ class OneGoal(World):
         return ["a"]
 
 
+class PairDoer(Doer):
+    def step(self, *, model):
+        passed = super().step(model=model)
+        self.recent_actions = [(action, 1) for action in self.recent_actions]
+        return passed
+
+
+class Pairs(World):
+    agents: Mapping[str, str] = {"offline": "toy_world:PairDoer"}
+
+    def goals(self, task):
+        return [("a", 1), ("b", 1)]
+
+
 class Nothing(BaseRewards):
     """Pays for nothing, so that everything is played to its end."""
 
