@@ -13,7 +13,7 @@ from typing import Any, NoReturn, get_args
 
 from josh.errors import FatalError, UsageError
 from josh.runs.redact import redactor
-from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, resolve
+from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,15 +66,21 @@ def _run(args: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
     if args.resume:
-        settings = again(read_config(args.resume)["settings"], given, args.resume)
+        settings = again(recorded(read_config(args.resume)["settings"], args.resume), given, args.resume)
     else:
-        settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
+        settings = resolve(given, _defaults(env_class(given.get("env", FIELDS["env"].default))))
     _log(settings.debug, settings.josh_debug)
     if args.dry_run:
         print(dry_run(settings))
         return 0
     calm_collector()
     return 0 if asyncio.run(run(settings, args.resume)) else 1
+
+
+def _defaults(env: Any) -> dict[str, Any]:
+    """Settings that environment variables give. They are recorded, so that a resumed run does not need them."""
+    address = environment().get("OPENAI_BASE_URL")
+    return ({"base_url": address, "user_base_url": address} if address else {}) | dict(env.defaults(environment()))
 
 
 def _log(debug: bool, talkative: bool) -> None:

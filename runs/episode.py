@@ -256,7 +256,7 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "collapses": [asdict(collapse) for collapse in tree.collapses],
         "frontier": list(tree.frontier),
         "nodes": [_node(node, episode.outcomes.get(index), redact) for index, node in enumerate(tree.nodes)],
-        "task": {"index": episode.task.index, "data": episode.task.data, "metadata": episode.task.metadata},
+        "task": {"index": episode.task.index, "data": dict(episode.task.data), "metadata": dict(episode.task.metadata)},
     }
     optional = {
         # Of a single conversation, `reward` says it.

@@ -8,7 +8,7 @@ from josh.runs.journal import FILE, Replies
 from josh.runs.record import EPISODES, EXAMPLES, Record
 from josh.runs.redact import redactor
 from josh.runs.run import CONFIG, check_tasks, close, describe, play_all, read_config
-from josh.runs.settings import again, environment
+from josh.runs.settings import again, environment, recorded
 from josh.runs.summary import Result, as_text
 
 
@@ -25,7 +25,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
     Raises:
         UsageError: there is no such run, or its tasks or plug-ins are not to be had.
     """
-    settings = again(read_config(folder)["settings"], {}, folder)
+    settings = again(recorded(read_config(folder)["settings"], folder / CONFIG), {}, folder)
     casting = Casting(settings, recorded=True)
     check_tasks(casting, folder)
     if not (folder / FILE).exists():

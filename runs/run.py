@@ -29,6 +29,8 @@ from josh.runs.summary import Result, as_text, bill, counted, result_of, summari
 log = logging.getLogger("josh")
 
 CONFIG = "config.json"
+GRACE = 3.0
+"""Seconds that a run which is broken off waits for replies that are paid for already."""
 
 
 async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
@@ -63,6 +65,7 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
             stopped = await play_all(casting, record, results)
         summary = close(casting, record, results, redact, stopped)
     except BaseException as error:
+        await casting.exchange.drain(GRACE)
         if isinstance(error, UsageError) and resumed is None and not results and not len(record.replies):
             record.discard()
         else:
@@ -113,8 +116,11 @@ def close(
 
 
 def check_tasks(casting: Casting, folder: Path) -> None:
-    """Raises UsageError where the tasks to play are not those that a run was begun with."""
-    if read_config(folder).get("tasks_digest") != casting.tasks_digest:
+    """Raises UsageError where a run cannot be played on with these tasks: it was begun with others, or rescored."""
+    config = read_config(folder)
+    if "rescored_from" in config:
+        raise UsageError(f"{folder} holds rescored trees; give the run they come from, {config['rescored_from']}")
+    if config.get("tasks_digest") != casting.tasks_digest:
         raise UsageError(f"the tasks are not those that {folder} was begun with; it cannot be resumed on others")
 
 

@@ -135,29 +135,27 @@ def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSet
     return _checked(RunSettings(**{**env_defaults, **given}), given)
 
 
-def again(recorded: Mapping[str, Any], given: Mapping[str, Any], where: Path) -> RunSettings:
+def again(before: Mapping[str, Any], given: Mapping[str, Any], where: Path) -> RunSettings:
     """The settings of a run to be resumed: the recorded ones, but for what changes nothing about its requests.
 
     Args:
-        recorded: the settings in its `config.json`.
+        before: the recorded settings.
         given: what was given now.
         where: the run's folder.
 
     Raises:
-        UsageError: a setting that has to stay as it was is given another value, or the record has one unknown here.
+        UsageError: a setting that has to stay as it was is given another value.
     """
-    strange = next((name for name in recorded if name not in FIELDS), None)
-    if strange:
-        raise UsageError(f"{where} was recorded with a setting {strange!r} that this version does not know")
     for name, value in given.items():
+        was = before.get(name, FIELDS[name].default)
         if name == "log_dir":
             raise UsageError("log_dir is given; a run is resumed where it is, leave it out")
-        if not FIELDS[name].metadata["free"] and recorded.get(name, FIELDS[name].default) != value:
+        if not FIELDS[name].metadata["free"] and was != value:
             raise UsageError(
-                f"{name} is {value!r}, and {recorded.get(name)!r} in {where}; it changes what is asked: leave it out, "
-                "or start a new run"
+                f"{name} is {value!r}, and {was!r} in {where}; it changes what is asked: leave it out, or start a new "
+                "run"
             )
-    return _checked(RunSettings(**{**recorded, **given}), given)
+    return _checked(RunSettings(**{**before, **given}), given)
 
 
 def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:

@@ -65,7 +65,7 @@ def test_the_same_reward_gives_the_same_bytes(way):
     again = rescored(original, "again")
     assert same(original, again)
     before, after = (json.loads((folder / "summary.json").read_text()) for folder in (original, again))
-    bill = {"usage", "cost", "truncated"}
+    bill = {"usage", "cost", "unpriced", "truncated"}
     assert {name: before[name] for name in before.keys() - bill} == {name: after[name] for name in after.keys() - bill}
 
 
@@ -320,3 +320,11 @@ def test_what_is_no_run_is_refused_in_one_line(capsys, tmp_path):
         assert refused(capsys, "odd").startswith(text)
     (folder / "episodes.jsonl").write_text("{}\n")
     assert refused(capsys, "odd").startswith("josh: odd/episodes.jsonl holds no whole episode")
+
+
+def test_a_rescored_run_is_not_resumed(capsys):
+    original = run("runs", "--josh", "--synthetic_tasks", 2)
+    new = rescored(original, "again")
+    for command in (["--resume", str(new)], ["replay", str(new)]):
+        assert main(command) == 2
+        assert f"{new} holds rescored trees; give the run they come from, {original.name}" in capsys.readouterr().err

@@ -208,13 +208,18 @@ class Exchange:
         call.task.add_done_callback(lambda _: self._running.discard(call))
         return call
 
-    async def drain(self) -> None:
-        """Wait for the calls in flight, whose answers are paid for, and drop the others."""
+    async def drain(self, seconds: float | None = None) -> None:
+        """Wait for the calls in flight, whose answers are paid for, and drop the others.
+
+        Args:
+            seconds: how long to wait at most.
+        """
         flying = [call.task for call in self._running if call.in_flight]
         for call in self._running:
             if not call.in_flight:
                 call.task.cancel()
-        await asyncio.gather(*flying, return_exceptions=True)
+        if flying:
+            await asyncio.wait(flying, timeout=seconds)
         await self.aclose()
 
     async def aclose(self) -> None:
