@@ -15,7 +15,9 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from josh.driver import Branch, Place, Search
@@ -23,6 +25,7 @@ from josh.models.chat import ChatModel, Request
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.casting import Casting
 from josh.runs.episode import play
+from josh.runs.journal import Replies
 from josh.runs.run import calm_collector
 from josh.runs.settings import resolve
 from josh.search import BeamSearch, grow
@@ -111,9 +114,8 @@ async def endpoint() -> AsyncIterator[str]:
 
 
 async def one_task(url: str, beam_size: int = 8, rounds: int = 10) -> tuple[float, int]:
-    """Seconds and replies of one task that earns nothing."""
-    seconds, replies = await _tasks(url, 1, beam_size, rounds)
-    return seconds, replies
+    """Seconds and calls of one task that earns nothing."""
+    return await _tasks(url, 1, beam_size, rounds)
 
 
 async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[float, int]:
@@ -133,6 +135,16 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
     )
     casting = Casting(settings)
     await _warm_up(casting.models)
+    with TemporaryDirectory() as folder:
+        casting.exchange.journal = journal = Replies(Path(folder))
+        seconds = await _play_all(casting, rounds)
+        journal.close()
+    await casting.aclose()
+    return seconds, casting.exchange.calls
+
+
+async def _play_all(casting: Casting, rounds: int) -> float:
+    """Seconds that all tasks take, side by side."""
 
     async def one(task: Any) -> None:
         search = casting.search(task)
@@ -140,9 +152,7 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
 
     started = time.perf_counter()
     await asyncio.gather(*(one(task) for task in casting.tasks))
-    seconds = time.perf_counter() - started
-    await casting.aclose()
-    return seconds, casting.exchange.calls
+    return time.perf_counter() - started
 
 
 async def _warm_up(models: Sequence[ChatModel]) -> None:
@@ -151,16 +161,23 @@ async def _warm_up(models: Sequence[ChatModel]) -> None:
     await asyncio.gather(*(model.complete(hello) for model in models for _ in range(8)))
 
 
-async def bare_client(url: str, replies: int) -> float:
-    """Seconds that the openai SDK by itself needs for as many replies, 64 at a time, on prompts as long as a run's."""
-    from openai import AsyncOpenAI
+async def bare_client(url: str, calls: int, aiohttp: bool) -> float:
+    """Calls per second that the openai SDK makes by itself, 64 at a time, on prompts as long as a run's.
+
+    Args:
+        url: the endpoint.
+        calls: how many calls to make.
+        aiohttp: over the SDK's aiohttp transport, instead of its usual one.
+    """
+    from openai import AsyncOpenAI, DefaultAioHttpClient
 
     slots = asyncio.Semaphore(IN_FLIGHT)
     casting = Casting(resolve({"model": "agent", "base_url": url}, {}))
     prompt = casting.env.agent_prompt(casting.tasks[0])
     messages: list[Any] = [{"role": "system", "content": prompt}]
     messages += [{"role": ("user", "assistant")[turn % 2], "content": "reply to 9 messages"} for turn in range(10)]
-    async with AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as client:
+    transport = DefaultAioHttpClient() if aiohttp else None
+    async with AsyncOpenAI(api_key="none", base_url=url, max_retries=0, http_client=transport) as client:
 
         async def one() -> None:
             async with slots:
@@ -168,22 +185,24 @@ async def bare_client(url: str, replies: int) -> float:
 
         await asyncio.gather(*(one() for _ in range(8)))
         started = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(replies)))
-        return time.perf_counter() - started
+        await asyncio.gather(*(one() for _ in range(calls)))
+        return calls / (time.perf_counter() - started)
 
 
 async def endpoint_figures(tasks: int, repetitions: int) -> None:
     """Print how long runs against the endpoint take."""
     async with endpoint() as url:
         single = [await one_task(url) for _ in range(repetitions)]
-        replies, chain = single[0][1], 20 * LATENCY
-        print(f"one task, beam 8, 10 rounds: {replies} replies in {median(one[0] for one in single):.2f} s")
-        print(f"    one by one they would take {replies * LATENCY:.2f} s; the longest chain takes {chain:.2f} s")
-        seconds, replies = await _tasks(url, tasks, 8, 10)
-        rate, ideal = replies / seconds, replies * LATENCY / IN_FLIGHT
-        bare = await bare_client(url, replies // 4) * 4
-        print(f"{tasks} tasks, {IN_FLIGHT} in flight: {replies} replies in {seconds:.1f} s, {rate:.0f} a second")
-        print(f"    replies x latency / {IN_FLIGHT} is {ideal:.1f} s; the openai SDK alone takes {bare:.1f} s")
+        calls, chain = single[0][1], 20 * LATENCY
+        print(f"one task, beam 8, 10 rounds: {calls} calls in {median(one[0] for one in single):.2f} s")
+        print(f"    one by one they would take {calls * LATENCY:.2f} s; the longest chain takes {chain:.2f} s")
+        seconds, calls = await _tasks(url, tasks, 8, 10)
+        print(f"{tasks} tasks, {IN_FLIGHT} in flight: {calls} calls in {seconds:.1f} s, journal included")
+        print(f"    if calls cost nothing they would take {calls * LATENCY / IN_FLIGHT:.1f} s")
+        usual, best = [await bare_client(url, calls // 4, aiohttp) for aiohttp in (False, True)]
+        print(
+            f"    {calls / seconds:.0f} calls a second; the openai SDK alone makes {usual:.0f}, {best:.0f} on aiohttp"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,8 +4,8 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from josh.errors import UsageError
 from josh.messages import dumps
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS replies (
     PRIMARY KEY (task, path, depth, speaker, draw, request)
 ) WITHOUT ROWID
 """
+_LISTS = ("tool_calls", "token_ids", "logprobs")
 _FIND = """
 SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens FROM replies
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?
@@ -83,10 +84,13 @@ class Replies:
                 answer.seed,
                 answer.choice,
                 _text(answer.reply),
-                *asdict(answer.usage).values(),
+                usage.calls,
+                usage.prompt_tokens,
+                usage.completion_tokens,
                 seconds,
             )
             for key, answer in answers.items()
+            for usage in (answer.usage,)
         ]
         with self._explained():
             self._base.execute("BEGIN")
@@ -145,13 +149,17 @@ class Replies:
 
 def _text(reply: Reply) -> str:
     """A reply as JSON, without what is empty; half a surrogate pair becomes an escape."""
-    text = dumps({name: value for name, value in asdict(reply).items() if value or name == "text"})
+    fields: dict[str, Any] = {"text": reply.text, "finish_reason": reply.finish_reason}
+    for name in _LISTS:
+        if getattr(reply, name):
+            fields[name] = getattr(reply, name)
+    text = dumps(fields)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _reply(text: str) -> Reply:
     fields = json.loads(text)
-    for name in ("tool_calls", "token_ids", "logprobs"):
+    for name in _LISTS:
         if name in fields:
             fields[name] = tuple(fields[name])
     return Reply(**fields)

@@ -205,7 +205,7 @@ class Exchange:
         call = Call()
         call.start(self._answer(call, model, request, speaker, priority, file))
         self._running.add(call)
-        call.task.add_done_callback(lambda _: self._running.discard(call))
+        call.task.add_done_callback(lambda _: self._ended(call))
         return call
 
     async def drain(self, seconds: float | None = None) -> None:
@@ -228,6 +228,11 @@ class Exchange:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, call: "Call") -> None:
+        self._running.discard(call)
+        if not call.task.cancelled():
+            call.task.exception()  # seen, whether or not anybody still waits to be told
 
     async def _answer(
         self,
