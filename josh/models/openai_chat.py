@@ -3,11 +3,11 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from josh.errors import FatalError, UsageError
 from josh.messages import dumps
@@ -51,24 +51,12 @@ class OpenAIChat:
         environment = os.environ if environment is None else environment
         self.name = name
         self.base_url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
-        try:
-            address = urlsplit(self.base_url)
-            sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
-        except ValueError:
-            sound = False
-        if not sound:
-            raise UsageError(f"base_url is {self.base_url!r}; give an address such as http://localhost:8000/v1")
-        if address.username or address.password or address.query or address.fragment:
-            raise UsageError(f"base_url holds more than an address; put the key for {address.hostname} in a variable")
+        address = address_of(self.base_url)
         variable = api_key_var
         if variable is None and address.scheme == "https":
             variable = "OPENAI_API_KEY"
-        if variable and not variable.isidentifier():
-            raise UsageError("api_key_var is no variable's name; a key itself does not belong on the command line")
-        self._key = environment.get(variable, "").strip() if variable else "none"
-        if not self._key:
-            raise UsageError(f"no key for model {name!r}: set {variable} ({address.netloc} asks for one)")
-        self._secret = self._key if variable else ""
+        self._key = key_in(environment, variable, name, address.netloc) if variable else "none"
+        self._secrets = (self._key,) if variable else ()
         self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
         self._timeout = timeout
         self._client: Any = None
@@ -94,7 +82,7 @@ class OpenAIChat:
             body["n"] = request.n
         # The SDK's typed call spends four times as long on validating what goes out and comes back.
         call = self._connect().post("/chat/completions", cast_to=object, body=body)
-        return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._secret)
+        return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._secrets)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -120,24 +108,53 @@ class OpenAIChat:
         return self._client
 
 
-async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, secret: str) -> Completion:
+def address_of(base_url: str) -> SplitResult:
+    """The parts of a server's address. Raises UsageError where it is none, or holds a password."""
+    try:
+        address = urlsplit(base_url)
+        sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise UsageError(f"base_url is {base_url!r}; give an address such as http://localhost:8000/v1")
+    if address.username or address.password or address.query or address.fragment:
+        raise UsageError(f"base_url holds more than an address; put the key for {address.hostname} in a variable")
+    return address
+
+
+def key_in(environment: Mapping[str, str], variable: str, name: str, where: str) -> str:
+    """The key in a variable, for a model's name and whom it is for. Raises UsageError where there is none."""
+    if not variable.isidentifier():
+        raise UsageError("api_key_var is no variable's name; a key itself does not belong on the command line")
+    key = environment.get(variable, "").strip()
+    if not key:
+        raise UsageError(f"no key for model {name!r}: set {variable} ({where} asks for one)")
+    return key
+
+
+async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, secrets: Sequence[str]) -> Completion:
     """Await an SDK's answer to a chat-completions request, and sort out what may have gone wrong.
 
     Args:
-        call: gives the answer's JSON, or raises one of the openai SDK's errors.
+        call: gives the answer's JSON, or raises one of the openai SDK's errors, or of litellm's, which inherit from
+            them; ImportError stands for a package that a provider needs.
         n: how many replies were asked for.
         timeout: seconds to wait.
         where: whom to name in errors.
-        secret: a key to take out of errors and replies; empty for none.
+        secrets: keys to take out of errors and replies.
 
     Raises:
         FatalError, PassingError, ModelError: see `ChatModel.complete`.
     """
-    from openai import APIConnectionError, APIStatusError
+    from openai import APIConnectionError, APIError
+
+    def clean(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def told(text: object) -> str:
-        line = " ".join(str(text).split())
-        return f"{where}: {(line.replace(secret, '***') if secret else line)[:300]}"
+        return f"{where}: {clean(' '.join(str(text).split()))[:300]}"
 
     try:
         # The client's own timeout is one of silence; a server that trickles would keep it waiting.
@@ -145,31 +162,39 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, sec
             answer = await call
     except TimeoutError:
         raise PassingError(told(f"no reply within {timeout:g} seconds")) from None
-    except APIStatusError as error:
-        raise _refusal(error, told(f"HTTP {error.status_code}, {error.message}")) from None
     except APIConnectionError as error:
         raise PassingError(told(error.__cause__ or error)) from None
+    except APIError as error:
+        # Litellm has errors with a status that are no APIStatusError.
+        status = getattr(error, "status_code", None)
+        raise _refusal(error, status, told(f"HTTP {status}, {error.message}")) from None
+    except ImportError as error:
+        raise FatalError(told(error)) from None
     except ValueError:
         raise PassingError(told("the reply is not JSON")) from None
     except Exception as error:
         raise ModelError(told(str(error) or repr(error))) from None
     try:
-        if secret and secret in dumps(answer):
-            answer = json.loads(dumps(answer).replace(secret, "***"))
+        written = dumps(answer) if secrets else ""
+        if clean(written) != written:
+            answer = json.loads(clean(written))
         return _read(answer, n)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
         raise PassingError(told("the reply is no chat completion")) from None
 
 
-def _refusal(error: Any, text: str) -> Exception:
-    """What an HTTP status of 4xx or 5xx means."""
-    status: int = error.status_code
-    if status == 429 and error.code == "insufficient_quota":
+def _refusal(error: Any, status: int | None, text: str) -> Exception:
+    """What an HTTP status means; one below 400 came with a body that could not be read."""
+    if status is None or status < 400:
+        return PassingError(text)
+    if status == 429 and "insufficient_quota" in str(error.message):
         return FatalError(f"the account is empty: {text}")  # waiting does not help
     if status in _REFUSED:
         return FatalError(f"{_REFUSED[status]}: {text}")
     if status in _PASSING or status >= 500:
-        return PassingError(text, status, _seconds(error.response.headers))
+        # Litellm keeps the headers apart, and makes up a response or leaves it out.
+        headers = getattr(error, "litellm_response_headers", None)
+        return PassingError(text, status, _seconds(headers or getattr(getattr(error, "response", None), "headers", {})))
     return ModelError(text, status)
 
 
