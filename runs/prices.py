@@ -56,7 +56,10 @@ def prices_of(models: Iterable[ChatModel], given: dict[str, Price]) -> dict[str,
 def _listed(model: ChatModel) -> Price | None:
     if model.endpoint != OPENAI_URL and "://" in model.endpoint:
         return None
-    entry = _table().get(model.name, {})
+    provider, _, rest = model.name.partition("/")
+    entry = _table().get(model.name) or _table().get(rest, {})
+    if model.name not in _table() and not str(entry.get("litellm_provider", "")).startswith(provider):
+        return None  # another provider's model of that name
     prompt, reply = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     return None if prompt is None or reply is None else Price(float(prompt), float(reply))
 
