@@ -16,6 +16,7 @@ from josh.messages import dumps
 from josh.models.chat import ChatModel
 from josh.models.exchange import Budget, Exchange, Price
 from josh.models.line import ModelLine
+from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.roles import BaseEnv, BaseRewards, Task
@@ -275,7 +276,9 @@ class Casting:
             if name == OFFLINE:
                 self._models[key] = OfflineModel()
             elif self._recorded:
-                self._models[key] = RecordedModel(name)
+                self._models[key] = RecordedModel(name.removeprefix(PREFIX))
+            elif is_for_litellm(name, base_url):
+                self._models[key] = LiteLLMChat(name, base_url, api_key_var, timeout=self.settings.timeout)
             else:
                 self._models[key] = OpenAIChat(name, base_url, api_key_var, timeout=self.settings.timeout)
         return self._models[key]

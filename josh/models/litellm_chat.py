@@ -1,0 +1,143 @@
+"""Every provider that does not speak OpenAI's API (Anthropic, Gemini, Bedrock, ...), by litellm."""
+
+import logging
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from josh.errors import UsageError
+from josh.models.chat import Completion, Request
+from josh.models.openai_chat import address_of, answered, key_in
+
+PREFIX = "litellm:"
+"""In front of a model's name: have litellm ask it, whatever its address."""
+_NO_KEY = "none"
+_KEYLESS = {"openai", "hosted_vllm", "anthropic", "ollama", "ollama_chat"}
+"""Providers that sign in with the key they are given and nothing else. Others find credentials by themselves."""
+_SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET")
+_SHORTEST_SECRET = 8
+_NEEDED = ("_API_KEY", "_API_TOKEN", "_API_BASE")
+"""Endings of variables without which a call cannot succeed; for others litellm has defaults and other sources."""
+_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+
+
+def is_for_litellm(name: str, base_url: str | None, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a model goes to litellm: it is marked so, or is named `provider/model` and no address is given.
+
+    Args:
+        name: the model's name.
+        base_url: the address that goes with it, if any.
+        environment: where to look `OPENAI_BASE_URL` up; by default the process's environment.
+    """
+    environment = os.environ if environment is None else environment
+    return name.startswith(PREFIX) or ("/" in name and not base_url and not environment.get("OPENAI_BASE_URL"))
+
+
+class LiteLLMChat:
+    """One model of one provider, with the keys and addresses that litellm finds in the environment, unless told."""
+
+    def __init__(
+        self, name: str, base_url: str | None = None, api_key_var: str | None = None, *, timeout: float = 120.0
+    ) -> None:
+        """Prepare to ask a model; nothing is sent yet. Loads litellm, which takes seconds.
+
+        Args:
+            name: the model's name as litellm has it, `anthropic/claude-sonnet-4-5` say, with or without `PREFIX`.
+            base_url: the provider's address; by default litellm's.
+            api_key_var: environment variable that holds the key. By default it is the provider's own, and no key goes
+                to a plain `http://` address that is given; `NO_KEY` sends none anywhere.
+            timeout: seconds that one call may take.
+
+        Raises:
+            UsageError: litellm is not installed or does not know the provider, the key is missing, or the address is
+                none.
+        """
+        self.name = name.removeprefix(PREFIX)
+        litellm = _load(self.name)
+        key = key_in(os.environ, api_key_var, self.name, "its provider") if api_key_var else None
+        self._secrets = [key] if key else _secrets(os.environ)
+        given = address_of(base_url) if base_url else None
+        if key is None and (api_key_var is not None or (given and given.scheme == "http")):
+            key = _NO_KEY
+        try:
+            _, provider, found, address = litellm.get_llm_provider(self.name, api_base=base_url, api_key=key)
+        except Exception:
+            raise UsageError(
+                f"litellm knows no provider of model {self.name!r}; give PROVIDER/MODEL, or the base_url of your server"
+            ) from None
+        self.endpoint: str = base_url or provider
+        if given and key == _NO_KEY and provider not in _KEYLESS:
+            raise UsageError(f"model {self.name!r} at {base_url} needs a key; name its variable with api_key_var")
+        wanted = litellm.validate_environment(self.name, api_key=key, api_base=address)["missing_keys"]
+        missing = [variable for variable in wanted if variable.endswith(_NEEDED) and not os.environ.get(variable)]
+        if missing:
+            raise UsageError(f"no key for model {self.name!r}: litellm looks for {', '.join(missing)}")
+        if provider in litellm.openai_compatible_providers and not (key or found):
+            raise UsageError(f"no key for model {self.name!r}: litellm finds none; name its variable with api_key_var")
+        self._timeout = timeout
+        self._asked = {
+            "model": self.name,
+            "api_base": base_url,
+            "api_key": key,
+            "timeout": timeout,
+            "max_retries": 0,
+            "num_retries": 0,
+            "drop_params": True,  # not every provider takes a seed, or gives several replies
+            "_skip_mcp_handler": True,  # else every request with tools needs the package mcp
+        }
+
+    async def complete(self, request: Request) -> Completion:
+        """Send a request once; see `ChatModel.complete`. What the provider does not know of it is left out."""
+        where = f"{self.name} at {self.endpoint}"
+        return await answered(self._ask(request), request.n, self._timeout, where, self._secrets)
+
+    async def aclose(self) -> None:
+        """Close litellm's connections, which all its models share."""
+        from litellm import in_memory_llm_clients_cache as clients
+        from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients as close
+
+        await close()  # type: ignore[no-untyped-call]
+        # A closed client would be found there again by a loop that happens to get this one's id.
+        clients.flush_cache()  # type: ignore[no-untyped-call]
+
+    async def _ask(self, request: Request) -> Any:
+        import litellm
+        from openai import APIError
+
+        # Messages and tools are shared by many requests, and some of litellm's providers write into them.
+        body = deepcopy({"messages": list(request.messages), **request.options})
+        if request.n > 1:
+            body["n"] = request.n
+        try:
+            answer = await litellm.acompletion(
+                **self._asked, **body, temperature=request.temperature, seed=request.seed
+            )
+        except APIError as error:
+            if isinstance(error.__context__, ImportError):
+                raise error.__context__ from None
+            raise
+        return answer.model_dump(include={"choices", "usage"}, exclude_none=True)
+
+
+def _secrets(environment: Mapping[str, str]) -> list[str]:
+    """What may be a key, longest first: which of them litellm takes, it alone knows."""
+    values = {value.strip() for name, value in environment.items() if name.endswith(_SECRET_ENDINGS)}
+    return sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _load(name: str) -> Any:
+    """Litellm, kept from the network, from `.env` files and from talking."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    # Asks OpenAI-compatible providers without the openai SDK, which takes twice the time.
+    os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
+    try:
+        import litellm
+    except ImportError as error:
+        raise UsageError(f"model {name!r} needs litellm ({error}): pip install litellm") from None
+    litellm.suppress_debug_info = True
+    if "LITELLM_LOG" not in os.environ:
+        for logger in _LOGGERS:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+    return litellm
