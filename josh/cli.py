@@ -68,19 +68,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.resume:
         settings = again(recorded(read_config(args.resume)["settings"], args.resume), given, args.resume)
     else:
-        settings = resolve(given, _defaults(env_class(given.get("env", FIELDS["env"].default))))
+        settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
     _log(settings.debug, settings.josh_debug)
     if args.dry_run:
         print(dry_run(settings))
         return 0
     calm_collector()
     return 0 if asyncio.run(run(settings, args.resume)) else 1
-
-
-def _defaults(env: Any) -> dict[str, Any]:
-    """Settings that environment variables give. They are recorded, so that a resumed run does not need them."""
-    address = environment().get("OPENAI_BASE_URL")
-    return ({"base_url": address, "user_base_url": address} if address else {}) | dict(env.defaults(environment()))
 
 
 def _log(debug: bool, talkative: bool) -> None:

@@ -5,7 +5,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.prices import prices_of, read_prices
-from josh.runs.settings import CHAT, OFFLINE, RunSettings
+from josh.runs.settings import CHAT, OFFLINE, RunSettings, environment
 from josh.search import BeamSearch, Rollouts, Strategy
 from josh.tree import Speaker, Tree, plant
 
@@ -92,6 +92,7 @@ class Casting:
         Raises:
             UsageError: a name, a key, the corpus or the slice of tasks is wrong.
         """
+        settings = _addressed(settings, environment())
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
         self.env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
@@ -346,6 +347,20 @@ def _accepted(step: Any) -> frozenset[str] | None:
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return None
     return frozenset(one.name for one in parameters)
+
+
+def _addressed(settings: RunSettings, variables: Mapping[str, str]) -> RunSettings:
+    """Settings with the address that the environment gives, so that it is recorded, and a resumption asks the same."""
+    address = variables.get("OPENAI_BASE_URL") or None
+
+    def elsewhere(models: str) -> bool:
+        return models == OFFLINE or PREFIX in models
+
+    return replace(
+        settings,
+        base_url=settings.base_url or (None if elsewhere(settings.model) else address),
+        user_base_url=settings.user_base_url or (None if elsewhere(settings.user_model or OFFLINE) else address),
+    )
 
 
 def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:

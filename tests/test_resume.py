@@ -225,6 +225,16 @@ def test_a_setting_that_changes_requests_cannot_change_and_others_can(endpoint, 
     assert files(run) == before
 
 
+def test_an_address_from_the_environment_is_recorded(endpoint, monkeypatch):
+    url, server = endpoint(respond=respond)
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    run = run_in("records", "--model", "us", "--user_model", "them", "--synthetic_tasks", "3", "--max_calls", "4")
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    assert main(["--resume", str(run), "--max_calls", "999"]) == 0
+    assert summary(run)["complete"]
+    assert len(server.requests) > 4
+
+
 def test_a_run_cannot_go_on_with_other_tasks(endpoint, capsys, tmp_path):
     url, _ = endpoint(respond=respond)
     people = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
