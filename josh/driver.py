@@ -282,8 +282,9 @@ class _Taker:
         return type(self)(self._parent, True, onwards, self._cast, self._max_turn_tries)
 
     def account_for(self, second: "_Taker") -> None:
-        """Take over the account of a second try, which holds the first one's."""
+        """Take over the account of a second try, which holds the first one's, and the error that broke it off."""
         self._place.usage = second._place.usage
+        self._error = second._error
 
     async def run(self) -> None:
         while not await self.step():
@@ -323,9 +324,10 @@ class _Taker:
             "seed": place.seed,
             "choice": place.choice,
             "duplicate": self.is_duplicate,
+            "error": self._error,
         }
         if self._outcome is Outcome.INFRA_ERROR:
-            return Turn(outcome=self._outcome, error=self._error, **account)
+            return Turn(outcome=self._outcome, **account)
         messages, internal = self._added
         return Turn(messages, internal, tuple(self._actions), tuple(self._hits), self._outcome, **account)
 

@@ -75,7 +75,7 @@ class Turn:
         seed: seed of the turn's first request; None when none was asked.
         choice: which reply to that request it was, counted from 0; siblings may share a request.
         duplicate: whether it says and does the same as an elder sibling, even on a second try.
-        error: what went wrong, when the outcome is `infra_error`.
+        error: what went wrong, when the outcome is `infra_error`, or when a second try of a duplicate failed.
     """
 
     messages: tuple[Message, ...] = ()

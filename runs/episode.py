@@ -82,7 +82,7 @@ class Episode:
     @property
     def owed(self) -> bool:
         """Whether an error got in its way, so that it is worth playing again."""
-        return bool(self.error) or any(node.turn.outcome is Outcome.INFRA_ERROR for node in self.tree.nodes)
+        return bool(self.error) or any(node.turn.error for node in self.tree.nodes)
 
     @property
     def reward(self) -> float:

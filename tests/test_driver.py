@@ -306,6 +306,20 @@ def test_a_turn_that_repeats_its_sibling_again_is_kept_and_flagged():
     assert max(draws for _, draws in cast.taken) == 1
 
 
+def test_a_second_try_that_fails_leaves_the_first_and_its_error():
+    class Fragile(Parrot):
+        def step(self, *, model):
+            super().step(model=model)
+            if model.place.draws > 1:
+                raise RuntimeError("no luck")
+            return True
+
+    tree, _ = searched(Fragile())
+    assert [(two.duplicate, two.outcome, two.error) for _, two in siblings(tree)] == [
+        (True, Outcome.ALIVE, "RuntimeError: no luck")
+    ] * 7
+
+
 def test_plain_searches_and_agents_without_seeds_are_asked_once():
     tree, cast = searched(Parrot(), resample=False)
     assert not any(node.turn.duplicate for node in tree.nodes)

@@ -27,7 +27,7 @@ class Key(NamedTuple):
         depth: see `Node.depth`.
         speaker: whose turn it is.
         draw: which of the turn's draws, from 0.
-        request: a hash of what is asked: run seed, model, temperature, messages and options.
+        request: a hash of what is asked: run seed, model, temperature, messages, options, and for which siblings.
     """
 
     task: str

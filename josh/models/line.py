@@ -49,12 +49,13 @@ class ModelLine:
         """Ask for one reply; see `roles.Line.reply`."""
         place, exchange = self.place, self.exchange
         draw, seed = place.draws, self.draw()
-        digest = self._digest(messages, options)
+        family = place.siblings if self.share and draw == 0 and len(place.siblings) > 1 else ()
+        digest = self._digest(messages, options, family)
         key = self._key(place.path, draw, digest)
         answer = exchange.journal.find(key) if exchange.journal is not None else None
         request = Request(messages, self.temperature, seed, options=options)
         refused = False
-        if answer is None and self.share and draw == 0 and len(place.siblings) > 1 and not self._alone:
+        if answer is None and family and not self._alone:
             try:
                 answer = (await self._together(request, digest)).get(key)
             except ModelError as error:
@@ -114,7 +115,7 @@ class ModelLine:
     def _key(self, path: str, draw: int, digest: str) -> Key:
         return Key(self.task, path, self.place.depth, str(self.place.speaker), draw, digest)
 
-    def _digest(self, messages: Sequence[Message], options: Mapping[str, Any]) -> str:
-        """A hash of what is asked. The seed of the request is left out: it follows from the run's and the place."""
-        asked = dumps([self.seed, self.model.name, self.temperature, messages, options])
+    def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], family: Sequence[str]) -> str:
+        """A hash of what is asked, and for which siblings. The seed of the request follows from that and the place."""
+        asked = dumps([self.seed, self.model.name, self.temperature, messages, options, family])
         return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
