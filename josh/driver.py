@@ -113,6 +113,7 @@ class Search:
         max_turn_tries: int,
         parallel: bool,
         resample: bool = False,
+        name: str = "",
     ) -> None:
         """Start a search.
 
@@ -125,6 +126,7 @@ class Search:
             parallel: take the turns of a phase at the same time, instead of step by step in leaf order.
             resample: take a turn that repeats its elder sibling's a second time, with other seeds, and flag it where
                 that changes nothing.
+            name: what the log calls it.
         """
         self.tree = tree
         self.branches = dict.fromkeys(tree.frontier, root)
@@ -134,6 +136,7 @@ class Search:
         self._max_turn_tries = max_turn_tries
         self._parallel = parallel
         self._resample = resample
+        self._name = name
         self._advancing = False
 
     @property
@@ -182,6 +185,7 @@ class Search:
                 Place(path, parent.depth + 1, expand.speaker, expand.directive, **shared),
                 self._cast,
                 self._max_turn_tries,
+                self._name,
             )
             for path in paths
         ]
@@ -241,7 +245,7 @@ class Search:
 class _Taker:
     """One turn being taken, a step at a time."""
 
-    def __init__(self, branch: Branch, is_copy: bool, place: Place, cast: Cast, max_turn_tries: int) -> None:
+    def __init__(self, branch: Branch, is_copy: bool, place: Place, cast: Cast, max_turn_tries: int, name: str) -> None:
         self.branch = branch
         self.is_duplicate = False
         self._parent = branch
@@ -249,6 +253,7 @@ class _Taker:
         self._place = place
         self._cast = cast
         self._max_turn_tries = max_turn_tries
+        self._name = name
         self._actions: list[tuple[Any, ...]] = []
         self._hits: list[Hit] = []
         self._outcome = Outcome.ALIVE
@@ -279,7 +284,7 @@ class _Taker:
         """The same turn once more, with the seeds that come next."""
         place = self._place
         onwards = Place(place.path, place.depth, place.speaker, place.directive, place.draws, place.usage)
-        return type(self)(self._parent, True, onwards, self._cast, self._max_turn_tries)
+        return type(self)(self._parent, True, onwards, self._cast, self._max_turn_tries, self._name)
 
     def account_for(self, second: "_Taker") -> None:
         """Take over the account of a second try, which holds the first one's, and the error that broke it off."""
@@ -312,7 +317,8 @@ class _Taker:
 
     def _fail(self, error: BaseException) -> None:
         self._outcome, self._error = Outcome.INFRA_ERROR, explain(error)
-        where = f"{self._place.speaker} at {self._place.path or 'the root'}, turn {self._place.depth}"
+        task = f"{self._name}: " if self._name else ""
+        where = f"{task}{self._place.speaker} at {self._place.path or 'the root'}, turn {self._place.depth}"
         log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
 
     def turn(self) -> Turn:

@@ -6,11 +6,11 @@ class JoshError(Exception):
 
 
 class UsageError(JoshError, ValueError):
-    """A wrong setting, raised before anything is paid for. The command line exits with code 2."""
+    """A wrong setting, found before anything is paid for, or a disk that cannot be written. Exit code 2."""
 
 
 class FatalError(JoshError):
-    """Going on would fail every further call too (a refused key, a full disk). It ends the run, never just a leaf."""
+    """Going on would fail every further call too (a refused key). It ends the run, never just a leaf."""
 
 
 class BudgetError(JoshError):

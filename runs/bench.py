@@ -14,7 +14,8 @@ import sys
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -24,12 +25,13 @@ from josh.driver import Branch, Place, Search
 from josh.models.chat import ChatModel, Request
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.casting import Casting
-from josh.runs.episode import play
+from josh.runs.episode import TaskClock, play
 from josh.runs.journal import Replies
-from josh.runs.run import calm_collector
+from josh.runs.rescore import rescore
+from josh.runs.run import calm_collector, run
 from josh.runs.settings import resolve
 from josh.search import BeamSearch, grow
-from josh.tree import Tree, Turn, plant
+from josh.tree import NO_USAGE, Tree, Turn, plant
 
 SIZES = ((8, 10), (8, 100), (64, 100), (512, 100))
 LATENCY = 0.05
@@ -140,7 +142,7 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
         seconds = await _play_all(casting, rounds)
         journal.close()
     await casting.aclose()
-    return seconds, casting.exchange.calls
+    return seconds, sum(casting.exchange.account.values(), NO_USAGE).calls
 
 
 async def _play_all(casting: Casting, rounds: int) -> float:
@@ -148,7 +150,7 @@ async def _play_all(casting: Casting, rounds: int) -> float:
 
     async def one(task: Any) -> None:
         search = casting.search(task)
-        await play(search, task, casting.env, max_rounds=rounds, timeout=600, searched=True)
+        await play(search, task, casting.env, max_rounds=rounds, clock=TaskClock(600.0), searched=True)
 
     started = time.perf_counter()
     await asyncio.gather(*(one(task) for task in casting.tasks))
@@ -205,6 +207,17 @@ async def endpoint_figures(tasks: int, repetitions: int) -> None:
         )
 
 
+def rescoring(tasks: int) -> tuple[int, float]:
+    """Turns of a stored run, and the seconds it takes to rescore them."""
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        asyncio.run(run(resolve({"josh": True, "synthetic_tasks": tasks, "log_dir": folder}, {})))
+        (stored,) = Path(folder).iterdir()
+        turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
+        started = time.perf_counter()
+        rescore(stored, {"min_reward": 1.0})
+        return turns, time.perf_counter() - started
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks and print their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -219,6 +232,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with_driver = microseconds(lambda: driven(beam_size, rounds), repetitions)  # noqa: B023
         held = bytes_per_turn(lambda: driven(beam_size, rounds))  # noqa: B023
         print(f"beam {beam_size:3d}, {rounds:3d} rounds {alone:23.1f} {with_driver:39.1f} {held:16.0f}")
+    turns, seconds = rescoring(tasks=150)
+    print(f"rescoring {turns} stored turns: {seconds:.2f} s")
     asyncio.run(endpoint_figures(args.tasks, args.repetitions))
     return 0
 

@@ -14,11 +14,11 @@ from josh.errors import JoshError, UsageError
 from josh.loading import load
 from josh.messages import dumps
 from josh.models.chat import ChatModel
-from josh.models.exchange import Budget, Exchange, Price
+from josh.models.exchange import Budget, Clock, Exchange, Price
 from josh.models.line import ModelLine
 from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
-from josh.models.openai_chat import NO_KEY, OpenAIChat
+from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.prices import prices_of, read_prices
 from josh.runs.settings import CHAT, OFFLINE, RunSettings, environment
@@ -169,7 +169,7 @@ class Casting:
         """The user's class: the one named, or the environment's for the kind of model that a row asks for."""
         return self._user_types[task.id]
 
-    def search(self, task: Task) -> Search:
+    def search(self, task: Task, clock: Clock | None = None) -> Search:
         """A search on one task, ready to be advanced. Raises UsageError where a plug-in cannot start on it."""
         settings, env = self.settings, self.env
 
@@ -182,7 +182,7 @@ class Casting:
             return tree, Branch(agent, user, env.world(task), rewards)
 
         tree, root = plugged(f"task {task.id} cannot be set up", set_up)
-        cast = _Actors(self, task)
+        cast = _Actors(self, task, clock)
         return Search(
             self._strategy,
             cast,
@@ -192,9 +192,10 @@ class Casting:
             parallel=cast.waits,
             # Plain rollouts are a sample: two that agree are no mistake.
             resample=settings.josh,
+            name=f"task {task.id}",
         )
 
-    def line(self, task: Task, place: Place) -> ModelLine:
+    def line(self, task: Task, place: Place, clock: Clock | None = None) -> ModelLine:
         """The chat model for one turn of one task."""
         settings = self.settings
         if place.speaker is Speaker.AGENT:
@@ -208,7 +209,7 @@ class Casting:
         # Elder tasks are served first, and leaves with the same beginning together: servers keep prompts for a while.
         priority = (self._positions[task.id], place.path)
         share = not settings.single_replies
-        return ModelLine(model, temperature, place, self.exchange, settings.seed, task.id, priority, share)
+        return ModelLine(model, temperature, place, self.exchange, settings.seed, task.id, priority, share, clock)
 
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:
         """A place for a step that waits for something by itself."""
@@ -288,9 +289,10 @@ class Casting:
 class _Actors:
     """A task's plug-ins as a cast: every step gets the line of its place."""
 
-    def __init__(self, casting: Casting, task: Task) -> None:
+    def __init__(self, casting: Casting, task: Task, clock: Clock | None) -> None:
         self._casting = casting
         self._task = task
+        self._clock = clock
         self._agent_takes = _accepted(casting.agent_type.step)
         types = (casting.agent_type, casting.user_type(task))
         self._user_takes = _accepted(types[1].step)
@@ -321,7 +323,7 @@ class _Actors:
             return await in_thread(step, *args, **given)
 
     def _given(self, branch: Branch, place: Place, takes: frozenset[str] | None) -> dict[str, Any]:
-        given = {"model": self._casting.line(self._task, place), "env": branch.world, "tokenizer": None}
+        given = {"model": self._casting.line(self._task, place, self._clock), "env": branch.world, "tokenizer": None}
         if place.directive is not None:
             given["directive"] = place.directive
         return given if takes is None else {name: value for name, value in given.items() if name in takes}
@@ -350,17 +352,25 @@ def _accepted(step: Any) -> frozenset[str] | None:
 
 
 def _addressed(settings: RunSettings, variables: Mapping[str, str]) -> RunSettings:
-    """Settings with the address that the environment gives, so that it is recorded, and a resumption asks the same."""
-    address = variables.get("OPENAI_BASE_URL") or None
+    """Settings that name every address, so that they are recorded, and a resumption asks the same servers."""
+    user_model = settings.user_model or OFFLINE
+    model, base_url = _explicit(settings.model, settings.base_url, variables)
+    if not settings.user_base_url:
+        pairs = [_explicit(name.strip(), None, variables) for name in user_model.split(",")]
+        user_model = ",".join(name for name, _ in pairs)
+        urls = {url for _, url in pairs}
+        user_base_url = urls.pop() if len(urls) == 1 else ",".join(url or "" for _, url in pairs)
+        settings = replace(settings, user_model=user_model, user_base_url=user_base_url)
+    return replace(settings, model=model, base_url=base_url)
 
-    def elsewhere(models: str) -> bool:
-        return models == OFFLINE or PREFIX in models
 
-    return replace(
-        settings,
-        base_url=settings.base_url or (None if elsewhere(settings.model) else address),
-        user_base_url=settings.user_base_url or (None if elsewhere(settings.user_model or OFFLINE) else address),
-    )
+def _explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> tuple[str, str | None]:
+    """A model's name and address, so that they say all by themselves who is asked."""
+    if base_url or name in {OFFLINE, ""} or name.startswith(PREFIX):
+        return name, base_url
+    if is_for_litellm(name, None, variables):
+        return PREFIX + name, None
+    return name, variables.get("OPENAI_BASE_URL") or OPENAI_URL
 
 
 def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:

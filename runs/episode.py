@@ -114,7 +114,36 @@ class Episode:
         return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
 
 
-async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, timeout: float, searched: bool) -> Episode:
+class TaskClock:
+    """The time limit of one task; it stands still while all the task's calls wait for their turn (`exchange.Clock`)."""
+
+    def __init__(self, seconds: float) -> None:
+        """Args: seconds: what the task may take."""
+        self.seconds = seconds
+        self.limit: asyncio.Timeout | None = None
+        self._left: float | None = None
+        self._waiting = 0
+        self._flying = 0
+
+    def change(self, waiting: int = 0, flying: int = 0) -> None:
+        """See `Clock.change`."""
+        self._waiting += waiting
+        self._flying += flying
+        if self.limit is None or self.limit.expired():
+            return
+        now = asyncio.get_running_loop().time()
+        stands = self._waiting > 0 and not self._flying
+        ends = self.limit.when()
+        if stands and ends is not None:
+            self._left = ends - now
+            self.limit.reschedule(None)
+        elif not stands and ends is None and self._left is not None:
+            self.limit.reschedule(now + self._left)
+
+
+async def play(
+    search: Search, task: Task, env: BaseEnv, *, max_rounds: int, clock: TaskClock, searched: bool
+) -> Episode:
     """Play a task to its end.
 
     Args:
@@ -122,7 +151,7 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
         task: the task.
         env: its environment.
         max_rounds: rounds after which it is cut off.
-        timeout: seconds after which it is given up.
+        clock: says when it is given up.
         searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
     """
     root = search.branches[0]
@@ -131,7 +160,8 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
     error = ""
     agent_turns = 0
     try:
-        async with asyncio.timeout(timeout) as limit:
+        async with asyncio.timeout(clock.seconds) as limit:
+            clock.limit = limit
             while search.tree.goals and not search.done:
                 agent_next = next_speaker(search.tree) is Speaker.AGENT
                 if agent_next and agent_turns == max_rounds:
@@ -143,7 +173,9 @@ async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, tim
     except TimeoutError:
         if not limit.expired():
             raise
-        error = f"{TOO_LONG} {timeout:g} seconds"
+        error = f"{TOO_LONG} {clock.seconds:g} seconds"
+    finally:
+        clock.limit = None
     try:
         episode = conclude(search.tree, task, env, rewards, searched=searched, error=error)
     except JoshError:

@@ -1,6 +1,7 @@
 """The journal: every reply a run was given, in `replies.sqlite`, so that none is ever paid for twice."""
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from josh.messages import dumps
 from josh.models.exchange import Answer, Key
 from josh.roles import Reply
 from josh.tree import Usage
+
+log = logging.getLogger("josh")
 
 FILE = "replies.sqlite"
 _TABLE = """
@@ -29,7 +32,8 @@ _FIND = """
 SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens FROM replies
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?
 """
-_KEEP = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_KEEP = "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_UNCOUNTED = "SELECT DISTINCT speaker, model FROM replies WHERE calls > 0 AND prompt_tokens = 0"
 _ACCOUNT = "SELECT speaker, model, sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM replies GROUP BY 1, 2"
 
 
@@ -46,6 +50,7 @@ class Replies:
             UsageError: it is damaged, in use, or cannot be written.
         """
         self._path = folder / FILE
+        self._check_files()
         with self._explained():
             self._base = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
@@ -66,6 +71,26 @@ class Replies:
             self._base.close()
             raise
 
+    def _check_files(self) -> None:
+        """Refuse what SQLite takes for a new journal though it was one, and tell where the end of one is missing."""
+        log_file = self._path.with_name(f"{FILE}-wal")
+        if self._path.exists() and not self._path.stat().st_size:
+            raise self._damaged("it is empty")
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                page = int.from_bytes(file.read(18)[16:], "big")
+            if page > 1 and self._path.stat().st_size % page:
+                raise self._damaged("its end is missing")
+        if not log_file.exists() or not log_file.stat().st_size:
+            return
+        if not self._path.exists():
+            raise self._damaged("only its log is left")
+        with log_file.open("rb") as file:
+            page = int.from_bytes(file.read(12)[8:], "big")
+        # A header of 32 bytes, and frames of one page each with a header of 24.
+        if page and (log_file.stat().st_size - 32) % (page + 24):
+            log.warning("%s: its end is missing; replies that stood there are asked for again", log_file)
+
     def find(self, key: Key) -> Answer | None:
         """The answer kept under a key, if any."""
         with self._explained():
@@ -73,7 +98,12 @@ class Replies:
         if row is None:
             return None
         model, seed, choice, reply, *usage = row
-        return Answer(_reply(reply), model, seed, choice, Usage(*usage))
+        try:
+            if not isinstance(model, str) or not all(isinstance(number, int) for number in (seed, choice, *usage)):
+                raise TypeError("a value of another type")
+            return Answer(_reply(reply), model, seed, choice, Usage(*usage))
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise self._damaged(f"the reply to task {key.task} at {key.path or 'the root'}, turn {key.depth}") from None
 
     def keep(self, answers: Mapping[Key, Answer], seconds: float) -> None:
         """Keep the answers to one request, all or none. Raises UsageError when the disk is full."""
@@ -106,16 +136,14 @@ class Replies:
         """What all replies cost, by speaker and model."""
         with self._explained():
             rows = self._base.execute(_ACCOUNT).fetchall()
+        if not all(isinstance(name, str) for row in rows for name in row[:2]):
+            raise self._damaged("a row of it makes no sense")
         return {(speaker, model): Usage(*usage) for speaker, model, *usage in rows}
 
-    def copy_to(self, other: "Replies") -> None:
-        """Have another journal hold what this one does, and nothing else."""
+    def uncounted(self) -> set[tuple[str, str]]:
+        """The speakers and models of calls whose endpoint did not say how many tokens they took."""
         with self._explained():
-            rows = self._base.execute("SELECT * FROM replies")
-            other._base.execute("BEGIN")
-            other._base.execute("DELETE FROM replies")
-            other._base.executemany(_KEEP, rows)
-            other._base.execute("COMMIT")
+            return set(self._base.execute(_UNCOUNTED).fetchall())
 
     def __len__(self) -> int:
         with self._explained():
@@ -136,7 +164,7 @@ class Replies:
                 code &= 0xFF
             if code == sqlite3.SQLITE_BUSY:
                 raise UsageError(f"{self._path.parent} is in use by another josh; wait for it, or stop it") from None
-            if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
                 raise self._damaged(str(error)) from None
             raise UsageError(f"cannot write {self._path}: {error}") from None
 
@@ -159,6 +187,8 @@ def _text(reply: Reply) -> str:
 
 def _reply(text: str) -> Reply:
     fields = json.loads(text)
+    if not isinstance(fields["text"], str):
+        raise TypeError("the text is none")
     for name in _LISTS:
         if name in fields:
             fields[name] = tuple(fields[name])

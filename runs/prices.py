@@ -11,6 +11,7 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.chat import ChatModel
 from josh.models.exchange import Price
+from josh.models.litellm_chat import PREFIX
 from josh.models.openai_chat import OPENAI_URL
 
 _TABLE = "model_prices_and_context_window_backup.json"
@@ -32,7 +33,7 @@ def read_prices(text: str | None) -> dict[str, Price]:
             prompt = reply = -1.0
         if not model or not (0 <= prompt < inf and 0 <= reply < inf):
             raise UsageError(f"price is {entry.strip()!r}; give MODEL=PROMPT/REPLY in dollars, as in gpt-4o=2.50/10")
-        prices[model] = Price(prompt / _MILLION, reply / _MILLION)
+        prices[model.removeprefix(PREFIX)] = Price(prompt / _MILLION, reply / _MILLION)
     return prices
 
 

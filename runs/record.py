@@ -14,7 +14,7 @@ from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import Task
 from josh.runs.episode import Episode, examples, from_json, to_json
-from josh.runs.journal import Replies
+from josh.runs.journal import FILE, Replies
 from josh.runs.summary import Result, result_of
 
 log = logging.getLogger("josh")
@@ -48,7 +48,14 @@ class Record:
             raise
 
     @classmethod
-    def create(cls, log_dir: Path, name: str, searched: bool, redact: Callable[[str], str] = str) -> "Record":
+    def create(
+        cls,
+        log_dir: Path,
+        name: str,
+        searched: bool,
+        redact: Callable[[str], str] = str,
+        journal: Path | None = None,
+    ) -> "Record":
         """Make a run's folder.
 
         Args:
@@ -56,9 +63,10 @@ class Record:
             name: what its name starts with; the date and time follow.
             searched: see `runs.episode.examples`.
             redact: takes secrets out of an error's text.
+            journal: a run's folder, a copy of whose journal to begin with.
 
         Raises:
-            UsageError: the folder cannot be made or written.
+            UsageError: the folder cannot be made or written, or the journal is damaged.
         """
         made = not log_dir.exists()
         try:
@@ -66,10 +74,12 @@ class Record:
         except OSError as error:
             raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
         try:
+            for file in sorted(journal.glob(f"{FILE}*")) if journal else ():
+                shutil.copyfile(file, folder / file.name)
             record = cls(folder, searched, redact, again=False)
         except (OSError, UsageError) as error:
             _remove(folder, made)
-            raise UsageError(str(error)) from None
+            raise UsageError(str(error).replace(str(folder), str(journal or folder))) from None
         record._made_log_dir = made
         return record
 
@@ -96,6 +106,10 @@ class Record:
         """
         positions = {task.id: position for position, task in enumerate(tasks)}
         results: dict[int, Result] = {}
+        if not (folder / FILE).exists() and not (folder / f"{FILE}-wal").exists():
+            log.warning(
+                "%s: the journal is gone; what it cost is forgotten, and its replies are asked for again", folder
+            )
         try:
             record = cls(folder, searched, redact, again=True)
         except OSError as error:
@@ -245,6 +259,9 @@ class _Lines:
         self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Close the file, its blocks in order. A second time, this does nothing."""
+        if self._file.closed:
+            return
         self._file.close()
         if self._blocks == sorted(self._blocks):
             return

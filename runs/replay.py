@@ -4,8 +4,8 @@ from pathlib import Path
 
 from josh.errors import UsageError
 from josh.runs.casting import Casting
-from josh.runs.journal import FILE, Replies
-from josh.runs.record import EPISODES, EXAMPLES, Record
+from josh.runs.journal import FILE
+from josh.runs.record import EPISODES, EXAMPLES, Record, stored_episodes
 from josh.runs.redact import redactor
 from josh.runs.run import CONFIG, check_tasks, close, describe, play_all, read_config
 from josh.runs.settings import again, environment, recorded
@@ -30,21 +30,19 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
     check_tasks(casting, folder)
     if not (folder / FILE).exists():
         raise UsageError(f"{folder} has no journal {FILE} to replay")
-    replies = Replies(folder)
+    finished = sum(1 for _ in stored_episodes(folder / EPISODES, []))
+    if finished < len(casting.tasks):
+        raise UsageError(f"{folder} has {finished} of {len(casting.tasks)} tasks; resume it before it is replayed")
     results: dict[int, Result] = {}
-    try:
-        name = f"{folder.resolve().name}-replayed"
-        record = Record.create(log_dir or folder.resolve().parent, name, settings.josh, redactor(environment()))
-        replies.copy_to(record.replies)
-    finally:
-        replies.close()
+    home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
+    record = Record.create(home, name, settings.josh, redactor(environment()), journal=folder)
     casting.exchange.journal = record.replies
     casting.exchange.account = record.replies.account()
     try:
         record.write_json(CONFIG, describe(casting) | {"replayed_from": folder.resolve().name})
         await play_all(casting, record, results)
     finally:
-        summary = close(casting, record, results, redactor(environment()), "")
+        summary = close(casting, record, results, redactor(environment()), "", resumable=False)
         await casting.aclose()
     print(as_text(summary, searched=settings.josh, unit=casting.unit))
     differ = [file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file)]

@@ -39,6 +39,7 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> bool:
     """
     config = read_config(folder)
     plays, tasks = config.get("plays"), config.get("tasks")
+    places = {task_id: place for place, task_id in enumerate(config.get("task_ids", ()))}
     if not isinstance(plays, dict) or not {"agent", "user"} <= plays.keys() or not isinstance(tasks, int):
         raise UsageError(f"{folder / CONFIG} does not say who played and how many tasks; give the folder of a run")
     settings = resolve(given, recorded(config["settings"], folder / CONFIG))
@@ -55,7 +56,7 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> bool:
         record.write_json(CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
             episode = rescored(stored, rewards_type, env, settings)
-            record.add(len(results), episode)
+            record.add(places.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
         if not results:
             raise UsageError(f"{folder / EPISODES} holds no whole episode; there is nothing to rescore")

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from josh.errors import BudgetError, JoshError, UsageError
+from josh.models.litellm_chat import PREFIX
 from josh.roles import Task
 from josh.runs.casting import Casting
-from josh.runs.episode import Episode, play
+from josh.runs.episode import Episode, TaskClock, play
 from josh.runs.record import Record
 from josh.runs.redact import redactor
 from josh.runs.settings import RunSettings, environment
@@ -28,9 +29,9 @@ from josh.runs.summary import Result, as_text, bill, counted, result_of, summari
 
 log = logging.getLogger("josh")
 
-CONFIG = "config.json"
-GRACE = 3.0
-"""Seconds that a run which is broken off waits for replies that are paid for already."""
+CONFIG, SUMMARY = "config.json", "summary.json"
+GRACE = 25.0
+"""Seconds that a run which is told to stop waits for replies that are paid for already; schedulers kill after 30."""
 
 
 async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
@@ -51,12 +52,18 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
     redact = redactor(environment())
     results: dict[int, Result] = {}
     if resumed is None:
-        record = Record.create(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh, redact)
+        record = Record.create(
+            Path(settings.log_dir),
+            _slug(f"{_short(settings.env)}-{settings.model.removeprefix(PREFIX)}"),
+            settings.josh,
+            redact,
+        )
     else:
         check_tasks(casting, resumed)
         record, results = Record.reopen(resumed, casting.tasks, settings.josh, redact)
     casting.exchange.journal = record.replies
     casting.exchange.account = record.replies.account()
+    casting.exchange.uncounted = record.replies.uncounted()
     stopped = ""
     try:
         with _terminable():
@@ -65,12 +72,14 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
             stopped = await play_all(casting, record, results)
         summary = close(casting, record, results, redact, stopped)
     except BaseException as error:
-        await casting.exchange.drain(GRACE)
-        if isinstance(error, UsageError) and resumed is None and not results and not len(record.replies):
-            record.discard()
-        else:
-            with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
-                close(casting, record, results, redact, stopped)
+        try:
+            await _bring_home(casting, error)
+        finally:
+            if resumed is None and not results and not casting.exchange.account:
+                record.discard()
+            else:
+                with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
+                    close(casting, record, results, redact, stopped)
         raise
     finally:
         await casting.aclose()
@@ -78,12 +87,25 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
     return bool(summary["scored"] or stopped)
 
 
+async def _bring_home(casting: Casting, error: BaseException) -> None:
+    """Wait for the replies that are paid for already: as long as they may take, or for `GRACE` when told to stop."""
+    if isinstance(error, UsageError):
+        return  # the disk has no room for them
+    exchange, stopped = casting.exchange, not isinstance(error, JoshError)
+    seconds = GRACE if stopped else casting.settings.timeout
+    if not await exchange.drain(0.5):
+        count = counted(exchange.in_flight, "call")
+        drop = "; stop again to drop them" if stopped else ""
+        print(f"josh: waiting up to {seconds:g} seconds for {count} in flight{drop}", file=sys.stderr)
+        await exchange.drain(seconds)
+
+
 def tell(record: Record, summary: dict[str, Any], settings: RunSettings, plays: Mapping[str, Any], unit: str) -> None:
     """Print what came of a run."""
     print(f"{headline(settings, plays, summary['tasks'])}\n")
     print(as_text(summary, searched=settings.josh, unit=unit))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
-    print(f"written to      {record.folder}/ (config.json, episodes.jsonl, training_examples.jsonl, summary.json)")
+    print(f"written to      {record.folder}/")
 
 
 def close(
@@ -92,19 +114,23 @@ def close(
     results: Mapping[int, Result],
     redact: Callable[[str], str],
     stopped: str,
+    *,
+    resumable: bool = True,
 ) -> dict[str, Any]:
-    """Finish the files of a run, whether or not it came to its end."""
+    """Finish the files of a run, whether or not it came to its end, and say how to go on."""
     tasks = len(casting.tasks)
     exchange = casting.exchange
     ordered = [results[position] for position in sorted(results)]
-    summary = figures(record, ordered, tasks, exchange.retries, redact) | bill(exchange.account, casting.prices)
+    summary = figures(record, ordered, tasks, exchange.retries, redact) | bill(
+        exchange.account, casting.prices, exchange.uncounted
+    )
     summary["truncated"] = stopped or None
+    summary["retries"] += _retries_before(record.folder / SUMMARY)
     try:
         record.close()
     finally:
-        record.write_json("summary.json", summary)
-    begun = results or exchange.account
-    if (begun and not summary["complete"]) or summary["owed"]:
+        record.write_json(SUMMARY, summary)
+    if resumable and (summary["owed"] or not summary["complete"]):
         what = f"{len(results)} of {tasks} tasks were finished"
         if summary["complete"]:
             what = f"{counted(summary['owed'], 'task')} had errors"
@@ -113,6 +139,14 @@ def close(
             why, more = f"{stopped} is reached: ", f" --{stopped.split(maxsplit=1)[0]} MORE"
         print(f"josh: {why}{what}; go on with: josh --resume {record.folder}{more}", file=sys.stderr)
     return summary
+
+
+def _retries_before(path: Path) -> int:
+    """The retries of the sessions before this one, as far as they came to an end."""
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["retries"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0
 
 
 def check_tasks(casting: Casting, folder: Path) -> None:
@@ -179,7 +213,7 @@ def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str
         else f"{counted(settings.rollouts, 'conversation')} each"
     )
     cast = f"{agent} ({settings.model}) and {user} ({settings.user_model})"
-    return f"{counted(tasks, f'{settings.env} task')}, {way}: {cast}"
+    return f"{counted(tasks, f'{_short(settings.env)} task')}, {way}: {cast}"
 
 
 def describe(casting: Casting) -> dict[str, Any]:
@@ -189,6 +223,7 @@ def describe(casting: Casting) -> dict[str, Any]:
         "plays": casting.names,
         "tasks": len(casting.tasks),
         "tasks_digest": casting.tasks_digest,
+        "task_ids": [task.id for task in casting.tasks],
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("josh-dialogue", "openai", "litellm", "numpy")},
     }
@@ -235,13 +270,13 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def _play(casting: Casting, task: Task) -> Episode:
-    settings = casting.settings
+    settings, clock = casting.settings, TaskClock(casting.settings.task_timeout)
     return await play(
-        casting.search(task),
+        casting.search(task, clock),
         task,
         casting.env,
         max_rounds=casting.max_rounds(task),
-        timeout=settings.task_timeout,
+        clock=clock,
         searched=settings.josh,
     )
 
@@ -296,6 +331,11 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _short(name: str) -> str:
+    """A plug-in's name without the folders of its file."""
+    return name.rpartition("/")[2].replace(".py:", "-")
 
 
 def _slug(name: str) -> str:

@@ -62,14 +62,14 @@ class RunSettings:
         None, "dollars per million tokens as MODEL=PROMPT/REPLY, several by commas (default: litellm's)", free=True
     )
     single_replies: bool = _flag(False, "ask for every sibling's reply apart, instead of for several with n=2")
-    corpus: str | None = _flag(None, "folder of the real corpus, or a task file made by `josh prepare`")
+    corpus: str | None = _flag(None, "folder of the real corpus, or a task file made by `josh prepare`", free=True)
     split_rule: str = _flag("convokit", "how the corpus is split: convokit, annotated or user_disjoint")
     synthetic_tasks: int | None = _flag(None, "made-up tasks per split, without a corpus (default: environment's)")
     include_bad: bool = _flag(False, "keep the corpus's dialogues that its authors marked as spoilt")
     min_reward: float = _flag(0.0, "smallest reward that counts as a win")
     timeout: float = _flag(120.0, "seconds that one model call may take", free=True)
     task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
-    max_attempts: int = _flag(6, "most times that a failing model call is made", free=True)
+    max_attempts: int = _flag(10, "most times that a failing model call is made", free=True)
     max_retry_seconds: float = _flag(300.0, "seconds in which a failing model call is made again", free=True)
     log_dir: str = _flag("records", "where the run's folder is made", free=True)
     debug: bool = _flag(False, "show the traceback of every failed turn", free=True)
@@ -150,12 +150,18 @@ def again(before: Mapping[str, Any], given: Mapping[str, Any], where: Path) -> R
         was = before.get(name, FIELDS[name].default)
         if name == "log_dir":
             raise UsageError("log_dir is given; a run is resumed where it is, leave it out")
-        if not FIELDS[name].metadata["free"] and was != value:
+        if not FIELDS[name].metadata["free"] and was not in (value, absolute(value)):
             raise UsageError(
                 f"{name} is {value!r}, and {was!r} in {where}; it changes what is asked: leave it out, or start a new "
                 "run"
             )
     return _checked(RunSettings(**{**before, **given}), given)
+
+
+def absolute(name: Any) -> Any:
+    """A plug-in's `./file.py:Class` with the file's whole path; anything else as it is."""
+    file, colon, kind = str(name).rpartition(":")
+    return f"{Path(file).resolve()}:{kind}" if colon and file.endswith(".py") else name
 
 
 def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
@@ -167,6 +173,9 @@ def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
         settings = replace(settings, temperature=1.0 if settings.josh else 0.0)
     if settings.user_model is None:
         settings = replace(settings, user_model=OFFLINE)
+    # Recorded so, a run can be resumed from anywhere.
+    plug_ins = {name: absolute(getattr(settings, name)) for name in ("env", "agent", "user", "rewards")}
+    settings = replace(settings, **plug_ins, corpus=settings.corpus and str(Path(settings.corpus).resolve()))
     _check_ranges(settings)
     for address, model in (("base_url", "model"), ("user_base_url", "user_model")):
         if given.get(address) and getattr(settings, model) == OFFLINE:

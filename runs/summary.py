@@ -1,7 +1,7 @@
 """What came of a run, as numbers and as a few lines for the terminal."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import fmean
@@ -96,20 +96,32 @@ def summarize(results: Sequence[Result], tasks: int, retries: int) -> dict[str, 
     }
 
 
-def bill(account: Mapping[tuple[str, str], Usage], prices: Mapping[str, Price | None]) -> dict[str, Any]:
+def bill(
+    account: Mapping[tuple[str, str], Usage],
+    prices: Mapping[str, Price | None],
+    uncounted: Collection[tuple[str, str]] = (),
+) -> dict[str, Any]:
     """What a run has cost so far, unfinished tasks included: calls, tokens and US dollars, by side.
 
     Args:
         account: what was spent, by speaker and model name.
         prices: what the models cost; None where that is not known, and so is every sum that it is part of.
+        uncounted: those of the account whose tokens are not known.
     """
     usage: dict[str, Any] = {}
-    unknown = sorted({model for (_, model), used in account.items() if used.calls and prices.get(model) is None})
+    dollars = {
+        who: None if (price := prices.get(who[1])) is None or who in uncounted else cost(used, price)
+        for who, used in account.items()
+        if used.calls
+    }
     for speaker in map(str, Speaker):
-        spent = {model: used for (who, model), used in account.items() if who == speaker and used.calls}
-        dollars = [None if (price := prices.get(model)) is None else cost(used, price) for model, used in spent.items()]
-        usage[speaker] = asdict(sum(spent.values(), NO_USAGE)) | {"cost": _sum(dollars)}
-    return {"usage": usage, "cost": _sum([side["cost"] for side in usage.values()]), "unpriced": unknown}
+        spent = sum((used for (side, _), used in account.items() if side == speaker), NO_USAGE)
+        usage[speaker] = asdict(spent) | {"cost": _sum([dollars[who] for who in dollars if who[0] == speaker])}
+    return {
+        "usage": usage,
+        "cost": _sum(list(dollars.values())),
+        "unpriced": sorted({model for (_, model), amount in dollars.items() if amount is None}),
+    }
 
 
 def _sum(dollars: Sequence[float | None]) -> float | None:
@@ -123,25 +135,32 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     """The summary for the terminal, a line per fact."""
-    if not summary["scored"]:
-        return (
-            f"no task was scored; the first error: {summary['first_error']}" if summary["finished"] else "no task yet"
-        )
-    low, high = summary["success_rate_ci95"]
     agent, user = summary["usage"]["agent"], summary["usage"]["user"]
-    of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
-    lines = [
-        f"average reward  {unit}{summary['average_reward']:.2f}   ({of}, {counted(summary['scored'], 'task')})",
-        f"success rate    {summary['success_rate']:.2f}   (95 % interval {low:.2f} to {high:.2f})",
-        f"mean rounds     {summary['mean_rounds']:.1f}",
+    lines = []
+    if summary["scored"]:
+        low, high = summary["success_rate_ci95"]
+        of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
+        lines += [
+            f"average reward  {unit}{summary['average_reward']:.2f}   ({of}, {counted(summary['scored'], 'task')})",
+            f"success rate    {summary['success_rate']:.2f}   (95 % interval {low:.2f} to {high:.2f})",
+            f"mean rounds     {summary['mean_rounds']:.1f}",
+        ]
+    else:
+        why = f"the first error: {summary['first_error']}" if summary["finished"] else "none was finished"
+        lines.append(f"no task was scored; {why}")
+    lines += [
         f"turns played    {summary['turns']}",
         f"model calls     {agent['calls']} agent, {user['calls']} user; "
         f"tokens {_tokens(agent)} agent, {_tokens(user)} user; {summary['retries']} retries",
     ]
     if agent["calls"] + user["calls"] and "cost" in summary:
-        why = f" (no price for {', '.join(summary['unpriced'])}; see --price)" if summary["unpriced"] else ""
+        why = (
+            f" (no price or token counts for {', '.join(summary['unpriced'])}; see --price)"
+            if summary["unpriced"]
+            else ""
+        )
         lines.append(f"cost            {_dollars(agent['cost'])} agent, {_dollars(user['cost'])} user{why}")
-    if summary["infra_errors"]:
+    if summary["infra_errors"] and summary["scored"]:
         lines.append(
             f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {summary['first_error']}"
         )
@@ -149,7 +168,9 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
 
 
 def _dollars(amount: float | None) -> str:
-    return "unknown" if amount is None else f"${amount:.4f}" if 0 < amount < 1 else f"${amount:.2f}"
+    if amount is None:
+        return "unknown"
+    return f"${amount:.2g}" if 0 < amount < 0.01 else f"${amount:.2f}"
 
 
 def counted(number: int, thing: str) -> str:

@@ -1,27 +1,20 @@
-"""A run that is killed over and over: `python killed_run.py FOLDER KILLS SEED FLAG...`.
+"""A run in sessions that somebody kills: `python killed_run.py FOLDER FLAG...`.
 
-Every session is a child process, forked from this one so that nothing has to be imported anew. After each kill a line
-of JSON says which seeds the journal holds; the next session begins when a line comes in. The last session is left to
-end by itself, and its exit code is this process's.
+Every session is a child process, forked from this one so that nothing has to be imported anew. A line of JSON gives its
+process id; once it is dead another says how it ended and which seeds the journal holds. The next session begins when a
+line comes in, with the flags in that line. When a session ends by itself, its exit code is this process's.
 """
 
 import contextlib
 import io
 import json
 import os
-import random
 import shutil
-import signal
 import sqlite3
 import sys
-import time
 from pathlib import Path
 
 from josh.cli import main as josh
-
-PRELOADED = (
-    "josh.runs.run josh.envs.persuasion josh.agents.persuader josh.users.persuadee openai httpx_aiohttp tenacity"
-)
 
 
 def session(arguments, errors):
@@ -55,29 +48,25 @@ def journalled(folder):
 
 
 def main():
-    log_dir, kills, seed, *flags = sys.argv[1:]
+    log_dir, *flags = sys.argv[1:]
     # A run of another model loads whatever a run needs.
     warm = ["--model", "warm", "--base_url", flags[flags.index("--base_url") + 1], "--max_convo_turns", "1"]
     with contextlib.redirect_stdout(io.StringIO()):
         assert josh([*warm, "--synthetic_tasks", "1", "--log_dir", f"{log_dir}.warm"]) == 0
-    dice, killed = random.Random(int(seed)), 0
-    while True:
+    while more := sys.stdin.readline():
         runs = [path.parent for path in Path(log_dir).glob("*/config.json")]
-        lost = [path for path in Path(log_dir).glob("*-*") if path not in runs]
-        for path in lost:
-            shutil.rmtree(path)  # it was killed before it knew its settings
+        for path in Path(log_dir).glob("*-*"):
+            if path not in runs:
+                shutil.rmtree(path)  # it was killed before it knew its settings
         again = ["--resume", str(runs[0])] if runs else [*flags, "--log_dir", log_dir]
-        again += ["--max_concurrency", str(dice.choice((1, 2, 4, 16)))]
-        child = session(again, f"{log_dir}.errors")
-        if killed < int(kills):
-            time.sleep(dice.uniform(0.05, 0.5))
-            os.kill(child, signal.SIGKILL)
+        child = session([*again, *json.loads(more)], f"{log_dir}.errors")
+        print(child, flush=True)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
-            return os.waitstatus_to_exitcode(status) or 100 * (killed < int(kills))
-        killed += 1
+            return os.waitstatus_to_exitcode(status)
+        runs = [path.parent for path in Path(log_dir).glob("*/config.json")]
         print(json.dumps([seed for path in runs for seed in journalled(path)]), flush=True)
-        sys.stdin.readline()
+    return 1
 
 
 if __name__ == "__main__":

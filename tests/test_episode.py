@@ -7,7 +7,7 @@ import pytest
 
 from josh.messages import dumps
 from josh.runs.casting import Casting
-from josh.runs.episode import examples, from_json, play, to_json
+from josh.runs.episode import TaskClock, examples, from_json, play, to_json
 from josh.runs.settings import resolve
 from josh.runs.summary import result_of
 
@@ -29,7 +29,7 @@ def played(given, tasks=12):
     for task in casting.tasks:
         rounds = casting.max_rounds(task)
         yield asyncio.run(
-            play(casting.search(task), task, casting.env, max_rounds=rounds, timeout=60, searched=searched)
+            play(casting.search(task), task, casting.env, max_rounds=rounds, clock=TaskClock(60), searched=searched)
         )
 
 
@@ -50,7 +50,9 @@ def test_an_episode_comes_back_as_it_was_written(way):
 def test_an_episode_that_was_given_up_comes_back_too():
     casting = Casting(resolve({"env": "toy_world:World", "josh": True}, {}))
     task = casting.tasks[0]
-    given_up = asyncio.run(play(casting.search(task), task, casting.env, max_rounds=5, timeout=0, searched=True))
+    given_up = asyncio.run(
+        play(casting.search(task), task, casting.env, max_rounds=5, clock=TaskClock(0), searched=True)
+    )
     assert given_up.error
     line = dumps(to_json(given_up))
     assert dumps(to_json(from_json(json.loads(line)))) == line

@@ -98,9 +98,9 @@ def test_an_endpoint_that_asks_for_a_pause_gets_it_from_all_calls(endpoint):
     server.faults = [(429, {}, {"Retry-After": "0.4"})]
     texts, _ = ask(model_at(url), times=20)
     assert texts == ["yes"] * 20
-    early = sum(at - arrived[0] < 0.3 for at in arrived)
-    assert early <= 4 or arrived[-1] - arrived[0] < 0.3  # those that were under way already; the others came later
+    # The first of four was refused; the other three were under way, and everybody else came after the pause.
     assert len(server.requests) == 21
+    assert all(at - arrived[0] >= 0.35 for at in arrived[3:])
 
 
 def test_an_endpoint_that_asks_for_more_than_there_is_ends_the_run(endpoint):
@@ -108,7 +108,7 @@ def test_an_endpoint_that_asks_for_more_than_there_is_ends_the_run(endpoint):
     server.faults = [(429, {"error": {"message": "daily limit"}}, {"Retry-After": "7200"})] * 9
     (error,), _ = ask(model_at(url))
     assert isinstance(error, FatalError)
-    assert "it asks to come back in 7200 seconds: resume the run then" in str(error)
+    assert "it asks to come back in 7200 seconds" in str(error)
 
 
 @pytest.mark.parametrize("retry_after", [None, "0.05"])
@@ -163,7 +163,7 @@ def test_a_call_that_failed_costs_nothing_of_the_budget(endpoint):
     server.faults = [400, 400]
     texts, exchange = ask(model_at(url), times=5, exchange=Exchange(1, budget=Budget(calls=3)))
     assert [type(one) for one in texts] == [ModelError] * 2 + [str] * 3
-    assert exchange.calls == 3
+    assert exchange.account["agent", "tiny"].calls == 3
 
 
 def test_a_call_that_is_sent_comes_to_its_end_though_nobody_waits_any_more(tmp_path):

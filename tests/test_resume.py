@@ -1,8 +1,12 @@
 """Runs that are killed, throttled, starved and resumed come out as if nothing had happened."""
 
+import contextlib
+import io
 import json
 import os
+import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -11,9 +15,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from faulty_server import KINDS, FaultyServer
 
 from josh.cli import main
+from josh.runs.loopback import Loopback
 from josh.seeds import derive
 
 FILES = ("episodes.jsonl", "training_examples.jsonl")
@@ -64,28 +70,52 @@ def said(capsys):
     return capsys.readouterr().err.strip().splitlines()
 
 
-def test_thirty_kills_change_no_byte_and_no_reply_is_bought_twice(endpoint, tmp_path):
-    url, server = endpoint(respond=respond)
+class Choosy(Loopback):
+    """Refuses requests for several replies."""
+
+    async def _answer(self, request):
+        if "n" in await request.json():  # not counted among the requests
+            return web.json_response({"error": {"message": "n has to be 1"}}, status=400)
+        return await super()._answer(request)
+
+
+def killed(server, folder, kills, arguments, dice):
+    """Play a run that is killed so many times, each time after a few more requests; what it knew at every kill."""
+    helper = [sys.executable, str(Path(__file__).with_name("killed_run.py")), folder, *arguments]
+    known = []
+    with subprocess.Popen(helper, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+
+        def begin():
+            run.stdin.write(json.dumps(["--max_concurrency", str(dice.choice((1, 4, 16)))]) + "\n")
+            run.stdin.flush()
+            return int(run.stdout.readline())
+
+        while len(known) < kills:
+            before, child = len(server.requests), begin()
+            enough, deadline = before + dice.randrange(13), time.monotonic() + 20
+            while len(server.requests) < enough and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(dice.random() * 0.03)
+            os.kill(child, signal.SIGKILL)
+            known.append((len(server.requests), set(json.loads(run.stdout.readline()))))
+        begin()
+        assert run.wait() == 0, Path(f"{folder}.errors").read_text()
+    return known
+
+
+@pytest.mark.parametrize(("kind", "kills", "several"), [(Loopback, 30, True), (Loopback, 8, False), (Choosy, 8, True)])
+def test_kills_change_no_byte_and_no_reply_is_bought_twice(endpoint, kind, kills, several):
+    url, server = endpoint(kind, respond=respond, several=several)
     whole = run_in("whole", *flags(url), "--max_concurrency", "64")
     asked = {request["seed"] for request in server.requests}
-    assert len(server.requests) == len(asked) == sum(side["calls"] for side in summary(whole)["usage"].values())
+    assert len(server.requests) == sum(side["calls"] for side in summary(whole)["usage"].values())
 
-    url, server = endpoint(respond=respond, latency=0.04)
-    helper = [sys.executable, str(Path(__file__).with_name("killed_run.py")), "killed", "30", "7", *flags(url)]
-    kept = []
-    with subprocess.Popen(helper, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killed:
-        for line in killed.stdout:
-            # What the endpoint has been asked so far, and what the journal holds of it.
-            kept.append((len(server.requests), set(json.loads(line))))
-            killed.stdin.write("on\n")
-            killed.stdin.flush()
-        code = killed.wait()
-    assert code == 0, (tmp_path / "killed.errors").read_text()
-    assert len(kept) == 30
-    assert len({len(seeds) for _, seeds in kept}) > 15, "the kills are spread over the run"
+    url, server = endpoint(kind, respond=respond, several=several, latency=0.02)
+    known = killed(server, "killed", kills, flags(url), random.Random(7))
+    assert len({len(seeds) for _, seeds in known}) > kills / 2, "the kills are spread over the run"
     (resumed,) = (path.parent for path in Path("killed").glob("*/config.json"))
     assert files(resumed) == files(whole)
-    for before, journal in kept:
+    for before, journal in known:
         assert not journal & {request["seed"] for request in server.requests[before:]}
     assert {request["seed"] for request in server.requests if request["model"] != "warm"} == asked
     assert summary(resumed)["complete"]
@@ -171,7 +201,7 @@ def test_a_budget_ends_a_run_cleanly_and_more_of_it_goes_on(endpoint, capsys):
     capsys.readouterr()
     assert main(["--resume", str(run), "--max_calls", "9999"]) == 0
     out = capsys.readouterr().out
-    assert "cost            unknown agent, unknown user (no price for them, us; see --price)" in out
+    assert "cost            unknown agent, unknown user (no price or token counts for them, us; see --price)" in out
     assert files(run) == files(whole)
     assert len(server.requests) == total
 
@@ -197,6 +227,15 @@ def test_a_replay_needs_no_endpoint_and_comes_out_the_same(endpoint, capsys):
     assert files(again) == files(run)
     assert len(server.requests) == asked
     assert main(["replay", str(again)]) == 0
+
+
+def test_a_run_that_is_not_finished_is_not_replayed(endpoint, capsys):
+    url, _ = endpoint(respond=respond)
+    run = run_in("records", *flags(url), "--max_calls", "100")
+    capsys.readouterr()
+    assert main(["replay", str(run)]) == 2
+    assert said(capsys)[0].endswith(" of 8 tasks; resume it before it is replayed")
+    assert list(run.parent.iterdir()) == [run]
 
 
 def test_a_replay_tells_when_a_run_does_not_come_out_the_same(endpoint, capsys):
@@ -233,6 +272,107 @@ def test_an_address_from_the_environment_is_recorded(endpoint, monkeypatch):
     assert main(["--resume", str(run), "--max_calls", "999"]) == 0
     assert summary(run)["complete"]
     assert len(server.requests) > 4
+
+
+def test_another_address_in_the_environment_changes_no_run(endpoint, monkeypatch):
+    (here, ours), (there, theirs) = endpoint(respond=respond), endpoint(respond=respond)
+    run = run_in("records", "--model", "us", "--base_url", here, "--synthetic_tasks", "3", "--max_calls", "4")
+    monkeypatch.setenv("OPENAI_BASE_URL", there)
+    assert main(["--resume", str(run), "--max_calls", "999"]) == 0
+    assert len(ours.requests) > 4
+    assert theirs.requests == []
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    config = dry_run("--model", "gpt-4o-mini", "--user_model", "gpt-4o,gpt-4o-mini")
+    assert (config["base_url"], config["user_base_url"]) == ("https://api.openai.com/v1",) * 2
+
+
+def dry_run(*arguments):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert main([*arguments, "--dry_run"]) == 0
+    return json.loads(out.getvalue())["settings"]
+
+
+def test_a_run_goes_on_from_any_folder(endpoint, tmp_path, monkeypatch):
+    url, _ = endpoint(respond=respond)
+    (tmp_path / "mine.py").write_text("from josh.agents.persuader import Persuader\nclass Mine(Persuader): pass\n")
+    people = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
+    (tmp_path / "tasks.jsonl").write_text("\n".join(json.dumps({"id": name, "data": people}) for name in "abc"))
+    cast = ["--model", "us", "--base_url", url, "--agent", "./mine.py:Mine", "--corpus", "tasks.jsonl"]
+    run = run_in("records", *cast, "--max_calls", "9").resolve()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "tasks.jsonl").rename(tmp_path / "moved.jsonl")
+    again = ["--resume", str(run), "--agent", "../mine.py:Mine", "--max_calls", "99"]
+    assert main([*again, "--corpus", "../moved.jsonl"]) == 0
+    assert summary(run)["complete"]
+
+
+def test_calls_per_minute_are_kept_to(endpoint):
+    at = []
+    url, _ = endpoint(respond=lambda body: at.append(time.monotonic()) or "Hello.")
+    run_in("records", "--model", "us", "--base_url", url, "--synthetic_tasks", "4", "--requests_per_minute", "1200")
+    assert len(at) > 4
+    assert at[-1] - at[0] >= (len(at) - 1) * 0.05 - 0.03
+
+
+def test_one_call_at_a_time_takes_the_tasks_and_leaves_in_order(endpoint):
+    url, server = endpoint(latency=0.002)
+    cast = ["--model", "us", "--base_url", url, "--user", "./quiet.py:Quiet", "--josh", "--beam_size", "4"]
+    Path("quiet.py").write_text(
+        "from josh import BaseJOSHUser\n"
+        "class Quiet(BaseJOSHUser):\n"
+        "    def step(self, agent):\n"
+        "        agent.add_message({'role': 'user', 'content': 'I see.'})\n"
+        "        return agent, False\n"
+    )
+    run = run_in("records", *cast, "--synthetic_tasks", "3", "--max_convo_turns", "4", "--max_concurrency", "1")
+    order = {}
+    for number, episode in enumerate(lines(run / FILES[0])):
+        for node in episode["nodes"]:
+            if "seed" in node:
+                order.setdefault(node["seed"], (number, node["path"]))
+    places = [order[request["seed"]] for request in server.requests]
+    assert [task for task, _ in places] == sorted(task for task, _ in places)
+    last = [path for task, path in places if task == 2][-4:]
+    assert last == sorted(last)
+
+
+def test_a_task_is_not_timed_while_others_have_the_endpoint(endpoint):
+    url, _ = endpoint(latency=0.1)
+    cast = ["--model", "us", "--base_url", url, "--synthetic_tasks", "8", "--max_convo_turns", "3"]
+    run = run_in("records", *cast, "--requests_per_minute", "600", "--task_timeout", "1.5")
+    assert summary(run)["owed"] == 0
+
+
+def test_replies_that_do_not_say_their_tokens_cost_nobody_knows_what(endpoint, capsys):
+    class Silent(Loopback):
+        async def _answer(self, request):
+            answer = await super()._answer(request)
+            body = json.loads(answer.body)
+            body.pop("usage", None)
+            return web.json_response(body)
+
+    url, server = endpoint(Silent)
+    cast = ["--model", "us", "--base_url", url, "--synthetic_tasks", "2", "--price", "us=1/1"]
+    run = run_in("records", *cast)
+    assert summary(run)["cost"] is None
+    assert main(["--resume", str(run)]) == 0
+    assert summary(run)["cost"] is None
+    capsys.readouterr()
+    server.requests.clear()
+    assert main([*cast, "--max_cost", "1"]) == 1
+    assert "does not say how many tokens a call takes; use max_calls" in said(capsys)[-1]
+    assert len(server.requests) <= 4
+
+
+def test_an_endpoint_that_refuses_everything_ends_the_run(endpoint, capsys):
+    url, server = endpoint()
+    server.faults = [403] * 9999
+    assert main(["--model", "us", "--base_url", url, "--synthetic_tasks", "200"]) == 1
+    assert "nothing but refusals, 20 of them: us at" in said(capsys)[-1]
+    assert len(server.requests) < 60
 
 
 def test_a_run_cannot_go_on_with_other_tasks(endpoint, capsys, tmp_path):
@@ -301,6 +441,56 @@ def test_a_truncated_journal_is_named_and_nothing_is_lost(endpoint, capsys, size
     assert main(["--resume", str(run)]) == 0
     assert files(run) == whole
     assert asked < len(server.requests) < 2 * asked
+
+
+def test_a_journal_that_was_emptied_is_no_new_one(endpoint, capsys):
+    run, whole, server = finished_and_broken(endpoint)
+    journal, asked = run / "replies.sqlite", len(server.requests)
+    data = journal.read_bytes()
+    journal.write_bytes(b"")
+    assert main(["--resume", str(run)]) == 2
+    (line,) = said(capsys)
+    assert line.startswith(f"josh: {journal} is damaged (it is empty); repair it with")
+    journal.unlink()
+    (run / "replies.sqlite-wal").write_bytes(data)
+    assert main(["--resume", str(run)]) == 2
+    assert "only its log is left" in said(capsys)[0]
+    (run / "replies.sqlite-wal").unlink()
+    assert main(["--resume", str(run)]) == 0
+    assert "the journal is gone" in said(capsys)[0]
+    assert files(run) == whole
+    assert len(server.requests) == asked
+
+
+@pytest.mark.parametrize("change", ["reply = '{'", "reply = '{\"text\": 5}'", "model = x'00ff'", "calls = 'x'"])
+def test_a_row_that_makes_no_sense_is_named(endpoint, capsys, change):
+    run, _, _ = finished_and_broken(endpoint)
+    (run / FILES[0]).write_bytes(b"")
+    with sqlite3.connect(run / "replies.sqlite") as base:
+        base.execute(f"UPDATE replies SET {change} WHERE depth = 3")
+    base.close()
+    assert main(["--resume", str(run)]) == 2
+    assert f"{run / 'replies.sqlite'} is damaged (" in said(capsys)[-1]
+
+
+def test_a_run_that_cannot_write_its_summary_keeps_its_lines(endpoint, tmp_path):
+    people = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
+    rows = [{"id": f"t{turns}", "data": people, "metadata": {"max_turns": turns}} for turns in (6, 1, 4, 2)]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "saboteur.py").write_text(
+        "from pathlib import Path\n"
+        "from josh.users.donor import Donor\n"
+        "class Saboteur(Donor):\n"
+        "    def step(self, agent, **kwargs):\n"
+        "        for run in Path('records').glob('*'):\n"
+        "            (run / 'summary.json').mkdir(exist_ok=True)\n"
+        "        return super().step(agent, **kwargs)\n"
+    )
+    url, _ = endpoint(latency=0.005)
+    cast = ["--model", "us", "--base_url", url, "--user", "./saboteur.py:Saboteur", "--corpus", "tasks.jsonl"]
+    assert main(cast) == 2
+    (run,) = Path("records").iterdir()
+    assert [row["task_id"] for row in lines(run / FILES[0])] == ["t6", "t1", "t4", "t2"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(endpoint, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from josh.driver import Branch, Search
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
-from josh.runs.episode import examples, play, to_json
+from josh.runs.episode import TaskClock, examples, play, to_json
 from josh.runs.redact import redactor
 from josh.runs.summary import result_of, summarize, wilson
 from josh.search import BeamSearch, Rollouts
@@ -47,7 +47,7 @@ def episode(strategy, cast, goals=("a", "b"), rounds=3, agent=None):
     tree = plant(goals, messages=agent.messages, internal=agent.messages_internal)
     search = Search(strategy, cast, tree, root, max_turn_tries=1, parallel=False)
     searched = isinstance(strategy, BeamSearch)
-    return asyncio.run(play(search, TASK, Env({}), max_rounds=rounds, timeout=60, searched=searched))
+    return asyncio.run(play(search, TASK, Env({}), max_rounds=rounds, clock=TaskClock(60), searched=searched))
 
 
 @pytest.mark.parametrize(

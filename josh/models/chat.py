@@ -24,7 +24,7 @@ class Request:
     Attributes:
         messages: the conversation as the model's speaker sees it.
         temperature: sampling temperature, 0 or more.
-        seed: seed of this request; no two requests of a run share one.
+        seed: seed of this request; it follows from the place in the tree.
         n: how many replies to draw.
         options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
     """

@@ -5,7 +5,9 @@ Every reply is in the journal before anybody uses it, so that no reply is paid f
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -123,6 +125,17 @@ class Budget:
 
 NO_BUDGET = Budget()
 
+REFUSALS = 20
+"""Requests that an endpoint refuses, and none served, after which it is taken at its word."""
+
+
+class Clock(Protocol):
+    """Measures a task's time, and is told how many of its calls wait for their turn, and how many have it."""
+
+    def change(self, waiting: int = 0, flying: int = 0) -> None:
+        """So many more, or fewer, calls wait or have their turn."""
+        ...
+
 
 class Exchange:
     """Asks models on behalf of a run.
@@ -130,7 +143,7 @@ class Exchange:
     Attributes:
         journal: where answers are kept; None keeps none.
         account: what was spent, by speaker and model name.
-        calls: calls answered since this exchange was made.
+        uncounted: the speakers and models of calls whose endpoint did not say how many tokens they took.
         retries: calls that had to be repeated.
         alone: models, by endpoint and name, found to give one reply per request only.
         plug_ins: the limit on steps that wait for something by themselves, most likely for a model of their own.
@@ -141,7 +154,7 @@ class Exchange:
         max_concurrency: int,
         *,
         per_minute: float | None = None,
-        max_attempts: int = 6,
+        max_attempts: int = 10,
         max_retry_seconds: float = 300.0,
         budget: Budget = NO_BUDGET,
         journal: Journal | None = None,
@@ -159,7 +172,7 @@ class Exchange:
         """
         self.journal = journal
         self.account: dict[tuple[str, str], Usage] = {}
-        self.calls = 0
+        self.uncounted: set[tuple[str, str]] = set()
         self.retries = 0
         self.alone: set[tuple[str, str]] = set()
         self.plug_ins = Limiter(max_concurrency, first=max_concurrency)
@@ -170,6 +183,8 @@ class Exchange:
         self._limiters: dict[str, Limiter] = {}
         self._running: set[Call] = set()
         self._sent = 0
+        self._served: set[str] = set()
+        self._refused: Counter[str] = Counter()
         self._fatal: FatalError | None = None
 
     @property
@@ -190,6 +205,7 @@ class Exchange:
         speaker: str,
         priority: Any,
         file: Callable[[Completion], Mapping[Key, Answer]],
+        clock: Clock | None = None,
     ) -> "Call":
         """Have a request answered and the answers journalled.
 
@@ -201,26 +217,29 @@ class Exchange:
             speaker: on whose account.
             priority: smaller ones go first.
             file: which answers the completion holds, and under which keys they belong.
+            clock: the task's, if it has one.
         """
-        call = Call()
+        call = Call(clock)
         call.start(self._answer(call, model, request, speaker, priority, file))
         self._running.add(call)
         call.task.add_done_callback(lambda _: self._ended(call))
         return call
 
-    async def drain(self, seconds: float | None = None) -> None:
+    async def drain(self, seconds: float | None = None) -> bool:
         """Wait for the calls in flight, whose answers are paid for, and drop the others.
 
         Args:
             seconds: how long to wait at most.
+
+        Returns:
+            Whether all have come to their end.
         """
         flying = [call.task for call in self._running if call.in_flight]
         for call in self._running:
             if not call.in_flight:
                 call.task.cancel()
-        if flying:
-            await asyncio.wait(flying, timeout=seconds)
-        await self.aclose()
+        late = (await asyncio.wait(flying, timeout=seconds))[1] if flying else ()
+        return not late
 
     async def aclose(self) -> None:
         """Drop all calls."""
@@ -247,8 +266,14 @@ class Exchange:
         answers = file(completion)
         if self.journal is not None:
             self.journal.keep(answers, seconds)
-        self.calls += 1
         who = speaker, model.name
+        if not completion.usage.prompt_tokens:
+            self.uncounted.add(who)
+            if self._budget.tokens is not None or self._budget.cost is not None:
+                raise FatalError(
+                    f"{model.name} at {model.endpoint} does not say how many tokens a call takes; use max_calls, not "
+                    "max_tokens_total or max_cost"
+                )
         self.account[who] = sum((answer.usage for answer in answers.values()), self.account.get(who, NO_USAGE))
         return answers
 
@@ -265,12 +290,16 @@ class Exchange:
                 raise first.pop()
             return await self._send(call, model, request, priority)
 
-        from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay
+        def spent(state: Any) -> bool:
+            # Not the time that others had the endpoint, or that it asked for.
+            return not call.wanted or call.seconds + state.idle_for >= self._max_retry_seconds
+
+        from tenacity import AsyncRetrying, retry_if_exception_type
 
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(PassingError),
             wait=_pause,
-            stop=stop_after_attempt(self._max_attempts) | stop_after_delay(self._max_retry_seconds),
+            stop=lambda state: state.attempt_number >= self._max_attempts or spent(state),
             before_sleep=self._count_retry,
             reraise=True,
         )
@@ -279,7 +308,7 @@ class Exchange:
     async def _send(self, call: "Call", model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """One attempt, in a slot of its endpoint."""
         limiter, clock = self.limiter(model.endpoint), asyncio.get_running_loop().time
-        async with limiter.slot(priority):
+        async with call.turn(limiter, priority):
             if self._fatal is not None:
                 # Those who waited would fail the same way, so none of them gets to try.
                 raise self._fatal
@@ -297,11 +326,23 @@ class Exchange:
             except FatalError as error:
                 self._fatal = error
                 raise
+            except ModelError as error:
+                self._count_refusal(model, error)
+                raise
             finally:
                 call.in_flight = False
+                call.seconds += clock() - begun
                 self._sent -= 1
             limiter.answered(begun)
+            self._served.add(model.endpoint)
             return completion, clock() - begun
+
+    def _count_refusal(self, model: ChatModel, error: ModelError) -> None:
+        """Raise FatalError where an endpoint has refused everything so far: a wrong key may come as 400 or 403 too."""
+        self._refused[model.endpoint] += 1
+        if model.endpoint not in self._served and self._refused[model.endpoint] >= REFUSALS:
+            self._fatal = FatalError(f"nothing but refusals, {REFUSALS} of them: {error}")
+            raise self._fatal from None
 
     def _slow_down(self, model: ChatModel, limiter: Limiter, error: PassingError, begun: float) -> None:
         if error.throttled:
@@ -309,7 +350,8 @@ class Exchange:
         if not error.wait:
             return
         if error.wait > self._max_retry_seconds:
-            raise FatalError(f"{error}; it asks to come back in {error.wait:.0f} seconds: resume the run then")
+            self._fatal = FatalError(f"{error}; it asks to come back in {error.wait:.0f} seconds")
+            raise self._fatal from None
         limiter.pause(error.wait)
         if error.wait > 10:
             log.warning("%s asks to wait %.0f seconds", model.endpoint, error.wait)
@@ -327,15 +369,42 @@ class Call:
         sent: whether it has ever gone out.
         in_flight: whether it is out now.
         dropped: whether it was given up because nobody waited for it any more.
+        seconds: how long it was out so far, over all attempts.
     """
 
-    __slots__ = ("_waiters", "dropped", "in_flight", "sent", "task")
+    __slots__ = ("_clock", "_waiters", "dropped", "in_flight", "seconds", "sent", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Args: clock: the task's, if it has one."""
         self.sent = False
         self.in_flight = False
         self.dropped = False
+        self.seconds = 0.0
+        self._clock = clock
         self._waiters = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for the answers."""
+        return self._waiters > 0
+
+    @asynccontextmanager
+    async def turn(self, limiter: Limiter, priority: Any) -> AsyncIterator[None]:
+        """Wait for a turn at the endpoint and have it, while the task's clock knows."""
+        change = self._clock.change if self._clock else _nothing
+        change(waiting=1)
+        waiting = True
+        try:
+            async with limiter.slot(priority):
+                change(waiting=-1, flying=1)
+                waiting = False
+                try:
+                    yield
+                finally:
+                    change(flying=-1)
+        finally:
+            if waiting:
+                change(waiting=-1)
 
     def start(self, work: Coroutine[Any, Any, Mapping[Key, Answer]]) -> None:
         """Set off."""
@@ -348,9 +417,13 @@ class Call:
             return await asyncio.shield(self.task)
         finally:
             self._waiters -= 1
-            if not self._waiters and not self.sent and not self.task.done():
+            if not self._waiters and not self.in_flight and not self.task.done():
                 self.dropped = True
                 self.task.cancel()
+
+
+def _nothing(waiting: int = 0, flying: int = 0) -> None:
+    """What a clock that nobody keeps does."""
 
 
 def _pause(state: Any) -> float:

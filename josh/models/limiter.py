@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import Any
 
 FIRST_WINDOW = 4
@@ -36,7 +37,7 @@ class Limiter:
         self._limit = limit
         self._threshold = float(limit)
         self._spacing = 60.0 / per_minute if per_minute else 0.0
-        self._opens_at = 0.0
+        self._opens_at = -inf
         self._cut_at = -1.0
         self._full_at = -1.0
         self._waiting: list[tuple[Any, int, asyncio.Future[None]]] = []
@@ -46,7 +47,7 @@ class Limiter:
     @asynccontextmanager
     async def slot(self, priority: Any) -> AsyncIterator[None]:
         """Wait for a place and hold it; smaller priorities go first, equals in order of arrival."""
-        if self._waiting or not self._has_room():
+        if self._waiting or not self._has_room(_now()):
             turn = asyncio.get_running_loop().create_future()
             heappush(self._waiting, (priority, next(self._arrivals), turn))
             self._admit()
@@ -84,8 +85,8 @@ class Limiter:
         """Begin no call for so long."""
         self._opens_at = max(self._opens_at, _now() + seconds)
 
-    def _has_room(self) -> bool:
-        return self.in_flight < int(self.window) and (not self._opens_at or _now() >= self._opens_at)
+    def _has_room(self, now: float) -> bool:
+        return self.in_flight < int(self.window) and now >= self._opens_at
 
     def _enter(self) -> None:
         self.in_flight += 1
@@ -100,12 +101,12 @@ class Limiter:
 
     def _admit(self) -> None:
         """Let those in who wait, as many as there is room for; come back when a pause is over."""
-        while self._waiting and self._has_room():
+        while self._waiting and self._has_room(now := _now()):
             *_, turn = heappop(self._waiting)
             if not turn.done():
                 self._enter()
                 turn.set_result(None)
-        if self._waiting and self._opens_at > _now() and self._timer is None:
+        if self._waiting and self._timer is None and now < self._opens_at:
             self._timer = asyncio.get_running_loop().call_at(self._opens_at, self._reopen)
 
     def _reopen(self) -> None:

@@ -1,6 +1,6 @@
 """The line that ties a chat model to one place in the tree (`roles.Line`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from josh.driver import Place
 from josh.messages import Message, dumps
 from josh.models.chat import ChatModel, Completion, ModelError, Request
-from josh.models.exchange import Answer, Call, Exchange, Key, refuses_several
+from josh.models.exchange import Answer, Call, Clock, Exchange, Key, refuses_several
 from josh.roles import Reply
 from josh.seeds import derive
 from josh.tree import Usage
@@ -35,6 +35,8 @@ class ModelLine:
     """Whose request goes out first: the smaller one's."""
     share: bool = True
     """Whether fresh siblings may share a request."""
+    clock: Clock | None = None
+    """The task's clock."""
 
     def draw(self) -> int:
         """The next seed of this turn."""
@@ -63,9 +65,7 @@ class ModelLine:
                 if not refused:
                     raise
         if answer is None:
-            call = exchange.call(
-                self.model, request, place.speaker, self.priority, lambda got: {key: self._filed(got, 0, seed)}
-            )
+            call = self._call(request, lambda got: {key: self._filed(got, 0, seed)})
             answer = (await call.answers())[key]
             if refused:
                 # The request was sound; asking for several replies to it was not.
@@ -101,9 +101,12 @@ class ModelLine:
         call = place.common.get(digest)
         if not isinstance(call, Call) or call.dropped:
             several = Request(request.messages, self.temperature, seed, len(keys), request.options)
-            call = exchange.call(self.model, several, place.speaker, self.priority, file)
+            call = self._call(several, file)
             place.common[digest] = call
         return await call.answers()
+
+    def _call(self, request: Request, file: Callable[[Completion], Mapping[Key, Answer]]) -> Call:
+        return self.exchange.call(self.model, request, self.place.speaker, self.priority, file, self.clock)
 
     def _filed(self, got: Completion, choice: int, seed: int) -> Answer:
         usage = Usage(calls=1) + got.usage if choice == 0 else Usage()

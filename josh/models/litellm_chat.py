@@ -8,7 +8,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.models.chat import Completion, Request
-from josh.models.openai_chat import address_of, answered, key_in
+from josh.models.openai_chat import SHORTEST_KEY, address_of, answered, key_in
 
 PREFIX = "litellm:"
 """In front of a model's name: have litellm ask it, whatever its address."""
@@ -16,7 +16,6 @@ _NO_KEY = "none"
 _KEYLESS = {"openai", "hosted_vllm", "anthropic", "ollama", "ollama_chat"}
 """Providers that sign in with the key they are given and nothing else. Others find credentials by themselves."""
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET")
-_SHORTEST_SECRET = 8
 _NEEDED = ("_API_KEY", "_API_TOKEN", "_API_BASE")
 """Endings of variables without which a call cannot succeed; for others litellm has defaults and other sources."""
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
@@ -56,7 +55,7 @@ class LiteLLMChat:
         self.name = name.removeprefix(PREFIX)
         litellm = _load(self.name)
         key = key_in(os.environ, api_key_var, self.name, "its provider") if api_key_var else None
-        self._secrets = [key] if key else _secrets(os.environ)
+        self._secrets = [key] if key and len(key) >= SHORTEST_KEY else _secrets(os.environ)
         given = address_of(base_url) if base_url else None
         if key is None and (api_key_var is not None or (given and given.scheme == "http")):
             key = _NO_KEY
@@ -123,7 +122,7 @@ class LiteLLMChat:
 def _secrets(environment: Mapping[str, str]) -> list[str]:
     """What may be a key, longest first: which of them litellm takes, it alone knows."""
     values = {value.strip() for name, value in environment.items() if name.endswith(_SECRET_ENDINGS)}
-    return sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return sorted((value for value in values if len(value) >= SHORTEST_KEY), key=len, reverse=True)
 
 
 def _load(name: str) -> Any:

@@ -1,16 +1,14 @@
 """Every server that speaks OpenAI's chat completions (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
 
 import asyncio
-import json
 import os
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from josh.errors import FatalError, UsageError
-from josh.messages import dumps
 from josh.models.chat import Completion, ModelError, PassingError, Request
 from josh.roles import Reply
 from josh.tree import Usage
@@ -18,6 +16,8 @@ from josh.tree import Usage
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""
 """In place of a variable's name: send no key."""
+SHORTEST_KEY = 8
+"""Letters of a key that is worth keeping out of texts."""
 _PASSING = {408, 409, 429}
 _REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no such model or address"}
 """Answers that every further call would get too. Not 403, with which some routers refuse a single prompt."""
@@ -56,7 +56,8 @@ class OpenAIChat:
         if variable is None and address.scheme == "https":
             variable = "OPENAI_API_KEY"
         self._key = key_in(environment, variable, name, address.netloc) if variable else "none"
-        self._secrets = (self._key,) if variable else ()
+        # Shorter ones are dummies, and stand in ordinary words.
+        self._secrets = (self._key,) if variable and len(self._key) >= SHORTEST_KEY else ()
         self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
         self._timeout = timeout
         self._client: Any = None
@@ -64,7 +65,7 @@ class OpenAIChat:
     @property
     def endpoint(self) -> str:
         """The address."""
-        return self.base_url
+        return self.base_url.rstrip("/")
 
     async def complete(self, request: Request) -> Completion:
         """Send a request once; see `ChatModel.complete`.
@@ -175,12 +176,18 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, sec
     except Exception as error:
         raise ModelError(told(str(error) or repr(error))) from None
     try:
-        written = dumps(answer) if secrets else ""
-        if clean(written) != written:
-            answer = json.loads(clean(written))
-        return _read(answer, n)
+        return _read(_cleaned(answer, clean) if secrets else answer, n)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
         raise PassingError(told("the reply is no chat completion")) from None
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    """A JSON value with all its texts cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(each, clean) for each in value]
+    return {key: _cleaned(each, clean) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _refusal(error: Any, status: int | None, text: str) -> Exception:
@@ -213,7 +220,7 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
 
 def _read(answer: Any, n: int) -> Completion:
     """The replies in an answer's JSON, at most `n`. Raises one of the errors of a value of the wrong shape."""
-    choices = answer["choices"]
+    choices = sorted(answer["choices"], key=lambda choice: choice.get("index") or 0)
     if not choices:
         raise ValueError("no choices")
     counts = answer.get("usage") or {}
