@@ -9,8 +9,18 @@ from typing import Any, TypeAlias
 Message: TypeAlias = dict[str, Any]
 """`role` and `content`, and where they apply `tool_calls`, `tool_call_id`, `name`."""
 
+OPENER = "(The chat is open. You write first.)"
+"""Stands in for a user's first message, because many chat servers and templates refuse a conversation without one."""
 
 _DEEPEST = 20
+
+
+def with_opener(messages: Sequence[Message]) -> list[Message]:
+    """Have the user write first: put `OPENER` after the system prompt unless a message of the user's stands there."""
+    first = next((at for at, each in enumerate(messages) if each.get("role") != "system"), len(messages))
+    if messages[first:] and messages[first].get("role") == "user":
+        return list(messages)
+    return [*messages[:first], {"role": "user", "content": OPENER}, *messages[first:]]
 
 
 def trim_user_messages(messages: Sequence[Message]) -> list[Message]:

@@ -148,7 +148,7 @@ async def _play_all(casting: Casting, rounds: int) -> float:
 
     async def one(task: Any) -> None:
         search = casting.search(task)
-        await play(search, task, casting.env, max_rounds=rounds, timeout=600, searched=True)
+        await play(search, task, casting.env, max_rounds=rounds, timeout=600)
 
     started = time.perf_counter()
     await asyncio.gather(*(one(task) for task in casting.tasks))

@@ -23,7 +23,7 @@ from josh.runs.casting import Casting
 from josh.runs.episode import Episode, play
 from josh.runs.record import Record
 from josh.runs.redact import redactor
-from josh.runs.settings import RunSettings, environment
+from josh.runs.settings import BEST, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
 
 log = logging.getLogger("josh")
@@ -174,7 +174,7 @@ def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str
     """What was played, in a line."""
     agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
     way = (
-        f"searched with a beam of {settings.beam_size}"
+        f"searched with a beam of {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"
         if settings.josh
         else f"{counted(settings.rollouts, 'conversation')} each"
     )
@@ -242,7 +242,6 @@ async def _play(casting: Casting, task: Task) -> Episode:
         casting.env,
         max_rounds=casting.max_rounds(task),
         timeout=settings.task_timeout,
-        searched=settings.josh,
     )
 
 
