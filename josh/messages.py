@@ -49,10 +49,11 @@ def same_words(some: Sequence[Message], others: Sequence[Message]) -> bool:
     if some == others or len(some) != len(others):
         return some == others
     calls = any("tool_calls" in message or "tool_call_id" in message for message in some)
-    return calls and dumps(list(map(_without_ids, some))) == dumps(list(map(_without_ids, others)))
+    return calls and dumps(list(map(without_ids, some))) == dumps(list(map(without_ids, others)))
 
 
-def _without_ids(message: Message) -> Message:
+def without_ids(message: Message) -> Message:
+    """A message as it is compared: without the ids of tool calls, which servers make up."""
     message = {key: value for key, value in message.items() if key != "tool_call_id"}
     if message.get("tool_calls"):
         message["tool_calls"] = [dict(call, id="") for call in message["tool_calls"]]

@@ -81,9 +81,9 @@ def test_a_search_to_the_end_reports_its_best_conversation_and_keeps_what_the_ot
     played = episode(ExhaustiveBeam(2), Cast({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
     (leaf,) = played.reported
     assert (played.tree.nodes[leaf].path, played.reward, played.success) == ("1", 1.0, 1.0)
-    assert sorted(played.worth.values()) == [0.5, 1.0]
-    # The other branch was played on, with the room that the winner left.
-    assert {node.path for node in played.tree.nodes} == {"", "0", "1"}
+    # The other branch was played on, and split in the room that the winner left.
+    found = {played.tree.nodes[leaf].path: reward for leaf, reward in played.worth.items()}
+    assert found == {"1": 1.0, "0/0": 0.5, "0/1": 0.5}
 
 
 def test_a_user_who_walks_off_undecided_completes_nothing():
