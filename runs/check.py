@@ -124,8 +124,8 @@ class _Claims:
                 self._negative.setdefault(asked, number)
             return _hash((prompt, tools, answer, row["label"])), _hash((prompt, tools, answer, not row["label"]))
         if form in ("dpo", "openai-dpo"):
-            names = ("prompt", "chosen", "rejected") if form == "dpo" else tuple(_OPENAI_PAIR)
-            asked, one, other = row[names[0]], *(without_ids(row[name][0]) for name in names[1:])
+            asked, names = (row["prompt"], _PAIR) if form == "dpo" else (row["input"], _OPENAI_PAIR)
+            one, other = (without_ids(row[name][0]) for name in names)
             return _hash((asked, tools, one, other)), _hash((asked, tools, other, one))
         return _hash(row), None
 
@@ -136,7 +136,8 @@ class _Claims:
                 yield number, "a negative whose prompt no positive row has"
 
 
-_OPENAI_PAIR: Final = {"input": "the prompt", "preferred_output": "chosen", "non_preferred_output": "rejected"}
+_PAIR: Final = ("chosen", "rejected")
+_OPENAI_PAIR: Final = ("preferred_output", "non_preferred_output")
 
 
 def _check_sft(row: Any) -> None:
@@ -156,7 +157,7 @@ def _check_kto(row: Any) -> None:
 def _check_dpo(row: Any) -> None:
     _keys(row, {"prompt", "chosen", "rejected"}, {"tools", "margin"})
     _check_messages(row["prompt"], "prompt", ends=("user", "tool"))
-    _check_pair(row["chosen"], row["rejected"])
+    _check_pair(row, _PAIR)
     margin = row.get("margin", 1.0)
     _expect(type(margin) in (int, float) and margin > 0, f"margin is {margin!r:.40}; give a number above 0")
     _check_tools(row)
@@ -171,11 +172,11 @@ def _check_openai_sft(row: Any) -> None:
 
 
 def _check_openai_dpo(row: Any) -> None:
-    _keys(row, set(_OPENAI_PAIR), set())
+    _keys(row, {"input", *_OPENAI_PAIR}, set())
     _keys(row["input"], {"messages"}, {"tools", "parallel_tool_calls"})
     _check_messages(row["input"]["messages"], "input", ends=("user", "tool"), openai=True)
-    _check_pair(row["preferred_output"], row["non_preferred_output"], openai=True)
-    for name in ("preferred_output", "non_preferred_output"):
+    _check_pair(row, _OPENAI_PAIR, openai=True)
+    for name in _OPENAI_PAIR:
         _expect("tool_calls" not in row[name][0], f"{name} calls a tool; OpenAI takes text alone")
     _check_tools(row["input"])
 
@@ -236,13 +237,14 @@ def _check_tools(row: Mapping[str, Any]) -> None:
     _expect(isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools), "tools is no list of schemas")
 
 
-def _check_pair(chosen: Any, rejected: Any, *, openai: bool = False) -> None:
-    _check_answer(chosen, "chosen", openai=openai)
-    _check_answer(rejected, "rejected", openai=openai)
+def _check_pair(row: Mapping[str, Any], names: tuple[str, str], *, openai: bool = False) -> None:
+    for name in names:
+        _check_answer(row[name], name, openai=openai)
+    chosen, rejected = (row[name] for name in names)
     alike = same_words(chosen, rejected)
     if not chosen[0].get("tool_calls") and not rejected[0].get("tool_calls"):
         alike = chosen[0]["content"].strip() == rejected[0]["content"].strip()
-    _expect(not alike, "chosen and rejected are the same")
+    _expect(not alike, f"{' and '.join(names)} are the same")
 
 
 def _check_answer(messages: Any, name: str, *, openai: bool = False) -> None:

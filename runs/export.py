@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -182,5 +181,3 @@ def tell(manifest: Mapping[str, Any], out: Path) -> None:
     for reason, count in manifest["dropped"].items():
         print(f"left out        {count} {reason}")
     print(f"written to      {out}, {manifest_of(out).name}")
-    if manifest["dropped"].get("damaged lines"):
-        print(f"josh: {manifest['dropped']['damaged lines']} damaged lines of {EPISODES} are left out", file=sys.stderr)

@@ -167,7 +167,7 @@ def _conversations(
                 messages.pop()
             try:
                 if len(messages) <= before:
-                    raise UnfitError("the agent never spoke")
+                    raise UnfitError("paths without a word of the agent's")
                 _check_plain(messages)
                 row = render(messages, before, episode.tools)
             except UnfitError as reason:
@@ -196,7 +196,7 @@ def _chatml(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     for message in map(_for_trl, messages):
         content = message.get("content") or ""
         if START in content or END in content:
-            raise UnfitError("the text holds marks of ChatML")
+            raise UnfitError("texts with marks of ChatML")
         calls = [f"<tool_call>\n{dumps(call['function'])}\n</tool_call>" for call in message.get("tool_calls") or ()]
         text += f"{START}{message['role']}\n" + "\n".join(filter(None, (content, *calls))) + f"{END}\n"
     return {"text": text} | _tools(tools)
@@ -206,7 +206,7 @@ def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     first = messages[0]["role"] == "system"
     turns = [_sharegpt_turn(_for_trl(message)) for message in messages[first:]]
     if not sharegpt_alternates([turn["from"] for turn in turns]):
-        raise UnfitError("the roles do not alternate")
+        raise UnfitError("conversations whose roles do not alternate")
     row: Row = {"conversations": turns}
     if first:
         row["system"] = messages[0]["content"]
@@ -225,12 +225,12 @@ def _sharegpt_turn(message: Message) -> dict[str, str]:
     content, calls = message.get("content") or "", message.get("tool_calls")
     if calls:
         if content:
-            raise UnfitError("the agent speaks and calls a tool in one message")
+            raise UnfitError("messages that speak and call a tool")
         made = [{key: call["function"].get(key) for key in ("name", "arguments")} for call in calls]
         return {"from": "function_call", "value": dumps(made if len(made) > 1 else made[0])}
     names = {"user": "human", "assistant": "gpt", "tool": "observation"}
     if message["role"] not in names:
-        raise UnfitError("the roles do not alternate")
+        raise UnfitError("conversations whose roles do not alternate")
     return {"from": names[message["role"]], "value": content}
 
 
@@ -255,7 +255,7 @@ def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[st
             if _hash(prompt) not in prompts:
                 dropped["losing turns whose prompt no winning turn has"] += 1
             elif index in stand.broken or nodes[index].turn.duplicate:
-                dropped["errors below" if index in stand.broken else "duplicates of a sibling"] += 1
+                dropped["losing turns with errors below" if index in stand.broken else "duplicates of a sibling"] += 1
             else:
                 try:
                     yield _verdict(prompt, message, False, episode.tools)
@@ -313,9 +313,9 @@ def _pairs(
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
                         raise UnfitError("duplicates of a sibling")
                     if worse in stand.broken and worse not in stand.won:
-                        raise UnfitError("errors below")
+                        raise UnfitError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
-                        raise UnfitError("margin too small")
+                        raise UnfitError("pairs with too small a margin")
                     same, chosen, rejected = _parted(nodes[better].turn.internal, nodes[worse].turn.internal)
                     prompt = [*context, *same]
                     _check_prompt(prompt)
@@ -338,9 +338,9 @@ def _parted(one: Sequence[Message], other: Sequence[Message]) -> tuple[Sequence[
             if left.get("role") != "assistant" or right.get("role") != "assistant":
                 raise UnfitError("turns that part at a tool's result")
             if not left.get("tool_calls") and not right.get("tool_calls") and _text(left) == _text(right):
-                raise UnfitError("the same text")
+                raise UnfitError("pairs of the same text")
             return one[:at], left, right
-    raise UnfitError("the same text")
+    raise UnfitError("pairs of the same text")
 
 
 def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: float, tools: Tools) -> Row:
@@ -354,7 +354,7 @@ def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: 
 
 def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _: float, tools: Tools) -> Row:
     if chosen.get("tool_calls") or rejected.get("tool_calls"):
-        raise UnfitError("the answer calls a tool")
+        raise UnfitError("answers that call a tool")
     return {
         "input": {"messages": list(map(_for_openai, prompt))} | _tools(tools),
         "preferred_output": [_for_openai(chosen)],
@@ -379,18 +379,18 @@ PAIRED: Final = ("dpo", "openai-dpo")
 
 def _check_prompt(prompt: Sequence[Message]) -> None:
     if not prompt or prompt[-1].get("role") not in ("user", "tool"):
-        raise UnfitError("nobody spoke since the agent's last message")
+        raise UnfitError("messages right after another of the agent's")
 
 
 def _check_plain(messages: Sequence[Message]) -> None:
     """Raises UnfitError where a message is of an unknown role, is no text, or says (and calls) nothing."""
     for message in messages:
         if message.get("role") not in ROLES:
-            raise UnfitError("a message of an unknown role")
+            raise UnfitError("messages of an unknown role")
         if not isinstance(message.get("content"), str | None):
-            raise UnfitError("a message that is no plain text")
+            raise UnfitError("messages that are no plain text")
         if message["role"] != "tool" and not _text(message) and not message.get("tool_calls"):
-            raise UnfitError("a message without words")
+            raise UnfitError("messages without words")
 
 
 def _text(message: Message) -> str:
@@ -419,7 +419,7 @@ def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
             for call in calls
         ]
     except (KeyError, TypeError, ValueError):
-        raise UnfitError("a tool call that makes no sense") from None
+        raise UnfitError("tool calls that make no sense") from None
     return {**message, "tool_calls": converted}
 
 
