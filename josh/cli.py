@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, get_args
@@ -127,8 +128,6 @@ def _rescore(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from itertools import islice
-
     from josh.runs.check import check
     from josh.runs.export import choose, export, tell
 
