@@ -1,4 +1,4 @@
-"""The command line: `josh run` (which the bare flags mean as well), `josh replay`, `josh rescore`, `josh prepare`."""
+"""The command line: `josh run` (which the bare flags mean as well), `josh replay`, `rescore`, `export`, `prepare`."""
 
 import argparse
 import asyncio
@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, get_args
@@ -126,6 +127,24 @@ def _rescore(args: argparse.Namespace) -> int:
     return 0 if rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS}) else 1
 
 
+def _export(args: argparse.Namespace) -> int:
+    from josh.runs.check import check
+    from josh.runs.export import choose, export, tell
+
+    if args.check:
+        if args.runs or args.format or args.out:
+            raise UsageError("--check takes a file alone; leave out the runs, --format and --out")
+        problems = list(islice(check(args.check), 5))
+        print(*problems or [f"{args.check}: sound"], sep="\n", file=sys.stderr if problems else sys.stdout)
+        return 1 if problems else 0
+    for name in ("runs", "format", "out"):
+        if not getattr(args, name):
+            raise UsageError(f"no {name} given; as in: josh export records/<run> --format sft --out sft.jsonl")
+    choice = choose(args.format, args.paths, args.top, args.min_margin)
+    tell(export(args.runs, args.out, args.format, choice, args.seed), args.out)
+    return 0
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -176,6 +195,21 @@ def _parser() -> argparse.ArgumentParser:
     rescore.add_argument("--rewards", help="what counts (default: as in the run)")
     rescore.add_argument("--min_reward", type=float, help="smallest reward that counts (default: as in the run)")
     rescore.add_argument("--log_dir", help="where the new folder is made (default: beside the run's)")
+
+    export = commands.add_parser("export", help="write training files from recorded runs, or check one")
+    export.set_defaults(command=_export)
+    export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
+    export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
+    export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
+    export.add_argument("--paths", help="golden or successful (default: golden; of pairs successful)")
+    export.add_argument(
+        "--top", type=int, help="most winning paths of a tree, the best ones (default: 1; of pairs all)"
+    )
+    export.add_argument(
+        "--min_margin", type=float, help="of pairs: least difference in reward, in its unit (default: 0.01)"
+    )
+    export.add_argument("--seed", type=int, default=RunSettings.seed, help="shuffles the rows of kto (default: 10)")
+    export.add_argument("--check", type=Path, metavar="FILE", help="say what is wrong with an exported file")
 
     prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
     prepare.set_defaults(command=_prepare)

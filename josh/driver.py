@@ -98,6 +98,7 @@ class Search:
     """One search on one task: a tree, the branches at its frontier, and the rules to grow it by.
 
     Attributes:
+        strategy: the rules.
         tree: the tree so far.
         branches: what the live leaves carry, by node index.
         winner: the branch of the latest collapse; None before the first.
@@ -131,7 +132,7 @@ class Search:
         self.tree = tree
         self.branches = dict.fromkeys(tree.frontier, root)
         self.winner: Branch | None = None
-        self._strategy = strategy
+        self.strategy = strategy
         self._cast = cast
         self._max_turn_tries = max_turn_tries
         self._parallel = parallel
@@ -153,14 +154,14 @@ class Search:
         """Play one phase: a turn of the same speaker on every live leaf. Does nothing when the search is done."""
         self.check_whole()
         self._advancing = True
-        plan = self._strategy.plan(self.tree)
+        plan = self.strategy.plan(self.tree)
         families = [self._takers(expand) for expand in plan]
         await self._take([taker for family in families for taker in family])
         if self._resample:
             families = await self._without_copies(families)
         takers = [taker for family in families for taker in family]
         before, size = self.tree, len(self.tree.nodes)
-        self.tree = self._strategy.settle(grow(before, plan, [taker.turn() for taker in takers]))
+        self.tree = self.strategy.settle(grow(before, plan, [taker.turn() for taker in takers]))
         self.branches = {leaf: takers[leaf - size].branch for leaf in self.tree.frontier}
         if len(self.tree.collapses) > len(before.collapses):
             winner = self.tree.root

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from josh.messages import Message, dumps, trim_user_messages
-from josh.tree import Collapse, Outcome, Tree, internal_conversation
+from josh.tree import Collapse, Outcome, Tree, internal_conversation, order
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ def examples_of(tree: Tree, collapse: Collapse) -> Iterator[Example]:
         if index == collapse.root or node.parent in inside:
             inside.add(index)
             last[node.path] = index
-    golden = _on_path(tree, (collapse.winner,))
     successful = _on_path(tree, collapse.rewarded)
-    for path in sorted(last, key=_order):
+    golden = _on_path(tree, {collapse.winner} & set(collapse.rewarded))
+    for path in sorted(last, key=order):
         index = last[path]
         if tree.nodes[index].turn.outcome is Outcome.INFRA_ERROR and path not in successful:
             continue
@@ -78,8 +78,4 @@ def _on_path(tree: Tree, leaves: Iterable[int]) -> set[str]:
         while "/" in path:
             path = path.rpartition("/")[0]
             paths.add(path)
-    return paths | {""}
-
-
-def _order(path: str) -> tuple[int, ...]:
-    return tuple(map(int, path.split("/"))) if path else ()
+    return paths | {""} if paths else paths

@@ -9,8 +9,18 @@ from typing import Any, TypeAlias
 Message: TypeAlias = dict[str, Any]
 """`role` and `content`, and where they apply `tool_calls`, `tool_call_id`, `name`."""
 
+OPENER = "(The chat is open. You write first.)"
+"""Stands in for a user's first message, because many chat servers and templates refuse a conversation without one."""
 
 _DEEPEST = 20
+
+
+def with_opener(messages: Sequence[Message]) -> list[Message]:
+    """Have the user write first: put `OPENER` after the system prompt unless a message of the user's stands there."""
+    first = next((at for at, each in enumerate(messages) if each.get("role") != "system"), len(messages))
+    if messages[first:] and messages[first].get("role") == "user":
+        return list(messages)
+    return [*messages[:first], {"role": "user", "content": OPENER}, *messages[first:]]
 
 
 def trim_user_messages(messages: Sequence[Message]) -> list[Message]:
@@ -39,10 +49,11 @@ def same_words(some: Sequence[Message], others: Sequence[Message]) -> bool:
     if some == others or len(some) != len(others):
         return some == others
     calls = any("tool_calls" in message or "tool_call_id" in message for message in some)
-    return calls and dumps(list(map(_without_ids, some))) == dumps(list(map(_without_ids, others)))
+    return calls and dumps(list(map(without_ids, some))) == dumps(list(map(without_ids, others)))
 
 
-def _without_ids(message: Message) -> Message:
+def without_ids(message: Message) -> Message:
+    """A message as it is compared: without the ids of tool calls, which servers make up."""
     message = {key: value for key, value in message.items() if key != "tool_call_id"}
     if message.get("tool_calls"):
         message["tool_calls"] = [dict(call, id="") for call in message["tool_calls"]]

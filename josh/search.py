@@ -1,16 +1,16 @@
 """Search strategies, as pure functions on `Tree` (JOSH: Lattimer et al., 2024, arXiv:2409.04617, section 3).
 
 A strategy is asked what to play next (`plan`), is told what happened (`grow`, the same for all), and draws its
-conclusions (`settle`). No input, output, clock or randomness lives here, and replies may arrive in any order: a
-tree grows in the order of its plan.
+conclusions (`settle`, and `conclude` at the end). No input, output, clock or randomness lives here, and replies may
+arrive in any order: a tree grows in the order of its plan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from josh.errors import UsageError
-from josh.tree import Collapse, Expand, Hit, Node, Outcome, Speaker, Tree, Turn, spend
+from josh.tree import Collapse, Expand, Hit, Node, Outcome, Speaker, Tree, Turn, order, spend, walk
 
 
 class Strategy(Protocol):
@@ -22,6 +22,19 @@ class Strategy(Protocol):
 
     def settle(self, tree: Tree) -> Tree:
         """Draw the conclusions from the turns just grown: drop what ended, collapse to a winner, or stop."""
+        ...
+
+    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+        """Draw the conclusions from a tree that has been played to its end.
+
+        Args:
+            tree: the tree.
+            worth: the reward of every leaf that came to an end without an error, in the order of the nodes; at least
+                one.
+
+        Returns:
+            The tree, and the leaves whose conversations are its result.
+        """
         ...
 
 
@@ -98,6 +111,39 @@ class BeamSearch:
         frontier = _alive(tree, (winner,)) if tree.nodes[winner].open else ()
         return replace(tree, frontier=frontier, root=winner, collapses=(*tree.collapses, collapse))
 
+    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+        """The result is the last winner, or the first leaf that its conversation went on to."""
+        if tree.collapses and not tree.nodes[tree.root].open:
+            return tree, (tree.root,)
+        going = [leaf for leaf in tree.frontier if leaf in worth]
+        return tree, tuple((going or [leaf for leaf in worth if tree.root in walk(tree, leaf)])[:1])
+
+
+@dataclass(frozen=True, slots=True)
+class ExhaustiveBeam(BeamSearch):
+    """The same beam with every leaf played to its end, and the wins compared when all are in.
+
+    Stopping at the first reward, with one reward to earn, puts every split into the first rounds and teaches early
+    asks. Here a leaf leaves the beam when it has met all goals, one that met some goes on with the others, and the room
+    they leave is used for later splits.
+    """
+
+    def settle(self, tree: Tree) -> Tree:
+        """Drop the leaves that ended or have earned all there is."""
+        return replace(tree, frontier=_unfinished(tree))
+
+    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+        """Rank the leaves: those that met all goals first, by reward, ties in tree order. The first is the result.
+
+        The tree collapses once, to the result; the collapse's `rewarded` are the wins, best first.
+        """
+        ranked = sorted(
+            worth, key=lambda leaf: (bool(tree.nodes[leaf].open), -worth[leaf], order(tree.nodes[leaf].path))
+        )
+        wins = tuple(leaf for leaf in ranked if not tree.nodes[leaf].open)
+        collapse = Collapse(tree.root, len(tree.nodes), ranked[0], wins)
+        return replace(tree, root=ranked[0], collapses=(*tree.collapses, collapse)), (ranked[0],)
+
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
@@ -123,11 +169,19 @@ class Rollouts:
 
     def settle(self, tree: Tree) -> Tree:
         """Drop the conversations that ended or have earned all there is."""
-        return replace(tree, frontier=tuple(leaf for leaf in _alive(tree, tree.frontier) if tree.nodes[leaf].open))
+        return replace(tree, frontier=_unfinished(tree))
+
+    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+        """All conversations are the result."""
+        return tree, tuple(worth)
 
 
 def _alive(tree: Tree, leaves: Sequence[int]) -> tuple[int, ...]:
     return tuple(leaf for leaf in leaves if tree.nodes[leaf].turn.outcome is Outcome.ALIVE)
+
+
+def _unfinished(tree: Tree) -> tuple[int, ...]:
+    return tuple(leaf for leaf in _alive(tree, tree.frontier) if tree.nodes[leaf].open)
 
 
 def _rank(hits: Sequence[Hit]) -> tuple[float, int]:

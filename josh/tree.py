@@ -133,7 +133,8 @@ class Collapse:
         root: the node the cut-off tree grew from.
         size: number of nodes when it happened; the cut-off tree holds none that came later.
         winner: the leaf that was kept.
-        rewarded: every leaf that earned a reward in the same phase, the winner among them.
+        rewarded: every leaf that earned a reward in the same phase, the winner among them. Of a tree that was played to
+            its end: every leaf that met all goals, best first; none where none did.
     """
 
     root: int
@@ -199,6 +200,11 @@ def walk(tree: Tree, leaf: int) -> list[int]:
         path.append(leaf)
         leaf = tree.nodes[leaf].parent
     return path[::-1]
+
+
+def order(path: str) -> tuple[int, ...]:
+    """Sorts the paths of nodes in tree order: depth first, elder sibling first."""
+    return tuple(map(int, path.split("/"))) if path else ()
 
 
 def conversation(tree: Tree, leaf: int) -> list[Message]:

@@ -150,7 +150,7 @@ async def _play_all(casting: Casting, rounds: int) -> float:
 
     async def one(task: Any) -> None:
         search = casting.search(task)
-        await play(search, task, casting.env, max_rounds=rounds, clock=TaskClock(600.0), searched=True)
+        await play(search, task, casting.env, max_rounds=rounds, clock=TaskClock(600.0))
 
     started = time.perf_counter()
     await asyncio.gather(*(one(task) for task in casting.tasks))

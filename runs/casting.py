@@ -21,8 +21,8 @@ from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.prices import prices_of, read_prices
-from josh.runs.settings import CHAT, OFFLINE, RunSettings, environment
-from josh.search import BeamSearch, Rollouts, Strategy
+from josh.runs.settings import BEST, CHAT, OFFLINE, RunSettings, environment
+from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, Strategy
 from josh.tree import Speaker, Tree, plant
 
 T = TypeVar("T")
@@ -67,7 +67,9 @@ def rewards_class(settings: RunSettings, env: BaseEnv) -> type[BaseRewards]:
 
 def strategy_of(settings: RunSettings) -> Strategy:
     """How a run's trees grow."""
-    return BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
+    if not settings.josh:
+        return Rollouts(settings.rollouts)
+    return (ExhaustiveBeam if settings.stop == BEST else BeamSearch)(settings.beam_size)
 
 
 class Casting:

@@ -14,7 +14,7 @@ from josh.errors import JoshError
 from josh.examples import Example, example_at, examples_of
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.search import next_speaker
+from josh.search import Strategy, next_speaker
 from josh.tree import (
     NO_USAGE,
     Collapse,
@@ -59,7 +59,8 @@ class Episode:
         reported: the leaves whose conversations are scored: the golden path's of a search, every one of plain
             rollouts. Those that an error ended are left out.
         outcomes: how each of the tree's leaves stands, by node index.
-        rewards: the reward of each reported leaf.
+        worth: the reward of the path down to every leaf that came to an end without an error, and to every winner of a
+            collapse, by node index; empty where the task was given up.
         metrics: the means of what the environment measures on the reported leaves, by name.
         error: why the task was given up, if it was; its numbers then count nowhere.
         tools: the schemas of the tools the agent had.
@@ -69,7 +70,7 @@ class Episode:
     tree: Tree
     reported: tuple[int, ...]
     outcomes: Mapping[int, Outcome]
-    rewards: tuple[float, ...]
+    worth: Mapping[int, float]
     metrics: Mapping[str, float]
     error: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
@@ -83,6 +84,11 @@ class Episode:
     def owed(self) -> bool:
         """Whether an error got in its way, so that it is worth playing again."""
         return bool(self.error) or any(node.turn.error for node in self.tree.nodes)
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """The reward of each reported leaf."""
+        return tuple(self.worth[leaf] for leaf in self.reported)
 
     @property
     def reward(self) -> float:
@@ -141,9 +147,7 @@ class TaskClock:
             self.limit.reschedule(now + self._left)
 
 
-async def play(
-    search: Search, task: Task, env: BaseEnv, *, max_rounds: int, clock: TaskClock, searched: bool
-) -> Episode:
+async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, clock: TaskClock) -> Episode:
     """Play a task to its end.
 
     Args:
@@ -152,7 +156,6 @@ async def play(
         env: its environment.
         max_rounds: rounds after which it is cut off.
         clock: says when it is given up.
-        searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
     """
     root = search.branches[0]
     rewards: BaseRewards = root.rewards.fork()
@@ -177,12 +180,12 @@ async def play(
     finally:
         clock.limit = None
     try:
-        episode = conclude(search.tree, task, env, rewards, searched=searched, error=error)
+        episode = conclude(search.tree, task, env, rewards, search.strategy, error)
     except JoshError:
         raise
     except Exception as failure:
         error = f"it could not be scored: {explain(failure)}"
-        episode = conclude(search.tree, task, env, rewards, searched=searched, error=error)
+        episode = conclude(search.tree, task, env, rewards, search.strategy, error)
     return replace(episode, tools=tools)
 
 
@@ -196,7 +199,9 @@ def _progress(tree: Tree) -> str:
     return f"after the {speaker}'s turn {live} live leaves, {len(tree.nodes) - 1} turns played"
 
 
-def conclude(tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, *, searched: bool, error: str = "") -> Episode:
+def conclude(
+    tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, strategy: Strategy, error: str = ""
+) -> Episode:
     """Score a finished tree.
 
     Args:
@@ -204,40 +209,35 @@ def conclude(tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, *, sear
         task: the task it was grown on.
         env: the task's environment.
         rewards: a rewards object started on the task.
-        searched: whether one path is the tree's result (a search), or every path is (plain rollouts).
+        strategy: names the tree's result.
         error: why the task was given up, if it was.
     """
     error = error or ("" if tree.goals else "the task has no goals")
     ends = [leaf for leaf in leaves(tree) if leaf]
     outcomes = {leaf: final_outcome(tree, leaf) for leaf in ends}
     sound = [leaf for leaf in ends if outcomes[leaf] is not Outcome.INFRA_ERROR]
-    reported = () if error else tuple(_result(tree, sound) if searched else sound)
+    worth = {} if error else {leaf: float(rewards.total(tree.goals, hits(tree, leaf))) for leaf in sound}
+    tree, reported = strategy.conclude(tree, worth) if worth else (tree, ())
+    for winner in {collapse.winner for collapse in tree.collapses if worth} - worth.keys():
+        worth[winner] = float(rewards.total(tree.goals, hits(tree, winner)))
     measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
     values: dict[str, list[float]] = {}
     for name, value in (item for one in measured for item in one.items()):
         values.setdefault(name, []).append(value)
     metrics = {name: sum(found) / len(found) for name, found in values.items()}
-    scores = tuple(float(rewards.total(tree.goals, hits(tree, leaf))) for leaf in reported)
-    for number in (*scores, *metrics.values()):
+    for number in (*worth.values(), *metrics.values()):
         if not math.isfinite(number):
             raise ValueError(f"a reward or metric is {number}")
     if not reported and not error:
         error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
-    return Episode(task, tree, reported, outcomes, scores, metrics, error)
-
-
-def _result(tree: Tree, sound: Sequence[int]) -> Sequence[int]:
-    """The leaf that a search's conversation is read to: the last winner, or where its path went on from there."""
-    if tree.collapses and not tree.nodes[tree.root].open:
-        return (tree.root,)
-    going = [leaf for leaf in tree.frontier if leaf in sound]
-    return (going or [leaf for leaf in sound if tree.root in walk(tree, leaf)])[:1]
+    return Episode(task, tree, reported, outcomes, worth, metrics, error)
 
 
 def examples(episode: Episode, searched: bool) -> Iterator[Example]:
     """An episode's training examples, every text once: where branches that say the same fared differently, the best.
 
-    Of a search: what its collapses yield, also where it was given up later. Of plain rollouts: every reported
+    Of a search: what its collapses yield, also where it was given up later; where it was played to the end, that is
+    every branch. Of plain rollouts: every reported
     conversation, successful where it met all goals, golden where it is the first of those worth most.
     """
     tree = episode.tree
@@ -245,8 +245,7 @@ def examples(episode: Episode, searched: bool) -> Iterator[Example]:
         yield from _best_of_each(example for collapse in tree.collapses for example in examples_of(tree, collapse))
         return
     won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
-    worth = dict(zip(episode.reported, episode.rewards, strict=True))
-    golden = max(won, key=lambda leaf: worth[leaf], default=-1)
+    golden = max(won, key=lambda leaf: episode.worth[leaf], default=-1)
     yield from _best_of_each(
         example for leaf in episode.reported for example in example_at(tree, leaf, leaf in won, leaf == golden)
     )
@@ -287,7 +286,10 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "goals": list(tree.goals),
         "collapses": [asdict(collapse) for collapse in tree.collapses],
         "frontier": list(tree.frontier),
-        "nodes": [_node(node, episode.outcomes.get(index), redact) for index, node in enumerate(tree.nodes)],
+        "nodes": [
+            _node(node, episode.outcomes.get(index), episode.worth.get(index, 0.0), redact)
+            for index, node in enumerate(tree.nodes)
+        ],
         "task": {"index": episode.task.index, "data": dict(episode.task.data), "metadata": dict(episode.task.metadata)},
     }
     optional = {
@@ -298,7 +300,7 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
     return row | {name: value for name, value in optional.items() if value}
 
 
-def _node(node: Node, outcome: Outcome | None, redact: Callable[[str], str]) -> dict[str, Any]:
+def _node(node: Node, outcome: Outcome | None, reward: float, redact: Callable[[str], str]) -> dict[str, Any]:
     """A node without what says nothing: no errors where there are none, no second copy of the same messages."""
     turn = node.turn
     row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path}
@@ -317,6 +319,8 @@ def _node(node: Node, outcome: Outcome | None, redact: Callable[[str], str]) -> 
         # How the turn itself ended, and how the leaf stands now that the search is over.
         "ended": turn.outcome if turn.outcome is not Outcome.ALIVE else None,
         "outcome": outcome,
+        # What the path down to a leaf or a winner earned.
+        "reward": reward,
         "error": redact(turn.error),
     }
     return row | {name: value for name, value in optional.items() if value}
@@ -352,13 +356,14 @@ def from_json(row: Any) -> Episode:
     rewards = _list(row, "rewards", float, optional=True) or (_get(row, "reward", float),) * (len(reported) == 1)
     if len(rewards) != len(reported) or not outcomes.keys() >= set(reported):
         raise ValueError(f"reported is {list(reported)}, rewards {list(rewards)}; every leaf reported has a reward")
+    worth = {index: _get(each, "reward", float) for index, each in enumerate(rows) if "reward" in each}
     task_id, task, metrics = _get(row, "task_id", str), _get(row, "task", dict), _get(row, "metrics", dict)
     return Episode(
         Task(task_id, _get(task, "index", int), _get(task, "data", dict), _get(task, "metadata", dict)),
         tree,
         reported,
         outcomes,
-        rewards,
+        worth | dict(zip(reported, rewards, strict=True)),
         metrics={name: _get(metrics, name, float) for name in metrics},
         error=_get(row, "error", str),
         tools=_list(row, "tools", dict, optional=True),

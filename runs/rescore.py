@@ -84,9 +84,10 @@ def rescored(episode: Episode, rewards_type: type[BaseRewards], env: BaseEnv, se
         rewards.start(episode.task, env, asdict(settings))
         # The stored actions are what JSON made of them (lists, no tuples), and so are the goals they may meet.
         rewards.rewards = json.loads(dumps(list(rewards.rewards)))
-        tree = regrow(episode.tree, rewards, strategy_of(settings))
+        strategy = strategy_of(settings)
+        tree = regrow(episode.tree, rewards, strategy)
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
-        again = conclude(tree, episode.task, env, rewards, searched=settings.josh, error=error)
+        again = conclude(tree, episode.task, env, rewards, strategy, error)
         return replace(again, tools=episode.tools)
 
     return plugged(f"task {episode.task.id} cannot be rescored", score)

@@ -24,7 +24,7 @@ from josh.runs.casting import Casting
 from josh.runs.episode import Episode, TaskClock, play
 from josh.runs.record import Record
 from josh.runs.redact import redactor
-from josh.runs.settings import RunSettings, environment
+from josh.runs.settings import BEST, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
 
 log = logging.getLogger("josh")
@@ -208,7 +208,7 @@ def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str
     """What was played, in a line."""
     agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
     way = (
-        f"searched with a beam of {settings.beam_size}"
+        f"searched with a beam of {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"
         if settings.josh
         else f"{counted(settings.rollouts, 'conversation')} each"
     )
@@ -270,14 +270,13 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def _play(casting: Casting, task: Task) -> Episode:
-    settings, clock = casting.settings, TaskClock(casting.settings.task_timeout)
+    clock = TaskClock(casting.settings.task_timeout)
     return await play(
         casting.search(task, clock),
         task,
         casting.env,
         max_rounds=casting.max_rounds(task),
         clock=clock,
-        searched=settings.josh,
     )
 
 

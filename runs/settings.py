@@ -12,6 +12,7 @@ from typing import Any
 from josh.errors import UsageError
 
 CHAT, OFFLINE = "chat", "offline"
+FIRST, BEST = "first", "best"
 
 
 def _flag(default: Any, text: str, *aliases: str, free: bool = False) -> Any:
@@ -43,6 +44,7 @@ class RunSettings:
     )
     josh: bool = _flag(False, "search with JOSH's beam instead of playing one conversation per task")
     beam_size: int = _flag(8, "most branches alive at once, with --josh")
+    stop: str = _flag(FIRST, "with --josh: end at the `first` win, or play every branch to its end for the `best`")
     rollouts: int = _flag(1, "conversations per task, without --josh")
     temperature: float | None = _flag(None, "the agent's sampling temperature (default: 1 with --josh, else 0)")
     user_temperature: float = _flag(1.0, "the user's sampling temperature")
@@ -182,6 +184,10 @@ def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
             raise UsageError(f"{address} is given, but {model} is {OFFLINE!r}; give --{model} too")
     if settings.josh and settings.temperature == 0:
         raise UsageError("temperature is 0 with --josh; siblings would be copies of each other, give one above 0")
+    if settings.stop not in (FIRST, BEST):
+        raise UsageError(f"stop is {settings.stop!r}; give {FIRST} or {BEST}")
+    if settings.stop == BEST and not settings.josh:
+        raise UsageError(f"stop is {BEST!r} without --josh; plain conversations always end by themselves, add --josh")
     if settings.josh and settings.rollouts > 1:
         raise UsageError(f"rollouts is {settings.rollouts} with --josh; a search is one episode, leave one of them out")
     return settings

@@ -320,6 +320,8 @@ def bad(capsys, *arguments):
         ("--end_index -2", "josh: end_index is -2; give -1 for all"),
         ("--max_concurrency 0", "josh: max_concurrency is 0; give 1 or more"),
         ("--rollouts 2 --josh", "josh: rollouts is 2 with --josh"),
+        ("--stop best", "josh: stop is 'best' without --josh"),
+        ("--stop last --josh", "josh: stop is 'last'; give first or best"),
         ("--timeout 0", "josh: timeout is 0.0; give a number of seconds above 0"),
         ("--temperature nan", "josh: temperature is nan; give 0 or more"),
         ("--min_reward 3", "josh: min_reward is 3.0; give 0 to 2 dollars"),

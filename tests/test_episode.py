@@ -14,23 +14,22 @@ from josh.runs.summary import result_of
 WAYS = {
     "searches": {"josh": True},
     "searches with a tag that has to be high": {"josh": True, "min_reward": 1.5},
+    "searches to the end": {"josh": True, "stop": "best"},
     "rollouts": {"rollouts": 4, "temperature": 1.0},
     "plain conversations": {},
     "searches for several goals": {"josh": True, "env": "toy_world:World"},
+    "searches to the end for several goals": {"josh": True, "stop": "best", "env": "toy_world:World"},
     "searches for several donations": {"josh": True, "env": "toy_world:World", "rewards": "donation"},
     "rollouts for several goals": {"env": "toy_world:World", "rollouts": 5, "temperature": 1.0},
 }
 
 
 def played(given, tasks=12):
-    """The episodes of a run, and whether they were searched."""
+    """The episodes of a run."""
     casting = Casting(resolve(given | {"end_index": tasks}, {}))
-    searched = casting.settings.josh
     for task in casting.tasks:
         rounds = casting.max_rounds(task)
-        yield asyncio.run(
-            play(casting.search(task), task, casting.env, max_rounds=rounds, clock=TaskClock(60), searched=searched)
-        )
+        yield asyncio.run(play(casting.search(task), task, casting.env, max_rounds=rounds, clock=TaskClock(60)))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -50,9 +49,7 @@ def test_an_episode_comes_back_as_it_was_written(way):
 def test_an_episode_that_was_given_up_comes_back_too():
     casting = Casting(resolve({"env": "toy_world:World", "josh": True}, {}))
     task = casting.tasks[0]
-    given_up = asyncio.run(
-        play(casting.search(task), task, casting.env, max_rounds=5, clock=TaskClock(0), searched=True)
-    )
+    given_up = asyncio.run(play(casting.search(task), task, casting.env, max_rounds=5, clock=TaskClock(0)))
     assert given_up.error
     line = dumps(to_json(given_up))
     assert dumps(to_json(from_json(json.loads(line)))) == line

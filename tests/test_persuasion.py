@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from p4g_small import CHATS, FORMS, real_corpus, write_original
 
-from josh.agents.persuader import OPENER, Persuader
+from josh.agents.persuader import Persuader
 from josh.envs.p4g_corpus import RULES
 from josh.envs.persuasion import PersuasionEnv
 from josh.errors import UsageError
+from josh.messages import OPENER
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards, Reply, Task, fork
 from josh.tree import Hit, Speaker

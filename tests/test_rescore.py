@@ -49,9 +49,12 @@ ROLLOUTS = ("--rollouts", 5, "--temperature", 1)
 WAYS = {
     "donation searches": ("--josh",),
     "donation searches with a least reward": ("--josh", "--min_reward", 1),
+    "donation searches to the end": ("--josh", "--stop", "best"),
     "donation rollouts": ("--rollouts", 3, "--temperature", 1),
     "plain conversations": (),
     "searches for several goals of the agent": (*TOY, "--josh"),
+    "searches to the end for several goals of the agent": (*TOY, "--josh", "--stop", "best"),
+    "searches to the end for several donations": (*TOY, "--josh", "--stop", "best", "--rewards", "donation"),
     "searches for several donations": (*TOY, "--josh", "--rewards", "donation"),
     "searches for goals that JSON has no form for": ("--env", "toy_world:Pairs", "--josh"),
     "rollouts for several goals of the agent": (*TOY, *ROLLOUTS),
@@ -74,7 +77,7 @@ def test_several_goals_are_collapsed_to_one_after_another():
     assert max(len(episode["collapses"]) for episode in episodes(run("runs", *TOY, "--josh"))) > 1
 
 
-@pytest.mark.parametrize("way", [("--josh",), ("--rollouts", 4, "--temperature", 1)])
+@pytest.mark.parametrize("way", [("--josh",), ("--josh", "--stop", "best"), ("--rollouts", 4, "--temperature", 1)])
 def test_a_lower_least_reward_gives_what_a_run_under_it_would_have_given(way):
     strict = run("strict", *way, "--min_reward", 2)
     lenient = run("lenient", *way)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from josh.errors import UsageError
 from josh.examples import distinct, examples_of
-from josh.search import BeamSearch, Rollouts, grow, next_speaker
-from josh.tree import Hit, Outcome, Speaker, Turn, leaves, plant, walk
+from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, grow, next_speaker
+from josh.tree import Hit, Outcome, Speaker, Turn, hits, leaves, order, plant, walk
 
 SPOKEN = Turn(messages=({"role": "assistant", "content": "hm"},), internal=({"role": "assistant", "content": "hm"},))
 LEFT = Turn(outcome=Outcome.USER_LEFT)
@@ -107,6 +107,48 @@ def test_rollouts_start_side_by_side_and_never_branch_again():
     assert not tree.collapses
 
 
+def test_a_win_leaves_the_beam_to_later_splits_when_all_is_played_to_the_end():
+    strategy, tree = ExhaustiveBeam(4), plant(["g"])
+    tree = play(strategy, tree, [hit("g"), SPOKEN])
+    assert [tree.nodes[leaf].path for leaf in tree.frontier] == ["1"]
+    tree = play(strategy, tree, SPOKEN)
+    tree = play(strategy, tree, [SPOKEN, hit("g")])
+    for _ in range(2):
+        tree = play(strategy, tree, SPOKEN)
+    assert [tree.nodes[leaf].path for leaf in tree.frontier] == ["1/0/0", "1/0/1"]
+    assert not tree.collapses
+
+
+def test_a_leaf_that_earned_a_part_spends_it_on_its_own_path_and_goes_on():
+    tree = play(ExhaustiveBeam(4), plant(["a", "b"]), [hit("a"), SPOKEN])
+    assert [tree.nodes[leaf].open for leaf in tree.frontier] == [("b",), ("a", "b")]
+
+
+def worth(tree):
+    """Every sound leaf, with the sum of what its hits are worth."""
+    sound = [leaf for leaf in leaves(tree) if leaf and tree.nodes[leaf].turn.outcome is not Outcome.INFRA_ERROR]
+    return {leaf: sum(hit.value for hit in hits(tree, leaf)) for leaf in sound}
+
+
+def test_wins_are_ranked_by_reward_with_ties_in_tree_order():
+    tree = play(ExhaustiveBeam(4), plant(["g"]), [SPOKEN, SPOKEN])
+    tree = play(ExhaustiveBeam(4), tree, [SPOKEN, hit("g", value=1.0)])
+    tree = play(ExhaustiveBeam(4), tree, [hit("g", value=1.0), hit("g", value=2.0)])
+    tree, result = ExhaustiveBeam(4).conclude(tree, worth(tree))
+    assert [tree.nodes[leaf].path for leaf in result] == ["0/1"]
+    assert [tree.nodes[leaf].path for leaf in tree.collapses[0].rewarded] == ["0/1", "0/0", "1"]
+
+
+def test_without_a_win_the_result_is_the_leaf_that_earned_most_and_nothing_is_golden():
+    tree = play(ExhaustiveBeam(2), plant(["a", "b"]), [SPOKEN, hit("a")])
+    tree, result = ExhaustiveBeam(2).conclude(tree, worth(tree))
+    assert [tree.nodes[leaf].path for leaf in result] == ["1"]
+    (collapse,) = tree.collapses
+    assert collapse.rewarded == ()
+    found = list(examples_of(tree, collapse))
+    assert [(each.is_successful, each.is_golden_path) for each in found] == [(False, False)] * 2
+
+
 def test_every_rollout_earns_its_own_goals():
     tree = play(Rollouts(2), plant(["a", "b"]), [hit("a"), SPOKEN])
     assert [tree.nodes[leaf].open for leaf in tree.frontier] == [("b",), ("a", "b")]
@@ -114,7 +156,7 @@ def test_every_rollout_earns_its_own_goals():
     assert [tree.nodes[leaf].path for leaf in tree.frontier] == ["1"]
 
 
-@pytest.mark.parametrize("make", [BeamSearch, Rollouts])
+@pytest.mark.parametrize("make", [BeamSearch, ExhaustiveBeam, Rollouts])
 def test_a_width_below_one_is_refused(make):
     with pytest.raises(UsageError, match="is 0; give 1 or more"):
         make(0)
@@ -189,6 +231,39 @@ def test_golden_implies_successful_and_errors_are_no_examples(beam_size, data):
             assert example.is_successful or not example.is_golden_path
             assert tree.nodes[example.node].turn.outcome is not Outcome.INFRA_ERROR
             assert example.messages[-1]["role"] == "assistant"
+
+
+@settings(max_examples=200, deadline=None)
+@given(beam_size=st.integers(1, 8), goals=st.lists(st.sampled_from("ab"), min_size=1, max_size=3), data=st.data())
+def test_what_holds_of_every_search_that_is_played_to_its_end(beam_size, goals, data):
+    strategy, tree = ExhaustiveBeam(beam_size), plant(goals)
+    for _ in range(10):
+        plan = strategy.plan(tree)
+        if not plan:
+            break
+        before, count = tree, sum(expand.copies for expand in plan)
+        tree = strategy.settle(grow(tree, plan, [TURNS[data.draw(turn_kinds)] for _ in range(count)]))
+        assert len(tree.frontier) <= beam_size
+        # Nobody is left behind: whoever is alive and has goals left goes on.
+        going = [leaf for leaf in range(len(before.nodes), len(tree.nodes)) if tree.nodes[leaf].open]
+        assert list(tree.frontier) == [leaf for leaf in going if tree.nodes[leaf].turn.outcome is Outcome.ALIVE]
+    found = worth(tree)
+    if not found:
+        return
+    tree, (best,) = strategy.conclude(tree, found)
+    (collapse,) = tree.collapses
+    wins = [leaf for leaf in found if not tree.nodes[leaf].open]
+    assert sorted(collapse.rewarded) == wins
+    ranks = [(-found[leaf], order(tree.nodes[leaf].path)) for leaf in collapse.rewarded]
+    assert ranks == sorted(ranks)
+    assert best == collapse.winner == (collapse.rewarded or (best,))[0]
+    examples = list(examples_of(tree, collapse))
+    # Every branch once, by the leaves that lie on or below it.
+    assert len({tree.nodes[example.node].path for example in examples}) == len(examples)
+    on_or_below = {leaf: set(walk(tree, leaf)) for leaf in wins}
+    for example in examples:
+        assert example.is_successful == any(example.node in path for path in on_or_below.values())
+        assert example.is_golden_path == (best in wins and example.node in on_or_below[best])
 
 
 def test_equal_texts_with_equal_labels_are_one_example():

@@ -10,7 +10,7 @@ from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
 from josh.runs.episode import TaskClock, examples, play, to_json
 from josh.runs.redact import redactor
 from josh.runs.summary import result_of, summarize, wilson
-from josh.search import BeamSearch, Rollouts
+from josh.search import BeamSearch, ExhaustiveBeam, Rollouts
 from josh.tree import plant
 
 TASK = Task("one", 0, {})
@@ -46,8 +46,7 @@ def episode(strategy, cast, goals=("a", "b"), rounds=3, agent=None):
     root = Branch(agent, BaseJOSHUser(), None, BaseRewards(goals))
     tree = plant(goals, messages=agent.messages, internal=agent.messages_internal)
     search = Search(strategy, cast, tree, root, max_turn_tries=1, parallel=False)
-    searched = isinstance(strategy, BeamSearch)
-    return asyncio.run(play(search, TASK, Env({}), max_rounds=rounds, clock=TaskClock(60), searched=searched))
+    return asyncio.run(play(search, TASK, Env({}), max_rounds=rounds, clock=TaskClock(60)))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +75,15 @@ def test_a_search_without_a_win_reports_its_first_conversation():
     lost = episode(BeamSearch(2), Cast())
     assert [lost.tree.nodes[leaf].path for leaf in lost.reported] == ["0"]
     assert lost.reward == 0.0
+
+
+def test_a_search_to_the_end_reports_its_best_conversation_and_keeps_what_the_others_are_worth():
+    played = episode(ExhaustiveBeam(2), Cast({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
+    (leaf,) = played.reported
+    assert (played.tree.nodes[leaf].path, played.reward, played.success) == ("1", 1.0, 1.0)
+    # The other branch was played on, and split in the room that the winner left.
+    found = {played.tree.nodes[leaf].path: reward for leaf, reward in played.worth.items()}
+    assert found == {"1": 1.0, "0/0": 0.5, "0/1": 0.5}
 
 
 def test_a_user_who_walks_off_undecided_completes_nothing():

@@ -84,3 +84,31 @@ class Nothing(BaseRewards):
 class Broken(BaseRewards):
     def total(self, goals, hits):
         raise ZeroDivisionError("no such sum")
+
+
+class Caller(BaseJOSHAgent):
+    """Looks things up before it speaks, now and then; ids of calls differ from branch to branch, as servers have it."""
+
+    tools = ({"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}},)
+
+    def step(self, *, model):
+        draw = Random(model.draw())
+        if draw.random() < 0.4:
+            name = f"call-{draw.randrange(10**6)}"
+            function = {"name": "look", "arguments": f'{{"at": "{draw.choice(["this", "that"])}"}}'}
+            call = {"id": name, "type": "function", "function": function}
+            self.messages_internal += [
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": name, "content": draw.choice(["red", "blue"])},
+            ]
+            return False
+        self.add_message({"role": "assistant", "content": draw.choice(["well", "so", "now"])})
+        self.recent_actions = draw.sample(["a", "b", "c", "d"], 1) if draw.random() > 0.7 else []
+        return True
+
+
+class Tools(World):
+    agents: Mapping[str, str] = {"offline": "toy_world:Caller"}
+
+    def agent_prompt(self, task):
+        return f"You sell things, the {task.index}th time."

@@ -1,0 +1,183 @@
+"""`josh export`: training files from recorded runs, each with a manifest that says what went into it."""
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, BinaryIO, Final
+
+from josh.errors import UsageError
+from josh.messages import dumps
+from josh.runs.record import EPISODES, stored_episodes
+from josh.runs.rows import FORMATS, GOLDEN, PAIRED, SUCCESSFUL, Candidate, Choice, candidates
+from josh.runs.run import read_config, version
+from josh.runs.summary import counted
+
+MIN_MARGIN: Final = 0.01
+
+
+def manifest_of(file: Path) -> Path:
+    """Where the manifest of an exported file stands."""
+    return file.with_name(f"{file.name}.manifest.json")
+
+
+def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> Choice:
+    """What to export of every tree: of conversations and verdicts the best path, of pairs every one that was won.
+
+    Raises:
+        UsageError: a value makes no sense.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}")
+    if paths not in (None, GOLDEN, SUCCESSFUL):
+        raise UsageError(f"paths is {paths!r}; give {GOLDEN} or {SUCCESSFUL}")
+    if top is not None and top < 1:
+        raise UsageError(f"top is {top}; give 1 or more")
+    if min_margin is not None and not 0 <= min_margin < float("inf"):
+        raise UsageError(f"min_margin is {min_margin}; give 0 or more")
+    paired = form in PAIRED
+    if min_margin is not None and not paired:
+        raise UsageError(f"min_margin is given, but {form} has no pairs; leave it out")
+    return Choice(
+        paths or (SUCCESSFUL if paired else GOLDEN),
+        top or (None if paired else 1),
+        MIN_MARGIN if min_margin is None else min_margin,
+    )
+
+
+def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
+    """Write the rows that some runs have to give, and their manifest; both whole or not at all.
+
+    The trees are read one at a time. Rows stand in the order of the runs and their trees, those of `kto` shuffled.
+
+    Args:
+        runs: the runs' folders.
+        out: the file to write; one that is there is replaced.
+        form: see `rows.FORMATS`.
+        choice: which parts of the trees.
+        seed: of the order of shuffled rows.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: a folder is no run, there is no row to write, or the file cannot be written.
+    """
+    configs = [read_config(folder) for folder in runs]
+    dropped: Counter[str] = Counter()
+    tasks: dict[str, None] = {}
+    trees = 0
+
+    def found() -> Iterator[Candidate]:
+        nonlocal trees
+        for folder in runs:
+            damaged: list[int] = []
+            for _, episode in stored_episodes(folder / EPISODES, damaged):
+                trees += 1
+                for candidate in candidates(form, episode, choice, dropped):
+                    tasks[episode.task.id] = None
+                    yield candidate
+            dropped["damaged lines"] += len(damaged)
+
+    parts = {path: path.with_name(f"{path.name}.part") for path in (out, manifest_of(out))}
+    try:
+        with tempfile.TemporaryFile(dir=out.parent) as spool:
+            entries = _kept(_spooled(spool, found()), dropped)
+            if not entries:
+                raise UsageError(f"{' and '.join(map(str, runs))}: no row for {form}{_because(dropped)}")
+            if form == "kto":
+                Random(seed).shuffle(entries)
+            digest = _copy(spool, entries, parts[out])
+        labels = Counter(str(entry.label).lower() for entry in entries if entry.label is not None)
+        settings = asdict(choice) | {"seed": seed}
+        if form not in PAIRED:
+            del settings["min_margin"]
+        manifest = {
+            "format": form,
+            "rows": len(entries),
+            **({"labels": dict(sorted(labels.items()))} if labels else {}),
+            "sha256": digest,
+            "settings": settings,
+            "trees": trees,
+            "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
+            "tasks": list(tasks),
+            "runs": [
+                {"run": folder.resolve().name, "settings": config["settings"]}
+                for folder, config in zip(runs, configs, strict=True)
+            ],
+            "josh": version("josh-dialogue"),
+        }
+        parts[manifest_of(out)].write_text(f"{json.dumps(manifest, indent=2)}\n", encoding="utf-8")
+        for path, part in parts.items():
+            part.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}") from None
+    finally:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink()
+    return manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row's place in the spool, and what decides whether it is kept."""
+
+    start: int
+    length: int
+    key: bytes
+    contrary: bytes | None
+    label: bool | None
+
+
+def _spooled(spool: BinaryIO, rows: Iterator[Candidate]) -> Iterator[_Entry]:
+    start = 0
+    for candidate in rows:
+        # Half a surrogate pair becomes an escape, which JSON has for it.
+        line = f"{dumps(candidate.row)}\n".encode("utf-8", "backslashreplace")
+        spool.write(line)
+        yield _Entry(start, len(line), candidate.key, candidate.contrary, candidate.row.get("label"))
+        start += len(line)
+
+
+def _kept(entries: Iterator[_Entry], dropped: Counter[str]) -> list[_Entry]:
+    """The first of the rows that say the same, and none that another one contradicts."""
+    first: dict[bytes, _Entry] = {}
+    for entry in entries:
+        if first.setdefault(entry.key, entry) is not entry:
+            dropped["repeated rows"] += 1
+    kept = [entry for entry in first.values() if entry.contrary not in first]
+    dropped["contradictory rows"] += len(first) - len(kept)
+    return kept
+
+
+def _copy(spool: BinaryIO, entries: Sequence[_Entry], path: Path) -> str:
+    """Write rows to a file, in the order given; the file's SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for entry in entries:
+            spool.seek(entry.start)
+            line = spool.read(entry.length)
+            digest.update(line)
+            file.write(line)
+    return digest.hexdigest()
+
+
+def _because(dropped: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()) if count)
+    return f"; left out: {reasons}" if reasons else "; it holds no whole episode"
+
+
+def tell(manifest: Mapping[str, Any], out: Path) -> None:
+    """Print what was exported."""
+    labels = ", ".join(f"{count} {label}" for label, count in manifest.get("labels", {}).items())
+    trees = f"{counted(len(manifest['tasks']), 'task')}, {counted(manifest['trees'], 'tree')}"
+    print(f"{manifest['format']:<15} {counted(manifest['rows'], 'row')}{f' ({labels})' if labels else ''} from {trees}")
+    for reason, count in manifest["dropped"].items():
+        print(f"left out        {count} {reason}")
+    print(f"written to      {out}, {manifest_of(out).name}")
