@@ -31,6 +31,7 @@ ENVS = {"persuasion": "josh.envs.persuasion:PersuasionEnv"}
 AGENTS = {
     "persuader": "josh.agents.persuader:Persuader",
     "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
+    "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
 }
 USERS = {
     "persuadee": "josh.users.persuadee:Persuadee",
