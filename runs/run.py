@@ -190,7 +190,10 @@ def describe(casting: Casting) -> dict[str, Any]:
         "tasks": len(casting.tasks),
         "tasks_digest": casting.tasks_digest,
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("josh-dialogue", "openai", "litellm", "numpy")},
+        | {
+            name: version(name)
+            for name in ("josh-dialogue", "openai", "litellm", "numpy", "torch", "transformers", "peft")
+        },
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.hf import DTYPES
 
 CHAT, OFFLINE = "chat", "offline"
 
@@ -67,6 +68,10 @@ class RunSettings:
     synthetic_tasks: int | None = _flag(None, "made-up tasks per split, without a corpus (default: environment's)")
     include_bad: bool = _flag(False, "keep the corpus's dialogues that its authors marked as spoilt")
     min_reward: float = _flag(0.0, "smallest reward that counts as a win")
+    dtype: str = _flag("auto", "numbers of a local model (hf:...): auto, float32, bfloat16 or float16")
+    load_in_4bit: bool = _flag(False, "hold a local model's weights in 4 bits; needs CUDA and bitsandbytes")
+    batch_size: int = _flag(64, "most replies that a local model makes at once", free=True)
+    torch_threads: int | None = _flag(None, "threads that a local model works with (default: torch's)", free=True)
     timeout: float = _flag(120.0, "seconds that one model call may take", free=True)
     task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
     max_attempts: int = _flag(6, "most times that a failing model call is made", free=True)
@@ -183,7 +188,8 @@ def _check_ranges(settings: RunSettings) -> None:
         if not 0 <= getattr(settings, name) < inf:
             raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
     counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency", "synthetic_tasks")
-    for name in (*counts, "max_calls", "max_tokens_total", "max_attempts"):
+    local = ("batch_size", "torch_threads")
+    for name in (*counts, *local, "max_calls", "max_tokens_total", "max_attempts"):
         number = getattr(settings, name)
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; give 1 or more")
@@ -197,6 +203,8 @@ def _check_ranges(settings: RunSettings) -> None:
         number = getattr(settings, name)
         if number is not None and not 0 < number < inf:
             raise UsageError(f"{name} is {number}; give a number of {unit} above 0")
+    if settings.dtype not in DTYPES:
+        raise UsageError(f"dtype is {settings.dtype!r}; give {', '.join(DTYPES[:-1])} or {DTYPES[-1]}")
     if settings.end_index < -1:
         raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
 

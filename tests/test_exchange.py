@@ -192,7 +192,7 @@ class Counting:
     """A model that answers every request with its seed, several replies at a time if it can."""
 
     def __init__(self, several=True, refuses=False):
-        self.name, self.endpoint = "counting", "here"
+        self.name, self.endpoint, self.at_once = "counting", "here", None
         self.requests = []
         self._several = several
         self._refuses = refuses
