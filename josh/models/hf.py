@@ -6,6 +6,7 @@ under way the next one gathers. See `josh.models.decoding` for how a batch is ma
 
 import asyncio
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class HFChat:
         name: as it was given; the journal knows its replies by that.
         endpoint: the same: every model has a queue of its own.
         at_once: requests it takes at a time: a batch to work on, and one to gather meanwhile.
+        batches: batches made so far.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class HFChat:
         """
         self.name = self.endpoint = name
         self.at_once = 2 * batch_size
+        self.batches = 0
         self._batch_size = batch_size
         self._queue: list[_Waiting] = []
         self._pump: asyncio.Task[None] | None = None
@@ -159,6 +162,7 @@ class HFChat:
                         results = await loop.run_in_executor(self._worker, self._made, work)
                     except Exception as error:
                         results = [error] * len(batch)
+                    self.batches += 1
                     for one, result in zip(batch, results, strict=True):
                         self._tell(one, result)
         except asyncio.CancelledError:
@@ -317,8 +321,9 @@ def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
     try:
         # Peft passes over weights for layers that the model lacks, and makes up those that the adapter lacks.
         wanted = set(peft.load_peft_weights(str(adapter), device="cpu"))
-        config = peft.PeftConfig.from_pretrained(str(adapter))
-        adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter), config=config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about names of transformers, and what is checked below
+            adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter))
         if wanted != set(peft.get_peft_model_state_dict(adapted)):
             raise ValueError("it was made for a model with other layers")
     except Exception as error:
