@@ -54,7 +54,7 @@ class RunSettings:
     shuffle: bool = _flag(False, "shuffle the tasks, by the seed, before start and end index apply")
     max_convo_turns: int | None = _flag(None, "rounds after which a conversation is cut off (default: environment's)")
     josh_agent_tries: int = _flag(20, "most steps in one agent turn")
-    max_concurrency: int = _flag(16, "most model calls in flight per endpoint, over all tasks and branches", free=True)
+    max_concurrency: int = _flag(16, "most model calls in flight per endpoint, and most tasks at a time", free=True)
     requests_per_minute: float | None = _flag(None, "most model calls to begin per minute and endpoint", free=True)
     max_calls: int | None = _flag(None, "model calls after which the run stops; resume it with more", free=True)
     max_tokens_total: int | None = _flag(None, "the same in tokens, prompts and replies together", free=True)

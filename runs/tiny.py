@@ -4,9 +4,9 @@ A byte-level BPE tokenizer and a Llama-style model of half a million parameters,
 offline persuader's phrases, one act a turn drawn uniformly, answered by the offline donor. It speaks fluent, mediocre
 persuasion, so that a search over its turns has something to find and training on what is found something to teach.
 
-Its chat template leaves system messages out. The environment's prompt describes a persona in some 1,500 of this
-tokenizer's tokens, which half a million parameters cannot read; requests, records and exports hold it all the same,
-so that everything around this model works as it does with a large one.
+Its chat template leaves system messages out. The environment's prompt, with its persona, takes some 870 of this
+tokenizer's tokens, where a whole dialogue takes 200, and half a million parameters cannot read it; requests, records
+and exports hold it all the same, so that everything around this model works as it does with a large one.
 """
 
 import json

@@ -5,7 +5,6 @@ under way the next one gathers. See `josh.models.decoding` for how a batch is ma
 """
 
 import asyncio
-import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +89,7 @@ class HFChat:
         self._limit = int(getattr(self._model.generation_config, "max_new_tokens", None) or MAX_TOKENS)
         pad = self._tokenizer.pad_token_id
         self._pad = min(self._ends) if pad is None else int(pad)
+        self._try_out()
         self._threads = threads
         # One thread for all batches: OpenMP keeps a pool of its own for every thread that calls it.
         self._worker = ThreadPoolExecutor(1, "josh-hf", initializer=self._set_threads)
@@ -115,6 +115,15 @@ class HFChat:
         """Break off what is under way, after at most one more token."""
         self._closed = True
         self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _try_out(self) -> None:
+        """Make two short replies. Raises UsageError where the model has a part that our decoding does not know."""
+        try:
+            prompt = tuple(_prompt(self._tokenizer, [{"role": "user", "content": _PROBE}]))
+            generate(self._model, [Asked(prompt, seed=1, n=2, limit=2)], frozenset(), self._pad, self._decode)
+        except Exception as error:
+            what = f"model {self.name!r} is a {type(self._model).__name__}, which does not run here"
+            raise UsageError(f"{what}; serve it and give --base_url: {explain(error)[:300]}") from None
 
     def _set_threads(self) -> None:
         import torch
@@ -274,10 +283,6 @@ def _load(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: b
         model = _adapted(name, model, _folder(name, adapter, "adapter_config.json"), merge=not load_in_4bit)
     if not load_in_4bit:
         model = model.to("cuda" if gpu else "cpu")
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-        raise UsageError(
-            f"model {name!r} is a {type(model).__name__}, which josh cannot run; serve it, with --base_url"
-        )
     return tokenizer, model.eval()
 
 
