@@ -206,7 +206,7 @@ async def endpoint_figures(tasks: int, repetitions: int) -> None:
         )
 
 
-async def local_figures(folder: str, tasks: int, threads: int | None) -> None:
+async def local_figures(folder: str, tasks: int, threads: int) -> None:
     """Print how many replies a second a local model gives to searches, and when it is asked one by one."""
     import torch
     import transformers
@@ -225,8 +225,7 @@ async def local_figures(folder: str, tasks: int, threads: int | None) -> None:
     prompts = [prompt for search in searches for prompt in _prompts(search.tree)]
     together = watch.per_second(len(prompts))
     await casting.aclose()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
@@ -269,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5, help="runs of each, of which the median counts")
     parser.add_argument("--tasks", type=int, default=60, help="tasks of the run with many")
     parser.add_argument("--hf", metavar="FOLDER", help="a local model, to measure nothing else")
-    parser.add_argument("--torch_threads", type=int, help="threads that the local model works with")
+    parser.add_argument("--torch_threads", type=int, default=1, help="threads that the local model works with")
     args = parser.parse_args(argv)
     calm_collector()
     if args.hf:

@@ -71,7 +71,9 @@ class RunSettings:
     dtype: str = _flag("auto", "numbers of a local model (hf:...): auto, float32, bfloat16 or float16")
     load_in_4bit: bool = _flag(False, "hold a local model's weights in 4 bits; needs CUDA and bitsandbytes")
     batch_size: int = _flag(64, "most replies that a local model makes at once", free=True)
-    torch_threads: int | None = _flag(None, "threads that a local model works with (default: torch's)", free=True)
+    torch_threads: int | None = _flag(
+        None, "threads that a local model works with (default: 1 for small ones, else torch's)", free=True
+    )
     timeout: float = _flag(120.0, "seconds that one model call may take", free=True)
     task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
     max_attempts: int = _flag(6, "most times that a failing model call is made", free=True)

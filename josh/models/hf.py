@@ -26,6 +26,8 @@ BATCH_SIZE = 64
 """Replies made at once unless told otherwise: on two CPU cores more gain nothing."""
 MAX_TOKENS = 512
 """Tokens of a reply unless the request, or else the model's `generation_config.json`, says otherwise."""
+SMALL = 20_000_000
+"""Parameters below which several threads gain little, and lose ten times as much on a machine without idle cores."""
 _OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "stop")
 _SETTLED = 20
 """Turns of the event loop in which no request comes, before a batch sets out that could hold more."""
@@ -68,7 +70,7 @@ class HFChat:
             name: `hf:` and a folder or an id on the Hugging Face hub; with `+` and a folder or id of an adapter.
             dtype: one of `DTYPES`; `auto` is the checkpoint's own on a GPU, and float32 on a processor.
             load_in_4bit: hold the weights in 4 bits (NF4, by bitsandbytes); needs CUDA.
-            threads: threads of torch; None leaves it to torch.
+            threads: threads of torch; None is one for a model below `SMALL`, and leaves it to torch for others.
             batch_size: most replies made at once, at least 1. A request for more is still made in one go.
 
         Raises:
@@ -89,10 +91,11 @@ class HFChat:
         self._limit = int(getattr(self._model.generation_config, "max_new_tokens", None) or MAX_TOKENS)
         pad = self._tokenizer.pad_token_id
         self._pad = min(self._ends) if pad is None else int(pad)
-        self._try_out()
-        self._threads = threads
+        small = self._model.num_parameters() < SMALL
+        self._threads = 1 if threads is None and small else threads
         # One thread for all batches: OpenMP keeps a pool of its own for every thread that calls it.
         self._worker = ThreadPoolExecutor(1, "josh-hf", initializer=self._set_threads)
+        self._worker.submit(self._try_out).result()
 
     async def complete(self, request: Request) -> Completion:
         """Answer a request; see `ChatModel.complete`. Of its options `max_tokens`, `top_p` and `stop` are heeded.
