@@ -27,7 +27,7 @@ BATCH_SIZE = 64
 MAX_TOKENS = 512
 """Tokens of a reply unless the request, or else the model's `generation_config.json`, says otherwise."""
 SMALL = 20_000_000
-"""Parameters below which several threads gain little, and lose ten times as much on a machine without idle cores."""
+"""Parameters below which several threads gain little, and took three times as long on a machine without idle cores."""
 _OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "stop")
 _SETTLED = 20
 """Turns of the event loop in which no request comes, before a batch sets out that could hold more."""
