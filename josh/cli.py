@@ -1,4 +1,4 @@
-"""The command line: `josh run` (which the bare flags mean as well), `josh replay`, `rescore`, `export`, `prepare`."""
+"""The command line: `josh run` (which the bare flags mean as well) and the other commands, one function each."""
 
 import argparse
 import asyncio
@@ -155,6 +155,15 @@ def _prepare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tiny(args: argparse.Namespace) -> int:
+    from josh.runs.tiny import Tiny, build
+
+    made = build(args.out, Tiny(args.size, args.seed, args.torch_threads), force=args.force, progress=True)
+    figures = f"{made['parameters']:,} parameters, loss {made['loss']:.2f} after {made['steps']} steps"
+    print(f"{args.out}: {figures}, made in {made['seconds']:.0f} s; use it with --model hf:{args.out}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="josh",
@@ -220,6 +229,14 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--include_bad", action="store_true", help="keep the dialogues marked as spoilt")
     prepare.add_argument("--train_limit", type=int, help="most training tasks")
     prepare.add_argument("--test_limit", type=int, help="most test tasks")
+
+    tiny = commands.add_parser("tiny", help="make a small language model of our own, to learn with where there is none")
+    tiny.set_defaults(command=_tiny)
+    tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
+    tiny.add_argument("--size", default="small", help="small (half a million parameters), or nano for tests")
+    tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
+    tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
+    tiny.add_argument("--force", action="store_true", help="make it anew in any case")
     return parser
 
 

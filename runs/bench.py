@@ -1,6 +1,7 @@
 """Benchmarks: what the search itself costs, and how close a run comes to what its endpoint allows.
 
     python -m josh.runs.bench
+    python -m josh.runs.bench --hf FOLDER    a local model's replies, instead
 
 Every figure is the median of several repetitions in this process. The endpoint is a server on this machine that
 answers every call in 50 ms, in a process of its own.
@@ -31,7 +32,7 @@ from josh.runs.rescore import rescore
 from josh.runs.run import calm_collector, run
 from josh.runs.settings import resolve
 from josh.search import BeamSearch, grow
-from josh.tree import NO_USAGE, Tree, Turn, plant
+from josh.tree import NO_USAGE, Speaker, Tree, Turn, internal_conversation, plant
 
 SIZES = ((8, 10), (8, 100), (64, 100), (512, 100))
 LATENCY = 0.05
@@ -218,13 +219,74 @@ def rescoring(tasks: int) -> tuple[int, float]:
         return turns, time.perf_counter() - started
 
 
+async def local_figures(folder: str, tasks: int, threads: int) -> None:
+    """Print how many replies a second a local model gives to searches, and when it is asked one by one."""
+    import torch
+    import transformers
+
+    settings = {"josh": True, "model": f"hf:{folder}", "synthetic_tasks": tasks, "torch_threads": threads}
+    casting = Casting(resolve(settings, {}))
+    await _warm_up([model for model in casting.models if model.name == casting.settings.model])
+    searches = [casting.search(task) for task in casting.tasks]
+    watch = _Watch()
+    await asyncio.gather(
+        *(
+            play(search, task, casting.env, max_rounds=10, clock=TaskClock(3600.0))
+            for search, task in zip(searches, casting.tasks, strict=True)
+        )
+    )
+    prompts = [prompt for search in searches for prompt in _prompts(search.tree)]
+    together = watch.per_second(len(prompts))
+    await casting.aclose()
+    torch.set_num_threads(threads)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = prompts[:: max(1, len(prompts) // 200)]
+    watch = _Watch()
+    for prompt in chosen:
+        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(model.device)
+        model.generate(**ids, do_sample=True, temperature=1.0, top_k=0)
+    alone = watch.per_second(len(chosen))
+    print(
+        f"{folder}, {tasks} tasks searched with a beam of 8: {len(prompts)} replies; {torch.get_num_threads()} threads"
+    )
+    print(f"    {together[0]:.1f} replies a second, {together[1]:.1f} for each second of processor time")
+    print(f"    one by one with `generate`: {alone[0]:.1f} and {alone[1]:.1f}, {len(chosen)} of the same prompts")
+    print(
+        f"    {together[0] / alone[0]:.1f} times as many by the clock, {together[1] / alone[1]:.1f} by processor time"
+    )
+
+
+class _Watch:
+    """Time since it was made, by the clock and by the processor."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter(), time.process_time()
+
+    def per_second(self, count: int) -> tuple[float, float]:
+        return count / (time.perf_counter() - self._started[0]), count / (time.process_time() - self._started[1])
+
+
+def _prompts(tree: Tree) -> list[list[Any]]:
+    """What the agent's model saw at every turn of a tree."""
+    turns = [node for node in tree.nodes[1:] if node.speaker is Speaker.AGENT]
+    return [internal_conversation(tree, turn.parent) for turn in turns]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks and print their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5, help="runs of each, of which the median counts")
     parser.add_argument("--tasks", type=int, default=60, help="tasks of the run with many")
+    parser.add_argument("--hf", metavar="FOLDER", help="a local model, to measure nothing else")
+    parser.add_argument("--torch_threads", type=int, default=1, help="threads that the local model works with")
     args = parser.parse_args(argv)
     calm_collector()
+    if args.hf:
+        asyncio.run(local_figures(args.hf, args.tasks, args.torch_threads))
+        return 0
     print("microseconds per turn         search alone   driver with scripted agent and user   bytes per turn")
     for beam_size, rounds in SIZES:
         repetitions = args.repetitions if beam_size > 8 else 10 * args.repetitions

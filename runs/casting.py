@@ -15,6 +15,8 @@ from josh.loading import load
 from josh.messages import dumps
 from josh.models.chat import ChatModel
 from josh.models.exchange import Budget, Clock, Exchange, Price
+from josh.models.hf import PREFIX as HF
+from josh.models.hf import HFChat, is_local
 from josh.models.line import ModelLine
 from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
@@ -31,6 +33,7 @@ ENVS = {"persuasion": "josh.envs.persuasion:PersuasionEnv"}
 AGENTS = {
     "persuader": "josh.agents.persuader:Persuader",
     "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
+    "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
 }
 USERS = {
     "persuadee": "josh.users.persuadee:Persuadee",
@@ -275,17 +278,33 @@ class Casting:
         ]
 
     def _model(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
+        if is_local(name):
+            if base_url:
+                raise UsageError(f"model {name!r} runs here, and an address is given for it, {base_url}; leave one out")
+            api_key_var = None
         key = (name, base_url, api_key_var)
         if key not in self._models:
             if name == OFFLINE:
                 self._models[key] = OfflineModel()
             elif self._recorded:
                 self._models[key] = RecordedModel(name.removeprefix(PREFIX))
+            elif is_local(name):
+                self._models[key] = self._local(name)
             elif is_for_litellm(name, base_url):
                 self._models[key] = LiteLLMChat(name, base_url, api_key_var, timeout=self.settings.timeout)
             else:
                 self._models[key] = OpenAIChat(name, base_url, api_key_var, timeout=self.settings.timeout)
         return self._models[key]
+
+    def _local(self, name: str) -> HFChat:
+        settings = self.settings
+        return HFChat(
+            name,
+            dtype=settings.dtype,
+            load_in_4bit=settings.load_in_4bit,
+            threads=settings.torch_threads,
+            batch_size=settings.batch_size,
+        )
 
 
 class _Actors:
@@ -368,7 +387,7 @@ def _addressed(settings: RunSettings, variables: Mapping[str, str]) -> RunSettin
 
 def _explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> tuple[str, str | None]:
     """A model's name and address, so that they say all by themselves who is asked."""
-    if base_url or name in {OFFLINE, ""} or name.startswith(PREFIX):
+    if base_url or name in {OFFLINE, ""} or name.startswith((PREFIX, HF)):
         return name, base_url
     if is_for_litellm(name, None, variables):
         return PREFIX + name, None

@@ -1,4 +1,4 @@
-"""What models cost: given by hand, else from the table that litellm brings along, else unknown."""
+"""What models cost: given by hand, else nothing for local ones, else by the table that litellm brings, else unknown."""
 
 import json
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.chat import ChatModel
 from josh.models.exchange import Price
+from josh.models.hf import is_local
 from josh.models.litellm_chat import PREFIX
 from josh.models.openai_chat import OPENAI_URL
 
@@ -55,6 +56,8 @@ def prices_of(models: Iterable[ChatModel], given: dict[str, Price]) -> dict[str,
 
 
 def _listed(model: ChatModel) -> Price | None:
+    if is_local(model.name):
+        return Price(0.0, 0.0)
     if model.endpoint != OPENAI_URL and "://" in model.endpoint:
         return None
     provider, _, rest = model.name.partition("/")

@@ -225,7 +225,10 @@ def describe(casting: Casting) -> dict[str, Any]:
         "tasks_digest": casting.tasks_digest,
         "task_ids": [task.id for task in casting.tasks],
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("josh-dialogue", "openai", "litellm", "numpy")},
+        | {
+            name: version(name)
+            for name in ("josh-dialogue", "openai", "litellm", "numpy", "torch", "transformers", "peft")
+        },
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.hf import DTYPES
 
 CHAT, OFFLINE = "chat", "offline"
 FIRST, BEST = "first", "best"
@@ -55,7 +56,7 @@ class RunSettings:
     shuffle: bool = _flag(False, "shuffle the tasks, by the seed, before start and end index apply")
     max_convo_turns: int | None = _flag(None, "rounds after which a conversation is cut off (default: environment's)")
     josh_agent_tries: int = _flag(20, "most steps in one agent turn")
-    max_concurrency: int = _flag(16, "most model calls in flight per endpoint, over all tasks and branches", free=True)
+    max_concurrency: int = _flag(16, "most model calls in flight per endpoint, and most tasks at a time", free=True)
     requests_per_minute: float | None = _flag(None, "most model calls to begin per minute and endpoint", free=True)
     max_calls: int | None = _flag(None, "model calls after which the run stops; resume it with more", free=True)
     max_tokens_total: int | None = _flag(None, "the same in tokens, prompts and replies together", free=True)
@@ -69,6 +70,12 @@ class RunSettings:
     synthetic_tasks: int | None = _flag(None, "made-up tasks per split, without a corpus (default: environment's)")
     include_bad: bool = _flag(False, "keep the corpus's dialogues that its authors marked as spoilt")
     min_reward: float = _flag(0.0, "smallest reward that counts as a win")
+    dtype: str = _flag("auto", "numbers of a local model (hf:...): auto, float32, bfloat16 or float16")
+    load_in_4bit: bool = _flag(False, "hold a local model's weights in 4 bits; needs CUDA and bitsandbytes")
+    batch_size: int = _flag(64, "most replies that a local model makes at once", free=True)
+    torch_threads: int | None = _flag(
+        None, "threads that a local model works with (default: 1 for small ones, else torch's)", free=True
+    )
     timeout: float = _flag(120.0, "seconds that one model call may take", free=True)
     task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
     max_attempts: int = _flag(10, "most times that a failing model call is made", free=True)
@@ -198,7 +205,8 @@ def _check_ranges(settings: RunSettings) -> None:
         if not 0 <= getattr(settings, name) < inf:
             raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
     counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency", "synthetic_tasks")
-    for name in (*counts, "max_calls", "max_tokens_total", "max_attempts"):
+    local = ("batch_size", "torch_threads")
+    for name in (*counts, *local, "max_calls", "max_tokens_total", "max_attempts"):
         number = getattr(settings, name)
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; give 1 or more")
@@ -212,6 +220,8 @@ def _check_ranges(settings: RunSettings) -> None:
         number = getattr(settings, name)
         if number is not None and not 0 < number < inf:
             raise UsageError(f"{name} is {number}; give a number of {unit} above 0")
+    if settings.dtype not in DTYPES:
+        raise UsageError(f"dtype is {settings.dtype!r}; give {', '.join(DTYPES[:-1])} or {DTYPES[-1]}")
     if settings.end_index < -1:
         raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
 

@@ -1,4 +1,4 @@
-"""A loopback chat endpoint for the tests that need one."""
+"""A loopback chat endpoint, and a language model of some kilobytes, for the tests that need one."""
 
 import asyncio
 import threading
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from josh.runs.loopback import Loopback
+from josh.runs.tiny import Tiny, build
 
 
 @contextmanager
@@ -38,3 +39,13 @@ def endpoint():
     yield start
     for context in running:
         context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """The folder of a language model that babbles: hidden 32, one layer, replies of 16 tokens at most."""
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'josh-dialogue[train]'")
+    pytest.importorskip("transformers", reason="transformers is not installed: pip install 'josh-dialogue[train]'")
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    build(folder, Tiny("nano"))
+    return folder

@@ -192,7 +192,7 @@ class Counting:
     """A model that answers every request with its seed, several replies at a time if it can."""
 
     def __init__(self, several=True, refuses=False):
-        self.name, self.endpoint = "counting", "here"
+        self.name, self.endpoint, self.at_once = "counting", "here", None
         self.requests = []
         self._several = several
         self._refuses = refuses
@@ -291,3 +291,19 @@ def test_a_question_that_changed_is_asked_anew_and_the_old_reply_kept(tmp_path):
     assert [reply(model, words) for words in ("a", "b", "a", "b")] == ["first", "second", "first", "second"]
     assert len(journal) == 2
     journal.close()
+
+
+def test_a_model_that_says_how_much_it_takes_gets_that_from_the_start():
+    class Hungry(ScriptedModel):
+        at_once = 12
+        most = 0
+
+        async def complete(self, request):
+            self.most = max(self.most, exchange.in_flight)
+            await asyncio.sleep(0.01)
+            return await super().complete(request)
+
+    exchange, model = Exchange(3), Hungry(["yes"])
+    texts, _ = ask(model, times=30, exchange=exchange)
+    assert texts == ["yes"] * 30
+    assert model.most == 12

@@ -6,7 +6,15 @@ from random import Random
 import pytest
 from p4g_figures import Dice
 
-from josh.agents.offline_persuader import ACTS_BY_TURN, PHRASES, TAKES_UP, TURNS, OfflinePersuader, draw_acts
+from josh.agents.offline_persuader import (
+    ACTS_BY_TURN,
+    PHRASES,
+    TAKES_UP,
+    TURNS,
+    OfflinePersuader,
+    UniformPersuader,
+    draw_acts,
+)
 from josh.roles import BaseEnv, Task
 from josh.tags import DONATION
 from josh.users.donor import CATEGORICAL_TRAITS, NUMERIC_TRAITS, Donor
@@ -130,3 +138,14 @@ def test_sentences_are_not_repeated():
 def test_it_is_a_mediocre_persuader():
     gifts = [talk(i)[1] for i in range(1000)]
     assert 0.3 < sum(bool(gift) for gift in gifts) / len(gifts) < 0.52
+
+
+def test_the_uniform_persuader_draws_every_act_that_fits_alike():
+    drawn = Counter()
+    for i in range(4000):
+        agent = UniformPersuader()
+        agent.step(model=Dice(i))
+        assert len(agent.recent_actions) == 1
+        drawn += Counter(agent.recent_actions)
+    assert drawn.keys() == ACTS_BY_TURN.keys() - TAKES_UP.keys()
+    assert max(drawn.values()) < 1.5 * min(drawn.values())

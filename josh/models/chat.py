@@ -78,6 +78,11 @@ class ChatModel(Protocol):
         """Where it is served; models of the same endpoint share its limits."""
         ...
 
+    @property
+    def at_once(self) -> int | None:
+        """How many requests to send it at a time, from the first on; None for as many as it turns out to bear."""
+        ...
+
     async def complete(self, request: Request) -> Completion:
         """Send a request once.
 

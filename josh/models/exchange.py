@@ -162,7 +162,7 @@ class Exchange:
         """Set the limits.
 
         Args:
-            max_concurrency: most calls in flight per endpoint, at least 1.
+            max_concurrency: most calls in flight per endpoint, at least 1; a model's own `at_once` goes before it.
             per_minute: most calls to begin per minute and endpoint.
             max_attempts: most times a request is sent.
             max_retry_seconds: seconds after its first failure in which a request is sent again; also the longest that
@@ -192,10 +192,12 @@ class Exchange:
         """Calls in flight now, over all endpoints."""
         return self.plug_ins.in_flight + sum(limiter.in_flight for limiter in self._limiters.values())
 
-    def limiter(self, endpoint: str) -> Limiter:
-        """The limiter of an endpoint."""
+    def limiter(self, endpoint: str, at_once: int | None = None) -> Limiter:
+        """The limiter of an endpoint, whose window stands open from the start where the model says how far."""
         if endpoint not in self._limiters:
-            self._limiters[endpoint] = Limiter(*self._limits)
+            most, per_minute = self._limits
+            limiter = Limiter(at_once, per_minute, first=at_once) if at_once else Limiter(most, per_minute)
+            self._limiters[endpoint] = limiter
         return self._limiters[endpoint]
 
     def call(
@@ -307,7 +309,7 @@ class Exchange:
 
     async def _send(self, call: "Call", model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """One attempt, in a slot of its endpoint."""
-        limiter, clock = self.limiter(model.endpoint), asyncio.get_running_loop().time
+        limiter, clock = self.limiter(model.endpoint, model.at_once), asyncio.get_running_loop().time
         async with call.turn(limiter, priority):
             if self._fatal is not None:
                 # Those who waited would fail the same way, so none of them gets to try.

@@ -26,6 +26,8 @@ _REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no su
 class OpenAIChat:
     """One model on one endpoint."""
 
+    at_once = None
+
     def __init__(
         self,
         name: str,

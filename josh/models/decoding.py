@@ -1,0 +1,210 @@
+"""Replies of a local transformers model to many requests at once, each from its own seed.
+
+A batch is padded on the left and read once; the cache is then repeated for the requests that want several replies, and
+grows a token at a time until every reply has ended. Rows that have ended are taken out when a quarter of them have.
+
+A token is drawn by the Gumbel-max rule: the largest of log p / T + g, with g a noise that is a pure function of the
+request's seed, the reply's number, the position and the token, in 64-bit integers that are the same on every device.
+So nothing random is shared between rows. What is left of a batch in a reply is rounding: matrix products of another
+shape add up in another order, and move log p by some 1e-6 in float32. That changes a draw only where the two largest
+sums are as near as that, about once in a million tokens, because noise and token belong together whatever the others
+do. (Inverting the cumulative distribution would move every boundary behind the one that moved.) In 16 bits the same
+happens at 1e-2, so that there one reply in some dozens of tokens depends on its batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from josh.seeds import derive
+
+_DROP = 0.25
+"""Share of rows that have ended from which it pays to copy the others' cache."""
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+"""The finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request in tokens.
+
+    Attributes:
+        prompt: the prompt, at least one token.
+        seed: what its noise comes from.
+        n: replies wanted.
+        temperature: 0 takes the likeliest token.
+        top_p: draw from the smallest set of tokens that is this likely, above 0 and at most 1.
+        limit: tokens after which a reply is cut off, at least 1.
+        stop: texts that end a reply; they are no part of it.
+    """
+
+    prompt: tuple[int, ...]
+    seed: int
+    n: int = 1
+    temperature: float = 1.0
+    top_p: float = 1.0
+    limit: int = 512
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Made:
+    """A reply in tokens.
+
+    Attributes:
+        token_ids: what was drawn, the end token included.
+        logprobs: log-probabilities of these tokens under the model, whatever temperature and `top_p` made of it.
+        finish_reason: `stop`, or `length` where it was cut off.
+    """
+
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: str = "length"
+
+
+class AbandonedError(Exception):
+    """Nobody waits for the batch any more."""
+
+
+def generate(
+    model: Any,
+    batch: Sequence[Asked],
+    ends: frozenset[int],
+    pad: int,
+    decode: Callable[[list[int]], str],
+    abandoned: Callable[[], bool] = lambda: False,
+) -> list[list[Made]]:
+    """Answer some requests together.
+
+    Args:
+        model: a causal language model of transformers.
+        batch: the requests, at least one.
+        ends: tokens that end a reply.
+        pad: the token to pad with; any will do, nobody sees it.
+        decode: from tokens to text.
+        abandoned: asked before every token; True ends it all.
+
+    Returns:
+        The replies to every request.
+
+    Raises:
+        AbandonedError: as was said.
+    """
+    import torch
+
+    with torch.inference_mode():
+        device = model.device
+        width = max(len(asked.prompt) for asked in batch)
+        ids = torch.tensor([[pad] * (width - len(asked.prompt)) + list(asked.prompt) for asked in batch], device=device)
+        lengths = torch.tensor([len(asked.prompt) for asked in batch], device=device)
+        mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        # Logits of the last place only: those of a long prompt would fill the memory.
+        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
+        cache = out.past_key_values
+        rows = [(asked, choice) for asked in batch for choice in range(asked.n)]
+        made = [Made() for _ in rows]
+        logits = out.logits[:, -1]
+        if len(rows) > len(batch):
+            whose = torch.tensor([number for number, asked in enumerate(batch) for _ in range(asked.n)], device=device)
+            cache.reorder_cache(whose)
+            logits, mask, lengths = logits[whose], mask[whose], lengths[whose]
+        draw = _Draw(rows, logits.shape[-1], device)
+        live = list(range(len(rows)))  # which reply stands in which row; None where it has ended
+        step = 0
+        while True:
+            tokens, logprobs = draw(logits, step)
+            step += 1
+            for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
+                if live[row] >= 0 and _add(made[live[row]], rows[live[row]][0], token, logprob, ends, decode):
+                    live[row] = -1
+            going = [row for row, reply in enumerate(live) if reply >= 0]
+            if not going:
+                break
+            if abandoned():
+                raise AbandonedError
+            if len(live) - len(going) >= _DROP * len(live):
+                kept = torch.tensor(going, device=device)
+                cache.reorder_cache(kept)
+                mask, lengths, tokens = mask[kept], lengths[kept], tokens[kept]
+                live = [live[row] for row in going]
+                draw.keep(kept)
+            mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=-1)
+            out = model(
+                input_ids=tokens[:, None],
+                attention_mask=mask,
+                position_ids=(lengths + step - 1)[:, None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+            logits = out.logits[:, -1]
+    replies = iter(made)
+    return [[next(replies) for _ in range(asked.n)] for asked in batch]
+
+
+def _add(
+    made: Made, asked: Asked, token: int, logprob: float, ends: frozenset[int], decode: Callable[[list[int]], str]
+) -> bool:
+    """Add a token to a reply; whether that ends it."""
+    made.token_ids.append(token)
+    made.logprobs.append(round(logprob, 6))
+    if token in ends or (asked.stop and any(text in decode(made.token_ids) for text in asked.stop)):
+        made.finish_reason = "stop"
+        return True
+    return len(made.token_ids) >= asked.limit
+
+
+class _Draw:
+    """Draws a token for every row."""
+
+    def __init__(self, rows: Sequence[tuple[Asked, int]], vocabulary: int, device: Any) -> None:
+        import torch
+
+        self._temperature = torch.tensor([[asked.temperature] for asked, _ in rows], device=device).double()
+        self._top_p = torch.tensor([[asked.top_p] for asked, _ in rows], device=device).double()
+        self._keys = torch.tensor([[_signed(derive(asked.seed, choice) * _GOLDEN)] for asked, choice in rows])
+        self._keys = self._keys.to(device)
+        self._tokens = torch.arange(vocabulary, device=device)[None] * _signed(_GOLDEN)
+
+    def keep(self, rows: Any) -> None:
+        """Go on with these rows only."""
+        self._temperature, self._top_p, self._keys = self._temperature[rows], self._top_p[rows], self._keys[rows]
+
+    def __call__(self, logits: Any, step: int) -> tuple[Any, Any]:
+        """A token for every row, and its log-probability."""
+        scores = logits.double()
+        logprobs = scores.log_softmax(-1)
+        if (self._temperature > 0).any():
+            warm = self._temperature.where(self._temperature > 0, 1.0)
+            scores = logprobs / warm
+            if (self._top_p < 1).any():
+                scores = _nucleus(scores, self._top_p)
+            noise = -(-self._uniform(step).log()).log()
+            scores = scores + noise.where(self._temperature > 0, 0.0)
+        tokens = scores.argmax(-1)
+        return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
+
+    def _uniform(self, step: int) -> Any:
+        """A number in (0, 1) for every row and token."""
+        numbers = _mixed(_mixed(self._keys + _signed((step + 1) * _GOLDEN)) + self._tokens)
+        return (((numbers >> 11) & ((1 << 53) - 1)).double() + 0.5) * 2.0**-53
+
+
+def _nucleus(scores: Any, top_p: Any) -> Any:
+    """Scores without the tokens that are not among the likeliest that make up `top_p` together."""
+    ordered, places = scores.softmax(-1).sort(dim=-1, descending=True)
+    spare = ordered.cumsum(-1) - ordered >= top_p
+    return scores.masked_fill(spare.scatter(-1, places, spare), float("-inf"))
+
+
+def _mixed(numbers: Any) -> Any:
+    for shift, factor in _MIX:
+        numbers = (numbers ^ ((numbers >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor)
+    return numbers ^ ((numbers >> 31) & ((1 << 33) - 1))
+
+
+def _signed(number: int) -> int:
+    """A number modulo 2**64, as torch has it: from -2**63 up."""
+    number %= 1 << 64
+    return number - (1 << 64) if number >= 1 << 63 else number

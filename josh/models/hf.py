@@ -1,0 +1,363 @@
+"""Models of transformers that run in this process: `hf:FOLDER` or `hf:ORG/NAME`, with `+ADAPTER` for a LoRA adapter.
+
+The requests of all leaves and tasks in flight are answered together, in a thread of their own; while one batch is
+under way the next one gathers. See `josh.models.decoding` for how a batch is made.
+"""
+
+import asyncio
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from josh.driver import explain
+from josh.errors import UsageError
+from josh.models.chat import Completion, ModelError, Request
+from josh.models.decoding import Asked, Made, generate
+from josh.roles import Reply
+from josh.tree import Usage
+
+PREFIX = "hf:"
+"""What the names of local models begin with."""
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+BATCH_SIZE = 64
+"""Replies made at once unless told otherwise: on two CPU cores more gain nothing."""
+MAX_TOKENS = 512
+"""Tokens of a reply unless the request, or else the model's `generation_config.json`, says otherwise."""
+SMALL = 20_000_000
+"""Parameters below which several threads gain little, and took three times as long on a machine without idle cores."""
+_OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "stop")
+_SETTLED = 20
+"""Turns of the event loop in which no request comes, before a batch sets out that could hold more."""
+_PROBE = "josh"
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request in the queue, and who waits for it."""
+
+    asked: Asked
+    done: "asyncio.Future[list[Made]]"
+
+
+class HFChat:
+    """One model on this machine's GPU, if it has one, else on its processor.
+
+    A reply follows from the messages, the request's seed and its number among the request's replies alone, not from
+    what else was asked at the time; `josh.models.decoding` says how far rounding lets that hold.
+
+    Attributes:
+        name: as it was given; the journal knows its replies by that.
+        endpoint: the same: every model has a queue of its own.
+        at_once: requests it takes at a time: a batch to work on, and one to gather meanwhile.
+        batches: batches made so far.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dtype: str = "auto",
+        load_in_4bit: bool = False,
+        threads: int | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        """Load a model, which takes seconds to minutes.
+
+        Args:
+            name: `hf:` and a folder or an id on the Hugging Face hub; with `+` and a folder or id of an adapter.
+            dtype: one of `DTYPES`; `auto` is the checkpoint's own on a GPU, and float32 on a processor.
+            load_in_4bit: hold the weights in 4 bits (NF4, by bitsandbytes); needs CUDA.
+            threads: threads of torch; None is one for a model below `SMALL`, and leaves it to torch for others.
+            batch_size: most replies made at once, at least 1. A request for more is still made in one go.
+
+        Raises:
+            UsageError: a package, the model, its tokenizer, its chat template or the adapter is missing or unfit.
+        """
+        self.name = self.endpoint = name
+        self.at_once = 2 * batch_size
+        self.batches = 0
+        self._batch_size = batch_size
+        self._queue: list[_Waiting] = []
+        self._pump: asyncio.Task[None] | None = None
+        self._closed = False
+        base, adapter = split(name)
+        self._tokenizer, self._model = _load(name, base, adapter, dtype, load_in_4bit)
+        self._ends = _ends(name, self._tokenizer, self._model)
+        config = self._model.config.get_text_config()
+        self._context = int(getattr(config, "max_position_embeddings", 0) or self._tokenizer.model_max_length)
+        self._limit = int(getattr(self._model.generation_config, "max_new_tokens", None) or MAX_TOKENS)
+        pad = self._tokenizer.pad_token_id
+        self._pad = min(self._ends) if pad is None else int(pad)
+        small = self._model.num_parameters() < SMALL
+        self._threads = 1 if threads is None and small else threads
+        # One thread for all batches: OpenMP keeps a pool of its own for every thread that calls it.
+        self._worker = ThreadPoolExecutor(1, "josh-hf", initializer=self._set_threads)
+        self._worker.submit(self._try_out).result()
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer a request; see `ChatModel.complete`. Of its options `max_tokens`, `top_p` and `stop` are heeded.
+
+        Raises:
+            UsageError: the request has an option that a local model does not know.
+            ModelError: the conversation does not fit into the model's context, its template refuses it, or the
+                machine's memory is too small for it.
+        """
+        asked = self._asked(request)
+        waiting = _Waiting(asked, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.ensure_future(self._run())
+        made = await waiting.done
+        usage = Usage(prompt_tokens=len(asked.prompt), completion_tokens=sum(len(one.token_ids) for one in made))
+        return Completion(tuple(self._reply(one, asked) for one in made), usage)
+
+    async def aclose(self) -> None:
+        """Break off what is under way, after at most one more token."""
+        self._closed = True
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _try_out(self) -> None:
+        """Make two short replies. Raises UsageError where the model has a part that our decoding does not know."""
+        try:
+            prompt = tuple(_prompt(self._tokenizer, [{"role": "user", "content": _PROBE}]))
+            generate(self._model, [Asked(prompt, seed=1, n=2, limit=2)], frozenset(), self._pad, self._decode)
+        except Exception as error:
+            what = f"model {self.name!r} is a {type(self._model).__name__}, which does not run here"
+            raise UsageError(f"{what}; serve it and give --base_url: {explain(error)[:300]}") from None
+
+    def _set_threads(self) -> None:
+        import torch
+
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)  # holds for this thread's work
+
+    def _asked(self, request: Request) -> Asked:
+        options = {name: value for name, value in request.options.items() if value is not None}
+        strange = next((name for name in options if name not in _OPTIONS), None)
+        if strange:
+            raise UsageError(f"{self.name} runs here and knows no option {strange!r}; it heeds {', '.join(_OPTIONS)}")
+        try:
+            prompt = _prompt(self._tokenizer, request.messages)
+        except Exception as error:
+            raise ModelError(
+                f"{self.name}: its chat template refuses the conversation: {explain(error)[:300]}"
+            ) from None
+        room = self._context - len(prompt)
+        if room < 1 or not prompt:
+            raise ModelError(f"{self.name}: the conversation has {len(prompt)} tokens, its context {self._context}")
+        limit = options.get("max_completion_tokens") or options.get("max_tokens") or self._limit
+        stop = options.get("stop") or ()
+        return Asked(
+            tuple(prompt),
+            request.seed,
+            request.n,
+            request.temperature,
+            float(options.get("top_p") or 1.0),
+            min(int(limit), room),
+            (stop,) if isinstance(stop, str) else tuple(stop),
+        )
+
+    async def _run(self) -> None:
+        """Answer what is in the queue, batch by batch, until it is empty."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._queue:
+                await self._settle()
+                batch = self._next_batch()
+                if batch:
+                    work = [one.asked for one in batch]
+                    try:
+                        results: Sequence[list[Made] | Exception]
+                        results = await loop.run_in_executor(self._worker, self._made, work)
+                    except Exception as error:
+                        results = [error] * len(batch)
+                    self.batches += 1
+                    for one, result in zip(batch, results, strict=True):
+                        self._tell(one, result)
+        except asyncio.CancelledError:
+            self._queue.clear()  # of the loop that is about to close
+            raise
+
+    async def _settle(self) -> None:
+        """Wait for requests that are about to come: answers to a batch set off the next requests one by one."""
+        seen, still = len(self._queue), 0
+        while still < _SETTLED and sum(one.asked.n for one in self._queue) < self._batch_size:
+            await asyncio.sleep(0)
+            still = still + 1 if len(self._queue) == seen else 0
+            seen = len(self._queue)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Take the oldest request out of the queue, and with it those whose prompts are nearest to it in length."""
+        self._queue = [one for one in self._queue if not one.done.done()]  # without those that nobody waits for
+        if not self._queue:
+            return []
+        size = len(self._queue[0].asked.prompt)
+        near = sorted(self._queue, key=lambda one: abs(len(one.asked.prompt) - size))
+        batch: list[_Waiting] = []
+        rows = 0
+        for one in near:
+            if batch and rows + one.asked.n > self._batch_size:
+                break
+            batch.append(one)
+            rows += one.asked.n
+        taken = set(map(id, batch))
+        self._queue = [one for one in self._queue if id(one) not in taken]
+        return batch
+
+    def _tell(self, one: _Waiting, result: "list[Made] | Exception") -> None:
+        if one.done.done():
+            return
+        if isinstance(result, list):
+            one.done.set_result(result)
+        else:
+            one.done.set_exception(ModelError(f"{self.name}: {explain(result)[:300]}"))
+
+    def _made(self, batch: Sequence[Asked]) -> "list[list[Made] | Exception]":
+        """Answer a batch, in halves where it does not fit into memory. Called in the worker's thread."""
+        import torch
+
+        try:
+            decode = self._decode
+            return list(generate(self._model, batch, self._ends, self._pad, decode, lambda: self._closed))
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                return [error]
+        torch.cuda.empty_cache()
+        half = len(batch) // 2
+        return self._made(batch[:half]) + self._made(batch[half:])
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
+
+    def _reply(self, made: Made, asked: Asked) -> Reply:
+        text = self._decode(made.token_ids)
+        for stop in asked.stop:
+            text = text.partition(stop)[0]
+        return Reply(
+            text, finish_reason=made.finish_reason, token_ids=tuple(made.token_ids), logprobs=tuple(made.logprobs)
+        )
+
+
+def is_local(name: str) -> bool:
+    """Whether a model's name is that of a local one."""
+    return name.startswith(PREFIX)
+
+
+def split(name: str) -> tuple[str, str | None]:
+    """Base and adapter of a local model's name; a folder may have a plus sign in its own."""
+    where = name.removeprefix(PREFIX)
+    if Path(where).expanduser().is_dir():
+        return where, None
+    base, plus, adapter = where.rpartition("+")
+    return (base, adapter) if plus else (where, None)
+
+
+def _load(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: bool) -> tuple[Any, Any]:
+    """The tokenizer and the model. Raises UsageError."""
+    try:
+        import torch
+        import transformers
+        from transformers.utils import logging
+    except ImportError as error:
+        raise UsageError(f"model {name!r} needs {error.name}: pip install 'josh-dialogue[train]'") from None
+    gpu = torch.cuda.is_available()
+    folder = _folder(name, base)
+    options: dict[str, Any] = {"dtype": "auto" if gpu else "float32"} if dtype == "auto" else {"dtype": dtype}
+    if load_in_4bit:
+        options["quantization_config"] = _four_bits(name, torch, transformers, dtype)
+        options["device_map"] = {"": "cuda:0"}
+    shown = logging.is_progress_bar_enabled()
+    if isinstance(folder, Path):
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+    except Exception as error:
+        raise UsageError(f"model {name!r} cannot be loaded: {explain(error)[:300]}") from None
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    if not tokenizer.chat_template:
+        raise UsageError(f"model {name!r} has no chat template; give a model that is made for dialogue")
+    if adapter is not None:
+        model = _adapted(name, model, _folder(name, adapter, "adapter_config.json"), merge=not load_in_4bit)
+    if not load_in_4bit:
+        model = model.to("cuda" if gpu else "cpu")
+    return tokenizer, model.eval()
+
+
+def _folder(name: str, where: str, config: str = "config.json") -> Path | str:
+    """A folder that holds a model or an adapter, or an id on the hub. Raises UsageError."""
+    folder = Path(where).expanduser()
+    if not where:
+        raise UsageError(f"model {name!r} is no name; give {PREFIX}FOLDER, {PREFIX}ORG/NAME or {PREFIX}BASE+ADAPTER")
+    if not folder.is_dir():
+        if where.startswith((".", "/", "~")) or where.count("/") > 1 or folder.exists():
+            raise UsageError(f"model {name!r}: there is no folder {where}")
+        return where
+    if not (folder / config).is_file():
+        is_adapter = (folder / "adapter_config.json").is_file()
+        hint = f"; it holds an adapter: give {PREFIX}BASE+{where}" if is_adapter else ""
+        raise UsageError(f"model {name!r}: {where} has no {config}{hint}")
+    if config == "config.json" and not any(
+        (folder / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
+    ):
+        raise UsageError(f"model {name!r}: {where} has no tokenizer; save it beside the model")
+    return folder
+
+
+def _four_bits(name: str, torch: Any, transformers: Any, dtype: str) -> Any:
+    from importlib.util import find_spec
+
+    if not torch.cuda.is_available():
+        raise UsageError(f"load_in_4bit is given for model {name!r}, and there is no CUDA here; leave it out")
+    if find_spec("bitsandbytes") is None:
+        raise UsageError("load_in_4bit needs bitsandbytes: pip install bitsandbytes")
+    kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=kind)
+
+
+def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
+    """The model with an adapter, which has to fit it to the last weight."""
+    try:
+        import peft
+    except ImportError:
+        raise UsageError(f"model {name!r} needs peft: pip install 'josh-dialogue[train]'") from None
+    try:
+        # Peft passes over weights for layers that the model lacks, and makes up those that the adapter lacks.
+        wanted = set(peft.load_peft_weights(str(adapter), device="cpu"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about names of transformers, and what is checked below
+            adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter))
+        if wanted != set(peft.get_peft_model_state_dict(adapted)):
+            raise ValueError("it was made for a model with other layers")
+    except Exception as error:
+        raise UsageError(f"model {name!r}: the adapter does not fit: {explain(error)[:300]}") from None
+    return adapted.merge_and_unload() if merge else adapted.get_base_model()
+
+
+def _ends(name: str, tokenizer: Any, model: Any) -> frozenset[int]:
+    """The tokens that end a reply: the model's, the tokenizer's, and what the template puts behind a reply."""
+    given = model.generation_config.eos_token_id
+    ends = {int(one) for one in (given if isinstance(given, list) else [given]) if one is not None}
+    if tokenizer.eos_token_id is not None:
+        ends.add(int(tokenizer.eos_token_id))
+    messages = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": _PROBE}]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception as error:
+        raise UsageError(f"model {name!r}: its chat template does not work: {explain(error)[:300]}") from None
+    after = tokenizer(text.rpartition(_PROBE)[2], add_special_tokens=False)["input_ids"]
+    if after and after[0] in tokenizer.added_tokens_decoder:
+        ends.add(int(after[0]))
+    if not ends:
+        raise UsageError(f"model {name!r} has no end token: neither its settings nor its chat template name one")
+    return frozenset(ends)
+
+
+def _prompt(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])

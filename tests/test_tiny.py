@@ -1,0 +1,108 @@
+"""The small language model of our own."""
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from josh.agents.offline_persuader import PHRASES
+from josh.agents.persuader import OPENER
+from josh.cli import main
+from josh.errors import UsageError
+from josh.runs.tiny import MANIFEST, Tiny, build, dialogues, manifest
+from josh.users import strategies
+
+TEMPLATE_TEXTS = [
+    {"role": "system", "content": "You are a crowd worker."},
+    {"role": "user", "content": OPENER},
+    {"role": "assistant", "content": "Hello! How are you today?"},
+    {"role": "user", "content": "Good."},
+]
+
+
+def tokenizer_of(folder):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def test_its_dialogues_are_what_a_persuader_of_that_name_would_see():
+    said = list(dialogues(30, seed=1))
+    known = {phrase for phrases in PHRASES.values() for phrase in phrases}
+    assert said == list(dialogues(30, seed=1)) != list(dialogues(30, seed=2))
+    for messages in said:
+        assert messages[0] == {"role": "user", "content": OPENER}
+        assert {message["content"] for message in messages if message["role"] == "assistant"} <= known
+        assert 3 <= len(messages) <= 21
+    acts = {act for messages in said for act in strategies.acts(messages[3]["content"] if len(messages) > 3 else "")}
+    assert len(acts) > 8
+
+
+def test_model_and_tokenizer_load_from_the_folder_with_no_network(tiny_model, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), tokenizer_of(tiny_model)
+    assert model.config.vocab_size == len(tokenizer) == 512
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+    assert json.loads((tiny_model / MANIFEST).read_text())["parameters"] == model.num_parameters() < 40_000
+
+
+def test_its_template_keeps_prefixes_and_leaves_the_system_prompt_out(tiny_model):
+    tokenizer = tokenizer_of(tiny_model)
+    texts = [
+        tokenizer.apply_chat_template(TEMPLATE_TEXTS[: end + 1], tokenize=False) for end in range(len(TEMPLATE_TEXTS))
+    ]
+    assert texts[0] == ""
+    assert all(longer.startswith(shorter) for shorter, longer in pairwise(texts))
+    prompt = tokenizer.apply_chat_template(TEMPLATE_TEXTS[:2], tokenize=False, add_generation_prompt=True)
+    assert texts[2] == f"{prompt}Hello! How are you today?<|end|>"
+
+
+def test_its_template_marks_what_the_assistant_says_and_its_end(tiny_model):
+    tokenizer = tokenizer_of(tiny_model)
+    given = tokenizer.apply_chat_template(
+        TEMPLATE_TEXTS, return_dict=True, return_assistant_tokens_mask=True, add_generation_prompt=False
+    )
+    spoken = [one for one, mine in zip(given["input_ids"], given["assistant_masks"], strict=True) if mine]
+    assert tokenizer.decode(spoken) == "Hello! How are you today?<|end|>"
+
+
+def test_the_same_settings_make_the_same_bytes(tiny_model, tmp_path):
+    build(tmp_path / "again", Tiny("nano"))
+    build(tmp_path / "other", Tiny("nano", seed=1))
+    weights, again, other = (
+        (folder / "model.safetensors").read_bytes() for folder in (tiny_model, tmp_path / "again", tmp_path / "other")
+    )
+    assert weights == again != other
+    assert (tiny_model / "tokenizer.json").read_bytes() == (tmp_path / "again" / "tokenizer.json").read_bytes()
+
+
+def test_it_is_made_once_unless_forced(tiny_model, tmp_path, capsys):
+    out = tmp_path / "model"
+    arguments = ["tiny", "--out", str(out), "--size", "nano"]
+    assert main(arguments) == 0
+    made = (out / MANIFEST).stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert (out / MANIFEST).stat().st_mtime_ns == made
+    assert "29," in capsys.readouterr().out
+    assert main([*arguments, "--force"]) == 0
+    assert (out / MANIFEST).stat().st_mtime_ns != made
+    assert main([*arguments, "--seed", "3"]) == 0
+    assert manifest(out)["seed"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_nothing_else_is_overwritten(tmp_path):
+    (tmp_path / "thesis.tex").write_text("\\documentclass{article}")
+    with pytest.raises(UsageError, match="holds no tiny model; give another --out"):
+        build(tmp_path, Tiny("nano"))
+    assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"size": "huge"}, "known: small, nano"), ({"threads": 0}, "1 or more")]
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(UsageError, match=words):
+        Tiny(**settings)
