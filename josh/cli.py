@@ -1,4 +1,4 @@
-"""The command line: `josh run` (which the bare flags mean as well), `josh replay`, `josh rescore`, `josh prepare`."""
+"""The command line: `josh run` (which the bare flags mean as well), and `replay`, `rescore`, `prepare`, `train`."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any, NoReturn, get_args
 from josh.errors import FatalError, UsageError
 from josh.runs.redact import redactor
 from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
+from josh.runs.train_settings import METHODS, TRAIN_FIELDS, resolve_training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,6 +137,20 @@ def _prepare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _train(args: argparse.Namespace) -> int:
+    from josh.runs.train import train
+
+    flags = {name: value for name, value in vars(args).items() if name in TRAIN_FIELDS}
+    given = (read_toml(args.config, TRAIN_FIELDS) if args.config else {}) | flags
+    try:
+        train(args.method, resolve_training(args.method, given))
+    except (UsageError, FatalError):
+        if environment().get("RANK", "0") != "0":
+            return 1  # the first of several processes says it
+        raise
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="josh",
@@ -186,7 +201,20 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--include_bad", action="store_true", help="keep the dialogues marked as spoilt")
     prepare.add_argument("--train_limit", type=int, help="most training tasks")
     prepare.add_argument("--test_limit", type=int, help="most test tasks")
+
+    train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo or kto")
+    _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
     return parser
+
+
+def _add_training(methods: Any) -> None:
+    """`josh train sft|dpo|kto`."""
+    for name, text in METHODS.items():
+        tuning = methods.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS)
+        tuning.set_defaults(command=_train, method=name)
+        for setting, one in TRAIN_FIELDS.items():
+            _add_flag(tuning, setting, one.type, one.metadata["help"], one.metadata["aliases"])
+        tuning.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with these settings")
 
 
 class _Version(argparse.Action):
