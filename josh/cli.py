@@ -15,6 +15,7 @@ from typing import Any, NoReturn, get_args
 from josh.errors import FatalError, UsageError
 from josh.runs.redact import redactor
 from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
+from josh.runs.train_settings import METHODS, TRAIN_FIELDS, resolve_training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -164,6 +165,57 @@ def _tiny(args: argparse.Namespace) -> int:
     return 0
 
 
+def _train(args: argparse.Namespace) -> int:
+    from josh.runs.train import train
+
+    flags = {name: value for name, value in vars(args).items() if name in TRAIN_FIELDS}
+    given = (read_toml(args.config, TRAIN_FIELDS) if args.config else {}) | flags
+    try:
+        train(args.method, resolve_training(args.method, given))
+    except (UsageError, FatalError):
+        if environment().get("RANK", "0") != "0":
+            return 1  # the first of several processes says it
+        raise
+    return 0
+
+
+def _train_openai(args: argparse.Namespace) -> int:
+    from josh.runs.train_openai import Service, follow, train_openai
+
+    for name in ("data", "model"):
+        if not args.follow and not getattr(args, name):
+            raise UsageError(f"no {name} is given; give --{name}, or --follow with a job's id")
+    for name in ("poll_seconds", "price", "epochs", "batch_size", "learning_rate_multiplier", "beta"):
+        if getattr(args, name) is not None and not getattr(args, name) > 0:
+            raise UsageError(f"{name} is {getattr(args, name)}; give a number above 0")
+    service = Service(args.base_url, args.api_key_var, environment(), args.poll_seconds, args.max_retry_seconds)
+    try:
+        if args.follow:
+            follow(service, args.follow, args.out)
+            return 0
+        given = {
+            "n_epochs": args.epochs,
+            "batch_size": args.batch_size,
+            "learning_rate_multiplier": args.learning_rate_multiplier,
+            "beta": args.beta,
+        }
+        train_openai(
+            service,
+            data=args.data,
+            model=args.model,
+            out=args.out,
+            method=args.openai_method,
+            suffix=args.suffix,
+            price=args.price,
+            hyperparameters={name: value for name, value in given.items() if value is not None},
+            seed=args.seed,
+            yes=args.yes,
+        )
+    finally:
+        service.close()
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="josh",
@@ -237,7 +289,39 @@ def _parser() -> argparse.ArgumentParser:
     tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
     tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")
+    train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
+    _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
     return parser
+
+
+def _add_training(methods: Any) -> None:
+    """`josh train sft|dpo|kto` for local models, `josh train openai` for hosted ones."""
+    for name, text in METHODS.items():
+        tuning = methods.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS)
+        tuning.set_defaults(command=_train, method=name)
+        for setting, one in TRAIN_FIELDS.items():
+            _add_flag(tuning, setting, one.type, one.metadata["help"], one.metadata["aliases"])
+        tuning.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with these settings")
+
+    hosted = methods.add_parser("openai", help="fine-tune a hosted model by OpenAI's API")
+    hosted.set_defaults(command=_train_openai)
+    hosted.add_argument("--data", type=Path, help="file of `josh export --format openai-sft` or `openai-dpo`")
+    hosted.add_argument("--model", help="the model to tune, such as gpt-4.1-mini-2025-04-14")
+    hosted.add_argument("--out", type=Path, required=True, help="folder for josh_openai_job.json")
+    hosted.add_argument("--method", dest="openai_method", choices=("sft", "dpo"), default="sft", help="(default: sft)")
+    hosted.add_argument("--suffix", help="goes into the tuned model's name")
+    hosted.add_argument("--price", type=float, help="dollars per million training tokens, to show the cost")
+    hosted.add_argument("--epochs", type=int, help="times that every row is seen (default: the service chooses)")
+    hosted.add_argument("--batch_size", type=int, help="rows to a step (default: the service chooses)")
+    hosted.add_argument("--learning_rate_multiplier", type=float, help="(default: the service chooses)")
+    hosted.add_argument("--beta", type=float, help="dpo: how strongly the model is held (default: the service chooses)")
+    hosted.add_argument("--seed", type=int, help="the job's seed")
+    hosted.add_argument("--base_url", help="address of the API (default: OPENAI_BASE_URL, else OpenAI)")
+    hosted.add_argument("--api_key_var", help="environment variable with the key (default: OPENAI_API_KEY)")
+    hosted.add_argument("--yes", action="store_true", help="start without asking")
+    hosted.add_argument("--follow", metavar="JOB_ID", help="follow a job that was started before")
+    hosted.add_argument("--poll_seconds", type=float, default=30.0, help="longest pause between looks (default: 30)")
+    hosted.add_argument("--max_retry_seconds", type=float, default=600.0, help="longest silence (default: 600)")
 
 
 class _Version(argparse.Action):

@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from math import inf
 from pathlib import Path
@@ -87,11 +87,11 @@ class RunSettings:
 
 
 FIELDS = {one.name: one for one in fields(RunSettings)}
-_ALIASES = {alias: one.name for one in FIELDS.values() for alias in one.metadata["aliases"]}
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, known: Mapping[str, Field[Any]] = FIELDS) -> dict[str, Any]:
     """Settings from a TOML file, by flag name. Raises UsageError, naming an unknown or ill-typed entry."""
+    aliases = {alias: one.name for one in known.values() for alias in one.metadata["aliases"]}
     try:
         with path.open("rb") as file:
             raw = tomllib.loads(file.read().decode("utf-8-sig"))
@@ -102,18 +102,18 @@ def read_toml(path: Path) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for key, value in raw.items():
         name = key.replace("-", "_")
-        name = _ALIASES.get(name, name)
-        if name not in FIELDS:
-            near = get_close_matches(name, FIELDS, n=1)
+        name = aliases.get(name, name)
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
             raise UsageError(f"{path}: no setting named {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         if name in given:
             raise UsageError(f"{path}: {name} is given twice, once as {key!r}")
-        given[name] = _typed(name, value, path)
+        given[name] = _typed(known[name], value, path)
     return given
 
 
-def _typed(name: str, value: Any, path: Path) -> Any:
-    kind = FIELDS[name].type
+def _typed(one: Field[Any], value: Any, path: Path) -> Any:
+    name, kind = one.name, one.type
     kinds: tuple[type, ...] = (bool,) if kind is bool else (str,)
     if kind in (int, int | None):
         kinds = (int,)
@@ -130,7 +130,7 @@ def recorded(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if unknown is not None:
         raise UsageError(f"{path}: no setting named {unknown!r}")
     return {
-        name: value if value is None is FIELDS[name].default else _typed(name, value, path)
+        name: value if value is None is FIELDS[name].default else _typed(FIELDS[name], value, path)
         for name, value in settings.items()
     }
 

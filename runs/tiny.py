@@ -25,11 +25,10 @@ from typing import Any
 
 from josh.agents import offline_persuader
 from josh.agents.offline_persuader import UniformPersuader
-from josh.agents.persuader import OPENER
 from josh.envs import personas, persuasion
 from josh.envs.persuasion import PersuasionEnv
 from josh.errors import UsageError
-from josh.messages import Message
+from josh.messages import OPENER, Message
 from josh.seeds import derive
 from josh.users import donor, donor_words, strategies
 from josh.users.donor import Donor

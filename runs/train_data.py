@@ -1,0 +1,372 @@
+"""What a model is trained on: rows of TRL's conversational formats, checked and tokenized before the first step."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.messages import Message, same_words
+
+FORMATS = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected"), "kto": ("prompt", "completion", "label")}
+_ROLES = {"system", "developer", "user", "assistant", "tool"}
+_LOOKED_AT = 50
+"""Rows whose every user turn is rendered to see whether the template keeps prefixes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the file: its number, from 1, and what it holds."""
+
+    line: int
+    content: dict[str, Any]
+
+    @property
+    def tools(self) -> list[Any] | None:
+        """The schemas of the agent's tools, if it has any."""
+        tools = self.content.get("tools") or None
+        return json.loads(tools) if isinstance(tools, str) else tools
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What goes to the trainer.
+
+    Attributes:
+        rows: for SFT `input_ids` and `labels` (-100 where nothing is learned), otherwise the rows as they were.
+        prompts: token ids up to where the agent speaks, one for each distinct prompt, in the order of the rows.
+        dropped: rows left out, by reason.
+        tokens: tokens in the rows kept.
+    """
+
+    rows: list[dict[str, Any]]
+    prompts: list[list[int]]
+    dropped: dict[str, int]
+    tokens: int
+
+
+def read_rows(path: Path, method: str) -> list[Row]:
+    """The rows of a file, whose fields are those of a method.
+
+    Raises:
+        UsageError: the file cannot be read, or has a line that does not fit, which is named.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except ValueError:
+            content = None
+        wrong = "it is not a JSON object" if not isinstance(content, dict) else _wrong(content, method)
+        if wrong:
+            raise UsageError(f"{path} line {number}: {wrong}")
+        rows.append(Row(number, content))
+    if not rows:
+        raise UsageError(f"{path} has no rows; nothing can be learned from it")
+    if method == "kto":
+        both_labels(rows, path)
+    return rows
+
+
+def both_labels(rows: Sequence[Row], path: Path) -> None:
+    """Raise UsageError where KTO rows have one label only."""
+    labels = {row.content["label"] for row in rows}
+    if len(labels) == 1:
+        kind = "winning" if labels.pop() else "losing"
+        raise UsageError(f"{path} has only {kind} turns; KTO needs rows with label true and rows with label false")
+
+
+def _wrong(content: Mapping[str, Any], method: str) -> str | None:
+    missing = [name for name in FORMATS[method] if name not in content]
+    if missing:
+        other = next((one for one, names in FORMATS.items() if set(names) <= set(content)), None)
+        hint = f"; it is a row for `josh train {other}`" if other else ""
+        return f"no {missing[0]!r}, which {method} rows have{hint}"
+    for name in FORMATS[method]:
+        if name == "label":
+            if not isinstance(content["label"], bool):
+                return f"label is {content['label']!r}; give true or false"
+        elif not _are_messages(content[name]):
+            return f"{name} is no list of messages with role and content"
+    return _wrong_turns(content, method)
+
+
+def _wrong_turns(content: Mapping[str, Any], method: str) -> str | None:
+    if method == "sft":
+        spoken = any(message["role"] == "assistant" for message in content["messages"])
+        return None if spoken else "messages have no assistant turn to learn"
+    if content["prompt"][-1]["role"] == "assistant":
+        return "prompt ends with the assistant's own words; it has to end where the assistant is to speak"
+    for name in FORMATS[method][1:]:
+        if name != "label" and (len(content[name]) != 1 or content[name][0]["role"] != "assistant"):
+            return f"{name} is not one assistant message"
+    same = method == "dpo" and same_words(content["chosen"], content["rejected"])
+    return "chosen and rejected say the same" if same else None
+
+
+def _are_messages(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(message, dict)
+            and message.get("role") in _ROLES
+            and (isinstance(message.get("content"), str) or bool(message.get("tool_calls")))
+            for message in value
+        )
+    )
+
+
+class Template:
+    """A tokenizer's chat template, the way the training renders it."""
+
+    def __init__(self, tokenizer: Any, model: str, stops: Sequence[int], text: str | None = None) -> None:
+        """Take a tokenizer's template, or another one.
+
+        Args:
+            tokenizer: a fast tokenizer of transformers.
+            model: its name, for errors.
+            stops: the tokens that end a turn.
+            text: a template in place of the tokenizer's own.
+
+        Raises:
+            UsageError: there is no template, or no stop token.
+        """
+        self.tokenizer = tokenizer
+        self.model = model
+        self.stops = frozenset(stops)
+        self.text = text or tokenizer.chat_template
+        if not isinstance(self.text, str):
+            raise UsageError(f"{model} has no chat template; give a chat model, or one with a chat_template.jinja")
+        if not self.stops:
+            raise UsageError(
+                f"the tokenizer of {model} names no stop token (eos_token); the model could not end a turn"
+            )
+
+    @property
+    def marked(self) -> bool:
+        """Whether the template itself says which of its text is the assistant's."""
+        return "endgeneration" in self.text
+
+    def render(self, messages: Sequence[Message], tools: Any, ask: bool = False) -> str:
+        """Messages as text; with `ask`, up to where the assistant is to speak. Raises UsageError."""
+        from jinja2.exceptions import TemplateError
+
+        try:
+            text = str(
+                self.tokenizer.apply_chat_template(
+                    list(messages), tools=tools, chat_template=self.text, tokenize=False, add_generation_prompt=ask
+                )
+            )
+        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            spoken = [message["role"] for message in messages if message["role"] not in {"system", "developer"}]
+            said = " ".join(str(error).split())
+            if spoken and spoken[0] == "assistant":
+                raise UsageError(
+                    f"the chat template of {self.model} refuses dialogues that the assistant opens ({said}); begin the "
+                    "rows with a neutral user opener such as '(chat started)'"
+                ) from None
+            raise UsageError(f"the chat template of {self.model} refuses the dialogue: {said}") from None
+        called = [call["function"]["name"] for message in messages for call in message.get("tool_calls") or ()]
+        lost = next((name for name in called if name not in text), None)
+        if lost is not None:
+            raise UsageError(f"the chat template of {self.model} leaves tool calls out, here of {lost!r}; take another")
+        return text
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of rendered text."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def breach(self, rows: Sequence[Row]) -> str | None:
+        """Which of the template's features has it render a conversation otherwise once the user goes on, if any."""
+        for row in rows[:_LOOKED_AT]:
+            messages = _conversation(row)
+            for end in range(1, len(messages)):
+                if messages[end - 1]["role"] == "assistant" and messages[end]["role"] == "user":
+                    before = self.render(messages[:end], row.tools)
+                    after = self.render(messages[: end + 1], row.tools)
+                    if not after.startswith(before):
+                        return _feature(before, after)
+        return None
+
+    def labelled(self, row: Row) -> tuple[list[int], list[bool]]:
+        """The tokens of a supervised row, and which of them the assistant says; its stop tokens are among these.
+
+        Raises:
+            UsageError: no token is the assistant's, a turn of its does not end with a stop token, or the template does
+                not let its turns be told from the rest.
+        """
+        messages, tools = row.content["messages"], row.tools
+        text = self.render(messages, tools)
+        if self.marked:
+            both = self.tokenizer.apply_chat_template(
+                list(messages),
+                tools=tools,
+                chat_template=self.text,
+                tokenize=True,
+                return_dict=True,
+                return_assistant_tokens_mask=True,
+            )
+            ids, mask = list(both["input_ids"]), list(map(bool, both["assistant_masks"]))
+        else:
+            ids, mask = self._labelled_by_prefix(text, messages, tools)
+        runs = list(_runs(mask))
+        if not runs:
+            raise UsageError(
+                f"the assistant mask of line {row.line} is empty: the chat template of {self.model} has no text "
+                "between {% generation %} and {% endgeneration %}"
+            )
+        for start, end in runs:
+            stop = next((place for place in reversed(range(start, end)) if ids[place] in self.stops), None)
+            if stop is None:
+                self._no_stop(self.tokenizer.decode(ids[start:end])[-40:], row.line)
+            elif not self.tokenizer.decode(ids[stop + 1 : end]).strip():
+                # A line break after the stop token is not the model's to say.
+                mask[stop + 1 : end] = [False] * (end - stop - 1)
+        return ids, mask
+
+    def completed(self, row: Row, name: str) -> tuple[list[int], int]:
+        """The tokens of a preference row's prompt, and how many there are with the completion in that field.
+
+        Raises:
+            UsageError: the prompt is rendered otherwise once it is answered, or the completion has no stop token.
+        """
+        prompt = self.render(row.content["prompt"], row.tools, ask=True)
+        whole = self.render([*row.content["prompt"], *row.content[name]], row.tools)
+        if not whole.startswith(prompt):
+            self._no_prefix(prompt, whole)
+        prompt_ids, ids = self.ids(prompt), self.ids(whole)
+        if not self.stops.intersection(ids[len(prompt_ids) :]):
+            self._no_stop(whole[len(prompt) :][-40:], row.line)
+        return prompt_ids, len(ids)
+
+    def _labelled_by_prefix(self, text: str, messages: Sequence[Message], tools: Any) -> tuple[list[int], list[bool]]:
+        """Tokens and mask where the template has no markers, from how it renders the turns' beginnings."""
+        spans = []
+        for place, message in enumerate(messages):
+            if message["role"] == "assistant":
+                start = self.render(messages[:place], tools, ask=True) if place else ""
+                end = self.render(messages[: place + 1], tools)
+                if not text.startswith(start):
+                    self._no_prefix(start, text)
+                if not text.startswith(end):
+                    self._no_prefix(end, text)
+                spans.append((len(start), len(end)))
+        coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        mask = [any(start < right and left < end for start, end in spans) for left, right in coded["offset_mapping"]]
+        return list(coded["input_ids"]), mask
+
+    def _no_prefix(self, before: str, after: str) -> None:
+        raise UsageError(
+            f"the chat template of {self.model} does not keep prefixes: {_feature(before, after)}; "
+            "what the model would be trained on is not what it is asked with"
+        )
+
+    def _no_stop(self, ending: str, line: int) -> None:
+        raise UsageError(
+            f"the stop token is outside the assistant's part in line {line}, which ends with {ending!r}; the model "
+            "would never learn to stop: the chat template has to have it before {% endgeneration %}, or eos_token be it"
+        )
+
+
+def fitting_template(template: Template, rows: Sequence[Row], training: Callable[[Any], str | None]) -> Template:
+    """A template that keeps prefixes over the user's turns: the given one, else its training variant.
+
+    Args:
+        template: the model's own.
+        rows: what it has to render.
+        training: from a tokenizer to a variant for training, or None.
+
+    Raises:
+        UsageError: neither does; it names what breaks the first.
+    """
+    feature = template.breach(rows)
+    if feature is None:
+        return template
+    text = training(template.tokenizer)
+    if text is not None:
+        variant = Template(template.tokenizer, template.model, tuple(template.stops), text)
+        if variant.breach(rows) is None:
+            return variant
+    raise UsageError(
+        f"the chat template of {template.model} does not keep prefixes: {feature}; what the model would be trained on "
+        "is not what it is asked with, take a model whose template only appends"
+    )
+
+
+def prepare(rows: Sequence[Row], method: str, template: Template, max_length: int, path: Path) -> Prepared:
+    """Check rows against a template, tokenize them, and leave out those that are too long.
+
+    Raises:
+        UsageError: see `Template`; or all rows are too long, or with one label only once the long ones are gone.
+    """
+    kept: list[Row] = []
+    ready: list[dict[str, Any]] = []
+    prompts: dict[tuple[int, ...], None] = {}
+    tokens = 0
+    for row in rows:
+        if method == "sft":
+            ids, mask = template.labelled(row)
+            length = len(ids)
+            asked = ids[: mask.index(True)]
+            one: dict[str, Any] = {
+                "input_ids": ids,
+                "labels": [token if own else -100 for token, own in zip(ids, mask, strict=True)],
+            }
+        else:
+            sizes = [template.completed(row, name) for name in FORMATS[method][1:] if name != "label"]
+            asked, length = sizes[0][0], max(size for _, size in sizes)
+            one = {name: row.content[name] for name in FORMATS[method]}
+            if row.tools:
+                one["tools"] = json.dumps(row.tools)
+        if length > max_length:
+            continue
+        kept.append(row)
+        ready.append(one)
+        prompts.setdefault(tuple(asked))
+        tokens += length
+    if not kept:
+        raise UsageError(f"all {len(rows)} rows of {path} are longer than max_length, {max_length} tokens; give more")
+    if method == "kto":
+        both_labels(kept, path)
+    return Prepared(ready, list(map(list, prompts)), {"too_long": len(rows) - len(kept)}, tokens)
+
+
+def _conversation(row: Row) -> list[Message]:
+    if "messages" in row.content:
+        return list(row.content["messages"])
+    return [*row.content["prompt"], *(row.content.get("chosen") or row.content.get("completion") or ())]
+
+
+def _runs(mask: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Where stretches of True begin and end."""
+    start = None
+    for place, own in enumerate([*mask, False]):
+        if own and start is None:
+            start = place
+        elif not own and start is not None:
+            yield start, place
+            start = None
+
+
+def _feature(before: str, after: str) -> str:
+    """What a template does to a text that should have stayed as it was once more followed."""
+    place = next(
+        (place for place, (one, other) in enumerate(zip(before, after, strict=False)) if one != other),
+        min(len(before), len(after)),
+    )
+    while place and before[place - 1] in "<|":
+        place -= 1  # what begins both is a special token's bracket
+    lost = before[place:]
+    if "think>" in before[max(0, place - 8) : place + 8]:
+        return "it takes the <think> block out of earlier turns"
+    if len(lost) <= 40 and lost.strip():
+        return f"it ends a rendering with {lost!r}, and leaves that out once another turn follows"
+    return f"it renders {lost[:40]!r} as {after[place : place + 40]!r} once another turn follows"

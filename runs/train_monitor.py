@@ -1,0 +1,193 @@
+"""Callbacks of a training: the progress bar, and the monitor that stops it when the model's text falls apart."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
+
+_NEW_TOKENS = 32
+_LEAST_DISTINCT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Samples of a model, judged.
+
+    Attributes:
+        likelihood: mean log-likelihood, in nats per token, of the samples under the frozen base model.
+        distinct: share of different pairs of neighbouring tokens among all pairs, mean over the samples.
+        sample: one of them.
+    """
+
+    likelihood: float
+    distinct: float
+    sample: str
+
+
+def fallen(base: Look, now: Look, drop: float) -> str | None:
+    """How a model's text has fallen apart since it was the base model, or None.
+
+    Text that the base model finds far less likely than its own is gibberish to it. A loop may be likely to it all the
+    same, so the second sign is repetition: half as many different pairs of tokens as in the base's own samples.
+
+    Args:
+        base: the frozen base model's own samples.
+        now: the tuned model's, to the same prompts.
+        drop: how many nats per token less likely they may be.
+    """
+    if not base.likelihood - now.likelihood <= drop:  # a NaN is no good either
+        return (
+            f"its replies are {base.likelihood - now.likelihood:.1f} nats per token less likely to the base model than "
+            f"the base's own, the limit is {drop:g}"
+        )
+    if now.distinct < _LEAST_DISTINCT * base.distinct:
+        return (
+            f"its replies repeat themselves: {now.distinct:.0%} of their pairs of tokens differ, "
+            f"and {base.distinct:.0%} of the base's"
+        )
+    return None
+
+
+class Sampler:
+    """Samples replies to fixed prompts, always with the same seed, and judges them by the frozen base model."""
+
+    def __init__(self, tokenizer: Any, prompts: Sequence[Sequence[int]], stops: Sequence[int], seed: int) -> None:
+        """Take prompts as token ids, and the tokens that end a reply."""
+        self._tokenizer = tokenizer
+        self._prompts = prompts
+        self._stops = sorted(stops)
+        self._seed = seed
+
+    def look(self, model: Any, frozen: bool = False) -> Look:
+        """Sample from a PEFT model, or from the frozen base model in it. The random state stays as it was."""
+        from contextlib import nullcontext
+
+        import torch
+
+        device = model.device
+        training = model.training
+        devices = [device] if device.type == "cuda" else []
+        model.eval()
+        try:
+            with torch.random.fork_rng(devices), torch.no_grad():
+                torch.manual_seed(self._seed)
+                pad = self._stops[0]
+                width = max(map(len, self._prompts))
+                rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in self._prompts]
+                given = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in self._prompts]
+                ids, seen = torch.tensor(rows, device=device), torch.tensor(given, device=device)
+                with model.disable_adapter() if frozen else nullcontext():
+                    whole = model.generate(
+                        input_ids=ids,
+                        attention_mask=seen,
+                        max_new_tokens=_NEW_TOKENS,
+                        do_sample=True,
+                        temperature=1.0,
+                        top_p=1.0,
+                        top_k=0,
+                        use_cache=True,
+                        eos_token_id=self._stops,
+                        pad_token_id=pad,
+                    )
+                replies = [self._reply(row) for row in whole[:, width:].tolist()]
+                attention = torch.cat([seen, torch.ones_like(whole[:, width:])], dim=1)
+                places = (attention.cumsum(dim=1) - 1).clamp(min=0)
+                with model.disable_adapter():
+                    logits = model(
+                        input_ids=whole, attention_mask=attention, position_ids=places, use_cache=False
+                    ).logits[:, width - 1 : -1]
+                likely = logits.float().log_softmax(-1).gather(-1, whole[:, width:, None])[..., 0].tolist()
+        finally:
+            model.train(training)
+        scores = [score for row, reply in zip(likely, replies, strict=True) for score in row[: len(reply)]]
+        return Look(fmean(scores), fmean(map(_distinct, replies)), self._tokenizer.decode(replies[0]))
+
+    def _reply(self, tokens: list[int]) -> list[int]:
+        """Tokens up to the first stop token, that one included."""
+        end = next((place for place, token in enumerate(tokens) if token in self._stops), len(tokens) - 1)
+        return tokens[: end + 1]
+
+
+def _distinct(tokens: Sequence[int]) -> float:
+    pairs = list(pairwise(tokens))
+    return len(set(pairs)) / len(pairs) if pairs else 1.0
+
+
+class Watch:
+    """What the monitor saw.
+
+    Attributes:
+        looks: the base model's samples under step 0, then the tuned model's by step.
+        verdict: how the text fell apart, or None.
+    """
+
+    def __init__(self, sampler: Sampler, every: int, drop: float) -> None:
+        """Look every so many optimizer steps, and at the end."""
+        self.looks: dict[int, Look] = {}
+        self.verdict: str | None = None
+        self._sampler = sampler
+        self._every = every
+        self._drop = drop
+
+    def begin(self, model: Any) -> None:
+        """See how the frozen base model speaks."""
+        self.looks[0] = self._sampler.look(model, frozen=True)
+
+    def step(self, model: Any, step: int, last: bool) -> bool:
+        """After a step: whether to go on. Every process of a training has to ask; all get the same answer."""
+        if step % self._every and not last:
+            return True
+        from accelerate.utils import gather_object
+
+        now = self._sampler.look(model)
+        self.looks[step] = now
+        reasons = [reason for reason in gather_object([fallen(self.looks[0], now, self._drop)]) if reason]
+        if reasons:
+            self.verdict = f"the model's text fell apart by step {step}: {reasons[0]}; it says {now.sample[:60]!r}"
+        return not reasons
+
+    def written(self) -> list[Mapping[str, Any]]:
+        """What was seen, for the adapter's card."""
+        return [{"step": step, **asdict(look)} for step, look in self.looks.items()]
+
+
+def callbacks(watch: Watch | None, show: bool) -> list[Any]:
+    """Callbacks for transformers' trainer: have the last loss logged, show a bar on stderr, have the monitor look."""
+    from transformers import TrainerCallback
+
+    class Last(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            control.should_log = control.should_log or state.global_step >= state.max_steps
+
+    class Monitor(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            assert watch is not None
+            watch.begin(model)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            assert watch is not None
+            if not watch.step(model, state.global_step, state.global_step >= state.max_steps):
+                control.should_training_stop = True
+
+    class Bar(TrainerCallback):  # type: ignore[misc]
+        bar: Any = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", file=sys.stderr)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar.update(state.global_step - self.bar.n)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                self.bar.set_postfix_str(f"loss {float(logs['loss']):.3f}")
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar.close()
+
+    made: list[Callable[[], Any]] = [Last, *([Bar] if show else []), *([Monitor] if watch is not None else [])]
+    return [make() for make in made]
