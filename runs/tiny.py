@@ -256,7 +256,7 @@ def _steps(model: Any, batches: Any, steps: int, pad: int) -> Iterator[float]:
         logits = model(input_ids=inputs, use_cache=False).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=pad)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         schedule.step()
@@ -277,7 +277,7 @@ def _tokenizer(said: Sequence[Sequence[Message]], vocab: int) -> Any:
         show_progress=False,
     )
     core.train_from_iterator((message["content"] for messages in said for message in messages), trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD,
         eos_token=END,
@@ -305,7 +305,7 @@ def _model(size: Size, tokenizer: Any) -> Any:
         eos_token_id=tokenizer.eos_token_id,
     )
     model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(
         pad_token_id=config.pad_token_id,
         bos_token_id=None,
         eos_token_id=config.eos_token_id,
@@ -321,12 +321,12 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()
 
 
 def needed() -> Any:

@@ -271,7 +271,7 @@ def _load(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: b
         options["device_map"] = {"": "cuda:0"}
     shown = logging.is_progress_bar_enabled()
     if isinstance(folder, Path):
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
@@ -279,7 +279,7 @@ def _load(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: b
         raise UsageError(f"model {name!r} cannot be loaded: {explain(error)[:300]}") from None
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()
     if not tokenizer.chat_template:
         raise UsageError(f"model {name!r} has no chat template; give a model that is made for dialogue")
     if adapter is not None:
