@@ -70,6 +70,16 @@ def strategy_of(settings: RunSettings) -> Strategy:
     return BeamSearch(settings.beam_size) if settings.josh else Rollouts(settings.rollouts)
 
 
+def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
+    """Rounds after which a task is cut off: the row's own number, the run's or the environment's. Raises UsageError."""
+    row = task.metadata.get("max_turns")
+    if row is None:
+        return settings.max_convo_turns or env.max_rounds
+    if type(row) is not int or row < 1:
+        raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
+    return row
+
+
 class Casting:
     """Everything a run's tasks are played with.
 
@@ -158,12 +168,7 @@ class Casting:
 
     def max_rounds(self, task: Task) -> int:
         """Rounds after which a task is cut off: the row's own, the run's, or the environment's number."""
-        row = task.metadata.get("max_turns")
-        if row is None:
-            return self.settings.max_convo_turns or self.env.max_rounds
-        if type(row) is not int or row < 1:
-            raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
-        return row
+        return round_limit(task, self.settings, self.env)
 
     def user_type(self, task: Task) -> Any:
         """The user's class: the one named, or the environment's for the kind of model that a row asks for."""

@@ -112,7 +112,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     """
     n = first_only + second_only
     tail = sum(comb(n, i) for i in range(min(first_only, second_only) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def pass_hat(successes: int, trials: int, k: int) -> float:
