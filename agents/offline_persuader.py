@@ -26,11 +26,23 @@ class OfflinePersuader(BaseJOSHAgent):
         heard = [message.get("content") or "" for message in self.messages if message.get("role") == "user"]
         before = "\n".join(said)
         done = [act for act in ONCE if any(phrase in before for phrase in PHRASES[act])]
-        acts = draw_acts(len(said), heard[-1] if heard else "", done, model.temperature, rng)
+        acts = self.choose(len(said), heard[-1] if heard else "", done, model.temperature, rng)
         text = " ".join(_phrase(act, before, model.temperature, rng) for act in acts)
         self.add_message({"role": "assistant", "content": text})
         self.recent_actions = list(acts)
         return True
+
+    def choose(self, turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
+        """The acts of a turn; see `draw_acts`."""
+        return draw_acts(turn, reply, done, temperature, rng)
+
+
+class UniformPersuader(OfflinePersuader):
+    """Draws one act a turn, every act that fits as likely as any other, whatever the turn and the temperature."""
+
+    def choose(self, turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
+        """One act, drawn uniformly."""
+        return (rng.choice([act for act in PHRASES if act not in done and _fits(act, reply)]),)
 
 
 def draw_acts(turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:

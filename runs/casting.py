@@ -30,7 +30,10 @@ T = TypeVar("T")
 ENVS = {"persuasion": "josh.envs.persuasion:PersuasionEnv"}
 AGENTS = {
     "persuader": "josh.agents.persuader:Persuader",
+    "script_persuader": "josh.agents.script_persuader:ScriptPersuader",
+    "dense_script_persuader": "josh.agents.script_persuader:DenseScriptPersuader",
     "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
+    "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
 }
 USERS = {
     "persuadee": "josh.users.persuadee:Persuadee",
