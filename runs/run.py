@@ -33,12 +33,13 @@ GRACE = 3.0
 """Seconds that a run which is broken off waits for replies that are paid for already."""
 
 
-async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
+async def run(settings: RunSettings, resumed: Path | None = None, part: str = "") -> bool:
     """Play a run to its end, or until it is cancelled or has spent its budget; every finished task is on disk.
 
     Args:
         settings: the settings.
         resumed: the folder of a run to go on with, which was begun with these settings.
+        part: the name of the run's folder, where the run is a part of something larger, which tells what came of it.
 
     Returns:
         Whether any task could be scored, or the budget was spent before.
@@ -51,7 +52,8 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
     redact = redactor(environment())
     results: dict[int, Result] = {}
     if resumed is None:
-        record = Record.create(Path(settings.log_dir), _slug(f"{settings.env}-{settings.model}"), settings.josh, redact)
+        name = part or slug(f"{settings.env}-{settings.model}")
+        record = Record.create(Path(settings.log_dir), name, settings.josh, redact, dated=not part)
     else:
         check_tasks(casting, resumed)
         record, results = Record.reopen(resumed, casting.tasks, settings.josh, redact)
@@ -63,18 +65,19 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
             if resumed is None:
                 record.write_json(CONFIG, describe(casting))
             stopped = await play_all(casting, record, results)
-        summary = close(casting, record, results, redact, stopped)
+        summary = close(casting, record, results, redact, stopped, silent=bool(part))
     except BaseException as error:
         await casting.exchange.drain(GRACE)
         if isinstance(error, UsageError) and resumed is None and not results and not len(record.replies):
             record.discard()
         else:
             with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
-                close(casting, record, results, redact, stopped)
+                close(casting, record, results, redact, stopped, silent=bool(part))
         raise
     finally:
         await casting.aclose()
-    tell(record, summary, settings, casting.names, casting.unit)
+    if not part:
+        tell(record, summary, settings, casting.names, casting.unit)
     return bool(summary["scored"] or stopped)
 
 
@@ -92,8 +95,10 @@ def close(
     results: Mapping[int, Result],
     redact: Callable[[str], str],
     stopped: str,
+    *,
+    silent: bool = False,
 ) -> dict[str, Any]:
-    """Finish the files of a run, whether or not it came to its end."""
+    """Finish the files of a run, whether or not it came to its end; unless silent, say how to go on with it."""
     tasks = len(casting.tasks)
     exchange = casting.exchange
     ordered = [results[position] for position in sorted(results)]
@@ -104,7 +109,7 @@ def close(
     finally:
         record.write_json("summary.json", summary)
     begun = results or exchange.account
-    if (begun and not summary["complete"]) or summary["owed"]:
+    if not silent and ((begun and not summary["complete"]) or summary["owed"]):
         what = f"{len(results)} of {tasks} tasks were finished"
         if summary["complete"]:
             what = f"{counted(summary['owed'], 'task')} had errors"
@@ -298,7 +303,8 @@ def version(package: str) -> str:
         return "not installed"
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """A text as the name of a folder."""
     return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
 
 
