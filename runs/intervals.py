@@ -92,7 +92,7 @@ def ratio(
     return Estimate(value, float(low), float(high), len(kept), len(table))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _times_drawn(people: int, resamples: int, seed: int) -> Array:
     """How often every person is drawn, a row per resample."""
     picked = np.random.default_rng(seed).integers(people, size=(resamples, people))
