@@ -38,10 +38,13 @@ class Seen:
 def seen_in(sources: Sequence[Path]) -> Seen:
     """What runs, or the runs that export manifests name, have played.
 
-    A manifest is a JSON object with `run` or `runs`: one path or several, from the manifest's folder or from here.
+    Args:
+        sources: runs' folders, manifests, or exported files with a manifest beside them (`FILE.manifest.json`). A
+            manifest is a JSON object whose `runs` are names, or objects with a `run` and its `settings`; a run is
+            looked for in the manifest's folder, the one above, the `log_dir` of its settings, and here.
 
     Raises:
-        UsageError: a source is neither, or cannot be read.
+        UsageError: a source is neither, or it or a run that it names cannot be read.
     """
     seen = Seen()
     for source in sources:
@@ -72,18 +75,25 @@ def _runs_of(source: Path) -> Iterator[Path]:
     if (source / CONFIG).is_file():
         yield source
         return
+    beside = source.with_name(f"{source.name}.manifest.json")
+    path = beside if beside.is_file() else source
     try:
-        manifest = json.loads(source.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"trained_on: {source} is neither a run's folder nor a manifest: {error}") from None
-    named = (manifest.get("runs") or manifest.get("run")) if isinstance(manifest, dict) else None
-    paths = [named] if isinstance(named, str) else named
-    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
-        raise UsageError(f"trained_on: {source} names no runs")
-    for path in paths:
-        place = next((at for at in (source.parent / path, Path(path)) if (at / CONFIG).is_file()), None)
+        raise UsageError(f"trained_on: {path} is neither a run's folder nor a manifest: {error}") from None
+    named = manifest.get("runs") if isinstance(manifest, dict) else None
+    if not isinstance(named, list) or not named:
+        raise UsageError(f"trained_on: {path} names no runs")
+    for one in named:
+        entry = one if isinstance(one, dict) else {"run": one}
+        name = str(entry.get("run"))
+        log_dir = (entry.get("settings") or {}).get("log_dir") or RunSettings.log_dir
+        places = (path.parent / name, path.parent.parent / name, Path(log_dir) / name, Path(name))
+        place = next((place for place in places if (place / CONFIG).is_file()), None)
         if place is None:
-            raise UsageError(f"trained_on: {source} names the run {path}, which is not there")
+            raise UsageError(
+                f"trained_on: {path} names the run {name}, which is in none of its folders; name its folder"
+            )
         yield place
 
 

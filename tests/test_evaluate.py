@@ -253,10 +253,14 @@ def test_leakage_is_refused_in_one_line_before_anything_is_played(capsys):
 def test_a_manifest_stands_for_its_runs_and_anything_else_is_refused(capsys):
     assert main([*SMALL, "--log_dir", "trained"]) == 0
     (run,) = Path("trained").iterdir()
-    Path("trained/sft.manifest.json").write_text(json.dumps({"run": run.name}))
-    assert seen_in([Path("trained/sft.manifest.json")]) == seen_in([run])
+    Path("data").mkdir()
+    for where, entry in (("trained", run.name), ("data", {"run": run.name, "settings": {"log_dir": "trained"}})):
+        manifest = Path(where, "sft.jsonl.manifest.json")
+        manifest.write_text(json.dumps({"runs": [entry]}))
+        Path(where, "sft.jsonl").write_text("")
+        assert seen_in([manifest]) == seen_in([Path(where, "sft.jsonl")]) == seen_in([run])
     Path("odd.json").write_text(json.dumps({"runs": ["nowhere"]}))
-    for source, why in (("nothing", "neither a run's folder"), ("odd.json", "not there")):
+    for source, why in (("nothing", "neither a run's folder"), ("odd.json", "in none of its folders")):
         assert evaluated("--trained_on", source, code=2) is None
         assert why in capsys.readouterr().err
     (run / "episodes.jsonl").write_text("{}\n")
