@@ -122,6 +122,14 @@ INCOME_BANDS = (
 )
 
 
+GROUPED = frozenset(
+    ("extrovert", "agreeable", "conscientious", "neurotic", "open", "age", "sex", "edu", "religion", "ideology")
+)
+"""The attributes by which `grouped` tells people apart."""
+AGE_BANDS = ((45.0, "45 and over"), (30.0, "30 to 44"), (0.0, "under 30"))
+"""From how many years each band begins, the oldest first."""
+
+
 def describe(traits: Traits) -> str:
     """Show a person's answers to a chat model: one line per group, what is missing left out.
 
@@ -144,6 +152,26 @@ def describe(traits: Traits) -> str:
         if answers:
             lines.append(f"{group[0].upper()}{group[1:]}: {', '.join(answers)}")
     return "\n".join(lines)
+
+
+def grouped(traits: Traits) -> Mapping[str, str]:
+    """The groups that a person belongs to, by the label of what they are grouped by.
+
+    Numbers of the Big Five are above or below the mean of the corpus's persuadees, ages fall into three bands, other
+    answers stand for themselves; `unknown` where there is none.
+    """
+    return {each.label: _group(each, traits.get(each.name)) for each in ATTRIBUTES if each.name in GROUPED}
+
+
+def _group(attribute: Attribute, value: float | str | None) -> str:
+    if value is None or value == "":
+        return "unknown"
+    if not attribute.numeric:
+        return str(value)
+    number = float(value)
+    if attribute.name == "age":
+        return next((band for above, band in AGE_BANDS if number >= above), "unknown")
+    return "above average" if number > attribute.mean else "below average"
 
 
 def synthetic_persona(seed: int, number: int) -> Persona:

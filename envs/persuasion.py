@@ -12,7 +12,7 @@ from typing import Any
 
 from josh.envs.p4g_corpus import RULES, Dialogue, load_corpus
 from josh.envs.p4g_corpus import split as split_corpus
-from josh.envs.personas import Persona, Traits, describe, synthetic_persona
+from josh.envs.personas import Persona, Traits, describe, grouped, synthetic_persona
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
@@ -82,6 +82,11 @@ class PersuasionEnv(BaseEnv):
     agents: Mapping[str, str] = {"chat": "persuader", "offline": "offline_persuader"}
     users: Mapping[str, str] = {"chat": "persuadee", "offline": "donor"}
     rewards = "donation"
+    references: Mapping[str, str] = {
+        "uniform": "uniform_persuader",
+        "best script, 1 act a turn": "script_persuader",
+        "best script, 3 acts a turn": "dense_script_persuader",
+    }
 
     @classmethod
     def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:
@@ -154,6 +159,14 @@ class PersuasionEnv(BaseEnv):
             "completed": float(amount is not None),
             "tag_attempts": float(sum(DONATION.count(text) for text in _texts(messages, "assistant"))),
         }
+
+    def people(self, task: Task) -> Sequence[str]:
+        """The persuadee, then the persuader."""
+        return [str(task.data[side]["id"]) for side in ("persuadee", "persuader")]
+
+    def groups(self, task: Task) -> Mapping[str, str]:
+        """The persuadee's age, sex, education, religion, views and Big Five; see `josh.envs.personas.grouped`."""
+        return grouped(task.data["persuadee"]["traits"])
 
     @cached_property
     def _dialogues(self) -> Mapping[str, Sequence[Dialogue]]:

@@ -146,6 +146,33 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(args: argparse.Namespace) -> int:
+    from josh.runs.evaluate import Wanted, evaluate, resume
+    from josh.runs.run import calm_collector
+
+    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
+    given = (read_toml(args.config) if args.config else {}) | flags
+    apart = {name: getattr(args, f"baseline_{name}") for name in ("agent", "base_url", "api_key_var", "temperature")}
+    baseline = {name: value for name, value in ({"model": args.baseline} | apart).items() if value is not None}
+    trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
+    trained_users = tuple(filter(None, args.trained_users.split(",")))
+    _log(given.get("debug", False), given.get("josh_debug", False))
+    calm_collector()
+    if args.resume:
+        if baseline or trained_on or trained_users or args.no_references:
+            raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
+        return 0 if asyncio.run(resume(args.resume, given, args.groups)) else 1
+    wanted = Wanted(baseline, not args.no_references, trained_on, trained_users)
+    return 0 if asyncio.run(evaluate(given, wanted, args.groups)) else 1
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from josh.runs.compare import compare
+
+    compare(args.folders, args.out, args.groups)
+    return 0
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -272,6 +299,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--seed", type=int, default=RunSettings.seed, help="shuffles the rows of kto (default: 10)")
     export.add_argument("--check", type=Path, metavar="FILE", help="say what is wrong with an exported file")
 
+    _add_evaluation(commands)
+
     prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
     prepare.set_defaults(command=_prepare)
     prepare.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="corpus folder")
@@ -292,6 +321,54 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
     _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
     return parser
+
+
+def _add_evaluation(commands: Any) -> None:
+    """`josh evaluate` and `josh compare`."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="play models on held-out tasks, paired, with intervals",
+        description="Every setting of `josh run` but the search's holds for all models; `--user` and `--user_model` "
+        "may be several by commas, and each is reported apart.",
+        argument_default=argparse.SUPPRESS,
+    )
+    evaluate.set_defaults(command=_evaluate)
+    for flag, text in {
+        "--baseline": "chat model to compare with, or `offline`; what is not said of it is as for the model",
+        "--baseline_agent": "its agent",
+        "--baseline_base_url": "its address",
+        "--baseline_api_key_var": "environment variable with its key",
+    }.items():
+        evaluate.add_argument(flag, default=None, help=text)
+    evaluate.add_argument("--baseline_temperature", type=float, default=None, help="its sampling temperature")
+    evaluate.add_argument(
+        "--no_references", action="store_true", default=False, help="leave the reference policies out"
+    )
+    evaluate.add_argument(
+        "--trained_on", default="", help="runs or export manifests, by commas, whose tasks and people must not be met"
+    )
+    evaluate.add_argument(
+        "--trained_users", default="", help="user models trained against, by commas, if no run says so"
+    )
+    evaluate.add_argument("--groups", action="store_true", default=False, help="show the breakdown by groups of people")
+    evaluate.add_argument(
+        "--config", type=Path, default=None, metavar="FILE", help="TOML file with settings of the runs"
+    )
+    evaluate.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with an evaluation")
+    other = {"rollouts": 3, "temperature": 1.0, "task_split": "test"}
+    for name, one in FIELDS.items():
+        if name not in {"josh", "beam_size"}:
+            text = one.metadata["help"].partition(" (default")[0] if name in other else one.metadata["help"]
+            shown = f"{text}{_default(other.get(name, one.default))}"
+            _add_flag(evaluate, name, one.type, shown, one.metadata["aliases"])
+
+    compare = commands.add_parser(
+        "compare", help="set evaluations, or runs, against each other on the tasks they share"
+    )
+    compare.set_defaults(command=_compare)
+    compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="an evaluation's or a run's folder")
+    compare.add_argument("--out", type=Path, help="JSON file for all numbers")
+    compare.add_argument("--groups", action="store_true", help="show the breakdown by groups of people")
 
 
 def _add_training(methods: Any) -> None:

@@ -285,6 +285,7 @@ class BaseEnv:
         agents: short name or import path of the agent that plays by default, for a chat model and for `offline`.
         users: the same for the user.
         rewards: short name or import path of the rewards class used by default.
+        references: offline agents that an evaluation plays beside the models, short name or import path by label.
     """
 
     opens: Speaker = Speaker.AGENT
@@ -293,6 +294,7 @@ class BaseEnv:
     agents: Mapping[str, str] = {}
     users: Mapping[str, str] = {}
     rewards: str = "goals"
+    references: Mapping[str, str] = {}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""
@@ -325,4 +327,16 @@ class BaseEnv:
 
     def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
         """What else is worth counting in one conversation (as both sides see it), by name."""
+        return {}
+
+    def people(self, task: Task) -> Sequence[str]:
+        """Ids of the people in a task, whoever answers the agent first.
+
+        An evaluation takes tasks with the same first person for related ones, and no task for held out that has
+        anybody in it who was met in training. By default nobody: tasks have nothing in common.
+        """
+        return ()
+
+    def groups(self, task: Task) -> Mapping[str, str]:
+        """What an evaluation breaks its numbers down by, such as `{"age": "30 to 44"}`; by default nothing."""
         return {}

@@ -32,6 +32,8 @@ T = TypeVar("T")
 ENVS = {"persuasion": "josh.envs.persuasion:PersuasionEnv"}
 AGENTS = {
     "persuader": "josh.agents.persuader:Persuader",
+    "script_persuader": "josh.agents.script_persuader:ScriptPersuader",
+    "dense_script_persuader": "josh.agents.script_persuader:DenseScriptPersuader",
     "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
     "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
 }
@@ -73,6 +75,16 @@ def strategy_of(settings: RunSettings) -> Strategy:
     if not settings.josh:
         return Rollouts(settings.rollouts)
     return (ExhaustiveBeam if settings.stop == BEST else BeamSearch)(settings.beam_size)
+
+
+def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
+    """Rounds after which a task is cut off: the row's own number, the run's or the environment's. Raises UsageError."""
+    row = task.metadata.get("max_turns")
+    if row is None:
+        return settings.max_convo_turns or env.max_rounds
+    if type(row) is not int or row < 1:
+        raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
+    return row
 
 
 class Casting:
@@ -163,12 +175,7 @@ class Casting:
 
     def max_rounds(self, task: Task) -> int:
         """Rounds after which a task is cut off: the row's own, the run's, or the environment's number."""
-        row = task.metadata.get("max_turns")
-        if row is None:
-            return self.settings.max_convo_turns or self.env.max_rounds
-        if type(row) is not int or row < 1:
-            raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
-        return row
+        return round_limit(task, self.settings, self.env)
 
     def user_type(self, task: Task) -> Any:
         """The user's class: the one named, or the environment's for the kind of model that a row asks for."""

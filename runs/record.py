@@ -55,22 +55,25 @@ class Record:
         searched: bool,
         redact: Callable[[str], str] = str,
         journal: Path | None = None,
+        *,
+        dated: bool = True,
     ) -> "Record":
         """Make a run's folder.
 
         Args:
             log_dir: the folder it goes in.
-            name: what its name starts with; the date and time follow.
+            name: what its name starts with; a number follows where there is such a folder already.
             searched: see `runs.episode.examples`.
             redact: takes secrets out of an error's text.
             journal: a run's folder, a copy of whose journal to begin with.
+            dated: have the date and time follow the name.
 
         Raises:
             UsageError: the folder cannot be made or written, or the journal is damaged.
         """
         made = not log_dir.exists()
         try:
-            folder = _make_folder(log_dir, f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+            folder = make_folder(log_dir, f"{name}-{datetime.now():%Y%m%d-%H%M%S}" if dated else name)
         except OSError as error:
             raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
         try:
@@ -283,7 +286,8 @@ def _remove(folder: Path, and_parent: bool) -> None:
             folder.parent.rmdir()
 
 
-def _make_folder(log_dir: Path, stem: str) -> Path:
+def make_folder(log_dir: Path, stem: str) -> Path:
+    """Make a folder of a name, with a number behind it where there is one already. Raises OSError."""
     for number in range(1, 1000):
         folder = log_dir / (stem if number == 1 else f"{stem}-{number}")
         try:

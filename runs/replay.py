@@ -42,7 +42,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
         record.write_json(CONFIG, describe(casting) | {"replayed_from": folder.resolve().name})
         await play_all(casting, record, results)
     finally:
-        summary = close(casting, record, results, redactor(environment()), "", resumable=False)
+        summary = close(casting, record, results, redactor(environment()), "", silent=True)
         await casting.aclose()
     print(as_text(summary, searched=settings.josh, unit=casting.unit))
     differ = [file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file)]

@@ -34,12 +34,13 @@ GRACE = 25.0
 """Seconds that a run which is told to stop waits for replies that are paid for already; schedulers kill after 30."""
 
 
-async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
+async def run(settings: RunSettings, resumed: Path | None = None, part: str = "") -> bool:
     """Play a run to its end, or until it is cancelled or has spent its budget; every finished task is on disk.
 
     Args:
         settings: the settings.
         resumed: the folder of a run to go on with, which was begun with these settings.
+        part: the name of the run's folder, where the run is a part of something larger, which tells what came of it.
 
     Returns:
         Whether any task could be scored, or the budget was spent before.
@@ -52,12 +53,8 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
     redact = redactor(environment())
     results: dict[int, Result] = {}
     if resumed is None:
-        record = Record.create(
-            Path(settings.log_dir),
-            _slug(f"{_short(settings.env)}-{settings.model.removeprefix(PREFIX)}"),
-            settings.josh,
-            redact,
-        )
+        name = part or slug(f"{_short(settings.env)}-{settings.model.removeprefix(PREFIX)}")
+        record = Record.create(Path(settings.log_dir), name, settings.josh, redact, dated=not part)
     else:
         check_tasks(casting, resumed)
         record, results = Record.reopen(resumed, casting.tasks, settings.josh, redact)
@@ -70,7 +67,7 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
             if resumed is None:
                 record.write_json(CONFIG, describe(casting))
             stopped = await play_all(casting, record, results)
-        summary = close(casting, record, results, redact, stopped)
+        summary = close(casting, record, results, redact, stopped, silent=bool(part))
     except BaseException as error:
         try:
             await _bring_home(casting, error)
@@ -79,11 +76,12 @@ async def run(settings: RunSettings, resumed: Path | None = None) -> bool:
                 record.discard()
             else:
                 with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
-                    close(casting, record, results, redact, stopped)
+                    close(casting, record, results, redact, stopped, silent=bool(part))
         raise
     finally:
         await casting.aclose()
-    tell(record, summary, settings, casting.names, casting.unit)
+    if not part:
+        tell(record, summary, settings, casting.names, casting.unit)
     return bool(summary["scored"] or stopped)
 
 
@@ -115,9 +113,9 @@ def close(
     redact: Callable[[str], str],
     stopped: str,
     *,
-    resumable: bool = True,
+    silent: bool = False,
 ) -> dict[str, Any]:
-    """Finish the files of a run, whether or not it came to its end, and say how to go on."""
+    """Finish the files of a run, whether or not it came to its end; unless silent, say how to go on with it."""
     tasks = len(casting.tasks)
     exchange = casting.exchange
     ordered = [results[position] for position in sorted(results)]
@@ -130,7 +128,7 @@ def close(
         record.close()
     finally:
         record.write_json(SUMMARY, summary)
-    if resumable and (summary["owed"] or not summary["complete"]):
+    if not silent and (summary["owed"] or not summary["complete"]):
         what = f"{len(results)} of {tasks} tasks were finished"
         if summary["complete"]:
             what = f"{counted(summary['owed'], 'task')} had errors"
@@ -340,7 +338,8 @@ def _short(name: str) -> str:
     return name.rpartition("/")[2].replace(".py:", "-")
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """A text as the name of a folder."""
     return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
 
 

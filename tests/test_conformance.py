@@ -6,6 +6,7 @@ import pytest
 
 from josh.agents.offline_persuader import OfflinePersuader
 from josh.agents.persuader import Persuader
+from josh.agents.script_persuader import ScriptPersuader
 from josh.envs.persuasion import PersuasionEnv
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
@@ -44,6 +45,11 @@ class TestPersuader(AgentConformance):
 class TestOfflinePersuader(AgentConformance):
     def make(self):
         return started(OfflinePersuader())
+
+
+class TestScriptPersuader(AgentConformance):
+    def make(self):
+        return started(ScriptPersuader())
 
 
 class TestScriptedAgent(AgentConformance):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from josh.envs.personas import ATTRIBUTES, GROUPS, INCOME_BANDS, describe, synthetic_persona
+from josh.envs.personas import ATTRIBUTES, GROUPED, GROUPS, INCOME_BANDS, describe, grouped, synthetic_persona
 
 BY_NAME = {each.name: each for each in ATTRIBUTES}
 
@@ -101,3 +101,17 @@ def test_a_whole_person_is_described_whole(people):
     text = describe(people[0].traits)
     assert all(re.search(rf"\b{re.escape(each.label)}: ", text) for each in ATTRIBUTES)
     assert "None" not in text
+
+
+def test_groups_are_of_bands_averages_and_answers():
+    found = grouped({"age": 30.0, "open": 3.6, "agreeable": 4.2, "religion": "Catholic"})
+    assert len(found) == len(GROUPED) == 10
+    assert (found["age"], found["openness"], found["agreeableness"]) == ("30 to 44", "below average", "above average")
+    assert (found["religion"], found["sex"]) == ("Catholic", "unknown")
+
+
+def test_everybody_is_in_a_group_and_no_group_has_everybody(people):
+    for label in grouped(people[0].traits):
+        groups = {grouped(person.traits)[label] for person in people}
+        assert 1 < len(groups) < 7
+        assert "unknown" not in groups

@@ -1,0 +1,374 @@
+"""`josh evaluate`: models, and reference policies, on the same held-out tasks with the same draws.
+
+An evaluation is a folder of ordinary runs, one for every policy and user model, all with the same seed. Every request's
+seed follows from the run's seed and its place (task, path, depth, speaker), and a simulated person's character from the
+run's seed and their id, so conversation k of a task meets the same person with the same dice whichever policy speaks.
+"""
+
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.casting import USERS, Casting, env_class
+from josh.runs.held_out import Seen, check, seen_in, users_of
+from josh.runs.intervals import RESAMPLES
+from josh.runs.record import make_folder
+from josh.runs.run import CONFIG, read_config, run, slug
+from josh.runs.scores import compared, read_sample
+from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, recorded, resolve
+from josh.runs.summary import counted
+from josh.runs.table import as_table
+
+PLAN, EVALUATION, SUMMARY = "plan.json", "evaluation.json", "summary.json"
+ROLLOUTS = 3
+"""Conversations per task and user model, unless told otherwise."""
+TEMPERATURE = 1.0
+"""Sampling temperature of the models, unless told otherwise: rollouts are a sample of what a model does."""
+SPLIT = "test"
+NOT_MEASURED = {
+    "preference_alignment_accuracy": "needs preferences that a user states and an answer key; this world has neither",
+    "counterfactual_quality": "needs agents that write down counterfactuals, and a judge; nothing here does",
+}
+"""What the evaluation guide of the planning-ToM agents asks for beside success rate and turns to success."""
+
+_OF_USER = ("user", "user_model", "user_base_url", "user_api_key_var")
+_OF_POLICY = ("model", "agent", "base_url", "api_key_var", "temperature")
+_LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an evaluation is to be, beside the settings of its runs.
+
+    Attributes:
+        baseline: what sets the baseline apart from the model, by setting; empty for no baseline.
+        references: play the environment's reference policies against user models that cost nothing.
+        trained_on: runs and export manifests that the model was trained on.
+        trained_users: user models it was trained against, as far as those do not say.
+    """
+
+    baseline: Mapping[str, Any]
+    references: bool = True
+    trained_on: tuple[Path, ...] = ()
+    trained_users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One run of an evaluation: a policy with a user model.
+
+    Attributes:
+        folder: its folder's name.
+        policy: what the policy is called.
+        user: what the user model is called.
+        reference: whether the policy is a reference.
+        settings: the run's.
+    """
+
+    folder: str
+    policy: str
+    user: str
+    reference: bool
+    settings: dict[str, Any]
+
+
+def parts_of(given: Mapping[str, Any], wanted: Wanted) -> list[Part]:
+    """The runs that an evaluation is made of, the baseline's first.
+
+    Args:
+        given: settings of `josh run`; those of the user may be several by commas.
+        wanted: the rest.
+
+    Raises:
+        UsageError: the settings make no sense.
+    """
+    if given.get("josh"):
+        raise UsageError("josh is given; an evaluation plays the agent by itself, leave it out")
+    env = env_class(given.get("env", FIELDS["env"].default))
+    defaults = {"rollouts": ROLLOUTS, "temperature": TEMPERATURE, "task_split": SPLIT}
+    whole = {**defaults, **env.defaults(environment()), **given}
+    users = _users(whole)
+    model = {name: value for name, value in whole.items() if name not in _OF_USER}
+    policies: list[tuple[str, dict[str, Any]]] = [("model", model)]
+    if wanted.baseline:
+        policies.insert(0, ("baseline", _baseline(model, wanted.baseline)))
+    names = _labels([settings for _, settings in policies], _policy_names, env.agents)
+    played = [(name, label, False, settings) for (name, settings), label in zip(policies, names, strict=True)]
+    if wanted.references:
+        offline = {"model": OFFLINE, "temperature": TEMPERATURE, "base_url": None, "api_key_var": None}
+        played += [(label, label, True, model | offline | {"agent": agent}) for label, agent in env.references.items()]
+    found = []
+    for name, label, is_reference, settings in played:
+        for user, user_label in zip(users, _labels(users, _user_names, env.users), strict=True):
+            if is_reference and user.get("user_model", OFFLINE) != OFFLINE:
+                continue  # that would have to be paid for
+            folder = slug(f"{name}-{user_label}")
+            found.append(Part(folder, label, user_label, is_reference, asdict(resolve(settings | user, {}))))
+    twice = [folder for folder, count in Counter(part.folder for part in found).items() if count > 1]
+    if twice:
+        raise UsageError(f"two runs would both be called {twice[0]!r}; rename a reference or a user model")
+    return found
+
+
+def _baseline(model: Mapping[str, Any], apart: Mapping[str, Any]) -> dict[str, Any]:
+    """The baseline's settings: the model's, but for what sets it apart."""
+    found = {**model, **apart}
+    kinds = [one.get("model", OFFLINE) == OFFLINE for one in (model, found)]
+    if kinds[0] != kinds[1] and "agent" not in apart:
+        found.pop("agent", None)  # an agent without a model is none for a model, and the other way round
+    if kinds[1]:
+        for name in ("base_url", "api_key_var"):
+            if name not in apart:
+                found.pop(name, None)
+    return found
+
+
+def _users(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The settings of every user model, from settings that may be several by commas."""
+    lists = {name: [one.strip() for one in str(given[name]).split(",")] for name in _OF_USER if given.get(name)}
+    count = max(map(len, lists.values()), default=1)
+    for name, values in lists.items():
+        if len(values) not in (1, count):
+            raise UsageError(f"{name} has {len(values)} values for {count} user models; give one, or one for each")
+    users = [{name: values[place % len(values)] for name, values in lists.items()} for place in range(count)]
+    if count > 1:
+        twice = next((user for place, user in enumerate(users) if user in users[:place]), None)
+        if twice is not None:
+            raise UsageError(f"the user model {' '.join(twice.values())} is given twice; give each once")
+        for user in users:
+            if user.get("user_model", OFFLINE) == OFFLINE:  # the addresses are the others'
+                for name in ("user_base_url", "user_api_key_var"):
+                    user.pop(name, None)
+    return users
+
+
+def _policy_names(settings: Mapping[str, Any], agents: Mapping[str, str]) -> list[str]:
+    model, temperature = settings.get("model", OFFLINE), settings["temperature"]
+    agent = settings.get("agent") or agents.get("offline" if model == OFFLINE else "chat", "agent")
+    name = agent if model == OFFLINE else model
+    return [str(name), f"{name} T={temperature:g}", f"{name} {agent}", f"{name} at {settings.get('base_url')}"]
+
+
+def _user_names(settings: Mapping[str, Any], users: Mapping[str, str]) -> list[str]:
+    model = settings.get("user_model", OFFLINE)
+    user = settings.get("user") or users.get("offline" if model == OFFLINE else "chat", "user")
+    name = user if model == OFFLINE else model
+    return [str(name), f"{name} {user}", f"{name} at {settings.get('user_base_url')}"]
+
+
+def _labels(settings: Sequence[Mapping[str, Any]], names: Any, known: Mapping[str, str]) -> list[str]:
+    """What to call them: the shortest kind of name that tells them apart, else numbered."""
+    for kind in zip(*(names(one, known) for one in settings), strict=True):
+        if len(set(kind)) == len(kind):
+            return list(kind)
+    return [f"{names(one, known)[0]} ({place})" for place, one in enumerate(settings, 1)]
+
+
+async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = False) -> bool:
+    """Begin an evaluation and play it to its end, or as far as its budget goes.
+
+    Args:
+        given: settings of `josh run`; see `parts_of`.
+        wanted: the rest.
+        groups: show the breakdown by groups of people.
+
+    Returns:
+        Whether it came to its end and any conversation could be scored.
+
+    Raises:
+        UsageError: a setting is wrong, or the tasks are not held out. Nothing was played then.
+        FatalError: going on made no sense.
+    """
+    parts = parts_of(given, wanted)
+    if parts[0].settings["rollouts"] < ROLLOUTS:
+        few = counted(parts[0].settings["rollouts"], "conversation")
+        print(f"josh: {few} per task say little about pass^k and luck; {ROLLOUTS} or more are better", file=sys.stderr)
+    seen = seen_in(wanted.trained_on) | Seen(users=frozenset(USERS.get(name, name) for name in wanted.trained_users))
+    notes: dict[str, str] = {}
+    for part in parts:
+        casting = Casting(RunSettings(**part.settings))
+        try:
+            check(casting.tasks, casting.env, seen)
+            named = users_of({"settings": part.settings, "plays": casting.names})
+        finally:
+            await casting.aclose()
+        if seen.users:
+            notes[part.user] = "trained against" if named & seen.users else "not trained against"
+    log_dir = Path(parts[0].settings["log_dir"])
+    try:
+        folder = make_folder(log_dir, f"eval-{slug(parts[0].settings['env'])}-{datetime.now():%Y%m%d-%H%M%S}")
+    except OSError as error:
+        raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
+    held_out = {"trained_on": list(map(str, wanted.trained_on)), "tasks": len(seen.tasks), "people": len(seen.people)}
+    plan = {"held_out": held_out, "user_notes": notes, "parts": list(map(asdict, parts))}
+    _write(folder / PLAN, plan)
+    return await _play(folder, plan, {}, groups)
+
+
+async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -> bool:
+    """Go on with an evaluation that was broken off, or had errors.
+
+    Args:
+        folder: its folder.
+        given: settings given anew, of those that change no request.
+        groups: show the breakdown by groups of people.
+
+    Returns:
+        As `evaluate`.
+
+    Raises:
+        UsageError: there is no such evaluation, or a setting cannot be changed.
+    """
+    plan = read_plan(folder)
+    for part in plan["parts"]:
+        again(part["settings"], given, folder)
+    return await _play(folder, plan, given, groups)
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """What an evaluation is made of. Raises UsageError where the folder holds none."""
+    try:
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{folder} is no evaluation: cannot read {folder / PLAN}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
+    if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
+        raise UsageError(f"{folder / PLAN} holds no plan of an evaluation")
+    return plan
+
+
+async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], groups: bool) -> bool:
+    parts = [Part(**part) for part in plan["parts"]]
+    try:
+        stopped = ""
+        for part in parts:
+            stopped = await _play_part(folder, part, parts, given)
+            if stopped:
+                break
+    except BaseException:
+        if any((folder / part.folder).exists() for part in parts):
+            print(f"josh: go on with: josh evaluate --resume {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if stopped:
+        name = stopped.split(maxsplit=1)[0]
+        print(f"josh: {stopped} is reached: go on with: josh evaluate --resume {folder} --{name} MORE", file=sys.stderr)
+        return False
+    figures = figures_of(folder, plan)
+    _write(folder / EVALUATION, figures)
+    print(_headline(figures))
+    print(f"\n{as_table(figures, groups=groups)}\n")
+    print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
+    owed = sum(read_summary(folder / part.folder)["owed"] for part in parts)
+    if owed:
+        print(f"josh: {counted(owed, 'task')} had errors; go on with: josh evaluate --resume {folder}", file=sys.stderr)
+    return any(cell["scored"] for cell in figures["results"])
+
+
+async def _play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapping[str, Any]) -> str:
+    """Play one run as far as it goes; which limit ended it, if one did."""
+    where = folder / part.folder
+    begun = (where / CONFIG).exists()
+    if begun and (done := read_summary(where)) and done["complete"] and not done["owed"]:
+        return ""
+    if where.exists() and not begun:
+        shutil.rmtree(where)  # it was killed before anything was asked
+    before = recorded(read_config(where)["settings"], where / CONFIG) if begun else part.settings
+    settings = replace(again(part.settings, given, folder), log_dir=str(folder))
+    limits = {name: getattr(settings, name) for name in _LIMITS}
+    spent = [_spent(folder / other.folder) for other in parts if other != part]
+    for name, what in _LIMITS.items():
+        if limits[name] is not None:
+            left = limits[name] - sum(one[what] for one in spent)
+            if left <= 0:
+                return f"{name} {limits[name]:g}"
+            limits[name] = left
+    anew = {name: value for name, value in given.items() if FIELDS[name].metadata["free"]} | limits
+    settings = replace(again(before, anew, where) if begun else replace(settings, **limits), log_dir=str(folder))
+    await run(settings, where if begun else None, part.folder)
+    ended = read_summary(where)
+    if ended["truncated"]:
+        name = ended["truncated"].split(maxsplit=1)[0]
+        return f"{name} {getattr(again(part.settings, given, folder), name):g}"
+    return ""
+
+
+def read_summary(run_folder: Path) -> dict[str, Any]:
+    """A run's `summary.json`; empty where it has none, because it was killed."""
+    try:
+        summary: dict[str, Any] = json.loads((run_folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return summary
+
+
+def _spent(run_folder: Path) -> dict[str, float]:
+    """Calls, tokens and US dollars that a run has cost."""
+    summary = read_summary(run_folder)
+    sides = summary.get("usage", {}).values()
+    tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)
+    return {"calls": sum(side["calls"] for side in sides), "tokens": tokens, "cost": summary.get("cost") or 0.0}
+
+
+def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation's numbers, from its runs; nothing in them depends on time, or on how often it was resumed."""
+    parts = [Part(**part) for part in plan["parts"]]
+    samples = [
+        read_sample(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder)) for part in parts
+    ]
+    settings = parts[0].settings
+    shared = {
+        name: value
+        for name, value in settings.items()
+        if not FIELDS[name].metadata["free"] and name not in (*_OF_POLICY, *_OF_USER)
+    }
+    runs = [
+        {"policy": part.policy, "user": part.user, "reference": part.reference, "run": part.folder}
+        | {name: part.settings[name] for name in (*_OF_POLICY[:2], "temperature", *_OF_USER[:2])}
+        for part in parts
+    ]
+    figures = compared(samples)
+    measured = {name for cell in figures["results"] for name in cell["metrics"]}
+    return {
+        "settings": shared,
+        "runs": runs,
+        "held_out": plan["held_out"],
+        "user_notes": plan["user_notes"],
+        "intervals": {"level": 0.95, "kind": "percentile bootstrap clustered by person", "resamples": RESAMPLES},
+        "not_measured": {name: why for name, why in NOT_MEASURED.items() if name not in measured},
+        **figures,
+    }
+
+
+def _headline(figures: Mapping[str, Any]) -> str:
+    settings, held = figures["settings"], figures["held_out"]
+    what = f"{settings['env']} task"
+    each = counted(figures["conversations_per_task"], "conversation")
+    lines = [
+        f"{counted(figures['tasks'], what)} (split {settings['task_split']}, {figures['people']} people), {each} each "
+        "with every user; 95 % intervals, clustered by person"
+    ]
+    if held["trained_on"]:
+        sources = ", ".join(held["trained_on"])
+        lines.append(f"held out: nothing of the {held['tasks']} tasks and {held['people']} people of {sources}")
+    else:
+        lines.append("held out: not checked; name the training data's runs or manifests with --trained_on")
+    return "\n".join(lines)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
