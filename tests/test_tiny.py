@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 
 from josh.agents.offline_persuader import PHRASES
-from josh.agents.persuader import OPENER
 from josh.cli import main
 from josh.errors import UsageError
+from josh.messages import OPENER
 from josh.runs.tiny import MANIFEST, Tiny, build, dialogues, manifest
 from josh.users import strategies
 
