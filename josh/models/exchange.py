@@ -317,7 +317,7 @@ class Exchange:
             spent = self._budget.spent(self.account, self._sent)
             if spent:
                 raise BudgetError(spent)
-            call.sent = call.in_flight = True
+            call.in_flight = True
             self._sent += 1
             begun = clock()
             try:
@@ -368,17 +368,15 @@ class Call:
 
     Attributes:
         task: what brings the answers.
-        sent: whether it has ever gone out.
         in_flight: whether it is out now.
         dropped: whether it was given up because nobody waited for it any more.
         seconds: how long it was out so far, over all attempts.
     """
 
-    __slots__ = ("_clock", "_waiters", "dropped", "in_flight", "seconds", "sent", "task")
+    __slots__ = ("_clock", "_waiters", "dropped", "in_flight", "seconds", "task")
 
     def __init__(self, clock: Clock | None = None) -> None:
         """Args: clock: the task's, if it has one."""
-        self.sent = False
         self.in_flight = False
         self.dropped = False
         self.seconds = 0.0
