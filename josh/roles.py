@@ -222,11 +222,15 @@ class BaseRewards:
             texts of the messages that the user added in its turn.
         unit: what a reward is counted in, as a prefix (`$`); empty for a plain number.
         verb: what became of the rewards so far, for the progress bar (`$1.50 donated`).
+        rate: what reports call the share of conversations that met all goals.
+        mean: what they call the mean reward of a conversation.
     """
 
     reads: ClassVar[Speaker] = Speaker.AGENT
     unit: ClassVar[str] = ""
     verb: ClassVar[str] = "earned"
+    rate: ClassVar[str] = "success_rate"
+    mean: ClassVar[str] = "average_reward"
 
     def __init__(self, rewards: Sequence[Any]) -> None:
         self.rewards: list[Any] = list(rewards)

@@ -19,6 +19,8 @@ class DonationRewards(BaseRewards):
     reads: ClassVar[Speaker] = Speaker.USER
     unit: ClassVar[str] = "$"
     verb: ClassVar[str] = "donated"
+    rate: ClassVar[str] = "donation_rate"
+    mean: ClassVar[str] = "mean_donation"
 
     def __init__(self, rewards: Sequence[Any], min_reward: float = 0.0) -> None:
         super().__init__(rewards)

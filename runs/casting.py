@@ -113,7 +113,7 @@ class Casting:
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
         self.env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
-        self.tasks = _choose(self.env, settings)
+        self.tasks = choose_tasks(self.env, settings)
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self._strategy = strategy_of(settings)
         self._recorded = recorded
@@ -401,8 +401,8 @@ def _explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> 
     return name, variables.get("OPENAI_BASE_URL") or OPENAI_URL
 
 
-def _choose(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
-    """The slice of the split that is to be played."""
+def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
+    """The slice of the split that is to be played. Raises UsageError where it is empty, or no slice of tasks."""
     split = settings.task_split or env.splits[0]
     if split not in env.splits:
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate import PLAN, Part, read_plan, read_summary
+from josh.runs.evaluate import PLAN, read_plan
+from josh.runs.parts import Part, read_summary
 from josh.runs.run import CONFIG, read_config
 from josh.runs.scores import Sample, compared, read_sample
 from josh.runs.settings import OFFLINE

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,15 @@ from josh.errors import UsageError
 from josh.runs.casting import USERS, Casting, env_class
 from josh.runs.held_out import Seen, check, seen_in, users_of
 from josh.runs.intervals import RESAMPLES
+from josh.runs.parts import Part, play_part, read_summary, write_json
 from josh.runs.record import make_folder
-from josh.runs.run import CONFIG, read_config, run, slug
+from josh.runs.run import slug
 from josh.runs.scores import compared, read_sample
-from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, recorded, resolve
+from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, resolve
 from josh.runs.summary import counted
 from josh.runs.table import as_table
 
-PLAN, EVALUATION, SUMMARY = "plan.json", "evaluation.json", "summary.json"
+PLAN, EVALUATION = "plan.json", "evaluation.json"
 ROLLOUTS = 3
 """Conversations per task and user model, unless told otherwise."""
 TEMPERATURE = 1.0
@@ -40,7 +41,6 @@ NOT_MEASURED = {
 
 _OF_USER = ("user", "user_model", "user_base_url", "user_api_key_var")
 _OF_POLICY = ("model", "agent", "base_url", "api_key_var", "temperature")
-_LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +58,6 @@ class Wanted:
     references: bool = True
     trained_on: tuple[Path, ...] = ()
     trained_users: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One run of an evaluation: a policy with a user model.
-
-    Attributes:
-        folder: its folder's name.
-        policy: what the policy is called.
-        user: what the user model is called.
-        reference: whether the policy is a reference.
-        settings: the run's.
-    """
-
-    folder: str
-    policy: str
-    user: str
-    reference: bool
-    settings: dict[str, Any]
 
 
 def parts_of(given: Mapping[str, Any], wanted: Wanted) -> list[Part]:
@@ -208,7 +189,7 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
     held_out = {"trained_on": list(map(str, wanted.trained_on)), "tasks": len(seen.tasks), "people": len(seen.people)}
     plan = {"held_out": held_out, "user_notes": notes, "parts": list(map(asdict, parts))}
-    _write(folder / PLAN, plan)
+    write_json(folder / PLAN, plan)
     return await _play(folder, plan, {}, groups)
 
 
@@ -250,7 +231,7 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
     try:
         stopped = ""
         for part in parts:
-            stopped = await _play_part(folder, part, parts, given)
+            stopped = await play_part(folder, part, parts, given)
             if stopped:
                 break
     except BaseException:
@@ -264,7 +245,7 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
         print(f"josh: {stopped} is reached: go on with: josh evaluate --resume {folder} --{name} MORE", file=sys.stderr)
         return False
     figures = figures_of(folder, plan)
-    _write(folder / EVALUATION, figures)
+    write_json(folder / EVALUATION, figures)
     print(_headline(figures))
     print(f"\n{as_table(figures, groups=groups)}\n")
     print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
@@ -272,51 +253,6 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
     if owed:
         print(f"josh: {counted(owed, 'task')} had errors; go on with: josh evaluate --resume {folder}", file=sys.stderr)
     return any(cell["scored"] for cell in figures["results"])
-
-
-async def _play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapping[str, Any]) -> str:
-    """Play one run as far as it goes; which limit ended it, if one did."""
-    where = folder / part.folder
-    begun = (where / CONFIG).exists()
-    if begun and (done := read_summary(where)) and done["complete"] and not done["owed"]:
-        return ""
-    if where.exists() and not begun:
-        shutil.rmtree(where)  # it was killed before anything was asked
-    before = recorded(read_config(where)["settings"], where / CONFIG) if begun else part.settings
-    settings = replace(again(part.settings, given, folder), log_dir=str(folder))
-    limits = {name: getattr(settings, name) for name in _LIMITS}
-    spent = [_spent(folder / other.folder) for other in parts if other != part]
-    for name, what in _LIMITS.items():
-        if limits[name] is not None:
-            left = limits[name] - sum(one[what] for one in spent)
-            if left <= 0:
-                return f"{name} {limits[name]:g}"
-            limits[name] = left
-    anew = {name: value for name, value in given.items() if FIELDS[name].metadata["free"]} | limits
-    settings = replace(again(before, anew, where) if begun else replace(settings, **limits), log_dir=str(folder))
-    await run(settings, where if begun else None, part.folder)
-    ended = read_summary(where)
-    if ended["truncated"]:
-        name = ended["truncated"].split(maxsplit=1)[0]
-        return f"{name} {getattr(again(part.settings, given, folder), name):g}"
-    return ""
-
-
-def read_summary(run_folder: Path) -> dict[str, Any]:
-    """A run's `summary.json`; empty where it has none, because it was killed."""
-    try:
-        summary: dict[str, Any] = json.loads((run_folder / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return summary
-
-
-def _spent(run_folder: Path) -> dict[str, float]:
-    """Calls, tokens and US dollars that a run has cost."""
-    summary = read_summary(run_folder)
-    sides = summary.get("usage", {}).values()
-    tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)
-    return {"calls": sum(side["calls"] for side in sides), "tokens": tokens, "cost": summary.get("cost") or 0.0}
 
 
 def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -363,12 +299,3 @@ def _headline(figures: Mapping[str, Any]) -> str:
     else:
         lines.append("held out: not checked; name the training data's runs or manifests with --trained_on")
     return "\n".join(lines)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None

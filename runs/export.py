@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.rows import FORMATS, GOLDEN, PAIRED, SUCCESSFUL, Candidate, Choice, candidates
+from josh.runs.rows import FORMATS, GOLDEN, LOST, PAIRED, SUCCESSFUL, Candidate, Choice, candidates
 from josh.runs.run import read_config, version
 from josh.runs.summary import counted
 
@@ -34,8 +34,10 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
     """
     if form not in FORMATS:
         raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}")
-    if paths not in (None, GOLDEN, SUCCESSFUL):
-        raise UsageError(f"paths is {paths!r}; give {GOLDEN} or {SUCCESSFUL}")
+    if paths not in (None, GOLDEN, SUCCESSFUL, LOST):
+        raise UsageError(f"paths is {paths!r}; give {GOLDEN}, {SUCCESSFUL} or {LOST}")
+    if paths == LOST and form in (*PAIRED, "kto"):
+        raise UsageError(f"paths is {LOST!r}, but {form} sets losers against winners; give another format or {GOLDEN}")
     if top is not None and top < 1:
         raise UsageError(f"top is {top}; give 1 or more")
     if min_margin is not None and not 0 <= min_margin < float("inf"):

@@ -21,7 +21,7 @@ from josh.tree import Collapse, Outcome, Speaker, internal_conversation, order, 
 Row: TypeAlias = dict[str, Any]
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
 
-GOLDEN, SUCCESSFUL = "golden", "successful"
+GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
 ROLES: Final = ("system", "user", "assistant", "tool")
 START, END = "<|im_start|>", "<|im_end|>"
 """The marks of ChatML."""
@@ -32,8 +32,9 @@ class Choice:
     """Which parts of a tree are exported.
 
     Attributes:
-        paths: `golden`, the best winning path of every tree, or `successful`, all of them.
-        top: most winning paths of one tree, those worth most; None for all.
+        paths: `golden`, the best winning path of every tree, `successful`, all of them, or `lost`, those that came to
+            an end without a win: a control, from which nothing good should be learnt.
+        top: most paths of one tree, those worth most, of lost ones the first in tree order; None for all.
         min_margin: least difference in reward between the best that was reached from two siblings, above 0.
     """
 
@@ -70,9 +71,10 @@ def candidates(form: str, episode: Episode, choice: Choice, dropped: Counter[str
         choice: which parts of its tree.
         dropped: counts what is left out, by reason.
     """
-    leaves = winning_leaves(episode, choice)
+    leaves = lost_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, choice)
     if episode.error or not leaves:
-        dropped["trees given up" if episode.error else "trees without a win"] += 1
+        lacking = "trees without a loss" if choice.paths == LOST else "trees without a win"
+        dropped["trees given up" if episode.error else lacking] += 1
         return
     make: Callable[..., Iterator[Candidate]] = FORMATS[form]
     yield from make(episode, leaves, choice, dropped)
@@ -89,10 +91,28 @@ def winning_leaves(episode: Episode, choice: Choice) -> list[int]:
 
     if choice.paths == GOLDEN and golden is not None:
         return [golden] if golden in wins else []
-    best: dict[str, int] = {}
-    for leaf in sorted(wins, key=rank):
-        best.setdefault(dumps(internal_conversation(episode.tree, leaf)), leaf)
-    return list(best.values())[: 1 if choice.paths == GOLDEN else choice.top]
+    best = _told_apart(episode, sorted(wins, key=rank))
+    return best[: 1 if choice.paths == GOLDEN else choice.top]
+
+
+def lost_leaves(episode: Episode, choice: Choice) -> list[int]:
+    """The leaves that ended without a win by themselves, in tree order; those that a collapse cut off are not known."""
+    nodes = episode.tree.nodes
+    lost = [
+        leaf
+        for leaf, outcome in episode.outcomes.items()
+        if outcome in (Outcome.USER_LEFT, Outcome.TRUNCATED)
+        or (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.LOST)
+    ]
+    return _told_apart(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)))[: choice.top]
+
+
+def _told_apart(episode: Episode, leaves: Sequence[int]) -> list[int]:
+    """Of leaves whose conversations read the same the first."""
+    first: dict[str, int] = {}
+    for leaf in leaves:
+        first.setdefault(dumps(internal_conversation(episode.tree, leaf)), leaf)
+    return list(first.values())
 
 
 @dataclass(frozen=True, slots=True)

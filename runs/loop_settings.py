@@ -1,0 +1,63 @@
+"""The settings of `josh loop`, beside those of the runs that it is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.train_settings import METHODS
+
+BASE, LAST = "base", "last"
+ALL, NEWEST = "all", "newest"
+
+
+def _flag(default: Any, text: str, *, free: bool = False) -> Any:
+    """A setting; a free one changes no result, so that a loop may be resumed with another value."""
+    return field(default=default, metadata={"help": text, "aliases": (), "free": free})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """What `josh loop` can be told. None stands for a default that depends on the machine, or for nothing."""
+
+    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates")
+    tasks: int = _flag(96, "training tasks of every round, none of them twice")
+    test_tasks: int = _flag(200, "held-out tasks on which every round is evaluated")
+    tiny: bool = _flag(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
+    tiny_size: str = _flag("small", "with --tiny: its size; `nano` babbles, and is for tests")
+    method: str = _flag("sft", f"how it trains: {', '.join(METHODS)}")
+    preset: str | None = _flag(None, "named hyperparameters of `josh train` (with --tiny: tiny)")
+    train_config: str | None = _flag(None, "TOML file with settings of `josh train`")
+    paths: str = _flag("successful", "what is exported of every tree, see `josh export`")
+    top: int | None = _flag(2, "most winning paths of a tree, the best ones")
+    data: str = _flag(NEWEST, "what a round learns from: the `newest` search, or `all` so far")
+    start: str = _flag(LAST, "what a round trains: the `last` round's adapter, or a new one on the `base`")
+    other_users: str | None = _flag(
+        None, "further user models, by commas, against which the base and the last round are evaluated"
+    )
+    control: bool = _flag(False, "train on the first search's losing paths too: that should not help")
+    no_references: bool = _flag(False, "leave the reference policies out")
+    no_sampling: bool = _flag(False, "do not compare the search with as many plain conversations")
+    jobs: int | None = _flag(None, "stages at a time (default: 2 with --tiny and a processor for each)", free=True)
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "tasks", "test_tasks", "jobs"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise UsageError(f"{name} is {number}; give 1 or more")
+        for name, known in (("method", tuple(METHODS)), ("data", (NEWEST, ALL)), ("start", (LAST, BASE))):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; give {', '.join(known[:-1])} or {known[-1]}")
+
+
+LOOP_FIELDS = {one.name: one for one in fields(LoopSettings)}
+NOT_FOR_LOOPS = ("josh", "task_split", "end_index")
+"""Settings of runs that a loop chooses by itself."""
+
+
+def loop_settings(given: Mapping[str, Any]) -> LoopSettings:
+    """A loop's settings. Raises UsageError, naming the value that makes no sense."""
+    empty = next((name for name, value in given.items() if value == ""), None)
+    if empty:
+        raise UsageError(f"{empty} is empty; give a value, or leave it out")
+    return LoopSettings(**given)

@@ -1,0 +1,102 @@
+"""The runs that an evaluation or a loop is made of: folders in its folder, begun and resumed one by one."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.run import CONFIG, SUMMARY, read_config, run
+from josh.runs.settings import FIELDS, again, recorded
+
+_LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One run of something larger: a policy with a user model.
+
+    Attributes:
+        folder: its folder's name.
+        policy: what the policy is called.
+        user: what the user model is called.
+        reference: whether the policy is a reference.
+        settings: the run's.
+    """
+
+    folder: str
+    policy: str
+    user: str
+    reference: bool
+    settings: dict[str, Any]
+
+
+async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapping[str, Any]) -> str:
+    """Play one run as far as it goes: begin it, or go on with it; what is done and has no errors stays as it is.
+
+    Args:
+        folder: the folder of the whole.
+        part: the run.
+        parts: all of them, whose budget is one.
+        given: settings given anew, of those that change no request.
+
+    Returns:
+        Which limit of the budget ended it, if one did.
+
+    Raises:
+        UsageError: a setting is wrong or cannot be changed.
+        FatalError: going on made no sense.
+    """
+    where = folder / part.folder
+    begun = (where / CONFIG).exists()
+    if begun and (done := read_summary(where)) and done["complete"] and not done["owed"]:
+        return ""
+    if where.exists() and not begun:
+        shutil.rmtree(where)  # it was killed before anything was asked
+    before = recorded(read_config(where)["settings"], where / CONFIG) if begun else part.settings
+    settings = replace(again(part.settings, given, folder), log_dir=str(folder))
+    limits = {name: getattr(settings, name) for name in _LIMITS}
+    spent = [_spent(folder / other.folder) for other in parts if other != part]
+    for name, what in _LIMITS.items():
+        if limits[name] is not None:
+            left = limits[name] - sum(one[what] for one in spent)
+            if left <= 0:
+                return f"{name} {limits[name]:g}"
+            limits[name] = left
+    anew = {name: value for name, value in given.items() if FIELDS[name].metadata["free"]} | limits
+    settings = replace(again(before, anew, where) if begun else replace(settings, **limits), log_dir=str(folder))
+    await run(settings, where if begun else None, part.folder)
+    ended = read_summary(where)
+    if ended["truncated"]:
+        name = ended["truncated"].split(maxsplit=1)[0]
+        return f"{name} {getattr(again(part.settings, given, folder), name):g}"
+    return ""
+
+
+def read_summary(run_folder: Path) -> dict[str, Any]:
+    """A run's `summary.json`; empty where it has none, because it was killed."""
+    try:
+        summary: dict[str, Any] = json.loads((run_folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return summary
+
+
+def _spent(run_folder: Path) -> dict[str, float]:
+    """Calls, tokens and US dollars that a run has cost."""
+    summary = read_summary(run_folder)
+    sides = summary.get("usage", {}).values()
+    tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)
+    return {"calls": sum(side["calls"] for side in sides), "tokens": tokens, "cost": summary.get("cost") or 0.0}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file as a whole or not at all. Raises UsageError where it cannot be written."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
