@@ -28,7 +28,16 @@ setup(
         "tenacity>=9.0",
     ],
     extras_require={
-        "train": ["torch>=2.4", "transformers>=5.0", "trl>=1.0", "peft>=0.17", "datasets>=4.7", "accelerate>=1.10"],
+        "train": [
+            "torch>=2.4",
+            "transformers>=5.0",
+            "trl>=1.0",
+            "peft>=0.17",
+            "datasets>=4.7",
+            "accelerate>=1.10",
+            "matplotlib>=3.8",
+        ],
+        "plot": ["matplotlib>=3.8"],
         "dev": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8.0", "ruff>=0.12", "types-tqdm"],
     },
     entry_points={"console_scripts": ["josh = josh.cli:main"]},

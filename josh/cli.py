@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, NoReturn, get_args
 
 from josh.errors import FatalError, UsageError
+from josh.runs.loop_settings import LOOP_FIELDS, NOT_FOR_LOOPS, loop_settings
 from josh.runs.redact import redactor
 from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
 from josh.runs.train_settings import METHODS, TRAIN_FIELDS, resolve_training
@@ -164,6 +165,25 @@ def _evaluate(args: argparse.Namespace) -> int:
         return 0 if asyncio.run(resume(args.resume, given, args.groups)) else 1
     wanted = Wanted(baseline, not args.no_references, trained_on, trained_users)
     return 0 if asyncio.run(evaluate(given, wanted, args.groups)) else 1
+
+
+def _loop(args: argparse.Namespace) -> int:
+    from josh.runs.loop import do_stage, loop, resume
+
+    flags = {name: value for name, value in vars(args).items() if name in {**FIELDS, **LOOP_FIELDS}}
+    given = (read_toml(args.config, {**FIELDS, **LOOP_FIELDS}) if args.config else {}) | flags
+    own = {name: given.pop(name) for name in LOOP_FIELDS if name in given}
+    _log(given.get("debug", False), given.get("josh_debug", False))
+    if args.stage:
+        do_stage(args.resume, args.stage, given)
+    elif args.resume:
+        changed = next((name for name in own if name != "jobs"), None)
+        if changed:
+            raise UsageError(f"{changed} is given; {args.resume} has it already, leave it out or begin a new loop")
+        resume(args.resume, given, own.get("jobs"))
+    else:
+        loop(loop_settings(own), given)
+    return 0
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -320,7 +340,25 @@ def _parser() -> argparse.ArgumentParser:
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")
     train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
     _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
+    _add_loop(commands)
     return parser
+
+
+def _add_loop(commands: Any) -> None:
+    about = "search, export, train and evaluate, round after round"
+    loop = commands.add_parser("loop", help=about, argument_default=argparse.SUPPRESS)
+    loop.set_defaults(command=_loop)
+    for name, one in LOOP_FIELDS.items():
+        _add_flag(loop, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
+    loop.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
+    loop.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with a loop, by its folder")
+    loop.add_argument("--stage", default=None, help=argparse.SUPPRESS)
+    other = {"rollouts": 3, "temperature": 1.0, "max_concurrency": 64, "stop": "best"}
+    runs = loop.add_argument_group("settings of its runs (see josh run)")
+    for name, one in FIELDS.items():
+        if name not in NOT_FOR_LOOPS:
+            text = one.metadata["help"].partition(" (default")[0] if name in other else one.metadata["help"]
+            _add_flag(runs, name, one.type, f"{text}{_default(other.get(name, one.default))}", one.metadata["aliases"])
 
 
 def _add_evaluation(commands: Any) -> None:
@@ -409,7 +447,7 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_flag(parser: argparse.ArgumentParser, name: str, kind: Any, text: str, aliases: Sequence[str]) -> None:
+def _add_flag(parser: Any, name: str, kind: Any, text: str, aliases: Sequence[str]) -> None:
     """A setting as a flag, under its name and its aliases."""
     names = [f"--{one}" for one in (name, *aliases)]
     text = text.replace("%", "%%")

@@ -11,7 +11,7 @@ from josh.roles import BaseEnv
 from josh.runs.casting import choose_tasks, env_class, plugged
 from josh.runs.export import choose
 from josh.runs.held_out import Seen, check
-from josh.runs.loop_settings import LAST, NOT_FOR_LOOPS, LoopSettings
+from josh.runs.loop_settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.parts import Part
 from josh.runs.rows import LOST
 from josh.runs.run import slug
@@ -280,6 +280,4 @@ def _stages(settings: LoopSettings, parts: Sequence[Part]) -> Iterator[Stage]:
     if settings.other_users:
         yield Stage(f"{BASE_POLICY}-others", "test", made, tests(BASE_POLICY, others=True))
         last = settings.rounds
-        yield Stage(
-            f"round-{last}-others", "test", (f"train-{last}",), tests(f"round {last}", others=True), last
-        )
+        yield Stage(f"round-{last}-others", "test", (f"train-{last}",), tests(f"round {last}", others=True), last)

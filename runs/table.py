@@ -24,9 +24,9 @@ def as_table(figures: Figures, *, groups: bool = False) -> str:
         changes = [["", "success rate", "mean reward", "rounds to success", f"pass^{k}", "McNemar"]] + [
             [f"  {cell['policy']}", *_change_columns(cell["difference"], unit, k)] for cell in others
         ]
-        block = [f"user: {user}{f' ({note})' if note else ''}", *_aligned(lines)]
+        block = [f"user: {user}{f' ({note})' if note else ''}", *aligned(lines)]
         if others:
-            block += [f"less {cells[0]['policy']}, paired", *_aligned(changes)]
+            block += [f"less {cells[0]['policy']}, paired", *aligned(changes)]
         block += [_errors(cell) for cell in cells if cell["infra_errors"]]
         if groups:
             block += _group_lines(cells, unit)
@@ -35,24 +35,22 @@ def as_table(figures: Figures, *, groups: bool = False) -> str:
 
 
 def _columns(cell: Figures, unit: str, k: int) -> list[str]:
-    won, restricted = (
-        _number(cell[name]["value"], 1) for name in ("rounds_to_success", "restricted_rounds_to_success")
-    )
+    won, restricted = (number(cell[name]["value"], 1) for name in ("rounds_to_success", "restricted_rounds_to_success"))
     agent, user = (cell["usage"].get(side, {}) for side in ("agent", "user"))
     calls = "none"
     if agent.get("calls", 0) + user.get("calls", 0):
         calls = f"{agent['calls']} agent, {user['calls']} user; {_cost(agent)} and {_cost(user)}"
-    passed = _number(cell["pass_hat"][str(k)]["value"])
-    return [_span(cell["success_rate"]), _span(cell["average_reward"], unit), f"{won} ({restricted})", passed, calls]
+    passed = number(cell["pass_hat"][str(k)]["value"])
+    return [span(cell["success_rate"]), span(cell["average_reward"], unit), f"{won} ({restricted})", passed, calls]
 
 
 def _change_columns(change: Figures, unit: str, k: int) -> list[str]:
     speed, passed = change["restricted_rounds_to_success"], change["pass_hat"][str(k)]
     return [
-        _span(change["success_rate"], sign="+"),
-        _span(change["average_reward"], unit, "+"),
-        f"({_number(speed['value'], 1, '+')})",
-        _number(passed["value"], sign="+"),
+        span(change["success_rate"], sign="+"),
+        span(change["average_reward"], unit, "+"),
+        f"({number(speed['value'], 1, '+')})",
+        number(passed["value"], sign="+"),
         "p < 0.001" if change["mcnemar"]["p"] < 0.001 else f"p = {change['mcnemar']['p']:.2g}",
     ]
 
@@ -61,9 +59,9 @@ def _group_lines(cells: Sequence[Figures], unit: str) -> list[str]:
     lines = [["people", "tasks", *(str(cell["policy"]) for cell in cells)]]
     for kind, parts in cells[0]["groups"].items():
         for name, part in parts.items():
-            rewards = [_span(cell["groups"][kind][name]["average_reward"], unit) for cell in cells]
+            rewards = [span(cell["groups"][kind][name]["average_reward"], unit) for cell in cells]
             lines.append([f"  {kind}: {name}", str(part["tasks"]), *rewards])
-    return ["mean reward by group", *_aligned(lines)]
+    return ["mean reward by group", *aligned(lines)]
 
 
 def _errors(cell: Figures) -> str:
@@ -75,14 +73,16 @@ def _errors(cell: Figures) -> str:
     )
 
 
-def _span(estimate: Figures, unit: str = "", sign: str = "") -> str:
+def span(estimate: Figures, unit: str = "", sign: str = "") -> str:
+    """An estimate with its interval; with a sign, where it is a difference."""
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
     if low is None:
-        return _number(value, 2, sign, unit)
-    return f"{_number(value, 2, sign, unit)} [{_number(low, 2, sign)}, {_number(high, 2, sign)}]"
+        return number(value, 2, sign, unit)
+    return f"{number(value, 2, sign, unit)} [{number(low, 2, sign)}, {number(high, 2, sign)}]"
 
 
-def _number(value: float | None, digits: int = 2, sign: str = "", unit: str = "") -> str:
+def number(value: float | None, digits: int = 2, sign: str = "", unit: str = "") -> str:
+    """A number, or a dash for none."""
     if value is None:
         return "-"
     rounded = round(value, digits) + 0.0
@@ -95,6 +95,7 @@ def _cost(used: Mapping[str, Any]) -> str:
     return "unknown cost" if cost is None else f"${cost:.4f}" if 0 < cost < 1 else f"${cost:.2f}"
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, its columns as wide as their widest text."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -1,0 +1,273 @@
+"""`josh loop`, as a user meets it: rounds of searching, training and evaluating, broken off and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from josh.cli import main
+from josh.runs.export import choose, export
+from josh.runs.loop_plan import make_plan
+from josh.runs.loop_settings import LoopSettings
+
+pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialogue[train]'")
+
+AGENT = '''
+from josh.agents.persuader import Persuader
+
+
+class Asks(Persuader):
+    """Says what its model says, and then asks: even a model that babbles gets something."""
+
+    async def step(self, *, model, **given):
+        done = await super().step(model=model, **given)
+        last = self.messages[-1]
+        self.messages[-1] = {**last, "content": f"{last['content']} Would you like to donate to Save the Children?"}
+        return done
+'''
+SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
+FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2", "--no_references"]
+WHOLE = [*FEW, "--rounds", "2", "--other_users", "donor_mild", "--control"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(AGENT)
+    for name in list(os.environ):
+        if name.startswith(("PERSUASION_", "OPENAI_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A loop of two rounds with everything in it: its folder, and what it said."""
+    place = tmp_path_factory.mktemp("whole")
+    (place / "mine.py").write_text(AGENT)
+    ended = subprocess.run(
+        [sys.executable, "-m", "josh", "loop", *WHOLE], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (place / "records").glob("loop-*")
+    return folder, ended.stdout
+
+
+def begun(*flags):
+    return subprocess.Popen(
+        [sys.executable, "-m", "josh", "loop", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def until(there, process, seconds=120):
+    """Wait for something that a loop under way leaves on disk."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.05)
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def figures(folder):
+    """A loop's numbers, but for those that depend on time and place."""
+    found = read(folder / "loop.json")
+    del found["minutes"]
+    for one in [found["base"], *found["rounds"]]:
+        del one["model"]
+        one.pop("seconds", None)
+    return found
+
+
+def children():
+    """The stages of any loop that are under way."""
+    found = subprocess.run(["pgrep", "-f", "--", "--stage"], capture_output=True, text=True, check=False).stdout
+    return found.split()
+
+
+# What it does
+
+
+def test_a_loop_tells_what_every_round_came_to(whole):
+    folder, said = whole
+    found = read(folder / "loop.json")
+    assert found["minutes"] > 0
+    assert [one["round"] for one in found["rounds"]] == [1, 2]
+    for one in found["rounds"]:
+        assert one["diff_ci"][0] <= one["diff"] <= one["diff_ci"][1]
+        assert one["diff"] == pytest.approx(one["mean_donation"] - found["base"]["mean_donation"])
+        assert one["gain_percent"] == pytest.approx(100 * one["diff"] / found["base"]["mean_donation"], abs=0.1)
+        assert 0 <= one["donation_rate"] <= 1
+        assert one["calls"] > one["search_calls"] > 0
+        assert one["rows"] > 0
+    assert set(found["other_users"]["donor_mild"]) == {"base", "round 2"}
+    assert found["control"]["conversations"] == 8
+    for line in ("base", "round 1", "round 2", "control: losing paths", "user: donor_mild (not trained against)"):
+        assert line in said
+    assert (folder / "loop.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_round_searches_fresh_tasks_with_the_last_rounds_model(whole):
+    folder, _ = whole
+    one, two, test = (read(folder / name / "config.json") for name in ("search-1", "search-2", "round-2-donor"))
+    assert len({*one["task_ids"], *two["task_ids"]}) == 8
+    assert two["settings"]["model"].endswith("-round-1")
+    assert test["settings"]["model"].endswith("-round-2")
+    assert not {*one["task_ids"], *two["task_ids"]} & set(test["task_ids"])
+
+
+def test_adapters_have_names_of_their_own_and_go_on_from_each_other(whole):
+    folder, _ = whole
+    cards = {path.name: read(path / "josh_adapter.json") for path in (folder / "adapters").iterdir()}
+    assert set(cards) == {f"{folder.name}-{what}" for what in ("round-1", "round-2", "control")}
+    assert cards[f"{folder.name}-round-2"]["base_adapter"]["name"].endswith("-round-1")
+    assert "base_adapter" not in cards[f"{folder.name}-control"]
+
+
+def test_the_search_is_held_against_plain_conversations_with_as_many_replies(whole):
+    folder, said = whole
+    search = read(folder / "loop.json")["search"]
+    assert search["best_of_n"]["replies"] >= 0.8 * search["beam"]["replies"]
+    assert search["best_of_n"]["calls"] == search["best_of_n"]["replies"]
+    assert search["plain"]["reward"]["value"] <= search["best_of_n"]["reward"]["value"]
+    assert f"best of {search['conversations']}" in said
+
+
+def test_the_control_learns_from_lost_paths_alone(whole):
+    folder, _ = whole
+    manifest = read(folder / "train-control.jsonl.manifest.json")
+    assert manifest["settings"]["paths"] == "lost"
+    won = {line for line in (folder / "train-1.jsonl").read_text().splitlines()}
+    assert won.isdisjoint((folder / "train-control.jsonl").read_text().splitlines())
+
+
+def test_a_finished_loop_is_told_again(whole, capsys):
+    folder, said = whole
+    before = read(folder / "loop.json")
+    assert main(["loop", "--resume", str(folder)]) == 0
+    assert "round 2" in capsys.readouterr().out
+    after = read(folder / "loop.json")
+    assert {**after, "minutes": 0} == {**before, "minutes": 0}
+
+
+# Broken off
+
+
+def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
+    process = begun(*WHOLE)
+    until(lambda: any(tmp_path.glob("records/loop-*/train-1.jsonl")), process)
+    process.kill()
+    process.communicate()
+    (folder,) = tmp_path.glob("records/loop-*")
+    end = time.monotonic() + 60
+    while children() and time.monotonic() < end:  # they see that nobody waits for them
+        time.sleep(0.2)
+    assert not children()
+    assert not (folder / "loop.json").exists()
+    assert main(["loop", "--resume", str(folder), "--jobs", "1"]) == 0
+    assert figures(folder) == figures(whole[0])
+
+
+def test_ctrl_c_ends_every_stage_and_says_how_to_go_on(tmp_path):
+    process = begun(*FEW, "--rounds", "1", "--no_sampling", "--data", "all", "--start", "base")
+    until(lambda: any(tmp_path.glob("records/loop-*/stages/base.json")), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    (folder,) = tmp_path.glob("records/loop-*")
+    assert process.returncode == 130
+    assert f"josh: go on with: josh loop --resume {folder}" in errors
+    assert "Traceback" not in errors
+    assert not children()
+    assert main(["loop", "--resume", str(folder)]) == 0
+    assert read(folder / "loop.json")["search"] is None
+
+
+def test_a_budget_ends_a_loop_that_more_of_it_brings_to_its_end(tmp_path, tiny_model, capfd):
+    flags = [*FEW[3:], "--model", f"hf:{tiny_model}", "--preset", "tiny", "--rounds", "1", "--no_sampling"]
+    assert main(["loop", *flags, "--max_calls", "60"]) == 1
+    (folder,) = tmp_path.glob("records/loop-*")
+    assert f"max_calls 60 is reached; go on with: josh loop --resume {folder} --max_calls MORE" in capfd.readouterr().err
+    assert main(["loop", "--resume", str(folder), "--max_calls", "100000"]) == 0
+    found = read(folder / "loop.json")
+    assert found["base"]["calls"] + found["rounds"][0]["calls"] > 60
+
+
+def test_a_stage_that_fails_says_why_in_a_line(tmp_path, tiny_model, capfd):
+    (tmp_path / "mine.py").write_text("from josh import BaseJOSHAgent\n\nclass Asks(BaseJOSHAgent):\n    pass\n")
+    flags = [*FEW[3:], "--model", f"hf:{tiny_model}", "--preset", "tiny"]
+    (tmp_path / "mine.py").write_text(AGENT.replace("await super()", "1 / 0 or await super()"))
+    assert main(["loop", *flags]) == 1
+    errors = capfd.readouterr().err
+    assert "stage base" in errors
+    assert "ZeroDivisionError" in errors
+    assert "Traceback" not in errors
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--tiny", "--rounds", "0"], "rounds is 0; give 1 or more"),
+        (["--tiny", "--method", "ppo"], "method is 'ppo'; give sft, dpo or kto"),
+        (["--tiny", "--data", "some"], "data is 'some'; give newest or all"),
+        ([], "model is None; a loop trains a model on this machine: give hf:FOLDER, or --tiny"),
+        (["--model", "gpt-4o-mini"], "model is 'gpt-4o-mini'; a loop trains a model on this machine"),
+        (["--tiny", "--model", "hf:x"], "model is 'hf:x' with --tiny, which makes one"),
+        (["--model", "hf:a+b"], "a+b has a plus sign"),
+        (["--tiny", "--preset", "josh-kto"], "preset 'josh-kto' has no values for sft"),
+        (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
+        (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo sets losers against winners"),
+        (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
+        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 3 rounds of 96 tasks need 288"),
+        (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
+        (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
+        (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
+        (["--tiny", "--agent", ""], "agent is empty"),
+        (["--resume", "nowhere"], "is no loop: cannot read"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(flags, said, capsys, tmp_path):
+    (tmp_path / "own.toml").write_text('data = "x.jsonl"\n')
+    assert main(["loop", *flags]) == 2
+    errors = capsys.readouterr().err.strip()
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+    assert not list(tmp_path.glob("records/*"))
+
+
+def test_a_loop_keeps_its_settings(whole, capsys):
+    folder, _ = whole
+    assert main(["loop", "--resume", str(folder), "--rounds", "5"]) == 2
+    assert "rounds is given" in capsys.readouterr().err
+    assert main(["loop", "--resume", str(folder), "--beam_size", "8"]) == 2
+    assert "beam_size is 8, and 4 in" in capsys.readouterr().err
+
+
+def test_every_training_of_a_loop_on_all_data_has_the_searches_before_it(tmp_path):
+    plan = make_plan(tmp_path / "loop", LoopSettings(tiny=True, data="all", start="base", rounds=3), {}, {})
+    assert [stage.name for stage in plan.stages if stage.kind == "train"] == ["train-1", "train-2", "train-3"]
+    assert plan.part("search-3").settings["start_index"] == 192
+    assert plan.part("search-3").settings["stop"] == "best"
+
+
+# Lost paths
+
+
+def test_lost_paths_are_those_that_ended_so_by_themselves(tmp_path):
+    assert main(["run", "--josh", "--synthetic_tasks", "6", "--log_dir", "first"]) == 0
+    (run,) = Path("first").iterdir()
+    export([run], tmp_path / "lost.jsonl", "sft", choose("sft", "lost", None, None), 1)
+    nodes = [read_line["nodes"] for read_line in map(json.loads, (run / "episodes.jsonl").read_text().splitlines())]
+    ended = sum(node.get("outcome") in {"lost", "user_left", "truncated"} for tree in nodes for node in tree)
+    cut = sum(node.get("outcome") == "lost" and node.get("ended") == "alive" for tree in nodes for node in tree)
+    rows = len((tmp_path / "lost.jsonl").read_text().splitlines())
+    assert 0 < rows <= ended - cut
