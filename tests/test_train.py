@@ -285,6 +285,17 @@ def test_a_low_learning_rate_does_not_set_the_monitor_off(tune, method):
     assert all(abs(look["likelihood"] - looks[0]["likelihood"]) < 1 for look in looks)
 
 
+@needs_trl
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_an_adapter_that_speaks_unlike_the_base_is_measured_against_itself(tune, method):
+    odd = {"messages": [says("user", ASK), says("assistant", LINES[3])]}
+    _, _, (adapter,) = tune("sft", "--learning_rate", 1e-2, "--epochs", 40, rows=[odd] * 16, out="odd")
+    code, said, (tuned,) = tune(method, "--base_adapter", adapter, "--learning_rate", 1e-12, "--monitor_every", 2)
+    assert code == 0, said.err
+    looks = card(tuned)["monitor"]
+    assert all(abs(look["likelihood"] - looks[0]["likelihood"]) < 0.1 for look in looks)
+
+
 def test_gibberish_loops_and_nans_are_a_collapse_and_a_new_taste_is_none():
     base = Look(-1.0, 0.9, "")
     assert fallen(base, Look(-1.8, 0.8, ""), 2.0) is None
