@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +201,8 @@ class Template:
         """The tokens of a supervised row, and which of them the assistant says; its stop tokens are among these.
 
         Raises:
-            UsageError: no token is the assistant's, a turn of its does not end with a stop token, or the template does
-                not let its turns be told from the rest.
+            UsageError: a turn of the assistant's is not marked, does not end with a stop token, or begins otherwise
+                than the text that the model is asked with.
         """
         messages, tools = row.content["messages"], row.tools
         text = self.render(messages, tools)
@@ -215,15 +216,14 @@ class Template:
                 return_assistant_tokens_mask=True,
             )
             ids, mask = list(both["input_ids"]), list(map(bool, both["assistant_masks"]))
+            self._all_marked(row, text, mask)
         else:
             ids, mask = self._labelled_by_prefix(text, messages, tools)
-        runs = list(_runs(mask))
-        if not runs:
+        if not any(mask):
             raise UsageError(
-                f"the assistant mask of line {row.line} is empty: the chat template of {self.model} has no text "
-                "between {% generation %} and {% endgeneration %}"
+                f"the chat template of {self.model} leaves the assistant's words out, here of line {row.line}"
             )
-        for start, end in runs:
+        for start, end in _runs(mask):
             stop = next((place for place in reversed(range(start, end)) if ids[place] in self.stops), None)
             if stop is None:
                 self._no_stop(self.tokenizer.decode(ids[start:end])[-40:], row.line)
@@ -246,6 +246,26 @@ class Template:
         if not self.stops.intersection(ids[len(prompt_ids) :]):
             self._no_stop(whole[len(prompt) :][-40:], row.line)
         return prompt_ids, len(ids)
+
+    def _all_marked(self, row: Row, text: str, mask: Sequence[bool]) -> None:
+        """Raise UsageError where the template's markers leave out an assistant message, or its prompt is no prefix."""
+        messages = row.content["messages"]
+        starts: list[tuple[int, int]] = []
+        for place, message in enumerate(messages):
+            if message["role"] == "assistant":
+                asked = self.render(messages[:place], row.tools, ask=True) if place else ""
+                if text.startswith(asked):
+                    starts.append((place, len(asked)))
+                elif messages[place - 1]["role"] != "assistant":
+                    self._no_prefix(asked, text)
+        coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        marked = [span for span, own in zip(coded["offset_mapping"], mask, strict=True) if own]
+        for (place, start), (_, end) in pairwise([*starts, (len(messages), len(text))]):
+            if not any(start < right and left < end for left, right in marked):
+                raise UsageError(
+                    f"the assistant mask of line {row.line} is empty for message {place + 1}: the chat template of "
+                    f"{self.model} has none of its text between {{% generation %}} and {{% endgeneration %}}"
+                )
 
     def _labelled_by_prefix(self, text: str, messages: Sequence[Message], tools: Any) -> tuple[list[int], list[bool]]:
         """Tokens and mask where the template has no markers, from how it renders the turns' beginnings."""

@@ -396,6 +396,14 @@ def test_the_assistants_words_and_their_stop_token_are_learned_and_nothing_else(
             "is empty",
         ),
         (
+            MARKED.replace("{% if m['role'] == 'assistant' %}", "{% if m['role'] == 'assistant' and loop.last %}"),
+            "line 3 is empty for message 2",
+        ),
+        (
+            MARKED.replace("%}<|assistant|>{% endif %}", "%}<|assistant|><think>{% endif %}"),
+            "takes the <think> block out of earlier turns",
+        ),
+        (
             PLAIN.replace("{% if add", "{% if not add_generation_prompt %}<|pad|>{% endif %}{% if add"),
             "ends a rendering",
         ),
@@ -404,12 +412,26 @@ def test_the_assistants_words_and_their_stop_token_are_learned_and_nothing_else(
             "takes the <think> block out of earlier turns",
         ),
         (PLAIN.replace("{% for", "<|system|>{{ messages|length }}{% for"), "once another turn follows"),
+        ("{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}", "of line 3"),
     ],
 )
 def test_a_template_that_would_spoil_the_training_is_refused_by_its_feature(template, text, sentence):
     with pytest.raises(UsageError) as error:
         prepare([TALK], "sft", fitting_template(template(text), [TALK], lambda _: None), 512, Path("rows.jsonl"))
     assert sentence in str(error.value)
+
+
+@needs_trl
+def test_a_template_may_merge_the_assistants_adjacent_messages(template):
+    said = [says("user", ASK), says("assistant", MORE), says("assistant", THANKS), says("user", "?")]
+    row = Row(1, {"messages": [*said, says("assistant", MORE)]})
+    ends = "{% if loop.last or loop.nextitem['role'] != 'assistant' %}<|end|>{% endif %}"
+    begins = "{% if loop.first or loop.previtem['role'] != 'assistant' %}<|assistant|>{% endif %}"
+    merging = MARKED.replace("<|assistant|>{% gen", f"{begins}{{% gen").replace("<|end|>{% endg", f"{ends}{{% endg")
+    template = template(merging)
+    ids, mask = template.labelled(row)
+    learned = [token for token, own in zip(ids, mask, strict=True) if own]
+    assert template.tokenizer.decode(learned) == f"{MORE}{THANKS}<|end|>{MORE}<|end|>"
 
 
 @needs_trl
