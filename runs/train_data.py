@@ -63,9 +63,11 @@ def read_rows(path: Path, method: str) -> list[Row]:
             continue
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         wrong = "it is not a JSON object" if not isinstance(content, dict) else _wrong(content, method)
+        if not wrong and not _is_text(content):
+            wrong = r"it has half of a surrogate pair (\ud800 to \udfff), which is no text"
         if wrong:
             raise UsageError(f"{path} line {number}: {wrong}")
         rows.append(Row(number, content))
@@ -96,6 +98,8 @@ def _wrong(content: Mapping[str, Any], method: str) -> str | None:
                 return f"label is {content['label']!r}; give true or false"
         elif not _are_messages(content[name]):
             return f"{name} is no list of messages with role and content"
+    if not _are_tools(content.get("tools")):
+        return "tools is no list of schemas"
     return _wrong_turns(content, method)
 
 
@@ -112,17 +116,42 @@ def _wrong_turns(content: Mapping[str, Any], method: str) -> str | None:
     return "chosen and rejected say the same" if same else None
 
 
+def _is_text(content: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_message, value))
+
+
+def _is_message(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str) or value["role"] not in _ROLES:
+        return False
+    words, calls = value.get("content"), value.get("tool_calls") or []
+    called = isinstance(calls, list) and all(map(_is_call, calls))
+    return called and (isinstance(words, str) or (words is None and bool(calls)))
+
+
+def _is_call(value: Any) -> bool:
+    function = value.get("function") if isinstance(value, dict) else None
     return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(message, dict)
-            and message.get("role") in _ROLES
-            and (isinstance(message.get("content"), str) or bool(message.get("tool_calls")))
-            for message in value
-        )
+        isinstance(function, dict)
+        and isinstance(function.get("name"), str)
+        and isinstance(function.get("arguments"), dict | str)
     )
+
+
+def _are_tools(value: Any) -> bool:
+    if value and isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return False
+    return not value or (isinstance(value, list) and all(isinstance(tool, dict) for tool in value))
 
 
 class Template:
@@ -166,7 +195,7 @@ class Template:
                     list(messages), tools=tools, chat_template=self.text, tokenize=False, add_generation_prompt=ask
                 )
             )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
+        except (TemplateError, TypeError, ValueError, KeyError, RecursionError) as error:
             spoken = [message["role"] for message in messages if message["role"] not in {"system", "developer"}]
             said = " ".join(str(error).split())
             if spoken and spoken[0] == "assistant":
