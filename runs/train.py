@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ _NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _CHECKPOINTS = "checkpoints"
 _ENDS = 1 << 20
+_READ_WHOLE = (
+    "config.json",
+    "adapter_config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer*",
+    "vocab.json",
+    "merges.txt",
+    "chat_template*",
+)
 
 
 def train(method: str, settings: TrainSettings) -> Path:
@@ -220,14 +232,15 @@ def _sources(method: str, settings: TrainSettings) -> dict[str, Any]:
 def fingerprint(folder: Path) -> str | None:
     """A hash of a model's or an adapter's folder; None for a hub id.
 
-    It is of the configuration, and of every weights file's name, size, first and last mebibyte: a large model is not
-    read whole.
+    It is of configuration, tokenizer and chat template, and of every weights file's name, size, first and last
+    mebibyte: a large model is not read whole.
     """
     if not folder.is_dir():
         return None
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.name in {"config.json", "adapter_config.json"}:
+        if path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _READ_WHOLE):
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
             digest.update(path.read_bytes())
         elif path.suffix in {".safetensors", ".bin"}:
             size = path.stat().st_size

@@ -14,7 +14,7 @@ import pytest
 
 from josh.cli import _parser, _underscored, main
 from josh.errors import UsageError
-from josh.runs.train import _training_variant
+from josh.runs.train import _training_variant, fingerprint
 from josh.runs.train_data import Row, Template, fitting_template, prepare, read_rows
 from josh.runs.train_monitor import Look, fallen
 from josh.runs.train_settings import PRESETS, resolve_training
@@ -206,6 +206,21 @@ def test_the_same_training_has_the_same_name_and_the_same_bytes(tune):
     assert "is there already" in said.err
     _, _, made = tune("sft", "--seed", 7, out="one")
     assert len(made) == 2, "another seed is another adapter"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"),
+        *("generation_config.json", "adapter_config.json", "model.safetensors"),
+    ],
+)
+def test_whatever_makes_another_model_makes_another_fingerprint(tmp_path, name):
+    (tmp_path / name).write_text("one")
+    one = fingerprint(tmp_path)
+    assert one == fingerprint(tmp_path)
+    (tmp_path / name).write_text("two")
+    assert fingerprint(tmp_path) != one
 
 
 @needs_trl
