@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError, UsageError
+from josh.runs.export import manifest_of
 from josh.runs.train_data import Prepared, Template, fitting_template, prepare, read_rows
 from josh.runs.train_monitor import Sampler, Watch, callbacks
 from josh.runs.train_settings import TRAIN_FIELDS, TrainSettings
@@ -212,14 +213,10 @@ def _training_variant(tokenizer: Any) -> str | None:
 def _sources(method: str, settings: TrainSettings) -> dict[str, Any]:
     """What an adapter is made of: base, earlier adapter, data."""
     data = Path(settings.data)
-    manifest = data.with_name(data.name + ".manifest.json")
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
     sources: dict[str, Any] = {
         "base": {"name": settings.model, "sha256": fingerprint(Path(settings.model))},
-        "data": {
-            "file": str(data),
-            "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
-            "manifest": json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else None,
-        },
+        "data": {"file": str(data), "sha256": digest, "manifest": _manifest(data, digest)},
     }
     if settings.base_adapter:
         folder = Path(settings.base_adapter)
@@ -227,6 +224,23 @@ def _sources(method: str, settings: TrainSettings) -> dict[str, Any]:
             raise UsageError(f"base_adapter is {folder}, which holds no adapter (no adapter_config.json)")
         sources["base_adapter"] = {"name": str(folder), "sha256": fingerprint(folder)}
     return sources
+
+
+def _manifest(data: Path, digest: str) -> dict[str, Any] | None:
+    """The manifest beside exported rows; None where there is none, or one of other rows. Raises UsageError."""
+    path = manifest_of(data)
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise UsageError(f"{path} is no manifest that can be read; export the rows again, or remove it")
+    if manifest.get("sha256") != digest:
+        _note(f"{path.name} is not of this {data.name} (other sha256); it is left out of the adapter's card")
+        return None
+    return manifest
 
 
 def fingerprint(folder: Path) -> str | None:

@@ -7,6 +7,7 @@ import shlex
 import threading
 import time
 import warnings
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -160,16 +161,18 @@ def test_a_model_learns_what_the_rows_want(tune, tiny, method, wanted, unwanted)
 
 @needs_trl
 def test_the_adapter_says_what_it_was_made_of(tune, tiny, tmp_path):
-    write(tmp_path / "dpo.jsonl.manifest.json", [{"kept": 16}])
     long = {**DPO, "prompt": [says("user", ASK * 9)]}
-    code, said, (adapter,) = tune("dpo", "--max_length", 60, rows=[*ROWS["dpo"], long])
+    rows = [*ROWS["dpo"], long]
+    digest = sha256(write(tmp_path / "dpo.jsonl", rows).read_bytes()).hexdigest()
+    write(tmp_path / "dpo.jsonl.manifest.json", [{"sha256": digest}])
+    code, said, (adapter,) = tune("dpo", "--max_length", 60, rows=rows)
     assert code == 0, said.err
     assert "1 of 17 rows are longer than 60 tokens" in said.err
     told = card(adapter)
     assert adapter.name == told["name"] == f"josh-dpo-{told['name'][-8:]}"
     assert told["base"]["name"] == str(tiny)
     assert len(told["base"]["sha256"]) == len(told["data"]["sha256"]) == 64
-    assert told["data"]["manifest"] == {"kept": 16}
+    assert told["data"]["manifest"] == {"sha256": told["data"]["sha256"]} == {"sha256": digest}
     assert told["rows"]["used"] == 16
     assert told["rows"]["dropped"] == {"too_long": 1}
     assert told["settings"]["beta"] == 0.3
@@ -191,6 +194,22 @@ def test_the_adapter_says_what_it_was_made_of(tune, tiny, tmp_path):
         *("q_proj", "k_proj", "v_proj", "o_proj"),
         *("gate_proj", "up_proj", "down_proj"),
     }
+
+
+@needs_trl
+def test_a_manifest_of_other_rows_is_left_out_and_one_that_is_none_is_refused(tune, tmp_path):
+    manifest = tmp_path / "sft.jsonl.manifest.json"
+    write(manifest, [{"sha256": "0" * 64, "runs": []}])
+    code, said, (adapter,) = tune("sft", "--epochs", 1)
+    assert code == 0
+    assert "sft.jsonl.manifest.json is not of this sft.jsonl" in said.err
+    assert card(adapter)["data"]["manifest"] is None
+    for garbage in ("{", "[]", "[" * 100_000):
+        manifest.write_text(garbage)
+        code, said, made = tune("sft", out="none")
+        assert (code, made) == (2, [])
+        (line,) = said.err.splitlines()
+        assert f"{manifest} is no manifest that can be read" in line
 
 
 @needs_trl
