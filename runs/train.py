@@ -27,7 +27,7 @@ from typing import Any
 from josh.errors import FatalError, UsageError
 from josh.runs.export import manifest_of
 from josh.runs.train_data import Prepared, Template, fitting_template, prepare, read_rows
-from josh.runs.train_monitor import Sampler, Watch, callbacks
+from josh.runs.train_monitor import Sampler, Watch, callbacks, spread
 from josh.runs.train_settings import TRAIN_FIELDS, TrainSettings
 
 CARD = "josh_adapter.json"
@@ -335,8 +335,8 @@ def _tuned(method: str, settings: TrainSettings, template: Template, prepared: P
         random.Random(settings.seed).shuffle(rows)
     watch = None
     if method != "sft" and settings.monitor_every:
-        fitting = sorted(prepared.prompts, key=len)[: settings.monitor_samples]
-        sampler = Sampler(template.tokenizer, fitting, tuple(template.stops), settings.seed)
+        prompts = spread(prepared.prompts, settings.monitor_samples)
+        sampler = Sampler(template.tokenizer, prompts, tuple(template.stops), settings.seed)
         watch = Watch(sampler, settings.monitor_every, settings.monitor_drop)
     show = _first() and (settings.progress or sys.stderr.isatty())
     own = template.tokenizer.chat_template

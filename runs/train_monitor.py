@@ -68,6 +68,13 @@ def as_started(model: Any) -> Iterator[None]:
         model.set_adapter(active)
 
 
+def spread(prompts: Sequence[Sequence[int]], count: int) -> list[Sequence[int]]:
+    """At most so many of the prompts, as evenly spaced as can be when they are put in order of length."""
+    ordered = sorted(prompts, key=len)
+    count = min(count, len(ordered))
+    return [ordered[(2 * at + 1) * len(ordered) // (2 * count)] for at in range(count)]
+
+
 class Sampler:
     """Samples replies to fixed prompts, always with the same seed, judged by the model that training started from."""
 
