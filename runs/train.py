@@ -34,6 +34,8 @@ CARD = "josh_adapter.json"
 _NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _CHECKPOINTS = "checkpoints"
+_MADE_OF = "made_of"
+"""In a `.part` folder: the hash of what the training there is made of."""
 _ENDS = 1 << 20
 _READ_WHOLE = (
     "config.json",
@@ -82,9 +84,10 @@ def train(method: str, settings: TrainSettings) -> Path:
         if prepared.dropped["too_long"]:
             _note(f"{prepared.dropped['too_long']} of {len(rows)} rows are longer than {settings.max_length} tokens")
         sources = _sources(method, settings)
-        target = _target(method, settings, sources)
+        made_of = _made_of(method, settings, sources)
+        target = Path(settings.out) / (settings.name or f"josh-{method}-{made_of[:8]}")
         part = target.with_name(target.name + ".part")
-        _claim(target, part, settings.resume)
+        _claim(target, part, made_of, settings.resume)
         try:
             card = _tuned(method, settings, template, prepared, part)
             card = {"method": method, "name": target.name, **sources, **card}
@@ -97,6 +100,7 @@ def train(method: str, settings: TrainSettings) -> Path:
                 card["seconds"] = round(time.monotonic() - began, 1)
                 (part / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
                 shutil.rmtree(part / _CHECKPOINTS, ignore_errors=True)
+                (part / _MADE_OF).unlink()
                 for weights in part.glob("*.safetensors"):
                     # They are written for their owner alone, and a server may be somebody else.
                     weights.chmod((part / CARD).stat().st_mode)
@@ -266,8 +270,8 @@ def fingerprint(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _target(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> Path:
-    """Where the adapter goes: a name of its own for everything that makes another adapter of it."""
+def _made_of(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
+    """A hash of everything that makes another adapter of it."""
     made_of = {
         "method": method,
         "hashes": [one["sha256"] for one in sources.values()],
@@ -276,11 +280,10 @@ def _target(method: str, settings: TrainSettings, sources: Mapping[str, Any]) ->
             name: value for name, value in asdict(settings).items() if not TRAIN_FIELDS[name].metadata["free"]
         },
     }
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
-    return Path(settings.out) / (settings.name or f"josh-{method}-{digest}")
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
-def _claim(target: Path, part: Path, resume: bool) -> None:
+def _claim(target: Path, part: Path, made_of: str, resume: bool) -> None:
     """Make the `.part` folder, in the first process only. Raises UsageError."""
     if _first():
         if target.exists():
@@ -290,14 +293,28 @@ def _claim(target: Path, part: Path, resume: bool) -> None:
             )
         if part.exists() and not resume:
             raise UsageError(f"{part} is there, of a training that was broken off; go on with --resume, or remove it")
+        if resume and _last_checkpoint(part) is None:
+            _note(f"{part} has no checkpoint to go on from; the training begins anew")
+        elif resume and _made_of_in(part) != made_of:
+            raise UsageError(
+                f"{part} is of other data, another model or other settings; go on with those, or remove it"
+            )
         try:
             part.mkdir(parents=True, exist_ok=True)
+            (part / _MADE_OF).write_text(made_of, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write to out {str(part.parent)!r}: {error.strerror}") from None
     if "RANK" in os.environ:
         from accelerate import PartialState
 
         _state(PartialState)
+
+
+def _made_of_in(part: Path) -> str | None:
+    try:
+        return (part / _MADE_OF).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _state(partial_state: Any) -> None:

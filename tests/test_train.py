@@ -257,32 +257,63 @@ def test_an_adapter_can_be_trained_on_and_merged(tune, tiny, tmp_path):
     assert "lora_rank is given with base_adapter" in said.err
 
 
+@pytest.fixture
+def broken_off(tune, tmp_path):
+    """Break a supervised training off once its `.part` folder has a checkpoint."""
+
+    def run(part, *flags):
+        def interrupt():
+            while not list((part / "checkpoints").glob("checkpoint-*/trainer_state.json")):
+                time.sleep(0.005)
+            _thread.interrupt_main()
+
+        waiting = threading.Thread(target=interrupt, daemon=True)
+        waiting.start()
+        code, said, made = tune("sft", *flags, out=part.parent.name)
+        waiting.join()
+        assert code == 130
+        assert "go on from it with --resume" in said.err
+        assert made == [part], "nothing looks finished"
+
+    return run
+
+
 @needs_trl
-def test_a_training_that_was_broken_off_goes_on_and_comes_out_the_same(tune, tmp_path):
+def test_a_training_that_was_broken_off_goes_on_and_comes_out_the_same(tune, broken_off, tmp_path):
     flags = "--epochs", 12, "--save_steps", 6
     _, _, (whole,) = tune("sft", *flags, out="whole")
-    part = tmp_path / "broken" / f"{whole.name}.part"
-
-    def interrupt():
-        while not list((part / "checkpoints").glob("checkpoint-*/trainer_state.json")):
-            time.sleep(0.005)
-        _thread.interrupt_main()
-
-    waiting = threading.Thread(target=interrupt, daemon=True)
-    waiting.start()
-    code, said, made = tune("sft", *flags, out="broken")
-    waiting.join()
-    assert code == 130
-    assert "go on from it with --resume" in said.err
-    assert made == [part], "nothing looks finished"
+    broken_off(tmp_path / "broken" / f"{whole.name}.part", *flags)
     code, said, _ = tune("sft", *flags, out="broken")
     assert code == 2
     assert "--resume" in said.err
     code, said, (again,) = tune("sft", *flags, "--resume", out="broken")
     assert code == 0, said.err
+    assert said.err == ""
+    assert {path.name for path in again.iterdir()} == {path.name for path in whole.iterdir()}
     assert again.name == whole.name
     weights = "adapter_model.safetensors"
     assert (again / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+@needs_trl
+def test_a_training_goes_on_with_the_same_data_and_settings_alone(tune, broken_off, tmp_path):
+    part = tmp_path / "out" / "mine.part"
+    flags = "--name", "mine", "--epochs", 200, "--save_steps", 6
+    broken_off(part, *flags)
+    for other in ({"rows": [SFT] * 17}, {"flags": ("--learning_rate", 1e-3)}):
+        code, said, made = tune("sft", *flags, *other.get("flags", ()), "--resume", rows=other.get("rows"))
+        assert (code, made) == (2, [part])
+        (line,) = said.err.splitlines()
+        assert f"{part} is of other data, another model or other settings" in line
+
+
+@needs_trl
+def test_where_there_is_nothing_to_go_on_from_a_training_begins_anew_and_says_so(tune, tmp_path):
+    code, said, (adapter,) = tune("sft", "--resume", "--name", "mine")
+    assert code == 0
+    (line,) = said.err.splitlines()
+    assert "mine.part has no checkpoint to go on from; the training begins anew" in line
+    assert card(adapter)["losses"]["steps"] == 16
 
 
 @needs_trl
