@@ -2,8 +2,11 @@
 
 import _thread
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -314,6 +317,29 @@ def test_where_there_is_nothing_to_go_on_from_a_training_begins_anew_and_says_so
     (line,) = said.err.splitlines()
     assert "mine.part has no checkpoint to go on from; the training begins anew" in line
     assert card(adapter)["losses"]["steps"] == 16
+
+
+@needs_trl
+def test_two_processes_make_one_adapter(tiny, tmp_path):
+    data = write(tmp_path / "dpo.jsonl", ROWS["dpo"])
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "josh"]
+    flags = ["--data", data, "--model", tiny, "--out", tmp_path / "out", "--preset", "tiny", "--batch_size", "4"]
+    done = subprocess.run(
+        [*launch, "train", "dpo", *map(str, flags)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (adapter,) = (tmp_path / "out").iterdir()
+    told = card(adapter)
+    assert told["devices"] == 2
+    assert told["losses"]["steps"] == 4
+    assert [look["step"] for look in told["monitor"]] == [0, 4]
+    assert [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("adapter")] == [str(adapter)]
+    assert likelihood(tiny, adapter, THANKS) > likelihood(tiny, None, THANKS)
 
 
 @needs_trl
