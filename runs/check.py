@@ -47,7 +47,7 @@ def check(file: Path) -> Iterator[str]:
                     if not data.endswith(b"\n"):
                         raise ValueError("the line is torn")
                     row = json.loads(data)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     yield f"{file}:{number}: no JSON: {error}"
                     continue
                 form = form or _detect(row)
@@ -55,10 +55,11 @@ def check(file: Path) -> Iterator[str]:
                     yield f"{file}:{number}: a row of no known format; known: {', '.join(FORMATS)}"
                     return
                 try:
-                    _ROWS[form](row)
-                    claims.add(form, row, number)
-                except _WrongError as error:
-                    yield f"{file}:{number}: {error}"
+                    wrong = wrong_row(form, row) or claims.add(form, row, number)
+                except RecursionError:
+                    wrong = "it is nested too deeply"
+                if wrong:
+                    yield f"{file}:{number}: {wrong}"
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
     for number, text in claims.unsupported():
@@ -70,6 +71,15 @@ def check(file: Path) -> Iterator[str]:
         yield f"{file}: it is not the file that {manifest_of(file).name} was written with (other sha256)"
 
 
+def wrong_row(form: str, row: Any) -> str | None:
+    """What is wrong with a row of a format, a key of `FORMATS`, in a line; None where it is sound."""
+    try:
+        _ROWS[form](row)
+    except _WrongError as error:
+        return str(error)
+    return None
+
+
 def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
     """A file's manifest, empty where there is none, and what is wrong with it."""
     path = manifest_of(file)
@@ -77,7 +87,7 @@ def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
         manifest = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}, ""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return {}, f"{path}: it cannot be read: {error}"
     if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS or "sha256" not in manifest:
         return {}, f"{path}: it is no manifest: it names no format or no sha256"
@@ -106,12 +116,14 @@ class _Claims:
         self._positive: set[bytes] = set()
         self._negative: dict[bytes, int] = {}
 
-    def add(self, form: str, row: Mapping[str, Any], number: int) -> None:
+    def add(self, form: str, row: Mapping[str, Any], number: int) -> str | None:
+        """Take a sound row; returns what it has against an earlier one, or None."""
         says, contrary = self._keys(form, row, number)
         for key, verb in ((says, "repeats"), (contrary, "contradicts")):
             if key in self._said:
-                raise _WrongError(f"it {verb} line {self._said[key]}")
+                return f"it {verb} line {self._said[key]}"
         self._said[says] = number
+        return None
 
     def _keys(self, form: str, row: Mapping[str, Any], number: int) -> tuple[bytes, bytes | None]:
         tools = row.get("tools")
@@ -209,7 +221,7 @@ def _check_sharegpt(row: Any) -> None:
     _expect(isinstance(row.get("system", ""), str), "system is no text")
     try:
         tools = json.loads(row.get("tools", "[]"))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise _WrongError("tools is no JSON in a text") from None
     _check_tools({"tools": tools})
 

@@ -35,6 +35,16 @@ from josh.users.donor import Donor
 
 MANIFEST = "josh_tiny.json"
 """In the model's folder: the settings, how the training went, and a digest of both settings and code."""
+_FILES = {
+    MANIFEST,
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
+"""What a tiny model's folder holds."""
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'assistant' %}"
@@ -105,7 +115,8 @@ def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: b
     """Make a tiny model, unless the folder holds the very same one already.
 
     Args:
-        folder: where model and tokenizer go; a tiny model of other settings or other code is replaced.
+        folder: where model and tokenizer go; a tiny model of other settings or other code is replaced, as is one that
+            is not whole.
         tiny: what to make it from.
         force: make it anew in any case.
         progress: show a progress bar on stderr.
@@ -114,16 +125,38 @@ def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: b
         What `MANIFEST` says of it.
 
     Raises:
-        UsageError: torch or transformers is missing, or the folder holds something else.
+        UsageError: torch or transformers is missing, the folder holds something else, or cannot be written.
     """
     folder = folder.resolve()
     digest = digest_of(tiny)
     there = manifest(folder)
-    if there.get("digest") == digest and not force:
-        return there
-    if not there and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        if there.get("digest") == digest and not force and set(_names(folder)) >= _FILES:
+            return there
+        _replaceable(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return _made(folder, digest, tiny, progress)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}; give another --out") from None
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _replaceable(folder: Path) -> None:
+    """Raise UsageError unless a folder is missing, empty, or a tiny model's with nothing else in it."""
+    if folder.exists() and not manifest(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there and holds no tiny model; give another --out")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    other = next((name for name in _names(folder) if name not in _FILES), None)
+    if other is not None:
+        raise UsageError(
+            f"{folder} also holds {other}, which is no part of a tiny model; move it, or give another --out"
+        )
+
+
+def _made(folder: Path, digest: str, tiny: Tiny, progress: bool) -> dict[str, Any]:
+    """Make a model and put it in place of what is in the folder; returns its manifest."""
     # Made beside its place and moved there when it is whole, so that no interruption leaves half a model.
     scratch = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -131,6 +164,7 @@ def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: b
         (scratch / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         scratch.chmod(0o755)
         if folder.exists():
+            _replaceable(folder)  # again, for much may have been put there meanwhile
             shutil.rmtree(folder)
         scratch.rename(folder)
     finally:

@@ -19,20 +19,35 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError, UsageError
+from josh.runs.export import manifest_of
 from josh.runs.train_data import Prepared, Template, fitting_template, prepare, read_rows
-from josh.runs.train_monitor import Sampler, Watch, callbacks
+from josh.runs.train_monitor import Sampler, Watch, callbacks, spread
 from josh.runs.train_settings import TRAIN_FIELDS, TrainSettings
 
 CARD = "josh_adapter.json"
 _NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _CHECKPOINTS = "checkpoints"
+_MADE_OF = "made_of"
+"""In a `.part` folder: the hash of what the training there is made of."""
 _ENDS = 1 << 20
+_READ_WHOLE = (
+    "config.json",
+    "adapter_config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer*",
+    "vocab.json",
+    "merges.txt",
+    "chat_template*",
+)
 
 
 def train(method: str, settings: TrainSettings) -> Path:
@@ -69,9 +84,10 @@ def train(method: str, settings: TrainSettings) -> Path:
         if prepared.dropped["too_long"]:
             _note(f"{prepared.dropped['too_long']} of {len(rows)} rows are longer than {settings.max_length} tokens")
         sources = _sources(method, settings)
-        target = _target(method, settings, sources)
+        made_of = _made_of(method, settings, sources)
+        target = Path(settings.out) / (settings.name or f"josh-{method}-{made_of[:8]}")
         part = target.with_name(target.name + ".part")
-        _claim(target, part, settings.resume)
+        _claim(target, part, made_of, settings.resume)
         try:
             card = _tuned(method, settings, template, prepared, part)
             card = {"method": method, "name": target.name, **sources, **card}
@@ -84,6 +100,7 @@ def train(method: str, settings: TrainSettings) -> Path:
                 card["seconds"] = round(time.monotonic() - began, 1)
                 (part / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
                 shutil.rmtree(part / _CHECKPOINTS, ignore_errors=True)
+                (part / _MADE_OF).unlink()
                 for weights in part.glob("*.safetensors"):
                     # They are written for their owner alone, and a server may be somebody else.
                     weights.chmod((part / CARD).stat().st_mode)
@@ -200,14 +217,10 @@ def _training_variant(tokenizer: Any) -> str | None:
 def _sources(method: str, settings: TrainSettings) -> dict[str, Any]:
     """What an adapter is made of: base, earlier adapter, data."""
     data = Path(settings.data)
-    manifest = data.with_name(data.name + ".manifest.json")
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
     sources: dict[str, Any] = {
         "base": {"name": settings.model, "sha256": fingerprint(Path(settings.model))},
-        "data": {
-            "file": str(data),
-            "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
-            "manifest": json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else None,
-        },
+        "data": {"file": str(data), "sha256": digest, "manifest": _manifest(data, digest)},
     }
     if settings.base_adapter:
         folder = Path(settings.base_adapter)
@@ -217,17 +230,35 @@ def _sources(method: str, settings: TrainSettings) -> dict[str, Any]:
     return sources
 
 
+def _manifest(data: Path, digest: str) -> dict[str, Any] | None:
+    """The manifest beside exported rows; None where there is none, or one of other rows. Raises UsageError."""
+    path = manifest_of(data)
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise UsageError(f"{path} is no manifest that can be read; export the rows again, or remove it")
+    if manifest.get("sha256") != digest:
+        _note(f"{path.name} is not of this {data.name} (other sha256); it is left out of the adapter's card")
+        return None
+    return manifest
+
+
 def fingerprint(folder: Path) -> str | None:
     """A hash of a model's or an adapter's folder; None for a hub id.
 
-    It is of the configuration, and of every weights file's name, size, first and last mebibyte: a large model is not
-    read whole.
+    It is of configuration, tokenizer and chat template, and of every weights file's name, size, first and last
+    mebibyte: a large model is not read whole.
     """
     if not folder.is_dir():
         return None
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.name in {"config.json", "adapter_config.json"}:
+        if path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _READ_WHOLE):
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
             digest.update(path.read_bytes())
         elif path.suffix in {".safetensors", ".bin"}:
             size = path.stat().st_size
@@ -239,8 +270,8 @@ def fingerprint(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _target(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> Path:
-    """Where the adapter goes: a name of its own for everything that makes another adapter of it."""
+def _made_of(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
+    """A hash of everything that makes another adapter of it."""
     made_of = {
         "method": method,
         "hashes": [one["sha256"] for one in sources.values()],
@@ -249,11 +280,10 @@ def _target(method: str, settings: TrainSettings, sources: Mapping[str, Any]) ->
             name: value for name, value in asdict(settings).items() if not TRAIN_FIELDS[name].metadata["free"]
         },
     }
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
-    return Path(settings.out) / (settings.name or f"josh-{method}-{digest}")
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
-def _claim(target: Path, part: Path, resume: bool) -> None:
+def _claim(target: Path, part: Path, made_of: str, resume: bool) -> None:
     """Make the `.part` folder, in the first process only. Raises UsageError."""
     if _first():
         if target.exists():
@@ -263,14 +293,28 @@ def _claim(target: Path, part: Path, resume: bool) -> None:
             )
         if part.exists() and not resume:
             raise UsageError(f"{part} is there, of a training that was broken off; go on with --resume, or remove it")
+        if resume and _last_checkpoint(part) is None:
+            _note(f"{part} has no checkpoint to go on from; the training begins anew")
+        elif resume and _made_of_in(part) != made_of:
+            raise UsageError(
+                f"{part} is of other data, another model or other settings; go on with those, or remove it"
+            )
         try:
             part.mkdir(parents=True, exist_ok=True)
+            (part / _MADE_OF).write_text(made_of, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write to out {str(part.parent)!r}: {error.strerror}") from None
     if "RANK" in os.environ:
         from accelerate import PartialState
 
         _state(PartialState)
+
+
+def _made_of_in(part: Path) -> str | None:
+    try:
+        return (part / _MADE_OF).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _state(partial_state: Any) -> None:
@@ -308,8 +352,8 @@ def _tuned(method: str, settings: TrainSettings, template: Template, prepared: P
         random.Random(settings.seed).shuffle(rows)
     watch = None
     if method != "sft" and settings.monitor_every:
-        fitting = sorted(prepared.prompts, key=len)[: settings.monitor_samples]
-        sampler = Sampler(template.tokenizer, fitting, tuple(template.stops), settings.seed)
+        prompts = spread(prepared.prompts, settings.monitor_samples)
+        sampler = Sampler(template.tokenizer, prompts, tuple(template.stops), settings.seed)
         watch = Watch(sampler, settings.monitor_every, settings.monitor_drop)
     show = _first() and (settings.progress or sys.stderr.isatty())
     own = template.tokenizer.chat_template

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,11 @@ def read_rows(path: Path, method: str) -> list[Row]:
             continue
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         wrong = "it is not a JSON object" if not isinstance(content, dict) else _wrong(content, method)
+        if not wrong and not _is_text(content):
+            wrong = r"it has half of a surrogate pair (\ud800 to \udfff), which is no text"
         if wrong:
             raise UsageError(f"{path} line {number}: {wrong}")
         rows.append(Row(number, content))
@@ -95,6 +98,8 @@ def _wrong(content: Mapping[str, Any], method: str) -> str | None:
                 return f"label is {content['label']!r}; give true or false"
         elif not _are_messages(content[name]):
             return f"{name} is no list of messages with role and content"
+    if not _are_tools(content.get("tools")):
+        return "tools is no list of schemas"
     return _wrong_turns(content, method)
 
 
@@ -111,17 +116,42 @@ def _wrong_turns(content: Mapping[str, Any], method: str) -> str | None:
     return "chosen and rejected say the same" if same else None
 
 
+def _is_text(content: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_message, value))
+
+
+def _is_message(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str) or value["role"] not in _ROLES:
+        return False
+    words, calls = value.get("content"), value.get("tool_calls") or []
+    called = isinstance(calls, list) and all(map(_is_call, calls))
+    return called and (isinstance(words, str) or (words is None and bool(calls)))
+
+
+def _is_call(value: Any) -> bool:
+    function = value.get("function") if isinstance(value, dict) else None
     return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(message, dict)
-            and message.get("role") in _ROLES
-            and (isinstance(message.get("content"), str) or bool(message.get("tool_calls")))
-            for message in value
-        )
+        isinstance(function, dict)
+        and isinstance(function.get("name"), str)
+        and isinstance(function.get("arguments"), dict | str)
     )
+
+
+def _are_tools(value: Any) -> bool:
+    if value and isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return False
+    return not value or (isinstance(value, list) and all(isinstance(tool, dict) for tool in value))
 
 
 class Template:
@@ -165,7 +195,7 @@ class Template:
                     list(messages), tools=tools, chat_template=self.text, tokenize=False, add_generation_prompt=ask
                 )
             )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
+        except (TemplateError, TypeError, ValueError, KeyError, RecursionError) as error:
             spoken = [message["role"] for message in messages if message["role"] not in {"system", "developer"}]
             said = " ".join(str(error).split())
             if spoken and spoken[0] == "assistant":
@@ -200,8 +230,8 @@ class Template:
         """The tokens of a supervised row, and which of them the assistant says; its stop tokens are among these.
 
         Raises:
-            UsageError: no token is the assistant's, a turn of its does not end with a stop token, or the template does
-                not let its turns be told from the rest.
+            UsageError: a turn of the assistant's is not marked, does not end with a stop token, or begins otherwise
+                than the text that the model is asked with.
         """
         messages, tools = row.content["messages"], row.tools
         text = self.render(messages, tools)
@@ -215,15 +245,14 @@ class Template:
                 return_assistant_tokens_mask=True,
             )
             ids, mask = list(both["input_ids"]), list(map(bool, both["assistant_masks"]))
+            self._all_marked(row, text, mask)
         else:
             ids, mask = self._labelled_by_prefix(text, messages, tools)
-        runs = list(_runs(mask))
-        if not runs:
+        if not any(mask):
             raise UsageError(
-                f"the assistant mask of line {row.line} is empty: the chat template of {self.model} has no text "
-                "between {% generation %} and {% endgeneration %}"
+                f"the chat template of {self.model} leaves the assistant's words out, here of line {row.line}"
             )
-        for start, end in runs:
+        for start, end in _runs(mask):
             stop = next((place for place in reversed(range(start, end)) if ids[place] in self.stops), None)
             if stop is None:
                 self._no_stop(self.tokenizer.decode(ids[start:end])[-40:], row.line)
@@ -246,6 +275,26 @@ class Template:
         if not self.stops.intersection(ids[len(prompt_ids) :]):
             self._no_stop(whole[len(prompt) :][-40:], row.line)
         return prompt_ids, len(ids)
+
+    def _all_marked(self, row: Row, text: str, mask: Sequence[bool]) -> None:
+        """Raise UsageError where the template's markers leave out an assistant message, or its prompt is no prefix."""
+        messages = row.content["messages"]
+        starts: list[tuple[int, int]] = []
+        for place, message in enumerate(messages):
+            if message["role"] == "assistant":
+                asked = self.render(messages[:place], row.tools, ask=True) if place else ""
+                if text.startswith(asked):
+                    starts.append((place, len(asked)))
+                elif messages[place - 1]["role"] != "assistant":
+                    self._no_prefix(asked, text)
+        coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        marked = [span for span, own in zip(coded["offset_mapping"], mask, strict=True) if own]
+        for (place, start), (_, end) in pairwise([*starts, (len(messages), len(text))]):
+            if not any(start < right and left < end for left, right in marked):
+                raise UsageError(
+                    f"the assistant mask of line {row.line} is empty for message {place + 1}: the chat template of "
+                    f"{self.model} has none of its text between {{% generation %}} and {{% endgeneration %}}"
+                )
 
     def _labelled_by_prefix(self, text: str, messages: Sequence[Message], tools: Any) -> tuple[list[int], list[bool]]:
         """Tokens and mask where the template has no markers, from how it renders the turns' beginnings."""

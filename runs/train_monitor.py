@@ -1,7 +1,8 @@
 """Callbacks of a training: the progress bar, and the monitor that stops it when the model's text falls apart."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import fmean
@@ -9,6 +10,8 @@ from typing import Any
 
 _NEW_TOKENS = 32
 _LEAST_DISTINCT = 0.5
+_REFERENCE = "ref"
+"""TRL's name for its frozen copy of an adapter that is trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Look:
     """Samples of a model, judged.
 
     Attributes:
-        likelihood: mean log-likelihood, in nats per token, of the samples under the frozen base model.
+        likelihood: mean log-likelihood, in nats per token, of the samples under the model that training started from.
         distinct: share of different pairs of neighbouring tokens among all pairs, mean over the samples.
         sample: one of them.
     """
@@ -26,32 +29,54 @@ class Look:
     sample: str
 
 
-def fallen(base: Look, now: Look, drop: float) -> str | None:
-    """How a model's text has fallen apart since it was the base model, or None.
+def fallen(first: Look, now: Look, drop: float) -> str | None:
+    """How a model's text has fallen apart since training began, or None.
 
-    Text that the base model finds far less likely than its own is gibberish to it. A loop may be likely to it all the
-    same, so the second sign is repetition: half as many different pairs of tokens as in the base's own samples.
+    Text that the first model finds far less likely than its own is gibberish to it. A loop may be likely to it all the
+    same, so the second sign is repetition: half as many different pairs of tokens as in the first model's own samples.
 
     Args:
-        base: the frozen base model's own samples.
+        first: samples of the model that training started from.
         now: the tuned model's, to the same prompts.
         drop: how many nats per token less likely they may be.
     """
-    if not base.likelihood - now.likelihood <= drop:  # a NaN is no good either
+    if not first.likelihood - now.likelihood <= drop:  # a NaN is no good either
         return (
-            f"its replies are {base.likelihood - now.likelihood:.1f} nats per token less likely to the base model than "
-            f"the base's own, the limit is {drop:g}"
+            f"its replies are {first.likelihood - now.likelihood:.1f} nats per token less likely to the model it "
+            f"started as than that one's own, the limit is {drop:g}"
         )
-    if now.distinct < _LEAST_DISTINCT * base.distinct:
+    if now.distinct < _LEAST_DISTINCT * first.distinct:
         return (
             f"its replies repeat themselves: {now.distinct:.0%} of their pairs of tokens differ, "
-            f"and {base.distinct:.0%} of the base's"
+            f"and {first.distinct:.0%} of those at first"
         )
     return None
 
 
+@contextmanager
+def as_started(model: Any) -> Iterator[None]:
+    """Have a PEFT model answer as the one that training started from: the base, or the base with `--base_adapter`."""
+    if _REFERENCE not in model.peft_config:
+        with model.disable_adapter():
+            yield
+        return
+    active = model.active_adapter
+    model.set_adapter(_REFERENCE)
+    try:
+        yield
+    finally:
+        model.set_adapter(active)
+
+
+def spread(prompts: Sequence[Sequence[int]], count: int) -> list[Sequence[int]]:
+    """At most so many of the prompts, as evenly spaced as can be when they are put in order of length."""
+    ordered = sorted(prompts, key=len)
+    count = min(count, len(ordered))
+    return [ordered[(2 * at + 1) * len(ordered) // (2 * count)] for at in range(count)]
+
+
 class Sampler:
-    """Samples replies to fixed prompts, always with the same seed, and judges them by the frozen base model."""
+    """Samples replies to fixed prompts, always with the same seed, judged by the model that training started from."""
 
     def __init__(self, tokenizer: Any, prompts: Sequence[Sequence[int]], stops: Sequence[int], seed: int) -> None:
         """Take prompts as token ids, and the tokens that end a reply."""
@@ -60,10 +85,8 @@ class Sampler:
         self._stops = sorted(stops)
         self._seed = seed
 
-    def look(self, model: Any, frozen: bool = False) -> Look:
-        """Sample from a PEFT model, or from the frozen base model in it. The random state stays as it was."""
-        from contextlib import nullcontext
-
+    def look(self, model: Any, started: bool = False) -> Look:
+        """Sample from a PEFT model, or from what it was when it `started`. The random state stays as it was."""
         import torch
 
         device = model.device
@@ -78,7 +101,7 @@ class Sampler:
                 rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in self._prompts]
                 given = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in self._prompts]
                 ids, seen = torch.tensor(rows, device=device), torch.tensor(given, device=device)
-                with model.disable_adapter() if frozen else nullcontext():
+                with as_started(model) if started else nullcontext():
                     whole = model.generate(
                         input_ids=ids,
                         attention_mask=seen,
@@ -94,7 +117,7 @@ class Sampler:
                 replies = [self._reply(row) for row in whole[:, width:].tolist()]
                 attention = torch.cat([seen, torch.ones_like(whole[:, width:])], dim=1)
                 places = (attention.cumsum(dim=1) - 1).clamp(min=0)
-                with model.disable_adapter():
+                with as_started(model):
                     logits = model(
                         input_ids=whole, attention_mask=attention, position_ids=places, use_cache=False
                     ).logits[:, width - 1 : -1]
@@ -119,7 +142,7 @@ class Watch:
     """What the monitor saw.
 
     Attributes:
-        looks: the base model's samples under step 0, then the tuned model's by step.
+        looks: samples of the model that training started from under step 0, then the tuned model's by step.
         verdict: how the text fell apart, or None.
     """
 
@@ -132,8 +155,8 @@ class Watch:
         self._drop = drop
 
     def begin(self, model: Any) -> None:
-        """See how the frozen base model speaks."""
-        self.looks[0] = self._sampler.look(model, frozen=True)
+        """See how the model that training started from speaks."""
+        self.looks[0] = self._sampler.look(model, started=True)
 
     def step(self, model: Any, step: int, last: bool) -> bool:
         """After a step: whether to go on. Every process of a training has to ask; all get the same answer."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from josh.errors import FatalError, UsageError
 from josh.models.openai_chat import OPENAI_URL, address_of, key_in
+from josh.runs.check import wrong_row
 
 JOB = "josh_openai_job.json"
 _LEAST_ROWS = 10
@@ -256,7 +257,7 @@ def _rows(data: Path, method: str) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise UsageError(f"{data} line {number}: it is not a JSON object")
@@ -265,8 +266,9 @@ def _rows(data: Path, method: str) -> list[dict[str, Any]]:
             other = next((one for one, names in _FORMATS.items() if set(names) <= set(row)), None)
             hint = f"; it is a row for --method {other}" if other else f"; export with --format openai-{method}"
             raise UsageError(f"{data} line {number}: no {missing!r}, which openai-{method} rows have{hint}")
-        if method == "sft" and (not row["messages"] or row["messages"][-1].get("role") != "assistant"):
-            raise UsageError(f"{data} line {number}: the last message is not the assistant's")
+        wrong = wrong_row(f"openai-{method}", row)
+        if wrong:
+            raise UsageError(f"{data} line {number}: {wrong}")
         rows.append(row)
     if len(rows) < _LEAST_ROWS:
         raise UsageError(f"{data} has {len(rows)} rows; OpenAI asks for {_LEAST_ROWS} or more")

@@ -57,7 +57,9 @@ class TrainSettings:
     monitor_every: int = _flag(25, "dpo, kto: optimizer steps between two looks at samples; 0 for none", free=True)
     monitor_samples: int = _flag(8, "dpo, kto: how many replies are sampled", free=True)
     monitor_drop: float = _flag(
-        2.0, "dpo, kto: nats per token that samples may be less likely, to the base model, than its own", free=True
+        2.0,
+        "dpo, kto: nats per token that samples may be less likely, to the model it started as, than its own",
+        free=True,
     )
     save_steps: int = _flag(100, "optimizer steps between two checkpoints", free=True)
     logging_steps: int = _flag(10, "optimizer steps between two logged losses", free=True)

@@ -581,6 +581,9 @@ def test_torn_foreign_missing_and_too_few_lines_are_found(sound, tmp_path):
     assert list(check(path)) == []
     path.write_text(lines[0])
     assert list(check(path)) == [f"{path}:1: no JSON: the line is torn"]
+    path.write_text("[" * 100_000 + "\n")
+    (problem,) = check(path)
+    assert problem.startswith(f"{path}:1: no JSON: maximum recursion depth exceeded")
     path.write_text('{"rows": 3}\n')
     (problem,) = check(path)
     assert problem.startswith(f"{path}:1: a row of no known format; known: sft, kto, dpo")

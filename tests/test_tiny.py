@@ -1,7 +1,9 @@
 """The small language model of our own."""
 
 import json
+import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +100,38 @@ def test_nothing_else_is_overwritten(tmp_path):
     with pytest.raises(UsageError, match="holds no tiny model; give another --out"):
         build(tmp_path, Tiny("nano"))
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_what_lies_beside_a_tiny_model_is_never_removed(tiny_model, tmp_path, capsys):
+    out = tmp_path / "model"
+    shutil.copytree(tiny_model, out)
+    (out / "adapters").mkdir()
+    (out / "adapters" / "mine").write_text("weeks of work")
+    assert main(["tiny", "--out", str(out), "--size", "nano"]) == 0, "it is there already"
+    capsys.readouterr()
+    for more in ("--force", "--seed=3"):
+        assert main(["tiny", "--out", str(out), "--size", "nano", more]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{out} also holds adapters, which is no part of a tiny model" in line
+    assert (out / "adapters" / "mine").exists()
+    assert (out / "model.safetensors").exists()
+
+
+def test_a_model_that_is_not_whole_is_made_anew(tiny_model, tmp_path):
+    out = tmp_path / "model"
+    shutil.copytree(tiny_model, out)
+    (out / "model.safetensors").unlink()
+    build(out, Tiny("nano"))
+    assert (out / "model.safetensors").read_bytes() == (tiny_model / "model.safetensors").read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "model", Path("/proc/model"), tmp_path / ("x" * 300)):
+        assert main(["tiny", "--out", str(out), "--size", "nano"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith((f"josh: cannot write to {out}: ", f"josh: {out} is there and holds no tiny model"))
+        assert "give another --out" in line
 
 
 @pytest.mark.parametrize(

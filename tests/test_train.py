@@ -2,11 +2,15 @@
 
 import _thread
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import threading
 import time
 import warnings
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,9 +18,9 @@ import pytest
 
 from josh.cli import _parser, _underscored, main
 from josh.errors import UsageError
-from josh.runs.train import _training_variant
+from josh.runs.train import _training_variant, fingerprint
 from josh.runs.train_data import Row, Template, fitting_template, prepare, read_rows
-from josh.runs.train_monitor import Look, fallen
+from josh.runs.train_monitor import Look, fallen, spread
 from josh.runs.train_settings import PRESETS, resolve_training
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -160,16 +164,18 @@ def test_a_model_learns_what_the_rows_want(tune, tiny, method, wanted, unwanted)
 
 @needs_trl
 def test_the_adapter_says_what_it_was_made_of(tune, tiny, tmp_path):
-    write(tmp_path / "dpo.jsonl.manifest.json", [{"kept": 16}])
     long = {**DPO, "prompt": [says("user", ASK * 9)]}
-    code, said, (adapter,) = tune("dpo", "--max_length", 60, rows=[*ROWS["dpo"], long])
+    rows = [*ROWS["dpo"], long]
+    digest = sha256(write(tmp_path / "dpo.jsonl", rows).read_bytes()).hexdigest()
+    write(tmp_path / "dpo.jsonl.manifest.json", [{"sha256": digest}])
+    code, said, (adapter,) = tune("dpo", "--max_length", 60, rows=rows)
     assert code == 0, said.err
     assert "1 of 17 rows are longer than 60 tokens" in said.err
     told = card(adapter)
     assert adapter.name == told["name"] == f"josh-dpo-{told['name'][-8:]}"
     assert told["base"]["name"] == str(tiny)
     assert len(told["base"]["sha256"]) == len(told["data"]["sha256"]) == 64
-    assert told["data"]["manifest"] == {"kept": 16}
+    assert told["data"]["manifest"] == {"sha256": digest}
     assert told["rows"]["used"] == 16
     assert told["rows"]["dropped"] == {"too_long": 1}
     assert told["settings"]["beta"] == 0.3
@@ -194,6 +200,22 @@ def test_the_adapter_says_what_it_was_made_of(tune, tiny, tmp_path):
 
 
 @needs_trl
+def test_a_manifest_of_other_rows_is_left_out_and_one_that_is_none_is_refused(tune, tmp_path):
+    manifest = tmp_path / "sft.jsonl.manifest.json"
+    write(manifest, [{"sha256": "0" * 64, "runs": []}])
+    code, said, (adapter,) = tune("sft", "--epochs", 1)
+    assert code == 0
+    assert "sft.jsonl.manifest.json is not of this sft.jsonl" in said.err
+    assert card(adapter)["data"]["manifest"] is None
+    for garbage in ("{", "[]", "[" * 100_000):
+        manifest.write_text(garbage)
+        code, said, made = tune("sft", out="none")
+        assert (code, made) == (2, [])
+        (line,) = said.err.splitlines()
+        assert f"{manifest} is no manifest that can be read" in line
+
+
+@needs_trl
 def test_the_same_training_has_the_same_name_and_the_same_bytes(tune):
     _, _, (one,) = tune("sft", out="one")
     _, _, (other,) = tune("sft", out="other")
@@ -206,6 +228,21 @@ def test_the_same_training_has_the_same_name_and_the_same_bytes(tune):
     assert "is there already" in said.err
     _, _, made = tune("sft", "--seed", 7, out="one")
     assert len(made) == 2, "another seed is another adapter"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"),
+        *("generation_config.json", "adapter_config.json", "model.safetensors"),
+    ],
+)
+def test_whatever_makes_another_model_makes_another_fingerprint(tmp_path, name):
+    (tmp_path / name).write_text("one")
+    one = fingerprint(tmp_path)
+    assert one == fingerprint(tmp_path)
+    (tmp_path / name).write_text("two")
+    assert fingerprint(tmp_path) != one
 
 
 @needs_trl
@@ -223,32 +260,86 @@ def test_an_adapter_can_be_trained_on_and_merged(tune, tiny, tmp_path):
     assert "lora_rank is given with base_adapter" in said.err
 
 
+@pytest.fixture
+def broken_off(tune, tmp_path):
+    """Break a supervised training off once its `.part` folder has a checkpoint."""
+
+    def run(part, *flags):
+        def interrupt():
+            while not list((part / "checkpoints").glob("checkpoint-*/trainer_state.json")):
+                time.sleep(0.005)
+            _thread.interrupt_main()
+
+        waiting = threading.Thread(target=interrupt, daemon=True)
+        waiting.start()
+        code, said, made = tune("sft", *flags, out=part.parent.name)
+        waiting.join()
+        assert code == 130
+        assert "go on from it with --resume" in said.err
+        assert made == [part], "nothing looks finished"
+
+    return run
+
+
 @needs_trl
-def test_a_training_that_was_broken_off_goes_on_and_comes_out_the_same(tune, tmp_path):
+def test_a_training_that_was_broken_off_goes_on_and_comes_out_the_same(tune, broken_off, tmp_path):
     flags = "--epochs", 12, "--save_steps", 6
     _, _, (whole,) = tune("sft", *flags, out="whole")
-    part = tmp_path / "broken" / f"{whole.name}.part"
-
-    def interrupt():
-        while not list((part / "checkpoints").glob("checkpoint-*/trainer_state.json")):
-            time.sleep(0.005)
-        _thread.interrupt_main()
-
-    waiting = threading.Thread(target=interrupt, daemon=True)
-    waiting.start()
-    code, said, made = tune("sft", *flags, out="broken")
-    waiting.join()
-    assert code == 130
-    assert "go on from it with --resume" in said.err
-    assert made == [part], "nothing looks finished"
+    broken_off(tmp_path / "broken" / f"{whole.name}.part", *flags)
     code, said, _ = tune("sft", *flags, out="broken")
     assert code == 2
     assert "--resume" in said.err
     code, said, (again,) = tune("sft", *flags, "--resume", out="broken")
     assert code == 0, said.err
+    assert said.err == ""
+    assert {path.name for path in again.iterdir()} == {path.name for path in whole.iterdir()}
     assert again.name == whole.name
     weights = "adapter_model.safetensors"
     assert (again / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+@needs_trl
+def test_a_training_goes_on_with_the_same_data_and_settings_alone(tune, broken_off, tmp_path):
+    part = tmp_path / "out" / "mine.part"
+    flags = "--name", "mine", "--epochs", 200, "--save_steps", 6
+    broken_off(part, *flags)
+    for other in ({"rows": [SFT] * 17}, {"flags": ("--learning_rate", 1e-3)}):
+        code, said, made = tune("sft", *flags, *other.get("flags", ()), "--resume", rows=other.get("rows"))
+        assert (code, made) == (2, [part])
+        (line,) = said.err.splitlines()
+        assert f"{part} is of other data, another model or other settings" in line
+
+
+@needs_trl
+def test_where_there_is_nothing_to_go_on_from_a_training_begins_anew_and_says_so(tune, tmp_path):
+    code, said, (adapter,) = tune("sft", "--resume", "--name", "mine")
+    assert code == 0
+    (line,) = said.err.splitlines()
+    assert "mine.part has no checkpoint to go on from; the training begins anew" in line
+    assert card(adapter)["losses"]["steps"] == 16
+
+
+@needs_trl
+def test_two_processes_make_one_adapter(tiny, tmp_path):
+    data = write(tmp_path / "dpo.jsonl", ROWS["dpo"])
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "josh"]
+    flags = ["--data", data, "--model", tiny, "--out", tmp_path / "out", "--preset", "tiny", "--batch_size", "4"]
+    done = subprocess.run(
+        [*launch, "train", "dpo", *map(str, flags)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (adapter,) = (tmp_path / "out").iterdir()
+    told = card(adapter)
+    assert told["devices"] == 2
+    assert told["losses"]["steps"] == 4
+    assert [look["step"] for look in told["monitor"]] == [0, 4]
+    assert [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("adapter")] == [str(adapter)]
+    assert likelihood(tiny, adapter, THANKS) > likelihood(tiny, None, THANKS)
 
 
 @needs_trl
@@ -285,12 +376,29 @@ def test_a_low_learning_rate_does_not_set_the_monitor_off(tune, method):
     assert all(abs(look["likelihood"] - looks[0]["likelihood"]) < 1 for look in looks)
 
 
+@needs_trl
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_an_adapter_that_speaks_unlike_the_base_is_measured_against_itself(tune, method):
+    odd = {"messages": [says("user", ASK), says("assistant", LINES[3])]}
+    _, _, (adapter,) = tune("sft", "--learning_rate", 1e-2, "--epochs", 40, rows=[odd] * 16, out="odd")
+    code, said, (tuned,) = tune(method, "--base_adapter", adapter, "--learning_rate", 1e-12, "--monitor_every", 2)
+    assert code == 0, said.err
+    looks = card(tuned)["monitor"]
+    assert all(abs(look["likelihood"] - looks[0]["likelihood"]) < 0.1 for look in looks)
+
+
 def test_gibberish_loops_and_nans_are_a_collapse_and_a_new_taste_is_none():
     base = Look(-1.0, 0.9, "")
     assert fallen(base, Look(-1.8, 0.8, ""), 2.0) is None
     assert "2.5 nats" in fallen(base, Look(-3.5, 0.9, ""), 2.0)
     assert "repeat" in fallen(base, Look(-0.1, 0.3, ""), 2.0)
     assert fallen(base, Look(float("nan"), 0.9, ""), 2.0)
+
+
+def test_short_and_long_prompts_are_sampled_alike():
+    prompts = [[0] * length for length in range(100, 0, -1)]
+    assert list(map(len, spread(prompts, 4))) == [13, 38, 63, 88]
+    assert list(map(len, spread(prompts[:3], 8))) == [98, 99, 100]
 
 
 # Checks before the first step
@@ -303,6 +411,13 @@ def test_gibberish_loops_and_nans_are_a_collapse_and_a_new_taste_is_none():
         ("sft", [SFT, DPO], "line 2: no 'messages', which sft rows have; it is a row for `josh train dpo`"),
         ("sft", [{"messages": [says("user", "hello")]}], "line 1: messages have no assistant turn"),
         ("sft", [{"messages": [{"role": "robot", "content": ""}]}], "line 1: messages is no list of messages"),
+        ("sft", [SFT, "[" * 100_000], "line 2: it is not a JSON object"),
+        ("sft", [{"messages": [{"role": [], "content": ""}]}], "line 1: messages is no list of messages"),
+        ("sft", [{"messages": [{**SFT["messages"][2], "tool_calls": "zz"}]}], "line 1: messages is no list"),
+        ("sft", [{"messages": [{**SFT["messages"][2], "tool_calls": [{"id": "1"}]}]}], "line 1: messages is no list"),
+        ("sft", [{"messages": [says("assistant", "\ud800")]}], "line 1: it has half of a surrogate pair"),
+        ("sft", [{**SFT, "tools": "not json"}], "line 1: tools is no list of schemas"),
+        ("kto", [{**WON, "tools": [5]}], "line 1: tools is no list of schemas"),
         ("dpo", [{**DPO, "rejected": DPO["chosen"]}], "line 1: chosen and rejected say the same"),
         ("dpo", [{**DPO, "chosen": DPO["prompt"]}], "line 1: chosen is not one assistant message"),
         ("dpo", [{**DPO, "prompt": DPO["chosen"]}], "line 1: prompt ends with the assistant's own words"),
@@ -385,6 +500,14 @@ def test_the_assistants_words_and_their_stop_token_are_learned_and_nothing_else(
             "is empty",
         ),
         (
+            MARKED.replace("{% if m['role'] == 'assistant' %}", "{% if m['role'] == 'assistant' and loop.last %}"),
+            "line 3 is empty for message 2",
+        ),
+        (
+            MARKED.replace("%}<|assistant|>{% endif %}", "%}<|assistant|><think>{% endif %}"),
+            "takes the <think> block out of earlier turns",
+        ),
+        (
             PLAIN.replace("{% if add", "{% if not add_generation_prompt %}<|pad|>{% endif %}{% if add"),
             "ends a rendering",
         ),
@@ -393,12 +516,26 @@ def test_the_assistants_words_and_their_stop_token_are_learned_and_nothing_else(
             "takes the <think> block out of earlier turns",
         ),
         (PLAIN.replace("{% for", "<|system|>{{ messages|length }}{% for"), "once another turn follows"),
+        ("{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}", "of line 3"),
     ],
 )
 def test_a_template_that_would_spoil_the_training_is_refused_by_its_feature(template, text, sentence):
     with pytest.raises(UsageError) as error:
         prepare([TALK], "sft", fitting_template(template(text), [TALK], lambda _: None), 512, Path("rows.jsonl"))
     assert sentence in str(error.value)
+
+
+@needs_trl
+def test_a_template_may_merge_the_assistants_adjacent_messages(template):
+    said = [says("user", ASK), says("assistant", MORE), says("assistant", THANKS), says("user", "?")]
+    row = Row(1, {"messages": [*said, says("assistant", MORE)]})
+    ends = "{% if loop.last or loop.nextitem['role'] != 'assistant' %}<|end|>{% endif %}"
+    begins = "{% if loop.first or loop.previtem['role'] != 'assistant' %}<|assistant|>{% endif %}"
+    merging = MARKED.replace("<|assistant|>{% gen", f"{begins}{{% gen").replace("<|end|>{% endg", f"{ends}{{% endg")
+    template = template(merging)
+    ids, mask = template.labelled(row)
+    learned = [token for token, own in zip(ids, mask, strict=True) if own]
+    assert template.tokenizer.decode(learned) == f"{MORE}{THANKS}<|end|>{MORE}<|end|>"
 
 
 @needs_trl

@@ -152,7 +152,7 @@ def tune(endpoint, tmp_path, monkeypatch, capsys):
         if not hasattr(service, "url"):
             service.url, _ = endpoint(kind=lambda: service)
         data = tmp_path / "rows.jsonl"
-        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        data.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
         given = ["--out", str(tmp_path / "job"), "--base_url", service.url, "--poll_seconds", "0.01"]
         begin = ["--data", str(data), "--model", "gpt-4.1-mini", "--yes"] if start else []
         code = main(["train", "openai", *given, *begin, *flags])
@@ -201,7 +201,13 @@ def test_pairs_go_to_dpo_and_an_unknown_cost_is_said_to_be_unknown(tune):
         ([SFT] * 9, (), "has 9 rows; OpenAI asks for 10 or more"),
         ([DPO] * 12, (), "line 1: no 'messages', which openai-sft rows have; it is a row for --method dpo"),
         ([SFT] * 12, ("--method", "dpo"), "line 1: no 'input'"),
-        ([{"messages": SFT["messages"][:1]}] * 12, (), "line 1: the last message is not the assistant's"),
+        ([{"messages": SFT["messages"][:1]}] * 12, (), "line 1: messages: the last message is from the user"),
+        ([{"messages": "abc"}] * 12, (), "line 1: messages is empty, or no list"),
+        ([{"messages": ["a"]}] * 12, (), "line 1: messages[0] is no JSON object"),
+        ([{"messages": 5}] * 12, (), "line 1: messages is empty, or no list"),
+        ([DPO, {**DPO, "input": "x"}] * 6, ("--method", "dpo"), "line 2: 'x' is no JSON object"),
+        ([{**DPO, "preferred_output": None}] * 12, ("--method", "dpo"), "line 1: preferred_output is not one message"),
+        (["[" * 100_000], (), "line 1: it is not a JSON object"),
         ([SFT] * 12, ("--epochs", "0"), "epochs is 0; give a number above 0"),
         ([SFT] * 12, ("--api_key_var", "NO_SUCH_KEY"), "set NO_SUCH_KEY"),
     ],
