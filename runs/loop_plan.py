@@ -13,17 +13,18 @@ from josh.runs.export import choose
 from josh.runs.held_out import Seen, check
 from josh.runs.loop_settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.parts import Part
-from josh.runs.rows import LOST
+from josh.runs.rows import LOST, SUCCESSFUL, Choice
 from josh.runs.run import slug
 from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, resolve
 from josh.runs.train_settings import TRAIN_FIELDS, resolve_training
 
 BASE_POLICY, CONTROL = "base", "control"
 MODEL, ADAPTERS = "model", "adapters"
-TINY_OTHERS = "donor_mild,donor_firm"
 IN_FLIGHT = 64
 """Tasks at a time unless told otherwise: they fill a local model's batches."""
 ROLLOUTS = 3
+TOP = 2
+"""Paths of a task that a round learns from, unless told otherwise; several, so that a round has rows enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,13 @@ def adapter_of(folder: Path, what: int | str) -> Path:
     return folder / ADAPTERS / f"{folder.name}-{what if isinstance(what, str) else f'round-{what}'}"
 
 
+def choice_of(settings: LoopSettings, *, control: bool = False) -> Choice:
+    """What is exported for a round, or for the control. Raises UsageError."""
+    paths = LOST if control else settings.paths
+    some = TOP if paths in (SUCCESSFUL, LOST) and settings.method == "sft" else None
+    return choose(settings.method, paths, settings.top or some, None)
+
+
 def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> Plan:
     """Plan a loop.
 
@@ -114,9 +122,9 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
     base = _base(folder, settings, run)
     run["model"] = PREFIX + base
     train = _training(folder, settings, run, base)
-    choose(settings.method, settings.paths, settings.top, None)
+    choice_of(settings)
     if settings.control:
-        choose(settings.method, LOST, settings.top, None)
+        choice_of(settings, control=True)
     env = plugged(f"env {run['env']!r}", lambda: env_class(run["env"])(run))
     if len(env.splits) < 2:
         raise UsageError(f"env {run['env']!r} has no split but {env.splits[0]!r}; a loop needs one to test on")

@@ -29,7 +29,7 @@ class LoopSettings:
     preset: str | None = _flag(None, "named hyperparameters of `josh train` (with --tiny: tiny)")
     train_config: str | None = _flag(None, "TOML file with settings of `josh train`")
     paths: str = _flag("successful", "what is exported of every tree, see `josh export`")
-    top: int | None = _flag(2, "most winning paths of a tree, the best ones")
+    top: int | None = _flag(None, "most winning paths of a task, the best ones (default: 2; of pairs all)")
     data: str = _flag(NEWEST, "what a round learns from: the `newest` search, or `all` so far")
     start: str = _flag(LAST, "what a round trains: the `last` round's adapter, or a new one on the `base`")
     other_users: str | None = _flag(

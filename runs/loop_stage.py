@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError
-from josh.runs.export import choose, export, tell
-from josh.runs.loop_plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, search_of
+from josh.runs.export import export, tell
+from josh.runs.loop_plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop_settings import ALL, LAST
 from josh.runs.parts import Part, play_part, read_summary
 from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.rows import LOST
 from josh.runs.run import CONFIG, calm_collector, read_config
 from josh.runs.tiny import Tiny, build
 from josh.runs.train import CARD, train
@@ -101,8 +100,7 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
     first = 1 if control or settings.data == ALL else stage.round
     runs = [folder / search_of(number) for number in range(first, max(1, stage.round) + 1)]
     data = folder / f"{stage.name}.jsonl"
-    top = settings.top
-    choice = choose(settings.method, LOST if control else settings.paths, top, None)
+    choice = choice_of(settings, control=control)
     manifest = export(runs, data, settings.method, choice, plan.run["seed"])
     tell(manifest, data)
     target = adapter_of(folder, name)

@@ -6,7 +6,8 @@ persuasion, so that a search over its turns has something to find and training o
 
 Its chat template leaves system messages out. The environment's prompt, with its persona, takes some 870 of this
 tokenizer's tokens, where a whole dialogue takes 200, and half a million parameters cannot read it; requests, records
-and exports hold it all the same, so that everything around this model works as it does with a large one.
+and exports hold it all the same, so that everything around this model works as it does with a large one. And it numbers
+the assistant's turns, because so small a model cannot count them, and when to ask is what there is to learn.
 """
 
 import json
@@ -47,10 +48,11 @@ _FILES = {
 """What a tiny model's folder holds."""
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 TEMPLATE = (
-    "{% for m in messages %}{% if m['role'] == 'assistant' %}"
-    "<|assistant|>{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
+    "{% set said = namespace(turns=0) %}{% for m in messages %}{% if m['role'] == 'assistant' %}"
+    "{% set said.turns = said.turns + 1 %}"
+    "<|assistant|>{{ said.turns }}:{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
     "{% elif m['role'] != 'system' %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    "{% if add_generation_prompt %}<|assistant|>{{ said.turns + 1 }}:{% endif %}"
 )
 CONTEXT = 1024
 """Tokens that the model can attend to; a dialogue of ten rounds takes about 200, and at most some 350."""

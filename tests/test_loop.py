@@ -193,7 +193,9 @@ def test_a_budget_ends_a_loop_that_more_of_it_brings_to_its_end(tmp_path, tiny_m
     flags = [*FEW[3:], "--model", f"hf:{tiny_model}", "--preset", "tiny", "--rounds", "1", "--no_sampling"]
     assert main(["loop", *flags, "--max_calls", "60"]) == 1
     (folder,) = tmp_path.glob("records/loop-*")
-    assert f"max_calls 60 is reached; go on with: josh loop --resume {folder} --max_calls MORE" in capfd.readouterr().err
+    assert (
+        f"max_calls 60 is reached; go on with: josh loop --resume {folder} --max_calls MORE" in capfd.readouterr().err
+    )
     assert main(["loop", "--resume", str(folder), "--max_calls", "100000"]) == 0
     found = read(folder / "loop.json")
     assert found["base"]["calls"] + found["rounds"][0]["calls"] > 60
