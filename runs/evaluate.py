@@ -174,7 +174,7 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     seen = seen_in(wanted.trained_on) | Seen(users=frozenset(USERS.get(name, name) for name in wanted.trained_users))
     notes: dict[str, str] = {}
     for part in parts:
-        casting = Casting(RunSettings(**part.settings))
+        casting = Casting(RunSettings(**part.settings), rehearsed=True)
         try:
             check(casting.tasks, casting.env, seen)
             named = users_of({"settings": part.settings, "plays": casting.names})
