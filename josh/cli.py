@@ -289,9 +289,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
     export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
-    export.add_argument("--paths", help="golden or successful (default: golden; of pairs successful)")
+    export.add_argument("--paths", help="golden, successful or lost (default: golden; of pairs successful)")
     export.add_argument(
-        "--top", type=int, help="most winning paths of a tree, the best ones (default: 1; of pairs all)"
+        "--top", type=int, help="most successful paths of a tree, the best ones, or lost ones, the first (default: all)"
     )
     export.add_argument(
         "--min_margin", type=float, help="of pairs: least difference in reward, in its unit (default: 0.01)"

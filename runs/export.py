@@ -27,7 +27,7 @@ def manifest_of(file: Path) -> Path:
 
 
 def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> Choice:
-    """What to export of every tree: of conversations and verdicts the best path, of pairs every one that was won.
+    """What to export: unless told otherwise, of conversations and verdicts every tree's best path, of pairs all wins.
 
     Raises:
         UsageError: a value makes no sense.
@@ -45,11 +45,10 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
     paired = form in PAIRED
     if min_margin is not None and not paired:
         raise UsageError(f"min_margin is given, but {form} has no pairs; leave it out")
-    return Choice(
-        paths or (SUCCESSFUL if paired else GOLDEN),
-        top or (None if paired else 1),
-        MIN_MARGIN if min_margin is None else min_margin,
-    )
+    paths = paths or (SUCCESSFUL if paired else GOLDEN)
+    if paths == GOLDEN and top not in (None, 1):
+        raise UsageError(f"top is {top}, but a tree has one {GOLDEN} path; leave it out, or give --paths {SUCCESSFUL}")
+    return Choice(paths, 1 if paths == GOLDEN else top, MIN_MARGIN if min_margin is None else min_margin)
 
 
 def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:

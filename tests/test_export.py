@@ -121,6 +121,7 @@ def test_whole_conversations_end_with_the_agents_last_words_and_have_all_it_saw(
         assert [episode.worth[leaf] for leaf in wins] == sorted((episode.worth[leaf] for leaf in wins), reverse=True)
         assert all(episode.outcomes[leaf] is Outcome.WON for leaf in wins)
         assert len(rows_of("sft", episode)) <= 1
+        assert rows_of("sft", episode, paths="successful") == rows_of("sft", episode, paths="successful", top=99)
         assert winning_leaves(episode, choose("sft", None, None, None)) in ([], list(episode.reported), wins[:1])
 
 
@@ -175,8 +176,9 @@ def test_positives_are_of_the_winning_path_and_negatives_lost_after_the_same_pro
 def test_every_file_passes_the_check_and_comes_out_the_same_again(runs, form, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     folders = list(stored(folder, *(lines for lines, _ in runs)))
-    top = data.draw(st.sampled_from([None, 1, 3]))
-    choice = choose(form, data.draw(st.sampled_from([None, "golden", "successful"])), top, None)
+    paths = data.draw(st.sampled_from([None, "golden", "successful"]))
+    top = data.draw(st.sampled_from([None, 1, 3] if paths == "successful" else [None, 1]))
+    choice = choose(form, paths, top, None)
     out = folder / "out.jsonl"
     try:
         manifest = export(folders, out, form, choice, 10)
@@ -256,11 +258,17 @@ def test_the_formats_say_the_same(run):
 
 def test_the_best_paths_of_a_tree_are_the_first(run):
     _, golden = exported(run, "sft")
-    _, best = exported(run, "sft", "--paths", "successful")
+    _, best = exported(run, "sft", "--paths", "successful", "--top", "1")
     _, three = exported(run, "sft", "--paths", "successful", "--top", "3")
+    _, every = exported(run, "sft", "--paths", "successful")
     assert golden == best
     assert len(golden) < len(three) <= 3 * len(golden)
     assert [row for row in three if row in golden] == golden
+    assert len(three) < len(every)
+    assert [row for row in every if row in three] == three
+    _, lost = exported(run, "sft", "--paths", "lost")
+    _, first = exported(run, "sft", "--paths", "lost", "--top", "1")
+    assert len(first) < len(lost)
 
 
 def test_verdicts_are_shuffled_by_the_seed_alone(run):
@@ -608,7 +616,9 @@ def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
         ("RUN --out x.jsonl", "josh: no format given"),
         ("RUN --format csv --out x.jsonl", "josh: no format named 'csv'; known: sft, kto, dpo"),
         ("RUN --format sft --out x.jsonl --top 0", "josh: top is 0; give 1 or more"),
-        ("RUN --format sft --out x.jsonl --paths all", "josh: paths is 'all'; give golden or successful"),
+        ("RUN --format sft --out x.jsonl --top 3", "josh: top is 3, but a tree has one golden path; leave it out, or"),
+        ("RUN --format dpo --out x.jsonl --paths golden --top 5", "josh: top is 5, but a tree has one golden path"),
+        ("RUN --format sft --out x.jsonl --paths all", "josh: paths is 'all'; give golden, successful or lost"),
         ("RUN --format sft --out x.jsonl --min_margin 1", "josh: min_margin is given, but sft has no pairs"),
         ("RUN --format dpo --out x.jsonl --min_margin nan", "josh: min_margin is nan; give 0 or more"),
         ("RUN --format dpo --out x.jsonl --min_margin 99", "josh: RUN: no row for dpo; left out: "),
