@@ -291,7 +291,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
     export.add_argument("--paths", help="golden, successful or lost (default: golden; of pairs successful)")
     export.add_argument(
-        "--top", type=int, help="most successful paths of a tree, the best ones, or lost ones, the first (default: all)"
+        "--top", type=int, help="most successful paths of a task, the best ones, or lost ones of a tree (default: all)"
     )
     export.add_argument(
         "--min_margin", type=float, help="of pairs: least difference in reward, in its unit (default: 0.01)"

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, Final
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.rows import FORMATS, GOLDEN, LOST, PAIRED, SUCCESSFUL, Candidate, Choice, candidates
+from josh.runs.episode import Episode
+from josh.runs.rows import FORMATS, GOLDEN, LOST, PAIRED, SUCCESSFUL, Candidate, Choice, best_of_tasks, candidates
 from josh.runs.run import read_config, version
 from josh.runs.summary import counted
 
@@ -54,7 +55,7 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
 def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
     """Write the rows that some runs have to give, and their manifest; both whole or not at all.
 
-    The trees are read one at a time. Rows stand in the order of the runs and their trees, those of `kto` shuffled.
+    The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the runs and their trees, those of `kto` shuffled.
 
     Args:
         runs: the runs' folders.
@@ -76,14 +77,14 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
 
     def found() -> Iterator[Candidate]:
         nonlocal trees
-        for folder in runs:
-            damaged: list[int] = []
-            for _, episode in stored_episodes(folder / EPISODES, damaged):
-                trees += 1
-                for candidate in candidates(form, episode, choice, dropped):
-                    tasks[episode.task.id] = None
-                    yield candidate
-            dropped["damaged lines"] += len(damaged)
+        ranked = choice.paths == SUCCESSFUL and choice.top is not None
+        best = best_of_tasks(_episodes(runs, Counter()), choice) if ranked else {}
+        for run, episode in _episodes(runs, dropped):
+            trees += 1
+            only = best.get((run, episode.task.id), frozenset()) if ranked else None
+            for candidate in candidates(form, episode, choice, dropped, only):
+                tasks[episode.task.id] = None
+                yield candidate
 
     parts = {path: path.with_name(f"{path.name}.part") for path in (out, manifest_of(out))}
     try:
@@ -123,6 +124,15 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
             with suppress(OSError):
                 part.unlink()
     return manifest
+
+
+def _episodes(runs: Sequence[Path], dropped: Counter[str]) -> Iterator[tuple[int, Episode]]:
+    """The whole episodes of some runs, with the number of their run."""
+    for run, folder in enumerate(runs):
+        damaged: list[int] = []
+        for _, episode in stored_episodes(folder / EPISODES, damaged):
+            yield run, episode
+        dropped["damaged lines"] += len(damaged)
 
 
 @dataclass(frozen=True, slots=True)

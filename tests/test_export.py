@@ -409,6 +409,33 @@ def test_the_lesser_win_is_rejected_where_both_won():
     assert [row["label"] for row in rows_of("kto", episode)] == [True]
 
 
+def several(tmp_path, *rewards):
+    """Runs of one tree each, in which two siblings of a task won: what they say, and are worth."""
+    for number, worths in enumerate(rewards):
+        turns = [[says(f"{number}-{place}: {worth}")] for place, worth in enumerate(worths)]
+        yield from stored(tmp_path / str(number), [dumps(forked(*turns, rewards=worths))])
+
+
+def test_the_best_paths_of_a_task_are_ranked_over_all_runs(tmp_path):
+    runs, out = list(several(tmp_path, (1.0, 0.5), (2.0, 1.0), (1.0, 0.25))), tmp_path / "out.jsonl"
+
+    def said(form, top, *more):
+        manifest = export([*runs, *more], out, form, choose(form, "successful", top, None), 1)
+        rows = map(json.loads, out.read_text().splitlines())
+        return [row["messages"][-1]["content"] for row in rows], manifest["dropped"]
+
+    beyond = "winning paths beyond the best of their task"
+    assert said("sft", 1) == (["1-0: 2.0"], {beyond: 5})
+    assert said("sft", 3) == (["0-0: 1.0", "1-0: 2.0", "1-1: 1.0"], {beyond: 3})
+    assert said("sft", None)[1] == {}
+    # What reads the same counts once.
+    assert said("sft", 3, runs[1]) == (["0-0: 1.0", "1-0: 2.0", "1-1: 1.0"], {beyond: 3, "repeated rows": 2})
+    golden = export(runs, out, "sft", choose("sft", None, None, None), 1)
+    assert golden["rows"] == 3, "every tree has its own"
+    verdicts = export(runs, out, "kto", choose("kto", "successful", 1, None), 1)
+    assert (verdicts["labels"], verdicts["dropped"]) == ({"true": 1}, {beyond: 5})
+
+
 @pytest.mark.parametrize("change", [{"duplicate": True}, {"outcome": "infra_error", "ended": "infra_error"}])
 def test_duplicates_and_errors_are_no_losers(change):
     row = forked([says("Red.")], [says("Blue.")])
