@@ -1,7 +1,9 @@
 """`josh export`: training files from recorded runs, each with a manifest that says what went into it."""
 
+import errno
 import hashlib
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +15,8 @@ from typing import Any, BinaryIO, Final
 
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.episode import Episode
+from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.rows import FORMATS, GOLDEN, LOST, PAIRED, SUCCESSFUL, Candidate, Choice, best_of_tasks, candidates
 from josh.runs.run import read_config, version
 from josh.runs.summary import counted
@@ -55,7 +57,8 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
 def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
     """Write the rows that some runs have to give, and their manifest; both whole or not at all.
 
-    The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the runs and their trees, those of `kto` shuffled.
+    The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the runs
+    and their trees, those of `kto` shuffled.
 
     Args:
         runs: the runs' folders.
@@ -87,6 +90,9 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
                 yield candidate
 
     parts = {path: path.with_name(f"{path.name}.part") for path in (out, manifest_of(out))}
+    folder_there = next((path for path in parts if path.is_dir()), None)
+    if folder_there is not None:
+        raise UsageError(f"cannot write {folder_there}: {os.strerror(errno.EISDIR)}")
     try:
         with tempfile.TemporaryFile(dir=out.parent) as spool:
             entries = _kept(_spooled(spool, found()), dropped)
@@ -115,8 +121,7 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
             "josh": version("josh-dialogue"),
         }
         parts[manifest_of(out)].write_text(f"{json.dumps(manifest, indent=2)}\n", encoding="utf-8")
-        for path, part in parts.items():
-            part.replace(path)
+        replace_all(parts)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
     finally:
@@ -133,6 +138,31 @@ def _episodes(runs: Sequence[Path], dropped: Counter[str]) -> Iterator[tuple[int
         for _, episode in stored_episodes(folder / EPISODES, damaged):
             yield run, episode
         dropped["damaged lines"] += len(damaged)
+
+
+def replace_all(parts: Mapping[Path, Path]) -> None:
+    """Put files in the places of others, or leave all as they were and raise OSError.
+
+    Args:
+        parts: the files by where they go.
+    """
+    before = {path: path.with_name(f"{path.name}.before") for path in parts}
+    done: list[Path] = []
+    try:
+        for path, part in parts.items():
+            done.append(path)
+            if path.exists():
+                path.replace(before[path])
+            part.replace(path)
+    except BaseException:
+        for path in done:
+            if before[path].exists():
+                before[path].replace(path)
+            elif not parts[path].exists():
+                path.unlink(missing_ok=True)
+        raise
+    for path in before.values():
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from josh.messages import OPENER, dumps, with_opener, without_ids
 from josh.runs.casting import Casting
 from josh.runs.check import check
 from josh.runs.episode import TaskClock, from_json, play, to_json
-from josh.runs.export import choose, export, manifest_of
+from josh.runs.export import choose, export, manifest_of, replace_all
 from josh.runs.rows import FORMATS, PAIRED, candidates, standing, winning_leaves
 from josh.runs.settings import resolve
 from josh.tree import Outcome, Speaker, internal_conversation, walk
@@ -667,6 +667,35 @@ def test_bad_input_gets_one_line_and_writes_nothing(flags, text, tmp_path, monke
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert captured.err.startswith(text.replace("RUN", str(run)).replace("EMPTY", str(empty)))
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_manifest_that_cannot_be_replaced_leaves_the_file_as_it_was(tmp_path, capsys):
+    (run,) = stored(tmp_path, episodes("persuasion", 1, 1)[0])
+    out = tmp_path / "x.jsonl"
+    manifest_of(out).mkdir()
+    for before in (None, "old"):
+        if before:
+            out.write_text(before)
+        assert main(["export", str(run), "--format", "sft", "--out", str(out)]) == 2
+        assert capsys.readouterr().err == f"josh: cannot write {manifest_of(out)}: Is a directory\n"
+        assert (out.read_text() if out.exists() else None) == before
+        assert not list(tmp_path.glob("*.part"))
+
+
+def test_files_are_replaced_all_or_none(tmp_path):
+    one, other, new = (tmp_path / name for name in ("one", "other", "new"))
+    parts = {path: path.with_suffix(".part") for path in (one, new, other)}
+    for path in (one, other):
+        path.write_text("old")
+    for path in (one, new):
+        parts[path].write_text("new")
+    with pytest.raises(FileNotFoundError):
+        replace_all(parts)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"one": "old", "other": "old"}
+    for part in parts.values():
+        part.write_text("new")
+    replace_all(parts)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(("one", "other", "new"), "new")
 
 
 def test_damaged_lines_are_counted(tmp_path, capsys):
