@@ -115,7 +115,8 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
             "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
             "tasks": list(tasks),
             "runs": [
-                {"run": folder.resolve().name, "settings": config["settings"]}
+                {"run": folder.resolve().name, "folder": str(folder.resolve())}
+                | {name: config[name] for name in ("tasks_digest", "settings") if name in config}
                 for folder, config in zip(runs, configs, strict=True)
             ],
             "josh": version("josh-dialogue"),

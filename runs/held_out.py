@@ -40,8 +40,9 @@ def seen_in(sources: Sequence[Path]) -> Seen:
 
     Args:
         sources: runs' folders, manifests, or exported files with a manifest beside them (`FILE.manifest.json`). A
-            manifest is a JSON object whose `runs` are names, or objects with a `run` and its `settings`; a run is
-            looked for in the manifest's folder, the one above, the `log_dir` of its settings, and here.
+            manifest is a JSON object whose `runs` are names, or objects with a `run` and perhaps its `folder`, its
+            `tasks_digest` and its `settings`; a run is looked for in its folder, in the manifest's, the one above, the
+            `log_dir` of its settings, and here, and has to have that digest.
 
     Raises:
         UsageError: a source is neither, or it or a run that it names cannot be read.
@@ -84,17 +85,27 @@ def _runs_of(source: Path) -> Iterator[Path]:
     named = manifest.get("runs") if isinstance(manifest, dict) else None
     if not isinstance(named, list) or not named:
         raise UsageError(f"trained_on: {path} names no runs")
-    for one in named:
-        entry = one if isinstance(one, dict) else {"run": one}
-        name = str(entry.get("run"))
-        log_dir = (entry.get("settings") or {}).get("log_dir") or RunSettings.log_dir
-        places = (path.parent / name, path.parent.parent / name, Path(log_dir) / name, Path(name))
-        place = next((place for place in places if (place / CONFIG).is_file()), None)
-        if place is None:
-            raise UsageError(
-                f"trained_on: {path} names the run {name}, which is in none of its folders; name its folder"
-            )
-        yield place
+    for place, one in enumerate(named):
+        yield _run_of({"run": one} if isinstance(one, str) else one, f"{path}: runs[{place}]", path.parent)
+
+
+def _run_of(entry: Any, where: str, home: Path) -> Path:
+    """The folder of a run that a manifest names; `home` is the manifest's folder. Raises UsageError."""
+    texts = (str, type(None))
+    if not isinstance(entry, dict) or not isinstance(entry.get("run"), str):
+        raise UsageError(f"trained_on: {where} is {entry!r:.80}; give a run's name, or an object with a `run`")
+    name, folder, settings = entry["run"], entry.get("folder"), entry.get("settings") or {}
+    log_dir = settings.get("log_dir") if isinstance(settings, dict) else settings
+    if not isinstance(folder, texts) or not isinstance(log_dir, texts):
+        raise UsageError(f"trained_on: {where} is damaged: its folder is {folder!r:.80}, its settings {settings!r:.80}")
+    places = (home / name, home.parent / name, Path(log_dir or RunSettings.log_dir) / name, Path(name))
+    there = [place for place in (*([Path(folder)] if folder else []), *places) if (place / CONFIG).is_file()]
+    digest = entry.get("tasks_digest")
+    fitting = [place for place in there if digest is None or read_config(place).get("tasks_digest") == digest]
+    if fitting:
+        return fitting[0]
+    why = f"which played other tasks in {there[0]}" if there else "which is in none of its folders"
+    raise UsageError(f"trained_on: {where} is {name}, {why}; name its folder")
 
 
 def _seen_in_run(folder: Path) -> Seen:

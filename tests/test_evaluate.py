@@ -263,9 +263,40 @@ def test_a_manifest_stands_for_its_runs_and_anything_else_is_refused(capsys):
     for source, why in (("nothing", "neither a run's folder"), ("odd.json", "in none of its folders")):
         assert evaluated("--trained_on", source, code=2) is None
         assert why in capsys.readouterr().err
+    for entry in (5, {}, {"run": 5}, {"run": "x", "settings": 5}, {"run": "x", "folder": []}):
+        Path("odd.json").write_text(json.dumps({"runs": [entry]}))
+        assert evaluated("--trained_on", "odd.json", code=2) is None
+        error = capsys.readouterr().err
+        assert error.startswith("josh: trained_on: odd.json: runs[0] is ")
+        assert error.count("\n") == 1
     (run / "episodes.jsonl").write_text("{}\n")
     assert evaluated("--trained_on", str(run), code=2) is None
     assert "damaged" in capsys.readouterr().err
+
+
+def test_a_manifest_finds_its_run_and_no_other_of_that_name(capsys):
+    for seed, log_dir in (("1", "trained"), ("2", "other")):
+        assert main(["--josh", *SMALL, "--seed", seed, "--log_dir", log_dir]) == 0
+    (run,), (other,) = Path("trained").iterdir(), Path("other").iterdir()
+    Path("data").mkdir()
+    assert main(["export", str(run), "--format", "sft", "--out", "data/sft.jsonl"]) == 0
+    # One of that name stands where a manifest without a folder would look first.
+    other.rename(Path("data", run.name))
+    assert seen_in([Path("data/sft.jsonl")]) == seen_in([run])
+    Path("elsewhere").mkdir()
+    run.rename(Path("elsewhere", run.name))
+    capsys.readouterr()
+    assert evaluated("--trained_on", "data/sft.jsonl", code=2) is None
+    assert f"{run.name}, which played other tasks in data/{run.name}" in capsys.readouterr().err
+    Path("data", run.name).rename("gone")
+    Path("elsewhere", run.name).rename(run)
+    manifest = Path("data/sft.jsonl.manifest.json")
+    entries = json.loads(manifest.read_text())["runs"]
+    assert entries[0]["folder"] == str(run.resolve())
+    for lacking in ("folder", "tasks_digest"):
+        del entries[0][lacking]
+        manifest.write_text(json.dumps({"runs": entries}))
+        assert seen_in([manifest]) == seen_in([run])
 
 
 def test_users_trained_against_can_be_named():
