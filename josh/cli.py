@@ -345,7 +345,10 @@ def _add_evaluation(commands: Any) -> None:
         "--no_references", action="store_true", default=False, help="leave the reference policies out"
     )
     evaluate.add_argument(
-        "--trained_on", default="", help="runs or export manifests, by commas, whose tasks and people must not be met"
+        "--trained_on",
+        default="",
+        help="runs, export manifests or adapters, by commas, whose tasks and people must not be met (those behind the "
+        "models' own adapters are looked for in any case)",
     )
     evaluate.add_argument(
         "--trained_users", default="", help="user models trained against, by commas, if no run says so"

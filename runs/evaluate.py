@@ -10,14 +10,14 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.casting import USERS, Casting, env_class
-from josh.runs.held_out import Seen, check, seen_in, users_of
+from josh.runs.held_out import Seen, check, seen_by, seen_in, users_of
 from josh.runs.intervals import RESAMPLES
 from josh.runs.parts import Part, play_part, read_summary, write_json
 from josh.runs.record import make_folder
@@ -50,7 +50,8 @@ class Wanted:
     Attributes:
         baseline: what sets the baseline apart from the model, by setting; empty for no baseline.
         references: play the environment's reference policies against user models that cost nothing.
-        trained_on: runs and export manifests that the model was trained on.
+        trained_on: runs, export manifests and adapters that the model was trained on, see `held_out.seen_in`; what the
+            models' own adapters were trained on is found by itself, as far as their runs are there.
         trained_users: user models it was trained against, as far as those do not say.
     """
 
@@ -172,6 +173,12 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
         few = counted(parts[0].settings["rollouts"], "conversation")
         print(f"josh: {few} per task say little about pass^k and luck; {ROLLOUTS} or more are better", file=sys.stderr)
     seen = seen_in(wanted.trained_on) | Seen(users=frozenset(USERS.get(name, name) for name in wanted.trained_users))
+    policies = seen_by(part.settings["model"] for part in parts)
+    others = seen_by(name.strip() for part in parts for name in str(part.settings["user_model"]).split(","))
+    seen |= policies.seen | replace(others.seen, users=frozenset())
+    unknown = {**policies.unknown, **others.unknown}
+    for name, why in unknown.items():
+        print(f"josh: not held out from all that {name} was trained on: {why}", file=sys.stderr)
     notes: dict[str, str] = {}
     for part in parts:
         casting = Casting(RunSettings(**part.settings), rehearsed=True)
@@ -187,7 +194,9 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
         folder = make_folder(log_dir, f"eval-{slug(parts[0].settings['env'])}-{datetime.now():%Y%m%d-%H%M%S}")
     except OSError as error:
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
-    held_out = {"trained_on": list(map(str, wanted.trained_on)), "tasks": len(seen.tasks), "people": len(seen.people)}
+    sources = dict.fromkeys((*map(str, wanted.trained_on), *policies.known, *others.known))
+    held_out: dict[str, Any] = {"trained_on": list(sources), "tasks": len(seen.tasks), "people": len(seen.people)}
+    held_out |= {"unknown": list(unknown)} if unknown else {}
     plan = {"held_out": held_out, "user_notes": notes, "parts": list(map(asdict, parts))}
     write_json(folder / PLAN, plan)
     return await _play(folder, plan, {}, groups)
@@ -296,6 +305,9 @@ def _headline(figures: Mapping[str, Any]) -> str:
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])
         lines.append(f"held out: nothing of the {held['tasks']} tasks and {held['people']} people of {sources}")
-    else:
+    elif not held.get("unknown"):
         lines.append("held out: not checked; name the training data's runs or manifests with --trained_on")
+    if held.get("unknown"):
+        adapters = ", ".join(held["unknown"])
+        lines.append(f"not held out from all that {adapters} was trained on; name its runs with --trained_on")
     return "\n".join(lines)

@@ -57,8 +57,8 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
 def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
     """Write the rows that some runs have to give, and their manifest; both whole or not at all.
 
-    The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the runs
-    and their trees, those of `kto` shuffled.
+    The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the
+    runs and their trees, those of `kto` shuffled.
 
     Args:
         runs: the runs' folders.

@@ -17,8 +17,9 @@ from josh.envs.persuasion import PersuasionEnv
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
 from josh.runs.evaluate import Wanted, parts_of
-from josh.runs.held_out import Seen, check, seen_in
+from josh.runs.held_out import Seen, check, seen_by, seen_in
 from josh.runs.scores import Row, Sample, Talk, compared, person_of
+from josh.runs.train import CARD, fingerprint
 from josh.seeds import derive
 
 SMALL = ["--synthetic_tasks", "8", "--max_convo_turns", "6"]
@@ -297,6 +298,62 @@ def test_a_manifest_finds_its_run_and_no_other_of_that_name(capsys):
         del entries[0][lacking]
         manifest.write_text(json.dumps({"runs": entries}))
         assert seen_in([manifest]) == seen_in([run])
+
+
+def searched(seed):
+    """A search on tasks of its own, and its export's manifest."""
+    assert main(["--josh", *SMALL, "--seed", str(seed), "--log_dir", f"trained-{seed}"]) == 0
+    (run,) = Path(f"trained-{seed}").iterdir()
+    assert main(["export", str(run), "--format", "sft", "--out", f"{seed}.jsonl"]) == 0
+    return run, json.loads(Path(f"{seed}.jsonl.manifest.json").read_text())
+
+
+def adapter(name, manifest, **began):
+    """An adapter's folder, as far as it says what it was made of."""
+    folder = Path("adapters", name)
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_text(name)
+    parts = {role: {"name": str(other), "sha256": fingerprint(other)} for role, other in began.items()}
+    (folder / CARD).write_text(json.dumps({"data": {"file": "data/x.jsonl", "manifest": manifest}, **parts}))
+    return folder
+
+
+def test_an_adapter_stands_for_its_runs_and_those_of_the_adapter_it_went_on_from(capsys):
+    (one, first), (other, second) = searched(1), searched(2)
+    both = seen_in([one, other])
+    early = adapter("early", first, base=Path("org/model"))
+    late = adapter("late", second, base_adapter=early)
+    assert seen_in([early]) == seen_in([one]) != both
+    assert seen_in([late]) == seen_in([late / CARD]) == both
+    assert seen_in([adapter("merged", second, base=early)]) == both
+    tuned = seen_by([f"hf:org/model+{late}", "gpt-4o", "offline", "hf:org/model"])
+    assert (tuned.seen, tuned.known, tuned.unknown) == (both, (str(late),), {})
+    assert seen_by([f"hf:{late}"]) == tuned, "a merged model"
+    # Another adapter of that name is not the one it went on from.
+    (early / "adapter_model.safetensors").write_text("changed")
+    tuned = seen_by([f"hf:org/model+{late}"])
+    assert (tuned.seen, tuned.known) == (seen_in([other]), (str(late),))
+    assert "its base_adapter adapters/early is not there any more" in tuned.unknown[str(late)]
+    capsys.readouterr()
+    assert evaluated("--trained_on", str(late), code=2) is None
+    error = capsys.readouterr().err
+    assert error.startswith("josh: trained_on: adapters/late/josh_adapter.json: its base_adapter")
+    assert error.count("\n") == 1
+
+
+def test_of_adapters_that_do_not_say_what_they_saw_nothing_is_known():
+    bare = adapter("bare", None)
+    odd = adapter("odd", {"runs": [{"run": "nowhere"}]})
+    damaged = adapter("damaged", None)
+    (damaged / CARD).write_text("[]")
+    tuned = seen_by([f"hf:base+{folder}" for folder in (bare, odd, damaged, "org/theirs")])
+    assert (tuned.seen, tuned.known) == (Seen(), ())
+    for (name, reason), why in zip(
+        tuned.unknown.items(), ("had no manifest", "in none of its folders", "is damaged", "has no josh"), strict=True
+    ):
+        assert why in reason, name
+    with pytest.raises(UsageError, match=r"trained_on: .*bare/josh_adapter\.json: data/x\.jsonl had no manifest"):
+        seen_in([bare])
 
 
 def test_users_trained_against_can_be_named():

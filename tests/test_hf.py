@@ -405,6 +405,39 @@ def test_an_evaluation_has_one_model_at_a_time_in_memory(tiny_model, tmp_path, m
     assert sum(issubclass(type(each), GenerationMixin) for each in gc.get_objects()) == before
 
 
+def test_an_evaluation_is_held_out_from_what_its_adapter_was_trained_on(
+    tiny_model, adapter, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    few = ["--synthetic_tasks", "2", "--max_convo_turns", "2"]
+    assert main(["--josh", *few, "--log_dir", "trained"]) == 0
+    (run,) = Path("trained").iterdir()
+    manifest = {"runs": [{"run": run.name, "folder": str(run.resolve())}]}
+    tuned = Path(shutil.copytree(adapter, "tuned"))
+    (tuned / "josh_adapter.json").write_text(json.dumps({"data": {"file": "sft.jsonl", "manifest": manifest}}))
+    evaluate = ["evaluate", *few, "--no_references", "--torch_threads", "1"]
+    both = ["--model", f"hf:{tiny_model}+{tuned}"], ["--model", "offline", "--baseline", f"hf:{tiny_model}+{tuned}"]
+    capsys.readouterr()
+    for side in both:
+        assert main([*evaluate, *side, "--task_split", "train"]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("josh: not held out: the training data has 2 tasks")
+        assert told.count("\n") == 1
+    assert main([*evaluate, *both[0]]) == 0
+    told = capsys.readouterr()
+    assert "held out: nothing of the 2 tasks and 4 people of tuned\n" in told.out
+    assert "user: donor (trained against)" in told.out
+    assert told.err == ""
+    run.rename("gone")
+    assert main([*evaluate, *both[0]]) == 0
+    told = capsys.readouterr()
+    assert "\nnot held out from all that tuned was trained on; name its runs with --trained_on\n" in told.out
+    assert told.err.startswith(
+        "josh: not held out from all that tuned was trained on: tuned/josh_adapter.json: runs[0]"
+    )
+    assert told.err.count("\n") == 1
+
+
 def test_an_evaluation_misses_a_model_before_it_loads_another(tiny_model, tmp_path, capsys):
     cast = ["--model", "hf:/no/such", "--baseline", f"hf:{tiny_model}", "--log_dir", str(tmp_path / "records")]
     assert main(["evaluate", *cast]) == 2
