@@ -155,7 +155,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     apart = {name: getattr(args, f"baseline_{name}") for name in ("agent", "base_url", "api_key_var", "temperature")}
     baseline = {name: value for name, value in ({"model": args.baseline} | apart).items() if value is not None}
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
-    trained_users = tuple(filter(None, args.trained_users.split(",")))
+    trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given.get("debug", False), given.get("josh_debug", False))
     calm_collector()
     if args.resume:

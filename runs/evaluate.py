@@ -17,7 +17,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.casting import USERS, Casting, env_class
-from josh.runs.held_out import Seen, check, seen_by, seen_in, users_of
+from josh.runs.held_out import check, seen_by, seen_in, users_of
 from josh.runs.intervals import RESAMPLES
 from josh.runs.parts import Part, play_part, read_summary, write_json
 from josh.runs.record import make_folder
@@ -172,23 +172,23 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     if parts[0].settings["rollouts"] < ROLLOUTS:
         few = counted(parts[0].settings["rollouts"], "conversation")
         print(f"josh: {few} per task say little about pass^k and luck; {ROLLOUTS} or more are better", file=sys.stderr)
-    seen = seen_in(wanted.trained_on) | Seen(users=frozenset(USERS.get(name, name) for name in wanted.trained_users))
+    seen = seen_in(wanted.trained_on)
     policies = seen_by(part.settings["model"] for part in parts)
     others = seen_by(name.strip() for part in parts for name in str(part.settings["user_model"]).split(","))
     seen |= policies.seen | replace(others.seen, users=frozenset())
     unknown = {**policies.unknown, **others.unknown}
     for name, why in unknown.items():
         print(f"josh: not held out from all that {name} was trained on: {why}", file=sys.stderr)
-    notes: dict[str, str] = {}
+    named: dict[str, frozenset[str]] = {}
     for part in parts:
         casting = Casting(RunSettings(**part.settings), rehearsed=True)
         try:
             check(casting.tasks, casting.env, seen)
-            named = users_of({"settings": part.settings, "plays": casting.names})
+            named[part.user] = users_of({"settings": part.settings, "plays": casting.names})
         finally:
             await casting.aclose()
-        if seen.users:
-            notes[part.user] = "trained against" if named & seen.users else "not trained against"
+    met = seen.users | _trained_users(wanted.trained_users, named)
+    notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings["log_dir"])
     try:
         folder = make_folder(log_dir, f"eval-{slug(parts[0].settings['env'])}-{datetime.now():%Y%m%d-%H%M%S}")
@@ -200,6 +200,17 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     plan = {"held_out": held_out, "user_notes": notes, "parts": list(map(asdict, parts))}
     write_json(folder / PLAN, plan)
     return await _play(folder, plan, {}, groups)
+
+
+def _trained_users(names: Sequence[str], evaluated: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The user models that some names stand for: known classes, or what is evaluated, by its label or its own name."""
+    known = {name: frozenset([path]) for name, path in USERS.items()}
+    own = {name: frozenset([name]) for each in evaluated.values() for name in each}
+    found = {**own, **known, **evaluated}
+    strange = next((name for name in names if name not in found), None)
+    if strange is not None:
+        raise UsageError(f"trained_users: no user model named {strange!r}; known: {', '.join({**known, **evaluated})}")
+    return frozenset(user for name in names for user in found[name])
 
 
 async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -> bool:
