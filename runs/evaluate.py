@@ -19,7 +19,7 @@ from josh.errors import UsageError
 from josh.runs.casting import USERS, Casting, env_class
 from josh.runs.held_out import check, seen_by, seen_in, users_of
 from josh.runs.intervals import RESAMPLES
-from josh.runs.parts import Part, play_part, read_summary, write_json
+from josh.runs.parts import Part, part_from, play_part, read_summary, write_json
 from josh.runs.record import make_folder
 from josh.runs.run import slug
 from josh.runs.scores import compared, read_sample
@@ -228,6 +228,10 @@ async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -
         UsageError: there is no such evaluation, or a setting cannot be changed.
     """
     plan = read_plan(folder)
+    held, notes = plan.get("held_out"), plan.get("user_notes")
+    held = held if isinstance(held, dict) and {"tasks", "people"} <= held.keys() else {}
+    if not isinstance(held.get("trained_on"), list) or not isinstance(notes, dict):
+        raise UsageError(f"{folder / PLAN} does not say what was held out; start a new evaluation")
     for part in plan["parts"]:
         again(part["settings"], given, folder)
     return await _play(folder, plan, given, groups)
@@ -243,7 +247,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
     if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
         raise UsageError(f"{folder / PLAN} holds no plan of an evaluation")
-    return plan
+    return plan | {"parts": [asdict(part_from(part, folder / PLAN)) for part in plan["parts"]]}
 
 
 async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], groups: bool) -> bool:

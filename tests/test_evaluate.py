@@ -516,6 +516,38 @@ def test_a_resumed_evaluation_takes_no_other_settings(capsys):
     assert "is no evaluation" in capsys.readouterr().err
 
 
+def test_a_damaged_plan_is_told_in_one_line_and_left_as_it_is(capsys):
+    folder = evaluated("--no_references")
+    plan = json.loads((folder / "plan.json").read_text())
+    (part,) = plan["parts"]
+    settings = part["settings"]
+    broken = (
+        [{"x": 1}],
+        ["a"],
+        [part | {"folder": ""}],
+        [part | {"folder": "../x"}],
+        [part | {"policy": 1}],
+        [part | {"reference": "no"}],
+        [part | {"settings": 5}],
+        [part | {"settings": settings | {"seed": "x"}}],
+        [part | {"settings": settings | {"sed": 1}}],
+    )
+    before = sorted(folder.rglob("*"))
+    capsys.readouterr()
+    for parts in broken:
+        (folder / "plan.json").write_text(json.dumps(plan | {"parts": parts}))
+        for command in (["evaluate", "--resume", str(folder)], ["compare", str(folder)]):
+            assert main(command) == 2, parts
+            error = capsys.readouterr().err
+            assert error.startswith(f"josh: {folder / 'plan.json'}"), parts
+            assert error.count("\n") == 1
+    for held_out in (None, [], {"tasks": 1}):
+        (folder / "plan.json").write_text(json.dumps(plan | {"held_out": held_out}))
+        assert main(["evaluate", "--resume", str(folder)]) == 2
+        assert "does not say what was held out" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_what_cannot_be_played_leaves_nothing_behind(capsys):
     assert evaluated("--baseline_agent", "reakt", code=2) is None
     assert "no agent named 'reakt'" in capsys.readouterr().err
