@@ -156,7 +156,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     apart = {name: getattr(args, f"baseline_{name}") for name in ("agent", "base_url", "api_key_var", "temperature")}
     baseline = {name: value for name, value in ({"model": args.baseline} | apart).items() if value is not None}
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
-    trained_users = tuple(filter(None, args.trained_users.split(",")))
+    trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given.get("debug", False), given.get("josh_debug", False))
     calm_collector()
     if args.resume:
@@ -309,9 +309,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
     export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
-    export.add_argument("--paths", help="golden or successful (default: golden; of pairs successful)")
+    export.add_argument("--paths", help="golden, successful or lost (default: golden; of pairs successful)")
     export.add_argument(
-        "--top", type=int, help="most winning paths of a tree, the best ones (default: 1; of pairs all)"
+        "--top", type=int, help="most successful paths of a task, the best ones, or lost ones of a tree (default: all)"
     )
     export.add_argument(
         "--min_margin", type=float, help="of pairs: least difference in reward, in its unit (default: 0.01)"
@@ -383,7 +383,10 @@ def _add_evaluation(commands: Any) -> None:
         "--no_references", action="store_true", default=False, help="leave the reference policies out"
     )
     evaluate.add_argument(
-        "--trained_on", default="", help="runs or export manifests, by commas, whose tasks and people must not be met"
+        "--trained_on",
+        default="",
+        help="runs, export manifests or adapters, by commas, whose tasks and people must not be met (those behind the "
+        "models' own adapters are looked for in any case)",
     )
     evaluate.add_argument(
         "--trained_users", default="", help="user models trained against, by commas, if no run says so"

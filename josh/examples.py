@@ -32,8 +32,8 @@ def examples_of(tree: Tree, collapse: Collapse) -> Iterator[Example]:
     """The examples that one collapse yields: one for every branch of the tree it cut off.
 
     A branch is a run of turns without a split; its example ends where it stood at the collapse. They come in tree
-    order, parents before children. A branch that an error ended teaches nothing and is left out, as is one in which
-    the agent has not spoken.
+    order, parents before children. Left out are unsuccessful branches with an error on them or below, of which nobody
+    knows what would have come, and those in which the agent has not spoken.
     """
     last: dict[str, int] = {}
     inside = {collapse.root}
@@ -44,9 +44,10 @@ def examples_of(tree: Tree, collapse: Collapse) -> Iterator[Example]:
             last[node.path] = index
     successful = _on_path(tree, collapse.rewarded)
     golden = _on_path(tree, {collapse.winner} & set(collapse.rewarded))
+    broken = _on_path(tree, (index for index in inside if tree.nodes[index].turn.outcome is Outcome.INFRA_ERROR))
     for path in sorted(last, key=order):
         index = last[path]
-        if tree.nodes[index].turn.outcome is Outcome.INFRA_ERROR and path not in successful:
+        if path in broken and path not in successful:
             continue
         yield from example_at(tree, index, path in successful, path in golden)
 

@@ -16,7 +16,7 @@ from josh.messages import dumps
 from josh.models.chat import ChatModel
 from josh.models.exchange import Budget, Clock, Exchange, Price
 from josh.models.hf import PREFIX as HF
-from josh.models.hf import HFChat, is_local
+from josh.models.hf import HFChat, is_local, look_for
 from josh.models.line import ModelLine
 from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
@@ -99,12 +99,13 @@ class Casting:
         exchange: what takes requests to the models.
     """
 
-    def __init__(self, settings: RunSettings, *, recorded: bool = False) -> None:
+    def __init__(self, settings: RunSettings, *, recorded: bool = False, rehearsed: bool = False) -> None:
         """Load every plug-in, choose the tasks and set every model up.
 
         Args:
             settings: the run's settings.
             recorded: have every reply come from the journal, and none from a model.
+            rehearsed: check everything and play nothing: models that run here are looked for and not loaded.
 
         Raises:
             UsageError: a name, a key, the corpus or the slice of tasks is wrong.
@@ -117,6 +118,7 @@ class Casting:
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self._strategy = strategy_of(settings)
         self._recorded = recorded
+        self._rehearsed = rehearsed
         self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
         self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
         self._rotation = self._user_rotation()
@@ -303,8 +305,11 @@ class Casting:
                 self._models[key] = OpenAIChat(name, base_url, api_key_var, timeout=self.settings.timeout)
         return self._models[key]
 
-    def _local(self, name: str) -> HFChat:
+    def _local(self, name: str) -> ChatModel:
         settings = self.settings
+        if self._rehearsed:
+            look_for(name, settings.load_in_4bit)
+            return RecordedModel(name)
         return HFChat(
             name,
             dtype=settings.dtype,

@@ -10,16 +10,16 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.casting import USERS, Casting, env_class
-from josh.runs.held_out import Seen, check, seen_in, users_of
+from josh.runs.held_out import check, seen_by, seen_in, users_of
 from josh.runs.intervals import RESAMPLES
-from josh.runs.parts import Part, play_part, read_summary, write_json
+from josh.runs.parts import Part, part_from, play_part, read_summary, write_json
 from josh.runs.record import make_folder
 from josh.runs.run import slug
 from josh.runs.scores import compared, read_sample
@@ -50,7 +50,8 @@ class Wanted:
     Attributes:
         baseline: what sets the baseline apart from the model, by setting; empty for no baseline.
         references: play the environment's reference policies against user models that cost nothing.
-        trained_on: runs and export manifests that the model was trained on.
+        trained_on: runs, export manifests and adapters that the model was trained on, see `held_out.seen_in`; what the
+            models' own adapters were trained on is found by itself, as far as their runs are there.
         trained_users: user models it was trained against, as far as those do not say.
     """
 
@@ -171,26 +172,45 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     if parts[0].settings["rollouts"] < ROLLOUTS:
         few = counted(parts[0].settings["rollouts"], "conversation")
         print(f"josh: {few} per task say little about pass^k and luck; {ROLLOUTS} or more are better", file=sys.stderr)
-    seen = seen_in(wanted.trained_on) | Seen(users=frozenset(USERS.get(name, name) for name in wanted.trained_users))
-    notes: dict[str, str] = {}
+    seen = seen_in(wanted.trained_on)
+    policies = seen_by(part.settings["model"] for part in parts)
+    others = seen_by(name.strip() for part in parts for name in str(part.settings["user_model"]).split(","))
+    seen |= policies.seen | replace(others.seen, users=frozenset())
+    unknown = {**policies.unknown, **others.unknown}
+    for name, why in unknown.items():
+        print(f"josh: not held out from all that {name} was trained on: {why}", file=sys.stderr)
+    named: dict[str, frozenset[str]] = {}
     for part in parts:
-        casting = Casting(RunSettings(**part.settings))
+        casting = Casting(RunSettings(**part.settings), rehearsed=True)
         try:
             check(casting.tasks, casting.env, seen)
-            named = users_of({"settings": part.settings, "plays": casting.names})
+            named[part.user] = users_of({"settings": part.settings, "plays": casting.names})
         finally:
             await casting.aclose()
-        if seen.users:
-            notes[part.user] = "trained against" if named & seen.users else "not trained against"
+    met = seen.users | _trained_users(wanted.trained_users, named)
+    notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings["log_dir"])
     try:
         folder = make_folder(log_dir, f"eval-{slug(parts[0].settings['env'])}-{datetime.now():%Y%m%d-%H%M%S}")
     except OSError as error:
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
-    held_out = {"trained_on": list(map(str, wanted.trained_on)), "tasks": len(seen.tasks), "people": len(seen.people)}
+    sources = dict.fromkeys((*map(str, wanted.trained_on), *policies.known, *others.known))
+    held_out: dict[str, Any] = {"trained_on": list(sources), "tasks": len(seen.tasks), "people": len(seen.people)}
+    held_out |= {"unknown": list(unknown)} if unknown else {}
     plan = {"held_out": held_out, "user_notes": notes, "parts": list(map(asdict, parts))}
     write_json(folder / PLAN, plan)
     return await _play(folder, plan, {}, groups)
+
+
+def _trained_users(names: Sequence[str], evaluated: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """The user models that some names stand for: known classes, or what is evaluated, by its label or its own name."""
+    known = {name: frozenset([path]) for name, path in USERS.items()}
+    own = {name: frozenset([name]) for each in evaluated.values() for name in each}
+    found = {**own, **known, **evaluated}
+    strange = next((name for name in names if name not in found), None)
+    if strange is not None:
+        raise UsageError(f"trained_users: no user model named {strange!r}; known: {', '.join({**known, **evaluated})}")
+    return frozenset(user for name in names for user in found[name])
 
 
 async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -> bool:
@@ -208,6 +228,10 @@ async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -
         UsageError: there is no such evaluation, or a setting cannot be changed.
     """
     plan = read_plan(folder)
+    held, notes = plan.get("held_out"), plan.get("user_notes")
+    held = held if isinstance(held, dict) and {"tasks", "people"} <= held.keys() else {}
+    if not isinstance(held.get("trained_on"), list) or not isinstance(notes, dict):
+        raise UsageError(f"{folder / PLAN} does not say what was held out; start a new evaluation")
     for part in plan["parts"]:
         again(part["settings"], given, folder)
     return await _play(folder, plan, given, groups)
@@ -223,7 +247,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
     if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
         raise UsageError(f"{folder / PLAN} holds no plan of an evaluation")
-    return plan
+    return plan | {"parts": [asdict(part_from(part, folder / PLAN)) for part in plan["parts"]]}
 
 
 async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], groups: bool) -> bool:
@@ -296,6 +320,9 @@ def _headline(figures: Mapping[str, Any]) -> str:
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])
         lines.append(f"held out: nothing of the {held['tasks']} tasks and {held['people']} people of {sources}")
-    else:
+    elif not held.get("unknown"):
         lines.append("held out: not checked; name the training data's runs or manifests with --trained_on")
+    if held.get("unknown"):
+        adapters = ", ".join(held["unknown"])
+        lines.append(f"not held out from all that {adapters} was trained on; name its runs with --trained_on")
     return "\n".join(lines)

@@ -1,7 +1,9 @@
 """`josh export`: training files from recorded runs, each with a manifest that says what went into it."""
 
+import errno
 import hashlib
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +15,9 @@ from typing import Any, BinaryIO, Final
 
 from josh.errors import UsageError
 from josh.messages import dumps
+from josh.runs.episode import Episode
 from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.rows import FORMATS, GOLDEN, LOST, PAIRED, SUCCESSFUL, Candidate, Choice, candidates
+from josh.runs.rows import FORMATS, GOLDEN, LOST, PAIRED, SUCCESSFUL, Candidate, Choice, best_of_tasks, candidates
 from josh.runs.run import read_config, version
 from josh.runs.summary import counted
 
@@ -27,7 +30,7 @@ def manifest_of(file: Path) -> Path:
 
 
 def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> Choice:
-    """What to export of every tree: of conversations and verdicts the best path, of pairs every one that was won.
+    """What to export: unless told otherwise, of conversations and verdicts every tree's best path, of pairs all wins.
 
     Raises:
         UsageError: a value makes no sense.
@@ -45,17 +48,17 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
     paired = form in PAIRED
     if min_margin is not None and not paired:
         raise UsageError(f"min_margin is given, but {form} has no pairs; leave it out")
-    return Choice(
-        paths or (SUCCESSFUL if paired else GOLDEN),
-        top or (None if paired else 1),
-        MIN_MARGIN if min_margin is None else min_margin,
-    )
+    paths = paths or (SUCCESSFUL if paired else GOLDEN)
+    if paths == GOLDEN and top not in (None, 1):
+        raise UsageError(f"top is {top}, but a tree has one {GOLDEN} path; leave it out, or give --paths {SUCCESSFUL}")
+    return Choice(paths, 1 if paths == GOLDEN else top, MIN_MARGIN if min_margin is None else min_margin)
 
 
 def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
     """Write the rows that some runs have to give, and their manifest; both whole or not at all.
 
-    The trees are read one at a time. Rows stand in the order of the runs and their trees, those of `kto` shuffled.
+    The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the
+    runs and their trees, those of `kto` shuffled.
 
     Args:
         runs: the runs' folders.
@@ -77,16 +80,19 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
 
     def found() -> Iterator[Candidate]:
         nonlocal trees
-        for folder in runs:
-            damaged: list[int] = []
-            for _, episode in stored_episodes(folder / EPISODES, damaged):
-                trees += 1
-                for candidate in candidates(form, episode, choice, dropped):
-                    tasks[episode.task.id] = None
-                    yield candidate
-            dropped["damaged lines"] += len(damaged)
+        ranked = choice.paths == SUCCESSFUL and choice.top is not None
+        best = best_of_tasks(_episodes(runs, Counter()), choice) if ranked else {}
+        for run, episode in _episodes(runs, dropped):
+            trees += 1
+            only = best.get((run, episode.task.id), frozenset()) if ranked else None
+            for candidate in candidates(form, episode, choice, dropped, only):
+                tasks[episode.task.id] = None
+                yield candidate
 
     parts = {path: path.with_name(f"{path.name}.part") for path in (out, manifest_of(out))}
+    folder_there = next((path for path in parts if path.is_dir()), None)
+    if folder_there is not None:
+        raise UsageError(f"cannot write {folder_there}: {os.strerror(errno.EISDIR)}")
     try:
         with tempfile.TemporaryFile(dir=out.parent) as spool:
             entries = _kept(_spooled(spool, found()), dropped)
@@ -109,14 +115,14 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
             "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
             "tasks": list(tasks),
             "runs": [
-                {"run": folder.resolve().name, "settings": config["settings"]}
+                {"run": folder.resolve().name, "folder": str(folder.resolve())}
+                | {name: config[name] for name in ("tasks_digest", "settings") if name in config}
                 for folder, config in zip(runs, configs, strict=True)
             ],
             "josh": version("josh-dialogue"),
         }
         parts[manifest_of(out)].write_text(f"{json.dumps(manifest, indent=2)}\n", encoding="utf-8")
-        for path, part in parts.items():
-            part.replace(path)
+        replace_all(parts)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
     finally:
@@ -124,6 +130,40 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
             with suppress(OSError):
                 part.unlink()
     return manifest
+
+
+def _episodes(runs: Sequence[Path], dropped: Counter[str]) -> Iterator[tuple[int, Episode]]:
+    """The whole episodes of some runs, with the number of their run."""
+    for run, folder in enumerate(runs):
+        damaged: list[int] = []
+        for _, episode in stored_episodes(folder / EPISODES, damaged):
+            yield run, episode
+        dropped["damaged lines"] += len(damaged)
+
+
+def replace_all(parts: Mapping[Path, Path]) -> None:
+    """Put files in the places of others, or leave all as they were and raise OSError.
+
+    Args:
+        parts: the files by where they go.
+    """
+    before = {path: path.with_name(f"{path.name}.before") for path in parts}
+    done: list[Path] = []
+    try:
+        for path, part in parts.items():
+            done.append(path)
+            if path.exists():
+                path.replace(before[path])
+            part.replace(path)
+    except BaseException:
+        for path in done:
+            if before[path].exists():
+                before[path].replace(path)
+            elif not parts[path].exists():
+                path.unlink(missing_ok=True)
+        raise
+    for path in before.values():
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.run import CONFIG, SUMMARY, read_config, run
-from josh.runs.settings import FIELDS, again, recorded
+from josh.runs.run import CONFIG, SUMMARY, read_config, run, slug
+from josh.runs.settings import FIELDS, RunSettings, again, recorded
 
 _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
 
@@ -31,6 +31,18 @@ class Part:
     user: str
     reference: bool
     settings: dict[str, Any]
+
+
+def part_from(content: Any, path: Path) -> Part:
+    """A part as a file has it; settings that it lacks get their defaults. Raises UsageError where it is no part."""
+    texts = ("folder", "policy", "user")
+    whole = isinstance(content, dict) and content.keys() == {*texts, "reference", "settings"}
+    if not whole or not all(isinstance(content[name], str) for name in texts):
+        raise UsageError(f"{path} is damaged: a part of it is {content!r:.80}")
+    folder, settings = content["folder"], content["settings"]
+    if not folder or slug(folder) != folder or not isinstance(settings, dict) or type(content["reference"]) is not bool:
+        raise UsageError(f"{path} is damaged: the part in {folder!r} makes no sense")
+    return Part(**{**content, "settings": asdict(RunSettings(**recorded(settings, path)))})
 
 
 async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ assistant message, with everything before it as the prompt: a turn of several (t
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import combinations
 from typing import Any, Final, TypeAlias
@@ -34,7 +34,8 @@ class Choice:
     Attributes:
         paths: `golden`, the best winning path of every tree, `successful`, all of them, or `lost`, those that came to
             an end without a win: a control, from which nothing good should be learnt.
-        top: most paths of one tree, those worth most, of lost ones the first in tree order; None for all.
+        top: most successful paths of one task, those worth most (see `best_of_tasks`), or most lost paths of one tree,
+            the first in tree order; None for all.
         min_margin: least difference in reward between the best that was reached from two siblings, above 0.
     """
 
@@ -62,7 +63,9 @@ class UnfitError(Exception):
     """A conversation that a format has no form for; the text is the reason it is counted under."""
 
 
-def candidates(form: str, episode: Episode, choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+def candidates(
+    form: str, episode: Episode, choice: Choice, dropped: Counter[str], best: frozenset[int] | None = None
+) -> Iterator[Candidate]:
     """The rows that one episode has to give, in tree order.
 
     Args:
@@ -70,12 +73,18 @@ def candidates(form: str, episode: Episode, choice: Choice, dropped: Counter[str
         episode: the episode.
         choice: which parts of its tree.
         dropped: counts what is left out, by reason.
+        best: the only winning leaves to take, from `best_of_tasks`.
     """
-    leaves = lost_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, choice)
+    whole = replace(choice, top=None)
+    leaves = lost_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
     if episode.error or not leaves:
         lacking = "trees without a loss" if choice.paths == LOST else "trees without a win"
         dropped["trees given up" if episode.error else lacking] += 1
         return
+    if choice.paths == SUCCESSFUL:
+        kept = leaves[: choice.top] if best is None else [leaf for leaf in leaves if leaf in best]
+        dropped["winning paths beyond the best of their task"] += len(leaves) - len(kept)
+        leaves = kept
     make: Callable[..., Iterator[Candidate]] = FORMATS[form]
     yield from make(episode, leaves, choice, dropped)
 
@@ -93,6 +102,36 @@ def winning_leaves(episode: Episode, choice: Choice) -> list[int]:
         return [golden] if golden in wins else []
     best = _told_apart(episode, sorted(wins, key=rank))
     return best[: 1 if choice.paths == GOLDEN else choice.top]
+
+
+def best_of_tasks(episodes: Iterable[tuple[int, Episode]], choice: Choice) -> Mapping[tuple[int, str], frozenset[int]]:
+    """The winning leaves that are among the `choice.top` best of their task in all runs together.
+
+    Ties go to the earlier run, then to the order of `winning_leaves`. Conversations that read the same count once.
+
+    Args:
+        episodes: every episode, with the number of its run.
+        choice: which parts of their trees.
+
+    Returns:
+        The leaves, by run and task.
+    """
+    of_tasks: dict[str, list[tuple[float, bytes]]] = {}
+    of_runs: dict[tuple[int, str], list[tuple[int, bytes]]] = {}
+    for run, episode in episodes:
+        # What is not among its own tree's best is not among its task's.
+        leaves = [] if episode.error else winning_leaves(episode, choice)
+        read = [(leaf, _hash(internal_conversation(episode.tree, leaf))) for leaf in leaves]
+        of_tasks.setdefault(episode.task.id, []).extend((episode.worth.get(leaf, 0.0), text) for leaf, text in read)
+        of_runs[run, episode.task.id] = read
+    best = {
+        task: set(list(dict.fromkeys(text for _, text in sorted(ranked, key=lambda each: -each[0])))[: choice.top])
+        for task, ranked in of_tasks.items()
+    }
+    return {
+        (run, task): frozenset(leaf for leaf, text in read if text in best[task])
+        for (run, task), read in of_runs.items()
+    }
 
 
 def lost_leaves(episode: Episode, choice: Choice) -> list[int]:

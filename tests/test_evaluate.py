@@ -17,8 +17,9 @@ from josh.envs.persuasion import PersuasionEnv
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
 from josh.runs.evaluate import Wanted, parts_of
-from josh.runs.held_out import Seen, check, seen_in
+from josh.runs.held_out import Seen, check, seen_by, seen_in
 from josh.runs.scores import Row, Sample, Talk, compared, person_of
+from josh.runs.train import CARD, fingerprint
 from josh.seeds import derive
 
 SMALL = ["--synthetic_tasks", "8", "--max_convo_turns", "6"]
@@ -263,14 +264,114 @@ def test_a_manifest_stands_for_its_runs_and_anything_else_is_refused(capsys):
     for source, why in (("nothing", "neither a run's folder"), ("odd.json", "in none of its folders")):
         assert evaluated("--trained_on", source, code=2) is None
         assert why in capsys.readouterr().err
+    for entry in (5, {}, {"run": 5}, {"run": "x", "settings": 5}, {"run": "x", "folder": []}):
+        Path("odd.json").write_text(json.dumps({"runs": [entry]}))
+        assert evaluated("--trained_on", "odd.json", code=2) is None
+        error = capsys.readouterr().err
+        assert error.startswith("josh: trained_on: odd.json: runs[0] is ")
+        assert error.count("\n") == 1
     (run / "episodes.jsonl").write_text("{}\n")
     assert evaluated("--trained_on", str(run), code=2) is None
     assert "damaged" in capsys.readouterr().err
 
 
+def test_a_manifest_finds_its_run_and_no_other_of_that_name(capsys):
+    for seed, log_dir in (("1", "trained"), ("2", "other")):
+        assert main(["--josh", *SMALL, "--seed", seed, "--log_dir", log_dir]) == 0
+    (run,), (other,) = Path("trained").iterdir(), Path("other").iterdir()
+    Path("data").mkdir()
+    assert main(["export", str(run), "--format", "sft", "--out", "data/sft.jsonl"]) == 0
+    # One of that name stands where a manifest without a folder would look first.
+    other.rename(Path("data", run.name))
+    assert seen_in([Path("data/sft.jsonl")]) == seen_in([run])
+    Path("elsewhere").mkdir()
+    run.rename(Path("elsewhere", run.name))
+    capsys.readouterr()
+    assert evaluated("--trained_on", "data/sft.jsonl", code=2) is None
+    assert f"{run.name}, which played other tasks in data/{run.name}" in capsys.readouterr().err
+    Path("data", run.name).rename("gone")
+    Path("elsewhere", run.name).rename(run)
+    manifest = Path("data/sft.jsonl.manifest.json")
+    entries = json.loads(manifest.read_text())["runs"]
+    assert entries[0]["folder"] == str(run.resolve())
+    for lacking in ("folder", "tasks_digest"):
+        del entries[0][lacking]
+        manifest.write_text(json.dumps({"runs": entries}))
+        assert seen_in([manifest]) == seen_in([run])
+
+
+def searched(seed):
+    """A search on tasks of its own, and its export's manifest."""
+    assert main(["--josh", *SMALL, "--seed", str(seed), "--log_dir", f"trained-{seed}"]) == 0
+    (run,) = Path(f"trained-{seed}").iterdir()
+    assert main(["export", str(run), "--format", "sft", "--out", f"{seed}.jsonl"]) == 0
+    return run, json.loads(Path(f"{seed}.jsonl.manifest.json").read_text())
+
+
+def adapter(name, manifest, **began):
+    """An adapter's folder, as far as it says what it was made of."""
+    folder = Path("adapters", name)
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_text(name)
+    parts = {role: {"name": str(other), "sha256": fingerprint(other)} for role, other in began.items()}
+    (folder / CARD).write_text(json.dumps({"data": {"file": "data/x.jsonl", "manifest": manifest}, **parts}))
+    return folder
+
+
+def test_an_adapter_stands_for_its_runs_and_those_of_the_adapter_it_went_on_from(capsys):
+    (one, first), (other, second) = searched(1), searched(2)
+    both = seen_in([one, other])
+    early = adapter("early", first, base=Path("org/model"))
+    late = adapter("late", second, base_adapter=early)
+    assert seen_in([early]) == seen_in([one]) != both
+    assert seen_in([late]) == seen_in([late / CARD]) == both
+    assert seen_in([adapter("merged", second, base=early)]) == both
+    tuned = seen_by([f"hf:org/model+{late}", "gpt-4o", "offline", "hf:org/model"])
+    assert (tuned.seen, tuned.known, tuned.unknown) == (both, (str(late),), {})
+    assert seen_by([f"hf:{late}"]) == tuned, "a merged model"
+    # Another adapter of that name is not the one it went on from.
+    (early / "adapter_model.safetensors").write_text("changed")
+    tuned = seen_by([f"hf:org/model+{late}"])
+    assert (tuned.seen, tuned.known) == (seen_in([other]), (str(late),))
+    assert "its base_adapter adapters/early is not there any more" in tuned.unknown[str(late)]
+    capsys.readouterr()
+    assert evaluated("--trained_on", str(late), code=2) is None
+    error = capsys.readouterr().err
+    assert error.startswith("josh: trained_on: adapters/late/josh_adapter.json: its base_adapter")
+    assert error.count("\n") == 1
+
+
+def test_of_adapters_that_do_not_say_what_they_saw_nothing_is_known():
+    bare = adapter("bare", None)
+    odd = adapter("odd", {"runs": [{"run": "nowhere"}]})
+    damaged = adapter("damaged", None)
+    (damaged / CARD).write_text("[]")
+    tuned = seen_by([f"hf:base+{folder}" for folder in (bare, odd, damaged, "org/theirs")])
+    assert (tuned.seen, tuned.known) == (Seen(), ())
+    for (name, reason), why in zip(
+        tuned.unknown.items(), ("had no manifest", "in none of its folders", "is damaged", "has no josh"), strict=True
+    ):
+        assert why in reason, name
+    with pytest.raises(UsageError, match=r"trained_on: .*bare/josh_adapter\.json: data/x\.jsonl had no manifest"):
+        seen_in([bare])
+
+
 def test_users_trained_against_can_be_named():
     found = figures(evaluated("--trained_users", "donor", "--user", "donor,donor_firm", "--no_references"))
     assert found["user_notes"] == {"donor": "trained against", "donor_firm": "not trained against"}
+
+
+def test_users_that_nobody_knows_are_no_users_trained_against(capsys):
+    assert evaluated("--trained_users", "donor, donator", "--no_references", code=2) is None
+    error = capsys.readouterr().err
+    assert error == (
+        "josh: trained_users: no user model named 'donator'; known: persuadee, donor, donor_mild, donor_firm\n"
+    )
+    assert not Path("records").exists()
+    Path("mine.py").write_text("from josh.users.donor import Donor\n\nclass Mine(Donor):\n    pass\n")
+    users = ("--user", "donor,./mine.py:Mine", "--no_references")
+    found = figures(evaluated("--trained_users", "./mine.py:Mine", *users))
+    assert found["user_notes"] == {"donor": "not trained against", "./mine.py:Mine": "trained against"}
 
 
 # Errors
@@ -413,6 +514,38 @@ def test_a_resumed_evaluation_takes_no_other_settings(capsys):
         assert why in capsys.readouterr().err
     assert main(["evaluate", "--resume", "nowhere"]) == 2
     assert "is no evaluation" in capsys.readouterr().err
+
+
+def test_a_damaged_plan_is_told_in_one_line_and_left_as_it_is(capsys):
+    folder = evaluated("--no_references")
+    plan = json.loads((folder / "plan.json").read_text())
+    (part,) = plan["parts"]
+    settings = part["settings"]
+    broken = (
+        [{"x": 1}],
+        ["a"],
+        [part | {"folder": ""}],
+        [part | {"folder": "../x"}],
+        [part | {"policy": 1}],
+        [part | {"reference": "no"}],
+        [part | {"settings": 5}],
+        [part | {"settings": settings | {"seed": "x"}}],
+        [part | {"settings": settings | {"sed": 1}}],
+    )
+    before = sorted(folder.rglob("*"))
+    capsys.readouterr()
+    for parts in broken:
+        (folder / "plan.json").write_text(json.dumps(plan | {"parts": parts}))
+        for command in (["evaluate", "--resume", str(folder)], ["compare", str(folder)]):
+            assert main(command) == 2, parts
+            error = capsys.readouterr().err
+            assert error.startswith(f"josh: {folder / 'plan.json'}"), parts
+            assert error.count("\n") == 1
+    for held_out in (None, [], {"tasks": 1}):
+        (folder / "plan.json").write_text(json.dumps(plan | {"held_out": held_out}))
+        assert main(["evaluate", "--resume", str(folder)]) == 2
+        assert "does not say what was held out" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_what_cannot_be_played_leaves_nothing_behind(capsys):

@@ -16,7 +16,7 @@ from josh.messages import OPENER, dumps, with_opener, without_ids
 from josh.runs.casting import Casting
 from josh.runs.check import check
 from josh.runs.episode import TaskClock, from_json, play, to_json
-from josh.runs.export import choose, export, manifest_of
+from josh.runs.export import choose, export, manifest_of, replace_all
 from josh.runs.rows import FORMATS, PAIRED, candidates, standing, winning_leaves
 from josh.runs.settings import resolve
 from josh.tree import Outcome, Speaker, internal_conversation, walk
@@ -121,6 +121,7 @@ def test_whole_conversations_end_with_the_agents_last_words_and_have_all_it_saw(
         assert [episode.worth[leaf] for leaf in wins] == sorted((episode.worth[leaf] for leaf in wins), reverse=True)
         assert all(episode.outcomes[leaf] is Outcome.WON for leaf in wins)
         assert len(rows_of("sft", episode)) <= 1
+        assert rows_of("sft", episode, paths="successful") == rows_of("sft", episode, paths="successful", top=99)
         assert winning_leaves(episode, choose("sft", None, None, None)) in ([], list(episode.reported), wins[:1])
 
 
@@ -175,8 +176,9 @@ def test_positives_are_of_the_winning_path_and_negatives_lost_after_the_same_pro
 def test_every_file_passes_the_check_and_comes_out_the_same_again(runs, form, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     folders = list(stored(folder, *(lines for lines, _ in runs)))
-    top = data.draw(st.sampled_from([None, 1, 3]))
-    choice = choose(form, data.draw(st.sampled_from([None, "golden", "successful"])), top, None)
+    paths = data.draw(st.sampled_from([None, "golden", "successful"]))
+    top = data.draw(st.sampled_from([None, 1, 3] if paths == "successful" else [None, 1]))
+    choice = choose(form, paths, top, None)
     out = folder / "out.jsonl"
     try:
         manifest = export(folders, out, form, choice, 10)
@@ -256,11 +258,17 @@ def test_the_formats_say_the_same(run):
 
 def test_the_best_paths_of_a_tree_are_the_first(run):
     _, golden = exported(run, "sft")
-    _, best = exported(run, "sft", "--paths", "successful")
+    _, best = exported(run, "sft", "--paths", "successful", "--top", "1")
     _, three = exported(run, "sft", "--paths", "successful", "--top", "3")
+    _, every = exported(run, "sft", "--paths", "successful")
     assert golden == best
     assert len(golden) < len(three) <= 3 * len(golden)
     assert [row for row in three if row in golden] == golden
+    assert len(three) < len(every)
+    assert [row for row in every if row in three] == three
+    _, lost = exported(run, "sft", "--paths", "lost")
+    _, first = exported(run, "sft", "--paths", "lost", "--top", "1")
+    assert len(first) < len(lost)
 
 
 def test_verdicts_are_shuffled_by_the_seed_alone(run):
@@ -399,6 +407,33 @@ def test_the_lesser_win_is_rejected_where_both_won():
     assert (row["chosen"], row["rejected"], row["margin"]) == ([says("Red.")], [says("Blue.")], 1.5)
     assert rows_of("dpo", episode, min_margin=1.6) == []
     assert [row["label"] for row in rows_of("kto", episode)] == [True]
+
+
+def several(tmp_path, *rewards):
+    """Runs of one tree each, in which two siblings of a task won: what they say, and are worth."""
+    for number, worths in enumerate(rewards):
+        turns = [[says(f"{number}-{place}: {worth}")] for place, worth in enumerate(worths)]
+        yield from stored(tmp_path / str(number), [dumps(forked(*turns, rewards=worths))])
+
+
+def test_the_best_paths_of_a_task_are_ranked_over_all_runs(tmp_path):
+    runs, out = list(several(tmp_path, (1.0, 0.5), (2.0, 1.0), (1.0, 0.25))), tmp_path / "out.jsonl"
+
+    def said(form, top, *more):
+        manifest = export([*runs, *more], out, form, choose(form, "successful", top, None), 1)
+        rows = map(json.loads, out.read_text().splitlines())
+        return [row["messages"][-1]["content"] for row in rows], manifest["dropped"]
+
+    beyond = "winning paths beyond the best of their task"
+    assert said("sft", 1) == (["1-0: 2.0"], {beyond: 5})
+    assert said("sft", 3) == (["0-0: 1.0", "1-0: 2.0", "1-1: 1.0"], {beyond: 3})
+    assert said("sft", None)[1] == {}
+    # What reads the same counts once.
+    assert said("sft", 3, runs[1]) == (["0-0: 1.0", "1-0: 2.0", "1-1: 1.0"], {beyond: 3, "repeated rows": 2})
+    golden = export(runs, out, "sft", choose("sft", None, None, None), 1)
+    assert golden["rows"] == 3, "every tree has its own"
+    verdicts = export(runs, out, "kto", choose("kto", "successful", 1, None), 1)
+    assert (verdicts["labels"], verdicts["dropped"]) == ({"true": 1}, {beyond: 5})
 
 
 @pytest.mark.parametrize("change", [{"duplicate": True}, {"outcome": "infra_error", "ended": "infra_error"}])
@@ -611,7 +646,9 @@ def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
         ("RUN --out x.jsonl", "josh: no format given"),
         ("RUN --format csv --out x.jsonl", "josh: no format named 'csv'; known: sft, kto, dpo"),
         ("RUN --format sft --out x.jsonl --top 0", "josh: top is 0; give 1 or more"),
-        ("RUN --format sft --out x.jsonl --paths all", "josh: paths is 'all'; give golden or successful"),
+        ("RUN --format sft --out x.jsonl --top 3", "josh: top is 3, but a tree has one golden path; leave it out, or"),
+        ("RUN --format dpo --out x.jsonl --paths golden --top 5", "josh: top is 5, but a tree has one golden path"),
+        ("RUN --format sft --out x.jsonl --paths all", "josh: paths is 'all'; give golden, successful or lost"),
         ("RUN --format sft --out x.jsonl --min_margin 1", "josh: min_margin is given, but sft has no pairs"),
         ("RUN --format dpo --out x.jsonl --min_margin nan", "josh: min_margin is nan; give 0 or more"),
         ("RUN --format dpo --out x.jsonl --min_margin 99", "josh: RUN: no row for dpo; left out: "),
@@ -633,6 +670,35 @@ def test_bad_input_gets_one_line_and_writes_nothing(flags, text, tmp_path, monke
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert captured.err.startswith(text.replace("RUN", str(run)).replace("EMPTY", str(empty)))
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_manifest_that_cannot_be_replaced_leaves_the_file_as_it_was(tmp_path, capsys):
+    (run,) = stored(tmp_path, episodes("persuasion", 1, 1)[0])
+    out = tmp_path / "x.jsonl"
+    manifest_of(out).mkdir()
+    for before in (None, "old"):
+        if before:
+            out.write_text(before)
+        assert main(["export", str(run), "--format", "sft", "--out", str(out)]) == 2
+        assert capsys.readouterr().err == f"josh: cannot write {manifest_of(out)}: Is a directory\n"
+        assert (out.read_text() if out.exists() else None) == before
+        assert not list(tmp_path.glob("*.part"))
+
+
+def test_files_are_replaced_all_or_none(tmp_path):
+    one, other, new = (tmp_path / name for name in ("one", "other", "new"))
+    parts = {path: path.with_suffix(".part") for path in (one, new, other)}
+    for path in (one, other):
+        path.write_text("old")
+    for path in (one, new):
+        parts[path].write_text("new")
+    with pytest.raises(FileNotFoundError):
+        replace_all(parts)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"one": "old", "other": "old"}
+    for part in parts.values():
+        part.write_text("new")
+    replace_all(parts)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(("one", "other", "new"), "new")
 
 
 def test_damaged_lines_are_counted(tmp_path, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from josh.cli import main
+from josh.cli import _parser, _underscored, main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +32,23 @@ def test_the_example_of_a_folder_runs(folder, tmp_path, monkeypatch, endpoint):
     assert summary["infra_errors"] == 0
     assert summary["average_reward"] > 0
     assert summary["golden_examples"] > 0
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "runs" / "recipes").glob("*.md")), ids=lambda path: path.stem)
+def test_a_recipe_keeps_the_people_of_training_and_test_apart(recipe):
+    kinds = []
+    for line in "".join(blocks(recipe, "bash")).replace("\\\n", " ").splitlines():
+        words = shlex.split(line)
+        # Every file that is trained on has a manifest, which no other program writes.
+        assert words[0] in ("josh", "accelerate"), line
+        given = vars(_parser().parse_args(list(map(_underscored, words[words.index("josh") + 1 :]))))
+        kinds.append(given["command"].__name__)
+        if "corpus" in given:
+            assert given["split_rule"] == "user_disjoint"
+            assert given.get("stop") == ("best" if given.get("josh") else None)
+            assert given["task_split"] == ("train" if given.get("josh") else "test")
+            assert given.get("josh") or given["trained_on"]
+    assert set(kinds) == {"_run", "_export", "_train", "_evaluate"}
 
 
 def test_the_snippet_of_the_readme_runs_and_prints_what_it_says(capsys):

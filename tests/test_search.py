@@ -229,7 +229,8 @@ def test_golden_implies_successful_and_errors_are_no_examples(beam_size, data):
     for collapse in tree.collapses:
         for example in examples_of(tree, collapse):
             assert example.is_successful or not example.is_golden_path
-            assert tree.nodes[example.node].turn.outcome is not Outcome.INFRA_ERROR
+            errors = [index for index in range(collapse.size) if tree.nodes[index].turn.error]
+            assert example.is_successful or not any(example.node in walk(tree, index) for index in errors)
             assert example.messages[-1]["role"] == "assistant"
 
 
@@ -264,6 +265,16 @@ def test_what_holds_of_every_search_that_is_played_to_its_end(beam_size, goals, 
     for example in examples:
         assert example.is_successful == any(example.node in path for path in on_or_below.values())
         assert example.is_golden_path == (best in wins and example.node in on_or_below[best])
+
+
+def test_a_branch_that_only_errors_came_after_is_no_negative():
+    search = BeamSearch(4)
+    tree = play(search, plant(["a"]), [SPOKEN, SPOKEN])
+    tree = play(search, tree, [SPOKEN, SPOKEN])
+    tree = play(search, tree, [hit("a"), SPOKEN, TURNS["error"], TURNS["error"]])
+    (collapse,) = tree.collapses
+    found = [(tree.nodes[each.node].path, each.is_successful) for each in examples_of(tree, collapse)]
+    assert found == [("0", True), ("0/0", True), ("0/1", False)]
 
 
 def test_equal_texts_with_equal_labels_are_one_example():

@@ -5,6 +5,7 @@ under way the next one gathers. See `josh.models.decoding` for how a batch is ma
 """
 
 import asyncio
+import gc
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -102,22 +103,35 @@ class HFChat:
 
         Raises:
             UsageError: the request has an option that a local model does not know.
-            ModelError: the conversation does not fit into the model's context, its template refuses it, or the
-                machine's memory is too small for it.
+            ModelError: the conversation does not fit into the model's context, its template refuses it, the machine's
+                memory is too small for it, or the model was closed.
         """
+        self._check_open()
         asked = self._asked(request)
         waiting = _Waiting(asked, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.ensure_future(self._run())
         made = await waiting.done
+        self._check_open()
         usage = Usage(prompt_tokens=len(asked.prompt), completion_tokens=sum(len(one.token_ids) for one in made))
         return Completion(tuple(self._reply(one, asked) for one in made), usage)
 
     async def aclose(self) -> None:
-        """Break off what is under way, after at most one more token."""
+        """Break off what is under way, after at most one more token, and let go of the model's memory."""
         self._closed = True
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
+        self._tokenizer = self._model = None
+        gc.collect()  # a model's parts refer to each other
+
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ModelError(f"{self.name} is closed")
 
     def _try_out(self) -> None:
         """Make two short replies. Raises UsageError where the model has a part that our decoding does not know."""
@@ -255,14 +269,31 @@ def split(name: str) -> tuple[str, str | None]:
     return (base, adapter) if plus else (where, None)
 
 
-def _load(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: bool) -> tuple[Any, Any]:
-    """The tokenizer and the model. Raises UsageError."""
+def look_for(name: str, load_in_4bit: bool = False) -> None:
+    """Raise UsageError where a package, the machine or a folder lacks what a local model needs; nothing is loaded."""
+    torch, transformers = _packages(name)
+    base, adapter = split(name)
+    _folder(name, base)
+    if adapter is not None:
+        _folder(name, adapter, "adapter_config.json")
+    if load_in_4bit:
+        _four_bits(name, torch, transformers, "auto")
+
+
+def _packages(name: str) -> tuple[Any, Any]:
     try:
         import torch
         import transformers
-        from transformers.utils import logging
     except ImportError as error:
         raise UsageError(f"model {name!r} needs {error.name}: pip install 'josh-dialogue[train]'") from None
+    return torch, transformers
+
+
+def _load(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: bool) -> tuple[Any, Any]:
+    """The tokenizer and the model. Raises UsageError."""
+    torch, transformers = _packages(name)
+    from transformers.utils import logging
+
     gpu = torch.cuda.is_available()
     folder = _folder(name, base)
     options: dict[str, Any] = {"dtype": "auto" if gpu else "float32"} if dtype == "auto" else {"dtype": dtype}
