@@ -135,7 +135,7 @@ def test_the_search_is_held_against_plain_conversations_with_as_many_replies(who
     folder, said = whole
     search = read(folder / "loop.json")["search"]
     assert search["best_of_n"]["replies"] >= 0.8 * search["beam"]["replies"]
-    assert search["best_of_n"]["calls"] == search["best_of_n"]["replies"]
+    assert 0 < search["best_of_n"]["calls"] <= search["best_of_n"]["replies"]
     assert search["plain"]["reward"]["value"] <= search["best_of_n"]["reward"]["value"]
     assert f"best of {search['conversations']}" in said
 
@@ -144,12 +144,12 @@ def test_the_control_learns_from_lost_paths_alone(whole):
     folder, _ = whole
     manifest = read(folder / "train-control.jsonl.manifest.json")
     assert manifest["settings"]["paths"] == "lost"
-    won = {line for line in (folder / "train-1.jsonl").read_text().splitlines()}
+    won = set((folder / "train-1.jsonl").read_text().splitlines())
     assert won.isdisjoint((folder / "train-control.jsonl").read_text().splitlines())
 
 
 def test_a_finished_loop_is_told_again(whole, capsys):
-    folder, said = whole
+    folder, _ = whole
     before = read(folder / "loop.json")
     assert main(["loop", "--resume", str(folder)]) == 0
     assert "round 2" in capsys.readouterr().out
