@@ -38,11 +38,13 @@ class OfflinePersuader(BaseJOSHAgent):
 
 
 class UniformPersuader(OfflinePersuader):
-    """Draws one act a turn, every act that fits as likely as any other, whatever the turn and the temperature."""
+    """Draws as many acts a turn as people do, every act that fits as likely as any other, whatever the turn."""
 
     def choose(self, turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
-        """One act, drawn uniformly."""
-        return (rng.choice([act for act in PHRASES if act not in done and _fits(act, reply)]),)
+        """One to three different acts, drawn uniformly at any temperature."""
+        fitting = [act for act in PHRASES if act not in done and _fits(act, reply)]
+        drawn = rng.sample(fitting, rng.choices((1, 2, 3), ACTS_PER_TURN)[0])
+        return tuple(sorted(drawn, key=_ORDER.__getitem__))
 
 
 def draw_acts(turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ run's journal and the training's checkpoints do the same.
 
 import asyncio
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -61,7 +62,8 @@ def loop(settings: LoopSettings, given: Mapping[str, Any]) -> None:
     log_dir = Path(given.get("log_dir", RunSettings.log_dir)).resolve()
     name = f"loop-{slug(str(given.get('env', RunSettings.env)))}-{datetime.now():%Y%m%d-%H%M%S}"
     given = {**given, "log_dir": str(log_dir)}
-    make_plan(log_dir / name, settings, given, env_defaults)  # whatever is wrong shows before there is a folder
+    # Whatever is wrong shows before there is a folder.
+    _jobs(settings, make_plan(log_dir / name, settings, given, env_defaults).run)
     try:
         folder = make_folder(log_dir, name)
     except OSError as error:
@@ -109,7 +111,8 @@ def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
         raise UsageError(f"{folder} has no stage named {name!r}; it has {', '.join(one.name for one in plan.stages)}")
     _end_with_parent()
     began = time.monotonic()
-    done = do(folder, plan, stage, given, unit_of(plan))
+    with _terminable():
+        done = do(folder, plan, stage, given, unit_of(plan))
     write_json(folder / STAGES / f"{name}.json", {**done, "seconds": round(time.monotonic() - began, 1)})
 
 
@@ -121,8 +124,6 @@ def unit_of(plan: Plan) -> str:
 
 def _end_with_parent() -> None:
     """Have this process end, as if it were told to, when the one that began it is gone."""
-    import threading
-
     parent = os.getppid()
 
     def watch() -> None:
@@ -135,7 +136,7 @@ def _end_with_parent() -> None:
 
 def _play(folder: Path, plan: Plan, given: Mapping[str, Any]) -> None:
     settings = plan.settings
-    jobs = _jobs(plan, given)
+    jobs = _jobs(plan.settings, {**plan.run, **given})
     for name in (STAGES, LOGS):
         (folder / name).mkdir(exist_ok=True)
     each = f"{settings.test_tasks} held-out tasks, {plan.run['rollouts']} conversations each"
@@ -155,17 +156,15 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any]) -> None:
     finish(folder, plan, clock.seconds)
 
 
-def _jobs(plan: Plan, given: Mapping[str, Any]) -> int:
-    budget = next(
-        (name for name in ("max_calls", "max_tokens_total", "max_cost") if {**plan.run, **given}.get(name)), ""
-    )
-    jobs = plan.settings.jobs
-    if budget and (jobs or 1) > 1:
-        raise UsageError(f"jobs is {jobs} with {budget}; stages that run at once cannot share a budget, leave one out")
-    if jobs is None:
-        jobs = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-        jobs = jobs if plan.settings.tiny and not budget else 1
-    return jobs
+def _jobs(settings: LoopSettings, run: Mapping[str, Any]) -> int:
+    """How many stages to do at a time. Raises UsageError where they would have to share a budget."""
+    budget = next((name for name in ("max_calls", "max_tokens_total", "max_cost") if run.get(name)), "")
+    if budget and (settings.jobs or 1) > 1:
+        raise UsageError(f"jobs is {settings.jobs} with {budget}, which stages at the same time cannot share; give 1")
+    if settings.jobs:
+        return settings.jobs
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2, processors) if settings.tiny and not budget else 1
 
 
 def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
@@ -223,7 +222,7 @@ class _Stages:
     plan: Plan
     given: Mapping[str, Any]
     clock: _Clock
-    running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    running: dict[str, Any] = field(default_factory=dict)
 
     def play(self, jobs: int) -> None:
         """Do every stage that is not done, that many at a time. Raises FatalError or UsageError where one fails."""
@@ -235,9 +234,9 @@ class _Stages:
                 self.clock.note()
                 self._show()
                 for name, process in list(self.running.items()):
-                    if process.poll() is not None:
+                    if process.exitcode is not None:
                         del self.running[name]
-                        self._ended(name, process.returncode)
+                        self._ended(name, process.exitcode)
         finally:
             self._show_nothing()
             self._stop()
@@ -251,21 +250,11 @@ class _Stages:
     def _ready(self, stage: Stage) -> bool:
         return all(map(self._done, stage.needs))
 
-    def _begin(self, stage: Stage) -> "subprocess.Popen[bytes]":
-        # The child finds what this process finds, however that was started.
-        boot = f"import sys; sys.path[:] = {sys.path!r}; from josh.cli import main; sys.exit(main())"
-        told = ["loop", "--resume", str(self.folder), "--stage", stage.name]
-        told += [f"--{name}={value}" for name, value in self.given.items() if value is not False and value is not True]
-        told += [f"--{name}" for name, value in self.given.items() if value is True]
-        with (self.folder / LOGS / f"{stage.name}.log").open("ab") as log:
-            # A session of its own: Ctrl-C reaches this process, which then tells the stages, once.
-            return subprocess.Popen(  # noqa: S603 (this very program)
-                [sys.executable, "-c", boot, *told],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def _begin(self, stage: Stage) -> Any:
+        log = self.folder / LOGS / f"{stage.name}.log"
+        process = _processes().Process(target=_child, args=(self.folder, stage.name, dict(self.given), log))
+        process.start()
+        return process
 
     def _ended(self, name: str, code: int) -> None:
         log = self.folder / LOGS / f"{name}.log"
@@ -283,17 +272,14 @@ class _Stages:
     def _stop(self) -> None:
         """Tell the stages under way to stop, and wait until they have."""
         for process in self.running.values():
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
+            process.terminate()
         end = time.monotonic() + GRACE
         for process in self.running.values():
             try:
-                process.wait(max(0.1, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+                process.join(max(0.1, end - time.monotonic()))
             except KeyboardInterrupt:  # told a second time
                 end = time.monotonic()
-                process.kill()
+            process.kill()
 
     def _show(self) -> None:
         """What is under way, on a terminal."""
@@ -315,6 +301,30 @@ class _Stages:
             return ""
         tasks = sum(_tasks(self.plan.part(one).settings) for one in stage.plays)
         return f" {sum(_lines(self.folder / one / EPISODES) for one in stage.plays)}/{tasks}"
+
+
+def _processes() -> Any:
+    """How stages are begun: forked, where the platform lets us, from a server that has loaded the heavy packages."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["josh.runs.loop_preload"])
+    return context
+
+
+def _child(folder: Path, name: str, given: Mapping[str, Any], log: Path) -> None:
+    """Do a stage in the process that was begun for it. Its words go to a file, as far as nobody waits for them."""
+    os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with log.open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+    from josh.cli import main
+
+    told = ["loop", "--resume", str(folder), "--stage", name]
+    told += [f"--{key}" if value is True else f"--{key}={value}" for key, value in given.items() if value is not False]
+    sys.exit(main(told))
 
 
 def _tasks(settings: Mapping[str, Any]) -> int:

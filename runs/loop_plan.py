@@ -22,6 +22,8 @@ BASE_POLICY, CONTROL = "base", "control"
 MODEL, ADAPTERS = "model", "adapters"
 IN_FLIGHT = 64
 """Tasks at a time unless told otherwise: they fill a local model's batches."""
+TINY_BATCH = 128
+"""Replies that a tiny model makes at once."""
 ROLLOUTS = 3
 TOP = 2
 """Paths of a task that a round learns from, unless told otherwise; several, so that a round has rows enough."""
@@ -144,6 +146,8 @@ def _common(settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapp
         "rollouts": ROLLOUTS,
         "max_concurrency": IN_FLIGHT,
     }
+    if settings.tiny:
+        defaults["batch_size"] = TINY_BATCH
     run = {**defaults, **env_defaults, **given}
     if not run.get("corpus"):
         run.setdefault("synthetic_tasks", max(_first(run) + settings.rounds * settings.tasks, settings.test_tasks))

@@ -1,7 +1,7 @@
 """`josh tiny`: a small language model of our own, for machines without any.
 
 A byte-level BPE tokenizer and a Llama-style model of half a million parameters, pretrained on made-up dialogues: the
-offline persuader's phrases, one act a turn drawn uniformly, answered by the offline donor. It speaks fluent, mediocre
+offline persuader's phrases, acts drawn uniformly, answered by the offline donor. It speaks fluent, mediocre
 persuasion, so that a search over its turns has something to find and training on what is found something to teach.
 
 Its chat template leaves system messages out. The environment's prompt, with its persona, takes some 870 of this

@@ -85,7 +85,7 @@ _JOSH_KTO = {**_JOSH, "learning_rate": 5e-7, "schedule": "cosine", "warmup": 0.1
 _TINY = {
     "batch_size": 8,
     "accumulation": 1,
-    "max_length": 512,
+    "max_length": 1024,
     "schedule": "cosine",
     "warmup": 0.05,
     "torch_threads": 1,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from josh.cli import main
+from josh.errors import UsageError
 from josh.runs.export import choose, export
 from josh.runs.loop_plan import make_plan
 from josh.runs.loop_settings import LoopSettings
@@ -59,7 +60,12 @@ def whole(tmp_path_factory):
 
 def begun(*flags):
     return subprocess.Popen(
-        [sys.executable, "-m", "josh", "loop", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "josh", "loop", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background has Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
 
 
@@ -265,11 +271,17 @@ def test_every_training_of_a_loop_on_all_data_has_the_searches_before_it(tmp_pat
 
 
 def test_lost_paths_are_those_that_ended_so_by_themselves(tmp_path):
-    assert main(["run", "--josh", "--synthetic_tasks", "6", "--log_dir", "first"]) == 0
+    assert main(["run", "--josh", "--stop", "best", "--synthetic_tasks", "6", "--log_dir", "first"]) == 0
     (run,) = Path("first").iterdir()
     export([run], tmp_path / "lost.jsonl", "sft", choose("sft", "lost", None, None), 1)
-    nodes = [read_line["nodes"] for read_line in map(json.loads, (run / "episodes.jsonl").read_text().splitlines())]
-    ended = sum(node.get("outcome") in {"lost", "user_left", "truncated"} for tree in nodes for node in tree)
-    cut = sum(node.get("outcome") == "lost" and node.get("ended") == "alive" for tree in nodes for node in tree)
-    rows = len((tmp_path / "lost.jsonl").read_text().splitlines())
-    assert 0 < rows <= ended - cut
+    trees = map(json.loads, (run / "episodes.jsonl").read_text().splitlines())
+    lost = sum(node.get("outcome") in {"lost", "user_left", "truncated"} for tree in trees for node in tree["nodes"])
+    assert 0 < len((tmp_path / "lost.jsonl").read_text().splitlines()) <= lost
+    assert main(["export", str(run), "--format", "kto", "--paths", "lost", "--out", "kto.jsonl"]) == 2
+
+
+def test_branches_that_a_win_cut_off_are_not_lost(tmp_path):
+    assert main(["run", "--josh", "--synthetic_tasks", "3", "--min_reward", "0.01", "--log_dir", "first"]) == 0
+    (run,) = Path("first").iterdir()
+    with pytest.raises(UsageError, match="trees without a loss"):
+        export([run], tmp_path / "lost.jsonl", "sft", choose("sft", "lost", None, None), 1)

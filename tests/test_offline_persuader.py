@@ -8,6 +8,7 @@ from p4g_figures import Dice
 
 from josh.agents.offline_persuader import (
     ACTS_BY_TURN,
+    ACTS_PER_TURN,
     PHRASES,
     TAKES_UP,
     TURNS,
@@ -141,11 +142,15 @@ def test_it_is_a_mediocre_persuader():
 
 
 def test_the_uniform_persuader_draws_every_act_that_fits_alike():
-    drawn = Counter()
+    drawn: Counter[str] = Counter()
+    turns: Counter[int] = Counter()
     for i in range(4000):
         agent = UniformPersuader()
         agent.step(model=Dice(i))
-        assert len(agent.recent_actions) == 1
+        assert len(set(agent.recent_actions)) == len(agent.recent_actions)
+        turns[len(agent.recent_actions)] += 1
         drawn += Counter(agent.recent_actions)
+    for acts, share in enumerate(ACTS_PER_TURN, 1):
+        assert turns[acts] == pytest.approx(4000 * share, rel=0.1)
     assert drawn.keys() == ACTS_BY_TURN.keys() - TAKES_UP.keys()
     assert max(drawn.values()) < 1.5 * min(drawn.values())
