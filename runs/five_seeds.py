@@ -21,7 +21,7 @@ SEEDS = "1,2,3,4,5"
 OTHERS = "donor_mild,donor_firm"
 GAIN = 74.0
 """Per cent by which JOSH's best training raised its base (Lattimer et al., 2024): Llama-3-8B on ToolWOZ."""
-SCRIPT = "best script, 1 act a turn"
+SCRIPTS = ("best script, 1 act a turn", "best script, 3 acts a turn")
 
 Figures = Mapping[str, Any]
 
@@ -63,7 +63,6 @@ def table(loops: Mapping[int, Figures]) -> str:
                 _cell(last),
                 _apart(last),
                 f"{last['gain_percent']:+.0f} %",
-                f"{100 * way(found):.0f} %",
                 _apart(found["control"]),
                 f"{found['minutes']:.1f}",
             ]
@@ -71,10 +70,11 @@ def table(loops: Mapping[int, Figures]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def way(found: Figures) -> float:
-    """How much of the distance from the base to the best script of one act a turn the last round has gone."""
-    base, last, script = found["base"], found["rounds"][-1], found["references"][SCRIPT]
-    return float((last["mean_donation"] - base["mean_donation"]) / (script["mean_donation"] - base["mean_donation"]))
+def way(found: Figures, script: str) -> float:
+    """How much of the distance from the base to a script the last round has gone."""
+    base, last = _ends(found)
+    far = found["references"][script]["mean_donation"] - base["mean_donation"]
+    return float((last["mean_donation"] - base["mean_donation"]) / far) if far else float("nan")
 
 
 def _cell(one: Figures) -> str:
@@ -131,7 +131,8 @@ def verdicts(loops: Mapping[int, Figures]) -> str:
         f"gain of the mean donation, all seeds together: {over:+.0f} % ({GAIN:.0f} hoped for); of each: "
         + ", ".join(f"{gain:+.0f}" for gain in gains),
         f"seeds whose interval of the difference excludes 0: {clear} of {len(found)}",
-        f"of the way to the best script of one act a turn: {100 * fmean(map(way, found)):.0f} %",
+        "of the way from the base to the "
+        + ", ".join(f"{script}: {100 * fmean(way(one, script) for one in found):.0f} %" for script in SCRIPTS),
         "gain kept against users not trained against: "
         + ", ".join(f"{user} {part:.2f}" for user, part in kept.items()),
         f"seeds whose control improves: {control} of {len(found)}",

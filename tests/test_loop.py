@@ -12,6 +12,7 @@ import pytest
 
 from josh.cli import main
 from josh.errors import UsageError
+from josh.runs import five_seeds
 from josh.runs.export import choose, export
 from josh.runs.loop_plan import make_plan
 from josh.runs.loop_settings import LoopSettings
@@ -32,7 +33,7 @@ class Asks(Persuader):
         return done
 '''
 SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
-FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2", "--no_references"]
+FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
 WHOLE = [*FEW, "--rounds", "2", "--other_users", "donor_mild", "--control"]
 
 
@@ -113,7 +114,7 @@ def test_a_loop_tells_what_every_round_came_to(whole):
         assert 0 <= one["donation_rate"] <= 1
         assert one["calls"] > one["search_calls"] > 0
         assert one["rows"] > 0
-    assert set(found["other_users"]["donor_mild"]) == {"base", "round 2"}
+    assert set(found["other_users"]["donor_mild"]) == {"base", "round 2", *found["references"]}
     assert found["control"]["conversations"] == 8
     for line in ("base", "round 1", "round 2", "control: losing paths", "user: donor_mild (not trained against)"):
         assert line in said
@@ -163,6 +164,21 @@ def test_a_finished_loop_is_told_again(whole, capsys):
     assert {**after, "minutes": 0} == {**before, "minutes": 0}
 
 
+def test_several_seeds_are_told_together(whole, tmp_path, capsys, monkeypatch):
+    folder, _ = whole
+    for seed in (1, 2):
+        place = tmp_path / "seeds" / f"seed-{seed}" / "loop-1"
+        place.mkdir(parents=True)
+        (place / "loop.json").write_text((folder / "loop.json").read_text())
+    monkeypatch.setattr(sys, "argv", ["five_seeds", "--out", str(tmp_path / "seeds"), "--seeds", "1,2"])
+    five_seeds.main()
+    said = capsys.readouterr().out
+    found = read(folder / "loop.json")["rounds"][-1]
+    assert f"gain of the mean donation, all seeds together: {found['gain_percent']:+.0f} %" in said
+    assert "tasks won by the beam less best of n" in said
+    assert said.count(f"| {found['gain_percent']:+.0f} % |") == 2
+
+
 # Broken off
 
 
@@ -182,7 +198,7 @@ def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
 
 
 def test_ctrl_c_ends_every_stage_and_says_how_to_go_on(tmp_path):
-    process = begun(*FEW, "--rounds", "1", "--no_sampling", "--data", "all", "--start", "base")
+    process = begun(*FEW, "--rounds", "1", "--no_sampling", "--no_references", "--data", "all", "--start", "base")
     until(lambda: any(tmp_path.glob("records/loop-*/stages/base.json")), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
