@@ -38,24 +38,13 @@ class OfflinePersuader(BaseJOSHAgent):
 
 
 class UniformPersuader(OfflinePersuader):
-    """Draws acts uniformly, every one that fits as likely as any other, whatever the turn and the temperature.
-
-    Some people say more than others: each conversation's persuader says as many acts in every turn, one to three, drawn
-    at its beginning.
-
-    Attributes:
-        talkativeness: acts a turn; 0 before the first.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.talkativeness = 0
+    """Draws as many acts a turn as people do, every act that fits as likely as any other, whatever the turn."""
 
     def choose(self, turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
-        """Different acts, drawn uniformly."""
-        self.talkativeness = self.talkativeness or rng.choices((1, 2, 3), ACTS_PER_TURN)[0]
+        """One to three different acts, drawn uniformly at any temperature."""
         fitting = [act for act in PHRASES if act not in done and _fits(act, reply)]
-        return tuple(sorted(rng.sample(fitting, self.talkativeness), key=_ORDER.__getitem__))
+        drawn = rng.sample(fitting, rng.choices((1, 2, 3), ACTS_PER_TURN)[0])
+        return tuple(sorted(drawn, key=_ORDER.__getitem__))
 
 
 def draw_acts(turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:

@@ -130,12 +130,13 @@ def test_every_round_searches_fresh_tasks_with_the_last_rounds_model(whole):
     assert not {*one["task_ids"], *two["task_ids"]} & set(test["task_ids"])
 
 
-def test_adapters_have_names_of_their_own_and_go_on_from_each_other(whole):
+def test_every_round_trains_a_new_adapter_on_what_its_own_search_found(whole):
     folder, _ = whole
     cards = {path.name: read(path / "josh_adapter.json") for path in (folder / "adapters").iterdir()}
     assert set(cards) == {f"{folder.name}-{what}" for what in ("round-1", "round-2", "control")}
-    assert cards[f"{folder.name}-round-2"]["base_adapter"]["name"].endswith("-round-1")
-    assert "base_adapter" not in cards[f"{folder.name}-control"]
+    runs = {name: [one["run"] for one in card["data"]["manifest"]["runs"]] for name, card in cards.items()}
+    assert runs[f"{folder.name}-round-2"] == ["search-2"]
+    assert not any("base_adapter" in card for card in cards.values())
 
 
 def test_the_search_is_held_against_plain_conversations_with_as_many_replies(whole):
@@ -198,7 +199,7 @@ def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
 
 
 def test_ctrl_c_ends_every_stage_and_says_how_to_go_on(tmp_path):
-    process = begun(*FEW, "--rounds", "1", "--no_sampling", "--no_references", "--data", "all", "--start", "base")
+    process = begun(*FEW, "--rounds", "1", "--no_sampling", "--no_references")
     until(lambda: any(tmp_path.glob("records/loop-*/stages/base.json")), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -276,11 +277,21 @@ def test_a_loop_keeps_its_settings(whole, capsys):
     assert "beam_size is 8, and 4 in" in capsys.readouterr().err
 
 
-def test_every_training_of_a_loop_on_all_data_has_the_searches_before_it(tmp_path):
-    plan = make_plan(tmp_path / "loop", LoopSettings(tiny=True, data="all", start="base", rounds=3), {}, {})
-    assert [stage.name for stage in plan.stages if stage.kind == "train"] == ["train-1", "train-2", "train-3"]
-    assert plan.part("search-3").settings["start_index"] == 192
+def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
+    flags = ["--rounds", "2", "--no_sampling", "--no_references", "--data", "all", "--start", "last"]
+    assert main(["loop", *FEW, *flags]) == 0
+    (folder,) = tmp_path.glob("records/loop-*")
+    card = read(folder / "adapters" / f"{folder.name}-round-2" / "josh_adapter.json")
+    assert card["base_adapter"]["name"].endswith("-round-1")
+    assert [one["run"] for one in card["data"]["manifest"]["runs"]] == ["search-1", "search-2"]
+
+
+def test_every_search_has_tasks_of_its_own():
+    plan = make_plan(Path("loop"), LoopSettings(tiny=True, rounds=3, tasks=96), {}, {})
+    spans = [[plan.part(f"search-{one}").settings[end] for end in ("start_index", "end_index")] for one in (1, 2, 3)]
+    assert spans == [[0, 96], [96, 192], [192, 288]]
     assert plan.part("search-3").settings["stop"] == "best"
+    assert plan.part("round-3-donor").settings["task_split"] == "test"
 
 
 # Lost paths
