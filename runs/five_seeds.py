@@ -120,10 +120,8 @@ def verdicts(loops: Mapping[int, Figures]) -> str:
         fmean(one["mean_donation"] for one in ones) for ones in zip(*[_ends(one) for one in found], strict=True)
     )
     over = 100 * (last / base - 1)
-    kept = {
-        user: fmean(_gain(one, user) for one in found) / fmean(one["rounds"][-1]["diff"] for one in found)
-        for user in found[0]["other_users"]
-    }
+    gained = fmean(one["rounds"][-1]["diff"] for one in found) or float("nan")
+    kept = {user: fmean(_gain(one, user) for one in found) / gained for user in found[0]["other_users"]}
     clear = sum(one["rounds"][-1]["diff_ci"][0] > 0 for one in found)
     control = sum(one["control"]["diff_ci"][0] > 0 for one in found)
     beam = fmean(one["search"]["beam_less_best_of_n"]["tasks_won"]["value"] for one in found)

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -34,7 +35,7 @@ from josh.runs.record import EPISODES, make_folder
 from josh.runs.run import slug
 from josh.runs.settings import RunSettings, again, environment
 
-PLAN, LOOP, PLOT, CLOCK = "plan.json", "loop.json", "loop.png", "clock.json"
+PLAN, LOOP, PLOT, CLOCK, LOCK = "plan.json", "loop.json", "loop.png", "clock.json", "lock"
 STAGES, LOGS = "stages", "logs"
 NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 PAUSE = 0.2
@@ -70,7 +71,12 @@ def loop(settings: LoopSettings, given: Mapping[str, Any]) -> None:
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
     plan = make_plan(folder, settings, given, env_defaults)
     write_json(folder / PLAN, as_json(plan))
-    _play(folder, plan, {})
+    try:
+        _play(folder, plan, {})
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if not any((folder / part.folder).exists() for part in plan.parts) and not any((folder / STAGES).glob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def resume(folder: Path, given: Mapping[str, Any], jobs: int | None = None) -> None:
@@ -87,6 +93,8 @@ def resume(folder: Path, given: Mapping[str, Any], jobs: int | None = None) -> N
     """
     folder = folder.resolve()
     plan = read_plan(folder)
+    if plan.folder != str(folder):
+        raise UsageError(f"{folder} was begun as {plan.folder}, and its models are named by that; move it back there")
     for part in plan.parts:
         again(part.settings, given, folder)
     _play(folder, replace(plan, settings=replace(plan.settings, jobs=jobs or plan.settings.jobs)), given)
@@ -99,8 +107,8 @@ def read_plan(folder: Path) -> Plan:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"{folder} is no loop: cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path} holds no plan of a loop") from None
+    except (ValueError, KeyError, TypeError, UsageError):
+        raise UsageError(f"{path} holds no plan of a loop, or one of another version of josh") from None
 
 
 def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
@@ -142,18 +150,32 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any]) -> None:
     each = f"{settings.test_tasks} held-out tasks, {plan.run['rollouts']} conversations each"
     rounds = "1 round" if settings.rounds == 1 else f"{settings.rounds} rounds"
     print(f"{rounds} of {settings.tasks} tasks, evaluated on {each}: {folder}", flush=True)
-    clock = _Clock(folder / CLOCK)
+    with locked(folder):
+        clock = _Clock(folder / CLOCK)
+        try:
+            with _terminable():
+                _Stages(folder, plan, given, clock).play(jobs)
+        except BaseException as error:
+            if "go on with" not in str(error):
+                print(f"josh: go on with: josh loop --resume {folder}", file=sys.stderr)
+            raise
+        clock.stop()
+        finish(folder, plan, clock.seconds)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have the folder for this process alone; the lock goes with it, however it ends. Raises UsageError."""
+    lock = sqlite3.connect(folder / LOCK, timeout=0.1, isolation_level=None)
     try:
-        with _terminable():
-            _Stages(folder, plan, given, clock).play(jobs)
-    except BaseException:
-        if any((folder / STAGES).iterdir()) or any((folder / part.folder).exists() for part in plan.parts):
-            print(f"josh: go on with: josh loop --resume {folder}", file=sys.stderr)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    clock.stop()
-    finish(folder, plan, clock.seconds)
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        lock.close()
+        raise UsageError(f"{folder} is being played by another process; wait for that, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.close()
 
 
 def _jobs(settings: LoopSettings, run: Mapping[str, Any]) -> int:
@@ -167,9 +189,20 @@ def _jobs(settings: LoopSettings, run: Mapping[str, Any]) -> int:
     return min(2, processors) if settings.tiny and not budget else 1
 
 
+def noted(folder: Path, stage: Stage) -> dict[str, Any]:
+    """What a stage noted when it was done; empty where it is not, or what it made is gone."""
+    try:
+        done = json.loads((folder / STAGES / f"{stage.name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    there = all(read_summary(folder / name) and (folder / name / EPISODES).exists() for name in stage.plays)
+    sound = isinstance(done, dict) and done.keys() >= {"told", "seconds"} and (stage.kind != "train" or "rows" in done)
+    return done if sound and there else {}
+
+
 def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
     """Write `loop.json` and the plot, and print the table."""
-    stages = {stage.name: json.loads((folder / STAGES / f"{stage.name}.json").read_text()) for stage in plan.stages}
+    stages = {stage.name: noted(folder, stage) for stage in plan.stages}
     figures = figures_of(folder, plan, stages, seconds)
     write_json(folder / LOOP, figures)
     print(f"\n{as_text(figures)}\n")
@@ -182,6 +215,8 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
         draw(figures, folder / PLOT)
         drawn = f"{LOOP}, {PLOT}"
     print(f"written to      {folder}/ ({drawn}, and a folder for every run and adapter)")
+    if not figures["base"]["calls"]:
+        print("josh: the agent asked no model; nothing that is learnt here can show", file=sys.stderr)
     owed = sum(read_summary(folder / part.folder).get("owed", 0) for part in plan.parts)
     if owed:
         print(f"josh: {owed} tasks had errors; they are counted, and in no mean", file=sys.stderr)
@@ -223,6 +258,10 @@ class _Stages:
     given: Mapping[str, Any]
     clock: _Clock
     running: dict[str, Any] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.done = {stage.name for stage in self.plan.stages if noted(self.folder, stage)}
 
     def play(self, jobs: int) -> None:
         """Do every stage that is not done, that many at a time. Raises FatalError or UsageError where one fails."""
@@ -241,27 +280,26 @@ class _Stages:
             self._show_nothing()
             self._stop()
 
-    def _done(self, name: str) -> bool:
-        return (self.folder / STAGES / f"{name}.json").exists()
-
     def _waiting(self) -> list[Stage]:
-        return [stage for stage in self.plan.stages if stage.name not in self.running and not self._done(stage.name)]
+        return [stage for stage in self.plan.stages if stage.name not in self.running and stage.name not in self.done]
 
     def _ready(self, stage: Stage) -> bool:
-        return all(map(self._done, stage.needs))
+        return self.done >= set(stage.needs)
 
     def _begin(self, stage: Stage) -> Any:
         log = self.folder / LOGS / f"{stage.name}.log"
         process = _processes().Process(target=_child, args=(self.folder, stage.name, dict(self.given), log))
-        process.start()
+        with _calm():
+            process.start()
         return process
 
     def _ended(self, name: str, code: int) -> None:
         log = self.folder / LOGS / f"{name}.log"
         if code == 0:
-            done = json.loads((self.folder / STAGES / f"{name}.json").read_text(encoding="utf-8"))
+            self.done.add(name)
+            told = noted(self.folder, next(stage for stage in self.plan.stages if stage.name == name)).get("told", "")
             self._show_nothing()
-            print(f"{_time(self.clock.seconds):>8}  {name:<16} {done['told']}", flush=True)
+            print(f"{_time(self.clock.seconds):>8}  {name:<16} {told}", flush=True)
             return
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         why = next((line.removeprefix("josh: ") for line in reversed(lines) if line.startswith("josh: ")), "")
@@ -312,10 +350,29 @@ def _processes() -> Any:
     return context
 
 
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Have a process that begins here look for packages where this one does, and leave Ctrl-C to us."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"  # else the folder one stands in comes first
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+
+
 def _child(folder: Path, name: str, given: Mapping[str, Any], log: Path) -> None:
     """Do a stage in the process that was begun for it. Its words go to a file, as far as nobody waits for them."""
-    os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not log.parent.exists():
+        return  # the loop was broken off before this began
     with log.open("ab") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -8,14 +8,15 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.hf import PREFIX, is_local
 from josh.roles import BaseEnv
-from josh.runs.casting import choose_tasks, env_class, plugged
+from josh.runs.casting import Casting, choose_tasks, env_class, plugged
 from josh.runs.export import choose
 from josh.runs.held_out import Seen, check
 from josh.runs.loop_settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.parts import Part
-from josh.runs.rows import LOST, SUCCESSFUL, Choice
+from josh.runs.rows import GOLDEN, LOST, SUCCESSFUL, Choice
 from josh.runs.run import slug
-from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, resolve
+from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
+from josh.runs.tiny import Tiny
 from josh.runs.train_settings import TRAIN_FIELDS, resolve_training
 
 BASE_POLICY, CONTROL = "base", "control"
@@ -59,6 +60,7 @@ class Plan:
         base: the model that it begins with, as transformers takes it.
         stages: in the order in which they are best done.
         parts: the runs, in order.
+        folder: where it is; models are named by that.
         seen: how many training tasks, and people in them, the test tasks were held against.
     """
 
@@ -69,6 +71,7 @@ class Plan:
     stages: tuple[Stage, ...]
     parts: tuple[Part, ...]
     seen: Mapping[str, int]
+    folder: str
 
     def part(self, folder: str) -> Part:
         """A run by its folder."""
@@ -81,12 +84,16 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def from_json(content: Mapping[str, Any]) -> Plan:
-    """A plan from its file. Raises KeyError or TypeError where that is something else."""
+    """A plan from its file. Raises KeyError, TypeError or UsageError where that is something else."""
     stages = tuple(
         Stage(**{**stage, "needs": tuple(stage["needs"]), "plays": tuple(stage["plays"])})
         for stage in content["stages"]
     )
     parts = tuple(Part(**part) for part in content["parts"])
+    for part in parts:
+        recorded(part.settings, Path(content["folder"]))
+    if not parts or not stages:
+        raise KeyError("parts")
     return Plan(**{**content, "settings": LoopSettings(**content["settings"]), "stages": stages, "parts": parts})
 
 
@@ -103,7 +110,9 @@ def adapter_of(folder: Path, what: int | str) -> Path:
 def choice_of(settings: LoopSettings, *, control: bool = False) -> Choice:
     """What is exported for a round, or for the control. Raises UsageError."""
     paths = LOST if control else settings.paths
-    some = TOP if paths in (SUCCESSFUL, LOST) and settings.method == "sft" else None
+    some = TOP if settings.paths == SUCCESSFUL and settings.method == "sft" else None
+    if control and settings.paths == GOLDEN:
+        some = 1
     return choose(settings.method, paths, settings.top or some, None)
 
 
@@ -132,7 +141,8 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
         raise UsageError(f"env {run['env']!r} has no split but {env.splits[0]!r}; a loop needs one to test on")
     parts = _parts(folder, settings, run, env)
     seen = _held_out(env, settings, parts)
-    return Plan(settings, run, train, base, tuple(_stages(settings, parts)), tuple(parts), seen)
+    _rehearse(settings, parts, env)
+    return Plan(settings, run, train, base, tuple(_stages(settings, parts)), tuple(parts), seen, str(folder))
 
 
 def _common(settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,6 +198,18 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     return train
 
 
+def _rehearse(settings: LoopSettings, parts: Sequence[Part], env: BaseEnv) -> None:
+    """Raises UsageError where a run could not be played: a plug-in, a key or a package is missing, or unfit."""
+    if settings.tiny:
+        Tiny(settings.tiny_size)
+    for part in parts:
+        if part.policy == BASE_POLICY or part.reference or part.folder == search_of(1):
+            given = part.settings
+            if settings.tiny and not part.reference:  # the model is yet to be made
+                given = {**given, "model": OFFLINE, "agent": given["agent"] or env.agents.get("chat")}
+            Casting(RunSettings(**given), rehearsed=True)
+
+
 def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[Part]:
     """The runs: searches, plain conversations on the first search's tasks, and tests."""
     user, users = _users(settings, run, env)
@@ -236,7 +258,9 @@ def _users(settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> tupl
     """What the user model is called, and all user models of the tests: their settings by their names."""
     offline = (run.get("user_model") or OFFLINE) == OFFLINE
     user = str((run.get("user") or env.users.get("offline", "user")) if offline else run["user_model"])
-    others = [name.strip() for name in (settings.other_users or "").split(",") if name.strip()]
+    others = [name.strip() for name in settings.other_users.split(",")] if settings.other_users else []
+    if not all(others):
+        raise UsageError(f"other_users is {settings.other_users!r}; one of the names is empty")
     twice = next((name for place, name in enumerate([user, *others]) if name in [user, *others][:place]), None)
     if twice:
         raise UsageError(f"the user model {twice} is given twice; give each once")
@@ -261,7 +285,13 @@ def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> di
             )
     met = [task for run in searches for task in choose_tasks(env, run)]
     people = frozenset(str(person) for task in met for person in env.people(task))
-    check(choose_tasks(env, test), env, Seen(frozenset(task.id for task in met), people))
+    try:
+        check(choose_tasks(env, test), env, Seen(frozenset(task.id for task in met), people))
+    except UsageError as error:
+        found = str(error).partition(";")[0]
+        raise UsageError(
+            f"{found}; give a --split_rule that keeps people apart (user_disjoint), or other data"
+        ) from None
     return {"tasks": len(met), "people": len(people)}
 
 

@@ -41,7 +41,7 @@ class LoopSettings:
     jobs: int | None = _flag(None, "stages at a time (default: 2 with --tiny and a processor for each)", free=True)
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "tasks", "test_tasks", "jobs"):
+        for name in ("rounds", "tasks", "test_tasks", "top", "jobs"):
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise UsageError(f"{name} is {number}; give 1 or more")

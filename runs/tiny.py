@@ -250,9 +250,12 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
                 steps.set_postfix_str(f"loss {loss:.2f}", refresh=False)
     finally:
         torch.set_num_threads(before)
-    with quiet():
-        model.eval().save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    try:
+        with quiet():
+            model.eval().save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except Exception as error:  # safetensors has an exception of its own for a full disk
+        raise UsageError(f"cannot write {folder}: {error}") from None
     last = losses[-20:]
     return {
         "parameters": model.num_parameters(),

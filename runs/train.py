@@ -171,7 +171,7 @@ def _template(model: str) -> Template:
     """A model's tokenizer and template. Raises UsageError."""
     from transformers import AutoTokenizer, GenerationConfig
 
-    _findable(model)
+    findable(model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError, ImportError) as error:
@@ -189,7 +189,7 @@ def _template(model: str) -> Template:
     return Template(tokenizer, model, sorted(stop for stop in stops if stop is not None))
 
 
-def _findable(model: str) -> None:
+def findable(model: str) -> None:
     """Raise UsageError for what is neither a folder nor a hub id."""
     folder = Path(model)
     if folder.is_dir():

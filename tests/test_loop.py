@@ -14,6 +14,7 @@ from josh.cli import main
 from josh.errors import UsageError
 from josh.runs import five_seeds
 from josh.runs.export import choose, export
+from josh.runs.loop import locked
 from josh.runs.loop_plan import make_plan
 from josh.runs.loop_settings import LoopSettings
 
@@ -26,11 +27,9 @@ from josh.agents.persuader import Persuader
 class Asks(Persuader):
     """Says what its model says, and then asks: even a model that babbles gets something."""
 
-    async def step(self, *, model, **given):
-        done = await super().step(model=model, **given)
-        last = self.messages[-1]
-        self.messages[-1] = {**last, "content": f"{last['content']} Would you like to donate to Save the Children?"}
-        return done
+    def add_message(self, message):
+        text = f"{message['content']} Would you like to donate to Save the Children?"
+        super().add_message({**message, "content": text})
 '''
 SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
 FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
@@ -70,7 +69,7 @@ def begun(*flags):
     )
 
 
-def until(there, process, seconds=120):
+def until(there, process, seconds=240):
     """Wait for something that a loop under way leaves on disk."""
     end = time.monotonic() + seconds
     while not there():
@@ -174,10 +173,10 @@ def test_several_seeds_are_told_together(whole, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["five_seeds", "--out", str(tmp_path / "seeds"), "--seeds", "1,2"])
     five_seeds.main()
     said = capsys.readouterr().out
-    found = read(folder / "loop.json")["rounds"][-1]
-    assert f"gain of the mean donation, all seeds together: {found['gain_percent']:+.0f} %" in said
+    last = read(folder / "loop.json")["rounds"][-1]
+    assert f"gain of the mean donation, all seeds together: {last['gain_percent']:+.0f} %" in said
     assert "tasks won by the beam less best of n" in said
-    assert said.count(f"| {found['gain_percent']:+.0f} % |") == 2
+    assert said.count(f"| {last['gain_percent']:+.0f} % |") == 2
 
 
 # Broken off
@@ -225,14 +224,37 @@ def test_a_budget_ends_a_loop_that_more_of_it_brings_to_its_end(tmp_path, tiny_m
 
 
 def test_a_stage_that_fails_says_why_in_a_line(tmp_path, tiny_model, capfd):
-    (tmp_path / "mine.py").write_text("from josh import BaseJOSHAgent\n\nclass Asks(BaseJOSHAgent):\n    pass\n")
     flags = [*FEW[3:], "--model", f"hf:{tiny_model}", "--preset", "tiny"]
-    (tmp_path / "mine.py").write_text(AGENT.replace("await super()", "1 / 0 or await super()"))
+    (tmp_path / "mine.py").write_text(AGENT.replace("super().add", "1 / 0 or super().add"))
     assert main(["loop", *flags]) == 1
     errors = capfd.readouterr().err
     assert "stage base" in errors
     assert "ZeroDivisionError" in errors
     assert "Traceback" not in errors
+
+
+def test_two_processes_do_not_play_one_loop(whole, capsys):
+    folder, _ = whole
+    with locked(folder):
+        assert main(["loop", "--resume", str(folder)]) == 2
+    assert f"{folder} is being played by another process" in capsys.readouterr().err
+
+
+def test_a_moved_loop_is_not_gone_on_with(whole, tmp_path, capsys):
+    folder, _ = whole
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "plan.json").write_text((folder / "plan.json").read_text())
+    assert main(["loop", "--resume", "moved"]) == 2
+    assert f"was begun as {folder}" in capsys.readouterr().err
+
+
+def test_what_is_damaged_is_done_again(whole, tmp_path):
+    folder, _ = whole
+    before = figures(folder)
+    (folder / "stages" / "round-2.json").write_text("")
+    (folder / "uniform-donor" / "summary.json").unlink()
+    assert main(["loop", "--resume", str(folder)]) == 0
+    assert figures(folder) == before
 
 
 # What it refuses
@@ -257,6 +279,14 @@ def test_a_stage_that_fails_says_why_in_a_line(tmp_path, tiny_model, capfd):
         (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
         (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
         (["--tiny", "--agent", ""], "agent is empty"),
+        (["--tiny", "--other_users", ","], "other_users is ','; one of the names is empty"),
+        (["--tiny", "--other_users", "nobody"], "no user named 'nobody'"),
+        (["--tiny", "--agent", "nope"], "no agent named 'nope'"),
+        (["--tiny", "--rewards", "nope"], "no rewards named 'nope'"),
+        (["--tiny", "--min_reward", "5"], "min_reward is 5.0; give 0 to 2 dollars"),
+        (["--tiny", "--tiny_size", "huge"], "no size named 'huge'"),
+        (["--tiny", "--top", "0"], "top is 0; give 1 or more"),
+        (["--model", "hf:./nowhere"], "there is no folder ./nowhere"),
         (["--resume", "nowhere"], "is no loop: cannot read"),
     ],
 )
