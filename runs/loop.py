@@ -34,6 +34,7 @@ from josh.runs.parts import read_summary, write_json
 from josh.runs.record import EPISODES, make_folder
 from josh.runs.run import slug
 from josh.runs.settings import RunSettings, again, environment
+from josh.runs.summary import counted
 
 PLAN, LOOP, PLOT, CLOCK, LOCK = "plan.json", "loop.json", "loop.png", "clock.json", "lock"
 STAGES, LOGS = "stages", "logs"
@@ -147,9 +148,9 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any]) -> None:
     jobs = _jobs(plan.settings, {**plan.run, **given})
     for name in (STAGES, LOGS):
         (folder / name).mkdir(exist_ok=True)
-    each = f"{settings.test_tasks} held-out tasks, {plan.run['rollouts']} conversations each"
-    rounds = "1 round" if settings.rounds == 1 else f"{settings.rounds} rounds"
-    print(f"{rounds} of {settings.tasks} tasks, evaluated on {each}: {folder}", flush=True)
+    each = f"{counted(settings.test_tasks, 'held-out task')}, {counted(plan.run['rollouts'], 'conversation')} each"
+    rounds = f"{counted(settings.rounds, 'round')} of {counted(settings.tasks, 'task')}"
+    print(f"{rounds}, evaluated on {each}: {folder}", flush=True)
     with locked(folder):
         clock = _Clock(folder / CLOCK)
         try:
@@ -219,7 +220,7 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
         print("josh: the agent asked no model; nothing that is learnt here can show", file=sys.stderr)
     owed = sum(read_summary(folder / part.folder).get("owed", 0) for part in plan.parts)
     if owed:
-        print(f"josh: {owed} tasks had errors; they are counted, and in no mean", file=sys.stderr)
+        print(f"josh: {counted(owed, 'task')} had errors; they are counted, and in no mean", file=sys.stderr)
     return figures
 
 

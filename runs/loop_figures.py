@@ -68,7 +68,7 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
             for number in numbers
         ],
         "references": {part.policy: cells[part.policy] for part in tests if part.reference and part.user == main},
-        "control": cells.get(CONTROL),
+        "control": {**cells[CONTROL], "rows": stages[f"train-{CONTROL}"]["rows"]} if CONTROL in cells else None,
         "other_users": {
             user: _cells(folder, [part for part in tests if part.user == user], rewards) for user in others
         },

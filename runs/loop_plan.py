@@ -16,6 +16,7 @@ from josh.runs.parts import Part
 from josh.runs.rows import GOLDEN, LOST, SUCCESSFUL, Choice
 from josh.runs.run import slug
 from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
+from josh.runs.summary import counted
 from josh.runs.tiny import Tiny
 from josh.runs.train_settings import TRAIN_FIELDS, resolve_training
 
@@ -274,13 +275,17 @@ def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> di
         RunSettings(**part.settings) for part in parts if not part.settings["josh"] and part.policy == BASE_POLICY
     )
     for run, need, what in (
-        (searches[-1], searches[-1].end_index, f"{settings.rounds} rounds of {settings.tasks} tasks"),
+        (
+            searches[-1],
+            searches[-1].end_index,
+            f"{counted(settings.rounds, 'round')} of {counted(settings.tasks, 'task')}",
+        ),
         (test, test.end_index, "the test"),
     ):
         there = len(choose_tasks(env, replace(run, start_index=0, end_index=-1)))
         if there < need:
             raise UsageError(
-                f"split {run.task_split!r} has {there} tasks, and {what} need {need}; "
+                f"split {run.task_split!r} has {counted(there, 'task')}, and {what} need {need}; "
                 "give fewer --rounds, --tasks or --test_tasks"
             )
     met = [task for run in searches for task in choose_tasks(env, run)]

@@ -16,6 +16,7 @@ from josh.runs.loop_settings import ALL, LAST
 from josh.runs.parts import Part, play_part, read_summary
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, calm_collector, read_config
+from josh.runs.summary import counted
 from josh.runs.tiny import Tiny, build
 from josh.runs.train import CARD, train
 from josh.runs.train_settings import resolve_training
@@ -117,4 +118,4 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
             whole["base_adapter"] = str(adapter_of(folder, stage.round - 1))
         with redirect_stdout(sys.stderr):
             train(settings.method, resolve_training(settings.method, whole))
-    return {"rows": manifest["rows"], "told": f"{manifest['rows']} rows"}
+    return {"rows": manifest["rows"], "told": counted(manifest["rows"], "row")}
