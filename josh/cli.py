@@ -180,9 +180,9 @@ def _loop(args: argparse.Namespace) -> int:
         changed = next((name for name in own if name != "jobs"), None)
         if changed:
             raise UsageError(f"{changed} is given; {args.resume} has it already, leave it out or begin a new loop")
-        resume(args.resume, given, own.get("jobs"))
+        resume(args.resume, given, main, own.get("jobs"))
     else:
-        loop(loop_settings(own), given)
+        loop(loop_settings(own), given, main)
     return 0
 
 

@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -39,18 +39,21 @@ from josh.runs.summary import counted
 PLAN, LOOP, PLOT, CLOCK, LOCK = "plan.json", "loop.json", "loop.png", "clock.json", "lock"
 STAGES, LOGS = "stages", "logs"
 NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
+Command = Callable[[Sequence[str]], int]
+"""The command line: arguments in, exit code out."""
 PAUSE = 0.2
 """Seconds between two looks at the stages under way."""
 GRACE = 40.0
 """Seconds that stages have to end in when the loop is told to stop."""
 
 
-def loop(settings: LoopSettings, given: Mapping[str, Any]) -> None:
+def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> None:
     """Begin a loop and do all of it.
 
     Args:
         settings: the loop's settings.
         given: settings of `josh run`.
+        command: the command line; a stage's process calls it with `loop --resume FOLDER --stage NAME`.
 
     Raises:
         UsageError: a setting is wrong. Nothing was played then.
@@ -73,19 +76,20 @@ def loop(settings: LoopSettings, given: Mapping[str, Any]) -> None:
     plan = make_plan(folder, settings, given, env_defaults)
     write_json(folder / PLAN, as_json(plan))
     try:
-        _play(folder, plan, {})
+        _play(folder, plan, {}, command)
     except (KeyboardInterrupt, asyncio.CancelledError):
         if not any((folder / part.folder).exists() for part in plan.parts) and not any((folder / STAGES).glob("*")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def resume(folder: Path, given: Mapping[str, Any], jobs: int | None = None) -> None:
+def resume(folder: Path, given: Mapping[str, Any], command: Command, jobs: int | None = None) -> None:
     """Go on with a loop that was broken off.
 
     Args:
         folder: its folder.
         given: settings of runs given anew, of those that change no request.
+        command: as for `loop`.
         jobs: stages at a time.
 
     Raises:
@@ -98,7 +102,7 @@ def resume(folder: Path, given: Mapping[str, Any], jobs: int | None = None) -> N
         raise UsageError(f"{folder} was begun as {plan.folder}, and its models are named by that; move it back there")
     for part in plan.parts:
         again(part.settings, given, folder)
-    _play(folder, replace(plan, settings=replace(plan.settings, jobs=jobs or plan.settings.jobs)), given)
+    _play(folder, replace(plan, settings=replace(plan.settings, jobs=jobs or plan.settings.jobs)), given, command)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -143,7 +147,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _play(folder: Path, plan: Plan, given: Mapping[str, Any]) -> None:
+def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) -> None:
     settings = plan.settings
     jobs = _jobs(plan.settings, {**plan.run, **given})
     for name in (STAGES, LOGS):
@@ -155,7 +159,7 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any]) -> None:
         clock = _Clock(folder / CLOCK)
         try:
             with _terminable():
-                _Stages(folder, plan, given, clock).play(jobs)
+                _Stages(folder, plan, given, command, clock).play(jobs)
         except BaseException as error:
             if "go on with" not in str(error):
                 print(f"josh: go on with: josh loop --resume {folder}", file=sys.stderr)
@@ -257,6 +261,7 @@ class _Stages:
     folder: Path
     plan: Plan
     given: Mapping[str, Any]
+    command: Command
     clock: _Clock
     running: dict[str, Any] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
@@ -289,7 +294,9 @@ class _Stages:
 
     def _begin(self, stage: Stage) -> Any:
         log = self.folder / LOGS / f"{stage.name}.log"
-        process = _processes().Process(target=_child, args=(self.folder, stage.name, dict(self.given), log))
+        told = ["loop", "--resume", str(self.folder), "--stage", stage.name]
+        told += [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value]
+        process = _processes().Process(target=_child, args=(self.command, told, log))
         with _calm():
             process.start()
         return process
@@ -367,7 +374,7 @@ def _calm() -> Iterator[None]:
             del os.environ["PYTHONSAFEPATH"]
 
 
-def _child(folder: Path, name: str, given: Mapping[str, Any], log: Path) -> None:
+def _child(command: Command, told: Sequence[str], log: Path) -> None:
     """Do a stage in the process that was begun for it. Its words go to a file, as far as nobody waits for them."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
@@ -378,11 +385,7 @@ def _child(folder: Path, name: str, given: Mapping[str, Any], log: Path) -> None
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
-    from josh.cli import main
-
-    told = ["loop", "--resume", str(folder), "--stage", name]
-    told += [f"--{key}" if value is True else f"--{key}={value}" for key, value in given.items() if value is not False]
-    sys.exit(main(told))
+    sys.exit(command(told))
 
 
 def _tasks(settings: Mapping[str, Any]) -> int:

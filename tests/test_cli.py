@@ -144,7 +144,7 @@ def test_a_run_against_an_endpoint_sends_every_request_its_own_seed(endpoint):
 
 
 def test_calls_in_flight_stay_below_the_limit(endpoint):
-    url, server = endpoint(latency=0.01)
+    url, server = endpoint(latency=0.1)
     flags = ["--model", "us", "--base_url", url, "--synthetic_tasks", "6", "--max_convo_turns", "3"]
     assert main([*flags, "--josh", "--max_concurrency", "5"]) == 0
     assert server.most_at_once == 5
