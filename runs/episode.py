@@ -115,6 +115,11 @@ class Episode:
         """`completed`, `truncated` or `aborted`, by the first reported conversation."""
         return ENDINGS[self.outcomes[self.reported[0]]] if self.reported else "aborted"
 
+    @property
+    def agent_turns(self) -> int:
+        """Turns that the agent took, in all branches."""
+        return sum(node.speaker is Speaker.AGENT for node in self.tree.nodes[1:])
+
     def usage(self, speaker: Speaker) -> Usage:
         """Model calls made for one side."""
         return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)

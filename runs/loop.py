@@ -68,12 +68,14 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
     name = f"loop-{slug(str(given.get('env', RunSettings.env)))}-{datetime.now():%Y%m%d-%H%M%S}"
     given = {**given, "log_dir": str(log_dir)}
     # Whatever is wrong shows before there is a folder.
-    _jobs(settings, make_plan(log_dir / name, settings, given, env_defaults).run)
+    plan = make_plan(log_dir / name, settings, given, env_defaults)
+    _jobs(settings, plan.run)
     try:
         folder = make_folder(log_dir, name)
     except OSError as error:
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
-    plan = make_plan(folder, settings, given, env_defaults)
+    if folder != log_dir / name:  # another loop began in the same second
+        plan = make_plan(folder, settings, given, env_defaults)
     write_json(folder / PLAN, as_json(plan))
     try:
         _play(folder, plan, {}, command)

@@ -14,7 +14,7 @@ from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.scores import Figures, compared, person_of, read_sample
 from josh.runs.settings import RunSettings
 from josh.runs.table import aligned, span
-from josh.tree import Outcome, Speaker
+from josh.tree import Outcome
 
 
 def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Figures:
@@ -126,7 +126,7 @@ def _search(folder: Path, env: BaseEnv) -> Figures:
     people: dict[str, str] = {}
     taken = 0
     for _, episode in stored_episodes(searched / EPISODES, []):
-        taken += sum(node.speaker is Speaker.AGENT for node in episode.tree.nodes[1:])
+        taken += episode.agent_turns
         if episode.scored:
             won = any(outcome is Outcome.WON for outcome in episode.outcomes.values())
             best[episode.task.id] = (won, episode.reward)
@@ -134,7 +134,7 @@ def _search(folder: Path, env: BaseEnv) -> Figures:
     plain: dict[str, list[tuple[bool, float]]] = {}
     replies = 0
     for _, episode in stored_episodes(sampled / EPISODES, []):
-        replies += sum(node.speaker is Speaker.AGENT for node in episode.tree.nodes[1:])
+        replies += episode.agent_turns
         if episode.scored:
             plain[episode.task.id] = [
                 (not episode.tree.nodes[leaf].open, reward)

@@ -20,7 +20,6 @@ from josh.runs.summary import counted
 from josh.runs.tiny import Tiny, build
 from josh.runs.train import CARD, train
 from josh.runs.train_settings import resolve_training
-from josh.tree import Speaker
 
 Done = dict[str, Any]
 
@@ -75,13 +74,8 @@ def conversations(folder: Path, part: Part) -> int:
         return int(read_config(folder / part.folder)["settings"]["rollouts"])
     summary = read_summary(folder / search_of(1))
     each = read_summary(folder / f"{BASE_POLICY}-{part.user}")["mean_rounds"]
-    return floor(float(agent_turns(folder / search_of(1)) / summary["finished"] / each)) + 1
-
-
-def agent_turns(run: Path) -> int:
-    """Turns that the agent took in a run, in all branches."""
-    episodes = (episode for _, episode in stored_episodes(run / EPISODES, []))
-    return sum(node.speaker is Speaker.AGENT for episode in episodes for node in episode.tree.nodes[1:])
+    replies = sum(episode.agent_turns for _, episode in stored_episodes(folder / search_of(1) / EPISODES, []))
+    return floor(replies / float(summary["finished"] * each)) + 1
 
 
 def _told(folder: Path, stage: Stage, unit: str) -> str:
