@@ -93,6 +93,8 @@ def generate(
     """
     import torch
 
+    from josh.models.cache import make_room
+
     with torch.inference_mode():
         device = model.device
         width = max(len(asked.prompt) for asked in batch)
@@ -110,6 +112,7 @@ def generate(
             whose = torch.tensor([number for number, asked in enumerate(batch) for _ in range(asked.n)], device=device)
             cache.reorder_cache(whose)
             logits, mask, lengths = logits[whose], mask[whose], lengths[whose]
+        make_room(cache)
         draw = _Draw(rows, logits.shape[-1], device)
         live = list(range(len(rows)))  # which reply stands in which row; None where it has ended
         step = 0
