@@ -4,9 +4,9 @@ Mediocre on purpose. Which acts it picks in which turn follows the corpus's pers
 annotated dialogues); it does not plan, and hardly listens. A search over its turns therefore has something to find.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from josh.roles import BaseJOSHAgent, Line
 
@@ -17,7 +17,12 @@ class OfflinePersuader(BaseJOSHAgent):
     At temperature 1 acts come as often as in the corpus. A lower temperature T sharpens the odds (p^(1/T)) down to the
     likeliest act and the first unused phrase at 0, a higher one flattens them. `recent_actions` holds the acts of the
     turn, in the order in which they are said.
+
+    Attributes:
+        variety: how many phrases it knows for each act; None for all of `PHRASES`.
     """
+
+    variety: ClassVar[int | None] = None
 
     def step(self, *, model: Line, **_: Any) -> bool:
         """Say one turn. Returns True: the user has the floor."""
@@ -27,7 +32,7 @@ class OfflinePersuader(BaseJOSHAgent):
         before = "\n".join(said)
         done = [act for act in ONCE if any(phrase in before for phrase in PHRASES[act])]
         acts = self.choose(len(said), heard[-1] if heard else "", done, model.temperature, rng)
-        text = " ".join(_phrase(act, before, model.temperature, rng) for act in acts)
+        text = " ".join(_phrase(PHRASES[act][: self.variety], before, model.temperature, rng) for act in acts)
         self.add_message({"role": "assistant", "content": text})
         self.recent_actions = list(acts)
         return True
@@ -89,8 +94,8 @@ def _fits(act: str, reply: str) -> bool:
     return cues is None or any(cue in reply.lower() for cue in cues)
 
 
-def _phrase(act: str, said: str, temperature: float, rng: Random) -> str:
-    fresh = [phrase for phrase in PHRASES[act] if phrase not in said] or PHRASES[act]
+def _phrase(known: Sequence[str], said: str, temperature: float, rng: Random) -> str:
+    fresh = [phrase for phrase in known if phrase not in said] or known
     return fresh[0] if temperature <= 0 else fresh[int(rng.random() * len(fresh))]
 
 

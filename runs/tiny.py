@@ -1,13 +1,16 @@
 """`josh tiny`: a small language model of our own, for machines without any.
 
-A byte-level BPE tokenizer and a Llama-style model of half a million parameters, pretrained on made-up dialogues: the
-offline persuader's phrases, acts drawn uniformly, answered by the offline donor. It speaks fluent, mediocre
-persuasion, so that a search over its turns has something to find and training on what is found something to teach.
+A byte-level BPE tokenizer and a Llama-style model of half a million parameters, pretrained on made-up dialogues: two
+of the offline persuader's phrases for each act, acts drawn uniformly, answered by the offline donor. It speaks fluent,
+mediocre persuasion, so that a search over its turns has something to find and training on what is found something to
+teach. Two phrases, because a model has to learn of each by itself what it is worth: with all of them (five or six) it
+takes three times the searching to learn the same.
 
 Its chat template leaves system messages out. The environment's prompt, with its persona, takes some 870 of this
 tokenizer's tokens, where a whole dialogue takes 200, and half a million parameters cannot read it; requests, records
 and exports hold it all the same, so that everything around this model works as it does with a large one. And it numbers
-the assistant's turns, because so small a model cannot count them, and when to ask is what there is to learn.
+the assistant's turns, by a token of its own right before the words, because so small a model cannot count them, and
+when to ask is what there is to learn.
 """
 
 import json
@@ -47,12 +50,15 @@ _FILES = {
 }
 """What a tiny model's folder holds."""
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
+TURNS = tuple(f"<|{number}|>" for number in range(1, 11))
+"""The numbers of the assistant's turns; all after the tenth have its."""
 TEMPLATE = (
     "{% set said = namespace(turns=0) %}{% for m in messages %}{% if m['role'] == 'assistant' %}"
-    "{% set said.turns = said.turns + 1 %}"
-    "<|assistant|>{{ said.turns }}:{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
+    "{% if said.turns < 10 %}{% set said.turns = said.turns + 1 %}{% endif %}"
+    "<|assistant|><|{{ said.turns }}|>{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
     "{% elif m['role'] != 'system' %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{{ said.turns + 1 }}:{% endif %}"
+    "{% if add_generation_prompt %}{% if said.turns < 10 %}{% set said.turns = said.turns + 1 %}{% endif %}"
+    "<|assistant|><|{{ said.turns }}|>{% endif %}"
 )
 CONTEXT = 1024
 """Tokens that the model can attend to; a dialogue of ten rounds takes about 200, and at most some 350."""
@@ -66,7 +72,8 @@ class Size:
         hidden: width; the feed-forward layers are three times as wide.
         layers: Transformer layers.
         heads: attention heads.
-        vocab: entries of the tokenizer, at least 261 (256 bytes and the special tokens).
+        vocab: most entries of the tokenizer, at least 271 (256 bytes and the special tokens); there are fewer where
+            every word of the dialogues has one.
         steps: training steps.
         batch: dialogues per step.
         reply: tokens after which a reply is cut off.
@@ -82,7 +89,7 @@ class Size:
 
 
 SIZES: Mapping[str, Size] = {
-    "small": Size(hidden=128, layers=2, heads=4, vocab=1024, steps=300, batch=8, reply=64),
+    "small": Size(hidden=128, layers=2, heads=4, vocab=2048, steps=400, batch=8, reply=64),
     "nano": Size(hidden=32, layers=1, heads=2, vocab=512, steps=20, batch=4, reply=16),
 }
 """By name; `nano` babbles, and is for tests."""
@@ -90,6 +97,10 @@ LEARNING_RATE = 5e-3
 BETAS = (0.9, 0.98)
 CLIP = 1.0
 WARMUP = 50
+VARIETY = 2
+"""Phrases for each act in the dialogues."""
+SORTED = 25
+"""Batches among which dialogues are sorted by length, so that a batch holds little padding: a third less work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +205,12 @@ def digest_of(tiny: Tiny) -> str:
     return blake2b(json.dumps(made_from).encode(), digest_size=8).hexdigest()
 
 
+class _Learnt(UniformPersuader):
+    """The persuader of the dialogues."""
+
+    variety = VARIETY
+
+
 def dialogues(count: int, seed: int) -> Iterator[list[Message]]:
     """Conversations of a persuader who draws its acts uniformly, as its model sees them, without a system prompt.
 
@@ -202,7 +219,7 @@ def dialogues(count: int, seed: int) -> Iterator[list[Message]]:
     people = derive("tiny", seed)
     env = PersuasionEnv({"synthetic_tasks": count, "seed": people})
     for task in env.tasks("train"):
-        agent, user = UniformPersuader(), Donor()
+        agent, user = _Learnt(), Donor()
         user.start(task, env, {"seed": people})
         dice = _Dice(derive(people, task.id))
         over = False
@@ -244,7 +261,9 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
             torch.manual_seed(tiny.seed)
             model = _model(size, tokenizer)
             losses = []
-            steps = tqdm(_batches(rows, size), total=size.steps, desc="pretraining", unit="step", disable=not progress)
+            steps = tqdm(
+                _batches(rows, size, tiny.seed), total=size.steps, desc="pretraining", unit="step", disable=not progress
+            )
             for loss in _steps(model, steps, size.steps, tokenizer.pad_token_id):
                 losses.append(loss)
                 steps.set_postfix_str(f"loss {loss:.2f}", refresh=False)
@@ -268,9 +287,14 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
     }
 
 
-def _batches(rows: Sequence[list[int]], size: Size) -> Iterator[list[list[int]]]:
-    for start in range(0, len(rows), size.batch):
-        yield list(rows[start : start + size.batch])
+def _batches(rows: Sequence[list[int]], size: Size, seed: int) -> Iterator[list[list[int]]]:
+    """The rows in batches of about the same length, in an order that has nothing to do with length."""
+    rng = Random(derive(seed, "batches"))
+    for start in range(0, len(rows), SORTED * size.batch):
+        near = sorted(rows[start : start + SORTED * size.batch], key=len)
+        batches = [near[first : first + size.batch] for first in range(0, len(near), size.batch)]
+        rng.shuffle(batches)
+        yield from batches
 
 
 def _steps(model: Any, batches: Any, steps: int, pad: int) -> Iterator[float]:
@@ -311,7 +335,7 @@ def _tokenizer(said: Sequence[Sequence[Message]], vocab: int) -> Any:
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
-        special_tokens=[PAD, END, SYSTEM, USER, ASSISTANT],
+        special_tokens=[PAD, END, SYSTEM, USER, ASSISTANT, *TURNS],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -320,7 +344,7 @@ def _tokenizer(said: Sequence[Sequence[Message]], vocab: int) -> Any:
         tokenizer_object=core,
         pad_token=PAD,
         eos_token=END,
-        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
+        additional_special_tokens=[SYSTEM, USER, ASSISTANT, *TURNS],
         padding_side="left",
         model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,

@@ -40,6 +40,8 @@ def test_its_dialogues_are_what_a_persuader_of_that_name_would_see():
                 rest = rest.replace(phrase, "")
             assert message["role"] == "user" or not rest.strip()
         assert 3 <= len(messages) <= 21
+    spoken = " ".join(message["content"] for messages in said for message in messages if message["role"] == "assistant")
+    assert all(sum(phrase in spoken for phrase in phrases) <= 2 for phrases in PHRASES.values())
     acts = {act for messages in said for act in strategies.acts(messages[3]["content"] if len(messages) > 3 else "")}
     assert len(acts) > 8
 
@@ -72,6 +74,16 @@ def test_its_template_marks_what_the_assistant_says_and_its_end(tiny_model):
     )
     spoken = [one for one, mine in zip(given["input_ids"], given["assistant_masks"], strict=True) if mine]
     assert tokenizer.decode(spoken) == "Hello! How are you today?<|end|>"
+
+
+def test_its_template_numbers_the_assistants_turns_up_to_ten(tiny_model):
+    tokenizer = tokenizer_of(tiny_model)
+    said = [TEMPLATE_TEXTS[1], *[TEMPLATE_TEXTS[2], TEMPLATE_TEXTS[3]] * 12]
+    for turns in (0, 1, 9, 10, 12):
+        prompt = tokenizer.apply_chat_template(said[: 2 * turns + 1], tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        assert tokenizer.convert_ids_to_tokens(ids[-2:]) == ["<|assistant|>", f"<|{min(turns + 1, 10)}|>"]
+        assert tokenizer(f"{prompt}50 cents", add_special_tokens=False)["input_ids"][: len(ids)] == ids
 
 
 def test_the_same_settings_make_the_same_bytes(tiny_model, tmp_path):
