@@ -27,7 +27,7 @@ IN_FLIGHT = 64
 TINY_BATCH = 128
 """Replies that a tiny model makes at once."""
 ROLLOUTS = 3
-TOP = 2
+TOP = 3
 """Paths of a task that a round learns from, unless told otherwise; several, so that a round has rows enough."""
 
 

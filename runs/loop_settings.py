@@ -20,8 +20,8 @@ def _flag(default: Any, text: str, *, free: bool = False) -> Any:
 class LoopSettings:
     """What `josh loop` can be told. None stands for a default that depends on the machine, or for nothing."""
 
-    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates")
-    tasks: int = _flag(96, "training tasks of every round, none of them twice")
+    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 6")
+    tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 32")
     test_tasks: int = _flag(200, "held-out tasks on which every round is evaluated")
     tiny: bool = _flag(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
     tiny_size: str = _flag("small", "with --tiny: its size; `nano` babbles, and is for tests")
@@ -29,9 +29,9 @@ class LoopSettings:
     preset: str | None = _flag(None, "named hyperparameters of `josh train` (with --tiny: tiny)")
     train_config: str | None = _flag(None, "TOML file with settings of `josh train`")
     paths: str = _flag("successful", "what is exported of every tree, see `josh export`")
-    top: int | None = _flag(None, "most winning paths of a task, the best ones (default: 2; of pairs all)")
+    top: int | None = _flag(None, "most winning paths of a task, the best ones (default: 3; of pairs all)")
     data: str = _flag(NEWEST, "what a round learns from: the `newest` search, or `all` so far")
-    start: str = _flag(BASE, "what a round trains: a new adapter on the `base`, or the `last` round's")
+    start: str = _flag(BASE, "what a round trains: a new adapter on the `base`, or the `last` one; with --tiny last")
     other_users: str | None = _flag(
         None, "further user models, by commas, against which the base and the last round are evaluated"
     )
@@ -50,14 +50,17 @@ class LoopSettings:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; give {', '.join(known[:-1])} or {known[-1]}")
 
 
+FOR_TINY: Mapping[str, Any] = {"rounds": 6, "tasks": 32, "start": LAST}
+"""Defaults with --tiny: many short steps, each from where the last one ended. So small a model learns little from the
+paths that another policy won, and unlearns its language where a step is long."""
 LOOP_FIELDS = {one.name: one for one in fields(LoopSettings)}
 NOT_FOR_LOOPS = ("josh", "task_split", "end_index")
 """Settings of runs that a loop chooses by itself."""
 
 
 def loop_settings(given: Mapping[str, Any]) -> LoopSettings:
-    """A loop's settings. Raises UsageError, naming the value that makes no sense."""
+    """A loop's settings, with `--tiny` its defaults. Raises UsageError, naming the value that makes no sense."""
     empty = next((name for name, value in given.items() if value == ""), None)
     if empty:
         raise UsageError(f"{empty} is empty; give a value, or leave it out")
-    return LoopSettings(**given)
+    return LoopSettings(**{**(FOR_TINY if given.get("tiny") else {}), **given})

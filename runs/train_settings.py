@@ -123,7 +123,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
     "tiny": {
-        "sft": {**_TINY, "learning_rate": 5e-3, "epochs": 8},
+        "sft": {**_TINY, "learning_rate": 2e-3, "epochs": 2},
         "dpo": {**_TINY, "learning_rate": 1e-3, "epochs": 2, "beta": 0.3},
         "kto": {**_TINY, "learning_rate": 1e-3, "epochs": 3, "beta": 0.1},
     },

@@ -16,7 +16,7 @@ from josh.runs import five_seeds
 from josh.runs.export import choose, export
 from josh.runs.loop import locked
 from josh.runs.loop_plan import make_plan
-from josh.runs.loop_settings import LoopSettings
+from josh.runs.loop_settings import LoopSettings, loop_settings
 
 pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialogue[train]'")
 
@@ -33,7 +33,7 @@ class Asks(Persuader):
 '''
 SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
 FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
-WHOLE = [*FEW, "--rounds", "2", "--other_users", "donor_mild", "--control"]
+WHOLE = [*FEW, "--rounds", "2", "--start", "base", "--other_users", "donor_mild", "--control"]
 
 
 @pytest.fixture(autouse=True)
@@ -274,7 +274,7 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
         (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
         (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo sets losers against winners"),
         (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
-        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 3 rounds of 96 tasks need 288"),
+        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 6 rounds of 32 tasks need 192"),
         (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
         (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
         (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
@@ -308,12 +308,19 @@ def test_a_loop_keeps_its_settings(whole, capsys):
 
 
 def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
-    flags = ["--rounds", "2", "--no_sampling", "--no_references", "--data", "all", "--start", "last"]
-    assert main(["loop", *FEW, *flags]) == 0
+    flags = ["--rounds", "2", "--no_sampling", "--no_references", "--data", "all"]
+    assert main(["loop", *FEW, *flags]) == 0, "a tiny model goes on from the last round unless told otherwise"
     (folder,) = tmp_path.glob("records/loop-*")
     card = read(folder / "adapters" / f"{folder.name}-round-2" / "josh_adapter.json")
     assert card["base_adapter"]["name"].endswith("-round-1")
     assert [one["run"] for one in card["data"]["manifest"]["runs"]] == ["search-1", "search-2"]
+
+
+def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
+    few, own, large = loop_settings({"tiny": True}), loop_settings({"tiny": True, "rounds": 2}), loop_settings({})
+    assert (few.rounds, few.tasks, few.start) == (6, 32, "last")
+    assert (own.rounds, own.tasks) == (2, 32)
+    assert (large.rounds, large.tasks, large.start) == (3, 96, "base")
 
 
 def test_every_search_has_tasks_of_its_own():
