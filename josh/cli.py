@@ -193,6 +193,15 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _report(args: argparse.Namespace) -> int:
+    from josh.runs.report import report, tell
+    from josh.runs.run import calm_collector
+
+    calm_collector()
+    tell(report(args.folders, args.out))
+    return 0
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -320,6 +329,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--check", type=Path, metavar="FILE", help="say what is wrong with an exported file")
 
     _add_evaluation(commands)
+
+    report = commands.add_parser("report", help="write a run's report.html anew, or set two runs against each other")
+    report.set_defaults(command=_report)
+    report.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="a run's folder, an evaluation's, or two runs'")
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page (default: report.html in the run's folder)"
+    )
 
     prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
     prepare.set_defaults(command=_prepare)

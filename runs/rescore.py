@@ -16,7 +16,7 @@ from josh.runs.episode import TOO_LONG, Episode, conclude
 from josh.runs.journal import FILE
 from josh.runs.record import EPISODES, Record, stored_episodes
 from josh.runs.redact import redactor
-from josh.runs.run import CONFIG, figures, read_config, tell
+from josh.runs.run import CONFIG, figures, read_config, show, tell
 from josh.runs.settings import RunSettings, environment, recorded, resolve
 from josh.runs.summary import Result, result_of
 from josh.search import Strategy
@@ -73,6 +73,7 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> bool:
         left_out = f"; line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out" if damaged else ""
         print(f"josh: {len(results)} of {tasks} tasks are whole in {folder}{left_out}", file=sys.stderr)
     tell(record, summary, settings, plays, str(getattr(rewards_type, "unit", "")))
+    show(record.folder)
     return bool(summary["scored"])
 
 
