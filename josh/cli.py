@@ -330,13 +330,6 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_evaluation(commands)
 
-    report = commands.add_parser("report", help="write a run's report.html anew, or set two runs against each other")
-    report.set_defaults(command=_report)
-    report.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="a run's folder, an evaluation's, or two runs'")
-    report.add_argument(
-        "--out", type=Path, metavar="FILE", help="the page (default: report.html in the run's folder)"
-    )
-
     prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
     prepare.set_defaults(command=_prepare)
     prepare.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="corpus folder")
@@ -378,7 +371,7 @@ def _add_loop(commands: Any) -> None:
 
 
 def _add_evaluation(commands: Any) -> None:
-    """`josh evaluate` and `josh compare`."""
+    """`josh evaluate`, `josh compare` and `josh report`."""
     evaluate = commands.add_parser(
         "evaluate",
         help="play models on held-out tasks, paired, with intervals",
@@ -426,6 +419,18 @@ def _add_evaluation(commands: Any) -> None:
     compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="an evaluation's or a run's folder")
     compare.add_argument("--out", type=Path, help="JSON file for all numbers")
     compare.add_argument("--groups", action="store_true", help="show the breakdown by groups of people")
+
+    report = commands.add_parser("report", help="write a run's report.html anew, or set two runs against each other")
+    report.set_defaults(command=_report)
+    report.add_argument(
+        "folders", type=Path, nargs="+", metavar="RUN", help="a run's folder, an evaluation's, or two runs'"
+    )
+    report.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: report.html, or report-vs-RUN.html, in the first folder)",
+    )
 
 
 def _add_training(methods: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from josh.errors import UsageError
 from josh.runs.evaluate import PLAN, read_plan
@@ -29,12 +29,14 @@ QUICK: Final = 30_000_000
 """Bytes of episodes that are read in a few seconds: what an interrupted run takes the time for."""
 
 
-def report(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
+def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = INLINE, chunk: int = CHUNK) -> list[Path]:
     """Write the report of a run, of every run of an evaluation, or of two runs against each other.
 
     Args:
         folders: one or two.
-        out: the page (default: `report.html` in the run's folder; of two `report-A-vs-B.html` beside the first).
+        out: the page (default: `report.html` in the run's folder; of two `report-vs-B.html` in the first one's).
+        inline: most characters of data in a page, see `INLINE`.
+        chunk: characters of data in a file beside it, see `CHUNK`.
 
     Returns:
         The pages.
@@ -47,19 +49,17 @@ def report(folders: Sequence[Path], out: Path | None = None) -> list[Path]:
     if len(folders) == 2:
         first, second = folders
         comparison = against(first, second)
-        names = "-vs-".join(folder.resolve().name for folder in folders)
-        page = out or first.resolve().parent / f"report-{names}.html"
-        return [_write(page, comparison)]
+        return [_write(out or first / f"report-vs-{second.resolve().name}.html", comparison, inline, chunk)]
     (folder,) = folders
     if not (folder / PLAN).exists():
-        return [_write(out or folder / REPORT, read(folder))]
+        return [_write(out or folder / REPORT, read(folder), inline, chunk)]
     if out is not None:
         raise UsageError(f"{folder} has several runs, and so several reports; give --out with one of its runs")
     runs = [folder / part["folder"] for part in read_plan(folder)["parts"]]
     played = [run for run in runs if (run / CONFIG).exists()]
     if not played:
         raise UsageError(f"{folder} holds no run yet; go on with: josh evaluate --resume {folder}")
-    return [_write(run / REPORT, read(run)) for run in played]
+    return [_write(run / REPORT, read(run), inline, chunk) for run in played]
 
 
 def report_at_end(folder: Path, *, interrupted: bool = False) -> Path | None:
@@ -82,18 +82,18 @@ def report_at_end(folder: Path, *, interrupted: bool = False) -> Path | None:
     return page
 
 
-def _write(page: Path, source: Reading | Comparison) -> Path:
+def _write(page: Path, source: Reading | Comparison, inline: int, chunk: int) -> Path:
     """Write a page and its data, both whole or not at all. Raises UsageError."""
     if page.suffix != ".html":
         raise UsageError(f"out is {str(page)!r}; give a name that ends in .html")
-    chunks = _Chunks(page.with_suffix(""))
+    chunks = _Chunks(page.with_suffix(""), inline, chunk)
     part = page.with_name(f"{page.name}.part")
     try:
         try:
             for row, tree in source.trees():
                 row["chunk"], row["place"] = chunks.add(safe_json(tree))
             chunks.close()
-            head = source.head() | {"files": [path.name for path in chunks.files], "folder": chunks.folder.name}
+            head = source.head() | {"files": [f"{path.parent.name}/{path.name}" for path in chunks.files]}
             title = f"{head['id']} · josh"
             text = render(title, head, chunks.blocks, split=bool(chunks.files))
             # Half a surrogate pair becomes an escape, which JSON has for it.
@@ -115,11 +115,15 @@ class _Chunks:
 
     Attributes:
         folder: where the files go.
+        inline: most characters in the page.
+        chunk: characters of a piece, where a single tree has not more.
         blocks: the pieces that go in the page.
         files: the files, in order; the page has no pieces if there are any.
     """
 
     folder: Path
+    inline: int
+    chunk: int
     blocks: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     _trees: list[str] = field(default_factory=list)
@@ -129,7 +133,7 @@ class _Chunks:
 
     def add(self, tree: str) -> tuple[int, int]:
         """Take a tree; the number of its piece, and its place in there."""
-        if self._trees and self._size + len(tree) > CHUNK:
+        if self._trees and self._size + len(tree) > self.chunk:
             self._end()
         self._trees.append(tree)
         self._size += len(tree)
@@ -144,7 +148,7 @@ class _Chunks:
     def _end(self) -> None:
         self.blocks.append(f"[{','.join(self._trees)}]")
         self._trees, self._size = [], 0
-        if self._total > INLINE:
+        if self._total > self.inline:
             for block in self.blocks:
                 self._to_file(block)
             self.blocks = []
@@ -182,5 +186,3 @@ def tell(pages: Sequence[Path]) -> None:
     """Print where the pages are."""
     for page in pages:
         print(f"report          {page}")
-
-

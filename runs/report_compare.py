@@ -10,7 +10,7 @@ from josh.runs.compare import shared, sources_in, told_apart
 from josh.runs.episode import Episode
 from josh.runs.intervals import LEVEL
 from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.report_data import Reading, read, words
+from josh.runs.report_data import Reading, groups_of, read, words
 from josh.runs.scores import Figures, Sample, compared
 from josh.tree import walk
 
@@ -53,7 +53,7 @@ class Comparison:
                         "won": int(other.success),
                         "rewards": [talk.reward, other.reward],
                         "rounds": [talk.rounds, other.rounds],
-                        "groups": list(row.groups.values()),
+                        "groups": groups_of(row),
                     }
 
     def _conversations(self, side: int, tasks: set[str]) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
@@ -115,6 +115,8 @@ def against(first: Path, second: Path) -> Comparison:
     readings = read(first), read(second)
     if readings[0].settings.josh != readings[1].settings.josh:
         one, other = sorted((first, second), key=lambda folder: not read(folder).settings.josh)
-        raise UsageError(f"not comparable: {one} is a search, whose best paths are no match for conversations of {other}")
-    one, other = shared(told_apart([*sources[0], *sources[1]]))
-    return Comparison(readings, (one, other), compared([one, other]))
+        raise UsageError(
+            f"not comparable: {one} is a search, whose best paths are no match for conversations of {other}"
+        )
+    base, tried = shared(told_apart([*sources[0], *sources[1]]))
+    return Comparison(readings, (base, tried), compared([base, tried]))

@@ -181,8 +181,13 @@ def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, 
         "errors": sum(bool(node.turn.error) for node in nodes) or int(bool(episode.error)),
         "duplicates": sum(node.turn.duplicate for node in nodes),
         "attempts": sum(int(node.get(ATTEMPTS.removeprefix("tag_"), 0)) for node in tree["nodes"]),
-        "groups": list(row.groups.values()),
+        "groups": groups_of(row),
     }
+
+
+def groups_of(row: Row) -> list[str]:
+    """The groups of people that a task belongs to, as a page has them."""
+    return [f"{words(kind)}: {name}" for kind, name in row.groups.items()]
 
 
 def words(name: str) -> str:

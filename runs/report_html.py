@@ -47,8 +47,7 @@ def render(title: str, head: Any, chunks: Sequence[str], *, split: bool) -> str:
 
 def policy(script: str, style: str, *, split: bool) -> str:
     """What the page may load: its own script and style, known by their hashes, and the files that hold its data."""
-    # Browsers disagree on whether a file's own folder is 'self'; `file:` names no host.
-    files = " 'self' file:" if split else ""
+    files = " 'self'" if split else ""  # of a page on disk, Chromium and Firefox take that for the files beside it
     return (
         f"default-src 'none'; script-src '{_hash(script)}'{files}; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"

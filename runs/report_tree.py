@@ -53,7 +53,7 @@ class Viewer:
             if node.speaker is Speaker.USER:
                 shown.pop("actions", None)  # they repeat its words
             elif node.turn.messages:
-                shown |= self._seen(task, node.turn.messages)
+                shown.update(self._seen(task, node.turn.messages))
                 if attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS):
                     shown["attempts"] = attempts
             if (spent := times.get((node.path, node.depth, str(node.speaker)))) is not None:

@@ -99,9 +99,7 @@ class Sample:
         return replace(self, paths=kept, rows=short)
 
 
-def read_sample(
-    folder: Path, policy: str, user: str, summary: Mapping[str, Any], *, searched: bool = False
-) -> Sample:
+def read_sample(folder: Path, policy: str, user: str, summary: Mapping[str, Any], *, searched: bool = False) -> Sample:
     """Read a run back.
 
     Args:

@@ -63,6 +63,7 @@ def test_the_main_job_leaves_golden_examples(capsys):
         "episodes.jsonl",
         "training_examples.jsonl",
         "summary.json",
+        "report.html",
     }
     episodes, examples = lines(folder / "episodes.jsonl"), lines(folder / "training_examples.jsonl")
     assert len(episodes) == 20

@@ -58,7 +58,7 @@ const FLIPS = [
 function flipList() {
   const rows = head.flips;
   const state = { filter: 0, words: "" };
-  const body = h("ul", { class: "flips" });
+  const body = h("ul", { class: "flips", tabindex: 0, "aria-label": "Flipped conversations" });
   const count = h("p", { class: "small" });
   const search = h("input", {
     type: "search",
@@ -81,13 +81,17 @@ function flipList() {
   return { element: h("div", {}, h("div", { class: "tools" }, filters, search), body, count), find: search };
 }
 
+function flipName(row) {
+  return row.path ? `${row.task}, conversation ${Number(row.path) + 1}` : row.task;
+}
+
 function flipRow(row) {
   const states = row.won ? ["lost", "won"] : ["won", "lost"];
   const one = (state, at) => h("span", { class: `state ${state}` }, standingIcon(STATE_SHAPES[state]), `${state} ${amount(row.rewards[at], head.unit)}`);
   return h(
     "li",
     {},
-    h("a", { href: `#flip-${row.number}`, id: `row-${row.number}` }, row.path ? `${row.task}, conversation ${Number(row.path) + 1}` : row.task),
+    h("a", { href: `#flip-${row.number}`, id: `row-${row.number}` }, flipName(row)),
     h("span", { class: "change" }, one(states[0], 0), " then ", one(states[1], 1)),
   );
 }
@@ -109,7 +113,7 @@ function flipView(row, { sides }) {
   const element = h(
     "div",
     {},
-    h("div", { class: "task-head" }, h("nav", { "aria-label": "Flipped conversations" }, h("a", { class: "button", href: "#" }, "All"), around(row.number - 1, "Previous"), around(row.number + 1, "Next")), h("h1", { tabindex: -1 }, row.task), row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null),
+    h("div", { class: "task-head" }, h("nav", { "aria-label": "Flipped conversations" }, h("a", { class: "button", href: "#" }, "All"), around(row.number - 1, "Previous"), around(row.number + 1, "Next")), h("h1", { tabindex: -1 }, flipName(row)), row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null),
     h("div", { class: "sides" }, sides.map(side)),
   );
   return { element, find: null, opened: () => element.querySelector("h1").focus({ preventScroll: true }), choose: null };

@@ -20,7 +20,7 @@ async function loaded(row) {
 /** Load a piece by its script: a page on disk may read its neighbours in no other way. */
 function fetched(number) {
   return new Promise((resolve, reject) => {
-    const source = `${encodeURIComponent(head.folder)}/${encodeURIComponent(head.files[number])}`;
+    const source = head.files[number].split("/").map(encodeURIComponent).join("/");
     const failed = () => reject(new Error(`${source} is missing or damaged; make the report anew with josh report`));
     const script = h("script", {
       src: source,

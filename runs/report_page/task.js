@@ -104,7 +104,8 @@ function legend(tree) {
   const counts = Object.fromEntries(RANKS.map((standing) => [standing, 0]));
   for (const node of tree.nodes) if (node.outcome !== undefined) counts[node.standing] += 1;
   const entry = (standing) => h("li", {}, standingIcon(standing), `${STANDINGS[standing].name} `, h("span", { class: "count" }, whole(counts[standing])));
-  return h("ul", { class: "legend", "aria-label": "Branches, with the leaves of each kind" }, RANKS.map(entry));
+  const twice = tree.nodes.some((node) => node.duplicate) ? h("li", {}, duplicateIcon(), "repeats its sibling") : null;
+  return h("ul", { class: "legend", "aria-label": "Branches, with the leaves of each kind" }, RANKS.map(entry), twice);
 }
 
 /** The search within a tree: marks every turn with the words, Enter goes from one to the next. */

@@ -18,6 +18,11 @@ function standingIcon(standing) {
   return s("svg", { class: "icon", viewBox: "-9 -9 18 18", "aria-hidden": "true" }, path);
 }
 
+function duplicateIcon() {
+  const ring = s("g", { class: "duplicate" }, s("circle", { r: 7, class: "halo" }));
+  return s("svg", { class: "icon", viewBox: "-9 -9 18 18", "aria-hidden": "true" }, ring);
+}
+
 /** Where every node goes: depth and round, children in order, and its place in the picture. */
 function layout(nodes) {
   const at = nodes.map(() => ({ depth: 0, round: 0, children: [], y: 0 }));
@@ -80,13 +85,12 @@ function drawnTree(nodes, onchoose) {
   let chosen = -1;
 
   function choose(index) {
+    reveal(box, at[index]); // first: reading where the box stands costs much once the picture has changed
     if (chosen >= 0) items[chosen].setAttribute("aria-selected", "false");
     chosen = index;
     items[index].setAttribute("aria-selected", "true");
     picture.setAttribute("aria-activedescendant", `node-${index}`);
-    ring.setAttribute("cx", at[index].x);
-    ring.setAttribute("cy", at[index].y);
-    reveal(box, at[index]);
+    ring.style.transform = `translate(${at[index].x}px, ${at[index].y}px)`;
     onchoose(index);
   }
 
