@@ -136,7 +136,7 @@ function step(key, index, nodes, at, columns) {
     ArrowUp: () => column[Math.max(at[index].row - 1, 0)],
     ArrowDown: () => column[Math.min(at[index].row + 1, column.length - 1)],
     Home: () => 0,
-    End: () => lastOfBest(index, nodes, at),
+    End: () => lastOfBest(0, nodes, at),
   };
   return ways[key]?.();
 }
