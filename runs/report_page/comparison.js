@@ -98,7 +98,7 @@ function flipRow(row) {
 
 /** Both conversations of a flipped task, side by side. */
 function flipView(row, { sides }) {
-  const around = (number, text) => {
+  const beside = (number, text) => {
     const there = number >= 0 && number < head.flips.length;
     return h("a", { class: "button", href: there ? `#flip-${number}` : null, "aria-disabled": there ? null : "true" }, text);
   };
@@ -113,7 +113,7 @@ function flipView(row, { sides }) {
   const element = h(
     "div",
     {},
-    h("div", { class: "task-head" }, h("nav", { "aria-label": "Flipped conversations" }, h("a", { class: "button", href: "#" }, "All"), around(row.number - 1, "Previous"), around(row.number + 1, "Next")), h("h1", { tabindex: -1 }, flipName(row)), row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null),
+    h("div", { class: "task-head" }, h("nav", { "aria-label": "Flipped conversations" }, h("a", { class: "button", href: "#" }, "All"), beside(row.number - 1, "Previous"), beside(row.number + 1, "Next")), h("h1", { tabindex: -1 }, flipName(row)), row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null),
     h("div", { class: "sides" }, sides.map(side)),
   );
   return { element, find: null, opened: () => element.querySelector("h1").focus({ preventScroll: true }), choose: null };

@@ -43,24 +43,29 @@ function fixed(value, digits = 2) {
   return value === null || value === undefined ? NONE : value.toFixed(digits);
 }
 
-function amount(value, unit) {
+/** A number with what stands before and behind it; what rounds to nothing has no sign. */
+function around(value, digits, before, behind) {
   if (value === null || value === undefined) return NONE;
-  return `${value < 0 ? "−" : ""}${unit}${Math.abs(value).toFixed(2)}`;
+  const text = Math.abs(value).toFixed(digits);
+  return `${value < 0 && Number(text) ? "−" : ""}${before}${text}${behind}`;
 }
 
-function signed(value, show) {
-  if (value === null || value === undefined) return NONE;
-  return value > 0 ? `+${show(value)}` : show(value);
+function amount(value, unit) {
+  return around(value, 2, unit, "");
 }
 
 function percent(value) {
-  if (value === null || value === undefined) return NONE;
-  return `${value < 0 ? "−" : ""}${Math.round(Math.abs(value) * 100)}%`;
+  return around(value && 100 * value, 0, "", "%");
 }
 
 function points(value) {
-  if (value === null || value === undefined) return NONE;
-  return `${value < 0 ? "−" : ""}${Math.abs(value * 100).toFixed(1)} points`;
+  return around(value && 100 * value, 1, "", " points");
+}
+
+/** The same with a plus, where it is one. */
+function signed(value, show) {
+  const text = show(value);
+  return value > 0 && /[1-9]/.test(text) ? `+${text}` : text;
 }
 
 function whole(value) {

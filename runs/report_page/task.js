@@ -65,7 +65,7 @@ function taskView(row, tree, start, moved) {
 }
 
 function taskHead(row, tree) {
-  const around = (number, text) => {
+  const beside = (number, text) => {
     const there = number >= 0 && number < head.tasks.length;
     return h("a", { class: "button", href: there ? `#task-${number}` : null, "aria-disabled": there ? null : "true" }, text);
   };
@@ -78,7 +78,7 @@ function taskHead(row, tree) {
   return h(
     "div",
     { class: "task-head" },
-    h("nav", { "aria-label": "Tasks" }, h("a", { class: "button", href: "#" }, "All tasks"), around(row.number - 1, "Previous"), around(row.number + 1, "Next")),
+    h("nav", { "aria-label": "Tasks" }, h("a", { class: "button", href: "#" }, "All tasks"), beside(row.number - 1, "Previous"), beside(row.number + 1, "Next")),
     h("h1", {}, row.id),
     h("p", { class: "line" }, result(row), h("span", { dir: "auto" }, numbers.filter(Boolean).join(" · "))),
     h("details", { class: "people" }, h("summary", {}, peopleLine(tree)), given(tree.data), Object.keys(tree.metadata).length ? given(tree.metadata) : null),
