@@ -62,18 +62,18 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
     return [_write(run / REPORT, read(run), inline, chunk) for run in played]
 
 
-def report_at_end(folder: Path, *, interrupted: bool = False) -> Path | None:
+def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
     """Write the report of a run that has just ended, whatever its plug-ins do: the run itself is safe on disk.
 
     Args:
         folder: the run's folder.
-        interrupted: somebody waits for the process to end, so that only what is quick is done.
+        quick: somebody waits for the process to end; leave out what takes more than a few seconds.
 
     Returns:
         The page; None where it was not written, which a line on stderr explains.
     """
     try:
-        if interrupted and (folder / EPISODES).stat().st_size > QUICK:
+        if quick and (folder / EPISODES).stat().st_size > QUICK:
             raise UsageError("it would take more than a moment")
         (page,) = report([folder])
     except Exception as error:
