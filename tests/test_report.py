@@ -181,6 +181,7 @@ def test_looking_up_latencies_leaves_a_journal_as_it_is(endpoint, tmp_path):
     url, _ = endpoint()
     folder = run("one", "--model", "m", "--base_url", url, "--synthetic_tasks", 1, "--max_convo_turns", 1)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert not [name for name in before if name.startswith("replies.sqlite-")]
     with answer_times(folder) as times:
         assert list(times("synthetic-train-0000")) == [("", 1, "agent")]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

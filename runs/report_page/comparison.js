@@ -15,13 +15,22 @@ function comparisonView() {
     "div",
     { class: "run" },
     h("h1", {}, head.id),
-    h("p", { class: "lead" }, `${counted(head.tasks_shared, "task")} that both played, ${of}; ${counted(head.people, "person").replace("persons", "people")}, user ${runs[0].user}.`),
+    h(
+      "p",
+      { class: "lead" },
+      `${counted(head.tasks_shared, "task")} that both played, ${of}; ${counted(head.people, "person").replace("persons", "people")}, user ${runs[0].user}.`,
+    ),
     h(
       "dl",
       { class: "cards" },
       differenceCard(head.names.rate, less.success_rate, points),
       differenceCard(head.names.mean, less.average_reward, money),
-      card("McNemar's test", p, `only the second won with ${counted(test.only_here, "person").replace("persons", "people")}, only the first with ${whole(test.only_there)}`, "first conversation of every person"),
+      card(
+        "McNemar's test",
+        p,
+        `only the second won with ${counted(test.only_here, "person").replace("persons", "people")}, only the first with ${whole(test.only_there)}`,
+        "first conversation of every person",
+      ),
       card("Flipped", whole(head.flips.length), `of ${counted(less.pairs, "pair")} of conversations`),
     ),
     h("section", {}, h("h2", {}, "Both runs"), h("div", { class: "scroll" }, bothTable(runs, money))),
@@ -32,11 +41,24 @@ function comparisonView() {
 
 function differenceCard(name, estimate, show) {
   const plain = (value) => signed(value, show);
-  return card(`${title(name)}: second less first`, plain(estimate.value), span(estimate, plain) && `95% interval ${span(estimate, plain)}`, "paired, clustered by person");
+  return card(
+    `${title(name)}: second less first`,
+    plain(estimate.value),
+    span(estimate, plain) && `95% interval ${span(estimate, plain)}`,
+    "paired, clustered by person",
+  );
 }
 
 function bothTable(runs, money) {
-  const columns = [["", null], [head.names.rate, "number"], ["95% interval", "number"], [head.names.mean, "number"], ["95% interval", "number"], ["conversations", "number"], ["errors", "number"]];
+  const columns = [
+    ["", null],
+    [head.names.rate, "number"],
+    ["95% interval", "number"],
+    [head.names.mean, "number"],
+    ["95% interval", "number"],
+    ["conversations", "number"],
+    ["errors", "number"],
+  ];
   const row = (run, at) => [
     `${at ? "second" : "first"}: ${run.name} (${run.policy})`,
     percent(run.success_rate.value),
@@ -87,7 +109,13 @@ function flipName(row) {
 
 function flipRow(row) {
   const states = row.won ? ["lost", "won"] : ["won", "lost"];
-  const one = (state, at) => h("span", { class: `state ${state}` }, standingIcon(STATE_SHAPES[state]), `${state} ${amount(row.rewards[at], head.unit)}`);
+  const one = (state, at) =>
+    h(
+      "span",
+      { class: `state ${state}` },
+      standingIcon(STATE_SHAPES[state]),
+      `${state} ${amount(row.rewards[at], head.unit)}`,
+    );
   return h(
     "li",
     {},
@@ -100,21 +128,51 @@ function flipRow(row) {
 function flipView(row, { sides }) {
   const beside = (number, text) => {
     const there = number >= 0 && number < head.flips.length;
-    return h("a", { class: "button", href: there ? `#flip-${number}` : null, "aria-disabled": there ? null : "true" }, text);
+    return h(
+      "a",
+      { class: "button", href: there ? `#flip-${number}` : null, "aria-disabled": there ? null : "true" },
+      text,
+    );
   };
   const side = (turns, at) =>
     h(
       "section",
       { class: "side" },
-      h("h2", {}, standingIcon(at === row.won ? "successful" : "lost"), `${at ? "Second" : "First"}: ${at === row.won ? "won" : "lost"} ${amount(row.rewards[at], head.unit)}`),
+      h(
+        "h2",
+        {},
+        standingIcon(at === row.won ? "successful" : "lost"),
+        `${at ? "Second" : "First"}: ${at === row.won ? "won" : "lost"} ${amount(row.rewards[at], head.unit)}`,
+      ),
       h("p", { class: "small" }, `${head.runs[at].name}, ${row.rounds[at]} rounds`),
-      h("ol", { class: "turns" }, turns.flatMap((node) => turn({ parent: 0, ...node }, "agent"))),
+      h(
+        "ol",
+        { class: "turns" },
+        turns.flatMap((node) => turn({ parent: 0, ...node }, "agent")),
+      ),
     );
   const element = h(
     "div",
     {},
-    h("div", { class: "task-head" }, h("nav", { "aria-label": "Flipped conversations" }, h("a", { class: "button", href: "#" }, "All"), beside(row.number - 1, "Previous"), beside(row.number + 1, "Next")), h("h1", { tabindex: -1 }, flipName(row)), row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null),
+    h(
+      "div",
+      { class: "task-head" },
+      h(
+        "nav",
+        { "aria-label": "Flipped conversations" },
+        h("a", { class: "button", href: "#" }, "All"),
+        beside(row.number - 1, "Previous"),
+        beside(row.number + 1, "Next"),
+      ),
+      h("h1", { tabindex: -1 }, flipName(row)),
+      row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null,
+    ),
     h("div", { class: "sides" }, sides.map(side)),
   );
-  return { element, find: null, opened: () => element.querySelector("h1").focus({ preventScroll: true }), choose: null };
+  return {
+    element,
+    find: null,
+    opened: () => element.querySelector("h1").focus({ preventScroll: true }),
+    choose: null,
+  };
 }

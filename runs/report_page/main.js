@@ -28,7 +28,14 @@ async function route() {
     view.now.opened();
     scrollTo(0, 0);
   } catch (error) {
-    show({ element: h("div", {}, h("p", { class: "notice", role: "alert" }, error.message), h("a", { class: "button", href: "#" }, "All tasks")) });
+    show({
+      element: h(
+        "div",
+        {},
+        h("p", { class: "notice", role: "alert" }, error.message),
+        h("a", { class: "button", href: "#" }, "All tasks"),
+      ),
+    });
   }
   return undefined;
 }

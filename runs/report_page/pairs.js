@@ -3,7 +3,11 @@
 /** The pairs of a tree, at first the last one on the way to the chosen turn; `onshow(index)` goes to a turn in the tree. */
 function pairsView(tree, index, places, onshow) {
   if (!tree.pairs.length) {
-    return h("p", { class: "small" }, "No two turns after the same words led to different rewards, so there is no pair here.");
+    return h(
+      "p",
+      { class: "small" },
+      "No two turns after the same words led to different rewards, so there is no pair here.",
+    );
   }
   const path = pathTo(tree.nodes, index);
   const own = tree.pairs.filter((pair) => path.includes(pair.chosen) || path.includes(pair.rejected));
@@ -19,7 +23,9 @@ function pairsView(tree, index, places, onshow) {
   const first = own.findLast((pair) => pair.chosen === index || pair.rejected === index) ?? own.at(-1) ?? tree.pairs[0];
   picker.value = String(tree.pairs.indexOf(first));
   show(first);
-  const note = own.length ? `${counted(own.length, "pair")} on the way to this turn.` : "No pair on the way to this turn; this is another one.";
+  const note = own.length
+    ? `${counted(own.length, "pair")} on the way to this turn.`
+    : "No pair on the way to this turn; this is another one.";
   return h(
     "div",
     {},
@@ -40,7 +46,12 @@ function sideBySide(tree, pair, onshow) {
     "div",
     {},
     h("details", {}, h("summary", {}, "The words before"), before),
-    h("div", { class: "sides" }, half("Chosen", pair.chosen, tree, onshow), half("Rejected", pair.rejected, tree, onshow)),
+    h(
+      "div",
+      { class: "sides" },
+      half("Chosen", pair.chosen, tree, onshow),
+      half("Rejected", pair.rejected, tree, onshow),
+    ),
   );
 }
 

@@ -18,7 +18,11 @@ function taskView(row, tree, start, moved) {
   const tabs = SIDES.map(([name, text]) => tab(name, name === "pairs" ? `${text} (${tree.pairs.length})` : text));
 
   function tab(name, text) {
-    return h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => turnTo(name) }, text);
+    return h(
+      "button",
+      { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => turnTo(name) },
+      text,
+    );
   }
 
   function turnTo(side) {
@@ -37,7 +41,10 @@ function taskView(row, tree, start, moved) {
     const place = drawn.places[index];
     const title = labelOf(node, place).split(":")[0];
     about.replaceChildren(h("h3", {}, title), facts(node, place));
-    const shown = state.side === "pairs" ? pairsView(tree, index, drawn.places, drawn.choose) : conversation(tree, index, state.side);
+    const shown =
+      state.side === "pairs"
+        ? pairsView(tree, index, drawn.places, drawn.choose)
+        : conversation(tree, index, state.side);
     panel.replaceChildren(shown);
     panel.scrollTop = state.side === "pairs" ? 0 : panel.scrollHeight;
   }
@@ -67,7 +74,11 @@ function taskView(row, tree, start, moved) {
 function taskHead(row, tree) {
   const beside = (number, text) => {
     const there = number >= 0 && number < head.tasks.length;
-    return h("a", { class: "button", href: there ? `#task-${number}` : null, "aria-disabled": there ? null : "true" }, text);
+    return h(
+      "a",
+      { class: "button", href: there ? `#task-${number}` : null, "aria-disabled": there ? null : "true" },
+      text,
+    );
   };
   const numbers = [
     `reward ${amount(row.reward, head.unit)}`,
@@ -78,10 +89,22 @@ function taskHead(row, tree) {
   return h(
     "div",
     { class: "task-head" },
-    h("nav", { "aria-label": "Tasks" }, h("a", { class: "button", href: "#" }, "All tasks"), beside(row.number - 1, "Previous"), beside(row.number + 1, "Next")),
+    h(
+      "nav",
+      { "aria-label": "Tasks" },
+      h("a", { class: "button", href: "#" }, "All tasks"),
+      beside(row.number - 1, "Previous"),
+      beside(row.number + 1, "Next"),
+    ),
     h("h1", {}, row.id),
     h("p", { class: "line" }, result(row), h("span", { dir: "auto" }, numbers.filter(Boolean).join(" · "))),
-    h("details", { class: "people" }, h("summary", {}, peopleLine(tree)), given(tree.data), Object.keys(tree.metadata).length ? given(tree.metadata) : null),
+    h(
+      "details",
+      { class: "people" },
+      h("summary", {}, peopleLine(tree)),
+      given(tree.data),
+      Object.keys(tree.metadata).length ? given(tree.metadata) : null,
+    ),
   );
 }
 
@@ -96,14 +119,27 @@ function given(value) {
   const entries = Object.entries(value);
   if (!entries.length) return h("span", {}, NONE);
   const deep = ([, each]) => each !== null && typeof each === "object";
-  const line = ([name, each]) => h("div", { class: deep([name, each]) ? "deep" : null }, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, given(each)));
+  const line = ([name, each]) =>
+    h(
+      "div",
+      { class: deep([name, each]) ? "deep" : null },
+      h("dt", {}, name.replaceAll("_", " ")),
+      h("dd", {}, given(each)),
+    );
   return h("dl", { class: "given" }, entries.map(line));
 }
 
 function legend(tree) {
   const counts = Object.fromEntries(RANKS.map((standing) => [standing, 0]));
   for (const node of tree.nodes) if (node.outcome !== undefined) counts[node.standing] += 1;
-  const entry = (standing) => h("li", {}, standingIcon(standing), `${STANDINGS[standing].name} `, h("span", { class: "count" }, whole(counts[standing])));
+  const entry = (standing) =>
+    h(
+      "li",
+      {},
+      standingIcon(standing),
+      `${STANDINGS[standing].name} `,
+      h("span", { class: "count" }, whole(counts[standing])),
+    );
   const twice = tree.nodes.some((node) => node.duplicate) ? h("li", {}, duplicateIcon(), "repeats its sibling") : null;
   return h("ul", { class: "legend", "aria-label": "Branches, with the leaves of each kind" }, RANKS.map(entry), twice);
 }
@@ -111,7 +147,13 @@ function legend(tree) {
 /** The search within a tree: marks every turn with the words, Enter goes from one to the next. */
 function findField(tree, drawn, state) {
   const count = h("span", { class: "small", role: "status" });
-  const field = h("input", { type: "search", placeholder: "Find in this tree", "aria-label": "Find in this tree", oninput: search, onkeydown: press });
+  const field = h("input", {
+    type: "search",
+    placeholder: "Find in this tree",
+    "aria-label": "Find in this tree",
+    oninput: search,
+    onkeydown: press,
+  });
   const texts = tree.nodes.map((node) => wordsOf(node).toLowerCase());
 
   function search() {
@@ -134,6 +176,10 @@ function findField(tree, drawn, state) {
     count.textContent = `${state.match + 1} of ${counted(state.matches.length, "turn")}`;
   }
 
-  const keys = h("p", { class: "small keys" }, "Arrows walk the tree, End goes to the best leaf, / searches, Esc leaves.");
+  const keys = h(
+    "p",
+    { class: "small keys" },
+    "Arrows walk the tree, End goes to the best leaf, / searches, Esc leaves.",
+  );
   return { element: h("div", { class: "find" }, field, count, keys), field };
 }

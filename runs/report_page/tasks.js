@@ -16,7 +16,12 @@ function taskColumns() {
     { name: "task", key: (row) => row.number, show: taskLink, header: true },
     { name: "result", key: (row) => STATE_ORDER.indexOf(row.state) - row.success, show: result },
     { name: "reward", key: (row) => row.reward, show: (row) => amount(row.reward, head.unit), number: true },
-    { name: "rounds", key: (row) => row.rounds, show: (row) => fixed(row.rounds, row.rounds % 1 ? 1 : 0), number: true },
+    {
+      name: "rounds",
+      key: (row) => row.rounds,
+      show: (row) => fixed(row.rounds, row.rounds % 1 ? 1 : 0),
+      number: true,
+    },
     { name: "turns", key: (row) => row.turns, show: (row) => whole(row.turns), number: true },
     { name: "winning leaves", key: (row) => row.wins, show: (row) => whole(row.wins), number: true },
     { name: "pairs", key: (row) => row.pairs, show: (row) => whole(row.pairs), number: true },
@@ -34,7 +39,12 @@ function taskLink(row) {
 
 function result(row) {
   const part = row.success > 0 && row.success < 1 ? ` ${percent(row.success)}` : "";
-  return h("span", { class: `state ${row.state}` }, standingIcon(STATE_SHAPES[row.state]), `${STATES[row.state]}${part}`);
+  return h(
+    "span",
+    { class: `state ${row.state}` },
+    standingIcon(STATE_SHAPES[row.state]),
+    `${STATES[row.state]}${part}`,
+  );
 }
 
 const STATE_SHAPES = { won: "successful", lost: "lost", error: "error" };
@@ -53,7 +63,9 @@ function taskList(rows) {
     "aria-label": "Search tasks",
     oninput: () => change({ words: search.value.toLowerCase(), limit: PAGE }),
   });
-  const chips = FILTERS.map(([name, text, fits]) => chip(text, rows.filter(fits).length, () => change({ filter: name, limit: PAGE })));
+  const chips = FILTERS.map(([name, text, fits]) =>
+    chip(text, rows.filter(fits).length, () => change({ filter: name, limit: PAGE })),
+  );
   const headings = columns.map((column, at) => heading(column, () => sortBy(at)));
 
   function sortBy(at) {

@@ -53,7 +53,9 @@ function ending(node) {
   if (node.outcome === undefined) return "";
   if (node.outcome === "won") return amount(node.reward ?? 0, head.unit);
   if (node.standing === "dead") return "cut off";
-  return { lost: "lost", user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome;
+  return (
+    { lost: "lost", user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome
+  );
 }
 
 function wordsOf(node) {
@@ -62,7 +64,12 @@ function wordsOf(node) {
 
 function labelOf(node, place) {
   const who = node.parent < 0 ? "Start" : `${node.speaker === "agent" ? "Agent" : "User"}, round ${place.round}`;
-  const marks = [STANDINGS[node.standing].name, ending(node), node.duplicate && "duplicate", node.attempts && "tag attempt"];
+  const marks = [
+    STANDINGS[node.standing].name,
+    ending(node),
+    node.duplicate && "duplicate",
+    node.attempts && "tag attempt",
+  ];
   const words = wordsOf(node);
   return `${who}: ${marks.filter(Boolean).join(", ")}. ${words.length > 160 ? `${words.slice(0, 160)}…` : words}`;
 }
@@ -77,7 +84,14 @@ function drawnTree(nodes, onchoose) {
   const deepest = at.reduce((most, place) => Math.max(most, place.depth), 0);
   const width = 2 * MARGIN + COLUMN * deepest + 64;
   const height = TOP + ROW * rows;
-  const picture = s("svg", { class: "tree", width, height, role: "tree", tabindex: 0, "aria-label": "Turns of this task" });
+  const picture = s("svg", {
+    class: "tree",
+    width,
+    height,
+    role: "tree",
+    tabindex: 0,
+    "aria-label": "Turns of this task",
+  });
   const ring = s("circle", { class: "ring", r: 11.5 });
   const items = nodes.map((node, index) => item(node, index, at));
   picture.append(rounds(at, deepest), edges(nodes, at), ring, ...items);
@@ -157,7 +171,11 @@ function lastOfBest(index, nodes, at) {
 function item(node, index, at) {
   const place = at[index];
   const scale = node.speaker === "user" ? 0.72 : 1;
-  const shape = s("path", { d: STANDINGS[node.standing].shape, transform: `scale(${scale})`, class: `shape ${node.standing}` });
+  const shape = s("path", {
+    d: STANDINGS[node.standing].shape,
+    transform: `scale(${scale})`,
+    class: `shape ${node.standing}`,
+  });
   const text = ending(node);
   const siblings = node.parent < 0 ? 1 : at[node.parent].children.length;
   return s(

@@ -57,7 +57,8 @@ function toolCall(call) {
 function turnMarks(node) {
   const marks = h("p", { class: "marks" });
   for (const hit of node.hits ?? []) marks.append(badge("earned", `earned ${hitText(hit)}`));
-  if (node.attempts) marks.append(badge("warn", `${counted(node.attempts, "reward tag")} of the agent's, which earns nothing`));
+  if (node.attempts)
+    marks.append(badge("warn", `${counted(node.attempts, "reward tag")} of the agent's, which earns nothing`));
   if (node.duplicate) marks.append(badge("warn", "repeats its sibling"));
   if (node.error) marks.append(badge("bad", node.error));
   const cost = costText(node);
@@ -87,7 +88,10 @@ function tokensText({ usage }) {
 function facts(node, place) {
   const rows = [
     ["Branch", [standingIcon(node.standing), STANDINGS[node.standing].name]],
-    ["Outcome", node.outcome && [node.outcome.replaceAll("_", " "), node.standing === "dead" ? " (another branch was kept)" : ""]],
+    [
+      "Outcome",
+      node.outcome && [node.outcome.replaceAll("_", " "), node.standing === "dead" ? " (another branch was kept)" : ""],
+    ],
     ["Path's reward", node.reward !== undefined && amount(node.reward, head.unit)],
     ["Best below", node.best !== undefined && !node.outcome && amount(node.best, head.unit)],
     ["Reward events", (node.hits ?? []).map(hitText).join("; ") || "none"],
@@ -101,7 +105,11 @@ function facts(node, place) {
     ["Error", node.error],
   ];
   const known = rows.filter(([, value]) => value && value.length);
-  return h("dl", { class: "facts" }, known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value))),
+  );
 }
 
 function shared(node) {
