@@ -423,7 +423,7 @@ def _add_evaluation(commands: Any) -> None:
     report = commands.add_parser("report", help="write a run's report.html anew, or set two runs against each other")
     report.set_defaults(command=_report)
     report.add_argument(
-        "folders", type=Path, nargs="+", metavar="RUN", help="a run's folder, an evaluation's, or two runs'"
+        "folders", type=Path, nargs="+", metavar="RUN", help="a run's folder, one with runs in it, or two runs'"
     )
     report.add_argument(
         "--out",

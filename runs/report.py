@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from josh.errors import UsageError
-from josh.runs.evaluate import PLAN, read_plan
 from josh.runs.record import EPISODES
+from josh.runs.redact import redactor
 from josh.runs.report_compare import Comparison, against
 from josh.runs.report_data import Reading, read
 from josh.runs.report_html import render, safe_json
 from josh.runs.run import CONFIG
+from josh.runs.settings import environment
 
 REPORT: Final = "report.html"
 INLINE: Final = 5_000_000
@@ -30,10 +31,10 @@ QUICK: Final = 30_000_000
 
 
 def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = INLINE, chunk: int = CHUNK) -> list[Path]:
-    """Write the report of a run, of every run of an evaluation, or of two runs against each other.
+    """Write the report of a run, of every run in a folder, or of two runs against each other.
 
     Args:
-        folders: one or two.
+        folders: one or two; one that is no run is taken for a folder of runs, such as an evaluation or a loop.
         out: the page (default: `report.html` in the run's folder; of two `report-vs-B.html` in the first one's).
         inline: most characters of data in a page, see `INLINE`.
         chunk: characters of data in a file beside it, see `CHUNK`.
@@ -51,15 +52,10 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
         comparison = against(first, second)
         return [_write(out or first / f"report-vs-{second.resolve().name}.html", comparison, inline, chunk)]
     (folder,) = folders
-    if not (folder / PLAN).exists():
-        return [_write(out or folder / REPORT, read(folder), inline, chunk)]
-    if out is not None:
+    runs = [] if (folder / CONFIG).exists() else sorted(path.parent for path in folder.glob(f"*/{EPISODES}"))
+    if runs and out is not None:
         raise UsageError(f"{folder} has several runs, and so several reports; give --out with one of its runs")
-    runs = [folder / part["folder"] for part in read_plan(folder)["parts"]]
-    played = [run for run in runs if (run / CONFIG).exists()]
-    if not played:
-        raise UsageError(f"{folder} holds no run yet; go on with: josh evaluate --resume {folder}")
-    return [_write(run / REPORT, read(run), inline, chunk) for run in played]
+    return [_write(out or run / REPORT, read(run), inline, chunk) for run in runs or [folder]]
 
 
 def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
@@ -77,7 +73,8 @@ def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
             raise UsageError("it would take more than a moment")
         (page,) = report([folder])
     except Exception as error:
-        print(f"josh: no {REPORT} was written: {error}; make it with: josh report {folder}", file=sys.stderr)
+        why = redactor(environment())(str(error))
+        print(f"josh: no {REPORT} was written: {why}; make it with: josh report {folder}", file=sys.stderr)
         return None
     return page
 
@@ -167,19 +164,18 @@ class _Chunks:
 
     def discard(self) -> None:
         """Take away what was written for a page that came to nothing."""
-        for path in self._made:
-            path.unlink(missing_ok=True)
-        self._remove_folder()
+        self._remove(self._made)
 
     def sweep(self) -> None:
         """Take away the files of the page that stood here before."""
-        for path in set(self.folder.glob("trees-*.js")) - set(self.files):
-            path.unlink(missing_ok=True)
-        self._remove_folder()
+        self._remove(sorted(set(self.folder.glob("trees-*")) - set(self.files)))
 
-    def _remove_folder(self) -> None:
-        with suppress(OSError):  # it is not there, or not empty
-            self.folder.rmdir()
+    def _remove(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        if paths:
+            with suppress(OSError):  # there is more in it
+                self.folder.rmdir()
 
 
 def tell(pages: Sequence[Path]) -> None:

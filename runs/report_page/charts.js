@@ -2,7 +2,12 @@
 
 /** A bar of some share of its cell. */
 function bar(share) {
-  const rect = s("rect", { width: `${(100 * share).toFixed(2)}%`, height: "100%", rx: 2, class: "bar-fill" });
+  const rect = s("rect", {
+    width: `${(100 * Math.max(share, 0)).toFixed(2)}%`,
+    height: "100%",
+    rx: 2,
+    class: "bar-fill",
+  });
   return s("svg", { class: "bar-chart", "aria-hidden": "true" }, rect);
 }
 

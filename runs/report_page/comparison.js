@@ -9,6 +9,7 @@ function comparisonView() {
   });
   const list = flipList();
   const test = less.mcnemar;
+  const people = (count) => counted(count, "person", "people");
   const p = test.p < 0.001 ? "p < 0.001" : `p = ${test.p.toPrecision(2)}`;
   const of = head.searched ? "the best path of each search" : `${counted(head.each, "conversation")} each`;
   const element = h(
@@ -18,7 +19,7 @@ function comparisonView() {
     h(
       "p",
       { class: "lead" },
-      `${counted(head.tasks_shared, "task")} that both played, ${of}; ${counted(head.people, "person").replace("persons", "people")}, user ${runs[0].user}.`,
+      `${counted(head.tasks_shared, "task")} that both played, ${of}; ${people(head.people)}, user ${runs[0].user}.`,
     ),
     h(
       "dl",
@@ -28,7 +29,7 @@ function comparisonView() {
       card(
         "McNemar's test",
         p,
-        `only the second won with ${counted(test.only_here, "person").replace("persons", "people")}, only the first with ${whole(test.only_there)}`,
+        `only the second won with ${people(test.only_here)}, only the first with ${whole(test.only_there)}`,
         "first conversation of every person",
       ),
       card("Flipped", whole(head.flips.length), `of ${counted(less.pairs, "pair")} of conversations`),
@@ -126,14 +127,6 @@ function flipRow(row) {
 
 /** Both conversations of a flipped task, side by side. */
 function flipView(row, { sides }) {
-  const beside = (number, text) => {
-    const there = number >= 0 && number < head.flips.length;
-    return h(
-      "a",
-      { class: "button", href: there ? `#flip-${number}` : null, "aria-disabled": there ? null : "true" },
-      text,
-    );
-  };
   const side = (turns, at) =>
     h(
       "section",
@@ -157,13 +150,7 @@ function flipView(row, { sides }) {
     h(
       "div",
       { class: "task-head" },
-      h(
-        "nav",
-        { "aria-label": "Flipped conversations" },
-        h("a", { class: "button", href: "#" }, "All"),
-        beside(row.number - 1, "Previous"),
-        beside(row.number + 1, "Next"),
-      ),
+      links("Flips", "flip", row.number, head.flips.length),
       h("h1", { tabindex: -1 }, flipName(row)),
       row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null,
     ),

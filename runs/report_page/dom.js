@@ -77,8 +77,24 @@ function dollars(value) {
   return value > 0 && value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(2)}`;
 }
 
-function counted(count, thing) {
-  return `${whole(count)} ${thing}${count === 1 ? "" : "s"}`;
+function counted(count, thing, things = `${thing}s`) {
+  return `${whole(count)} ${count === 1 ? thing : things}`;
+}
+
+/** The links above one of many: to the list of all, and to its neighbours. Addresses begin with `kind`. */
+function links(name, kind, number, count) {
+  const beside = (other, text) => {
+    const there = other >= 0 && other < count;
+    const href = there ? `#${kind}-${other}` : null;
+    return h("a", { class: "button", href, "aria-disabled": there ? null : "true" }, text);
+  };
+  return h(
+    "nav",
+    { "aria-label": name },
+    h("a", { class: "button", href: "#" }, `All ${name.toLowerCase()}`),
+    beside(number - 1, "Previous"),
+    beside(number + 1, "Next"),
+  );
 }
 
 /** An interval in words; nothing where there is none. */

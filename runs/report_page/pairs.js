@@ -1,6 +1,6 @@
 // Preference pairs: what was chosen and what was rejected after the same words, side by side.
 
-/** The pairs of a tree, at first the last one on the way to the chosen turn; `onshow(index)` goes to a turn in the tree. */
+/** The pairs of a tree, at first the last one on the way to a turn; `onshow(index)` goes to a turn in the tree. */
 function pairsView(tree, index, places, onshow) {
   if (!tree.pairs.length) {
     return h(

@@ -11,7 +11,7 @@ function runView() {
     { class: "run" },
     h("h1", {}, head.id),
     h("p", { class: "lead" }, head.headline),
-    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, note)),
+    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, title(note))),
     cards(),
     h("section", {}, h("h2", {}, "Tasks"), list.element),
     h("div", { class: "columns" }, roundsSection(), costsSection()),
@@ -87,7 +87,7 @@ function costsSection() {
     "section",
     {},
     h("h2", {}, "Calls, tokens and cost"),
-    h("p", { class: "small" }, `${counted(retries, "retry").replace("retrys", "retries")}.${why}`),
+    h("p", { class: "small" }, `${counted(retries, "retry", "retries")}.${why}`),
     h("div", { class: "scroll" }, table("", columns, rows)),
   );
 }
@@ -114,16 +114,15 @@ function groupsSection() {
     ["", "wide"],
     ["95% interval", "number ends"],
   ];
+  const said =
+    `The ${head.names.rate}, and the ${head.names.mean} with its interval, drawn from ${money(low)} to ` +
+    `${money(high)}; the dashed line is all people together. Many groups, no correction: take them as hints.`;
   const part = (kind) => table(kind, columns, head.groups.filter((group) => group.kind === kind).map(row), "group");
   return h(
     "section",
     {},
     h("h2", {}, "By group of people"),
-    h(
-      "p",
-      { class: "small" },
-      `The ${head.names.rate}, and the ${head.names.mean} with its interval, drawn from ${money(low)} to ${money(high)}; the dashed line is all people together. Many groups, no correction: take them as hints.`,
-    ),
+    h("p", { class: "small" }, said),
     h("div", { class: "groups" }, kinds.map(part)),
   );
 }
@@ -139,15 +138,14 @@ function measuresSection() {
     ["observations", "number"],
   ];
   const leaves = Object.entries(head.leaves).map(([name, count]) => `${whole(count)} ${name.replaceAll("_", " ")}`);
+  const said =
+    `Leaves of all trees: ${leaves.join(", ") || "none"}. The interval of the ${head.names.rate} is Wilson's, ` +
+    "over tasks; all others are percentile bootstrap ones, over people.";
   return h(
     "section",
     {},
     h("h2", {}, "Other measures"),
-    h(
-      "p",
-      { class: "small" },
-      `Leaves of all trees: ${leaves.join(", ") || "none"}. The interval of the ${head.names.rate} is Wilson's, over tasks; all others are percentile bootstrap ones, over people.`,
-    ),
+    h("p", { class: "small" }, said),
     h("div", { class: "scroll" }, table("", columns, rows)),
   );
 }

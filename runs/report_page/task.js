@@ -72,14 +72,6 @@ function taskView(row, tree, start, moved) {
 }
 
 function taskHead(row, tree) {
-  const beside = (number, text) => {
-    const there = number >= 0 && number < head.tasks.length;
-    return h(
-      "a",
-      { class: "button", href: there ? `#task-${number}` : null, "aria-disabled": there ? null : "true" },
-      text,
-    );
-  };
   const numbers = [
     `reward ${amount(row.reward, head.unit)}`,
     `${fixed(row.rounds, row.rounds % 1 ? 1 : 0)} rounds`,
@@ -89,13 +81,7 @@ function taskHead(row, tree) {
   return h(
     "div",
     { class: "task-head" },
-    h(
-      "nav",
-      { "aria-label": "Tasks" },
-      h("a", { class: "button", href: "#" }, "All tasks"),
-      beside(row.number - 1, "Previous"),
-      beside(row.number + 1, "Next"),
-    ),
+    links("Tasks", "task", row.number, head.tasks.length),
     h("h1", {}, row.id),
     h("p", { class: "line" }, result(row), h("span", { dir: "auto" }, numbers.filter(Boolean).join(" · "))),
     h(
@@ -154,7 +140,7 @@ function findField(tree, drawn, state) {
     oninput: search,
     onkeydown: press,
   });
-  const texts = tree.nodes.map((node) => wordsOf(node).toLowerCase());
+  const texts = tree.nodes.map((node) => wordsOf(node, node.parent < 0 ? [] : node.internal).toLowerCase());
 
   function search() {
     const words = field.value.toLowerCase();

@@ -1,7 +1,6 @@
 // The list of tasks: sorted by a column's heading, filtered by what became of them and by a word.
 
 const PAGE = 200;
-const STATES = { won: "won", lost: "lost", error: "error" };
 const FILTERS = [
   ["all", "All", () => true],
   ["won", "Won", (row) => row.state === "won"],
@@ -39,12 +38,7 @@ function taskLink(row) {
 
 function result(row) {
   const part = row.success > 0 && row.success < 1 ? ` ${percent(row.success)}` : "";
-  return h(
-    "span",
-    { class: `state ${row.state}` },
-    standingIcon(STATE_SHAPES[row.state]),
-    `${STATES[row.state]}${part}`,
-  );
+  return h("span", { class: `state ${row.state}` }, standingIcon(STATE_SHAPES[row.state]), `${row.state}${part}`);
 }
 
 const STATE_SHAPES = { won: "successful", lost: "lost", error: "error" };

@@ -58,8 +58,9 @@ function ending(node) {
   );
 }
 
-function wordsOf(node) {
-  return node.messages.map((message) => textOf(message.content)).join(" ");
+/** What a turn says, to the user or, given its internal messages, to itself as well. */
+function wordsOf(node, messages = node.messages) {
+  return messages.map((message) => textOf(message.content)).join(" ");
 }
 
 function labelOf(node, place) {
