@@ -26,7 +26,7 @@ INLINE: Final = 5_000_000
 """Characters of data that a page may hold; more lie in files beside it."""
 CHUNK: Final = 1_000_000
 """Characters of data in such a file, where a single task has not more."""
-QUICK: Final = 30_000_000
+QUICK: Final = 10_000_000
 """Bytes of episodes that are read in a few seconds: what an interrupted run takes the time for."""
 
 

@@ -14,6 +14,7 @@ INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
 
 def executable():
     """The browser's path. Where JOSH_TEST_BROWSER is `install`, Debian's package is installed; else the test skips."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'josh-dialogue[dev]'")
     found = next(filter(None, map(shutil.which, NAMES)), None)
     why = "set JOSH_TEST_BROWSER=install on Debian, or install chromium"
     if found is None and os.environ.get("JOSH_TEST_BROWSER") == "install":
@@ -32,9 +33,8 @@ def executable():
 @contextmanager
 def browsing():
     """A browser without a window. While it is open, `asyncio.run` is not to be had in this thread."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = executable()
-    with playwright.sync_playwright() as driver:
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
         # Chromium's sandbox does not work for root, nor in most containers; nothing is loaded but our own page.
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser

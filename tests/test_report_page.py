@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from browser import artefacts, browsing
+from browser import artefacts, browsing, executable
 from conftest import serving
 
 from josh.cli import main
@@ -43,6 +43,7 @@ def play(log_dir, *flags):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """The pages, by name. They are made before the browser starts, which takes the thread's event loop."""
+    executable()
     home = tmp_path_factory.mktemp("runs")
     offline = play(home / "offline", "--josh", "--stop", "best")
     wide = play(home / "wide", "--josh", "--stop", "best", "--beam_size", 512, "--synthetic_tasks", 1)
