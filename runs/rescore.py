@@ -23,13 +23,14 @@ from josh.search import Strategy
 from josh.tree import Node, Outcome, Speaker, Tree, Turn, spend
 
 
-def rescore(folder: Path, given: Mapping[str, Any]) -> bool:
+def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> bool:
     """Write a new run's folder: the trees of an old one, finished or broken off, under another reward.
 
     Args:
         folder: the old run's folder, which stays as it is.
         given: the settings that change: `rewards`, `min_reward`, and `log_dir`, where the new folder goes (beside the
             old one unless given).
+        page: write its report as well.
 
     Returns:
         Whether any task could be scored.
@@ -73,7 +74,8 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> bool:
         left_out = f"; line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out" if damaged else ""
         print(f"josh: {len(results)} of {tasks} tasks are whole in {folder}{left_out}", file=sys.stderr)
     tell(record, summary, settings, plays, str(getattr(rewards_type, "unit", "")))
-    show(record.folder)
+    if page:
+        show(record.folder)
     return bool(summary["scored"])
 
 
