@@ -51,7 +51,7 @@ function layout(nodes) {
 /** What a leaf came to, in a word or two. */
 function ending(node) {
   if (node.outcome === undefined) return "";
-  if (node.outcome === "won") return amount(node.reward ?? 0, head.unit);
+  if (["golden", "successful"].includes(node.standing)) return amount(node.reward ?? 0, head.unit);
   if (node.standing === "dead") return "cut off";
   return (
     { lost: "lost", user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome
