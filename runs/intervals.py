@@ -17,8 +17,6 @@ RESAMPLES = 4_000
 """Bootstrap resamples behind every interval, unless told otherwise."""
 LEVEL = 0.95
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
