@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=["josh", "josh.models", *(f"josh.{folder}" for folder in FOLDERS)],
     package_dir={"josh": "josh", **{f"josh.{folder}": folder for folder in FOLDERS}},
-    package_data={"josh": ["py.typed"]},
+    package_data={"josh": ["py.typed"], "josh.runs": ["report_page/*"]},
     install_requires=[
         "openai[aiohttp]>=2.20,<4",
         "litellm>=1.84,!=1.82.7,!=1.82.8",
@@ -38,7 +38,7 @@ setup(
             "matplotlib>=3.8",
         ],
         "plot": ["matplotlib>=3.8"],
-        "dev": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8.0", "ruff>=0.12", "types-tqdm"],
+        "dev": ["hypothesis>=6.100", "mypy>=1.15", "playwright>=1.50", "pytest>=8.0", "ruff>=0.12", "types-tqdm"],
     },
     entry_points={"console_scripts": ["josh = josh.cli:main"]},
     classifiers=["Programming Language :: Python :: 3", "Typing :: Typed"],

@@ -193,6 +193,15 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _report(args: argparse.Namespace) -> int:
+    from josh.runs.report import report, tell
+    from josh.runs.run import calm_collector
+
+    calm_collector()
+    tell(report(args.folders, args.out))
+    return 0
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -362,7 +371,7 @@ def _add_loop(commands: Any) -> None:
 
 
 def _add_evaluation(commands: Any) -> None:
-    """`josh evaluate` and `josh compare`."""
+    """`josh evaluate`, `josh compare` and `josh report`."""
     evaluate = commands.add_parser(
         "evaluate",
         help="play models on held-out tasks, paired, with intervals",
@@ -410,6 +419,18 @@ def _add_evaluation(commands: Any) -> None:
     compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="an evaluation's or a run's folder")
     compare.add_argument("--out", type=Path, help="JSON file for all numbers")
     compare.add_argument("--groups", action="store_true", help="show the breakdown by groups of people")
+
+    report = commands.add_parser("report", help="write a run's report.html anew, or set two runs against each other")
+    report.set_defaults(command=_report)
+    report.add_argument(
+        "folders", type=Path, nargs="+", metavar="RUN", help="a run's folder, one with runs in it, or two runs'"
+    )
+    report.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: report.html, or report-vs-RUN.html, in the first folder)",
+    )
 
 
 def _add_training(methods: Any) -> None:

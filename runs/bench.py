@@ -215,7 +215,7 @@ def rescoring(tasks: int) -> tuple[int, float]:
         (stored,) = Path(folder).iterdir()
         turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
         started = time.perf_counter()
-        rescore(stored, {"min_reward": 1.0})
+        rescore(stored, {"min_reward": 1.0}, page=False)
         return turns, time.perf_counter() - started
 
 

@@ -23,12 +23,14 @@ class Source:
 
     Attributes:
         folder: the folder that was named.
+        run: the run's own.
         sample: the sample.
         who: what tells its policy apart from all others.
         reference: whether it is one of an evaluation's reference policies.
     """
 
     folder: Path
+    run: Path
     sample: Sample
     who: str
     reference: bool = False
@@ -50,7 +52,7 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
             in what.
     """
     sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
-    figures = compared(shared(_told_apart(sources)))
+    figures = compared(shared(told_apart(sources)))
     if out is not None:
         try:
             out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -67,8 +69,8 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
     return figures
 
 
-def sources_in(folder: Path) -> list[Source]:
-    """The samples of an evaluation, or of a run. Raises UsageError."""
+def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
+    """The samples of an evaluation, or of a run, which may be a search where `searched`. Raises UsageError."""
     if (folder / PLAN).exists():
         parts = [Part(**part) for part in read_plan(folder)["parts"]]
         return [_source(folder, folder / part.folder, part) for part in parts]
@@ -83,16 +85,16 @@ def sources_in(folder: Path) -> list[Source]:
         False,
         settings,
     )
-    return [_source(folder, folder, part)]
+    return [_source(folder, folder, part, searched=searched)]
 
 
-def _source(folder: Path, run: Path, part: Part) -> Source:
+def _source(folder: Path, run: Path, part: Part, *, searched: bool = False) -> Source:
     if not (run / CONFIG).exists():
         raise UsageError(f"{folder} is not finished; go on with: josh evaluate --resume {folder}")
-    sample = read_sample(run, part.policy, part.user, read_summary(run))
+    sample = read_sample(run, part.policy, part.user, read_summary(run), searched=searched)
     config = read_config(run)
     who = [config.get("plays", {}).get("agent"), *(config["settings"].get(name) for name in ("model", "temperature"))]
-    return Source(folder, sample, json.dumps(who), part.reference)
+    return Source(folder, run, sample, json.dumps(who), part.reference)
 
 
 def _without_repeats(sources: Sequence[Source]) -> list[Source]:
@@ -107,7 +109,7 @@ def _without_repeats(sources: Sequence[Source]) -> list[Source]:
     return found
 
 
-def _told_apart(sources: Sequence[Source]) -> list[Source]:
+def told_apart(sources: Sequence[Source]) -> list[Source]:
     """The sources, with the folder's name behind a policy's where several folders have one of that name."""
     places = {(source.sample.policy, None if source.reference else source.folder) for source in sources}
     often = Counter(policy for policy, _ in places)

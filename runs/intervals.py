@@ -17,8 +17,6 @@ RESAMPLES = 4_000
 """Bootstrap resamples behind every interval, unless told otherwise."""
 LEVEL = 0.95
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -86,19 +84,19 @@ def ratio(
     value = float(total / weight)
     if len(table) < 2:
         return Estimate(value, None, None, len(kept), len(table))
-    drawn = _times_drawn(len(table), resamples, seed) @ table
+    drawn = _times_drawn(len(table), resamples, seed).astype(np.float64) @ table
     drawn = drawn[drawn[:, 1] > 0]
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high), len(kept), len(table))
 
 
 @lru_cache(maxsize=32)
-def _times_drawn(people: int, resamples: int, seed: int) -> Array:
-    """How often every person is drawn, a row per resample."""
+def _times_drawn(people: int, resamples: int, seed: int) -> NDArray[np.uint16]:
+    """How often every person is drawn, a row per resample; in small numbers, for many of these are kept."""
     picked = np.random.default_rng(seed).integers(people, size=(resamples, people))
     rows = np.arange(resamples)[:, None] * people
     counts: NDArray[Any] = np.bincount((picked + rows).ravel(), minlength=resamples * people)
-    return counts.reshape(resamples, people).astype(np.float64)
+    return counts.reshape(resamples, people).astype(np.uint16)
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

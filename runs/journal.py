@@ -2,9 +2,11 @@
 
 import json
 import logging
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND reque
 """
 _KEEP = "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UNCOUNTED = "SELECT DISTINCT speaker, model FROM replies WHERE calls > 0 AND prompt_tokens = 0"
+_SECONDS = "SELECT path, depth, speaker, sum(seconds) FROM replies WHERE task = ? GROUP BY 1, 2, 3"
 _ACCOUNT = "SELECT speaker, model, sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM replies GROUP BY 1, 2"
 
 
@@ -173,6 +176,40 @@ class Replies:
             f"{self._path} is damaged ({' '.join(what.split())}); repair it with `sqlite3 {FILE} .recover`, or move it "
             "away to have its replies asked for again"
         )
+
+
+@contextmanager
+def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, int, str], float]]]:
+    """Look up how long the endpoints took, in a journal that nobody has open; nothing is written to the folder.
+
+    Args:
+        folder: the run's folder.
+
+    Yields:
+        A function from a task's id to the seconds of its turns, by path, depth and speaker. A turn without a call has
+        none; neither has any turn where the journal is gone or damaged.
+    """
+    with tempfile.TemporaryDirectory() as copies:
+        path = folder / FILE
+        try:
+            if path.with_name(f"{FILE}-wal").exists():  # of a run that was killed, or goes on
+                for file in folder.glob(f"{FILE}*"):
+                    shutil.copy(file, copies)
+                base = sqlite3.connect(Path(copies) / FILE)
+            else:  # anything less than immutable has SQLite make files beside it
+                base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        except (OSError, sqlite3.Error):
+            base = sqlite3.connect(":memory:")
+
+        def of_task(task: str) -> dict[tuple[str, int, str], float]:
+            try:
+                rows = base.execute(_SECONDS, (task,)).fetchall()
+                return {(str(path), int(depth), str(speaker)): float(spent) for path, depth, speaker, spent in rows}
+            except (sqlite3.Error, TypeError, ValueError):
+                return {}
+
+        with closing(base):
+            yield of_task
 
 
 def _text(reply: Reply) -> str:

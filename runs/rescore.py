@@ -16,20 +16,21 @@ from josh.runs.episode import TOO_LONG, Episode, conclude
 from josh.runs.journal import FILE
 from josh.runs.record import EPISODES, Record, stored_episodes
 from josh.runs.redact import redactor
-from josh.runs.run import CONFIG, figures, read_config, tell
+from josh.runs.run import CONFIG, figures, read_config, show, tell
 from josh.runs.settings import RunSettings, environment, recorded, resolve
 from josh.runs.summary import Result, result_of
 from josh.search import Strategy
 from josh.tree import Node, Outcome, Speaker, Tree, Turn, spend
 
 
-def rescore(folder: Path, given: Mapping[str, Any]) -> bool:
+def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> bool:
     """Write a new run's folder: the trees of an old one, finished or broken off, under another reward.
 
     Args:
         folder: the old run's folder, which stays as it is.
         given: the settings that change: `rewards`, `min_reward`, and `log_dir`, where the new folder goes (beside the
             old one unless given).
+        page: write its report as well.
 
     Returns:
         Whether any task could be scored.
@@ -73,6 +74,8 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> bool:
         left_out = f"; line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out" if damaged else ""
         print(f"josh: {len(results)} of {tasks} tasks are whole in {folder}{left_out}", file=sys.stderr)
     tell(record, summary, settings, plays, str(getattr(rewards_type, "unit", "")))
+    if page:
+        show(record.folder)
     return bool(summary["scored"])
 
 

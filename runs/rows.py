@@ -52,11 +52,13 @@ class Candidate:
         row: the row.
         key: what it says; of rows that say the same one is kept.
         contrary: the key of rows that say the contrary; where there is one, this row is dropped.
+        nodes: of a pair, the turns it is made of: the better one, the worse one.
     """
 
     row: Row
     key: bytes
     contrary: bytes | None = None
+    nodes: tuple[int, ...] = ()
 
 
 class UnfitError(Exception):
@@ -385,7 +387,7 @@ def _pairs(
                     continue
                 asked = _hash((list(prompt), list(episode.tools)))
                 one, other = (_hash(without_ids(message)) for message in (chosen, rejected))
-                yield Candidate(row, asked + one + other, asked + other + one)
+                yield Candidate(row, asked + one + other, asked + other + one, (better, worse))
 
     return rows
 

@@ -77,12 +77,24 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
             else:
                 with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
                     close(casting, record, results, redact, stopped, silent=bool(part))
+                if results and not part and not isinstance(error, UsageError):
+                    show(record.folder, broken_off=True)
         raise
     finally:
         await casting.aclose()
     if not part:
         tell(record, summary, settings, casting.names, casting.unit)
+        show(record.folder)
     return bool(summary["scored"] or stopped)
+
+
+def show(folder: Path, *, broken_off: bool = False) -> None:
+    """Write the report of a run that has ended and, unless it was broken off, say where it is; see `report_at_end`."""
+    from josh.runs.report import report_at_end, tell  # with numpy, for which the first result does not wait
+
+    page = report_at_end(folder, quick=broken_off)
+    if page and not broken_off:
+        tell([page])
 
 
 async def _bring_home(casting: Casting, error: BaseException) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.roles import BaseEnv, Task
+from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.casting import env_class, plugged, rewards_class, round_limit
 from josh.runs.episode import Episode
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
@@ -99,47 +99,64 @@ class Sample:
         return replace(self, paths=kept, rows=short)
 
 
-def read_sample(folder: Path, policy: str, user: str, summary: Mapping[str, Any]) -> Sample:
-    """Read a run of plain conversations back.
+def read_sample(folder: Path, policy: str, user: str, summary: Mapping[str, Any], *, searched: bool = False) -> Sample:
+    """Read a run back.
 
     Args:
         folder: the run's folder.
         policy: what to call its agent.
         user: what to call its user model.
         summary: the run's `summary.json`.
+        searched: take a search, with the best path of each task as its one conversation.
 
     Raises:
-        UsageError: it is no run, or a search, or a line of its episodes is damaged.
+        UsageError: it is no run, or a search that was not asked for, or a line of its episodes is damaged.
     """
     config = read_config(folder)
     settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-    if settings.josh:
+    if settings.josh and not searched:
         raise UsageError(f"{folder} is a search; what its best paths earned is not what its agent earns by itself")
     env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
     rewards = rewards_class(settings, env)
     damaged: list[int] = []
     rows = {}
     for _, episode in stored_episodes(folder / EPISODES, damaged):
-        rows[episode.task.id] = plugged(f"task {episode.task.id}", partial(_row, episode, settings, env))
+        rows[episode.task.id] = plugged(f"task {episode.task.id}", partial(row_of, episode, settings, env))
     if damaged:
         raise UsageError(f"{folder / EPISODES}: line {damaged[0]} is damaged; josh --resume {folder} mends it")
+    return sample_of(config, settings, rewards, rows, policy, user, summary)
+
+
+def sample_of(
+    config: Mapping[str, Any],
+    settings: RunSettings,
+    rewards: type[BaseRewards],
+    rows: Mapping[str, Row],
+    policy: str,
+    user: str,
+    summary: Mapping[str, Any],
+) -> Sample:
+    """The conversations of a run whose tasks were read: its `config.json`, settings, rewards, tasks, names, summary."""
     plays = config.get("plays", {})
     names = ("env", "min_reward", "seed", "max_convo_turns", "josh_agent_tries")
     terms = {"rewards": plays.get("rewards")} | {name: getattr(settings, name) for name in names}
     cast = f"{plays.get('user')} {settings.user_model} at {settings.user_temperature:g}"
-    paths = tuple(map(str, range(settings.rollouts))) if settings.rollouts > 1 else ("",)
+    several = settings.rollouts > 1 and not settings.josh
+    paths = tuple(map(str, range(settings.rollouts))) if several else ("",)
     usage = {side: dict(summary.get("usage", {}).get(side, {})) for side in map(str, Speaker)}
     unpriced = tuple(summary.get("unpriced", ()))
     return Sample(policy, user, cast, terms, rewards.unit, paths, rows, usage, unpriced)
 
 
-def _row(episode: Episode, settings: RunSettings, env: BaseEnv) -> Row:
+def row_of(episode: Episode, settings: RunSettings, env: BaseEnv) -> Row:
+    """A task as it was played. The best path of a search stands for a conversation by itself, whose path is empty."""
     task, tree = episode.task, episode.tree
     talks = {}
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
         rounds = sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:])
         metrics = dict(env.metrics(task, conversation(tree, leaf)))
-        talks[tree.nodes[leaf].path] = Talk(reward, not tree.nodes[leaf].open, rounds, metrics)
+        path = "" if settings.josh else tree.nodes[leaf].path
+        talks[path] = Talk(reward, not tree.nodes[leaf].open, rounds, metrics)
     return Row(digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks)
 
 
@@ -205,7 +222,7 @@ def _cell(sample: Sample) -> Figures:
         "average_reward_if_errors_earned_nothing": sum(talk.reward for talk in talks) / owed if owed else None,
         "usage": {side: dict(used) for side, used in sample.usage.items()},
         "unpriced": list(sample.unpriced),
-        "groups": _by_group(sample, _main),
+        "groups": by_group(sample, main_measures),
         "rows": {task: [_talk_row(row.talks.get(path)) for path in sample.paths] for task, row in sample.rows.items()},
     }
 
@@ -238,7 +255,7 @@ def measures(sample: Sample) -> Figures:
         return _over_tasks({task: [count(c, n, k)] for task, (c, n) in counts.items() if n >= k}, rows)
 
     return {
-        **_main(sample),
+        **main_measures(sample),
         "mean_rounds": each(lambda talk, _: talk.rounds),
         "rounds_to_success": _plain(
             ratio([talk.rounds for talk, _ in wins], [1] * len(wins), [who for _, who in wins])
@@ -250,7 +267,8 @@ def measures(sample: Sample) -> Figures:
     }
 
 
-def _main(sample: Sample) -> Figures:
+def main_measures(sample: Sample) -> Figures:
+    """`success_rate` and `average_reward`."""
     values = {
         "success_rate": {
             task: [float(talk.success) for talk in row.talks.values()] for task, row in sample.rows.items()
@@ -312,7 +330,7 @@ def _difference(sample: Sample, first: Sample) -> Figures:
             "people": len(singles),
             "p": float(f"{mcnemar(ahead, behind):.4g}"),
         },
-        "groups": _by_group(
+        "groups": by_group(
             sample,
             lambda part: {
                 name: _over_tasks(
@@ -328,7 +346,7 @@ def _difference(sample: Sample, first: Sample) -> Figures:
     }
 
 
-def _by_group(sample: Sample, measure: Callable[[Sample], Figures]) -> Figures:
+def by_group(sample: Sample, measure: Callable[[Sample], Figures]) -> Figures:
     """The same numbers for every group of every kind, in the order of their names."""
     kinds = sorted({kind for row in sample.rows.values() for kind in row.groups})
     found: Figures = {}

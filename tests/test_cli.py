@@ -63,6 +63,7 @@ def test_the_main_job_leaves_golden_examples(capsys):
         "episodes.jsonl",
         "training_examples.jsonl",
         "summary.json",
+        "report.html",
     }
     episodes, examples = lines(folder / "episodes.jsonl"), lines(folder / "training_examples.jsonl")
     assert len(episodes) == 20
@@ -429,6 +430,7 @@ def test_a_run_that_is_stopped_leaves_every_finished_task_readable(tmp_path, end
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["complete"] is False
     assert len(lines(folder / "episodes.jsonl")) == summary["finished"] > 0
+    assert f"not finished: {summary['finished']} of 400 tasks" in (folder / "report.html").read_text()
 
 
 def test_the_progress_bar_is_silent_when_nobody_watches_unless_asked(capsys):

@@ -225,7 +225,7 @@ def test_the_new_folder_stands_beside_the_old_one_which_is_left_alone(capsys):
     assert new.name.startswith(f"{original.name}-rescored-")
     assert {path.name: path.read_bytes() for path in original.iterdir()} == before
     assert set(before) - {"replies.sqlite"} == {path.name for path in new.iterdir()}
-    assert capsys.readouterr().out.splitlines()[:-1] == text.splitlines()[:-1]
+    assert capsys.readouterr().out.splitlines()[:-2] == text.splitlines()[:-2]
 
 
 def test_the_settings_are_the_old_ones_but_for_what_was_given():

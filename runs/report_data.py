@@ -1,0 +1,244 @@
+"""A run read back for its report: figures with intervals, one row per task, and the trees one at a time."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from josh.errors import UsageError
+from josh.loading import load
+from josh.messages import Message
+from josh.roles import BaseEnv, BaseRewards, Task
+from josh.runs.casting import USERS, env_class, plugged, rewards_class
+from josh.runs.episode import Episode
+from josh.runs.journal import answer_times
+from josh.runs.parts import read_summary
+from josh.runs.record import EPISODES, stored_episodes
+from josh.runs.report_tree import ATTEMPTS, View, Viewer, rewards_by_round
+from josh.runs.run import CONFIG, headline, read_config
+from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
+from josh.runs.settings import FIELDS, RunSettings, recorded
+from josh.runs.summary import Result, counted, result_of, summarize, wilson
+
+
+@dataclass
+class Reading:
+    """A run's folder, read once.
+
+    Attributes:
+        folder: the run's folder.
+        config: its `config.json`.
+        settings: its settings.
+        viewer: the environment and the user's side.
+        rewards: its rewards class.
+        notes: what a reader should know about how the report came about.
+        rows: its tasks, measured, by id; filled by `trees`.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    settings: RunSettings
+    viewer: Viewer
+    rewards: type[BaseRewards]
+    notes: list[str]
+    rows: dict[str, Row] = field(default_factory=dict)
+    _results: list[Result] = field(default_factory=list)
+    _tasks: list[dict[str, Any]] = field(default_factory=list)
+    _rounds: list[tuple[int, float]] = field(default_factory=list)
+
+    def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Every finished task: its row for the list of tasks, and its tree.
+
+        Raises:
+            UsageError: the episodes cannot be read, or a plug-in fails.
+        """
+        damaged: list[int] = []
+        with answer_times(self.folder) as times:
+            for line, episode in stored_episodes(self.folder / EPISODES, damaged):
+                task = f"task {episode.task.id}"
+                row = plugged(task, partial(row_of, episode, self.settings, self.viewer.env))
+                tree = plugged(task, partial(self.viewer.tree, json.loads(line), episode, times(episode.task.id)))
+                self.rows[episode.task.id] = row
+                self._results.append(result_of(episode))
+                self._rounds += rewards_by_round(episode)
+                self._tasks.append(_task_row(episode, row, tree))
+                yield self._tasks[-1], tree
+        if damaged:
+            self.notes.append(f"line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out")
+
+    def head(self) -> dict[str, Any]:
+        """What the page shows first, once `trees` is through."""
+        summary = read_summary(self.folder)
+        tasks = int(self.config.get("tasks", len(self._results)))
+        figures = summarize(self._results, tasks, int(summary.get("retries") or 0))
+        sample = sample_of(self.config, self.settings, self.rewards, self.rows, "", "", summary)
+        measured = measures(sample)
+        return {
+            "kind": "run",
+            "id": self.folder.resolve().name,
+            "headline": headline(self.settings, self._plays(), tasks),
+            "names": {"rate": words(self.rewards.rate), "mean": words(self.rewards.mean)},
+            "unit": self.rewards.unit,
+            "searched": self.settings.josh,
+            "notes": self._state(figures, summary) + self.notes,
+            "counts": {name: figures[name] for name in ("tasks", "finished", "scored", "conversations", "turns")}
+            | {name: summary.get(name) for name in ("training_examples", "golden_examples")},
+            "rate": {"value": figures["success_rate"]} | _ends(figures["success_rate_ci95"]),
+            "mean": measured["average_reward"],
+            "mean_rounds": measured["mean_rounds"],
+            "measures": _others(measured),
+            "leaves": figures["leaf_outcomes"],
+            "rounds": _by_round(self._rounds),
+            "groups": _groups(sample),
+            "costs": _costs(summary, figures),
+            "settings": self._settings(),
+            "tasks": self._tasks,
+        }
+
+    def _plays(self) -> dict[str, Any]:
+        plays = self.config.get("plays", {})
+        return {role: str(plays.get(role, role)) for role in ("agent", "user")}
+
+    def _state(self, figures: Figures, summary: Mapping[str, Any]) -> list[str]:
+        notes = []
+        if summary.get("truncated"):
+            notes.append(f"its budget was spent: {summary['truncated']}")
+        if not figures["complete"]:
+            notes.append(f"not finished: {figures['finished']} of {counted(figures['tasks'], 'task')}")
+        if figures["infra_errors"]:
+            errors = counted(figures["infra_errors"], "task")
+            notes.append(f"{errors} in no mean, because of an error; the first: {figures['first_error']}")
+        if "rescored_from" in self.config:
+            notes.append(f"rescored from {self.config['rescored_from']}")
+        return notes
+
+    def _settings(self) -> list[tuple[str, str]]:
+        """The settings that are not what they are by default; addresses and the names of keys are nobody's business."""
+        hidden = {name for name in FIELDS if name.endswith(("base_url", "api_key_var")) or name == "log_dir"}
+        shown = {name: value for name, value in asdict(self.settings).items() if name not in hidden}
+        return [(name, str(value)) for name, value in shown.items() if value != FIELDS[name].default] + [
+            (name, str(version)) for name, version in self.config.get("versions", {}).items()
+        ]
+
+
+def read(folder: Path) -> Reading:
+    """Open a run's folder; plug-ins that are gone cost what only they know. Raises UsageError where it is no run."""
+    config = read_config(folder)
+    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    notes = []
+    try:
+        env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
+    except UsageError as error:
+        env = BaseEnv({})
+        notes.append(f"without people and groups, for the environment cannot be loaded: {error}")
+    try:
+        rewards = rewards_class(settings, env)
+    except (UsageError, AttributeError) as error:
+        rewards = BaseRewards
+        notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
+    view = _view(settings.user or str(config.get("plays", {}).get("user", "")), env, settings)
+    return Reading(folder, config, settings, Viewer(env, view), rewards, notes)
+
+
+def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
+    """How the run's user sees the agent's turns: as its own `view` has them, if it has one."""
+    try:
+        kind = load(name, USERS, "user")
+    except (UsageError, ValueError):
+        kind = None
+    if not callable(getattr(kind, "view", None)):
+        return None
+
+    def view(task: Task, messages: Sequence[Message]) -> Sequence[Message]:
+        if task.id not in users:
+            users.clear()  # trees are read one after another
+            users[task.id] = kind()
+            users[task.id].start(task, env, asdict(settings))
+        seen: Sequence[Message] = users[task.id].view(list(messages))
+        return seen
+
+    users: dict[str, Any] = {}
+    return view
+
+
+def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, Any]:
+    nodes = episode.tree.nodes
+    state = "error" if not episode.scored else "won" if episode.success else "lost"
+    return {
+        "id": episode.task.id,
+        "state": state,
+        "ending": episode.ending,
+        "success": round(episode.success, 4),
+        "reward": round(episode.reward, 6),
+        "rounds": round(episode.rounds, 2),
+        "turns": len(nodes) - 1,
+        "wins": sum(not nodes[leaf].open for leaf in episode.outcomes),
+        "pairs": len(tree["pairs"]),
+        "errors": sum(bool(node.turn.error) for node in nodes) or int(bool(episode.error)),
+        "duplicates": sum(node.turn.duplicate for node in nodes),
+        "attempts": sum(int(node.get(ATTEMPTS.removeprefix("tag_"), 0)) for node in tree["nodes"]),
+        "groups": groups_of(row),
+    }
+
+
+def groups_of(row: Row) -> list[str]:
+    """The groups of people that a task belongs to, as a page has them."""
+    return [f"{words(kind)}: {name}" for kind, name in row.groups.items()]
+
+
+def words(name: str) -> str:
+    """A name as a page has it."""
+    return name.replace("_", " ")
+
+
+def _ends(interval: Sequence[float]) -> Figures:
+    return dict(zip(("low", "high"), interval, strict=True))
+
+
+def _others(measured: Figures) -> list[Figures]:
+    """Measures beside the three that lead, as rows of a table."""
+    found = [{"name": words(name)} | value for name, value in measured["metrics"].items()]
+    speed = {"rounds to success": "rounds_to_success", "rounds, at most the limit": "restricted_rounds_to_success"}
+    found += [{"name": name} | measured[key] for name, key in speed.items()]
+    for kind in ("pass_hat", "pass_at"):
+        sign = {"pass_hat": "^", "pass_at": "@"}[kind]
+        found += [{"name": f"pass{sign}{k}"} | value for k, value in measured[kind].items() if k != "1"]
+    return found
+
+
+def _by_round(events: Sequence[tuple[int, float]]) -> list[Figures]:
+    earned: defaultdict[int, list[float]] = defaultdict(list)
+    for at, reward in events:
+        earned[at].append(reward)
+    rounds = range(1, max(earned, default=0) + 1)
+    return [{"round": at, "count": len(earned[at]), "reward": round(sum(earned[at]), 6)} for at in rounds]
+
+
+def _groups(sample: Sample) -> list[Figures]:
+    """The rate and the mean of every group of people, the rate's interval as that of the whole run."""
+
+    def measure(part: Sample) -> Figures:
+        talks = [row.talks.values() for row in part.rows.values() if row.talks]
+        shares = [fmean(talk.success for talk in each) for each in talks]
+        value = fmean(shares) if shares else None
+        mean = main_measures(part)["average_reward"]
+        return {"rate": {"value": value} | _ends(wilson(sum(shares), len(shares))), "mean": mean}
+
+    groups = by_group(sample, measure)
+    return [
+        {"kind": words(kind), "name": name} | part for kind, parts in groups.items() for name, part in parts.items()
+    ]
+
+
+def _costs(summary: Mapping[str, Any], figures: Figures) -> Figures:
+    usage = summary.get("usage") or figures["usage"]
+    return {
+        "sides": [{"side": side} | dict(used) for side, used in usage.items()],
+        "cost": summary.get("cost"),
+        "retries": figures["retries"],
+        "unpriced": list(summary.get("unpriced", ())),
+    }

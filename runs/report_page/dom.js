@@ -1,0 +1,104 @@
+// Elements, and numbers as text. Whatever was written by a model passes through here, as text and nothing else.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element: attributes by name (`on...` listens, false and null are left out), then children, strings among them. */
+function h(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+/** The same for SVG. */
+function s(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function filled(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
+}
+
+/** Text that a model or a person wrote: a script that runs the other way stays within it. */
+function written(text, tag = "p") {
+  return h(tag, { class: "written", dir: "auto" }, String(text));
+}
+
+/** What a message says: servers may give parts instead of a text. */
+function textOf(content) {
+  if (content === null || content === undefined) return "";
+  return typeof content === "string" ? content : JSON.stringify(content, null, 1);
+}
+
+/** Tell a screen reader what has changed. */
+function say(text) {
+  document.getElementById("status").textContent = text;
+}
+
+const NONE = "–";
+
+function fixed(value, digits = 2) {
+  return value === null || value === undefined ? NONE : value.toFixed(digits);
+}
+
+/** A number with what stands before and behind it; what rounds to nothing has no sign. */
+function around(value, digits, before, behind) {
+  if (value === null || value === undefined) return NONE;
+  const text = Math.abs(value).toFixed(digits);
+  return `${value < 0 && Number(text) ? "−" : ""}${before}${text}${behind}`;
+}
+
+function amount(value, unit) {
+  return around(value, 2, unit, "");
+}
+
+function percent(value) {
+  return around(value && 100 * value, 0, "", "%");
+}
+
+function points(value) {
+  return around(value && 100 * value, 1, "", " points");
+}
+
+/** The same with a plus, where it is one. */
+function signed(value, show) {
+  const text = show(value);
+  return value > 0 && /[1-9]/.test(text) ? `+${text}` : text;
+}
+
+function whole(value) {
+  return value === null || value === undefined ? NONE : value.toLocaleString("en");
+}
+
+function dollars(value) {
+  if (value === null || value === undefined) return "unknown";
+  return value > 0 && value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(2)}`;
+}
+
+function counted(count, thing, things = `${thing}s`) {
+  return `${whole(count)} ${count === 1 ? thing : things}`;
+}
+
+/** The links above one of many: to the list of all, and to its neighbours. Addresses begin with `kind`. */
+function links(name, kind, number, count) {
+  const beside = (other, text) => {
+    const there = other >= 0 && other < count;
+    const href = there ? `#${kind}-${other}` : null;
+    return h("a", { class: "button", href, "aria-disabled": there ? null : "true" }, text);
+  };
+  return h(
+    "nav",
+    { "aria-label": name },
+    h("a", { class: "button", href: "#" }, `All ${name.toLowerCase()}`),
+    beside(number - 1, "Previous"),
+    beside(number + 1, "Next"),
+  );
+}
+
+/** An interval in words; nothing where there is none. */
+function span(estimate, show) {
+  if (estimate.low === null || estimate.low === undefined) return "";
+  return `${show(estimate.low)} to ${show(estimate.high)}`;
+}

@@ -1,0 +1,100 @@
+// Which view is shown, by the address's fragment; keys that work everywhere; light and dark.
+
+const main = document.getElementById("main");
+const rows = head.kind === "run" ? head.tasks : head.flips;
+const first = head.kind === "run" ? runView() : comparisonView();
+const view = { now: null, number: -1, scroll: 0 };
+
+function show(next) {
+  main.replaceChildren(next.element);
+  view.now = next;
+}
+
+async function route() {
+  const [, number, index] = /^#(?:task|flip)-(\d+)(?:-(\d+))?$/.exec(location.hash) ?? [];
+  const row = rows[number];
+  if (!row) return back();
+  if (row.number === view.number) {
+    if (index !== undefined) view.now.choose?.(Number(index));
+    return undefined;
+  }
+  if (view.number < 0) view.scroll = scrollY;
+  view.number = row.number;
+  try {
+    const tree = await loaded(row);
+    if (view.number !== row.number) return undefined; // another one was opened meanwhile
+    const leaf = index === undefined ? -1 : Number(index);
+    show(head.kind === "run" ? taskView(row, tree, leaf, (node) => remember(row, node)) : flipView(row, tree));
+    view.now.opened();
+    scrollTo(0, 0);
+  } catch (error) {
+    show({
+      element: h(
+        "div",
+        {},
+        h("p", { class: "notice", role: "alert" }, error.message),
+        h("a", { class: "button", href: "#" }, "All tasks"),
+      ),
+    });
+  }
+  return undefined;
+}
+
+function back() {
+  const from = view.number;
+  view.number = -1;
+  show(first);
+  if (from < 0) return;
+  scrollTo(0, view.scroll);
+  document.getElementById(`row-${from}`)?.focus({ preventScroll: true });
+}
+
+let remembering = 0;
+
+/** Keep the chosen turn in the address, once the walk has come to rest: browsers bear only so many changes. */
+function remember(row, node) {
+  clearTimeout(remembering);
+  remembering = setTimeout(() => {
+    if (view.number === row.number) history.replaceState(null, "", `#task-${row.number}-${node}`);
+  }, 300);
+}
+
+addEventListener("hashchange", route);
+addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, select, textarea");
+  if (event.altKey || event.ctrlKey || event.metaKey || typing) return;
+  if (event.key === "/" && view.now.find) {
+    event.preventDefault();
+    view.now.find.focus();
+    view.now.find.select();
+  }
+  if (event.key === "Escape" && view.number >= 0) location.hash = "";
+});
+
+const theme = document.getElementById("theme");
+
+function dress(name) {
+  document.documentElement.dataset.theme = name;
+  theme.textContent = name === "dark" ? "Light" : "Dark";
+  theme.setAttribute("aria-label", `Use ${name === "dark" ? "light" : "dark"} colours`);
+}
+
+function kept() {
+  try {
+    return localStorage.getItem("josh-theme");
+  } catch {
+    return null; // a browser may keep nothing for pages on disk
+  }
+}
+
+theme.addEventListener("click", () => {
+  const name = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+  dress(name);
+  try {
+    localStorage.setItem("josh-theme", name);
+  } catch {
+    // Then the next page begins as the system is set.
+  }
+});
+dress(kept() ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+route();

@@ -1,0 +1,117 @@
+// The list of tasks: sorted by a column's heading, filtered by what became of them and by a word.
+
+const PAGE = 200;
+const FILTERS = [
+  ["all", "All", () => true],
+  ["won", "Won", (row) => row.state === "won"],
+  ["lost", "Lost", (row) => row.state === "lost"],
+  ["error", "Errors", (row) => row.errors > 0],
+  ["duplicate", "Duplicates", (row) => row.duplicates > 0],
+  ["attempt", "Reward-tag attempts", (row) => row.attempts > 0],
+];
+
+function taskColumns() {
+  return [
+    { name: "task", key: (row) => row.number, show: taskLink, header: true },
+    { name: "result", key: (row) => STATE_ORDER.indexOf(row.state) - row.success, show: result },
+    { name: "reward", key: (row) => row.reward, show: (row) => amount(row.reward, head.unit), number: true },
+    {
+      name: "rounds",
+      key: (row) => row.rounds,
+      show: (row) => fixed(row.rounds, row.rounds % 1 ? 1 : 0),
+      number: true,
+    },
+    { name: "turns", key: (row) => row.turns, show: (row) => whole(row.turns), number: true },
+    { name: "winning leaves", key: (row) => row.wins, show: (row) => whole(row.wins), number: true },
+    { name: "pairs", key: (row) => row.pairs, show: (row) => whole(row.pairs), number: true },
+    { name: "duplicates", key: (row) => row.duplicates, show: (row) => whole(row.duplicates), number: true },
+    { name: "tag attempts", key: (row) => row.attempts, show: (row) => whole(row.attempts), number: true },
+    { name: "errors", key: (row) => row.errors, show: (row) => whole(row.errors), number: true },
+  ];
+}
+
+const STATE_ORDER = ["won", "lost", "error"];
+
+function taskLink(row) {
+  return h("a", { href: `#task-${row.number}`, id: `row-${row.number}` }, row.id);
+}
+
+function result(row) {
+  const part = row.success > 0 && row.success < 1 ? ` ${percent(row.success)}` : "";
+  return h("span", { class: `state ${row.state}` }, standingIcon(STATE_SHAPES[row.state]), `${row.state}${part}`);
+}
+
+const STATE_SHAPES = { won: "successful", lost: "lost", error: "error" };
+
+/** The list, with its filters; `find` puts the cursor in its search field. */
+function taskList(rows) {
+  const columns = taskColumns();
+  const state = { filter: "all", words: "", column: 0, down: false, limit: PAGE };
+  const body = h("tbody", {});
+  const count = h("p", { class: "small" });
+  const more = h("button", { type: "button", onclick: () => change({ limit: state.limit + 5 * PAGE }) }, "Show more");
+  const search = h("input", {
+    type: "search",
+    id: "task-search",
+    placeholder: "Task or group of people",
+    "aria-label": "Search tasks",
+    oninput: () => change({ words: search.value.toLowerCase(), limit: PAGE }),
+  });
+  const chips = FILTERS.map(([name, text, fits]) =>
+    chip(text, rows.filter(fits).length, () => change({ filter: name, limit: PAGE })),
+  );
+  const headings = columns.map((column, at) => heading(column, () => sortBy(at)));
+
+  function sortBy(at) {
+    change({ column: at, down: state.column === at ? !state.down : columns[at].number === true });
+  }
+
+  function change(what) {
+    Object.assign(state, what);
+    const found = chosen();
+    body.replaceChildren(...found.slice(0, state.limit).map((row) => taskRow(row, columns)));
+    count.textContent = `${counted(found.length, "task")} of ${whole(rows.length)}`;
+    more.hidden = found.length <= state.limit;
+    chips.forEach((each, at) => each.setAttribute("aria-pressed", String(FILTERS[at][0] === state.filter)));
+    headings.forEach((each, at) => each.setAttribute("aria-sort", order(at)));
+    if (what.filter || what.words !== undefined) say(count.textContent);
+  }
+
+  function order(at) {
+    if (state.column !== at) return "none";
+    return state.down ? "descending" : "ascending";
+  }
+
+  function chosen() {
+    const [, , fits] = FILTERS.find(([name]) => name === state.filter);
+    const { key } = columns[state.column];
+    const way = state.down ? -1 : 1;
+    return rows
+      .filter((row) => fits(row) && row.words.includes(state.words))
+      .sort((one, other) => way * (key(one) - key(other)) || one.number - other.number);
+  }
+
+  change({});
+  const scroll = h("div", { class: "scroll task-box", tabindex: 0, role: "region", "aria-label": "Tasks" });
+  scroll.append(h("table", { class: "tasks" }, h("thead", {}, h("tr", {}, headings)), body));
+  const filters = h("div", { class: "chips", role: "group", "aria-label": "Filter tasks" }, chips);
+  return { element: h("div", {}, h("div", { class: "tools" }, filters, search), scroll, count, more), find: search };
+}
+
+function chip(text, count, onclick) {
+  const name = [text, " ", h("span", { class: "count" }, whole(count))];
+  return h("button", { type: "button", class: "chip", disabled: count ? null : "", onclick }, name);
+}
+
+function heading(column, onclick) {
+  const button = h("button", { type: "button", class: "sort", onclick }, column.name);
+  return h("th", { scope: "col", class: column.number ? "number" : null }, button);
+}
+
+function taskRow(row, columns) {
+  const cell = (column) => {
+    const kind = column.number ? "number" : null;
+    return column.header ? h("th", { scope: "row" }, column.show(row)) : h("td", { class: kind }, column.show(row));
+  };
+  return h("tr", {}, columns.map(cell));
+}

@@ -1,0 +1,231 @@
+// The tree of a task as a picture that the arrow keys walk: turns from left to right, leaves from top to bottom.
+
+const STANDINGS = {
+  golden: { name: "golden path", shape: "M0-8.5 2.3-3 8.1-2.6 3.7 1.2 5 6.9 0 3.8-5 6.9-3.7 1.2-8.1-2.6-2.3-3Z" },
+  successful: { name: "successful", shape: "M-6.5 0a6.5 6.5 0 1 0 13 0a6.5 6.5 0 1 0-13 0Z" },
+  lost: { name: "lost", shape: "M-5.5-5.5h11v11h-11Z" },
+  dead: { name: "cut off", shape: "M0-7 7 0 0 7-7 0Z" },
+  error: { name: "error", shape: "M0-7.5 7.5 6h-15Z" },
+};
+const RANKS = Object.keys(STANDINGS);
+const COLUMN = 28;
+const ROW = 22;
+const MARGIN = 20;
+const TOP = 34;
+
+function standingIcon(standing) {
+  const path = s("path", { d: STANDINGS[standing].shape, class: `shape ${standing}` });
+  return s("svg", { class: "icon", viewBox: "-9 -9 18 18", "aria-hidden": "true" }, path);
+}
+
+function duplicateIcon() {
+  const ring = s("g", { class: "duplicate" }, s("circle", { r: 7, class: "halo" }));
+  return s("svg", { class: "icon", viewBox: "-9 -9 18 18", "aria-hidden": "true" }, ring);
+}
+
+/** Where every node goes: depth and round, children in order, and its place in the picture. */
+function layout(nodes) {
+  const at = nodes.map(() => ({ depth: 0, round: 0, children: [], y: 0 }));
+  nodes.forEach((node, index) => {
+    if (node.parent < 0) return;
+    const parent = at[node.parent];
+    at[index].depth = parent.depth + 1;
+    at[index].round = parent.round + (node.speaker === "agent" ? 1 : 0);
+    at[index].place = parent.children.push(index) - 1;
+  });
+  let row = 0;
+  const stack = [0];
+  while (stack.length) {
+    const index = stack.pop();
+    if (!at[index].children.length) at[index].y = TOP + ROW * row++;
+    stack.push(...at[index].children.toReversed());
+  }
+  for (let index = nodes.length - 1; index >= 0; index--) {
+    const { children } = at[index];
+    if (children.length) at[index].y = (at[children[0]].y + at[children.at(-1)].y) / 2;
+    at[index].x = MARGIN + COLUMN * at[index].depth;
+  }
+  return { at, rows: row };
+}
+
+/** What a leaf came to, in a word or two. */
+function ending(node) {
+  if (node.outcome === undefined) return "";
+  if (["golden", "successful"].includes(node.standing)) return amount(node.reward ?? 0, head.unit);
+  if (node.standing === "dead") return "cut off";
+  return (
+    { lost: "lost", user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome
+  );
+}
+
+/** What a turn says, to the user or, given its internal messages, to itself as well. */
+function wordsOf(node, messages = node.messages) {
+  return messages.map((message) => textOf(message.content)).join(" ");
+}
+
+function labelOf(node, place) {
+  const who = node.parent < 0 ? "Start" : `${node.speaker === "agent" ? "Agent" : "User"}, round ${place.round}`;
+  const marks = [
+    STANDINGS[node.standing].name,
+    ending(node),
+    node.duplicate && "duplicate",
+    node.attempts && "tag attempt",
+  ];
+  const words = wordsOf(node);
+  return `${who}: ${marks.filter(Boolean).join(", ")}. ${words.length > 160 ? `${words.slice(0, 160)}…` : words}`;
+}
+
+/**
+ * Draw a tree.
+ *
+ * Returns its element, `choose(index)`, which calls `onchoose(index)`, and `mark(indices)`, which shows what was found.
+ */
+function drawnTree(nodes, onchoose) {
+  const { at, rows } = layout(nodes);
+  const deepest = at.reduce((most, place) => Math.max(most, place.depth), 0);
+  const width = 2 * MARGIN + COLUMN * deepest + 64;
+  const height = TOP + ROW * rows;
+  const picture = s("svg", {
+    class: "tree",
+    width,
+    height,
+    role: "tree",
+    tabindex: 0,
+    "aria-label": "Turns of this task",
+  });
+  const ring = s("circle", { class: "ring", r: 11.5 });
+  const items = nodes.map((node, index) => item(node, index, at));
+  picture.append(rounds(at, deepest), edges(nodes, at), ring, ...items);
+  const box = h("div", { class: "tree-box" }, picture);
+  let chosen = -1;
+
+  function choose(index) {
+    reveal(box, at[index]); // first: reading where the box stands costs much once the picture has changed
+    if (chosen >= 0) items[chosen].setAttribute("aria-selected", "false");
+    chosen = index;
+    items[index].setAttribute("aria-selected", "true");
+    picture.setAttribute("aria-activedescendant", `node-${index}`);
+    ring.style.transform = `translate(${at[index].x}px, ${at[index].y}px)`;
+    onchoose(index);
+  }
+
+  const columns = byColumn(at);
+  picture.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const next = step(event.key, chosen, nodes, at, columns);
+    if (next === undefined) return;
+    event.preventDefault();
+    if (next !== chosen) choose(next);
+  });
+  picture.addEventListener("click", (event) => {
+    const found = event.target.closest("[role=treeitem]");
+    if (found) choose(Number(found.id.slice("node-".length)));
+    picture.focus({ preventScroll: true });
+  });
+
+  function mark(indices) {
+    const found = new Set(indices);
+    items.forEach((each, index) => each.classList.toggle("found", found.has(index)));
+  }
+
+  return { element: box, picture, choose, mark, places: at, chosen: () => chosen };
+}
+
+/** The nodes of every depth, from top to bottom. */
+function byColumn(at) {
+  const columns = [];
+  at.forEach((place, index) => (columns[place.depth] ??= []).push(index));
+  for (const column of columns) {
+    column.sort((one, other) => at[one].y - at[other].y);
+    column.forEach((index, row) => (at[index].row = row));
+  }
+  return columns;
+}
+
+/** Where a key leads from a node; undefined for keys that mean nothing here. */
+function step(key, index, nodes, at, columns) {
+  const column = columns[at[index].depth];
+  const ways = {
+    ArrowLeft: () => Math.max(nodes[index].parent, 0),
+    ArrowRight: () => bestChild(index, nodes, at),
+    ArrowUp: () => column[Math.max(at[index].row - 1, 0)],
+    ArrowDown: () => column[Math.min(at[index].row + 1, column.length - 1)],
+    Home: () => 0,
+    End: () => lastOfBest(0, nodes, at),
+  };
+  return ways[key]?.();
+}
+
+/** The child on the best path, the first among equals; the node itself where it is a leaf. */
+function bestChild(index, nodes, at) {
+  const rank = (child) => RANKS.indexOf(nodes[child].standing);
+  const { children } = at[index];
+  return children.length ? children.reduce((best, child) => (rank(child) < rank(best) ? child : best)) : index;
+}
+
+function lastOfBest(index, nodes, at) {
+  let leaf = index;
+  while (at[leaf].children.length) leaf = bestChild(leaf, nodes, at);
+  return leaf;
+}
+
+function item(node, index, at) {
+  const place = at[index];
+  const scale = node.speaker === "user" ? 0.72 : 1;
+  const shape = s("path", {
+    d: STANDINGS[node.standing].shape,
+    transform: `scale(${scale})`,
+    class: `shape ${node.standing}`,
+  });
+  const text = ending(node);
+  const siblings = node.parent < 0 ? 1 : at[node.parent].children.length;
+  return s(
+    "g",
+    {
+      id: `node-${index}`,
+      role: "treeitem",
+      class: node.duplicate ? "duplicate" : null,
+      transform: `translate(${place.x} ${place.y})`,
+      "aria-level": place.depth + 1,
+      "aria-posinset": (place.place ?? 0) + 1,
+      "aria-setsize": siblings,
+      "aria-selected": "false",
+      "aria-label": labelOf(node, place),
+    },
+    s("rect", { x: -COLUMN / 2, y: -ROW / 2, width: COLUMN, height: ROW, class: "target" }),
+    s("circle", { r: 11, class: "halo" }),
+    shape,
+    text ? s("text", { x: 13, y: 4, class: `ending ${node.standing}` }, text) : null,
+  );
+}
+
+function edges(nodes, at) {
+  const lines = Object.fromEntries(RANKS.map((standing) => [standing, []]));
+  nodes.forEach((node, index) => {
+    if (node.parent < 0) return;
+    const [from, to] = [at[node.parent], at[index]];
+    const middle = (from.x + to.x) / 2;
+    lines[node.standing].push(`M${from.x} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${to.x} ${to.y}`);
+  });
+  const path = (standing) => s("path", { d: lines[standing].join(""), class: `edge ${standing}` });
+  return s("g", { "aria-hidden": "true" }, RANKS.toReversed().map(path));
+}
+
+function rounds(at, deepest) {
+  const first = at.map((place) => place.round);
+  const texts = [];
+  for (let depth = 1; depth <= deepest; depth++) {
+    const index = at.findIndex((place) => place.depth === depth);
+    const before = at.findIndex((place) => place.depth === depth - 1);
+    if (first[index] !== first[before]) texts.push([depth, first[index]]);
+  }
+  const label = ([depth, round]) => s("text", { x: MARGIN + COLUMN * depth, y: 14, class: "round" }, String(round));
+  return s("g", { "aria-hidden": "true" }, s("text", { x: 4, y: 14, class: "round-name" }, "round"), texts.map(label));
+}
+
+/** Bring a node into its box, which scrolls by itself; the page stays where it is. */
+function reveal(box, place) {
+  const near = 48;
+  const inside = (value, start, length) => Math.min(Math.max(start, value + near - length), Math.max(value - near, 0));
+  box.scrollTo(inside(place.x, box.scrollLeft, box.clientWidth), inside(place.y, box.scrollTop, box.clientHeight));
+}

@@ -1,0 +1,117 @@
+// A conversation, turn by turn: as the agent is trained on it, or as the user's model sees it.
+
+/** The nodes from the root down to one. */
+function pathTo(nodes, index) {
+  const path = [];
+  for (let at = index; at >= 0; at = nodes[at].parent) path.unshift(at);
+  return path;
+}
+
+/** The conversation down to a node, from one side: `agent` or `user`. */
+function conversation(tree, index, side) {
+  const path = pathTo(tree.nodes, index);
+  const turns = path.map((at) => turn(tree.nodes[at], side));
+  const prompt = side === "user" && tree.user_prompt ? [systemPrompt(tree.user_prompt)] : [];
+  const list = h("ol", { class: "turns" }, prompt, turns.flat());
+  return list.children.length ? list : h("p", { class: "small" }, "Nothing was said yet.");
+}
+
+/** A turn's messages as list items; what the turn earned and cost stands below the last. */
+function turn(node, side) {
+  const items = side === "agent" ? (node.internal ?? node.messages).map((each) => message(each)) : seenByUser(node);
+  const last = items.at(-1);
+  if (last && node.parent >= 0) last.append(turnMarks(node));
+  return items;
+}
+
+/** The roles swapped, tool calls left out; `seen` are the words where the user's side sees others. */
+function seenByUser(node) {
+  const spoken = node.messages.filter((each) => each.role !== "system" && each.role !== "tool" && each.content);
+  return spoken.map((each, at) => {
+    const text = node.speaker === "agent" && node.seen ? (node.seen[at] ?? "") : each.content;
+    return message({ role: each.role === "assistant" ? "user" : "assistant", content: text }, each.role);
+  });
+}
+
+const SPEAKERS = { assistant: "Agent", user: "User", tool: "Tool result" };
+
+/** One message. `from` is the role of who wrote it, where that is not the role it has on this side. */
+function message(said, from = said.role) {
+  if (said.role === "system") return systemPrompt(textOf(said.content));
+  const who = SPEAKERS[from] ?? said.role;
+  const role = from === said.role ? null : h("span", { class: "small" }, `as ${said.role}`);
+  const calls = (said.tool_calls ?? []).map((call) => toolCall(call.function ?? call));
+  const text = textOf(said.content);
+  return h("li", { class: `turn ${from}` }, h("h4", {}, who, " ", role), text ? written(text) : null, calls);
+}
+
+function systemPrompt(text) {
+  const fold = h("details", {}, h("summary", {}, "System prompt"), written(text));
+  return h("li", { class: "turn system" }, fold);
+}
+
+function toolCall(call) {
+  return h("pre", { class: "call" }, h("code", {}, `${call.name}(${textOf(call.arguments)})`));
+}
+
+function turnMarks(node) {
+  const marks = h("p", { class: "marks" });
+  for (const hit of node.hits ?? []) marks.append(badge("earned", `earned ${hitText(hit)}`));
+  if (node.attempts)
+    marks.append(badge("warn", `${counted(node.attempts, "reward tag")} of the agent's, which earns nothing`));
+  if (node.duplicate) marks.append(badge("warn", "repeats its sibling"));
+  if (node.error) marks.append(badge("bad", node.error));
+  const cost = costText(node);
+  if (cost) marks.append(h("span", { class: "small" }, cost));
+  return marks;
+}
+
+function badge(kind, text) {
+  return h("span", { class: `badge ${kind}` }, text);
+}
+
+function hitText(hit) {
+  return `${amount(hit.value, head.unit)} for ${hit.goals.map(textOf).join(", ") || "no goal"}`;
+}
+
+function costText(node) {
+  if (!node.usage && node.seconds === undefined) return "";
+  const parts = [node.model, node.usage && tokensText(node), node.seconds !== undefined && `${fixed(node.seconds)} s`];
+  return parts.filter(Boolean).join(" · ");
+}
+
+function tokensText({ usage }) {
+  return `${whole(usage.prompt_tokens)} + ${whole(usage.completion_tokens)} tokens`;
+}
+
+/** What is known of one turn, as a list of terms. */
+function facts(node, place) {
+  const rows = [
+    ["Branch", [standingIcon(node.standing), STANDINGS[node.standing].name]],
+    [
+      "Outcome",
+      node.outcome && [node.outcome.replaceAll("_", " "), node.standing === "dead" ? " (another branch was kept)" : ""],
+    ],
+    ["Path's reward", node.reward !== undefined && amount(node.reward, head.unit)],
+    ["Best below", node.best !== undefined && !node.outcome && amount(node.best, head.unit)],
+    ["Reward events", (node.hits ?? []).map(hitText).join("; ") || "none"],
+    ["Tokens", node.usage ? `${tokensText(node)}, ${counted(node.usage.calls, "call")}` : shared(node)],
+    ["Latency", node.seconds === undefined ? "not recorded" : `${fixed(node.seconds)} s`],
+    ["Seed", node.seed === undefined ? "none" : `${node.seed}${node.choice ? `, reply ${node.choice + 1} to it` : ""}`],
+    ["Model", node.model || "none"],
+    ["Place", `path ${node.path || "root"}, turn ${place.depth}`],
+    ["Did", (node.actions ?? []).flat().map(textOf).join(", ")],
+    ["Directive", node.directive],
+    ["Error", node.error],
+  ];
+  const known = rows.filter(([, value]) => value && value.length);
+  return h(
+    "dl",
+    { class: "facts" },
+    known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value))),
+  );
+}
+
+function shared(node) {
+  return node.choice ? "with its elder sibling" : "none counted";
+}

@@ -1,0 +1,138 @@
+"""One task's tree as the report's page reads it: what `episodes.jsonl` has, and what it takes to understand it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from josh.messages import Message, flip_roles
+from josh.roles import BaseEnv, Task
+from josh.runs.episode import Episode
+from josh.runs.export import MIN_MARGIN
+from josh.runs.rows import SUCCESSFUL, Candidate, Choice, candidates, standing
+from josh.tree import Outcome, Speaker, walk
+
+GOLDEN_PATH, WON, LOST, DEAD, ERROR = STANDINGS = ("golden", "successful", "lost", "dead", "error")
+"""How a branch stands, best first: on the golden path; on a path to another win; ended without a win; cut off before it
+ended, because another branch won; ended by an error."""
+ATTEMPTS: Final = "tag_attempts"
+"""The environment's metric that counts reward tags in the agent's words."""
+
+View = Callable[[Task, Sequence[Message]], Sequence[Message]]
+"""What a user's side sees of some messages: the agent's words as `user`, its own as `assistant`."""
+Times = Mapping[tuple[str, int, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What it takes to show a tree, beside the tree.
+
+    Attributes:
+        env: the environment; one that knows nothing, where the run's cannot be loaded.
+        view: how the user's side sees the agent's turns; None where it sees them as they are.
+    """
+
+    env: BaseEnv
+    view: View | None
+
+    def tree(self, row: dict[str, Any], episode: Episode, times: Times) -> dict[str, Any]:
+        """A task for the page.
+
+        Args:
+            row: its line of `episodes.jsonl`, parsed; it is changed.
+            episode: what it says.
+            times: how long the endpoints took for its turns, see `journal.answer_times`.
+        """
+        task, nodes = episode.task, row["nodes"]
+        best = standing(episode).best
+        for index, (shown, stands) in enumerate(zip(nodes, standings(episode), strict=True)):
+            node = episode.tree.nodes[index]
+            shown["standing"] = stands
+            if index in best:
+                shown["best"] = best[index]
+            if node.speaker is Speaker.USER:
+                shown.pop("actions", None)  # they repeat its words
+            elif node.turn.messages:
+                shown.update(self._seen(task, node.turn.messages))
+                if attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS):
+                    shown["attempts"] = attempts
+            if (spent := times.get((node.path, node.depth, str(node.speaker)))) is not None:
+                shown["seconds"] = round(spent, 3)
+        kept = ("task_id", "ending", "reward", "success", "rounds", "metrics", "error", "reported", "goals", "tools")
+        return {name: row[name] for name in kept if name in row} | {
+            "data": row["task"]["data"],
+            "metadata": row["task"]["metadata"],
+            "groups": dict(self.env.groups(task)),
+            "user_prompt": self.env.user_prompt(task),
+            "nodes": nodes,
+            "pairs": pairs(episode),
+        }
+
+    def _seen(self, task: Task, messages: Sequence[Message]) -> dict[str, Any]:
+        """The words that the user's side sees in the place of some, if they are others."""
+        if self.view is None:
+            return {}
+        seen = [message["content"] for message in self.view(task, messages) if message["role"] != "system"]
+        return {"seen": seen} if seen != [message["content"] for message in flip_roles(messages)] else {}
+
+
+def standings(episode: Episode) -> list[str]:
+    """How every node stands: as the best of what came of it."""
+    tree = episode.tree
+    best = [len(STANDINGS)] * len(tree.nodes)
+
+    def mark(leaf: int, stands: str) -> None:
+        rank = STANDINGS.index(stands)
+        while leaf >= 0 and best[leaf] > rank:
+            best[leaf] = rank
+            leaf = tree.nodes[leaf].parent
+
+    for leaf in golden_leaves(episode):
+        mark(leaf, GOLDEN_PATH)
+    for leaf in (leaf for collapse in tree.collapses for leaf in collapse.rewarded):
+        mark(leaf, WON)
+    for leaf, outcome in episode.outcomes.items():
+        mark(leaf, _of_leaf(episode, leaf, outcome))
+    return [STANDINGS[min(rank, len(STANDINGS) - 1)] for rank in best]
+
+
+def golden_leaves(episode: Episode) -> list[int]:
+    """The winners of the collapses, where they won; of plain conversations the first of those worth most."""
+    tree = episode.tree
+    if tree.collapses:
+        return [collapse.winner for collapse in tree.collapses if collapse.winner in collapse.rewarded]
+    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    return [max(won, key=lambda leaf: episode.worth[leaf])] if won else []
+
+
+def _of_leaf(episode: Episode, leaf: int, outcome: Outcome) -> str:
+    if outcome is Outcome.WON:
+        return WON
+    if outcome is Outcome.INFRA_ERROR:
+        return ERROR
+    # A branch that another one's win cut off is lost too, though its own turn had not ended it.
+    cut_off = outcome is Outcome.LOST and episode.tree.nodes[leaf].turn.outcome is Outcome.ALIVE
+    return DEAD if cut_off else LOST
+
+
+def pairs(episode: Episode) -> list[dict[str, Any]]:
+    """The preference pairs that `josh export --format dpo` makes of the tree alone, by the indices of their turns."""
+    first: dict[bytes, Candidate] = {}
+    for candidate in candidates("dpo", episode, Choice(SUCCESSFUL, None, MIN_MARGIN), Counter()):
+        first.setdefault(candidate.key, candidate)
+    kept = (candidate for candidate in first.values() if candidate.contrary not in first)
+    return [{"chosen": one.nodes[0], "rejected": one.nodes[1], "margin": one.row["margin"]} for one in kept]
+
+
+def rewards_by_round(episode: Episode) -> list[tuple[int, float]]:
+    """When the reported conversations earned: the round and the reward of every event, as parts of the path's."""
+    found = []
+    for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
+        events, rounds = [], 0
+        for index in walk(episode.tree, leaf)[1:]:
+            node = episode.tree.nodes[index]
+            rounds += node.speaker is Speaker.AGENT
+            events += [(rounds, hit.value) for hit in node.turn.hits if hit.goals]
+        whole = sum(value for _, value in events)
+        found += [(at, reward * value / whole if whole else reward / len(events)) for at, value in events]
+    return found
