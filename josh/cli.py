@@ -193,6 +193,13 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _show(args: argparse.Namespace) -> int:
+    from josh.runs.show import show
+
+    show(args.run, args.task, args.width, full=args.full)
+    return 0
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -340,8 +347,19 @@ def _parser() -> argparse.ArgumentParser:
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")
     train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
     _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
-    _add_loop(commands)
+    for add in (_add_loop, _add_terminal):
+        add(commands)
     return parser
+
+
+def _add_terminal(commands: Any) -> None:
+    """`josh show`: what people look at, and take part in, without leaving the terminal."""
+    show = commands.add_parser("show", help="print a run's tasks, or the tree of one of them")
+    show.set_defaults(command=_show)
+    show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
+    show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list them)")
+    show.add_argument("--width", type=int, help="columns to write in (default: the terminal's)")
+    show.add_argument("--full", action="store_true", help="whole texts, and what only the agent saw")
 
 
 def _add_loop(commands: Any) -> None:

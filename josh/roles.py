@@ -290,6 +290,8 @@ class BaseEnv:
         users: the same for the user.
         rewards: short name or import path of the rewards class used by default.
         references: offline agents that an evaluation plays beside the models, short name or import path by label.
+        speakers: what the two sides are called where people read what they said, by `agent` and `user`.
+        hints: what a person who takes a side has to be told beside its prompt, by side.
     """
 
     opens: Speaker = Speaker.AGENT
@@ -299,6 +301,8 @@ class BaseEnv:
     users: Mapping[str, str] = {}
     rewards: str = "goals"
     references: Mapping[str, str] = {}
+    speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
+    hints: Mapping[str, str] = {}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""
