@@ -15,7 +15,7 @@ from typing import Any, NoReturn, get_args
 from josh.errors import FatalError, UsageError
 from josh.runs.loop_settings import LOOP_FIELDS, NOT_FOR_LOOPS, loop_settings
 from josh.runs.redact import redactor
-from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
+from josh.runs.settings import FIELDS, NOT_FOR_PLAY, RunSettings, again, environment, read_toml, recorded, resolve
 from josh.runs.train_settings import METHODS, TRAIN_FIELDS, resolve_training
 
 
@@ -200,6 +200,17 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _play(args: argparse.Namespace) -> int:
+    from josh.runs.play import play_settings
+    from josh.runs.run import run
+
+    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
+    given = (read_toml(args.config) if args.config else {}) | flags
+    settings = play_settings(given, args.side)
+    _log(settings.debug, settings.josh_debug)
+    return 0 if asyncio.run(run(settings)) else 1
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -353,13 +364,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_terminal(commands: Any) -> None:
-    """`josh show`: what people look at, and take part in, without leaving the terminal."""
+    """`josh show` and `josh play`: what people look at, and take part in, without leaving the terminal."""
     show = commands.add_parser("show", help="print a run's tasks, or the tree of one of them")
     show.set_defaults(command=_show)
     show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
     show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list them)")
     show.add_argument("--width", type=int, help="columns to write in (default: the terminal's)")
     show.add_argument("--full", action="store_true", help="whole texts, and what only the agent saw")
+
+    play = commands.add_parser(
+        "play",
+        help="take part in a conversation yourself, on either side, and have it recorded",
+        argument_default=argparse.SUPPRESS,
+    )
+    play.set_defaults(command=_play)
+    play.add_argument(
+        "--as",
+        dest="side",
+        default="user",
+        metavar="SIDE",
+        help="user or agent, or what the environment calls them: persuadee or persuader (default: user)",
+    )
+    play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
+    for name, one in FIELDS.items():
+        if name not in NOT_FOR_PLAY:
+            _add_flag(play, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
 
 
 def _add_loop(commands: Any) -> None:

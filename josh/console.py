@@ -5,11 +5,13 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from shutil import get_terminal_size
-from typing import TextIO
+from typing import Any, TextIO
 from unicodedata import category, east_asian_width
 
 from josh.driver import in_thread
+from josh.errors import UsageError
 from josh.messages import Message
+from josh.roles import BaseEnv, PersonLine
 
 PIPED = 100
 """Columns where the output is no terminal and `COLUMNS` is not set."""
@@ -162,3 +164,49 @@ def _read_line() -> str | None:
     _unread[:] = rest
     text = _ESCAPES.sub("", line.decode(sys.stdin.encoding or "utf-8", "replace"))
     return "".join(one for one in text if category(one) != "Cc" or one == "\t").strip()
+
+
+class Seat:
+    """A person's place on one side of a conversation: what they have been shown, and how they are asked."""
+
+    def __init__(self, title: str, side: str, env: BaseEnv, brief: str, options: Mapping[str, Any]) -> None:
+        """Take the place.
+
+        Args:
+            title: what the conversation is called.
+            side: `agent` or `user`.
+            env: where it takes place.
+            brief: what a model on that side would be told.
+            options: the run's settings, by flag name.
+
+        Raises:
+            UsageError: the settings ask for more than one conversation at a time.
+        """
+        for name, most in (("josh", False), ("rollouts", 1), ("max_concurrency", 1)):
+            if options.get(name, most) != most:
+                raise UsageError(
+                    f"{name} is {options[name]} with a person for the {side}, who has one conversation at a time; "
+                    "use josh play"
+                )
+        self._title = title
+        self._side = side
+        self._names = dict(env.speakers)
+        self._hint = env.hints.get(side, "")
+        self._brief = brief
+        self._shown = -1
+
+    async def hear(self, messages: Sequence[Message], model: PersonLine) -> str | None:
+        """What the person says to a conversation; None where they leave."""
+        return await model.hear(messages, lambda: self._ask(messages))
+
+    async def _ask(self, messages: Sequence[Message]) -> str | None:
+        own = self._names[self._side]
+        if self._shown < 0:
+            say(f"--- {self._title}: you are the {own} ---\n{self._brief}\n---")
+            say(f"{self._hint} /quit or Ctrl-D leaves, Ctrl-C breaks off to go on later.".strip())
+            say("---")
+            self._shown = 0
+        show_messages(messages[self._shown :], self._names)
+        # What is typed now stands on the screen already.
+        self._shown = len(messages) + 1
+        return await ask(f"{own}> ")

@@ -7,7 +7,7 @@ hands instances and callbacks to `josh.JOSH`. `josh.testing` ships tests that su
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -81,6 +81,24 @@ class Line(Protocol):
         Args:
             messages: the conversation as this speaker sees it, its own words as `assistant`.
             options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
+        """
+        ...
+
+
+class PersonLine(Line, Protocol):
+    """The line of a side that a person takes."""
+
+    async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
+        """What a person says here, kept like a model's reply: a resumed run asks only for what was not said yet.
+
+        The task's time limit stands still meanwhile.
+
+        Args:
+            messages: the conversation that it is said in.
+            ask: has the person say it.
+
+        Returns:
+            Their words; None where they have left.
         """
         ...
 
@@ -180,7 +198,7 @@ class BaseJOSHAgent(Forkable):
 
         Returns:
             True when the turn is over and the user has the floor, False to be called again in the same turn, None to
-            give the conversation up.
+            give the conversation up as lost, `Outcome.TRUNCATED` to break it off undecided.
         """
         self.add_message({"role": "assistant", "content": "hello!"})
         self.recent_actions = ["say hello"]

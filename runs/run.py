@@ -22,9 +22,10 @@ from josh.models.litellm_chat import PREFIX
 from josh.roles import Task
 from josh.runs.casting import Casting
 from josh.runs.episode import Episode, TaskClock, play
+from josh.runs.play import Onlooker, tell_person
 from josh.runs.record import Record
 from josh.runs.redact import redactor
-from josh.runs.settings import BEST, RunSettings, environment
+from josh.runs.settings import BEST, HUMAN, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
 
 log = logging.getLogger("josh")
@@ -81,7 +82,10 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
     finally:
         await casting.aclose()
     if not part:
-        tell(record, summary, settings, casting.names, casting.unit)
+        if HUMAN in (settings.agent, settings.user):
+            tell_person(record.folder)
+        else:
+            tell(record, summary, settings, casting.names, casting.unit)
     return bool(summary["scored"] or stopped)
 
 
@@ -235,7 +239,7 @@ async def play_all(casting: Casting, record: Record, results: dict[int, Result])
     settings = casting.settings
     waiting = iter([place for place in enumerate(casting.tasks) if place[0] not in results])
     stopped: list[str] = []
-    with _Progress(casting, settings.progress, results) as progress:
+    with _watching(casting, results) as progress:
 
         async def worker() -> None:
             for position, task in waiting:
@@ -262,6 +266,14 @@ async def play_all(casting: Casting, record: Record, results: dict[int, Result])
         finally:
             ticker.cancel()
     return stopped[0] if stopped else ""
+
+
+def _watching(casting: Casting, results: Mapping[int, Result]) -> "_Progress | Onlooker":
+    """Who is told how the run goes."""
+    settings = casting.settings
+    if HUMAN in (settings.agent, settings.user) and not casting.recorded:
+        return Onlooker(casting.env.speakers, "agent" if settings.agent == HUMAN else "user", casting.unit)
+    return _Progress(casting, settings.progress, results)
 
 
 def _first(error: BaseException) -> BaseException:

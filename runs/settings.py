@@ -13,6 +13,8 @@ from josh.errors import UsageError
 from josh.models.hf import DTYPES
 
 CHAT, OFFLINE = "chat", "offline"
+HUMAN = "human"
+"""The agent, or the user, that is a person at the terminal."""
 FIRST, BEST = "first", "best"
 
 
@@ -86,6 +88,8 @@ class RunSettings:
     progress: bool = _flag(False, "show the progress bar even when stderr is no terminal", free=True)
 
 
+NOT_FOR_PLAY = ("josh", "beam_size", "stop", "rollouts", "max_concurrency", "progress")
+"""Settings that make no sense where a person has one conversation."""
 FIELDS = {one.name: one for one in fields(RunSettings)}
 
 

@@ -184,7 +184,9 @@ class _Drawing:
             yield from self._text(who, text, start, rest, label if place == len(said) - 1 else "", index)
 
     def _silence(self, node: Node) -> str:
-        return f"({node.turn.error})" if node.turn.error else "(nothing)"
+        if node.turn.error:
+            return f"({node.turn.error})"
+        return "(nothing)" if node.turn.outcome is Outcome.ALIVE else "(left)"
 
     def _messages(self, node: Node) -> Iterator[tuple[str, str]]:
         """Who said what in a turn; with `full` as the agent is trained on it, else what both sides saw, and calls."""
