@@ -38,7 +38,7 @@ setup(
             "matplotlib>=3.8",
         ],
         "plot": ["matplotlib>=3.8"],
-        "dev": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8.0", "ruff>=0.12", "types-tqdm"],
+        "dev": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8.0", "ruff>=0.12", "tensorboard>=2.16", "types-tqdm"],
     },
     entry_points={"console_scripts": ["josh = josh.cli:main"]},
     classifiers=["Programming Language :: Python :: 3", "Typing :: Typed"],

@@ -24,6 +24,7 @@ from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.prices import prices_of, read_prices
 from josh.runs.settings import BEST, CHAT, HUMAN, OFFLINE, RunSettings, environment
+from josh.runs.trackers import check_trackers
 from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, Strategy
 from josh.tree import Outcome, Speaker, Tree, plant
 
@@ -114,6 +115,8 @@ class Casting:
             UsageError: a name, a key, the corpus or the slice of tasks is wrong.
         """
         settings = _addressed(settings, environment())
+        if not recorded:
+            check_trackers(settings.report_to)
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
         self.env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))

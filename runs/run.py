@@ -27,6 +27,7 @@ from josh.runs.record import Record
 from josh.runs.redact import redactor
 from josh.runs.settings import BEST, HUMAN, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
+from josh.runs.trackers import About, Report, without_secrets
 
 log = logging.getLogger("josh")
 
@@ -62,22 +63,28 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
     casting.exchange.journal = record.replies
     casting.exchange.account = record.replies.account()
     casting.exchange.uncounted = record.replies.uncounted()
-    stopped = ""
+    stopped, report = "", None
     try:
         with _terminable():
             if resumed is None:
                 record.write_json(CONFIG, describe(casting))
-            stopped = await play_all(casting, record, results)
+            about = About(record.folder, bool(part), without_secrets(asdict(casting.settings), redact))
+            report = Report.begin(settings.report_to, about, casting.prices, results.values())
+            stopped = await play_all(casting, record, results, report)
         summary = close(casting, record, results, redact, stopped, silent=bool(part))
+        report.end()
     except BaseException as error:
         try:
             await _bring_home(casting, error)
         finally:
-            if resumed is None and not results and not casting.exchange.account:
-                record.discard()
-            else:
+            empty = resumed is None and not results and not casting.exchange.account
+            if not empty:
                 with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
                     close(casting, record, results, redact, stopped, silent=bool(part))
+            if report is not None:
+                report.end(failed=True)
+            if empty:
+                record.discard()
         raise
     finally:
         await casting.aclose()
@@ -234,8 +241,15 @@ def describe(casting: Casting) -> dict[str, Any]:
     }
 
 
-async def play_all(casting: Casting, record: Record, results: dict[int, Result]) -> str:
-    """Play the tasks that have no result yet; which limit of the budget ended it, if one did."""
+async def play_all(casting: Casting, record: Record, results: dict[int, Result], report: Report | None = None) -> str:
+    """Play the tasks that have no result yet; which limit of the budget ended it, if one did.
+
+    Args:
+        casting: who plays.
+        record: where finished tasks are written.
+        results: takes the results, by the place of their task.
+        report: is told of finished tasks.
+    """
     settings = casting.settings
     waiting = iter([place for place in enumerate(casting.tasks) if place[0] not in results])
     stopped: list[str] = []
@@ -252,6 +266,9 @@ async def play_all(casting: Casting, record: Record, results: dict[int, Result])
                 record.add(position, episode)
                 results[position] = result_of(episode)
                 progress.finished(episode)
+                if report is not None:
+                    exchange = casting.exchange
+                    report.finished(results[position], bill(exchange.account, casting.prices, exchange.uncounted))
                 if stopped:
                     return
 

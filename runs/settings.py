@@ -13,6 +13,7 @@ from josh.errors import UsageError
 from josh.models.hf import DTYPES
 
 CHAT, OFFLINE = "chat", "offline"
+TRACKERS = ("trackio", "wandb", "tensorboard")
 HUMAN = "human"
 """The agent, or the user, that is a person at the terminal."""
 FIRST, BEST = "first", "best"
@@ -82,6 +83,9 @@ class RunSettings:
     task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
     max_attempts: int = _flag(10, "most times that a failing model call is made", free=True)
     max_retry_seconds: float = _flag(300.0, "seconds in which a failing model call is made again", free=True)
+    report_to: str = _flag(
+        "none", "log the run's figures while it goes on: trackio, wandb or tensorboard, several by commas", free=True
+    )
     log_dir: str = _flag("records", "where the run's folder is made", free=True)
     debug: bool = _flag(False, "show the traceback of every failed turn", free=True)
     josh_debug: bool = _flag(False, "say on stderr how every search goes", free=True)
@@ -226,8 +230,21 @@ def _check_ranges(settings: RunSettings) -> None:
             raise UsageError(f"{name} is {number}; give a number of {unit} above 0")
     if settings.dtype not in DTYPES:
         raise UsageError(f"dtype is {settings.dtype!r}; give {', '.join(DTYPES[:-1])} or {DTYPES[-1]}")
+    trackers_in(settings.report_to)
     if settings.end_index < -1:
         raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
+
+
+def trackers_in(report_to: str) -> tuple[str, ...]:
+    """The trackers that a run reports to; none for `none`. Raises UsageError for others."""
+    names = [name.strip() for name in report_to.split(",")]
+    if names == ["none"]:
+        return ()
+    strange = next((name for name in names if name not in TRACKERS), None)
+    if strange is not None:
+        known = f"{', '.join(TRACKERS[:-1])} or {TRACKERS[-1]}"
+        raise UsageError(f"report_to is {report_to!r}; give {known}, several by commas, or none")
+    return tuple(dict.fromkeys(names))
 
 
 def environment() -> Mapping[str, str]:

@@ -485,7 +485,7 @@ def _trainer(
         "gradient_checkpointing": settings.activation_checkpointing,
         "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "report_to": settings.report_to,
+        "report_to": [name.strip() for name in settings.report_to.split(",")],
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
         "save_strategy": "steps",
