@@ -14,6 +14,8 @@ import pytest
 
 from josh.cli import main
 from josh.models.exchange import Price
+from josh.runs.loop_plan import make_plan
+from josh.runs.loop_settings import LoopSettings
 from josh.runs.record import stored_episodes
 from josh.runs.redact import redactor
 from josh.runs.settings import TRACKERS
@@ -264,3 +266,11 @@ def test_no_secret_is_told():
     settings = {"base_url": "https://me:word@example.org/v1", "model": "key-123456789", "seed": 1, "agent": None}
     told = without_secrets(settings, redactor({"OPENAI_API_KEY": "key-123456789"}))
     assert told == {"base_url": "https://***@example.org/v1", "model": "***", "seed": 1, "agent": None}
+
+
+def test_searches_tests_and_trainings_of_a_loop_report_to_the_same_tracker():
+    needs_tensorboard()
+    settings = LoopSettings(tiny=True, rounds=1, tasks=2, test_tasks=2)
+    for given in ("tensorboard", "none"):
+        plan = make_plan(Path("loop"), settings, {"report_to": given}, {})
+        assert {part.settings["report_to"] for part in plan.parts} == {plan.train["report_to"]} == {given}
