@@ -200,6 +200,13 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _plot(args: argparse.Namespace) -> int:
+    from josh.runs.plot import plot
+
+    print(f"written to      {plot(args.paths, args.out, args.kind)}")
+    return 0
+
+
 def _play(args: argparse.Namespace) -> int:
     from josh.runs.play import play_settings
     from josh.runs.run import run
@@ -364,7 +371,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_terminal(commands: Any) -> None:
-    """`josh show` and `josh play`: what people look at, and take part in, without leaving the terminal."""
+    """`josh show`, `josh play` and `josh plot`: what people look at, and take part in."""
     show = commands.add_parser("show", help="print a run's tasks, or the tree of one of them")
     show.set_defaults(command=_show)
     show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
@@ -389,6 +396,17 @@ def _add_terminal(commands: Any) -> None:
     for name, one in FIELDS.items():
         if name not in NOT_FOR_PLAY:
             _add_flag(play, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
+
+    plot = commands.add_parser("plot", help="draw loops, runs and evaluations; needs matplotlib")
+    plot.set_defaults(command=_plot)
+    plot.add_argument("paths", type=Path, nargs="+", metavar="FOLDER", help="of a run, an evaluation or a loop")
+    plot.add_argument("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: KIND.png)")
+    plot.add_argument(
+        "--kind",
+        choices=("rounds", "turns", "pareto"),
+        help="reward by round of training (default for a loop), when conversations are won (default for a run), or "
+        "reward against model calls (default for several, and for an evaluation)",
+    )
 
 
 def _add_loop(commands: Any) -> None:
