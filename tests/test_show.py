@@ -253,3 +253,11 @@ def test_lines_are_wrapped_by_what_they_take_on_the_screen():
     assert wrap("日本語", 1) == ["日", "本", "語"]
     assert cells("e\u0301") == 1
     assert visible("tab\tbell\x07 line\x85 half \ud800") == r"tab    bell\x07 line\x85 half \ud800"
+
+
+def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    picture = readme.split("```\n")[1]
+    command = re.search(r"on what `josh (.*?)` leaves", readme)[1]
+    folder = played(tmp_path / "records", *command.split())
+    assert "\n".join(shown(capsys, folder, "1")) + "\n" == picture
