@@ -13,7 +13,6 @@ from josh.errors import UsageError
 from josh.models.hf import DTYPES
 
 CHAT, OFFLINE = "chat", "offline"
-TRACKERS = ("trackio", "wandb", "tensorboard")
 HUMAN = "human"
 """The agent, or the user, that is a person at the terminal."""
 FIRST, BEST = "first", "best"
@@ -230,21 +229,8 @@ def _check_ranges(settings: RunSettings) -> None:
             raise UsageError(f"{name} is {number}; give a number of {unit} above 0")
     if settings.dtype not in DTYPES:
         raise UsageError(f"dtype is {settings.dtype!r}; give {', '.join(DTYPES[:-1])} or {DTYPES[-1]}")
-    trackers_in(settings.report_to)
     if settings.end_index < -1:
         raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
-
-
-def trackers_in(report_to: str) -> tuple[str, ...]:
-    """The trackers that a run reports to; none for `none`. Raises UsageError for others."""
-    names = [name.strip() for name in report_to.split(",")]
-    if names == ["none"]:
-        return ()
-    strange = next((name for name in names if name not in TRACKERS), None)
-    if strange is not None:
-        known = f"{', '.join(TRACKERS[:-1])} or {TRACKERS[-1]}"
-        raise UsageError(f"report_to is {report_to!r}; give {known}, several by commas, or none")
-    return tuple(dict.fromkeys(names))
 
 
 def environment() -> Mapping[str, str]:

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 from josh.driver import explain
 from josh.errors import UsageError
 from josh.models.exchange import Price, cost
-from josh.runs.settings import TRACKERS, trackers_in
 from josh.runs.summary import Result
 
 log = logging.getLogger("josh")
@@ -140,7 +139,20 @@ class TensorBoard:
         self._writer.close()
 
 
-KINDS: Mapping[str, Callable[[About], Tracker]] = dict(zip(TRACKERS, (Trackio, Wandb, TensorBoard), strict=True))
+KINDS: Mapping[str, Callable[[About], Tracker]] = {"trackio": Trackio, "wandb": Wandb, "tensorboard": TensorBoard}
+"""By the name of the setting, which is that of the package, too."""
+
+
+def trackers_in(report_to: str) -> tuple[str, ...]:
+    """The trackers that a run reports to; none for `none`. Raises UsageError for others."""
+    names = [name.strip() for name in report_to.split(",")]
+    if names == ["none"]:
+        return ()
+    strange = next((name for name in names if name not in KINDS), None)
+    if strange is not None:
+        *others, last = KINDS
+        raise UsageError(f"report_to is {report_to!r}; give {', '.join(others)} or {last}, several by commas, or none")
+    return tuple(dict.fromkeys(names))
 
 
 def check_trackers(report_to: str) -> None:

@@ -18,9 +18,8 @@ from josh.runs.loop_plan import make_plan
 from josh.runs.loop_settings import LoopSettings
 from josh.runs.record import stored_episodes
 from josh.runs.redact import redactor
-from josh.runs.settings import TRACKERS
 from josh.runs.summary import result_of
-from josh.runs.trackers import Report, without_secrets
+from josh.runs.trackers import KINDS, Report, without_secrets
 
 HERE = Path(__file__).parent
 NO_COST = {"usage": {"agent": {"calls": 0}, "user": {"calls": 0}}, "cost": 0.0}
@@ -194,6 +193,55 @@ def test_an_interrupted_run_closes_its_tracker(tmp_path):
     assert logged(only_run())["reward"][-1][0] == done
 
 
+STANDS_IN = """
+import json, os
+
+class Run:
+    def __getattr__(self, name):
+        return lambda *args, **given: note(name, args, given)
+
+def note(name, args, given):
+    with open(os.environ["NOTES"], "a") as file:
+        print(json.dumps([name, args, given], default=str), file=file)
+
+def init(**given):
+    print("a word for the screen")
+    note("init", (), given)
+    return Run()
+
+def Settings(**given):
+    return given
+"""
+
+
+@pytest.mark.parametrize("name", ["trackio", "wandb"])
+def test_a_tracker_is_begun_told_and_finished_whatever_ends_the_run(name, tmp_path):
+    # A module that notes how it is called stands in for the package, which is heavy and goes to the network.
+    (tmp_path / f"{name}.py").write_text(STANDS_IN)
+    (tmp_path / "stuck.py").write_text(
+        "import time\nfrom josh import BaseJOSHUser\n\nclass Stuck(BaseJOSHUser):\n    def step(self, agent):\n"
+        '        if "0001" in self.task:\n            raise KeyboardInterrupt\n        return agent, True\n'
+        "    def start(self, task, env, options):\n        self.task = task.id\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NOTES": str(tmp_path / "notes")}
+    flags = ["--report_to", name, "--synthetic_tasks", "2", "--max_concurrency", "1"]
+    for more, code in ((["--log_dir", "whole"], 0), (["--user", "./stuck.py:Stuck"], 130)):
+        (tmp_path / "notes").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "josh", *flags, *more]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert ended.returncode == code, ended.stderr
+        assert "a word for the screen" in ended.stderr
+        assert "a word for the screen" not in ended.stdout
+        (_, _, begun), *told, (last, _, given) = lines = list(map(json.loads, Path("notes").read_text().splitlines()))
+        assert begun["config"]["synthetic_tasks"] == 2
+        assert (begun["project"], begun["name"]) == ("josh", only_run(more[1] if code == 0 else "records").name)
+        assert len([what for what, _, _ in told if what == "log"]) == (2 if code == 0 else 1)
+        assert last == "finish"
+        assert given == ({"exit_code": int(code != 0)} if name == "wandb" else {})
+        steps = [given.get("step", args[0].get("tasks")) for what, args, given in lines if what == "log"]
+        assert steps == [1, 2][: len(steps)]
+
+
 def test_a_tracker_that_fails_is_let_go_with_a_line_and_the_others_go_on(capsys):
     assert main(["--synthetic_tasks", "3"]) == 0
     broken, notes = Broken(), Notes()
@@ -232,7 +280,7 @@ def test_a_task_without_a_score_is_in_no_mean():
     assert sum("reward" in figures for _, figures in notes.told) == summary["scored"]
 
 
-@pytest.mark.parametrize("name", TRACKERS)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_played(name, capsys):
     if find_spec(name):
         pytest.skip(f"{name} is installed")
