@@ -4,12 +4,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from io import UnsupportedOperation
 from shutil import get_terminal_size
 from typing import Any, TextIO
 from unicodedata import category, east_asian_width
 
 from josh.driver import in_thread
-from josh.errors import UsageError
+from josh.errors import FatalError, UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, PersonLine
 
@@ -104,10 +105,19 @@ def in_colours(stream: TextIO, variables: Mapping[str, str]) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a text at once, in lines of the terminal's width."""
+    """Print a text at once, in lines of the terminal's width. Raises FatalError where nobody can read it."""
+    for line in wrap(visible(text), max(20, columns(sys.stdout))):
+        _put(f"{line}\n")
+
+
+def _put(text: str) -> None:
     out = sys.stdout
-    for line in wrap(visible(text), max(20, columns(out))):
-        print(encodable(line, out), file=out, flush=True)
+    try:
+        print(encodable(text, out), end="", file=out, flush=True)
+    except OSError as error:
+        # The interpreter must not try once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        raise FatalError(f"nobody reads what is said here any more ({error.strerror})") from None
 
 
 def show_messages(messages: Sequence[Message], names: Mapping[str, str]) -> None:
@@ -131,12 +141,15 @@ async def ask(prompt: str) -> str | None:
 
     Returns:
         The line without what only a terminal understands; None at the end of the input (Ctrl-D), or after `/quit`.
+
+    Raises:
+        FatalError: the terminal is gone.
     """
     while True:
-        print(encodable(prompt, sys.stdout), end="", flush=True)
+        _put(prompt)
         line = await in_thread(_read_line)
         if line is None or not sys.stdin.isatty():
-            print(encodable(visible(line or ""), sys.stdout), flush=True)  # nobody has seen it being typed
+            _put(f"{visible(line or '')}\n")  # nobody has seen it being typed
         if line is None or line == "/quit":
             return None
         if line:
@@ -153,8 +166,10 @@ def _read_line() -> str | None:
     while b"\n" not in _unread:
         try:
             got = os.read(sys.stdin.fileno(), 1 << 16)
-        except OSError:  # the terminal is gone
+        except UnsupportedOperation:  # no file at all
             got = b""
+        except OSError as error:
+            raise FatalError(f"the terminal is gone ({error.strerror})") from None
         if not got:
             break
         _unread.extend(got)

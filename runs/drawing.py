@@ -94,7 +94,7 @@ def draw_rounds(figures: Figures, path: Path) -> None:
             _bars(axes, [-shift, numbers[-1] - shift], ends, colour, mark, f"user {user}", "--")
         for shade, (label, cell) in enumerate(figures["references"].items()):
             style = (":", "-.", (0, (5, 5)), (0, (1, 4)))[shade % 4]
-            axes.axhline(cell[name], color="#555555", linestyle=style, linewidth=1.2, label=label)
+            axes.axhline(cell[name] or 0.0, color="#555555", linestyle=style, linewidth=1.2, label=label)
         axes.set_xticks(list(numbers), ["base", *map(str, numbers[1:])])
         axes.set_xlim(-0.3, numbers[-1] + 0.3)
         axes.set_xlabel("round of training")

@@ -53,7 +53,7 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
         raise UsageError(f"out is {str(out)!r}; give a file that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     if kind == ROUNDS:
         if is_loop != [True]:
-            raise UsageError(f"{ROUNDS} are those of one loop; {', '.join(map(str, paths))} is none")
+            raise UsageError(f"kind {ROUNDS} takes the folder of one loop, not {', '.join(map(str, paths))}")
         draw_rounds(_figures(paths[0]), out)
         return out
     found = [(line, path) for path in paths for line in _lines(path)]

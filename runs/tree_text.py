@@ -262,5 +262,5 @@ def _golden(episode: Episode) -> set[int]:
 
 def _calls(message: Message) -> list[str]:
     """The tool calls in a message, a line each."""
-    calls = [call.get("function", {}) for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    calls = [call.get("function") or {} for call in message.get("tool_calls") or () if isinstance(call, dict)]
     return [f"[calls {call.get('name')} {call.get('arguments', '')}]" for call in calls]

@@ -1,5 +1,6 @@
 """`josh play`: a person on one side of a conversation, by a pipe and by a terminal."""
 
+import fcntl
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -153,25 +155,33 @@ def test_several_tasks_are_played_one_after_another():
     assert order == sorted(order)
 
 
+def begun(*flags):
+    return subprocess.Popen([sys.executable, "-m", "josh", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def asked(process, times):
+    """Wait until the person has been asked so many times."""
+    written, end = b"", time.monotonic() + 30
+    while written.count(b"persuadee> ") < times:
+        assert time.monotonic() < end, written
+        if select.select([process.stdout], [], [], 0.1)[0]:
+            written += os.read(process.stdout.fileno(), 1 << 16)
+
+
 def test_the_time_that_a_person_takes_is_no_timeout():
-    command = [sys.executable, "-m", "josh", "play", "--task_timeout", "0.3"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    while "persuadee> " not in process.stdout.read(1) + os.read(process.stdout.fileno(), 1 << 16).decode():
-        pass
+    process = begun("play", "--task_timeout", "0.3")
+    asked(process, 1)
     time.sleep(0.8)
-    assert "won, $1.00" in process.communicate("[DONATE $1]\n")[0]
+    assert b"won, $1.00" in process.communicate(b"[DONATE $1]\n")[0]
 
 
 def test_what_was_said_before_a_kill_is_not_asked_for_again():
     typed = ["Hello.", "Go on.", "Well.", "[DONATE $0.75]"]
     assert josh("play", "--log_dir", "whole", typed="\n".join(typed) + "\n").returncode == 0
-    command = [sys.executable, "-m", "josh", "play"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    process.stdin.write("Hello.\nGo on.\n")
+    process = begun("play")
+    process.stdin.write(b"Hello.\nGo on.\n")
     process.stdin.flush()
-    written = ""
-    while written.count("persuadee> ") < 3:
-        written += os.read(process.stdout.fileno(), 1 << 16).decode()
+    asked(process, 3)
     process.kill()
     process.communicate()
     ended = josh("--resume", str(only_run()), typed="Well.\n[DONATE $0.75]\n")
@@ -182,15 +192,29 @@ def test_what_was_said_before_a_kill_is_not_asked_for_again():
         assert (only_run() / file).read_bytes() == (only_run("whole") / file).read_bytes()
 
 
+def as_session_of(terminal):
+    def prepare():
+        # Whoever runs the tests in the background has Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    return prepare
+
+
 class Terminal:
     """A terminal with josh in it."""
 
     def __init__(self, *arguments):
-        pid, self.ours = pty.fork()
-        if not pid:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.execv(sys.executable, [sys.executable, "-m", "josh", *arguments])
-        self.pid = pid
+        self.ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "josh", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=as_session_of(theirs),  # noqa: PLW1509
+        )
+        os.close(theirs)
         self.written = ""
 
     def until(self, text, seconds=20):
@@ -215,7 +239,7 @@ class Terminal:
                 break
             self.written += got.decode()
         os.close(self.ours)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.process.wait(20)
 
 
 def test_in_a_terminal_ctrl_c_breaks_off_and_resuming_goes_on():
@@ -242,6 +266,20 @@ def test_a_conversation_in_which_nothing_was_said_leaves_nothing():
     terminal.type("\x03")
     assert terminal.ended() == 130
     assert not Path("records").exists()
+
+
+def test_when_nobody_reads_any_more_the_conversation_can_be_resumed():
+    typed = "(echo Hello.; sleep 1; echo Go on.)"
+    # The brief is 40 lines; after the first answer the reader is gone.
+    command = f"{typed} | {sys.executable} -m josh play | sed '/persuadee> Hello/q' > read.txt"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "nobody reads what is said here any more (Broken pipe)" in ended.stderr
+    assert f"go on with: josh --resume {only_run()}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    again = josh("--resume", str(only_run()), typed="[DONATE $1]\n")
+    assert again.returncode == 0, again.stderr
+    assert ("user", "Hello.") in said(only_run())
 
 
 @pytest.mark.parametrize(
