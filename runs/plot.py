@@ -18,7 +18,7 @@ from josh.runs.casting import env_class, plugged, rewards_class
 from josh.runs.drawing import Line, draw_pareto, draw_rounds, draw_turns
 from josh.runs.episode import Episode
 from josh.runs.loop import LOOP
-from josh.runs.parts import runs_in
+from josh.runs.parts import part_from, runs_in
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, read_config
 from josh.runs.scores import Figures, person_of
@@ -94,17 +94,18 @@ def _lines(folder: Path) -> list[Line]:
     if not parts:
         line = _line(folder)
         return [line] if line else []
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    whole = [part for part in plan["parts"] if part["folder"] in parts]
+    path = folder / "plan.json"
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    whole = [part_from(part, path) for part in plan["parts"] if part["folder"] in parts]
     if _is_loop(folder):
         # Against the user model that it trained against; the plain conversations beside the first search are for that.
-        main = plan["parts"][0]["user"]
-        whole = [part for part in whole if part["user"] == main and (part["policy"] or part["folder"] != "sample")]
-    several = len({part["user"] for part in whole}) > 1
+        main = part_from(plan["parts"][0], path).user
+        whole = [part for part in whole if part.user == main and (part.policy or part.folder != "sample")]
+    several = len({part.user for part in whole}) > 1
     found = []
     for part in whole:
-        label = part["policy"] or part["folder"]
-        if line := _line(folder / part["folder"], f"{label}, user {part['user']}" if several else label):
+        label = part.policy or part.folder
+        if line := _line(folder / part.folder, f"{label}, user {part.user}" if several else label):
             found.append(line)
     return found
 
