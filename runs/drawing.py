@@ -132,7 +132,15 @@ def draw_turns(lines: Sequence[Line], path: Path) -> None:
             low, high = ([getattr(share, end) for share in (*shares, shares[-1])] for end in ("low", "high"))
             above.fill_between(ends, low, high, step="mid", color=colour, alpha=0.15, linewidth=0)
         spots = [number + (place - (len(lines) - 1) / 2) * wide for number in steps[1:]]
-        below.bar(spots, [line.in_round(number) for number in steps[1:]], wide, color=colour, linewidth=0)
+        below.bar(
+            spots,
+            [line.in_round(number) for number in steps[1:]],
+            wide,
+            facecolor="white" if place >= len(COLOURS) else colour,
+            edgecolor=colour,
+            linestyle=style,
+            linewidth=0.8,
+        )
     what = lines[0].names["rate"].replace("_", " ")
     above.set_ylim(0, 1.02)
     if len(lines) <= _BANDS:

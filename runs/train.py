@@ -99,6 +99,8 @@ def train(method: str, settings: TrainSettings) -> Path:
                 card["versions"] = {name: importlib.metadata.version(name) for name in ("josh-dialogue", *_NEEDED)}
                 card["seconds"] = round(time.monotonic() - began, 1)
                 (part / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                if (part / _CHECKPOINTS / "runs").is_dir():  # what transformers told tensorboard
+                    (part / _CHECKPOINTS / "runs").replace(part / "tensorboard")
                 shutil.rmtree(part / _CHECKPOINTS, ignore_errors=True)
                 (part / _MADE_OF).unlink()
                 for weights in part.glob("*.safetensors"):

@@ -216,6 +216,15 @@ def test_a_manifest_of_other_rows_is_left_out_and_one_that_is_none_is_refused(tu
 
 
 @needs_trl
+def test_what_a_tracker_writes_to_files_stays_with_the_adapter(tune):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install 'josh-dialogue[dev]'")
+    code, said, (adapter,) = tune("sft", "--report_to", "tensorboard")
+    assert code == 0, said.err
+    assert list((adapter / "tensorboard").rglob("events.out.*"))
+    assert not (adapter / "checkpoints").exists()
+
+
+@needs_trl
 def test_the_same_training_has_the_same_name_and_the_same_bytes(tune):
     _, _, (one,) = tune("sft", out="one")
     _, _, (other,) = tune("sft", out="other")
