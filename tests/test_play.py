@@ -138,6 +138,17 @@ def test_the_other_side_may_be_a_model_and_its_tags_are_defused(endpoint):
     assert len(server.requests) == 2
 
 
+def test_a_budget_that_ends_a_conversation_costs_nothing_that_was_said(endpoint):
+    url, server = endpoint(respond=lambda body: f"words {len(body['messages'])}")
+    ended = josh("play", "--model", "us", "--max_calls", "1", typed="Hm.\nnever read\n", OPENAI_BASE_URL=url)
+    assert "max_calls 1 is reached: 0 of 1 tasks were finished" in ended.stderr
+    ended = josh("--resume", str(only_run()), "--max_calls", "5", typed="[DONATE $1]\n")
+    assert ended.returncode == 0, ended.stderr
+    assert "won, $1.00 after 2 rounds" in ended.stdout
+    assert [text for speaker, text in said(only_run()) if speaker == "user"] == ["Hm.", "[DONATE $1]"]
+    assert len(server.requests) == 2
+
+
 def test_no_model_is_set_up_for_the_person(tmp_path):
     row = {"id": "one", "data": PEOPLE, "metadata": {"persuadee_model": "them"}}
     (tmp_path / "tasks.jsonl").write_text(json.dumps(row))
