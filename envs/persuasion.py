@@ -87,6 +87,10 @@ class PersuasionEnv(BaseEnv):
         "best script, 1 act a turn": "script_persuader",
         "best script, 3 acts a turn": "dense_script_persuader",
     }
+    speakers: Mapping[str, str] = {"agent": "persuader", "user": "persuadee"}
+    hints: Mapping[str, str] = {
+        "user": "[DONATE $1.50] in a message gives that much, [DONATE $0] refuses; either ends the chat."
+    }
 
     @classmethod
     def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, get_args
 from josh.errors import FatalError, UsageError
 from josh.runs.loop_settings import LOOP_FIELDS, NOT_FOR_LOOPS, loop_settings
 from josh.runs.redact import redactor
-from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
+from josh.runs.settings import FIELDS, NOT_FOR_PLAY, RunSettings, again, environment, read_toml, recorded, resolve
 from josh.runs.train_settings import METHODS, TRAIN_FIELDS, resolve_training
 
 
@@ -202,6 +202,31 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
+def _show(args: argparse.Namespace) -> int:
+    from josh.runs.show import show
+
+    show(args.run, args.task, args.width, full=args.full)
+    return 0
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from josh.runs.plot import plot
+
+    print(f"written to      {plot(args.paths, args.out, args.kind)}")
+    return 0
+
+
+def _play(args: argparse.Namespace) -> int:
+    from josh.runs.play import play_settings
+    from josh.runs.run import run
+
+    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
+    given = (read_toml(args.config) if args.config else {}) | flags
+    settings = play_settings(given, args.side)
+    _log(settings.debug, settings.josh_debug)
+    return 0 if asyncio.run(run(settings)) else 1
+
+
 def _prepare(args: argparse.Namespace) -> int:
     from josh.runs.prepare import prepare
 
@@ -349,8 +374,48 @@ def _parser() -> argparse.ArgumentParser:
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")
     train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
     _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
-    _add_loop(commands)
+    for add in (_add_loop, _add_terminal):
+        add(commands)
     return parser
+
+
+def _add_terminal(commands: Any) -> None:
+    """`josh show`, `josh play` and `josh plot`: what people look at, and take part in."""
+    show = commands.add_parser("show", help="print a run's tasks, or the tree of one of them")
+    show.set_defaults(command=_show)
+    show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
+    show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list them)")
+    show.add_argument("--width", type=int, help="columns to write in (default: the terminal's)")
+    show.add_argument("--full", action="store_true", help="whole texts, and what only the agent saw")
+
+    play = commands.add_parser(
+        "play",
+        help="take part in a conversation yourself, on either side, and have it recorded",
+        argument_default=argparse.SUPPRESS,
+    )
+    play.set_defaults(command=_play)
+    play.add_argument(
+        "--as",
+        dest="side",
+        default="user",
+        metavar="SIDE",
+        help="user or agent, or what the environment calls them: persuadee or persuader (default: user)",
+    )
+    play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
+    for name, one in FIELDS.items():
+        if name not in NOT_FOR_PLAY:
+            _add_flag(play, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
+
+    plot = commands.add_parser("plot", help="draw loops, runs and evaluations; needs matplotlib")
+    plot.set_defaults(command=_plot)
+    plot.add_argument("paths", type=Path, nargs="+", metavar="FOLDER", help="of a run, an evaluation or a loop")
+    plot.add_argument("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: KIND.png)")
+    plot.add_argument(
+        "--kind",
+        choices=("rounds", "turns", "pareto"),
+        help="reward by round of training (default for a loop), when conversations are won (default for a run), or "
+        "reward against model calls (default for several, and for an evaluation)",
+    )
 
 
 def _add_loop(commands: Any) -> None:

@@ -369,8 +369,8 @@ class _AgentTaker(_Taker):
         if branch.rewards.reads is Speaker.AGENT:
             self._judge(self._actions[-1])
         over = passed is None or bool(passed)
-        if passed is None:
-            self._outcome = Outcome.LOST
+        if passed is None or passed is Outcome.TRUNCATED:
+            self._outcome = passed or Outcome.LOST
         elif not over and len(self._actions) >= self._max_turn_tries:
             self._note_messages()
             branch.agent = self._cast.add_error_message(branch.agent, silent=not any(self._added))

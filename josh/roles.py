@@ -7,7 +7,7 @@ hands instances and callbacks to `josh.JOSH`. `josh.testing` ships tests that su
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -81,6 +81,24 @@ class Line(Protocol):
         Args:
             messages: the conversation as this speaker sees it, its own words as `assistant`.
             options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
+        """
+        ...
+
+
+class PersonLine(Line, Protocol):
+    """The line of a side that a person takes."""
+
+    async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
+        """What a person says here, kept like a model's reply: a resumed run asks only for what was not said yet.
+
+        The task's time limit stands still meanwhile.
+
+        Args:
+            messages: the conversation that it is said in.
+            ask: has the person say it.
+
+        Returns:
+            Their words; None where they have left.
         """
         ...
 
@@ -180,7 +198,7 @@ class BaseJOSHAgent(Forkable):
 
         Returns:
             True when the turn is over and the user has the floor, False to be called again in the same turn, None to
-            give the conversation up.
+            give the conversation up as lost, `Outcome.TRUNCATED` to break it off undecided.
         """
         self.add_message({"role": "assistant", "content": "hello!"})
         self.recent_actions = ["say hello"]
@@ -290,6 +308,8 @@ class BaseEnv:
         users: the same for the user.
         rewards: short name or import path of the rewards class used by default.
         references: offline agents that an evaluation plays beside the models, short name or import path by label.
+        speakers: what the two sides are called where people read what they said, by `agent` and `user`.
+        hints: what a person who takes a side has to be told beside its prompt, by side.
     """
 
     opens: Speaker = Speaker.AGENT
@@ -299,6 +319,8 @@ class BaseEnv:
     users: Mapping[str, str] = {}
     rewards: str = "goals"
     references: Mapping[str, str] = {}
+    speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
+    hints: Mapping[str, str] = {}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""

@@ -15,7 +15,7 @@ pytest then runs the inherited tests, which say what the search relies on.
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -86,6 +86,10 @@ class FixedLine:
         request = Request(list(messages), self.temperature, self.draw(), options=options)
         completion = await self.model.complete(request)
         return completion.replies[0]
+
+    async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
+        """What `ask` gives."""
+        return await ask()
 
 
 class ScriptedAgent(BaseJOSHAgent):

@@ -23,9 +23,10 @@ from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.prices import prices_of, read_prices
-from josh.runs.settings import BEST, CHAT, OFFLINE, RunSettings, environment
+from josh.runs.settings import BEST, CHAT, HUMAN, OFFLINE, RunSettings, environment
+from josh.runs.trackers import check_trackers
 from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, Strategy
-from josh.tree import Speaker, Tree, plant
+from josh.tree import Outcome, Speaker, Tree, plant
 
 T = TypeVar("T")
 
@@ -36,12 +37,14 @@ AGENTS = {
     "dense_script_persuader": "josh.agents.script_persuader:DenseScriptPersuader",
     "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
     "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
+    HUMAN: "josh.agents.human:Human",
 }
 USERS = {
     "persuadee": "josh.users.persuadee:Persuadee",
     "donor": "josh.users.donor:Donor",
     "donor_mild": "josh.users.donor:DonorMild",
     "donor_firm": "josh.users.donor:DonorFirm",
+    HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
     "goals": "josh.roles:BaseRewards",
@@ -95,6 +98,7 @@ class Casting:
         env: the environment.
         agent_type: the agent's class.
         tasks: the tasks to play, in order.
+        recorded: whether every reply has to come from the journal.
         prices: what every model costs, by name; None where that is not known.
         exchange: what takes requests to the models.
     """
@@ -111,13 +115,15 @@ class Casting:
             UsageError: a name, a key, the corpus or the slice of tasks is wrong.
         """
         settings = _addressed(settings, environment())
+        if not recorded:
+            check_trackers(settings.report_to)
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
         self.env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
         self.tasks = choose_tasks(self.env, settings)
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self._strategy = strategy_of(settings)
-        self._recorded = recorded
+        self.recorded = recorded
         self._rehearsed = rehearsed
         self._models: dict[tuple[str, str | None, str | None], ChatModel] = {}
         self._agent_model = self._model(settings.model, settings.base_url, settings.api_key_var)
@@ -223,7 +229,18 @@ class Casting:
         # Elder tasks are served first, and leaves with the same beginning together: servers keep prompts for a while.
         priority = (self._positions[task.id], place.path)
         share = not settings.single_replies
-        return ModelLine(model, temperature, place, self.exchange, settings.seed, task.id, priority, share, clock)
+        return ModelLine(
+            model,
+            temperature,
+            place,
+            self.exchange,
+            settings.seed,
+            task.id,
+            priority,
+            share,
+            clock,
+            recorded=self.recorded,
+        )
 
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:
         """A place for a step that waits for something by itself."""
@@ -269,6 +286,8 @@ class Casting:
     def _models_for(self, task: Task) -> list[ChatModel]:
         """The user's models for one task: what its row says wins, field by field, over the rotation."""
         row = {kind: task.metadata[key] for key, kind in _USER_OVERRIDES.items() if task.metadata.get(key)}
+        if self.settings.user == HUMAN:
+            row = {}  # nobody asks these models
         for kind, value in row.items():
             if not isinstance(value, str):
                 raise UsageError(f"task {task.id}: the user's {kind} is {value!r}; give a text")
@@ -295,7 +314,7 @@ class Casting:
         if key not in self._models:
             if name == OFFLINE:
                 self._models[key] = OfflineModel()
-            elif self._recorded:
+            elif self.recorded:
                 self._models[key] = RecordedModel(name.removeprefix(PREFIX))
             elif is_local(name):
                 self._models[key] = self._local(name)
@@ -369,7 +388,7 @@ async def _paired(agent: Any, passed: Any) -> tuple[Any, Any]:
 def _spoken(agent: Any, passed: Any) -> Any:
     """What the step returned. Raises RuntimeError or TypeError where the user has nothing to answer, or no text."""
     last = agent.messages[-1] if agent.messages else {}
-    if passed and last.get("role") != "assistant":
+    if passed and passed is not Outcome.TRUNCATED and last.get("role") != "assistant":
         raise RuntimeError("the agent ended its turn without a message to the user")
     if not isinstance(last.get("content"), str | list | None):
         raise TypeError(f"the agent said {last['content']!r:.80}, which is no text")

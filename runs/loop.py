@@ -217,9 +217,9 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
     if find_spec("matplotlib") is None:
         print("josh: no plot, for it needs matplotlib: pip install 'josh-dialogue[plot]'", file=sys.stderr)
     else:
-        from josh.runs.loop_plot import draw
+        from josh.runs.drawing import draw_rounds
 
-        draw(figures, folder / PLOT)
+        draw_rounds(figures, folder / PLOT)
         drawn = f"{LOOP}, {PLOT}"
     print(f"written to      {folder}/ ({drawn}, and a folder for every run and adapter)")
     if not figures["base"]["calls"]:

@@ -194,7 +194,13 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     if strange:
         raise UsageError(f"{settings.train_config}: {strange} is given; a loop chooses it by itself, leave it out")
     preset = settings.preset or ("tiny" if settings.tiny else None)
-    train = {"seed": run["seed"], **train, **({"preset": preset} if preset else {})}
+    # Searches, tests and trainings report to the same trackers.
+    train = {
+        "seed": run["seed"],
+        "report_to": run.get("report_to", RunSettings.report_to),
+        **train,
+        **({"preset": preset} if preset else {}),
+    }
     resolve_training(settings.method, {**train, "data": "data", "model": base, "out": str(folder / ADAPTERS)})
     return train
 

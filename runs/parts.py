@@ -112,3 +112,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         part.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def runs_in(folder: Path) -> list[str]:
+    """The folders of the runs that an evaluation or a loop is made of, as far as they are begun; none for a run."""
+    try:
+        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        names = [str(part["folder"]) for part in plan["parts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if (folder / name / CONFIG).exists()]

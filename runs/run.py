@@ -22,10 +22,12 @@ from josh.models.litellm_chat import PREFIX
 from josh.roles import Task
 from josh.runs.casting import Casting
 from josh.runs.episode import Episode, TaskClock, play
+from josh.runs.play import Onlooker, tell_person
 from josh.runs.record import Record
 from josh.runs.redact import redactor
-from josh.runs.settings import BEST, RunSettings, environment
+from josh.runs.settings import BEST, HUMAN, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
+from josh.runs.trackers import About, Report, without_secrets
 
 log = logging.getLogger("josh")
 
@@ -61,31 +63,45 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
     casting.exchange.journal = record.replies
     casting.exchange.account = record.replies.account()
     casting.exchange.uncounted = record.replies.uncounted()
-    stopped = ""
+    stopped, report = "", None
     try:
         with _terminable():
             if resumed is None:
                 record.write_json(CONFIG, describe(casting))
-            stopped = await play_all(casting, record, results)
+            about = About(record.folder, bool(part), without_secrets(asdict(casting.settings), redact))
+            report = Report.begin(settings.report_to, about, casting.prices, results.values())
+            stopped = await play_all(casting, record, results, report)
         summary = close(casting, record, results, redact, stopped, silent=bool(part))
+        report.end()
     except BaseException as error:
         try:
             await _bring_home(casting, error)
         finally:
-            if resumed is None and not results and not casting.exchange.account:
-                record.discard()
-            else:
+            empty = resumed is None and not results and not casting.exchange.account
+            if not empty:
                 with suppress(UsageError):  # the disk may be what failed; the first failure is the one to tell
                     close(casting, record, results, redact, stopped, silent=bool(part))
                 if results and not part and not isinstance(error, UsageError):
                     show(record.folder, broken_off=True)
+            if report is not None:
+                report.end(failed=True)
+            if empty:
+                record.discard()
         raise
     finally:
         await casting.aclose()
     if not part:
-        tell(record, summary, settings, casting.names, casting.unit)
-        show(record.folder)
+        _tell_all(casting, record, summary)
     return bool(summary["scored"] or stopped)
+
+
+def _tell_all(casting: Casting, record: Record, summary: dict[str, Any]) -> None:
+    """Say what came of a run that has ended, and where it is."""
+    if HUMAN in (casting.settings.agent, casting.settings.user):
+        tell_person(record.folder)
+    else:
+        tell(record, summary, casting.settings, casting.names, casting.unit)
+    show(record.folder)
 
 
 def show(folder: Path, *, broken_off: bool = False) -> None:
@@ -242,12 +258,19 @@ def describe(casting: Casting) -> dict[str, Any]:
     }
 
 
-async def play_all(casting: Casting, record: Record, results: dict[int, Result]) -> str:
-    """Play the tasks that have no result yet; which limit of the budget ended it, if one did."""
+async def play_all(casting: Casting, record: Record, results: dict[int, Result], report: Report | None = None) -> str:
+    """Play the tasks that have no result yet; which limit of the budget ended it, if one did.
+
+    Args:
+        casting: who plays.
+        record: where finished tasks are written.
+        results: takes the results, by the place of their task.
+        report: is told of finished tasks.
+    """
     settings = casting.settings
     waiting = iter([place for place in enumerate(casting.tasks) if place[0] not in results])
     stopped: list[str] = []
-    with _Progress(casting, settings.progress, results) as progress:
+    with _watching(casting, results) as progress:
 
         async def worker() -> None:
             for position, task in waiting:
@@ -260,6 +283,9 @@ async def play_all(casting: Casting, record: Record, results: dict[int, Result])
                 record.add(position, episode)
                 results[position] = result_of(episode)
                 progress.finished(episode)
+                if report is not None:
+                    exchange = casting.exchange
+                    report.finished(results[position], bill(exchange.account, casting.prices, exchange.uncounted))
                 if stopped:
                     return
 
@@ -274,6 +300,14 @@ async def play_all(casting: Casting, record: Record, results: dict[int, Result])
         finally:
             ticker.cancel()
     return stopped[0] if stopped else ""
+
+
+def _watching(casting: Casting, results: Mapping[int, Result]) -> "_Progress | Onlooker":
+    """Who is told how the run goes."""
+    settings = casting.settings
+    if HUMAN in (settings.agent, settings.user) and not casting.recorded:
+        return Onlooker(casting.env.speakers, "agent" if settings.agent == HUMAN else "user", casting.unit)
+    return _Progress(casting, settings.progress, results)
 
 
 def _first(error: BaseException) -> BaseException:

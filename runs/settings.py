@@ -13,6 +13,8 @@ from josh.errors import UsageError
 from josh.models.hf import DTYPES
 
 CHAT, OFFLINE = "chat", "offline"
+HUMAN = "human"
+"""The agent, or the user, that is a person at the terminal."""
 FIRST, BEST = "first", "best"
 
 
@@ -80,12 +82,17 @@ class RunSettings:
     task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
     max_attempts: int = _flag(10, "most times that a failing model call is made", free=True)
     max_retry_seconds: float = _flag(300.0, "seconds in which a failing model call is made again", free=True)
+    report_to: str = _flag(
+        "none", "log the run's figures while it goes on: trackio, wandb or tensorboard, several by commas", free=True
+    )
     log_dir: str = _flag("records", "where the run's folder is made", free=True)
     debug: bool = _flag(False, "show the traceback of every failed turn", free=True)
     josh_debug: bool = _flag(False, "say on stderr how every search goes", free=True)
     progress: bool = _flag(False, "show the progress bar even when stderr is no terminal", free=True)
 
 
+NOT_FOR_PLAY = ("josh", "beam_size", "stop", "rollouts", "max_concurrency", "progress")
+"""Settings that make no sense where a person has one conversation."""
 FIELDS = {one.name: one for one in fields(RunSettings)}
 
 

@@ -38,6 +38,7 @@ class Result:
     turns: int
     outcomes: Counter[str]
     usage: Mapping[str, Usage]
+    models: Mapping[str, Usage]
     owed: bool = False
 
 
@@ -54,8 +55,18 @@ def result_of(episode: Episode) -> Result:
         len(episode.tree.nodes) - 1,
         Counter(map(str, episode.outcomes.values())),
         {str(speaker): episode.usage(speaker) for speaker in Speaker},
+        _by_model(episode),
         episode.owed,
     )
+
+
+def _by_model(episode: Episode) -> dict[str, Usage]:
+    """Model calls by the name of the model."""
+    found: dict[str, Usage] = {}
+    for node in episode.tree.nodes[1:]:
+        if node.turn.usage.calls:
+            found[node.turn.model] = found.get(node.turn.model, NO_USAGE) + node.turn.usage
+    return found
 
 
 def summarize(results: Sequence[Result], tasks: int, retries: int) -> dict[str, Any]:

@@ -99,6 +99,8 @@ def train(method: str, settings: TrainSettings) -> Path:
                 card["versions"] = {name: importlib.metadata.version(name) for name in ("josh-dialogue", *_NEEDED)}
                 card["seconds"] = round(time.monotonic() - began, 1)
                 (part / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                if (part / _CHECKPOINTS / "runs").is_dir():  # what transformers told tensorboard
+                    (part / _CHECKPOINTS / "runs").replace(part / "tensorboard")
                 shutil.rmtree(part / _CHECKPOINTS, ignore_errors=True)
                 (part / _MADE_OF).unlink()
                 for weights in part.glob("*.safetensors"):
@@ -485,7 +487,7 @@ def _trainer(
         "gradient_checkpointing": settings.activation_checkpointing,
         "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "report_to": settings.report_to,
+        "report_to": [name.strip() for name in settings.report_to.split(",")],
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
         "save_strategy": "steps",

@@ -63,7 +63,11 @@ class TrainSettings:
     )
     save_steps: int = _flag(100, "optimizer steps between two checkpoints", free=True)
     logging_steps: int = _flag(10, "optimizer steps between two logged losses", free=True)
-    report_to: str = _flag("none", "trackio, wandb, tensorboard, ... (transformers' report_to)", free=True)
+    report_to: str = _flag(
+        "none",
+        "where losses are logged: trackio, wandb, tensorboard, or what else transformers knows, several by commas",
+        free=True,
+    )
     resume: bool = _flag(False, "go on from the last checkpoint, if a training of that name was broken off", free=True)
     progress: bool = _flag(False, "show the progress bar even when stderr is no terminal", free=True)
 

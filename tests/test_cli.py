@@ -301,7 +301,7 @@ def bad(capsys, *arguments):
     [
         ("--josh --temperature 0", "josh: temperature is 0 with --josh; siblings would be copies"),
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
-        ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, offline_persuader, "),
+        ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, human, offline_persuader, "),
         ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, or"),
         ("--env moon", "josh: no env named 'moon'; known: persuasion, or"),

@@ -13,7 +13,7 @@ FLOORS = {
     "messages": 0, "errors": 0, "seeds": 0, "tags": 0,
     "tree": 1, "roles": 1, "loading": 1,
     "search": 2, "examples": 2,
-    "driver": 3, "engine": 3, "models": 3, "testing": 3,
+    "driver": 3, "engine": 3, "models": 3, "testing": 3, "console": 3,
     "agents": 4, "users": 4, "envs": 4, "rewards": 4,
     "runs": 5, "cli": 6, "main": 6, "__main__": 6, "__init__": 6,
 }  # fmt: skip

@@ -51,6 +51,16 @@ def test_a_recipe_keeps_the_people_of_training_and_test_apart(recipe):
     assert set(kinds) == {"_run", "_export", "_train", "_evaluate"}
 
 
+def test_the_commands_of_the_readme_are_ones_that_josh_takes():
+    inside = (ROOT / "README.md").read_text(encoding="utf-8").split("```")[1::2]
+    plain = "".join(block for block in inside if block.startswith("\n"))
+    commands = re.findall(r"^josh (.*)", plain, re.MULTILINE)
+    assert len(commands) > 15
+    for command in commands:
+        words = list(map(_underscored, shlex.split(command, comments=True)))
+        assert _parser().parse_args(["run", *words] if words[0].startswith("-") else words)
+
+
 def test_the_snippet_of_the_readme_runs_and_prints_what_it_says(capsys):
     (code,) = blocks(ROOT / "README.md", "python")
     exec(compile(code, "README.md", "exec"), {})

@@ -153,7 +153,7 @@ def likelihood(folder, adapter, reply):
     ("method", "wanted", "unwanted"), [("sft", MORE, None), ("dpo", THANKS, MORE), ("kto", THANKS, MORE)]
 )
 def test_a_model_learns_what_the_rows_want(tune, tiny, method, wanted, unwanted):
-    code, said, (adapter,) = tune(method, "--learning_rate", 5e-3)
+    code, said, (adapter,) = tune(method, "--learning_rate", 5e-3, "--epochs", 8)
     assert code == 0, said.err
     assert said.err == "", "quiet without a terminal"
     assert said.out.splitlines()[-1].split()[1] == str(adapter)
@@ -213,6 +213,15 @@ def test_a_manifest_of_other_rows_is_left_out_and_one_that_is_none_is_refused(tu
         assert (code, made) == (2, [])
         (line,) = said.err.splitlines()
         assert f"{manifest} is no manifest that can be read" in line
+
+
+@needs_trl
+def test_what_a_tracker_writes_to_files_stays_with_the_adapter(tune):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install 'josh-dialogue[dev]'")
+    code, said, (adapter,) = tune("sft", "--report_to", "tensorboard")
+    assert code == 0, said.err
+    assert list((adapter / "tensorboard").rglob("events.out.*"))
+    assert not (adapter / "checkpoints").exists()
 
 
 @needs_trl
@@ -312,7 +321,7 @@ def test_a_training_goes_on_with_the_same_data_and_settings_alone(tune, broken_o
 
 @needs_trl
 def test_where_there_is_nothing_to_go_on_from_a_training_begins_anew_and_says_so(tune, tmp_path):
-    code, said, (adapter,) = tune("sft", "--resume", "--name", "mine")
+    code, said, (adapter,) = tune("sft", "--resume", "--name", "mine", "--epochs", 8)
     assert code == 0
     (line,) = said.err.splitlines()
     assert "mine.part has no checkpoint to go on from; the training begins anew" in line

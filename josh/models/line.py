@@ -1,6 +1,7 @@
 """The line that ties a chat model to one place in the tree (`roles.Line`)."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -11,7 +12,11 @@ from josh.models.chat import ChatModel, Completion, ModelError, Request
 from josh.models.exchange import Answer, Call, Clock, Exchange, Key, refuses_several
 from josh.roles import Reply
 from josh.seeds import derive
-from josh.tree import Usage
+from josh.tree import NO_USAGE, Usage
+
+PERSON = "person"
+"""Stands in the journal and the tree where a model's name does, for words that a person typed."""
+LEFT = "left"
 
 
 @dataclass(slots=True)
@@ -37,6 +42,8 @@ class ModelLine:
     """Whether fresh siblings may share a request."""
     clock: Clock | None = None
     """The task's clock."""
+    recorded: bool = False
+    """Whether all words have to come from the journal, a person's among them."""
 
     def draw(self) -> int:
         """The next seed of this turn."""
@@ -74,6 +81,30 @@ class ModelLine:
         if place.seed == seed:
             place.seed, place.choice = answer.seed, answer.choice
         return answer.reply
+
+    async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
+        """What a person says; see `roles.PersonLine.hear`."""
+        place, exchange = self.place, self.exchange
+        key = self._key(place.path, place.draws, self._digest(messages, {"from": PERSON}, ()))
+        place.draws += 1
+        place.model = PERSON
+        answer = exchange.journal.find(key) if exchange.journal is not None else None
+        if answer is None:
+            if self.recorded:
+                raise ModelError(f"the journal has no words of a person to these {len(messages)} messages")
+            began = time.monotonic()
+            change = self.clock.change if self.clock else _nothing
+            change(waiting=1)
+            try:
+                text = await ask()
+            finally:
+                change(waiting=-1)
+            answer = Answer(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
+            if exchange.journal is not None:
+                exchange.journal.keep({key: answer}, time.monotonic() - began)
+            # No call was made, but what was said is worth keeping all the same.
+            exchange.account.setdefault((str(place.speaker), PERSON), NO_USAGE)
+        return None if answer.reply.finish_reason == LEFT else answer.reply.text
 
     @property
     def _who(self) -> tuple[str, str]:
@@ -122,3 +153,7 @@ class ModelLine:
         """A hash of what is asked, and for which siblings. The seed of the request follows from that and the place."""
         asked = dumps([self.seed, self.model.name, self.temperature, messages, options, family])
         return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+
+def _nothing(waiting: int = 0, flying: int = 0) -> None:
+    """What a clock that nobody keeps does."""
