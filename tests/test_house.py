@@ -15,7 +15,7 @@ FLOORS = {
     "search": 2, "examples": 2,
     "driver": 3, "engine": 3, "models": 3, "testing": 3, "console": 3,
     "agents": 4, "users": 4, "envs": 4, "rewards": 4,
-    "runs": 5, "cli": 6, "main": 6, "__main__": 6, "__init__": 6,
+    "runs": 5, "flags": 6, "cli": 6, "main": 6, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from josh.cli import _parser, _underscored, main
+from josh.cli import _underscored, main
 from josh.errors import UsageError
+from josh.flags import make_parser
 from josh.runs.train import _training_variant, fingerprint
 from josh.runs.train_data import Row, Template, fitting_template, prepare, read_rows
 from josh.runs.train_monitor import Look, fallen, spread
@@ -657,7 +658,7 @@ def recipe_lines():
 
 @pytest.mark.parametrize("words", list(recipe_lines()))
 def test_the_commands_of_the_recipes_parse(words):
-    parser = _parser()
+    parser = make_parser()
     (commands,) = (action.choices for action in parser._actions if action.dest == "==SUPPRESS==" and action.choices)
     if words[0].startswith("-"):
         words = ["run", *words]
