@@ -29,6 +29,10 @@ def manifest_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.manifest.json")
 
 
+class NoRowsError(UsageError):
+    """There is nothing in the runs that could be exported so."""
+
+
 def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> Choice:
     """What to export: unless told otherwise, of conversations and verdicts every tree's best path, of pairs all wins.
 
@@ -97,7 +101,7 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
         with tempfile.TemporaryFile(dir=out.parent) as spool:
             entries = _kept(_spooled(spool, found()), dropped)
             if not entries:
-                raise UsageError(f"{' and '.join(map(str, runs))}: no row for {form}{_because(dropped)}")
+                raise NoRowsError(f"{' and '.join(map(str, runs))}: no row for {form}{_because(dropped)}")
             if form == "kto":
                 Random(seed).shuffle(entries)
             digest = _copy(spool, entries, parts[out])

@@ -1,6 +1,7 @@
 """One stage of a loop, in a process of its own: nothing of one stage's models and threads is left for the next."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError
-from josh.runs.export import export, tell
+from josh.runs.export import NoRowsError, export, tell
 from josh.runs.loop_plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop_settings import ALL, LAST
 from josh.runs.parts import Part, play_part, read_summary
@@ -96,9 +97,15 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
     runs = [folder / search_of(number) for number in range(first, max(1, stage.round) + 1)]
     data = folder / f"{stage.name}.jsonl"
     choice = choice_of(settings, control=control)
-    manifest = export(runs, data, settings.method, choice, plan.run["seed"])
-    tell(manifest, data)
     target = adapter_of(folder, name)
+    try:
+        manifest = export(runs, data, settings.method, choice, plan.run["seed"])
+    except NoRowsError:
+        if control or stage.round == 1:
+            raise
+        _take_over(adapter_of(folder, stage.round - 1), target)
+        return {"rows": 0, "told": "nothing to learn from; the last round's adapter stays"}
+    tell(manifest, data)
     if not (target / CARD).exists():
         own: dict[str, Any] = {
             "data": str(data),
@@ -113,3 +120,12 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
         with redirect_stdout(sys.stderr):
             train(settings.method, resolve_training(settings.method, whole))
     return {"rows": manifest["rows"], "told": counted(manifest["rows"], "row")}
+
+
+def _take_over(last: Path, target: Path) -> None:
+    """Let a round have the last round's adapter."""
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(last, part)
+    if not target.exists():
+        part.rename(target)

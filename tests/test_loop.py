@@ -22,6 +22,7 @@ pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialo
 
 AGENT = '''
 from josh.agents.persuader import Persuader
+from josh.users.donor import Donor
 
 
 class Asks(Persuader):
@@ -30,6 +31,19 @@ class Asks(Persuader):
     def add_message(self, message):
         text = f"{message['content']} Would you like to donate to Save the Children?"
         super().add_message({**message, "content": text})
+
+
+class Stingy(Donor):
+    """Nobody gives whom the second search of four tasks meets."""
+    def start(self, task, env, options):
+        super().start(task, env, options)
+        self.closed = task.id in {f"synthetic-train-000{number}" for number in range(4, 8)}
+
+    def step(self, agent, **given):
+        if not self.closed:
+            return super().step(agent, **given)
+        agent.add_message({"role": "user", "content": "No."})
+        return agent, False
 '''
 SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
 FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
@@ -314,6 +328,18 @@ def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
     card = read(folder / "adapters" / f"{folder.name}-round-2" / "josh_adapter.json")
     assert card["base_adapter"]["name"].endswith("-round-1")
     assert [one["run"] for one in card["data"]["manifest"]["runs"]] == ["search-1", "search-2"]
+
+
+def test_a_round_whose_search_never_won_keeps_the_last_adapter(tmp_path, capsys):
+    flags = ["--rounds", "2", "--no_sampling", "--no_references", "--user", "./mine.py:Stingy"]
+    assert main(["loop", *FEW, *flags]) == 0
+    assert "nothing to learn from; the last round's adapter stays" in capsys.readouterr().out
+    (folder,) = tmp_path.glob("records/loop-*")
+    first, second = read(folder / "loop.json")["rounds"]
+    assert first["rows"] > second["rows"] == 0
+    assert first["mean_donation"] == second["mean_donation"]
+    one, two = (folder / "adapters" / f"{folder.name}-round-{number}" for number in (1, 2))
+    assert (one / "adapter_model.safetensors").read_bytes() == (two / "adapter_model.safetensors").read_bytes()
 
 
 def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
