@@ -191,8 +191,8 @@ def _add_evaluation(commands: Any) -> None:
     evaluate.add_argument(
         "--trained_on",
         default="",
-        help="runs, export manifests or adapters, by commas, whose tasks and people must not be met (those behind the "
-        "models' own adapters are looked for in any case)",
+        help="runs, loops, export manifests or adapters, by commas, whose tasks and people must not be met (those "
+        "behind the models' own adapters are looked for in any case)",
     )
     evaluate.add_argument(
         "--trained_users", default="", help="user models trained against, by commas, if no run says so"

@@ -59,11 +59,11 @@ def seen_in(sources: Sequence[Path]) -> Seen:
     """What runs, or the runs that export manifests and adapters name, have played.
 
     Args:
-        sources: runs' folders, manifests, exported files with a manifest beside them (`FILE.manifest.json`), adapters'
-            folders or their `josh_adapter.json`, which hold their data's manifest and name the adapter or model that
-            their training began with. A manifest is a JSON object whose `runs` are names, or objects with a `run` and
-            perhaps its `folder`, its `tasks_digest` and its `settings`; a run is looked for in its folder, in the
-            manifest's, the one above, the `log_dir` of its settings, and here, and has to have that digest.
+        sources: runs' and loops' folders, manifests, exported files with a manifest beside them (`FILE.manifest.json`),
+            adapters' folders or their `josh_adapter.json`, which hold their data's manifest and name the adapter or
+            model that their training began with. A manifest is a JSON object whose `runs` are names, or objects with a
+            `run` and perhaps its `folder`, its `tasks_digest` and its `settings`; a run is looked for in its folder, in
+            the manifest's, the one above, the `log_dir` of its settings, and here, and has to have that digest.
 
     Raises:
         UsageError: a source is none of these, or it or a run that it names cannot be read.
@@ -127,6 +127,10 @@ def _runs_of(source: Path) -> Iterator[Found]:
         return
     if (source / CONFIG).is_file():
         yield source
+        return
+    searches = sorted(found for found in source.glob("search-*") if (found / CONFIG).is_file())
+    if searches:
+        yield from searches
         return
     beside = source.with_name(f"{source.name}.manifest.json")
     path = beside if beside.is_file() else source

@@ -196,6 +196,12 @@ def test_several_seeds_are_told_together(whole, tmp_path, capsys, monkeypatch):
 # Broken off
 
 
+def test_what_a_loop_searched_is_no_test_for_others(whole, capsys):
+    folder, _ = whole
+    assert main(["evaluate", "--synthetic_tasks", "12", "--task_split", "train", "--trained_on", str(folder)]) == 2
+    assert "not held out: the training data has 8 tasks" in capsys.readouterr().err
+
+
 def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
     process = begun(*WHOLE)
     until(lambda: any(tmp_path.glob("records/loop-*/train-1.jsonl")), process)
