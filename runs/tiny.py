@@ -264,7 +264,8 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
             steps = tqdm(
                 _batches(rows, size, tiny.seed), total=size.steps, desc="pretraining", unit="step", disable=not progress
             )
-            for loss in _steps(model, steps, size.steps, tokenizer.pad_token_id):
+            usual = sum(map(len, rows)) / size.steps
+            for loss in _steps(model, steps, size.steps, usual, tokenizer.pad_token_id):
                 losses.append(loss)
                 steps.set_postfix_str(f"loss {loss:.2f}", refresh=False)
     finally:
@@ -297,8 +298,8 @@ def _batches(rows: Sequence[list[int]], size: Size, seed: int) -> Iterator[list[
         yield from batches
 
 
-def _steps(model: Any, batches: Any, steps: int, pad: int) -> Iterator[float]:
-    """Train on every batch once; the loss at each step, in nats a token."""
+def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int) -> Iterator[float]:
+    """Train on every batch once, of which one has usually so many tokens; the loss at each step, in nats a token."""
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS)
@@ -317,13 +318,18 @@ def _steps(model: Any, batches: Any, steps: int, pad: int) -> Iterator[float]:
         inputs, targets = ids[:, :-1], ids[:, 1:]
         # Padding stands at the end, where no token can see it: no mask is needed.
         logits = model(input_ids=inputs, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=pad)
+        total = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="sum"
+        )
+        # Every token counts alike: a mean over each batch would have those of short dialogues count more, and the model
+        # would take its leave more often than the persuader that it learns from.
+        loss = total / usual
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         schedule.step()
-        yield float(loss.detach())
+        yield float(total.detach()) / sum(len(row) - 1 for row in rows)
 
 
 def _tokenizer(said: Sequence[Sequence[Message]], vocab: int) -> Any:
