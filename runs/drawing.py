@@ -79,24 +79,27 @@ def draw_rounds(figures: Figures, path: Path) -> None:
         path: the file to write.
     """
     rows = [figures["base"], *figures["rounds"]]
-    numbers = range(len(rows))
+    numbers = [0, *(row["round"] for row in figures["rounds"])]
+    apart = 0.01 * numbers[-1]  # so that marks of the same round do not hide each other
     figure = _figure(9.5, 4.6)
     for place, kind in enumerate(("mean", "rate")):
         name = figures["names"][kind]
         axes = figure.add_subplot(1, 2, place + 1)
         _bars(axes, numbers, [_estimate(row, name) for row in rows], COLOURS[0], "o", "tuned", "-")
         if figures["control"]:
-            _bars(axes, [1.08], [_estimate(figures["control"], name)], COLOURS[1], "X", "control: losing paths", "")
+            _bars(
+                axes, [1 + apart], [_estimate(figures["control"], name)], COLOURS[1], "X", "control: losing paths", ""
+            )
         for other, (user, cells) in enumerate(figures["other_users"].items()):
-            ends = [_estimate(cells[which], name) for which in ("base", f"round {len(rows) - 1}")]
-            shift = 0.06 * (other + 1)
+            ends = [_estimate(cells[which], name) for which in ("base", f"round {numbers[-1]}")]
+            shift = apart * (other + 1)
             colour, mark = COLOURS[2 + other % 4], _MARKS[1 + other % 5]
             _bars(axes, [-shift, numbers[-1] - shift], ends, colour, mark, f"user {user}", "--")
         for shade, (label, cell) in enumerate(figures["references"].items()):
             style = (":", "-.", (0, (5, 5)), (0, (1, 4)))[shade % 4]
             axes.axhline(cell[name] or 0.0, color="#555555", linestyle=style, linewidth=1.2, label=label)
-        axes.set_xticks(list(numbers), ["base", *map(str, numbers[1:])])
-        axes.set_xlim(-0.3, numbers[-1] + 0.3)
+        axes.set_xticks(numbers, ["base", *map(str, numbers[1:])])
+        axes.set_xlim(-5 * apart, numbers[-1] + 5 * apart)
         axes.set_xlabel("round of training")
         _count_from_nothing(axes, name, figures["unit"] if kind == "mean" else "")
     each = counted(figures["conversations_per_task"], "conversation")

@@ -89,8 +89,7 @@ def _apart(one: Figures) -> str:
 def means(loops: Mapping[int, Figures]) -> str:
     """Means over the seeds: every policy against every user model, and the search against plain conversations."""
     found = list(loops.values())
-    last = len(found[0]["rounds"])
-    policies = {"base": "base", **{f"round {one}": f"round {one}" for one in range(1, last + 1)}}
+    policies = ["base", *(f"round {one['round']}" for one in found[0]["rounds"])]
     lines = [["mean over seeds", "mean donation", "donation rate"]]
 
     def line(name: str, cells: Sequence[Figures]) -> list[str]:
@@ -146,7 +145,7 @@ def _ends(found: Figures) -> tuple[Figures, Figures]:
 
 def _gain(found: Figures, user: str) -> float:
     cells = found["other_users"][user]
-    return float(cells[f"round {len(found['rounds'])}"]["diff"])
+    return float(cells[f"round {found['rounds'][-1]['round']}"]["diff"])
 
 
 def main() -> None:

@@ -38,7 +38,6 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
     tests = [part for part in plan.parts if part.policy]
     cells = _cells(folder, [part for part in tests if part.user == main], rewards)
     base = cells[BASE_POLICY]
-    numbers = range(1, plan.settings.rounds + 1)
     others = list(dict.fromkeys(part.user for part in tests if part.user != main))
     return {
         "minutes": round(seconds / 60, 2),
@@ -50,23 +49,7 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
         "conversations_per_task": plan.run["rollouts"],
         "held_out_from": dict(plan.seen),
         "base": {"model": plan.part(_folder(tests, BASE_POLICY, main)).settings["model"], **base},
-        "rounds": [
-            {
-                "round": number,
-                "model": plan.part(_folder(tests, f"round {number}", main)).settings["model"],
-                **cells[f"round {number}"],
-                "calls": _calls(folder, search_of(number)) + cells[f"round {number}"]["calls"],
-                "search_calls": _calls(folder, search_of(number)),
-                "rows": stages[f"train-{number}"]["rows"],
-                "seconds": {
-                    kind: stages[name]["seconds"]
-                    for kind, name in (
-                        ("search", search_of(number)), ("train", f"train-{number}"), ("test", f"round-{number}")
-                    )
-                },
-            }
-            for number in numbers
-        ],
+        "rounds": _rounds(folder, plan, stages, cells),
         "references": {part.policy: cells[part.policy] for part in tests if part.reference and part.user == main},
         "control": {**cells[CONTROL], "rows": stages[f"train-{CONTROL}"]["rows"]} if CONTROL in cells else None,
         "other_users": {
@@ -74,6 +57,34 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
         },
         "search": None if plan.settings.no_sampling else _search(folder, env),
     }  # fmt: skip
+
+
+def _rounds(
+    folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], cells: Mapping[str, Figures]
+) -> list[Figures]:
+    """The rounds that were evaluated; what they cost counts from the one before."""
+    found, before = [], 0
+    for number in plan.settings.tested:
+        steps = range(before + 1, number + 1)
+        cell = cells[f"round {number}"]
+        calls = sum(_calls(folder, search_of(step)) for step in steps)
+        found.append(
+            {
+                "round": number,
+                "model": plan.part(_folder(plan.parts, f"round {number}", plan.parts[0].user)).settings["model"],
+                **cell,
+                "calls": calls + cell["calls"],
+                "search_calls": calls,
+                "rows": sum(stages[f"train-{step}"]["rows"] for step in steps),
+                "seconds": {
+                    "search": round(sum(stages[search_of(step)]["seconds"] for step in steps), 1),
+                    "train": round(sum(stages[f"train-{step}"]["seconds"] for step in steps), 1),
+                    "test": stages[f"round-{number}"]["seconds"],
+                },
+            }
+        )
+        before = number
+    return found
 
 
 def _folder(parts: Iterable[Part], policy: str, user: str) -> str:

@@ -49,6 +49,11 @@ class Stage:
     plays: tuple[str, ...] = ()
     round: int = 0
 
+    @property
+    def leads(self) -> bool:
+        """Whether the next round waits for it."""
+        return self.kind == "model" or (self.round > 0 and self.kind in {"search", "train"})
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -238,7 +243,7 @@ def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: Ba
     test = _plain({"task_split": env.splits[-1], "start_index": 0, "end_index": settings.test_tasks})
     last = f"round {settings.rounds}"
     tested: list[tuple[str, str, Sequence[str]]] = [(BASE_POLICY, model_of(0), list(users))]
-    for number in range(1, settings.rounds + 1):
+    for number in settings.tested:
         policy = f"round {number}"
         tested.append((policy, model_of(number), list(users) if policy == last else [user]))
     if settings.control:
@@ -321,7 +326,8 @@ def _stages(settings: LoopSettings, parts: Sequence[Part]) -> Iterator[Stage]:
         before = made if number == 1 else (f"train-{number - 1}",)
         yield Stage(search_of(number), "search", before, (search_of(number),), number)
         yield Stage(f"train-{number}", "train", (search_of(number),), (), number)
-        yield Stage(f"round-{number}", "test", (f"train-{number}",), tests(f"round {number}"), number)
+        if number in settings.tested:
+            yield Stage(f"round-{number}", "test", (f"train-{number}",), tests(f"round {number}"), number)
     references = tuple(part.folder for part in parts if part.reference)
     if references:
         yield Stage("references", "test", (), references)

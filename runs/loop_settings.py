@@ -20,9 +20,12 @@ def _flag(default: Any, text: str, *, free: bool = False) -> Any:
 class LoopSettings:
     """What `josh loop` can be told. None stands for a default that depends on the machine, or for nothing."""
 
-    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 6")
-    tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 32")
+    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 16")
+    tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 16")
     test_tasks: int = _flag(200, "held-out tasks on which every round is evaluated")
+    test_every: int = _flag(
+        1, "evaluate the model of every so many rounds, and the last; with --tiny 4 (and the first with --control)"
+    )
     tiny: bool = _flag(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
     tiny_size: str = _flag("small", "with --tiny: its size; `nano` babbles, and is for tests")
     method: str = _flag("sft", f"how it trains: {', '.join(METHODS)}")
@@ -41,7 +44,7 @@ class LoopSettings:
     jobs: int | None = _flag(None, "stages at a time (default: 2 with --tiny and a processor for each)", free=True)
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "tasks", "test_tasks", "top", "jobs"):
+        for name in ("rounds", "tasks", "test_tasks", "test_every", "top", "jobs"):
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise UsageError(f"{name} is {number}; give 1 or more")
@@ -49,8 +52,16 @@ class LoopSettings:
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; give {', '.join(known[:-1])} or {known[-1]}")
 
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """The rounds whose models are evaluated, the last among them. A control has the first to be held against."""
+        rounds = range(1, self.rounds + 1)
+        return tuple(
+            one for one in rounds if one % self.test_every == 0 or one == self.rounds or (one == 1 and self.control)
+        )
 
-FOR_TINY: Mapping[str, Any] = {"rounds": 6, "tasks": 32, "start": LAST}
+
+FOR_TINY: Mapping[str, Any] = {"rounds": 16, "tasks": 16, "test_every": 4, "start": LAST}
 """Defaults with --tiny: many short steps, each from where the last one ended. So small a model learns little from the
 paths that another policy won, and unlearns its language where a step is long."""
 LOOP_FIELDS = {one.name: one for one in fields(LoopSettings)}

@@ -85,6 +85,8 @@ class Stages:
         """Do every stage that is not done, that many at a time. Raises FatalError or UsageError where one fails."""
         try:
             while (waiting := self._waiting()) or self.running:
+                if jobs > 1:  # the others have time until the rounds are through
+                    waiting.sort(key=lambda stage: not stage.leads)
                 for stage in [stage for stage in waiting if self._ready(stage)][: max(0, jobs - len(self.running))]:
                     self.running[stage.name] = self._begin(stage)
                 time.sleep(PAUSE)

@@ -47,7 +47,7 @@ class Stingy(Donor):
 '''
 SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
 FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
-WHOLE = [*FEW, "--rounds", "2", "--start", "base", "--other_users", "donor_mild", "--control"]
+WHOLE = [*FEW, "--rounds", "2", "--test_every", "1", "--start", "base", "--other_users", "donor_mild", "--control"]
 
 
 @pytest.fixture(autouse=True)
@@ -294,7 +294,7 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
         (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
         (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo sets losers against winners"),
         (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
-        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 6 rounds of 32 tasks need 192"),
+        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 16 rounds of 16 tasks need 256"),
         (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
         (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
         (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
@@ -337,7 +337,7 @@ def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
 
 
 def test_a_round_whose_search_never_won_keeps_the_last_adapter(tmp_path, capsys):
-    flags = ["--rounds", "2", "--no_sampling", "--no_references", "--user", "./mine.py:Stingy"]
+    flags = ["--rounds", "2", "--test_every", "1", "--no_sampling", "--no_references", "--user", "./mine.py:Stingy"]
     assert main(["loop", *FEW, *flags]) == 0
     assert "nothing to learn from; the last round's adapter stays" in capsys.readouterr().out
     (folder,) = tmp_path.glob("records/loop-*")
@@ -350,9 +350,22 @@ def test_a_round_whose_search_never_won_keeps_the_last_adapter(tmp_path, capsys)
 
 def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
     few, own, large = loop_settings({"tiny": True}), loop_settings({"tiny": True, "rounds": 2}), loop_settings({})
-    assert (few.rounds, few.tasks, few.start) == (6, 32, "last")
-    assert (own.rounds, own.tasks) == (2, 32)
-    assert (large.rounds, large.tasks, large.start) == (3, 96, "base")
+    assert (few.rounds, few.tasks, few.start, few.tested) == (16, 16, "last", (4, 8, 12, 16))
+    assert (own.rounds, own.tasks, own.tested) == (2, 16, (2,))
+    assert (large.rounds, large.tasks, large.start, large.tested) == (3, 96, "base", (1, 2, 3))
+    assert loop_settings({"tiny": True, "rounds": 6, "control": True}).tested == (1, 4, 6)
+
+
+def test_what_a_round_cost_counts_from_the_last_one_evaluated(tmp_path):
+    assert main(["loop", *FEW, "--rounds", "3", "--test_every", "2", "--no_sampling", "--no_references"]) == 0
+    (folder,) = tmp_path.glob("records/loop-*")
+    found = read(folder / "loop.json")["rounds"]
+    assert [one["round"] for one in found] == [2, 3]
+    stages = {number: read(folder / "stages" / f"train-{number}.json")["rows"] for number in (1, 2, 3)}
+    assert [one["rows"] for one in found] == [stages[1] + stages[2], stages[3]]
+    calls = [read(folder / f"search-{number}" / "summary.json")["usage"]["agent"]["calls"] for number in (1, 2, 3)]
+    assert [one["search_calls"] for one in found] == [calls[0] + calls[1], calls[2]]
+    assert not (folder / "round-1-donor").exists()
 
 
 def test_every_search_has_tasks_of_its_own():
