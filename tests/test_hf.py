@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,67 @@ def test_the_likeliest_tokens_are_those_of_transformers(chat, tiny_model):
     assert long.usage.prompt_tokens == ids["input_ids"].shape[1] > short.usage.prompt_tokens
     logits = model(**ids).logits[0, -1].log_softmax(-1)
     assert long.replies[0].logprobs[0] == pytest.approx(logits.max().item(), abs=1e-4)
+
+
+@contextmanager
+def tokens_read(model):
+    """Count the tokens that a model reads at a time, padding left out."""
+    read = []
+
+    def look(_, __, given):
+        width = given["input_ids"].shape[1]
+        read.append(int(given["attention_mask"][:, -width:].sum()))
+
+    handle = model.register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        yield read
+    finally:
+        handle.remove()
+
+
+def test_what_was_said_before_is_not_read_again_and_changes_no_reply(chat):
+    from josh.models.cache import Prefixes
+
+    model, prefixes = chat._model, Prefixes(1 << 24)
+    talks = [(70, 71, 72), (80,), (70, 71, 90, 91, 92)]
+    for turn in range(3):
+        batch = [Asked(talk, seed=10 * turn + number, n=2, limit=6 + number) for number, talk in enumerate(talks)]
+        with tokens_read(model) as read:
+            replies = in_tokens(batch, model, prefixes=prefixes)
+        with tokens_read(model) as anew:
+            others = in_tokens(batch, model)
+        for one, other in zip(replies, others, strict=True):
+            assert [reply.token_ids for reply in one] == [reply.token_ids for reply in other]
+        assert anew[0] == sum(map(len, talks))
+        assert read[0] == (anew[0] if not turn else 3 * 4), "the last token of a reply, and three new ones"
+        talks = [(*talk, *one[turn % 2].token_ids, 95, 96, 97) for talk, one in zip(talks, replies, strict=True)]
+
+
+def test_the_conversations_used_last_are_kept_as_far_as_there_is_room(chat):
+    import torch
+    from transformers import DynamicCache
+
+    from josh.models.cache import Prefixes
+
+    def keep(prefixes, *tokens):
+        cache = DynamicCache()
+        chat._model(input_ids=torch.tensor([tokens]), past_key_values=cache, use_cache=True)
+        prefixes.keep(tokens, cache, 0, torch.arange(len(tokens)))
+
+    one = Prefixes(1 << 20)
+    keep(one, 5, 6, 7)
+    prefixes = Prefixes(2 * one.held)
+    keep(prefixes, 5, 6, 7)
+    keep(prefixes, 5, 6, 8)
+    assert prefixes.held == prefixes.room
+    assert prefixes.find((5, 6, 7)) == (0, ()), "one token at least is to be read"
+    assert prefixes.find((5, 6, 7, 9))[0] == 3
+    keep(prefixes, 5, 6)
+    assert prefixes.find((5, 6, 8, 9))[0] == 2, "the longer one went, which nobody had asked for"
+    assert prefixes.find((5, 6, 7, 9))[0] == 3
+    assert prefixes.find((4, 6, 7, 9)) == (0, ())
+    keep(prefixes, *range(20))
+    assert prefixes.held <= prefixes.room
 
 
 class Fixed:

@@ -1,7 +1,8 @@
 """Replies of a local transformers model to many requests at once, each from its own seed.
 
-A batch is padded on the left and read once; the cache is then repeated for the requests that want several replies, and
-grows a token at a time until every reply has ended. Rows that have ended are taken out when a quarter of them have.
+A batch is padded on the left and read once, but for what is known of it from turns before; the cache is then repeated
+for the requests that want several replies, and grows a token at a time until every reply has ended. Rows that have
+ended are taken out when a quarter of them have.
 
 A token is drawn by the Gumbel-max rule: the largest of log p / T + g, with g a noise that is a pure function of the
 request's seed, the reply's number, the position and the token, in 64-bit integers that are the same on every device.
@@ -74,6 +75,7 @@ def generate(
     pad: int,
     decode: Callable[[list[int]], str],
     abandoned: Callable[[], bool] = lambda: False,
+    prefixes: Any = None,
 ) -> list[list[Made]]:
     """Answer some requests together.
 
@@ -84,6 +86,7 @@ def generate(
         pad: the token to pad with; any will do, nobody sees it.
         decode: from tokens to text.
         abandoned: asked before every token; True ends it all.
+        prefixes: `josh.models.cache.Prefixes`, if states are to be kept for conversations that go on.
 
     Returns:
         The replies to every request.
@@ -93,21 +96,14 @@ def generate(
     """
     import torch
 
-    from josh.models.cache import make_room
+    from josh.models.cache import is_plain, make_room
 
     with torch.inference_mode():
         device = model.device
-        width = max(len(asked.prompt) for asked in batch)
-        ids = torch.tensor([[pad] * (width - len(asked.prompt)) + list(asked.prompt) for asked in batch], device=device)
-        lengths = torch.tensor([len(asked.prompt) for asked in batch], device=device)
-        mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        # Logits of the last place only: those of a long prompt would fill the memory.
-        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
-        cache = out.past_key_values
+        logits, cache, mask, lengths = _read(model, batch, pad, prefixes)
+        store = prefixes if prefixes is not None and is_plain(cache) else None
         rows = [(asked, choice) for asked in batch for choice in range(asked.n)]
         made = [Made() for _ in rows]
-        logits = out.logits[:, -1]
         if len(rows) > len(batch):
             whose = torch.tensor([number for number, asked in enumerate(batch) for _ in range(asked.n)], device=device)
             cache.reorder_cache(whose)
@@ -121,6 +117,9 @@ def generate(
             step += 1
             for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
                 if live[row] >= 0 and _add(made[live[row]], rows[live[row]][0], token, logprob, ends, decode):
+                    if store is not None:  # all but the last token, which nobody has read
+                        seen = (*rows[live[row]][0].prompt, *made[live[row]].token_ids[:-1])
+                        store.keep(seen, cache, row, mask[row].nonzero()[:, 0])
                     live[row] = -1
             going = [row for row, reply in enumerate(live) if reply >= 0]
             if not going:
@@ -144,6 +143,37 @@ def generate(
             logits = out.logits[:, -1]
     replies = iter(made)
     return [[next(replies) for _ in range(asked.n)] for asked in batch]
+
+
+def _read(model: Any, batch: Sequence[Asked], pad: int, prefixes: Any) -> tuple[Any, Any, Any, Any]:
+    """Read the prompts: the logits after each, the cache, its mask and the prompts' lengths, a row for each."""
+    import torch
+
+    from josh.models.cache import filled
+
+    device = model.device
+    found = [prefixes.find(asked.prompt) if prefixes is not None else (0, ()) for asked in batch]
+    before = max(length for length, _ in found)
+    new = [asked.prompt[length:] for asked, (length, _) in zip(batch, found, strict=True)]
+    width = max(map(len, new))
+    ids = torch.tensor([[pad] * (width - len(tokens)) + list(tokens) for tokens in new], device=device)
+    lengths = torch.tensor([len(asked.prompt) for asked in batch], device=device)
+    mask = _right(torch.tensor([len(tokens) for tokens in new], device=device), width)
+    if before:
+        read = torch.tensor([length for length, _ in found], device=device)
+        mask = torch.cat([_right(read, before), mask], dim=-1)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, before:]
+    known = {"past_key_values": filled(found)} if before else {}
+    # Logits of the last place only: those of a long prompt would fill the memory.
+    out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1, **known)
+    return out.logits[:, -1], out.past_key_values, mask, lengths
+
+
+def _right(counts: Any, width: int) -> Any:
+    """A mask: in every row so many ones, on the right."""
+    import torch
+
+    return (torch.arange(width, device=counts.device) >= width - counts[:, None]).long()
 
 
 def _add(

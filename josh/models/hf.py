@@ -27,6 +27,8 @@ BATCH_SIZE = 64
 """Replies made at once unless told otherwise: on two CPU cores more gain nothing."""
 MAX_TOKENS = 512
 """Tokens of a reply unless the request, or else the model's `generation_config.json`, says otherwise."""
+PREFIX_BYTES = 1 << 30
+"""Most memory for the states of conversations that may go on, on a processor. A GPU's is for the batches."""
 SMALL = 20_000_000
 """Parameters below which several threads gain little, and took three times as long on a machine without idle cores."""
 _OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "stop")
@@ -89,6 +91,7 @@ class HFChat:
         self._ends = _ends(name, self._tokenizer, self._model)
         config = self._model.config.get_text_config()
         self._context = int(getattr(config, "max_position_embeddings", 0) or self._tokenizer.model_max_length)
+        self._prefixes = _prefixes(self._model)
         self._limit = int(getattr(self._model.generation_config, "max_new_tokens", None) or MAX_TOKENS)
         pad = self._tokenizer.pad_token_id
         self._pad = min(self._ends) if pad is None else int(pad)
@@ -121,7 +124,7 @@ class HFChat:
         """Break off what is under way, after at most one more token, and let go of the model's memory."""
         self._closed = True
         await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
-        self._tokenizer = self._model = None
+        self._tokenizer = self._model = self._prefixes = None
         gc.collect()  # a model's parts refer to each other
 
         import torch
@@ -234,8 +237,17 @@ class HFChat:
         import torch
 
         try:
-            decode = self._decode
-            return list(generate(self._model, batch, self._ends, self._pad, decode, lambda: self._closed))
+            return list(
+                generate(
+                    self._model,
+                    batch,
+                    self._ends,
+                    self._pad,
+                    self._decode,
+                    lambda: self._closed,
+                    self._prefixes,
+                )
+            )
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
                 return [error]
@@ -253,6 +265,14 @@ class HFChat:
         return Reply(
             text, finish_reason=made.finish_reason, token_ids=tuple(made.token_ids), logprobs=tuple(made.logprobs)
         )
+
+
+def _prefixes(model: Any) -> Any:
+    if model.device.type != "cpu":
+        return None
+    from josh.models.cache import Prefixes
+
+    return Prefixes(PREFIX_BYTES)
 
 
 def is_local(name: str) -> bool:
