@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -220,6 +220,21 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
         return
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
+    """How many examples a run's folder has of some tasks, and how many of them are on a golden path."""
+    found = golden = 0
+    try:
+        with (folder / EXAMPLES).open("rb") as file:
+            for line in file:
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    row = json.loads(line)
+                    if row["task_id"] in tasks:
+                        found, golden = found + 1, golden + bool(row["is_golden_path"])
+    except OSError:
+        pass
+    return found, golden
 
 
 class _Lines:

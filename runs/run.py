@@ -32,6 +32,8 @@ from josh.runs.trackers import About, Report, without_secrets
 log = logging.getLogger("josh")
 
 CONFIG, SUMMARY = "config.json", "summary.json"
+BEFORE = "summary.before.json"
+"""The summary of the session before, while a run that was resumed goes on: it says nothing of the present state."""
 GRACE = 25.0
 """Seconds that a run which is told to stop waits for replies that are paid for already; schedulers kill after 30."""
 
@@ -68,6 +70,8 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
         with _terminable():
             if resumed is None:
                 record.write_json(CONFIG, describe(casting))
+            else:
+                _set_aside(record.folder)
             about = About(record.folder, bool(part), without_secrets(asdict(casting.settings), redact))
             report = Report.begin(settings.report_to, about, casting.prices, results.values())
             stopped = await play_all(casting, record, results, report)
@@ -151,11 +155,13 @@ def close(
         exchange.account, casting.prices, exchange.uncounted
     )
     summary["truncated"] = stopped or None
-    summary["retries"] += _retries_before(record.folder / SUMMARY)
+    summary["retries"] += _retries_before(record.folder)
     try:
         record.close()
     finally:
         record.write_json(SUMMARY, summary)
+        with suppress(OSError):
+            (record.folder / BEFORE).unlink(missing_ok=True)
     if not silent and (summary["owed"] or not summary["complete"]):
         what = f"{len(results)} of {tasks} tasks were finished"
         if summary["complete"]:
@@ -167,12 +173,21 @@ def close(
     return summary
 
 
-def _retries_before(path: Path) -> int:
-    """The retries of the sessions before this one, as far as they came to an end."""
+def _set_aside(folder: Path) -> None:
+    """Keep the last session's summary from passing for that of a session that is killed. Raises UsageError."""
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["retries"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return 0
+        with suppress(FileNotFoundError):
+            (folder / SUMMARY).replace(folder / BEFORE)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def _retries_before(folder: Path) -> int:
+    """The retries of the sessions before this one, as far as they came to an end."""
+    for file in (SUMMARY, BEFORE):
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            return int(json.loads((folder / file).read_text(encoding="utf-8"))["retries"])
+    return 0
 
 
 def check_tasks(casting: Casting, folder: Path) -> None:

@@ -83,11 +83,12 @@ function costsSection() {
     ["cost", "number"],
   ];
   const why = unpriced.length ? ` No price or token counts for ${unpriced.join(", ")}.` : "";
+  const killed = "The last session was killed: calls and tokens are the journal's, retries and prices are not known.";
   return h(
     "section",
     {},
     h("h2", {}, "Calls, tokens and cost"),
-    h("p", { class: "small" }, `${counted(retries, "retry", "retries")}.${why}`),
+    h("p", { class: "small" }, retries === null ? killed : `${counted(retries, "retry", "retries")}.${why}`),
     h("div", { class: "scroll" }, table("", columns, rows)),
   );
 }
