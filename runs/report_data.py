@@ -15,14 +15,14 @@ from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.casting import USERS, env_class, plugged, rewards_class
 from josh.runs.episode import Episode
-from josh.runs.journal import answer_times
+from josh.runs.journal import answer_times, stored_account
 from josh.runs.parts import read_summary
-from josh.runs.record import EPISODES, stored_episodes
+from josh.runs.record import EPISODES, count_examples, stored_episodes
 from josh.runs.report_tree import ATTEMPTS, View, Viewer, rewards_by_round
-from josh.runs.run import CONFIG, headline, read_config
+from josh.runs.run import CONFIG, SUMMARY, headline, read_config
 from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
 from josh.runs.settings import FIELDS, RunSettings, recorded
-from josh.runs.summary import Result, counted, result_of, summarize, wilson
+from josh.runs.summary import Result, bill, counted, result_of, summarize, wilson
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Reading:
             "searched": self.settings.josh,
             "notes": self._state(figures, summary) + self.notes,
             "counts": {name: figures[name] for name in ("tasks", "finished", "scored", "conversations", "turns")}
-            | {name: summary.get(name) for name in ("training_examples", "golden_examples")},
+            | self._examples(summary),
             "rate": {"value": figures["success_rate"]} | _ends(figures["success_rate_ci95"]),
             "mean": measured["average_reward"],
             "mean_rounds": measured["mean_rounds"],
@@ -94,9 +94,29 @@ class Reading:
             "leaves": figures["leaf_outcomes"],
             "rounds": _by_round(self._rounds),
             "groups": _groups(sample),
-            "costs": _costs(summary, figures),
+            "costs": self._costs(summary, figures),
             "settings": self._settings(),
             "tasks": self._tasks,
+        }
+
+    def _examples(self, summary: Mapping[str, Any]) -> Figures:
+        """How many examples there are, on golden paths and altogether."""
+        names = ("training_examples", "golden_examples")
+        counts = [summary[name] for name in names] if summary else count_examples(self.folder, self.rows)
+        return dict(zip(names, counts, strict=True))
+
+    def spent(self, summary: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the run cost: by its summary; by its journal where a session was killed, which has no prices."""
+        account = {} if summary else stored_account(self.folder)
+        return bill(account, {}) | {"unpriced": []} if account else summary
+
+    def _costs(self, summary: Mapping[str, Any], figures: Figures) -> Figures:
+        spent = self.spent(summary) or figures
+        return {
+            "sides": [{"side": side} | dict(used) for side, used in spent["usage"].items()],
+            "cost": spent.get("cost"),
+            "retries": summary.get("retries"),
+            "unpriced": list(spent.get("unpriced", ())),
         }
 
     def _plays(self) -> dict[str, Any]:
@@ -105,6 +125,8 @@ class Reading:
 
     def _state(self, figures: Figures, summary: Mapping[str, Any]) -> list[str]:
         notes = []
+        if not summary and (self.folder / SUMMARY).exists():
+            notes.append(f"{SUMMARY} is damaged and left out")
         if summary.get("truncated"):
             notes.append(f"its budget was spent: {summary['truncated']}")
         if not figures["complete"]:
@@ -117,12 +139,15 @@ class Reading:
         return notes
 
     def _settings(self) -> list[tuple[str, str]]:
-        """The settings that are not what they are by default; addresses and the names of keys are nobody's business."""
+        """The settings that are not what they are by default."""
+        shown = self.shown_settings().items()
+        return [(name, str(value)) for name, value in shown if name not in FIELDS or value != FIELDS[name].default]
+
+    def shown_settings(self) -> dict[str, Any]:
+        """Settings and versions; addresses and the names of keys are nobody's business."""
         hidden = {name for name in FIELDS if name.endswith(("base_url", "api_key_var")) or name == "log_dir"}
         shown = {name: value for name, value in asdict(self.settings).items() if name not in hidden}
-        return [(name, str(value)) for name, value in shown.items() if value != FIELDS[name].default] + [
-            (name, str(version)) for name, version in self.config.get("versions", {}).items()
-        ]
+        return shown | dict(self.config.get("versions", {}))
 
 
 def read(folder: Path) -> Reading:
@@ -232,13 +257,3 @@ def _groups(sample: Sample) -> list[Figures]:
     return [
         {"kind": words(kind), "name": name} | part for kind, parts in groups.items() for name, part in parts.items()
     ]
-
-
-def _costs(summary: Mapping[str, Any], figures: Figures) -> Figures:
-    usage = summary.get("usage") or figures["usage"]
-    return {
-        "sides": [{"side": side} | dict(used) for side, used in usage.items()],
-        "cost": summary.get("cost"),
-        "retries": figures["retries"],
-        "unpriced": list(summary.get("unpriced", ())),
-    }

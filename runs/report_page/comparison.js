@@ -21,6 +21,7 @@ function comparisonView() {
       { class: "lead" },
       `${counted(head.tasks_shared, "task")} that both played, ${of}; ${people(head.people)}, user ${runs[0].user}.`,
     ),
+    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, title(note))),
     h(
       "dl",
       { class: "cards" },
@@ -35,6 +36,7 @@ function comparisonView() {
       card("Flipped", whole(head.flips.length), `of ${counted(less.pairs, "pair")} of conversations`),
     ),
     h("section", {}, h("h2", {}, "Both runs"), h("div", { class: "scroll" }, bothTable(runs, money))),
+    differingSection(),
     h("section", {}, h("h2", {}, "Flipped conversations"), list.element),
   );
   return { element, find: list.find };
@@ -59,6 +61,8 @@ function bothTable(runs, money) {
     ["95% interval", "number"],
     ["conversations", "number"],
     ["errors", "number"],
+    ["calls, all tasks", "number"],
+    ["cost", "number"],
   ];
   const row = (run, at) => [
     `${at ? "second" : "first"}: ${run.name} (${run.policy})`,
@@ -68,8 +72,22 @@ function bothTable(runs, money) {
     span(run.average_reward, money),
     whole(run.scored),
     whole(run.infra_errors),
+    whole(run.calls),
+    dollars(run.cost),
   ];
   return table("", columns, runs.map(row));
+}
+
+/** What was set otherwise in the second run. */
+function differingSection() {
+  const columns = [
+    ["", "name"],
+    ["first", "value"],
+    ["second", "value"],
+  ];
+  const rows = head.settings.map(([name, ...both]) => [name, ...both.map((value) => h("bdi", {}, value))]);
+  const shown = rows.length ? table("", columns, rows) : h("p", { class: "small" }, "None.");
+  return h("section", {}, h("h2", {}, "Settings that differ"), h("div", { class: "scroll" }, shown));
 }
 
 const FLIPS = [
