@@ -133,7 +133,8 @@ def text_of(message: Message) -> str:
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
-    return " ".join(str(part.get("text", part)) if isinstance(part, dict) else str(part) for part in content)
+    parts = content if isinstance(content, list) else [content]
+    return " ".join(str(part.get("text", part)) if isinstance(part, dict) else str(part) for part in parts)
 
 
 async def ask(prompt: str) -> str | None:

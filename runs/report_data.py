@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,7 +17,7 @@ from josh.runs.episode import Episode
 from josh.runs.journal import answer_times, stored_account
 from josh.runs.parts import read_summary
 from josh.runs.record import EPISODES, count_examples, stored_episodes
-from josh.runs.report_tree import ATTEMPTS, View, Viewer, rewards_by_round
+from josh.runs.report_tree import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
 from josh.runs.run import CONFIG, SUMMARY, headline, read_config
 from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
 from josh.runs.settings import FIELDS, RunSettings, recorded
@@ -54,14 +53,13 @@ class Reading:
         """Every finished task: its row for the list of tasks, and its tree.
 
         Raises:
-            UsageError: the episodes cannot be read, or a plug-in fails.
+            UsageError: the episodes cannot be read.
         """
         damaged: list[int] = []
         with answer_times(self.folder) as times:
             for line, episode in stored_episodes(self.folder / EPISODES, damaged):
-                task = f"task {episode.task.id}"
-                row = plugged(task, partial(row_of, episode, self.settings, self.viewer.env))
-                tree = plugged(task, partial(self.viewer.tree, json.loads(line), episode, times(episode.task.id)))
+                row = row_of(episode, self.settings, self.viewer.env)
+                tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id))
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
                 self._rounds += rewards_by_round(episode)
@@ -69,6 +67,10 @@ class Reading:
                 yield self._tasks[-1], tree
         if damaged:
             self.notes.append(f"line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out")
+        if failed := self.viewer.env.failed:
+            first, why = next(iter(failed.items()))
+            tasks = counted(len(failed), "task")
+            self.notes.append(f"{tasks} shown without what plug-ins could not say; the first, {first}: {why}")
 
     def head(self) -> dict[str, Any]:
         """What the page shows first, once `trees` is through."""
@@ -166,7 +168,7 @@ def read(folder: Path) -> Reading:
         rewards = BaseRewards
         notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
     view = _view(settings.user or str(config.get("plays", {}).get("user", "")), env, settings)
-    return Reading(folder, config, settings, Viewer(env, view), rewards, notes)
+    return Reading(folder, config, settings, Viewer(CarefulEnv(env), view), rewards, notes)
 
 
 def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from josh.cli import main
-from josh.errors import UsageError
 from josh.runs.compare import compare
 from josh.runs.journal import answer_times
 from josh.runs.record import stored_episodes
@@ -247,11 +246,11 @@ def test_a_report_that_fails_leaves_the_old_one(capsys):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     settings = json.loads((folder / "config.json").read_text())
     Path("broken.py").write_text(
-        f"{env}    def user_prompt(self, task):\n        return '' if task.index < 9 else 1 / 0\n"
+        f"{env}    def user_prompt(self, task):\n        if task.index == 9:\n            raise KeyboardInterrupt\n"
     )
     settings["settings"]["env"] = "./broken.py:Mine"
     (folder / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(UsageError, match="task synthetic-train-0009"):
+    with pytest.raises(KeyboardInterrupt):
         report([folder], inline=100_000, chunk=50_000)
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after.pop(folder / "config.json") != before.pop(folder / "config.json")
@@ -260,16 +259,18 @@ def test_a_report_that_fails_leaves_the_old_one(capsys):
 
 def test_a_run_succeeds_though_its_report_cannot_be_written(capsys):
     Path("mine.py").write_text(
+        "from pathlib import Path\n"
         "from josh.envs.persuasion import PersuasionEnv\n"
         "class Mine(PersuasionEnv):\n"
         "    def groups(self, task):\n"
-        "        raise RuntimeError('no groups today')\n"
+        "        for run in Path('one').iterdir():\n"
+        "            (run / 'report.html').mkdir(exist_ok=True)\n"
+        "        return {}\n"
     )
     folder = run("one", "--env", "./mine.py:Mine", "--synthetic_tasks", 2)
-    assert not (folder / "report.html").exists()
+    assert (folder / "report.html").is_dir()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("josh: no report.html was written: task synthetic-train-0000: ")
-    assert "no groups today" in line
+    assert line.startswith(f"josh: no report.html was written: cannot write {folder / 'report.html'}: ")
     assert line.endswith(f"make it with: josh report {folder}")
 
 
@@ -473,3 +474,28 @@ def test_a_comparison_says_what_sets_the_runs_apart(endpoint):
         told = summary(folder)
         assert each["calls"] == sum(side["calls"] for side in told["usage"].values())
         assert each["cost"] == told["cost"]
+
+
+def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):
+    Path("mine.py").write_text(
+        "from josh.envs.persuasion import PersuasionEnv\n"
+        "class Mine(PersuasionEnv):\n"
+        "    def groups(self, task):\n"
+        "        return super().groups(task) if task.index else 1 / 0\n"
+    )
+    folder = run("one", "--env", "./mine.py:Mine", "--synthetic_tasks", 4)
+    assert head(folder)["notes"] == [
+        "1 task shown without what plug-ins could not say; the first, synthetic-train-0000: "
+        "ZeroDivisionError: division by zero"
+    ]
+    rows = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    rows[1]["nodes"][1]["messages"][0]["content"] = 5
+    rows[2]["nodes"][1]["messages"][0]["content"] = [{"type": "text", "text": "hi"}]
+    rows[3]["nodes"][1]["messages"][0] = {}
+    (folder / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert main(["report", str(folder)]) == 0
+    assert head(folder)["notes"][0].startswith("3 tasks shown without what plug-ins could not say; the first, ")
+    assert trees(folder)[1]["nodes"][1]["messages"][0]["content"] == 5
+    assert len(head(folder)["tasks"]) == 4
+    for task in "1234":
+        assert main(["show", str(folder), task]) == 0
