@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from josh.console import in_a_line, visible
 from josh.errors import FatalError, UsageError
 from josh.flags import make_parser
 from josh.runs.loop_settings import LOOP_FIELDS, loop_settings
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except (UsageError, FatalError) as error:
-        print(f"josh: {redactor(environment())(str(error))}", file=sys.stderr)
+        print(f"josh: {in_a_line(redactor(environment())(str(error)))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("josh: interrupted", file=sys.stderr)
@@ -90,10 +91,10 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 class _Redacting(logging.Formatter):
-    """Keeps keys out of the log."""
+    """Keeps keys out of the log, and what a terminal takes for commands."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redactor(environment())(super().format(record))
+        return visible(redactor(environment())(super().format(record)))
 
 
 class _FewOfEach(logging.Filter):

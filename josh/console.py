@@ -34,6 +34,11 @@ def visible(text: str) -> str:
     return "".join(one if one == "\n" or not _acts(one) else one.encode("unicode_escape").decode() for one in text)
 
 
+def in_a_line(text: str) -> str:
+    """The same on one line."""
+    return " ".join(line.strip() for line in visible(text).split("\n") if line.strip())
+
+
 def _acts(one: str) -> bool:
     return category(one) in {"Cc", "Cs", "Zl", "Zp"} or one in _ORDER
 

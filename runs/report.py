@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from josh.console import in_a_line
 from josh.errors import UsageError
 from josh.runs.record import EPISODES
 from josh.runs.redact import redactor
@@ -81,7 +82,7 @@ def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
             raise UsageError("it would take more than a moment")
         (page,) = report([folder])
     except Exception as error:
-        why = redactor(environment())(str(error))
+        why = in_a_line(redactor(environment())(str(error)))
         print(f"josh: no {REPORT} was written: {why}; make it with: josh report {folder}", file=sys.stderr)
         return None
     return page

@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from josh.console import in_a_line
 from josh.errors import BudgetError, JoshError, UsageError
 from josh.models.litellm_chat import PREFIX
 from josh.roles import Task
@@ -132,7 +133,7 @@ async def _bring_home(casting: Casting, error: BaseException) -> None:
 
 def tell(record: Record, summary: dict[str, Any], settings: RunSettings, plays: Mapping[str, Any], unit: str) -> None:
     """Print what came of a run."""
-    print(f"{headline(settings, plays, summary['tasks'])}\n")
+    print(f"{in_a_line(headline(settings, plays, summary['tasks']))}\n")
     print(as_text(summary, searched=settings.josh, unit=unit))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
     print(f"written to      {record.folder}/")

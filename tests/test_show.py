@@ -1,6 +1,7 @@
 """`josh show`, as a reader meets it: the list of a run's tasks, and the tree of one."""
 
 import json
+import logging
 import os
 import pty
 import re
@@ -261,3 +262,23 @@ def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
     command = re.search(r"on what `josh (.*?)` leaves", readme)[1]
     folder = played(tmp_path / "records", *command.split())
     assert "\n".join(shown(capsys, folder, "1")) + "\n" == picture
+
+
+def test_no_error_commands_the_terminal(capsys, tmp_path, searched):
+    assert r"no task 'red\x1b[31m'" in refused(capsys, searched, "red\x1b[31m")
+    assert r"nowhere\x1b[31m is no run" in refused(capsys, "nowhere\x1b[31m")
+    (tmp_path / "nasty.py").write_text(
+        "from josh.envs.persuasion import PersuasionEnv\n"
+        "from josh import BaseJOSHAgent\n"
+        "class Fails(BaseJOSHAgent):\n"
+        "    def delete_reward(self, reward):\n"
+        "        raise RuntimeError('\\x1b]0;title\\x07\\nmore')\n"
+        "    def step(self, **_):\n"
+        "        raise RuntimeError('\\x1b[2J\\nmore')\n"
+    )
+    played(tmp_path / "records", "--agent", "./nasty.py:Fails", "--synthetic_tasks", "2")
+    both = capsys.readouterr()
+    assert r"\x1b[2J more" in both.out
+    assert "\x1b" not in both.out + both.err
+    logging.getLogger("josh").warning("the server says %s", "\x1b[2J")
+    assert capsys.readouterr().err == "josh: the server says \\x1b[2J\n"
