@@ -499,3 +499,24 @@ def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):
     assert len(head(folder)["tasks"]) == 4
     for task in "1234":
         assert main(["show", str(folder), task]) == 0
+
+
+def test_a_task_that_an_error_ended_has_no_reward_and_is_counted_in_no_group():
+    Path("mine.py").write_text(
+        "from josh import BaseJOSHAgent\n"
+        "class Fails(BaseJOSHAgent):\n"
+        "    def start(self, task, env, options):\n"
+        "        super().start(task, env, options)\n"
+        "        self.index = task.index\n"
+        "    def step(self, **_):\n"
+        "        if self.index == 1:\n"
+        "            raise RuntimeError('not today')\n"
+        "        self.add_message({'role': 'assistant', 'content': 'Give!'})\n"
+        "        return True\n"
+    )
+    folder = run("one", "--agent", "./mine.py:Fails", "--synthetic_tasks", 3)
+    shown = head(folder)
+    assert [row["state"] == "error" for row in shown["tasks"]] == [False, True, False]
+    for name in ("reward", "rounds"):
+        assert [row[name] is None for row in shown["tasks"]] == [False, True, False]
+    assert sum(group["tasks"] for group in shown["groups"] if group["kind"] == "sex") == 2

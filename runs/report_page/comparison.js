@@ -155,7 +155,7 @@ function flipView(row, { sides }) {
         standingIcon(at === row.won ? "successful" : "lost"),
         `${at ? "Second" : "First"}: ${at === row.won ? "won" : "lost"} ${amount(row.rewards[at], head.unit)}`,
       ),
-      h("p", { class: "small" }, `${head.runs[at].name}, ${row.rounds[at]} rounds`),
+      h("p", { class: "small" }, `${head.runs[at].name}, ${counted(row.rounds[at], "round")}`),
       h(
         "ol",
         { class: "turns" },

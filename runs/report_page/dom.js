@@ -77,8 +77,13 @@ function dollars(value) {
   return value > 0 && value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(2)}`;
 }
 
-function counted(count, thing, things = `${thing}s`) {
-  return `${whole(count)} ${count === 1 ? thing : things}`;
+function counted(count, thing, things = `${thing}s`, show = whole) {
+  return `${show(count)} ${count === 1 ? thing : things}`;
+}
+
+/** Rounds, which may be a mean of several conversations. */
+function roundsText(rounds) {
+  return fixed(rounds, rounds % 1 ? 1 : 0);
 }
 
 /** The links above one of many: to the list of all, and to its neighbours. Addresses begin with `kind`. */

@@ -73,8 +73,8 @@ function taskView(row, tree, start, moved) {
 
 function taskHead(row, tree) {
   const numbers = [
-    `reward ${amount(row.reward, head.unit)}`,
-    `${fixed(row.rounds, row.rounds % 1 ? 1 : 0)} rounds`,
+    row.reward !== null && `reward ${amount(row.reward, head.unit)}`,
+    row.rounds !== null && counted(row.rounds, "round", "rounds", roundsText),
     counted(row.turns, "turn"),
     tree.error && `error: ${tree.error}`,
   ];
