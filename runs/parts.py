@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.run import BEFORE, CONFIG, SUMMARY, read_config, run, slug
+from josh.runs.record import BEFORE, SUMMARY
+from josh.runs.run import CONFIG, read_config, run, slug
 from josh.runs.settings import FIELDS, RunSettings, again, recorded
 
 _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}

@@ -19,7 +19,9 @@ from josh.runs.summary import Result, result_of
 
 log = logging.getLogger("josh")
 
-EPISODES, EXAMPLES = "episodes.jsonl", "training_examples.jsonl"
+EPISODES, EXAMPLES, SUMMARY = "episodes.jsonl", "training_examples.jsonl", "summary.json"
+BEFORE = "summary.before.json"
+"""The summary of the session before, while a run that was resumed goes on: it says nothing of the present state."""
 
 
 class Record:
@@ -235,6 +237,23 @@ def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
     except OSError:
         pass
     return found, golden
+
+
+def set_aside(folder: Path) -> None:
+    """Keep the last session's summary from passing for that of a session that is killed. Raises UsageError."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / SUMMARY).replace(folder / BEFORE)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def retries_before(folder: Path) -> int:
+    """The retries of the sessions before this one, as far as they came to an end."""
+    for file in (SUMMARY, BEFORE):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            return int(json.loads((folder / file).read_text(encoding="utf-8"))["retries"])
+    return 0
 
 
 class _Lines:

@@ -57,7 +57,16 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
     runs = [] if (folder / CONFIG).exists() else sorted(path.parent for path in folder.glob(f"*/{EPISODES}"))
     if runs and out is not None:
         raise UsageError(f"{folder} has several runs, and so several reports; give --out with one of its runs")
-    return [_write(out or run / REPORT, read(run), inline, chunk) for run in runs or [folder]]
+    return [_write_run(run, out, inline, chunk) for run in runs or [folder]]
+
+
+def _write_run(run: Path, out: Path | None, inline: int, chunk: int) -> Path:
+    reading = read(run)
+    page = _write(out or run / REPORT, reading, inline, chunk)
+    if reading.damaged:
+        numbers = ", ".join(map(str, reading.damaged))
+        print(f"josh: {run / EPISODES}: line {numbers} is damaged and left out", file=sys.stderr)
+    return page
 
 
 def _way(first: Path, second: Path) -> str:

@@ -16,9 +16,9 @@ from josh.runs.casting import USERS, env_class, plugged, rewards_class
 from josh.runs.episode import Episode
 from josh.runs.journal import answer_times, stored_account
 from josh.runs.parts import read_summary
-from josh.runs.record import EPISODES, count_examples, stored_episodes
+from josh.runs.record import EPISODES, SUMMARY, count_examples, stored_episodes
 from josh.runs.report_tree import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
-from josh.runs.run import CONFIG, SUMMARY, headline, read_config
+from josh.runs.run import CONFIG, headline, read_config
 from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
 from josh.runs.settings import FIELDS, RunSettings, recorded
 from josh.runs.summary import Result, bill, counted, result_of, summarize, wilson
@@ -36,6 +36,7 @@ class Reading:
         rewards: its rewards class.
         notes: what a reader should know about how the report came about.
         rows: its tasks, measured, by id; filled by `trees`.
+        damaged: the numbers of the lines of its episodes that are left out; filled by `trees`.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Reading:
     rewards: type[BaseRewards]
     notes: list[str]
     rows: dict[str, Row] = field(default_factory=dict)
+    damaged: list[int] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
     _tasks: list[dict[str, Any]] = field(default_factory=list)
     _rounds: list[tuple[int, float]] = field(default_factory=list)
@@ -55,9 +57,8 @@ class Reading:
         Raises:
             UsageError: the episodes cannot be read.
         """
-        damaged: list[int] = []
         with answer_times(self.folder) as times:
-            for line, episode in stored_episodes(self.folder / EPISODES, damaged):
+            for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
                 row = row_of(episode, self.settings, self.viewer.env)
                 tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id))
                 self.rows[episode.task.id] = row
@@ -65,8 +66,8 @@ class Reading:
                 self._rounds += rewards_by_round(episode)
                 self._tasks.append(_task_row(episode, row, tree))
                 yield self._tasks[-1], tree
-        if damaged:
-            self.notes.append(f"line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out")
+        if self.damaged:
+            self.notes.append(f"line {', '.join(map(str, self.damaged))} of {EPISODES} is damaged and left out")
         if failed := self.viewer.env.failed:
             first, why = next(iter(failed.items()))
             tasks = counted(len(failed), "task")

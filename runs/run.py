@@ -24,7 +24,7 @@ from josh.roles import Task
 from josh.runs.casting import Casting
 from josh.runs.episode import Episode, TaskClock, play
 from josh.runs.play import Onlooker, tell_person
-from josh.runs.record import Record
+from josh.runs.record import BEFORE, SUMMARY, Record, retries_before, set_aside
 from josh.runs.redact import redactor
 from josh.runs.settings import BEST, HUMAN, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
@@ -32,9 +32,7 @@ from josh.runs.trackers import About, Report, without_secrets
 
 log = logging.getLogger("josh")
 
-CONFIG, SUMMARY = "config.json", "summary.json"
-BEFORE = "summary.before.json"
-"""The summary of the session before, while a run that was resumed goes on: it says nothing of the present state."""
+CONFIG = "config.json"
 GRACE = 25.0
 """Seconds that a run which is told to stop waits for replies that are paid for already; schedulers kill after 30."""
 
@@ -72,7 +70,7 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
             if resumed is None:
                 record.write_json(CONFIG, describe(casting))
             else:
-                _set_aside(record.folder)
+                set_aside(record.folder)
             about = About(record.folder, bool(part), without_secrets(asdict(casting.settings), redact))
             report = Report.begin(settings.report_to, about, casting.prices, results.values())
             stopped = await play_all(casting, record, results, report)
@@ -156,7 +154,7 @@ def close(
         exchange.account, casting.prices, exchange.uncounted
     )
     summary["truncated"] = stopped or None
-    summary["retries"] += _retries_before(record.folder)
+    summary["retries"] += retries_before(record.folder)
     try:
         record.close()
     finally:
@@ -172,23 +170,6 @@ def close(
             why, more = f"{stopped} is reached: ", f" --{stopped.split(maxsplit=1)[0]} MORE"
         print(f"josh: {why}{what}; go on with: josh --resume {record.folder}{more}", file=sys.stderr)
     return summary
-
-
-def _set_aside(folder: Path) -> None:
-    """Keep the last session's summary from passing for that of a session that is killed. Raises UsageError."""
-    try:
-        with suppress(FileNotFoundError):
-            (folder / SUMMARY).replace(folder / BEFORE)
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
-
-
-def _retries_before(folder: Path) -> int:
-    """The retries of the sessions before this one, as far as they came to an end."""
-    for file in (SUMMARY, BEFORE):
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            return int(json.loads((folder / file).read_text(encoding="utf-8"))["retries"])
-    return 0
 
 
 def check_tasks(casting: Casting, folder: Path) -> None:

@@ -285,12 +285,13 @@ def test_a_report_makes_do_without_plug_ins_that_are_gone(capsys):
     assert len(trees(folder)) == 2
 
 
-def test_an_unfinished_run_has_a_report_of_what_is_there():
+def test_an_unfinished_run_has_a_report_of_what_is_there(capsys):
     folder = run("one", "--josh", "--synthetic_tasks", 4)
     lines = (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "episodes.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:100])
     (folder / "summary.json").unlink()
     assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().err == f"josh: {folder / 'episodes.jsonl'}: line 3 is damaged and left out\n"
     shown = head(folder)
     assert shown["counts"]["finished"] == 2
     assert shown["notes"] == ["not finished: 2 of 4 tasks", "line 3 of episodes.jsonl is damaged and left out"]
