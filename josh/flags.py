@@ -135,8 +135,9 @@ def _add_terminal(commands: Any) -> None:
     )
     play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     for name, one in FIELDS.items():
-        if name not in NOT_FOR_PLAY:
-            _add_flag(play, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
+        # Those that make no sense are understood all the same, and refused with the reason.
+        told = argparse.SUPPRESS if name in NOT_FOR_PLAY else f"{one.metadata['help']}{_default(one.default)}"
+        _add_flag(play, name, one.type, told, one.metadata["aliases"])
 
     plot = commands.add_parser("plot", help="draw loops, runs and evaluations; needs matplotlib")
     plot.set_defaults(command="plot")
