@@ -84,6 +84,14 @@ def _fitting(word: str, width: int) -> int:
     return len(word)
 
 
+def shortened(text: str, width: int) -> str:
+    """A text of at most `width` columns, 5 or more: a longer one lacks its middle."""
+    if cells(text) <= width:
+        return text
+    half = (width - 3) // 2
+    return f"{text[: _fitting(text, half)]}...{text[-_fitting(text[::-1], half) :]}"
+
+
 def columns(stream: TextIO) -> int:
     """Columns of the terminal that a stream writes to; what `COLUMNS` says, or `PIPED`, where it is none."""
     return get_terminal_size((PIPED, 24)).columns if stream.isatty() or "COLUMNS" in os.environ else PIPED
@@ -230,4 +238,7 @@ class Seat:
         show_messages(messages[self._shown :], self._names)
         # What is typed now stands on the screen already.
         self._shown = len(messages) + 1
-        return await ask(f"{own}> ")
+        text = await ask(f"{own}> ")
+        if text is None and self._side == "agent" and not any(each.get("role") == "assistant" for each in messages):
+            raise UsageError(f"{self._title}: nothing was said, so there is nothing to record")
+        return text

@@ -1,7 +1,7 @@
 """A run read back for its report: figures with intervals, one row per task, and the trees one at a time."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from josh.runs.run import CONFIG, headline, read_config
 from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
 from josh.runs.settings import FIELDS, RunSettings, recorded
 from josh.runs.summary import Result, bill, counted, result_of, summarize, wilson
+from josh.runs.tree_text import ending
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Reading:
     rows: dict[str, Row] = field(default_factory=dict)
     damaged: list[int] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
+    _leaves: Counter[str] = field(default_factory=Counter)
     _tasks: list[dict[str, Any]] = field(default_factory=list)
     _rounds: list[tuple[int, float]] = field(default_factory=list)
 
@@ -63,6 +65,7 @@ class Reading:
                 tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id))
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
+                self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
                 self._rounds += rewards_by_round(episode)
                 self._tasks.append(_task_row(episode, row, tree))
                 yield self._tasks[-1], tree
@@ -94,7 +97,7 @@ class Reading:
             "mean": measured["average_reward"],
             "mean_rounds": measured["mean_rounds"],
             "measures": _others(measured),
-            "leaves": figures["leaf_outcomes"],
+            "leaves": dict(sorted(self._leaves.items())),
             "rounds": _by_round(self._rounds),
             "groups": _groups(sample),
             "costs": self._costs(summary, figures),

@@ -12,6 +12,7 @@ from josh.roles import BaseEnv, Task
 from josh.runs.episode import Episode
 from josh.runs.export import MIN_MARGIN
 from josh.runs.rows import SUCCESSFUL, Candidate, Choice, candidates, standing
+from josh.runs.tree_text import was_cut_off
 from josh.tree import Outcome, Speaker, walk
 
 T = TypeVar("T")
@@ -155,9 +156,7 @@ def _of_leaf(episode: Episode, leaf: int, outcome: Outcome) -> str:
         return WON
     if outcome is Outcome.INFRA_ERROR:
         return ERROR
-    # A branch that another one's win cut off is lost too, though its own turn had not ended it.
-    cut_off = outcome is Outcome.LOST and episode.tree.nodes[leaf].turn.outcome is Outcome.ALIVE
-    return DEAD if cut_off else LOST
+    return DEAD if was_cut_off(episode, leaf) else LOST
 
 
 def pairs(episode: Episode) -> Sequence[dict[str, Any]]:

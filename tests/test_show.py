@@ -104,7 +104,7 @@ def test_a_tree_has_every_turn_once_and_marks_the_golden_path(searched, capsys):
     assert len(wins) == len(episode["collapses"][0]["rewarded"])
     splits = episode["nodes"][episode["collapses"][0]["winner"]]["path"].count("/") + 1
     assert sum("─ ★ " in line for line in lines) == splits
-    assert lines[-1] == "★ golden path   ✓ won too   · did not win"
+    assert lines[-1] == "★ golden path   ✓ successful   · did not win"
 
 
 def test_only_splits_are_indented(capsys, tmp_path):
@@ -282,3 +282,39 @@ def test_no_error_commands_the_terminal(capsys, tmp_path, searched):
     assert "\x1b" not in both.out + both.err
     logging.getLogger("josh").warning("the server says %s", "\x1b[2J")
     assert capsys.readouterr().err == "josh: the server says \\x1b[2J\n"
+
+
+def test_leaves_are_called_what_the_report_s_page_calls_them(capsys, tmp_path):
+    folder = played(tmp_path / "toy", "--env", "toy_world:World", "--josh", "--seed", "3")
+    lines = [line for task in range(1, 13) for line in shown(capsys, folder, str(task), "--width", "1000")]
+    labels = {re.sub(r"(, [\d.]+)?$", "", line.split("   ")[-1].strip()) for line in lines if "   " in line}
+    assert {"cut off", "successful", "limit", "user left"} <= labels
+    head = json.loads(re.search(r'id="head">(.*?)</script>', (folder / "report.html").read_text("utf-8"))[1])
+    assert {"cut off", "successful", "limit", "user left", "won"} <= set(head["leaves"])
+    assert sum(head["leaves"].values()) == sum(
+        "outcome" in node for episode in episodes(folder) for node in episode["nodes"]
+    )
+
+
+def test_awkward_ids_break_no_row_of_the_list(capsys, tmp_path):
+    folder = played(tmp_path / "records", "--synthetic_tasks", "3")
+    rows = episodes(folder)
+    for row, name in zip(rows, ("two\nlines", "long" * 75, "日本" * 60), strict=True):
+        row["task_id"] = row["task"]["id"] = name
+    (folder / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    (folder / "config.json").unlink()
+    lines = shown(capsys, folder, "--width", "80")[2:-2]
+    assert len(lines) == 4
+    assert r"two\nlines" in lines[1]
+    assert max(map(cells, lines)) <= 80
+    assert refused(capsys, folder, "9" * 5000).startswith(f"josh: {folder} has no task '999")
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [(">/dev/full", 2, "josh: cannot write what is printed here: No space left on device\n"), (">&-", 0, "")],
+)
+def test_output_that_cannot_be_written_is_no_traceback(searched, output, code, said):
+    command = f"{sys.executable} -m josh show {searched} 1 {output}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (code, said)

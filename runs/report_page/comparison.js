@@ -1,5 +1,9 @@
 // Two runs on the same tasks: what sets them apart, and the conversations that one won and the other lost.
 
+const BOOTSTRAP =
+  "All intervals are percentile bootstrap ones over people, that of the rate too, for which a run's own page has " +
+  "Wilson's. Where all conversations agree they have no width, which does not say that the next one would.";
+
 function comparisonView() {
   const { difference: less, runs, unit } = head;
   const money = (value) => amount(value, unit);
@@ -35,7 +39,7 @@ function comparisonView() {
       ),
       card("Flipped", whole(head.flips.length), `of ${counted(less.pairs, "pair")} of conversations`),
     ),
-    h("section", {}, h("h2", {}, "Both runs"), h("div", { class: "scroll" }, bothTable(runs, money))),
+    h("section", {}, h("h2", {}, "Both runs"), h("p", { class: "small" }, BOOTSTRAP), h("div", { class: "scroll" }, bothTable(runs, money))),
     differingSection(),
     h("section", {}, h("h2", {}, "Flipped conversations"), list.element),
   );
@@ -123,7 +127,7 @@ function flipList() {
 }
 
 function flipName(row) {
-  return row.path ? `${row.task}, conversation ${Number(row.path) + 1}` : row.task;
+  return [idOf(row.task), row.path && `, conversation ${Number(row.path) + 1}`];
 }
 
 function flipRow(row) {

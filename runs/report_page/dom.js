@@ -26,6 +26,11 @@ function written(text, tag = "p") {
   return h(tag, { class: "written", dir: "auto" }, String(text));
 }
 
+/** A task's id, which may run the other way, or be blank. */
+function idOf(id) {
+  return h("bdi", {}, id.trim() ? id : `(blank id ${JSON.stringify(id)})`);
+}
+
 /** What a message says: servers may give parts instead of a text. */
 function textOf(content) {
   if (content === null || content === undefined) return "";

@@ -103,7 +103,7 @@ function groupsSection() {
     name,
     whole(tasks),
     percent(rate.value),
-    money(mean.value),
+    [money(mean.value), h("span", { class: "small under" }, span(mean, money))],
     whisker(mean, low, high, head.mean.value),
     span(mean, money),
   ];
@@ -138,7 +138,7 @@ function measuresSection() {
     ["95% interval", "number"],
     ["observations", "number"],
   ];
-  const leaves = Object.entries(head.leaves).map(([name, count]) => `${whole(count)} ${name.replaceAll("_", " ")}`);
+  const leaves = Object.entries(head.leaves).map(([name, count]) => `${whole(count)} ${name}`);
   const said =
     `Leaves of all trees: ${leaves.join(", ") || "none"}. The interval of the ${head.names.rate} is Wilson's, ` +
     "over tasks; all others are percentile bootstrap ones, over people.";

@@ -28,7 +28,7 @@ function taskColumns() {
 const STATE_ORDER = ["won", "lost", "error"];
 
 function taskLink(row) {
-  return h("a", { href: `#task-${row.number}`, id: `row-${row.number}` }, row.id);
+  return h("a", { href: `#task-${row.number}`, id: `row-${row.number}` }, idOf(row.id));
 }
 
 function result(row) {
