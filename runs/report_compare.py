@@ -80,7 +80,7 @@ class Comparison:
             "kind": "comparison",
             "id": " vs ".join(self.names),
             "runs": [
-                {"name": name, "policy": cell["policy"], "user": cell["user"]}
+                {"name": name, "policy": cell["policy"].removesuffix(f" ({name})"), "user": cell["user"]}
                 | {key: cell[key] for key in ("scored", "infra_errors", "success_rate", "average_reward")}
                 | _cost(reading.spent(summary))
                 for name, cell, reading, summary in zip(

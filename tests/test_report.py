@@ -444,6 +444,7 @@ def test_runs_of_the_same_name_are_told_apart_by_the_folders_they_lie_in(capsys)
     shown = head(Path(one), "report-vs-y2-model-x.html")
     assert shown["id"] == "y1/model-x vs y2/model-x"
     assert [each["name"] for each in shown["runs"]] == ["y1/model-x", "y2/model-x"]
+    assert [each["policy"] for each in shown["runs"]] == ["OfflinePersuader"] * 2
     capsys.readouterr()
     for command in ("report", "compare"):
         for given, said in {

@@ -111,7 +111,7 @@ function groupsSection() {
     ["", "name"],
     ["tasks", "number"],
     ["rate", "number"],
-    ["mean", "number"],
+    ["mean", "number mean"],
     ["", "wide"],
     ["95% interval", "number ends"],
   ];
