@@ -6,6 +6,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, get_args
 
+from josh.console import in_a_line
 from josh.runs.loop_settings import LOOP_FIELDS, NOT_FOR_LOOPS
 from josh.runs.settings import FIELDS, NOT_FOR_PLAY, RunSettings
 from josh.runs.train_settings import METHODS, TRAIN_FIELDS
@@ -15,7 +16,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"josh: {message}; see josh --help\n")
+        self.exit(2, f"josh: {in_a_line(message)}; see josh --help\n")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -267,6 +267,9 @@ def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
 def test_no_error_commands_the_terminal(capsys, tmp_path, searched):
     assert r"no task 'red\x1b[31m'" in refused(capsys, searched, "red\x1b[31m")
     assert r"nowhere\x1b[31m is no run" in refused(capsys, "nowhere\x1b[31m")
+    with pytest.raises(SystemExit):
+        main(["show", str(searched), "1", "\x1b[31m"])
+    assert capsys.readouterr().err == "josh: unrecognized arguments: \\x1b[31m; see josh --help\n"
     (tmp_path / "nasty.py").write_text(
         "from josh.envs.persuasion import PersuasionEnv\n"
         "from josh import BaseJOSHAgent\n"
