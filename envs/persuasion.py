@@ -88,6 +88,7 @@ class PersuasionEnv(BaseEnv):
         "best script, 3 acts a turn": "dense_script_persuader",
     }
     speakers: Mapping[str, str] = {"agent": "persuader", "user": "persuadee"}
+    tag = DONATION
     hints: Mapping[str, str] = {
         "user": "[DONATE $1.50] in a message gives that much, [DONATE $0] refuses; either ends the chat."
     }

@@ -7,9 +7,11 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from errno import EIO, ENOSPC
 from itertools import islice
 from pathlib import Path
 
+from josh.console import in_a_line, visible
 from josh.errors import FatalError, UsageError
 from josh.flags import make_parser
 from josh.runs.loop_settings import LOOP_FIELDS, loop_settings
@@ -26,24 +28,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(map(_underscored, sys.argv[1:] if argv is None else argv))
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
         arguments.insert(0, "run")
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever began this process
+            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     args = make_parser().parse_args(arguments)
     try:
         code = COMMANDS[args.command](args)
         sys.stdout.flush()
         return code
     except (UsageError, FatalError) as error:
-        print(f"josh: {redactor(environment())(str(error))}", file=sys.stderr)
+        print(f"josh: {in_a_line(redactor(environment())(str(error)))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("josh: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has read enough; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has read enough
         return 1
+    except OSError as error:
+        if error.errno not in (ENOSPC, EIO) or error.filename is not None:
+            raise
+        _drop_output()
+        print(f"josh: cannot write what is printed here: {error.strerror}", file=sys.stderr)
+        return 2
     except asyncio.CancelledError:
         print("josh: terminated", file=sys.stderr)
         return 143
+
+
+def _drop_output() -> None:
+    """Have the interpreter not try once more to write what is left when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _underscored(argument: str) -> str:
@@ -90,10 +105,10 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 class _Redacting(logging.Formatter):
-    """Keeps keys out of the log."""
+    """Keeps keys out of the log, and what a terminal takes for commands."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redactor(environment())(super().format(record))
+        return visible(redactor(environment())(super().format(record)))
 
 
 class _FewOfEach(logging.Filter):

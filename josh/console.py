@@ -34,6 +34,11 @@ def visible(text: str) -> str:
     return "".join(one if one == "\n" or not _acts(one) else one.encode("unicode_escape").decode() for one in text)
 
 
+def in_a_line(text: str) -> str:
+    """The same on one line."""
+    return " ".join(line.strip() for line in visible(text).split("\n") if line.strip())
+
+
 def _acts(one: str) -> bool:
     return category(one) in {"Cc", "Cs", "Zl", "Zp"} or one in _ORDER
 
@@ -77,6 +82,14 @@ def _fitting(word: str, width: int) -> int:
         if used > width:
             return max(1, place)
     return len(word)
+
+
+def shortened(text: str, width: int) -> str:
+    """A text of at most `width` columns, 5 or more: a longer one lacks its middle."""
+    if cells(text) <= width:
+        return text
+    half = (width - 3) // 2
+    return f"{text[: _fitting(text, half)]}...{text[-_fitting(text[::-1], half) :]}"
 
 
 def columns(stream: TextIO) -> int:
@@ -133,7 +146,8 @@ def text_of(message: Message) -> str:
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
-    return " ".join(str(part.get("text", part)) if isinstance(part, dict) else str(part) for part in content)
+    parts = content if isinstance(content, list) else [content]
+    return " ".join(str(part.get("text", part)) if isinstance(part, dict) else str(part) for part in parts)
 
 
 async def ask(prompt: str) -> str | None:
@@ -224,4 +238,7 @@ class Seat:
         show_messages(messages[self._shown :], self._names)
         # What is typed now stands on the screen already.
         self._shown = len(messages) + 1
-        return await ask(f"{own}> ")
+        text = await ask(f"{own}> ")
+        if text is None and self._side == "agent" and not any(each.get("role") == "assistant" for each in messages):
+            raise UsageError(f"{self._title}: nothing was said, so there is nothing to record")
+        return text

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, get_args
 
+from josh.console import in_a_line
 from josh.runs.loop_settings import LOOP_FIELDS, NOT_FOR_LOOPS
 from josh.runs.settings import FIELDS, NOT_FOR_PLAY, RunSettings
 from josh.runs.train_settings import METHODS, TRAIN_FIELDS
@@ -15,7 +16,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"josh: {message}; see josh --help\n")
+        self.exit(2, f"josh: {in_a_line(message)}; see josh --help\n")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -135,8 +136,9 @@ def _add_terminal(commands: Any) -> None:
     )
     play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     for name, one in FIELDS.items():
-        if name not in NOT_FOR_PLAY:
-            _add_flag(play, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
+        # Those that make no sense are understood all the same, and refused with the reason.
+        told = argparse.SUPPRESS if name in NOT_FOR_PLAY else f"{one.metadata['help']}{_default(one.default)}"
+        _add_flag(play, name, one.type, told, one.metadata["aliases"])
 
     plot = commands.add_parser("plot", help="draw loops, runs and evaluations; needs matplotlib")
     plot.set_defaults(command="plot")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from josh.errors import UsageError
 from josh.messages import Message
+from josh.tags import RewardTag
 from josh.tree import Hit, Speaker, spend
 
 T = TypeVar("T")
@@ -310,6 +311,7 @@ class BaseEnv:
         references: offline agents that an evaluation plays beside the models, short name or import path by label.
         speakers: what the two sides are called where people read what they said, by `agent` and `user`.
         hints: what a person who takes a side has to be told beside its prompt, by side.
+        tag: what ends the conversation in a user's words, and is defused in the agent's, where a person is the user.
     """
 
     opens: Speaker = Speaker.AGENT
@@ -321,6 +323,7 @@ class BaseEnv:
     references: Mapping[str, str] = {}
     speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
     hints: Mapping[str, str] = {}
+    tag: RewardTag | None = None
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""

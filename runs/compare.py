@@ -49,8 +49,9 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
 
     Raises:
         UsageError: they have no conversation in common, or differ in what makes their numbers comparable; the text says
-            in what.
+            in what. Or a folder is given twice.
     """
+    names_of(folders)
     sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
     figures = compared(shared(told_apart(sources)))
     if out is not None:
@@ -109,15 +110,37 @@ def _without_repeats(sources: Sequence[Source]) -> list[Source]:
     return found
 
 
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """What to call folders: by their names, with as many folders above them as it takes to tell each from the others.
+
+    Raises:
+        UsageError: a folder is given twice.
+    """
+    whole = [folder.resolve() for folder in folders]
+    for place, path in enumerate(whole):
+        if path in whole[:place]:
+            raise UsageError(f"{folders[place]} is given twice; give it once")
+
+    def name(path: Path) -> str:
+        names = path.parts[1:] or path.parts
+        endings = (names[-depth:] for depth in range(1, len(names) + 1))
+        alone = (end for end in endings if not any(other.parts[-len(end) :] == end for other in whole if other != path))
+        return "/".join(next(alone, names))
+
+    return [name(path) for path in whole]
+
+
 def told_apart(sources: Sequence[Source]) -> list[Source]:
     """The sources, with the folder's name behind a policy's where several folders have one of that name."""
+    folders = list(dict.fromkeys(source.folder for source in sources))
+    names = dict(zip(folders, names_of(folders), strict=True))
     places = {(source.sample.policy, None if source.reference else source.folder) for source in sources}
     often = Counter(policy for policy, _ in places)
     users: dict[str, str] = {}
     told = []
     for source in sources:
         sample = source.sample
-        folder = "" if source.reference or often[sample.policy] == 1 else f" ({source.folder.resolve().name})"
+        folder = "" if source.reference or often[sample.policy] == 1 else f" ({names[source.folder]})"
         user = users.setdefault(sample.cast, sample.user)
         told.append(replace(source, sample=replace(sample, policy=sample.policy + folder, user=user)))
     return told
@@ -139,7 +162,7 @@ def shared(sources: Sequence[Source]) -> list[Sample]:
             if other != value:
                 both = f"{first.policy} and {sample.policy}"
                 raise UsageError(f"{both} are not comparable: {name} is {value!r} and {other!r}")
-    users = _users_of_all([source.sample for source in sources if not source.reference] or samples)
+    users = _users_of_all([source for source in sources if not source.reference] or sources)
     kept = [sample for sample in samples if sample.cast in users]
     tasks = [
         task
@@ -155,15 +178,15 @@ def shared(sources: Sequence[Source]) -> list[Sample]:
     return [sample.of(tasks, paths) for sample in kept]
 
 
-def _users_of_all(samples: Sequence[Sample]) -> set[str]:
-    by_policy: dict[str, set[str]] = {}
-    names: Mapping[str, str] = {sample.cast: sample.user for sample in samples}
-    for sample in samples:
-        by_policy.setdefault(sample.policy, set()).add(sample.cast)
+def _users_of_all(sources: Sequence[Source]) -> set[str]:
+    by_policy: dict[tuple[Path, str], set[str]] = {}
+    names: Mapping[str, str] = {source.sample.cast: source.sample.user for source in sources}
+    for source in sources:
+        by_policy.setdefault((source.folder, source.sample.policy), set()).add(source.sample.cast)
     users = set.intersection(*by_policy.values())
     if not users:
         each = "; ".join(
-            f"{policy}: {', '.join(sorted(names[one] for one in own))}" for policy, own in by_policy.items()
+            f"{policy}: {', '.join(sorted(names[one] for one in own))}" for (_, policy), own in by_policy.items()
         )
         raise UsageError(f"not comparable: no user model was met by all ({each})")
     return users

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from josh.errors import UsageError
@@ -31,7 +32,7 @@ class Line:
         won: in the same order, whether it met all goals.
         rewards: in the same order, what it earned.
         people: in the same order, whom it was about.
-        tasks: tasks that were finished.
+        task_ids: in the same order, the task it was played on.
         calls: model calls of both sides, in all branches, per task.
         turns: turns of the agent, in all branches, per task.
         unit: what rewards are counted in.
@@ -44,29 +45,39 @@ class Line:
     won: tuple[bool, ...]
     rewards: tuple[float, ...]
     people: tuple[str, ...]
-    tasks: int
+    task_ids: tuple[str, ...]
     calls: float
     turns: float
     unit: str
     names: Mapping[str, str]
 
+    @property
+    def tasks(self) -> int:
+        """Tasks of which a conversation came to an end."""
+        return len(set(self.task_ids))
+
     def by_round(self, limit: int) -> list[Estimate]:
-        """The share of conversations won up to the end of each round, from 0 to the limit."""
+        """The share won up to the end of each round, from 0 to the limit; see `reward`."""
         return [self._share(lambda rounds, last=last: rounds <= last) for last in range(limit + 1)]  # type: ignore[misc]
 
     def in_round(self, number: int) -> float:
-        """The share of conversations that were won in a round."""
+        """The share that was won in a round."""
         return self._share(lambda rounds: rounds == number).value or 0.0
 
     def _share(self, when: Callable[[int], bool]) -> Estimate:
-        return mean(
-            [float(won and when(rounds)) for rounds, won in zip(self.rounds, self.won, strict=True)], self.people
-        )
+        return self._over_tasks([float(won and when(n)) for n, won in zip(self.rounds, self.won, strict=True)])
 
     @property
     def reward(self) -> Estimate:
-        """The mean reward of a conversation."""
-        return mean(self.rewards, self.people)
+        """The mean reward over tasks, each of which counts alike: the mean of its conversations."""
+        return self._over_tasks(self.rewards)
+
+    def _over_tasks(self, values: Sequence[float]) -> Estimate:
+        found: dict[str, list[float]] = {}
+        for task, value in zip(self.task_ids, values, strict=True):
+            found.setdefault(task, []).append(value)
+        people = dict(zip(self.task_ids, self.people, strict=True))
+        return mean(list(map(fmean, found.values())), [people[task] for task in found])
 
 
 def draw_rounds(figures: Figures, path: Path) -> None:
@@ -125,7 +136,7 @@ def draw_turns(lines: Sequence[Line], path: Path) -> None:
         style = ("-", "--", ":")[place // len(COLOURS) % 3]
         shares = line.by_round(limit)
         conversations = counted(len(line.rounds), "best path" if line.searched else "conversation")
-        label = f"{_short(line.label)} (n = {conversations}, {counted(line.tasks, 'task')})"
+        label = f"{_short(line.label)} (n = {counted(line.tasks, 'task')}, {conversations})"
         steps = range(limit + 1)
         # Once more at the end, so that the last round is as wide as the others.
         ends = [*steps, limit + 1]

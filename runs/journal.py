@@ -178,6 +178,19 @@ class Replies:
         )
 
 
+def stored_account(folder: Path) -> dict[tuple[str, str], Usage]:
+    """What the replies of a run cost, by speaker and model, as its journal has it; empty where that is gone or damaged.
+
+    Nobody needs to let go of the journal, and nothing is written to the folder.
+    """
+    with _looked_into(folder) as base:
+        try:
+            rows = base.execute(_ACCOUNT).fetchall()
+            return {(str(speaker), str(model)): Usage(*map(int, usage)) for speaker, model, *usage in rows}
+        except (sqlite3.Error, TypeError, ValueError):
+            return {}
+
+
 @contextmanager
 def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, int, str], float]]]:
     """Look up how long the endpoints took, in a journal that nobody has open; nothing is written to the folder.
@@ -189,6 +202,21 @@ def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, in
         A function from a task's id to the seconds of its turns, by path, depth and speaker. A turn without a call has
         none; neither has any turn where the journal is gone or damaged.
     """
+    with _looked_into(folder) as base:
+
+        def of_task(task: str) -> dict[tuple[str, int, str], float]:
+            try:
+                rows = base.execute(_SECONDS, (task,)).fetchall()
+                return {(str(path), int(depth), str(speaker)): float(spent) for path, depth, speaker, spent in rows}
+            except (sqlite3.Error, TypeError, ValueError):
+                return {}
+
+        yield of_task
+
+
+@contextmanager
+def _looked_into(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A run's journal, or a copy of it, to read from; an empty base where there is none."""
     with tempfile.TemporaryDirectory() as copies:
         path = folder / FILE
         try:
@@ -200,16 +228,8 @@ def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, in
                 base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
         except (OSError, sqlite3.Error):
             base = sqlite3.connect(":memory:")
-
-        def of_task(task: str) -> dict[tuple[str, int, str], float]:
-            try:
-                rows = base.execute(_SECONDS, (task,)).fetchall()
-                return {(str(path), int(depth), str(speaker)): float(spent) for path, depth, speaker, spent in rows}
-            except (sqlite3.Error, TypeError, ValueError):
-                return {}
-
         with closing(base):
-            yield of_task
+            yield base
 
 
 def _text(reply: Reply) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.run import CONFIG, SUMMARY, read_config, run, slug
+from josh.runs.record import BEFORE, SUMMARY
+from josh.runs.run import CONFIG, read_config, run, slug
 from josh.runs.settings import FIELDS, RunSettings, again, recorded
 
 _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
@@ -88,17 +89,40 @@ async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapp
 
 
 def read_summary(run_folder: Path) -> dict[str, Any]:
-    """A run's `summary.json`; empty where it has none, because it was killed."""
+    """A run's `summary.json`; empty where it has none, because it was killed, or one that makes no sense."""
+    return _sound_summary(run_folder / SUMMARY)
+
+
+def _sound_summary(path: Path) -> dict[str, Any]:
     try:
-        summary: dict[str, Any] = json.loads((run_folder / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
-    return summary
+    return summary if isinstance(summary, dict) and _makes_sense(summary) else {}
+
+
+def _makes_sense(summary: Mapping[str, Any]) -> bool:
+    """Whether what others read of a summary is what a run writes."""
+    counts = [summary.get(name) for name in ("owed", "scored", "retries", "training_examples", "golden_examples")]
+    usage, unpriced = summary.get("usage"), summary.get("unpriced", [])
+    if not isinstance(usage, dict) or not all(isinstance(side, dict) for side in usage.values()):
+        return False
+    counts += [side.get(name) for side in usage.values() for name in ("calls", "prompt_tokens", "completion_tokens")]
+    amounts = [summary.get("cost"), summary.get("mean_rounds"), *(side.get("cost") for side in usage.values())]
+    return (
+        all(type(count) is int for count in counts)
+        and all(amount is None or type(amount) in (int, float) for amount in amounts)
+        and type(summary.get("complete")) is bool
+        and isinstance(summary.get("truncated", ""), str | None)
+        and isinstance(summary.get("first_error"), str)
+        and isinstance(unpriced, list)
+        and all(isinstance(model, str) for model in unpriced)
+    )
 
 
 def _spent(run_folder: Path) -> dict[str, float]:
-    """Calls, tokens and US dollars that a run has cost."""
-    summary = read_summary(run_folder)
+    """Calls, tokens and US dollars that a run has cost, as far as its sessions came to an end."""
+    summary = read_summary(run_folder) or _sound_summary(run_folder / BEFORE)
     sides = summary.get("usage", {}).values()
     tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)
     return {"calls": sum(side["calls"] for side in sides), "tokens": tokens, "cost": summary.get("cost") or 0.0}

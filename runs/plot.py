@@ -118,7 +118,7 @@ def _line(folder: Path, label: str = "") -> Line | None:
     with suppress(JoshError):
         env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
         rewards = rewards_class(settings, env)
-    talks: list[tuple[int, bool, float, str]] = []
+    talks: list[tuple[int, bool, float, str, str]] = []
     tasks = calls = turns = 0
     for _, episode in stored_episodes(folder / EPISODES, []):
         talks += _talks(episode, env)
@@ -127,7 +127,7 @@ def _line(folder: Path, label: str = "") -> Line | None:
         turns += episode.agent_turns
     if not talks:
         return None
-    rounds, won, earned, people = zip(*talks, strict=True)
+    rounds, won, earned, people, ids = zip(*talks, strict=True)
     return Line(
         label or _name(config, settings),
         settings.josh,
@@ -135,7 +135,7 @@ def _line(folder: Path, label: str = "") -> Line | None:
         won,
         earned,
         people,
-        tasks,
+        ids,
         calls / tasks,
         turns / tasks,
         rewards.unit,
@@ -143,7 +143,7 @@ def _line(folder: Path, label: str = "") -> Line | None:
     )
 
 
-def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float, str]]:
+def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float, str, str]]:
     tree = episode.tree
     person = f"task {episode.task.id}" if env is None else person_of(episode.task, env)
     return [
@@ -152,6 +152,7 @@ def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float
             not tree.nodes[leaf].open,
             reward,
             person,
+            episode.task.id,
         )
         for leaf, reward in zip(episode.reported, episode.rewards, strict=True)
     ]

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from josh.runs.summary import Result, result_of
 
 log = logging.getLogger("josh")
 
-EPISODES, EXAMPLES = "episodes.jsonl", "training_examples.jsonl"
+EPISODES, EXAMPLES, SUMMARY = "episodes.jsonl", "training_examples.jsonl", "summary.json"
+BEFORE = "summary.before.json"
+"""The summary of the session before, while a run that was resumed goes on: it says nothing of the present state."""
 
 
 class Record:
@@ -220,6 +222,38 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
         return
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
+    """How many examples a run's folder has of some tasks, and how many of them are on a golden path."""
+    found = golden = 0
+    try:
+        with (folder / EXAMPLES).open("rb") as file:
+            for line in file:
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    row = json.loads(line)
+                    if row["task_id"] in tasks:
+                        found, golden = found + 1, golden + bool(row["is_golden_path"])
+    except OSError:
+        pass
+    return found, golden
+
+
+def set_aside(folder: Path) -> None:
+    """Keep the last session's summary from passing for that of a session that is killed. Raises UsageError."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / SUMMARY).replace(folder / BEFORE)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def retries_before(folder: Path) -> int:
+    """The retries of the sessions before this one, as far as they came to an end."""
+    for file in (SUMMARY, BEFORE):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            return int(json.loads((folder / file).read_text(encoding="utf-8"))["retries"])
+    return 0
 
 
 class _Lines:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from josh.console import in_a_line
 from josh.errors import UsageError
 from josh.runs.record import EPISODES
 from josh.runs.redact import redactor
 from josh.runs.report_compare import Comparison, against
 from josh.runs.report_data import Reading, read
 from josh.runs.report_html import render, safe_json
-from josh.runs.run import CONFIG
+from josh.runs.run import CONFIG, slug
 from josh.runs.settings import environment
 
 REPORT: Final = "report.html"
@@ -35,7 +36,8 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
 
     Args:
         folders: one or two; one that is no run is taken for a folder of runs, such as an evaluation or a loop.
-        out: the page (default: `report.html` in the run's folder; of two `report-vs-B.html` in the first one's).
+        out: the page (default: `report.html` in the run's folder; of two `report-vs-B.html` in the first one's, where B
+            stands for the way to the second one from the folder that both lie in).
         inline: most characters of data in a page, see `INLINE`.
         chunk: characters of data in a file beside it, see `CHUNK`.
 
@@ -50,12 +52,28 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
     if len(folders) == 2:
         first, second = folders
         comparison = against(first, second)
-        return [_write(out or first / f"report-vs-{second.resolve().name}.html", comparison, inline, chunk)]
+        return [_write(out or first / f"report-vs-{_way(first, second)}.html", comparison, inline, chunk)]
     (folder,) = folders
     runs = [] if (folder / CONFIG).exists() else sorted(path.parent for path in folder.glob(f"*/{EPISODES}"))
     if runs and out is not None:
         raise UsageError(f"{folder} has several runs, and so several reports; give --out with one of its runs")
-    return [_write(out or run / REPORT, read(run), inline, chunk) for run in runs or [folder]]
+    return [_write_run(run, out, inline, chunk) for run in runs or [folder]]
+
+
+def _write_run(run: Path, out: Path | None, inline: int, chunk: int) -> Path:
+    reading = read(run)
+    page = _write(out or run / REPORT, reading, inline, chunk)
+    if reading.damaged:
+        numbers = ", ".join(map(str, reading.damaged))
+        print(f"josh: {run / EPISODES}: line {numbers} is damaged and left out", file=sys.stderr)
+    return page
+
+
+def _way(first: Path, second: Path) -> str:
+    """The second folder as a part of a file's name: its name, after those of folders that the first does not lie in."""
+    one, other = first.resolve(), second.resolve()
+    above = next(folder for folder in one.parents if folder in other.parents)
+    return slug("-".join(other.relative_to(above).parts))[-150:]
 
 
 def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
@@ -73,7 +91,7 @@ def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
             raise UsageError("it would take more than a moment")
         (page,) = report([folder])
     except Exception as error:
-        why = redactor(environment())(str(error))
+        why = in_a_line(redactor(environment())(str(error)))
         print(f"josh: no {REPORT} was written: {why}; make it with: josh report {folder}", file=sys.stderr)
         return None
     return page

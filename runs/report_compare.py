@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.compare import shared, sources_in, told_apart
+from josh.runs.compare import names_of, shared, sources_in, told_apart
 from josh.runs.episode import Episode
 from josh.runs.intervals import LEVEL
+from josh.runs.parts import read_summary
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.report_data import Reading, groups_of, read, words
 from josh.runs.scores import Figures, Sample, compared
+from josh.runs.summary import counted
 from josh.tree import walk
 
 
@@ -21,11 +23,15 @@ class Comparison:
 
     Attributes:
         readings: the two runs' folders, opened.
+        names: what the two are called.
+        played: how many tasks each has finished.
         samples: their conversations, those they share.
         figures: the numbers of `josh compare`.
     """
 
     readings: tuple[Reading, Reading]
+    names: tuple[str, str]
+    played: tuple[int, int]
     samples: tuple[Sample, Sample]
     figures: Figures
 
@@ -69,14 +75,17 @@ class Comparison:
     def head(self) -> dict[str, Any]:
         """What the page shows first, once `trees` is through."""
         first, second = self.figures["results"]
-        names = [reading.folder.resolve().name for reading in self.readings]
+        summaries = [read_summary(reading.folder) for reading in self.readings]
         return {
             "kind": "comparison",
-            "id": " vs ".join(names),
+            "id": " vs ".join(self.names),
             "runs": [
-                {"name": name, "policy": cell["policy"], "user": cell["user"]}
-                | {key: cell[key] for key in ("scored", "infra_errors", "success_rate", "average_reward", "usage")}
-                for name, cell in zip(names, (first, second), strict=True)
+                {"name": name, "policy": cell["policy"].removesuffix(f" ({name})"), "user": cell["user"]}
+                | {key: cell[key] for key in ("scored", "infra_errors", "success_rate", "average_reward")}
+                | _cost(reading.spent(summary))
+                for name, cell, reading, summary in zip(
+                    self.names, (first, second), self.readings, summaries, strict=True
+                )
             ],
             "searched": self.readings[0].settings.josh,
             "tasks_shared": self.figures["tasks"],
@@ -86,9 +95,47 @@ class Comparison:
             "unit": self.figures["unit"],
             "names": {"rate": words(self.readings[0].rewards.rate), "mean": words(self.readings[0].rewards.mean)},
             "difference": second["difference"],
-            "notes": [],
+            "notes": self._notes(),
+            "settings": self._settings(),
             "flips": self._flips,
         }
+
+    def _notes(self) -> list[str]:
+        """What a reader should know of the two runs and of what they share."""
+        notes = []
+        for name, reading, played in zip(self.names, self.readings, self.played, strict=True):
+            tasks = int(reading.config.get("tasks", played))
+            if played < tasks:
+                notes.append(f"{name} is not finished: {played} of {counted(tasks, 'task')}")
+            notes += [f"{name}: {note}" for note in reading.notes]
+        left_out = [played - self.figures["tasks"] for played in self.played]
+        if any(left_out):
+            each = " and ".join(
+                f"{counted(count, 'task')} of {name}" for count, name in zip(left_out, self.names, strict=True) if count
+            )
+            notes.append(f"left out, for the other one has not finished them: {each}")
+        return notes
+
+    def _settings(self) -> list[tuple[str, str, str]]:
+        """The settings that differ, with what they are in both runs."""
+        first, second = (
+            {role: name for role, name in reading.config.get("plays", {}).items() if isinstance(name, str)}
+            | reading.shown_settings()
+            for reading in self.readings
+        )
+        names = dict.fromkeys([*first, *second])
+        both = [(name, first.get(name, ""), second.get(name, "")) for name in names]
+        return [(name, _plain(one), _plain(two)) for name, one, two in both if one != two]
+
+
+def _cost(spent: Mapping[str, Any]) -> Figures:
+    """Calls and US dollars of both sides, all tasks of a run; None where they are not known."""
+    sides = spent.get("usage", {}).values()
+    return {"calls": sum(side["calls"] for side in sides) if spent else None, "cost": spent.get("cost")}
+
+
+def _plain(value: Any) -> str:
+    return "none" if value in (None, "") else str(value)
 
 
 def _turns(episode: Episode, leaf: int) -> list[dict[str, Any]]:
@@ -106,7 +153,8 @@ def _turns(episode: Episode, leaf: int) -> list[dict[str, Any]]:
 
 
 def against(first: Path, second: Path) -> Comparison:
-    """Pair two runs. Raises UsageError where they have nothing in common, or were played on other terms."""
+    """Pair two runs. Raises UsageError where they have nothing in common, were played on other terms, or are one."""
+    one, other = names_of((first, second))
     sources = [sources_in(folder, searched=True) for folder in (first, second)]
     for folder, found in zip((first, second), sources, strict=True):
         if len(found) != 1:
@@ -114,9 +162,10 @@ def against(first: Path, second: Path) -> Comparison:
             raise UsageError(f"{folder} has several runs; give one of them: {parts}")
     readings = read(first), read(second)
     if readings[0].settings.josh != readings[1].settings.josh:
-        one, other = sorted((first, second), key=lambda folder: not read(folder).settings.josh)
+        search, plain = (first, second) if readings[0].settings.josh else (second, first)
         raise UsageError(
-            f"not comparable: {one} is a search, whose best paths are no match for conversations of {other}"
+            f"not comparable: {search} is a search, whose best paths are no match for conversations of {plain}"
         )
     base, tried = shared(told_apart([*sources[0], *sources[1]]))
-    return Comparison(readings, (base, tried), compared([base, tried]))
+    played = len(sources[0][0].sample.rows), len(sources[1][0].sample.rows)
+    return Comparison(readings, (one, other), played, (base, tried), compared([base, tried]))

@@ -1,10 +1,9 @@
 """A run read back for its report: figures with intervals, one row per task, and the trees one at a time."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,14 +14,15 @@ from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.casting import USERS, env_class, plugged, rewards_class
 from josh.runs.episode import Episode
-from josh.runs.journal import answer_times
+from josh.runs.journal import answer_times, stored_account
 from josh.runs.parts import read_summary
-from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.report_tree import ATTEMPTS, View, Viewer, rewards_by_round
+from josh.runs.record import EPISODES, SUMMARY, count_examples, stored_episodes
+from josh.runs.report_tree import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
 from josh.runs.run import CONFIG, headline, read_config
 from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
 from josh.runs.settings import FIELDS, RunSettings, recorded
-from josh.runs.summary import Result, counted, result_of, summarize, wilson
+from josh.runs.summary import Result, bill, counted, result_of, summarize, wilson
+from josh.runs.tree_text import ending
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Reading:
         rewards: its rewards class.
         notes: what a reader should know about how the report came about.
         rows: its tasks, measured, by id; filled by `trees`.
+        damaged: the numbers of the lines of its episodes that are left out; filled by `trees`.
     """
 
     folder: Path
@@ -46,7 +47,9 @@ class Reading:
     rewards: type[BaseRewards]
     notes: list[str]
     rows: dict[str, Row] = field(default_factory=dict)
+    damaged: list[int] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
+    _leaves: Counter[str] = field(default_factory=Counter)
     _tasks: list[dict[str, Any]] = field(default_factory=list)
     _rounds: list[tuple[int, float]] = field(default_factory=list)
 
@@ -54,21 +57,24 @@ class Reading:
         """Every finished task: its row for the list of tasks, and its tree.
 
         Raises:
-            UsageError: the episodes cannot be read, or a plug-in fails.
+            UsageError: the episodes cannot be read.
         """
-        damaged: list[int] = []
         with answer_times(self.folder) as times:
-            for line, episode in stored_episodes(self.folder / EPISODES, damaged):
-                task = f"task {episode.task.id}"
-                row = plugged(task, partial(row_of, episode, self.settings, self.viewer.env))
-                tree = plugged(task, partial(self.viewer.tree, json.loads(line), episode, times(episode.task.id)))
+            for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
+                row = row_of(episode, self.settings, self.viewer.env)
+                tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id))
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
+                self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
                 self._rounds += rewards_by_round(episode)
                 self._tasks.append(_task_row(episode, row, tree))
                 yield self._tasks[-1], tree
-        if damaged:
-            self.notes.append(f"line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out")
+        if self.damaged:
+            self.notes.append(f"line {', '.join(map(str, self.damaged))} of {EPISODES} is damaged and left out")
+        if failed := self.viewer.env.failed:
+            first, why = next(iter(failed.items()))
+            tasks = counted(len(failed), "task")
+            self.notes.append(f"{tasks} shown without what plug-ins could not say; the first, {first}: {why}")
 
     def head(self) -> dict[str, Any]:
         """What the page shows first, once `trees` is through."""
@@ -86,17 +92,37 @@ class Reading:
             "searched": self.settings.josh,
             "notes": self._state(figures, summary) + self.notes,
             "counts": {name: figures[name] for name in ("tasks", "finished", "scored", "conversations", "turns")}
-            | {name: summary.get(name) for name in ("training_examples", "golden_examples")},
+            | self._examples(summary),
             "rate": {"value": figures["success_rate"]} | _ends(figures["success_rate_ci95"]),
             "mean": measured["average_reward"],
             "mean_rounds": measured["mean_rounds"],
             "measures": _others(measured),
-            "leaves": figures["leaf_outcomes"],
+            "leaves": dict(sorted(self._leaves.items())),
             "rounds": _by_round(self._rounds),
             "groups": _groups(sample),
-            "costs": _costs(summary, figures),
+            "costs": self._costs(summary, figures),
             "settings": self._settings(),
             "tasks": self._tasks,
+        }
+
+    def _examples(self, summary: Mapping[str, Any]) -> Figures:
+        """How many examples there are, on golden paths and altogether."""
+        names = ("training_examples", "golden_examples")
+        counts = [summary[name] for name in names] if summary else count_examples(self.folder, self.rows)
+        return dict(zip(names, counts, strict=True))
+
+    def spent(self, summary: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the run cost: by its summary; by its journal where a session was killed, which has no prices."""
+        account = {} if summary else stored_account(self.folder)
+        return bill(account, {}) | {"unpriced": []} if account else summary
+
+    def _costs(self, summary: Mapping[str, Any], figures: Figures) -> Figures:
+        spent = self.spent(summary) or figures
+        return {
+            "sides": [{"side": side} | dict(used) for side, used in spent["usage"].items()],
+            "cost": spent.get("cost"),
+            "retries": summary.get("retries"),
+            "unpriced": list(spent.get("unpriced", ())),
         }
 
     def _plays(self) -> dict[str, Any]:
@@ -105,6 +131,8 @@ class Reading:
 
     def _state(self, figures: Figures, summary: Mapping[str, Any]) -> list[str]:
         notes = []
+        if not summary and (self.folder / SUMMARY).exists():
+            notes.append(f"{SUMMARY} is damaged and left out")
         if summary.get("truncated"):
             notes.append(f"its budget was spent: {summary['truncated']}")
         if not figures["complete"]:
@@ -117,12 +145,15 @@ class Reading:
         return notes
 
     def _settings(self) -> list[tuple[str, str]]:
-        """The settings that are not what they are by default; addresses and the names of keys are nobody's business."""
+        """The settings that are not what they are by default."""
+        shown = self.shown_settings().items()
+        return [(name, str(value)) for name, value in shown if name not in FIELDS or value != FIELDS[name].default]
+
+    def shown_settings(self) -> dict[str, Any]:
+        """Settings and versions; addresses and the names of keys are nobody's business."""
         hidden = {name for name in FIELDS if name.endswith(("base_url", "api_key_var")) or name == "log_dir"}
         shown = {name: value for name, value in asdict(self.settings).items() if name not in hidden}
-        return [(name, str(value)) for name, value in shown.items() if value != FIELDS[name].default] + [
-            (name, str(version)) for name, version in self.config.get("versions", {}).items()
-        ]
+        return shown | dict(self.config.get("versions", {}))
 
 
 def read(folder: Path) -> Reading:
@@ -141,7 +172,7 @@ def read(folder: Path) -> Reading:
         rewards = BaseRewards
         notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
     view = _view(settings.user or str(config.get("plays", {}).get("user", "")), env, settings)
-    return Reading(folder, config, settings, Viewer(env, view), rewards, notes)
+    return Reading(folder, config, settings, Viewer(CarefulEnv(env), view), rewards, notes)
 
 
 def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
@@ -173,8 +204,8 @@ def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, 
         "state": state,
         "ending": episode.ending,
         "success": round(episode.success, 4),
-        "reward": round(episode.reward, 6),
-        "rounds": round(episode.rounds, 2),
+        "reward": round(episode.reward, 6) if episode.scored else None,
+        "rounds": round(episode.rounds, 2) if episode.scored else None,
         "turns": len(nodes) - 1,
         "wins": sum(not nodes[leaf].open for leaf in episode.outcomes),
         "pairs": len(tree["pairs"]),
@@ -232,13 +263,3 @@ def _groups(sample: Sample) -> list[Figures]:
     return [
         {"kind": words(kind), "name": name} | part for kind, parts in groups.items() for name, part in parts.items()
     ]
-
-
-def _costs(summary: Mapping[str, Any], figures: Figures) -> Figures:
-    usage = summary.get("usage") or figures["usage"]
-    return {
-        "sides": [{"side": side} | dict(used) for side, used in usage.items()],
-        "cost": summary.get("cost"),
-        "retries": figures["retries"],
-        "unpriced": list(summary.get("unpriced", ())),
-    }

@@ -3,14 +3,21 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
+from josh.driver import explain
 from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, Task
 from josh.runs.episode import Episode
 from josh.runs.export import MIN_MARGIN
 from josh.runs.rows import SUCCESSFUL, Candidate, Choice, candidates, standing
+from josh.runs.tree_text import was_cut_off
 from josh.tree import Outcome, Speaker, walk
+
+T = TypeVar("T")
+_NOTHING: Final[Mapping[str, Any]] = {}
+_NONE: Final[Sequence[dict[str, Any]]] = ()
 
 GOLDEN_PATH, WON, LOST, DEAD, ERROR = STANDINGS = ("golden", "successful", "lost", "dead", "error")
 """How a branch stands, best first: on the golden path; on a path to another win; ended without a win; cut off before it
@@ -23,6 +30,45 @@ View = Callable[[Task, Sequence[Message]], Sequence[Message]]
 Times = Mapping[tuple[str, int, str], float]
 
 
+class CarefulEnv(BaseEnv):
+    """An environment that is asked about what it may not understand; where it raises, `BaseEnv` answers.
+
+    Attributes:
+        failed: what it raised, by the task's id: the first of each.
+    """
+
+    def __init__(self, env: BaseEnv) -> None:
+        """Args: env: who is asked first."""
+        super().__init__({})
+        self.max_rounds = env.max_rounds
+        self.failed: dict[str, str] = {}
+        self._env = env
+
+    def ask(self, task: Task, make: Callable[[], T], instead: T) -> T:
+        """What `make` returns, or `instead` where it raises."""
+        try:
+            return make()
+        except (Exception, SystemExit) as error:
+            self.failed.setdefault(task.id, explain(error))
+            return instead
+
+    def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
+        """The environment's."""
+        return self.ask(task, lambda: {name: float(n) for name, n in self._env.metrics(task, messages).items()}, {})
+
+    def people(self, task: Task) -> Sequence[str]:
+        """The environment's."""
+        return self.ask(task, lambda: list(self._env.people(task)), [])
+
+    def groups(self, task: Task) -> Mapping[str, str]:
+        """The environment's."""
+        return self.ask(task, lambda: {str(kind): str(name) for kind, name in self._env.groups(task).items()}, {})
+
+    def user_prompt(self, task: Task) -> str:
+        """The environment's."""
+        return self.ask(task, lambda: str(self._env.user_prompt(task)), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """What it takes to show a tree, beside the tree.
@@ -32,7 +78,7 @@ class Viewer:
         view: how the user's side sees the agent's turns; None where it sees them as they are.
     """
 
-    env: BaseEnv
+    env: CarefulEnv
     view: View | None
 
     def tree(self, row: dict[str, Any], episode: Episode, times: Times) -> dict[str, Any]:
@@ -53,9 +99,9 @@ class Viewer:
             if node.speaker is Speaker.USER:
                 shown.pop("actions", None)  # they repeat its words
             elif node.turn.messages:
-                shown.update(self._seen(task, node.turn.messages))
+                shown.update(self.env.ask(task, partial(self._seen, task, node.turn.messages), _NOTHING))
                 if attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS):
-                    shown["attempts"] = attempts
+                    shown["attempts"] = int(attempts)
             if (spent := times.get((node.path, node.depth, str(node.speaker)))) is not None:
                 shown["seconds"] = round(spent, 3)
         kept = ("task_id", "ending", "reward", "success", "rounds", "metrics", "error", "reported", "goals", "tools")
@@ -65,10 +111,10 @@ class Viewer:
             "groups": dict(self.env.groups(task)),
             "user_prompt": self.env.user_prompt(task),
             "nodes": nodes,
-            "pairs": pairs(episode),
+            "pairs": self.env.ask(task, lambda: pairs(episode), _NONE),
         }
 
-    def _seen(self, task: Task, messages: Sequence[Message]) -> dict[str, Any]:
+    def _seen(self, task: Task, messages: Sequence[Message]) -> Mapping[str, Any]:
         """The words that the user's side sees in the place of some, if they are others."""
         if self.view is None:
             return {}
@@ -110,12 +156,10 @@ def _of_leaf(episode: Episode, leaf: int, outcome: Outcome) -> str:
         return WON
     if outcome is Outcome.INFRA_ERROR:
         return ERROR
-    # A branch that another one's win cut off is lost too, though its own turn had not ended it.
-    cut_off = outcome is Outcome.LOST and episode.tree.nodes[leaf].turn.outcome is Outcome.ALIVE
-    return DEAD if cut_off else LOST
+    return DEAD if was_cut_off(episode, leaf) else LOST
 
 
-def pairs(episode: Episode) -> list[dict[str, Any]]:
+def pairs(episode: Episode) -> Sequence[dict[str, Any]]:
     """The preference pairs that `josh export --format dpo` makes of the tree alone, by the indices of their turns."""
     first: dict[bytes, Candidate] = {}
     for candidate in candidates("dpo", episode, Choice(SUCCESSFUL, None, MIN_MARGIN), Counter()):

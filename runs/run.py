@@ -17,13 +17,14 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from josh.console import in_a_line
 from josh.errors import BudgetError, JoshError, UsageError
 from josh.models.litellm_chat import PREFIX
 from josh.roles import Task
 from josh.runs.casting import Casting
 from josh.runs.episode import Episode, TaskClock, play
 from josh.runs.play import Onlooker, tell_person
-from josh.runs.record import Record
+from josh.runs.record import BEFORE, SUMMARY, Record, retries_before, set_aside
 from josh.runs.redact import redactor
 from josh.runs.settings import BEST, HUMAN, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
@@ -31,7 +32,7 @@ from josh.runs.trackers import About, Report, without_secrets
 
 log = logging.getLogger("josh")
 
-CONFIG, SUMMARY = "config.json", "summary.json"
+CONFIG = "config.json"
 GRACE = 25.0
 """Seconds that a run which is told to stop waits for replies that are paid for already; schedulers kill after 30."""
 
@@ -68,6 +69,8 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
         with _terminable():
             if resumed is None:
                 record.write_json(CONFIG, describe(casting))
+            else:
+                set_aside(record.folder)
             about = About(record.folder, bool(part), without_secrets(asdict(casting.settings), redact))
             report = Report.begin(settings.report_to, about, casting.prices, results.values())
             stopped = await play_all(casting, record, results, report)
@@ -128,7 +131,7 @@ async def _bring_home(casting: Casting, error: BaseException) -> None:
 
 def tell(record: Record, summary: dict[str, Any], settings: RunSettings, plays: Mapping[str, Any], unit: str) -> None:
     """Print what came of a run."""
-    print(f"{headline(settings, plays, summary['tasks'])}\n")
+    print(f"{in_a_line(headline(settings, plays, summary['tasks']))}\n")
     print(as_text(summary, searched=settings.josh, unit=unit))
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
     print(f"written to      {record.folder}/")
@@ -151,11 +154,13 @@ def close(
         exchange.account, casting.prices, exchange.uncounted
     )
     summary["truncated"] = stopped or None
-    summary["retries"] += _retries_before(record.folder / SUMMARY)
+    summary["retries"] += retries_before(record.folder)
     try:
         record.close()
     finally:
         record.write_json(SUMMARY, summary)
+        with suppress(OSError):
+            (record.folder / BEFORE).unlink(missing_ok=True)
     if not silent and (summary["owed"] or not summary["complete"]):
         what = f"{len(results)} of {tasks} tasks were finished"
         if summary["complete"]:
@@ -165,14 +170,6 @@ def close(
             why, more = f"{stopped} is reached: ", f" --{stopped.split(maxsplit=1)[0]} MORE"
         print(f"josh: {why}{what}; go on with: josh --resume {record.folder}{more}", file=sys.stderr)
     return summary
-
-
-def _retries_before(path: Path) -> int:
-    """The retries of the sessions before this one, as far as they came to an end."""
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["retries"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return 0
 
 
 def check_tasks(casting: Casting, folder: Path) -> None:

@@ -347,14 +347,16 @@ def _difference(sample: Sample, first: Sample) -> Figures:
 
 
 def by_group(sample: Sample, measure: Callable[[Sample], Figures]) -> Figures:
-    """The same numbers for every group of every kind, in the order of their names."""
+    """The same numbers for every group of every kind, in the order of their names; `tasks` are those with a score."""
     kinds = sorted({kind for row in sample.rows.values() for kind in row.groups})
     found: Figures = {}
     for kind in kinds:
         names = sorted({row.groups[kind] for row in sample.rows.values() if kind in row.groups})
         parts = {name: [task for task, row in sample.rows.items() if row.groups.get(kind) == name] for name in names}
         found[kind] = {
-            name: {"tasks": len(part)} | measure(sample.of(part, sample.paths)) for name, part in parts.items()
+            name: {"tasks": sum(bool(sample.rows[task].talks) for task in part)}
+            | measure(sample.of(part, sample.paths))
+            for name, part in parts.items()
         }
     return found
 

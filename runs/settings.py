@@ -192,6 +192,7 @@ def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
     # Recorded so, a run can be resumed from anywhere.
     plug_ins = {name: absolute(getattr(settings, name)) for name in ("env", "agent", "user", "rewards")}
     settings = replace(settings, **plug_ins, corpus=settings.corpus and str(Path(settings.corpus).resolve()))
+    settings = replace(settings, report_to=",".join(name.strip() for name in settings.report_to.split(",")))
     _check_ranges(settings)
     for address, model in (("base_url", "model"), ("user_base_url", "user_model")):
         if given.get(address) and getattr(settings, model) == OFFLINE:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from josh.console import can_show, columns, encodable, in_colours, visible
+from josh.console import can_show, cells, columns, encodable, in_colours, shortened, visible
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.casting import env_class, plugged, rewards_class
@@ -21,6 +21,10 @@ from josh.runs.table import aligned
 from josh.runs.tree_text import ASCII, BOXES, Style, errors_in, tree_lines, verdict
 
 NARROWEST = 40
+_DIGITS = 9
+"""Digits of a task's number at most."""
+_ID = 12
+"""Columns that a task's id has at least."""
 
 
 def show(folder: Path, task: str | None = None, width: int | None = None, *, full: bool = False) -> None:
@@ -105,10 +109,12 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
         return
     rows = [["", "task", "reward", "rounds", "outcome", "turns", "errors"]]
     rows += [
-        [str(number), visible(task), *found.get(task, ["", "", "not finished", "", ""])]
+        [str(number), visible(task).replace("\n", r"\n"), *found.get(task, ["", "", "not finished", "", ""])]
         for number, task in enumerate(ids, 1)
     ]
-    yield from ["", *aligned(rows), ""]
+    rest = max(map(cells, aligned([[row[0], "", *row[2:]] for row in rows])))
+    room = max(_ID, style.width - rest)
+    yield from ["", *aligned([[row[0], shortened(row[1], room), *row[2:]] for row in rows]), ""]
     example = next((number for number, task in enumerate(ids, 1) if task in found), 1)
     yield f"see one of them, by number or id: josh show {folder} {example}"
 
@@ -123,7 +129,7 @@ def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:
 
 def _task(folder: Path, config: Mapping[str, Any], wanted: str, style: Style, damaged: list[int]) -> Iterator[str]:
     """The tree of one task."""
-    ids, number = _ids(config), int(wanted) if wanted.isdecimal() else 0
+    ids, number = _ids(config), int(wanted) if wanted.isdecimal() and len(wanted) <= _DIGITS else 0
     if number and wanted not in ids and ids:
         if number > len(ids):
             raise UsageError(f"there is no task {number}; {folder} has tasks 1 to {len(ids)}")
@@ -139,4 +145,4 @@ def _task(folder: Path, config: Mapping[str, Any], wanted: str, style: Style, da
     known = ids or met
     near = [one for one in known if wanted in one][:5] or get_close_matches(wanted, known, 5)
     hint = f"near: {', '.join(near)}" if near else f"josh show {folder} lists them"
-    raise UsageError(f"{folder} has no task {wanted!r}; {hint}")
+    raise UsageError(f"{folder} has no task {wanted!r:.80}; {hint}")

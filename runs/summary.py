@@ -7,6 +7,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from josh.console import in_a_line
 from josh.models.exchange import Price, cost
 from josh.runs.episode import Episode
 from josh.tree import NO_USAGE, Speaker, Usage
@@ -157,7 +158,7 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
             f"mean rounds     {summary['mean_rounds']:.1f}",
         ]
     else:
-        why = f"the first error: {summary['first_error']}" if summary["finished"] else "none was finished"
+        why = f"the first error: {in_a_line(summary['first_error'])}" if summary["finished"] else "none was finished"
         lines.append(f"no task was scored; {why}")
     lines += [
         f"turns played    {summary['turns']}",
@@ -166,15 +167,14 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     ]
     if agent["calls"] + user["calls"] and "cost" in summary:
         why = (
-            f" (no price or token counts for {', '.join(summary['unpriced'])}; see --price)"
+            f" (no price or token counts for {in_a_line(', '.join(summary['unpriced']))}; see --price)"
             if summary["unpriced"]
             else ""
         )
         lines.append(f"cost            {_dollars(agent['cost'])} agent, {_dollars(user['cost'])} user{why}")
     if summary["infra_errors"] and summary["scored"]:
-        lines.append(
-            f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {summary['first_error']}"
-        )
+        why = in_a_line(summary["first_error"])
+        lines.append(f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {why}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from josh.console import cells as columns_of
 from josh.runs.scores import Figures
 
 
@@ -97,5 +98,8 @@ def _cost(used: Mapping[str, Any]) -> str:
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table, its columns as wide as their widest text."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    widths = [max(columns_of(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return [
+        "  ".join(text + " " * (width - columns_of(text)) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]

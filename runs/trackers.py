@@ -230,7 +230,8 @@ class Report:
             figures["total/cost"] = float(total["cost"])
         for name, tracker in list(self._trackers.items()):
             try:
-                tracker.log(figures, self._tasks)
+                with redirect_stdout(sys.stderr):
+                    tracker.log(figures, self._tasks)
             except Exception as error:
                 del self._trackers[name]
                 log.warning("report_to %s: it is told nothing more, for %s", name, explain(error))

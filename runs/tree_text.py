@@ -18,7 +18,7 @@ WORDS = {
     Outcome.WON: "won",
     Outcome.LOST: "lost",
     Outcome.USER_LEFT: "user left",
-    Outcome.TRUNCATED: "cut off",
+    Outcome.TRUNCATED: "limit",
     Outcome.INFRA_ERROR: "error",
     Outcome.ALIVE: "alive",
 }
@@ -64,6 +64,22 @@ class Style:
     unit: str = ""
 
 
+def was_cut_off(episode: Episode, leaf: int) -> bool:
+    """Whether a leaf was alive when another branch's win ended it."""
+    return episode.outcomes[leaf] is Outcome.LOST and episode.tree.nodes[leaf].turn.outcome is Outcome.ALIVE
+
+
+def ending(episode: Episode, leaf: int) -> str:
+    """How a leaf came out, in a word or two; `successful` is one that was rewarded, but did not meet all goals."""
+    if episode.outcomes[leaf] is Outcome.LOST and leaf in _rewarded(episode):
+        return "successful"
+    return "cut off" if was_cut_off(episode, leaf) else WORDS[episode.outcomes[leaf]]
+
+
+def _rewarded(episode: Episode) -> set[int]:
+    return {leaf for collapse in episode.tree.collapses for leaf in collapse.rewarded}
+
+
 def verdict(episode: Episode) -> str:
     """How a task came out, in a word or two."""
     ends = [episode.outcomes[leaf] for leaf in episode.reported]
@@ -98,8 +114,7 @@ class _Drawing:
         for index, node in enumerate(tree.nodes[1:], 1):
             self._children.setdefault(node.parent, []).append(index)
         self._golden = _golden(episode)
-        won = [leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON]
-        won += [leaf for collapse in tree.collapses for leaf in collapse.rewarded]
+        won = _rewarded(episode) | {leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON}
         self._won = {index for leaf in won for index in walk(tree, leaf)}
         failed = {leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.INFRA_ERROR}
         for index in reversed(range(len(tree.nodes))):
@@ -148,7 +163,7 @@ class _Drawing:
         figures = [verdict(episode)]
         if episode.scored:
             figures[0] += f", {style.unit}{episode.reward:.2f}"
-            figures.append(f"{episode.rounds:.3g} rounds")
+            figures.append(f"{episode.rounds:.3g} {'round' if episode.rounds == 1 else 'rounds'}")
         figures += [counted(len(self._tree.nodes) - 1, "turn"), counted(len(episode.outcomes), "path")]
         if errors := errors_in(episode):
             figures.append(counted(errors, "error"))
@@ -168,7 +183,7 @@ class _Drawing:
     def _foot(self) -> Iterator[str]:
         glyphs = self._style.glyphs
         if len(self._episode.outcomes) > 1:
-            marks = [(glyphs.golden, "golden path"), (glyphs.won, "won too"), (glyphs.other, "did not win")]
+            marks = [(glyphs.golden, "golden path"), (glyphs.won, "successful"), (glyphs.other, "did not win")]
             if self._failed:
                 marks.append((glyphs.error, "error"))
             yield ""
@@ -214,7 +229,7 @@ class _Drawing:
         words = []
         outcome = episode.outcomes.get(index)
         if outcome is not None:
-            words.append(WORDS[outcome])
+            words.append(ending(self._episode, index))
         elif index in self._kept:
             words.append("kept")
         if index in episode.worth and (outcome is Outcome.WON or episode.worth[index] or index in self._kept):

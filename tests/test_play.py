@@ -125,6 +125,30 @@ def test_the_last_words_of_the_other_side_are_shown(tmp_path):
     shown = ended.stdout.splitlines()
     assert "persuadee: Gladly. [DONATE $2]" in shown
     assert "synthetic-train-0000: won, $2.00 after 1 round" in shown
+    assert "; 1 round; " in josh("show", str(only_run()), "1").stdout
+
+
+def test_a_persuader_who_leaves_before_a_word_is_not_recorded():
+    ended = josh("play", "--as", "persuader")
+    assert ended.returncode == 2
+    assert ended.stderr == "josh: synthetic-train-0000: nothing was said, so there is nothing to record\n"
+    assert not Path("records").exists()
+
+
+def test_what_ends_a_conversation_is_the_environment_s_business():
+    Path("free.py").write_text(
+        "from josh import BaseRewards\n"
+        "from josh.envs.persuasion import PersuasionEnv\n"
+        "class Free(PersuasionEnv):\n"
+        "    tag = None\n"
+        "class Unmoved(BaseRewards):\n"
+        "    def is_reward(self, agent_actions):\n"
+        "        return False, []\n"
+    )
+    free = ("--env", "./free.py:Free", "--rewards", "./free.py:Unmoved", "--max_convo_turns", "3")
+    ended = josh("play", *free, typed="[DONATE $1]\nYes.\n/quit\n")
+    assert ended.returncode == 0, ended.stderr
+    assert [text for speaker, text in said(only_run()) if speaker == "user"][:2] == ["[DONATE $1]", "Yes."]
 
 
 def test_the_other_side_may_be_a_model_and_its_tags_are_defused(endpoint):
@@ -299,6 +323,7 @@ def test_when_nobody_reads_any_more_the_conversation_can_be_resumed():
         (["play", "--user", "donor"], "user is 'donor', but you play the user"),
         (["--user", "human"], "max_concurrency is 16 with a person for the user"),
         (["--agent", "human", "--josh"], "josh is True with a person for the agent"),
+        (["play", "--josh"], "josh is given; a person has one conversation at a time, leave it out"),
         (["play", "--start_index", "99"], "start_index 99 to end_index 100 holds no task"),
     ],
 )

@@ -29,7 +29,7 @@ LOOP = {
     "test_tasks": 200,
     "conversations_per_task": 3,
     "base": cell(0.2, 0.4),
-    "rounds": [cell(0.3, 0.5), cell(0.4, 0.6)],
+    "rounds": [{"round": 1} | cell(0.3, 0.5), {"round": 2} | cell(0.4, 0.6)],
     "references": {"uniform": cell(0.3, 0.4)},
     "control": cell(0.2, 0.3),
     "other_users": {"donor_mild": {"base": cell(0.3, 0.4), "round 2": cell(0.4, 0.5)}},
@@ -93,9 +93,9 @@ def test_of_a_loop_the_rewards_by_round_are_drawn(loop, capsys):
 
 def test_of_a_run_it_is_drawn_when_people_give(runs, capsys):
     search, plain = runs
-    assert "OfflinePersuader (n = 10 conversations, 5 tasks)" in drawn(capsys, plain)
+    assert "OfflinePersuader (n = 5 tasks, 10 conversations)" in drawn(capsys, plain)
     text = drawn(capsys, search, plain, "--kind", "turns")
-    assert "OfflinePersuader, beam 8 (n = 5 best paths, 5 tasks)" in text
+    assert "OfflinePersuader, beam 8 (n = 5 tasks, 5 best paths)" in text
     for label in ("donation rate", "up to this round", "in this round"):
         assert label in text
 
@@ -172,10 +172,20 @@ def test_without_matplotlib_a_line_says_what_to_install(loop):
 
 
 def test_the_share_won_grows_round_by_round():
-    line = Line("one", False, (1, 2, 2, 3), (True, True, False, True), (1, 1, 0, 1), tuple("abcd"), 4, 0, 9, "", {})
+    line = Line(
+        "one", False, (1, 2, 2, 3), (True, True, False, True), (1, 1, 0, 1), tuple("abcd"), tuple("abcd"), 0, 9, "", {}
+    )
     assert [share.value for share in line.by_round(3)] == [0, 0.25, 0.5, 0.75]
     assert [line.in_round(number) for number in (1, 2, 3)] == [0.25, 0.25, 0.25]
     assert line.by_round(3)[3].low < 0.75 < line.by_round(3)[3].high
+
+
+def test_every_task_counts_alike_however_many_of_its_conversations_came_to_an_end():
+    won, earned = (True, True, True, False), (2, 1, 3, 0)
+    line = Line("one", False, (1, 2, 1, 3), won, earned, tuple("aaab"), ("t", "t", "t", "u"), 0, 9, "", {})
+    assert line.reward.value == 1
+    assert line.reward.n == line.tasks == 2
+    assert [share.value for share in line.by_round(2)] == [0, pytest.approx(1 / 3), 0.5]
 
 
 def test_the_pareto_front_holds_what_nothing_cheaper_beats():

@@ -4,13 +4,15 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from josh.cli import main
-from josh.errors import UsageError
 from josh.runs.compare import compare
 from josh.runs.journal import answer_times
 from josh.runs.record import stored_episodes
@@ -244,11 +246,11 @@ def test_a_report_that_fails_leaves_the_old_one(capsys):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     settings = json.loads((folder / "config.json").read_text())
     Path("broken.py").write_text(
-        f"{env}    def user_prompt(self, task):\n        return '' if task.index < 9 else 1 / 0\n"
+        f"{env}    def user_prompt(self, task):\n        if task.index == 9:\n            raise KeyboardInterrupt\n"
     )
     settings["settings"]["env"] = "./broken.py:Mine"
     (folder / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(UsageError, match="task synthetic-train-0009"):
+    with pytest.raises(KeyboardInterrupt):
         report([folder], inline=100_000, chunk=50_000)
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after.pop(folder / "config.json") != before.pop(folder / "config.json")
@@ -257,16 +259,18 @@ def test_a_report_that_fails_leaves_the_old_one(capsys):
 
 def test_a_run_succeeds_though_its_report_cannot_be_written(capsys):
     Path("mine.py").write_text(
+        "from pathlib import Path\n"
         "from josh.envs.persuasion import PersuasionEnv\n"
         "class Mine(PersuasionEnv):\n"
         "    def groups(self, task):\n"
-        "        raise RuntimeError('no groups today')\n"
+        "        for run in Path('one').iterdir():\n"
+        "            (run / 'report.html').mkdir(exist_ok=True)\n"
+        "        return {}\n"
     )
     folder = run("one", "--env", "./mine.py:Mine", "--synthetic_tasks", 2)
-    assert not (folder / "report.html").exists()
+    assert (folder / "report.html").is_dir()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("josh: no report.html was written: task synthetic-train-0000: ")
-    assert "no groups today" in line
+    assert line.startswith(f"josh: no report.html was written: cannot write {folder / 'report.html'}: ")
     assert line.endswith(f"make it with: josh report {folder}")
 
 
@@ -281,12 +285,13 @@ def test_a_report_makes_do_without_plug_ins_that_are_gone(capsys):
     assert len(trees(folder)) == 2
 
 
-def test_an_unfinished_run_has_a_report_of_what_is_there():
+def test_an_unfinished_run_has_a_report_of_what_is_there(capsys):
     folder = run("one", "--josh", "--synthetic_tasks", 4)
     lines = (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "episodes.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:100])
     (folder / "summary.json").unlink()
     assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().err == f"josh: {folder / 'episodes.jsonl'}: line 3 is damaged and left out\n"
     shown = head(folder)
     assert shown["counts"]["finished"] == 2
     assert shown["notes"] == ["not finished: 2 of 4 tasks", "line 3 of episodes.jsonl is damaged and left out"]
@@ -321,7 +326,7 @@ def test_two_runs_are_set_against_each_other_as_josh_compare_does(capsys):
     flags = ("--rollouts", 2, "--temperature", 1, "--synthetic_tasks", 20)
     first, second = run("a", *flags), run("b", *flags, "--agent", "uniform_persuader")
     assert main(["report", str(first), str(second)]) == 0
-    page = f"report-vs-{second.name}.html"
+    page = f"report-vs-b-{second.name}.html"
     assert str(first / page) in capsys.readouterr().out
     shown = head(first, page)
     cells = compare([first, second])["results"]
@@ -389,3 +394,131 @@ def test_the_page_s_files_are_packed():
     assert "recursive-include runs/report_page *.html *.css *.js" in (root / "MANIFEST.in").read_text()
     suffixes = {path.suffix for path in (root / "runs" / "report_page").iterdir()}
     assert suffixes == {".html", ".css", ".js"}
+
+
+def test_a_resumed_run_that_was_killed_is_not_shown_with_the_figures_of_the_session_before(endpoint, monkeypatch):
+    url, server = endpoint()
+    flags = ("--model", "m", "--base_url", url, "--synthetic_tasks", 4, "--max_concurrency", 1, "--josh")
+    folder = run("one", *flags, "--max_calls", 20)
+    told = summary(folder)
+    asked = len(server.requests)
+    resume = f"from josh.cli import main; main(['run', '--resume', {str(folder)!r}, '--max_calls', '500'])"
+    killed = subprocess.Popen([sys.executable, "-c", resume], stderr=subprocess.PIPE)
+    while len(server.requests) < asked + 60:
+        time.sleep(0.001)
+    killed.kill()
+    killed.communicate()
+    assert not (folder / "summary.json").exists()
+    assert main(["report", str(folder)]) == 0
+    shown = head(folder)
+    calls = {side["side"]: side["calls"] for side in shown["costs"]["sides"]}
+    assert calls["agent"] > told["usage"]["agent"]["calls"] + 50
+    assert not [note for note in shown["notes"] if "budget" in note]
+    done = {episode.task.id for episode in episodes(folder)}
+    rows = [json.loads(line) for line in (folder / "training_examples.jsonl").read_text().splitlines()]
+    assert shown["counts"]["training_examples"] == sum(row["task_id"] in done for row in rows)
+    assert json.loads((folder / "summary.before.json").read_text()) == told
+    assert main(["run", "--resume", str(folder), "--max_calls", "500"]) == 0
+    assert not (folder / "summary.before.json").exists()
+    assert summary(folder)["complete"]
+
+
+@pytest.mark.parametrize(
+    "damaged", ["[1]", '{"usage": {"agent": 3}, "retries": "x"}', '{"unpriced": 5}', "{", "[" * 100_000]
+)
+def test_a_damaged_summary_costs_a_note(damaged):
+    folder = run("one", "--josh", "--synthetic_tasks", 2)
+    told = summary(folder)
+    (folder / "summary.json").write_text(damaged)
+    assert main(["report", str(folder)]) == 0
+    assert head(folder)["notes"] == ["summary.json is damaged and left out"]
+    assert head(folder)["counts"]["training_examples"] == told["training_examples"]
+
+
+def test_runs_of_the_same_name_are_told_apart_by_the_folders_they_lie_in(capsys):
+    few = ("--rollouts", 2, "--synthetic_tasks", 3)
+    for home, flags in {"y1": (), "y2": ("--temperature", 2), "y3": ("--user", "donor_firm")}.items():
+        run(home, *few, *flags).rename(f"{home}/model-x")
+    one, two, three = (f"{home}/model-x" for home in ("y1", "y2", "y3"))
+    assert main(["report", one, two]) == 0
+    shown = head(Path(one), "report-vs-y2-model-x.html")
+    assert shown["id"] == "y1/model-x vs y2/model-x"
+    assert [each["name"] for each in shown["runs"]] == ["y1/model-x", "y2/model-x"]
+    assert [each["policy"] for each in shown["runs"]] == ["OfflinePersuader"] * 2
+    capsys.readouterr()
+    for command in ("report", "compare"):
+        for given, said in {
+            (one, three): "not comparable: no user model was met by all (OfflinePersuader (y1/model-x): ",
+            (one, "y2/../y1/model-x"): "y2/../y1/model-x is given twice; give it once",
+        }.items():
+            assert main([command, *given]) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith(f"josh: {said}")
+
+
+def test_a_comparison_says_what_sets_the_runs_apart(endpoint):
+    url, _ = endpoint()
+    few = ("--josh", "--model", "m", "--base_url", url, "--price", "m=1/1", "--max_convo_turns", 2)
+    first = run("a", *few, "--synthetic_tasks", 4, "--beam_size", 2)
+    second = run("b", *few, "--synthetic_tasks", 3, "--beam_size", 4, "--stop", "best")
+    lines = (first / "episodes.jsonl").read_bytes().splitlines(keepends=True)
+    (first / "episodes.jsonl").write_bytes(b"".join(lines[:2]))
+    assert main(["report", str(first), str(second), "--out", "both.html"]) == 0
+    shown = block(Path("both.html"), "head")
+    assert {tuple(each) for each in shown["settings"]} >= {("beam_size", "2", "4"), ("stop", "first", "best")}
+    assert {each[0] for each in shown["settings"]} == {"beam_size", "stop", "synthetic_tasks"}
+    one, two = shown["id"].split(" vs ")
+    assert shown["notes"] == [
+        f"{one} is not finished: 2 of 4 tasks",
+        f"left out, for the other one has not finished them: 1 task of {two}",
+    ]
+    for each, folder in zip(shown["runs"], (first, second), strict=True):
+        told = summary(folder)
+        assert each["calls"] == sum(side["calls"] for side in told["usage"].values())
+        assert each["cost"] == told["cost"]
+
+
+def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):
+    Path("mine.py").write_text(
+        "from josh.envs.persuasion import PersuasionEnv\n"
+        "class Mine(PersuasionEnv):\n"
+        "    def groups(self, task):\n"
+        "        return super().groups(task) if task.index else 1 / 0\n"
+    )
+    folder = run("one", "--env", "./mine.py:Mine", "--synthetic_tasks", 4)
+    assert head(folder)["notes"] == [
+        "1 task shown without what plug-ins could not say; the first, synthetic-train-0000: "
+        "ZeroDivisionError: division by zero"
+    ]
+    rows = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    rows[1]["nodes"][1]["messages"][0]["content"] = 5
+    rows[2]["nodes"][1]["messages"][0]["content"] = [{"type": "text", "text": "hi"}]
+    rows[3]["nodes"][1]["messages"][0] = {}
+    (folder / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert main(["report", str(folder)]) == 0
+    assert head(folder)["notes"][0].startswith("3 tasks shown without what plug-ins could not say; the first, ")
+    assert trees(folder)[1]["nodes"][1]["messages"][0]["content"] == 5
+    assert len(head(folder)["tasks"]) == 4
+    for task in "1234":
+        assert main(["show", str(folder), task]) == 0
+
+
+def test_a_task_that_an_error_ended_has_no_reward_and_is_counted_in_no_group():
+    Path("mine.py").write_text(
+        "from josh import BaseJOSHAgent\n"
+        "class Fails(BaseJOSHAgent):\n"
+        "    def start(self, task, env, options):\n"
+        "        super().start(task, env, options)\n"
+        "        self.index = task.index\n"
+        "    def step(self, **_):\n"
+        "        if self.index == 1:\n"
+        "            raise RuntimeError('not today')\n"
+        "        self.add_message({'role': 'assistant', 'content': 'Give!'})\n"
+        "        return True\n"
+    )
+    folder = run("one", "--agent", "./mine.py:Fails", "--synthetic_tasks", 3)
+    shown = head(folder)
+    assert [row["state"] == "error" for row in shown["tasks"]] == [False, True, False]
+    for name in ("reward", "rounds"):
+        assert [row[name] is None for row in shown["tasks"]] == [False, True, False]
+    assert sum(group["tasks"] for group in shown["groups"] if group["kind"] == "sex") == 2

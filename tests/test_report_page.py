@@ -34,6 +34,23 @@ def respond(body):
     return f"{seed} {('[DONATE $1.50]', '[DONATE $0.50]', '[DONATE $0]', HOSTILE[0], 'well')[min(seed % 24, 4)]}"
 
 
+FAILS = """
+from josh import BaseJOSHAgent
+
+class Fails(BaseJOSHAgent):
+    def start(self, task, env, options):
+        super().start(task, env, options)
+        self.index = task.index
+
+    def step(self, **_):
+        if self.index == 1:
+            raise RuntimeError("not today")
+        self.add_message({"role": "assistant", "content": "Give!"})
+        return True
+"""
+AWKWARD = ("", "x" * 300, "\u05d0\u05d1", "plain")
+
+
 def play(log_dir, *flags):
     assert main(["run", "--log_dir", str(log_dir), *map(str, flags)]) == 0
     (folder,) = Path(log_dir).iterdir()
@@ -64,6 +81,14 @@ def pages(tmp_path_factory):
     plain = ("--rollouts", 2, "--temperature", 1, "--synthetic_tasks", 12)
     first, second = play(home / "a", *plain), play(home / "b", *plain, "--agent", "uniform_persuader")
     (both,) = report([first, second])
+    (searches,) = report([offline, wide])
+    (home / "fails.py").write_text(FAILS)
+    awkward = play(home / "awkward", "--agent", f"{home / 'fails.py'}:Fails", "--synthetic_tasks", 4)
+    rows = [json.loads(line) for line in (awkward / "episodes.jsonl").read_text().splitlines()]
+    for row, name in zip(rows, AWKWARD, strict=True):
+        row["task_id"] = row["task"]["id"] = name
+    (awkward / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    report([awkward])
     (split,) = report([offline], home / "split.html", inline=100_000, chunk=100_000)
     return {
         "offline": offline / "report.html",
@@ -71,6 +96,8 @@ def pages(tmp_path_factory):
         "hostile": hostile / "report.html",
         "split": split,
         "comparison": both,
+        "searches": searches,
+        "awkward": awkward / "report.html",
     }
 
 
@@ -459,3 +486,47 @@ def test_a_screen_reader_finds_its_way(opened):
     )
     assert nameless == []
     assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_awkward_ids_and_tasks_without_a_score_have_their_place_in_the_list(opened, shots):
+    page = opened("awkward")
+    assert page.locator(".tasks a").all_text_contents() == ['(blank id "")', *AWKWARD[1:]]
+    assert page.locator(".tasks a bdi").count() == 4
+    box = page.locator(".task-box")
+    assert box.evaluate("each => each.scrollWidth <= each.clientWidth")
+    assert page.locator(".tasks tbody tr").nth(1).locator("td").nth(1).text_content() == "\u2013"
+    for _ in range(2):
+        page.locator(".sort", has_text="reward").click()
+        assert page.locator(".tasks a").last.text_content() == AWKWARD[1]
+    page.screenshot(path=shots / "awkward.png")
+    page.locator(".tasks a").last.click()
+    assert "reward" not in page.text_content(".task-head .line")
+
+
+def test_an_address_of_a_turn_that_is_not_there_changes_nothing(opened):
+    page = opened("offline", place="#task-1-3")
+    page.wait_for_selector("svg.tree")
+    page.evaluate("location.hash = '#task-1-99999'")
+    page.wait_for_timeout(50)
+    assert chosen(page) == 3
+
+
+def test_at_the_width_of_a_phone_a_group_s_interval_stands_below_its_mean(opened, shots):
+    page = opened("offline", width=375, height=740)
+    group = next(group for group in data(page)["groups"] if group["mean"]["low"] is not None)
+    ends = page.locator(".group tbody tr", has_text=group["name"]).first.locator(".under")
+    assert ends.is_visible()
+    assert ends.text_content() == f"${group['mean']['low']:.2f} to ${group['mean']['high']:.2f}"
+    page.locator(".groups").screenshot(path=shots / "phone-groups.png")
+    assert not opened("offline").locator(".under").first.is_visible()
+
+
+def test_a_comparison_shows_its_notes_and_the_settings_that_differ(opened, shots):
+    page = opened("searches")
+    (note,) = data(page)["notes"]
+    assert note.startswith("left out, for the other one has not finished them: 19 tasks of ")
+    assert page.text_content(".notice") == f"L{note[1:]}"
+    section = page.locator("section", has_text="Settings that differ")
+    rows = [row.locator("th, td").all_text_contents() for row in section.locator("tbody tr").all()]
+    assert ["beam_size", "8", "512"] in rows
+    page.screenshot(path=shots / "searches.png", full_page=True)

@@ -1,6 +1,7 @@
 """`josh show`, as a reader meets it: the list of a run's tasks, and the tree of one."""
 
 import json
+import logging
 import os
 import pty
 import re
@@ -103,7 +104,7 @@ def test_a_tree_has_every_turn_once_and_marks_the_golden_path(searched, capsys):
     assert len(wins) == len(episode["collapses"][0]["rewarded"])
     splits = episode["nodes"][episode["collapses"][0]["winner"]]["path"].count("/") + 1
     assert sum("─ ★ " in line for line in lines) == splits
-    assert lines[-1] == "★ golden path   ✓ won too   · did not win"
+    assert lines[-1] == "★ golden path   ✓ successful   · did not win"
 
 
 def test_only_splits_are_indented(capsys, tmp_path):
@@ -261,3 +262,62 @@ def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
     command = re.search(r"on what `josh (.*?)` leaves", readme)[1]
     folder = played(tmp_path / "records", *command.split())
     assert "\n".join(shown(capsys, folder, "1")) + "\n" == picture
+
+
+def test_no_error_commands_the_terminal(capsys, tmp_path, searched):
+    assert r"no task 'red\x1b[31m'" in refused(capsys, searched, "red\x1b[31m")
+    assert r"nowhere\x1b[31m is no run" in refused(capsys, "nowhere\x1b[31m")
+    with pytest.raises(SystemExit):
+        main(["show", str(searched), "1", "\x1b[31m"])
+    assert capsys.readouterr().err == "josh: unrecognized arguments: \\x1b[31m; see josh --help\n"
+    (tmp_path / "nasty.py").write_text(
+        "from josh.envs.persuasion import PersuasionEnv\n"
+        "from josh import BaseJOSHAgent\n"
+        "class Fails(BaseJOSHAgent):\n"
+        "    def delete_reward(self, reward):\n"
+        "        raise RuntimeError('\\x1b]0;title\\x07\\nmore')\n"
+        "    def step(self, **_):\n"
+        "        raise RuntimeError('\\x1b[2J\\nmore')\n"
+    )
+    played(tmp_path / "records", "--agent", "./nasty.py:Fails", "--synthetic_tasks", "2")
+    both = capsys.readouterr()
+    assert r"\x1b[2J more" in both.out
+    assert "\x1b" not in both.out + both.err
+    logging.getLogger("josh").warning("the server says %s", "\x1b[2J")
+    assert capsys.readouterr().err == "josh: the server says \\x1b[2J\n"
+
+
+def test_leaves_are_called_what_the_report_s_page_calls_them(capsys, tmp_path):
+    folder = played(tmp_path / "toy", "--env", "toy_world:World", "--josh", "--seed", "3")
+    lines = [line for task in range(1, 13) for line in shown(capsys, folder, str(task), "--width", "1000")]
+    labels = {re.sub(r"(, [\d.]+)?$", "", line.split("   ")[-1].strip()) for line in lines if "   " in line}
+    assert {"cut off", "successful", "limit", "user left"} <= labels
+    head = json.loads(re.search(r'id="head">(.*?)</script>', (folder / "report.html").read_text("utf-8"))[1])
+    assert {"cut off", "successful", "limit", "user left", "won"} <= set(head["leaves"])
+    assert sum(head["leaves"].values()) == sum(
+        "outcome" in node for episode in episodes(folder) for node in episode["nodes"]
+    )
+
+
+def test_awkward_ids_break_no_row_of_the_list(capsys, tmp_path):
+    folder = played(tmp_path / "records", "--synthetic_tasks", "3")
+    rows = episodes(folder)
+    for row, name in zip(rows, ("two\nlines", "long" * 75, "日本" * 60), strict=True):
+        row["task_id"] = row["task"]["id"] = name
+    (folder / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    (folder / "config.json").unlink()
+    lines = shown(capsys, folder, "--width", "80")[2:-2]
+    assert len(lines) == 4
+    assert r"two\nlines" in lines[1]
+    assert max(map(cells, lines)) <= 80
+    assert refused(capsys, folder, "9" * 5000).startswith(f"josh: {folder} has no task '999")
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [(">/dev/full", 2, "josh: cannot write what is printed here: No space left on device\n"), (">&-", 0, "")],
+)
+def test_output_that_cannot_be_written_is_no_traceback(searched, output, code, said):
+    command = f"{sys.executable} -m josh show {searched} 1 {output}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (code, said)

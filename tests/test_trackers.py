@@ -79,6 +79,11 @@ class Notes:
         self.ended.append(failed)
 
 
+class Loud(Notes):
+    def log(self, figures, tasks):
+        print("uploading")
+
+
 class Broken(Notes):
     def log(self, figures, tasks):
         super().log(figures, tasks)
@@ -255,6 +260,17 @@ def test_a_tracker_that_fails_is_let_go_with_a_line_and_the_others_go_on(capsys)
     assert notes.ended == [True]
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "josh: report_to broken: it is told nothing more, for ConnectionError: the tracker is down"
+
+
+def test_what_a_tracker_prints_is_not_among_the_run_s_figures(capsys):
+    assert main(["--synthetic_tasks", "2", "--report_to", " none "]) == 0
+    assert json.loads((only_run() / "config.json").read_text())["settings"]["report_to"] == "none"
+    capsys.readouterr()
+    report = Report({"loud": Loud()}, {})
+    for result in results_of(only_run()):
+        report.finished(result, NO_COST)
+    both = capsys.readouterr()
+    assert (both.out, both.err) == ("", "uploading\n" * 2)
 
 
 def test_a_tracker_that_cannot_finish_costs_a_line(caplog):

@@ -6,29 +6,30 @@ from typing import Any
 from josh.console import Seat
 from josh.messages import Message
 from josh.roles import BaseEnv, BaseJOSHUser, PersonLine, Task
-from josh.tags import DONATION
+from josh.tags import RewardTag
 
 
 class Human(BaseJOSHUser):
     """Answers with what a person types, who is shown what the user's model would be told.
 
-    Tags in the agent's words are defused before the person sees them.
+    The environment's tags in the agent's words are defused before the person sees them.
     """
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt. Raises UsageError where a person cannot play."""
+        self.tag = env.tag
         self.seat = Seat(task.id, "user", env, env.user_prompt(task), options)
 
     async def step(self, agent: Any, *, model: PersonLine, **_: Any) -> tuple[Any, bool]:
-        """Answer once. The conversation is over when the answer holds a tag, or the person leaves."""
-        text = await self.seat.hear(list(map(_defused, agent.messages)), model)
+        """Answer once. The conversation is over when the answer holds the environment's tag, or the person leaves."""
+        text = await self.seat.hear([_defused(message, self.tag) for message in agent.messages], model)
         if text is None:
             return agent, True
         agent.add_message({"role": "user", "content": text})
-        return agent, DONATION.read(text) is not None
+        return agent, self.tag is not None and self.tag.read(text) is not None
 
 
-def _defused(message: Message) -> Message:
-    if message.get("role") != "assistant" or not isinstance(message.get("content"), str):
+def _defused(message: Message, tag: RewardTag | None) -> Message:
+    if tag is None or message.get("role") != "assistant" or not isinstance(message.get("content"), str):
         return message
-    return {**message, "content": DONATION.defuse(message["content"])}
+    return {**message, "content": tag.defuse(message["content"])}

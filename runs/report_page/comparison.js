@@ -1,5 +1,9 @@
 // Two runs on the same tasks: what sets them apart, and the conversations that one won and the other lost.
 
+const BOOTSTRAP =
+  "All intervals are percentile bootstrap ones over people, that of the rate too, for which a run's own page has " +
+  "Wilson's. Where all conversations agree they have no width, which does not say that the next one would.";
+
 function comparisonView() {
   const { difference: less, runs, unit } = head;
   const money = (value) => amount(value, unit);
@@ -21,6 +25,7 @@ function comparisonView() {
       { class: "lead" },
       `${counted(head.tasks_shared, "task")} that both played, ${of}; ${people(head.people)}, user ${runs[0].user}.`,
     ),
+    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, title(note))),
     h(
       "dl",
       { class: "cards" },
@@ -34,7 +39,8 @@ function comparisonView() {
       ),
       card("Flipped", whole(head.flips.length), `of ${counted(less.pairs, "pair")} of conversations`),
     ),
-    h("section", {}, h("h2", {}, "Both runs"), h("div", { class: "scroll" }, bothTable(runs, money))),
+    h("section", {}, h("h2", {}, "Both runs"), h("p", { class: "small" }, BOOTSTRAP), h("div", { class: "scroll" }, bothTable(runs, money))),
+    differingSection(),
     h("section", {}, h("h2", {}, "Flipped conversations"), list.element),
   );
   return { element, find: list.find };
@@ -59,6 +65,8 @@ function bothTable(runs, money) {
     ["95% interval", "number"],
     ["conversations", "number"],
     ["errors", "number"],
+    ["calls, all tasks", "number"],
+    ["cost", "number"],
   ];
   const row = (run, at) => [
     `${at ? "second" : "first"}: ${run.name} (${run.policy})`,
@@ -68,8 +76,22 @@ function bothTable(runs, money) {
     span(run.average_reward, money),
     whole(run.scored),
     whole(run.infra_errors),
+    whole(run.calls),
+    dollars(run.cost),
   ];
   return table("", columns, runs.map(row));
+}
+
+/** What was set otherwise in the second run. */
+function differingSection() {
+  const columns = [
+    ["", "name"],
+    ["first", "value"],
+    ["second", "value"],
+  ];
+  const rows = head.settings.map(([name, ...both]) => [name, ...both.map((value) => h("bdi", {}, value))]);
+  const shown = rows.length ? table("", columns, rows) : h("p", { class: "small" }, "None.");
+  return h("section", {}, h("h2", {}, "Settings that differ"), h("div", { class: "scroll" }, shown));
 }
 
 const FLIPS = [
@@ -105,7 +127,7 @@ function flipList() {
 }
 
 function flipName(row) {
-  return row.path ? `${row.task}, conversation ${Number(row.path) + 1}` : row.task;
+  return [idOf(row.task), row.path && `, conversation ${Number(row.path) + 1}`];
 }
 
 function flipRow(row) {
@@ -137,7 +159,7 @@ function flipView(row, { sides }) {
         standingIcon(at === row.won ? "successful" : "lost"),
         `${at ? "Second" : "First"}: ${at === row.won ? "won" : "lost"} ${amount(row.rewards[at], head.unit)}`,
       ),
-      h("p", { class: "small" }, `${head.runs[at].name}, ${row.rounds[at]} rounds`),
+      h("p", { class: "small" }, `${head.runs[at].name}, ${counted(row.rounds[at], "round")}`),
       h(
         "ol",
         { class: "turns" },

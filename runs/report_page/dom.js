@@ -26,6 +26,11 @@ function written(text, tag = "p") {
   return h(tag, { class: "written", dir: "auto" }, String(text));
 }
 
+/** A task's id, which may run the other way, or be blank. */
+function idOf(id) {
+  return h("bdi", {}, id.trim() ? id : `(blank id ${JSON.stringify(id)})`);
+}
+
 /** What a message says: servers may give parts instead of a text. */
 function textOf(content) {
   if (content === null || content === undefined) return "";
@@ -77,8 +82,13 @@ function dollars(value) {
   return value > 0 && value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(2)}`;
 }
 
-function counted(count, thing, things = `${thing}s`) {
-  return `${whole(count)} ${count === 1 ? thing : things}`;
+function counted(count, thing, things = `${thing}s`, show = whole) {
+  return `${show(count)} ${count === 1 ? thing : things}`;
+}
+
+/** Rounds, which may be a mean of several conversations. */
+function roundsText(rounds) {
+  return fixed(rounds, rounds % 1 ? 1 : 0);
 }
 
 /** The links above one of many: to the list of all, and to its neighbours. Addresses begin with `kind`. */

@@ -83,11 +83,12 @@ function costsSection() {
     ["cost", "number"],
   ];
   const why = unpriced.length ? ` No price or token counts for ${unpriced.join(", ")}.` : "";
+  const killed = "The last session was killed: calls and tokens are the journal's, retries and prices are not known.";
   return h(
     "section",
     {},
     h("h2", {}, "Calls, tokens and cost"),
-    h("p", { class: "small" }, `${counted(retries, "retry", "retries")}.${why}`),
+    h("p", { class: "small" }, retries === null ? killed : `${counted(retries, "retry", "retries")}.${why}`),
     h("div", { class: "scroll" }, table("", columns, rows)),
   );
 }
@@ -102,7 +103,7 @@ function groupsSection() {
     name,
     whole(tasks),
     percent(rate.value),
-    money(mean.value),
+    [money(mean.value), h("span", { class: "small under" }, span(mean, money))],
     whisker(mean, low, high, head.mean.value),
     span(mean, money),
   ];
@@ -110,7 +111,7 @@ function groupsSection() {
     ["", "name"],
     ["tasks", "number"],
     ["rate", "number"],
-    ["mean", "number"],
+    ["mean", "number mean"],
     ["", "wide"],
     ["95% interval", "number ends"],
   ];
@@ -137,7 +138,7 @@ function measuresSection() {
     ["95% interval", "number"],
     ["observations", "number"],
   ];
-  const leaves = Object.entries(head.leaves).map(([name, count]) => `${whole(count)} ${name.replaceAll("_", " ")}`);
+  const leaves = Object.entries(head.leaves).map(([name, count]) => `${whole(count)} ${name}`);
   const said =
     `Leaves of all trees: ${leaves.join(", ") || "none"}. The interval of the ${head.names.rate} is Wilson's, ` +
     "over tasks; all others are percentile bootstrap ones, over people.";

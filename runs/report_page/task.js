@@ -68,13 +68,13 @@ function taskView(row, tree, start, moved) {
     turnTo("agent");
     drawn.picture.focus({ preventScroll: true });
   };
-  return { element, find: finder.field, opened, choose: drawn.choose };
+  return { element, find: finder.field, opened, choose: (index) => index in tree.nodes && drawn.choose(index) };
 }
 
 function taskHead(row, tree) {
   const numbers = [
-    `reward ${amount(row.reward, head.unit)}`,
-    `${fixed(row.rounds, row.rounds % 1 ? 1 : 0)} rounds`,
+    row.reward !== null && `reward ${amount(row.reward, head.unit)}`,
+    row.rounds !== null && counted(row.rounds, "round", "rounds", roundsText),
     counted(row.turns, "turn"),
     tree.error && `error: ${tree.error}`,
   ];
@@ -82,7 +82,7 @@ function taskHead(row, tree) {
     "div",
     { class: "task-head" },
     links("Tasks", "task", row.number, head.tasks.length),
-    h("h1", {}, row.id),
+    h("h1", {}, idOf(row.id)),
     h("p", { class: "line" }, result(row), h("span", { dir: "auto" }, numbers.filter(Boolean).join(" · "))),
     h(
       "details",

@@ -15,12 +15,7 @@ function taskColumns() {
     { name: "task", key: (row) => row.number, show: taskLink, header: true },
     { name: "result", key: (row) => STATE_ORDER.indexOf(row.state) - row.success, show: result },
     { name: "reward", key: (row) => row.reward, show: (row) => amount(row.reward, head.unit), number: true },
-    {
-      name: "rounds",
-      key: (row) => row.rounds,
-      show: (row) => fixed(row.rounds, row.rounds % 1 ? 1 : 0),
-      number: true,
-    },
+    { name: "rounds", key: (row) => row.rounds, show: (row) => roundsText(row.rounds), number: true },
     { name: "turns", key: (row) => row.turns, show: (row) => whole(row.turns), number: true },
     { name: "winning leaves", key: (row) => row.wins, show: (row) => whole(row.wins), number: true },
     { name: "pairs", key: (row) => row.pairs, show: (row) => whole(row.pairs), number: true },
@@ -33,7 +28,7 @@ function taskColumns() {
 const STATE_ORDER = ["won", "lost", "error"];
 
 function taskLink(row) {
-  return h("a", { href: `#task-${row.number}`, id: `row-${row.number}` }, row.id);
+  return h("a", { href: `#task-${row.number}`, id: `row-${row.number}` }, idOf(row.id));
 }
 
 function result(row) {
@@ -86,9 +81,10 @@ function taskList(rows) {
     const [, , fits] = FILTERS.find(([name]) => name === state.filter);
     const { key } = columns[state.column];
     const way = state.down ? -1 : 1;
+    const none = (row) => Number(key(row) === null); // they come last, whichever way
     return rows
       .filter((row) => fits(row) && row.words.includes(state.words))
-      .sort((one, other) => way * (key(one) - key(other)) || one.number - other.number);
+      .sort((a, b) => none(a) - none(b) || way * (key(a) - key(b)) || a.number - b.number);
   }
 
   change({});

@@ -52,10 +52,13 @@ function layout(nodes) {
 function ending(node) {
   if (node.outcome === undefined) return "";
   if (["golden", "successful"].includes(node.standing)) return amount(node.reward ?? 0, head.unit);
+  return outcomeText(node);
+}
+
+function outcomeText(node) {
   if (node.standing === "dead") return "cut off";
-  return (
-    { lost: "lost", user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome
-  );
+  if (node.outcome === "lost" && node.standing !== "lost") return "successful";
+  return { user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome;
 }
 
 /** What a turn says, to the user or, given its internal messages, to itself as well. */

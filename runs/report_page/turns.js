@@ -90,7 +90,7 @@ function facts(node, place) {
     ["Branch", [standingIcon(node.standing), STANDINGS[node.standing].name]],
     [
       "Outcome",
-      node.outcome && [node.outcome.replaceAll("_", " "), node.standing === "dead" ? " (another branch was kept)" : ""],
+      node.outcome && [outcomeText(node), node.standing === "dead" ? " (another branch was kept)" : ""],
     ],
     ["Path's reward", node.reward !== undefined && amount(node.reward, head.unit)],
     ["Best below", node.best !== undefined && !node.outcome && amount(node.best, head.unit)],
