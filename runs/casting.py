@@ -219,12 +219,13 @@ class Casting:
         """The chat model for one turn of one task."""
         settings = self.settings
         if place.speaker is Speaker.AGENT:
-            model, temperature = self._agent_model, settings.temperature
+            model, temperature, top_p = self._agent_model, settings.temperature, settings.top_p
         else:
             models = self._user_models[task.id]
             # A person stays the same along a path: only the first split tells siblings' models apart.
             sibling = int(place.path.partition("/")[0] or 0)
-            model, temperature = models[(task.index + sibling) % len(models)], settings.user_temperature
+            model = models[(task.index + sibling) % len(models)]
+            temperature, top_p = settings.user_temperature, settings.user_top_p
         assert temperature is not None
         # Elder tasks are served first, and leaves with the same beginning together: servers keep prompts for a while.
         priority = (self._positions[task.id], place.path)
@@ -240,6 +241,7 @@ class Casting:
             share,
             clock,
             recorded=self.recorded,
+            top_p=top_p,
         )
 
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:

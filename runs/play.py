@@ -15,8 +15,8 @@ from josh.runs.tree_text import WORDS
 from josh.tree import Speaker, walk
 
 _OF_SIDE = {
-    "agent": ("agent", "model", "base_url", "api_key_var", "temperature"),
-    "user": ("user", "user_model", "user_base_url", "user_api_key_var", "user_temperature"),
+    "agent": ("agent", "model", "base_url", "api_key_var", "temperature", "top_p"),
+    "user": ("user", "user_model", "user_base_url", "user_api_key_var", "user_temperature", "user_top_p"),
 }
 
 

@@ -141,6 +141,8 @@ def sample_of(
     names = ("env", "min_reward", "seed", "max_convo_turns", "josh_agent_tries")
     terms = {"rewards": plays.get("rewards")} | {name: getattr(settings, name) for name in names}
     cast = f"{plays.get('user')} {settings.user_model} at {settings.user_temperature:g}"
+    if settings.user_top_p < 1:
+        cast += f", top_p {settings.user_top_p:g}"
     several = settings.rollouts > 1 and not settings.josh
     paths = tuple(map(str, range(settings.rollouts))) if several else ("",)
     usage = {side: dict(summary.get("usage", {}).get(side, {})) for side in map(str, Speaker)}

@@ -133,6 +133,7 @@ def test_a_run_against_an_endpoint_sends_every_request_its_own_seed(endpoint):
     assert {request.get("n") for request in server.requests if request["model"] == "them"} == {None}
     assert sorted(request.get("n", 1) for request in server.requests if request["model"] == "us") == [1] * 8 + [2] * 6
     assert {request["temperature"] for request in server.requests} == {1.0}
+    assert not any("top_p" in request for request in server.requests), "some endpoints refuse what they do not know"
     episodes = lines(only_run() / "episodes.jsonl")
     assert [episode["reward"] for episode in episodes] == [1.25, 1.25]
     assert [episode["rounds"] for episode in episodes] == [3.0, 3.0]
@@ -142,6 +143,16 @@ def test_a_run_against_an_endpoint_sends_every_request_its_own_seed(endpoint):
     persuadee = next(request for request in server.requests if request["model"] == "them")
     assert [message["role"] for message in persuadee["messages"]] == ["system", "user"]
     assert "[DONATE $N]" in persuadee["messages"][0]["content"]
+
+
+def test_each_side_draws_from_as_much_as_it_is_told_to(endpoint):
+    url, server = endpoint()
+    flags = ["--model", "us", "--user_model", "them", "--base_url", url, "--user_base_url", url]
+    few = ["--synthetic_tasks", "1", "--max_convo_turns", "2"]
+    assert main([*flags, *few, "--top_p", "0.9", "--user_top_p", "0.8"]) == 0
+    asked = {(request["model"], request["top_p"]) for request in server.requests}
+    assert asked == {("us", 0.9), ("them", 0.8)}
+    assert main(["replay", str(only_run()), "--log_dir", "again"]) == 0
 
 
 def test_calls_in_flight_stay_below_the_limit(endpoint):
@@ -325,6 +336,8 @@ def bad(capsys, *arguments):
         ("--stop last --josh", "josh: stop is 'last'; give first or best"),
         ("--timeout 0", "josh: timeout is 0.0; give a number of seconds above 0"),
         ("--temperature nan", "josh: temperature is nan; give 0 or more"),
+        ("--top_p 0", "josh: top_p is 0.0; give a share above 0, at most 1"),
+        ("--user_top_p 1.5", "josh: user_top_p is 1.5; give a share above 0, at most 1"),
         ("--min_reward 3", "josh: min_reward is 3.0; give 0 to 2 dollars"),
         ("--model gpt-4o", "josh: no key for model 'gpt-4o': set OPENAI_API_KEY"),
         ("--user_model gpt-4o", "josh: no key for model 'gpt-4o': set OPENAI_API_KEY"),

@@ -44,6 +44,8 @@ class ModelLine:
     """The task's clock."""
     recorded: bool = False
     """Whether all words have to come from the journal, a person's among them."""
+    top_p: float = 1.0
+    """Replies are drawn from the smallest set of tokens that is this likely, unless a plug-in says otherwise."""
 
     def draw(self) -> int:
         """The next seed of this turn."""
@@ -57,6 +59,8 @@ class ModelLine:
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """Ask for one reply; see `roles.Line.reply`."""
         place, exchange = self.place, self.exchange
+        if self.top_p < 1:
+            options = {"top_p": self.top_p} | options
         draw, seed = place.draws, self.draw()
         family = place.siblings if self.share and draw == 0 and len(place.siblings) > 1 else ()
         digest = self._digest(messages, options, family)
