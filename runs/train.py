@@ -335,10 +335,17 @@ def _leave(part: Path, keep: bool) -> None:
 
 
 def _last_checkpoint(part: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
+    """The newest checkpoint that is whole: one that a training was writing when it was broken off is not."""
+    found = sorted((part / _CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    return next((str(path) for path in reversed(found) if _is_whole(path)), None)
 
-    found: str | None = get_last_checkpoint(part / _CHECKPOINTS) if (part / _CHECKPOINTS).exists() else None
-    return found
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))  # transformers writes it last
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _tuned(method: str, settings: TrainSettings, template: Template, prepared: Prepared, part: Path) -> dict[str, Any]:
