@@ -282,7 +282,7 @@ def broken_off(tune, tmp_path):
 
     def run(part, *flags):
         def interrupt():
-            while not any(map(whole, (part / "checkpoints").glob("checkpoint-*/trainer_state.json"))):
+            while not any(map(whole, sorted((part / "checkpoints").glob("checkpoint-*/trainer_state.json")))):
                 time.sleep(0.005)
             _thread.interrupt_main()
 
