@@ -284,6 +284,7 @@ def broken_off(tune, tmp_path):
         def interrupt():
             while not any(map(whole, sorted((part / "checkpoints").glob("checkpoint-*/trainer_state.json")))):
                 time.sleep(0.005)
+            time.sleep(0.05)  # transformers lists its checkpoints right after that, and leaves an open iterator behind
             _thread.interrupt_main()
 
         waiting = threading.Thread(target=interrupt, daemon=True)
@@ -298,6 +299,7 @@ def broken_off(tune, tmp_path):
 
 
 @needs_trl
+@pytest.mark.filterwarnings("ignore:.*ScandirIterator:pytest.PytestUnraisableExceptionWarning")
 def test_a_training_that_was_broken_off_goes_on_and_comes_out_the_same(tune, broken_off, tmp_path):
     flags = "--epochs", 12, "--save_steps", 6
     _, _, (whole,) = tune("sft", *flags, out="whole")
@@ -315,6 +317,7 @@ def test_a_training_that_was_broken_off_goes_on_and_comes_out_the_same(tune, bro
 
 
 @needs_trl
+@pytest.mark.filterwarnings("ignore:.*ScandirIterator:pytest.PytestUnraisableExceptionWarning")
 def test_a_checkpoint_that_was_being_written_is_passed_over(tune, broken_off, tmp_path):
     part = tmp_path / "out" / "mine.part"
     flags = "--name", "mine", "--epochs", 24, "--save_steps", 6
@@ -329,6 +332,7 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(tune, broken_off, tm
 
 
 @needs_trl
+@pytest.mark.filterwarnings("ignore:.*ScandirIterator:pytest.PytestUnraisableExceptionWarning")
 def test_a_training_goes_on_with_the_same_data_and_settings_alone(tune, broken_off, tmp_path):
     part = tmp_path / "out" / "mine.part"
     flags = "--name", "mine", "--epochs", 200, "--save_steps", 6
