@@ -1,6 +1,7 @@
-"""A loopback chat endpoint, and a language model of some kilobytes, for the tests that need one."""
+"""What tests share: a folder without settings, a loopback chat endpoint, and a language model of some kilobytes."""
 
 import asyncio
+import os
 import threading
 from contextlib import contextmanager
 
@@ -23,6 +24,15 @@ def serving(server):
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder of its own, without anybody's settings. A file of tests that all want it extends it as `autouse`."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("PERSUASION_", "OPENAI_")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

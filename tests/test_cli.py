@@ -1,7 +1,6 @@
 """The command line, as a user meets it."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -25,13 +24,9 @@ class Quiet(BaseJOSHUser):
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def elsewhere(elsewhere, tmp_path):
     """A folder of its own, without anybody's settings."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "quiet.py").write_text(QUIET)
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_")):
-            monkeypatch.delenv(name)
 
 
 def lines(path):

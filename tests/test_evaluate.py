@@ -1,7 +1,6 @@
 """`josh evaluate` and `josh compare`, as a user meets them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -43,12 +42,8 @@ class Breaks(Asks):
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def elsewhere(elsewhere, tmp_path):
     (tmp_path / "mine.py").write_text(PLUGINS)
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_")):
-            monkeypatch.delenv(name)
 
 
 def evaluated(*flags, code=0):

@@ -1,7 +1,6 @@
 """`josh loop`, as a user meets it: rounds of searching, training and evaluating, broken off and gone on with."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -51,12 +50,8 @@ WHOLE = [*FEW, "--rounds", "2", "--test_every", "1", "--start", "base", "--other
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def elsewhere(elsewhere, tmp_path):
     (tmp_path / "mine.py").write_text(AGENT)
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_")):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,8 @@ PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee"
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def elsewhere(elsewhere, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_")):
-            monkeypatch.delenv(name)
 
 
 def josh(*flags, typed="", **variables):

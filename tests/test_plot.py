@@ -1,7 +1,6 @@
 """`josh plot`: what is drawn of loops, runs and evaluations, and what is refused."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +36,8 @@ LOOP = {
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def elsewhere(elsewhere, monkeypatch):
     monkeypatch.syspath_prepend(HERE)
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_")):
-            monkeypatch.delenv(name)
 
 
 def played(log_dir, *flags):

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from playing import run
 
 from josh.cli import main
 from josh.runs.compare import compare
@@ -23,16 +24,7 @@ from josh.runs.report_tree import standings
 TOY = ("--env", "toy_world:World")
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def run(log_dir, *flags):
-    """Play a run; its folder."""
-    assert main(["run", "--log_dir", log_dir, *map(str, flags)]) == 0
-    (folder,) = Path(log_dir).iterdir()
-    return folder
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def block(page, name):

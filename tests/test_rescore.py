@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playing import run
 
 from josh.cli import main
 from josh.rewards.donation import DonationRewards
@@ -17,16 +18,7 @@ from josh.tree import Hit, Node, Outcome, Speaker, Turn, plant
 FILES = ("episodes.jsonl", "training_examples.jsonl")
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def run(log_dir, *flags):
-    """Play a run; its folder."""
-    assert main(["run", "--log_dir", log_dir, *map(str, flags)]) == 0
-    (folder,) = Path(log_dir).iterdir()
-    return folder
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def rescored(folder, log_dir, *flags):

@@ -26,12 +26,7 @@ FILES = ("episodes.jsonl", "training_examples.jsonl")
 CANARY = "sk-canary-0123456789"
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_")):
-            monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def respond(body):
@@ -314,7 +309,8 @@ def test_calls_per_minute_are_kept_to(endpoint):
     url, _ = endpoint(respond=lambda body: at.append(time.monotonic()) or "Hello.")
     run_in("records", "--model", "us", "--base_url", url, "--synthetic_tasks", "4", "--requests_per_minute", "1200")
     assert len(at) > 4
-    assert at[-1] - at[0] >= (len(at) - 1) * 0.05 - 0.03
+    # The first arrives late, by as long as connecting takes.
+    assert at[-1] - at[1] >= (len(at) - 2) * 0.05 - 0.03
 
 
 def test_one_call_at_a_time_takes_the_tasks_and_leaves_in_order(endpoint):

@@ -31,13 +31,10 @@ class Giver(BaseJOSHUser):
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def elsewhere(elsewhere, monkeypatch):
     monkeypatch.syspath_prepend(HERE)
     monkeypatch.setenv("COLUMNS", "100")
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_", "NO_COLOR")):
-            monkeypatch.delenv(name)
+    monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 @pytest.fixture(scope="module")

@@ -26,12 +26,8 @@ NO_COST = {"usage": {"agent": {"calls": 0}, "user": {"calls": 0}}, "cost": 0.0}
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def elsewhere(elsewhere, monkeypatch):
     monkeypatch.syspath_prepend(HERE)
-    for name in list(os.environ):
-        if name.startswith(("PERSUASION_", "OPENAI_")):
-            monkeypatch.delenv(name)
 
 
 def needs_tensorboard():
