@@ -104,6 +104,29 @@ class PersonLine(Line, Protocol):
         ...
 
 
+class ToolError(Exception):
+    """A tool refuses a call, and the branch goes on: the text is what the agent is told instead of a result."""
+
+
+class ToolWorld(Protocol):
+    """A world that an agent's tools act on. Every branch has its own: it is forked with the agent and the user."""
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Call a tool. May be `async`.
+
+        Args:
+            name: which one, as its schema names it.
+            arguments: what the agent gave it, parsed.
+
+        Returns:
+            What JSON has a form for.
+
+        Raises:
+            ToolError: there is no such tool, or it cannot do this.
+        """
+        ...
+
+
 class Forkable:
     """Something a branch carries and that has to be isolated between siblings.
 
@@ -167,7 +190,8 @@ class BaseJOSHAgent(Forkable):
         messages: the conversation as the user sees it.
         messages_internal: the conversation as the agent is trained on it: the same plus system prompt, thoughts, tool
             calls and tool results. Both only ever grow, and a message is never changed once it is in.
-        recent_actions: what the latest step did, for the rewards to read. Emptied before every step.
+        recent_actions: what the latest step did, for the rewards to read. Emptied before every step. By custom a tool
+            call is `{"name": ..., "arguments": {...}, "result": ...}`, with "error" for "result" where it was refused.
         tools: JSON schemas of the tools the agent may call, attached to its training examples.
     """
 
@@ -350,8 +374,12 @@ class BaseEnv:
         """The user simulator's system prompt; empty for none."""
         return ""
 
+    def tools(self, task: Task) -> Sequence[Mapping[str, Any]]:
+        """Schemas of the tools that the agent may call, in the chat-completions format; by default none."""
+        return ()
+
     def world(self, task: Task) -> Any:
-        """What the agent's tools act on, forked with every branch; None where there is nothing."""
+        """What the agent's tools act on (a `ToolWorld`), forked with every branch; None where there is nothing."""
         return None
 
     def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:

@@ -33,7 +33,7 @@ class LoopSettings:
     train_config: str | None = _flag(None, "TOML file with settings of `josh train`")
     paths: str = _flag("successful", "what is exported of every tree, see `josh export`")
     top: int | None = _flag(None, "most winning paths of a task, the best ones (default: 3; of pairs all)")
-    data: str = _flag(NEWEST, "what a round learns from: the `newest` search, or `all` so far")
+    learn_from: str = _flag(NEWEST, "what a round learns from: the `newest` search, or `all` so far")
     start: str = _flag(BASE, "what a round trains: a new adapter on the `base`, or the `last` one; with --tiny last")
     other_users: str | None = _flag(
         None, "further user models, by commas, against which the base and the last round are evaluated"
@@ -48,7 +48,7 @@ class LoopSettings:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise UsageError(f"{name} is {number}; give 1 or more")
-        for name, known in (("method", tuple(METHODS)), ("data", (NEWEST, ALL)), ("start", (BASE, LAST))):
+        for name, known in (("method", tuple(METHODS)), ("learn_from", (NEWEST, ALL)), ("start", (BASE, LAST))):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; give {', '.join(known[:-1])} or {known[-1]}")
 

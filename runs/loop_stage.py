@@ -93,7 +93,7 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
     """Export what a training learns from, and train."""
     settings, control = plan.settings, not stage.round
     name = CONTROL if control else stage.round
-    first = 1 if control or settings.data == ALL else stage.round
+    first = 1 if control or settings.learn_from == ALL else stage.round
     runs = [folder / search_of(number) for number in range(first, max(1, stage.round) + 1)]
     data = folder / f"{stage.name}.jsonl"
     choice = choice_of(settings, control=control)

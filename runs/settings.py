@@ -70,6 +70,7 @@ class RunSettings:
     )
     single_replies: bool = _flag(False, "ask for every sibling's reply apart, instead of for several with n=2")
     corpus: str | None = _flag(None, "folder of the real corpus, or a task file made by `josh prepare`", free=True)
+    data: str | None = _flag(None, "folder of the environment's own data, such as MultiWOZ for toolwoz", free=True)
     split_rule: str = _flag("convokit", "how the corpus is split: convokit, annotated or user_disjoint")
     synthetic_tasks: int | None = _flag(None, "made-up tasks per split, without a corpus (default: environment's)")
     include_bad: bool = _flag(False, "keep the corpus's dialogues that its authors marked as spoilt")

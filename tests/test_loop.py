@@ -280,7 +280,7 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
     [
         (["--tiny", "--rounds", "0"], "rounds is 0; give 1 or more"),
         (["--tiny", "--method", "ppo"], "method is 'ppo'; give sft, dpo or kto"),
-        (["--tiny", "--data", "some"], "data is 'some'; give newest or all"),
+        (["--tiny", "--learn_from", "some"], "learn_from is 'some'; give newest or all"),
         ([], "model is None; a loop trains a model on this machine: give hf:FOLDER, or --tiny"),
         (["--model", "gpt-4o-mini"], "model is 'gpt-4o-mini'; a loop trains a model on this machine"),
         (["--tiny", "--model", "hf:x"], "model is 'hf:x' with --tiny, which makes one"),
@@ -323,7 +323,7 @@ def test_a_loop_keeps_its_settings(whole, capsys):
 
 
 def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
-    flags = ["--rounds", "2", "--no_sampling", "--no_references", "--data", "all"]
+    flags = ["--rounds", "2", "--no_sampling", "--no_references", "--learn_from", "all"]
     assert main(["loop", *FEW, *flags]) == 0, "a tiny model goes on from the last round unless told otherwise"
     (folder,) = tmp_path.glob("records/loop-*")
     card = read(folder / "adapters" / f"{folder.name}-round-2" / "josh_adapter.json")

@@ -1,0 +1,39 @@
+"""When two values of a tool's arguments mean the same."""
+
+import pytest
+
+from josh.values import covers, plain, wanted
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (4, "4"),
+        (4.0, "4"),
+        ("Alexander's B&B", "alexanders  b&b"),
+        ("caffè uno\u2019s", "Caffè Unos"),
+        ("9:05", "09:05"),
+        (True, "true"),
+        (None, ""),
+    ],
+)
+def test_two_forms_of_a_value_are_one(one, other):
+    assert plain(one) == plain(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("4", "5"), ("19:05", "9:05"), (2.5, "2"), ("north", "south")])
+def test_different_values_stay_apart(one, other):
+    assert plain(one) != plain(other)
+
+
+def test_what_asks_for_nothing_in_particular_is_left_out():
+    asked = {"area": "dontcare", "food": "Don't care", "name": "", "stars": None, "people": 2}
+    assert wanted(asked) == {"people": "2"}
+
+
+def test_what_is_given_covers_what_is_asked_for():
+    given = {"area": "North", "food": "thai", "people": 4}
+    assert covers(given, {"area": "north", "people": "4"})
+    assert covers(given, {"area": "north", "stars": "any"})
+    assert not covers(given, {"area": "north", "stars": "4"})
+    assert not covers({"area": "any"}, {"area": "north"})
