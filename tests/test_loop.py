@@ -289,7 +289,7 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
         (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
         (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo sets losers against winners"),
         (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
-        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 16 rounds of 16 tasks need 256"),
+        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 20 rounds of 32 tasks need 640"),
         (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
         (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
         (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
