@@ -322,6 +322,16 @@ def test_a_loop_keeps_its_settings(whole, capsys):
     assert "beam_size is 8, and 4 in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_loop_trains_by_preferences_too(method, tmp_path):
+    flags = ["--rounds", "1", "--method", method, "--no_sampling", "--no_references", "--jobs", "1"]
+    assert main(["loop", *FEW, *flags]) == 0
+    (folder,) = tmp_path.glob("records/loop-*")
+    card = read(folder / "adapters" / f"{folder.name}-round-1" / "josh_adapter.json")
+    assert card["method"] == method
+    assert read(folder / "loop.json")["rounds"][0]["rows"] == card["rows"]["used"] > 0
+
+
 def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
     flags = ["--rounds", "2", "--no_sampling", "--no_references", "--learn_from", "all"]
     assert main(["loop", *FEW, *flags]) == 0, "a tiny model goes on from the last round unless told otherwise"
