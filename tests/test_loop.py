@@ -355,10 +355,10 @@ def test_a_round_whose_search_never_won_keeps_the_last_adapter(tmp_path, capsys)
 
 def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
     few, own, large = loop_settings({"tiny": True}), loop_settings({"tiny": True, "rounds": 2}), loop_settings({})
-    assert (few.rounds, few.tasks, few.start, few.tested) == (16, 16, "last", (4, 8, 12, 16))
-    assert (own.rounds, own.tasks, own.tested) == (2, 16, (2,))
+    assert (few.rounds, few.tasks, few.start, few.tested) == (20, 32, "last", (10, 20))
+    assert (own.rounds, own.tasks, own.tested) == (2, 32, (1, 2))
     assert (large.rounds, large.tasks, large.start, large.tested) == (3, 96, "base", (1, 2, 3))
-    assert loop_settings({"tiny": True, "rounds": 6, "control": True}).tested == (1, 4, 6)
+    assert loop_settings({"tiny": True, "rounds": 12, "control": True}).tested == (1, 10, 12)
 
 
 def test_what_a_round_cost_counts_from_the_last_one_evaluated(tmp_path):
