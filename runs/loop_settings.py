@@ -25,8 +25,8 @@ class LoopSettings:
     test_tasks: int = _flag(200, "held-out tasks on which every round is evaluated")
     test_every: int = _flag(
         1,
-        "evaluate the model of every so many rounds, and the last (with --control, the first too); with --tiny and over "
-        "5 rounds, 10",
+        "evaluate the model of every so many rounds, and the last (with --control also the first); with --tiny and "
+        "more than 5 rounds, 10",
     )
     tiny: bool = _flag(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
     tiny_size: str = _flag("small", "with --tiny: its size; `nano` babbles, and is for tests")
