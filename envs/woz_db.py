@@ -33,9 +33,9 @@ _NEEDED = {
 _TIME = re.compile(r"(?:[01]\d|2[0-4]):[0-5]\d")
 
 
-def is_time(value: Any) -> bool:
-    """Whether a value is a time of day (`9:15`); a train that arrives after midnight may do so at `24:08`."""
-    return _TIME.fullmatch(plain(value)) is not None
+def is_time(value: str) -> bool:
+    """Whether a plain value is a time of day (`09:15`); a train that arrives after midnight may do so at `24:08`."""
+    return _TIME.fullmatch(value) is not None
 
 
 class Database:
@@ -81,13 +81,13 @@ class Database:
         none, is met by nothing.
         """
         rows = self._tables[domain].rows
-        return [rows[place] for place in _places(self.matches(domain, constraints))]
+        return [rows[place] for place in _places(self.matches(domain, wanted(constraints)))]
 
-    def matches(self, domain: str, constraints: Mapping[str, Any]) -> int:
-        """Which rows `find` gives, as a set of bits."""
+    def matches(self, domain: str, values: Mapping[str, str]) -> int:
+        """Which rows `find` gives for values as `josh.values.wanted` has them, as a set of bits."""
         table = self._tables[domain]
         found = table.all
-        for column, value in wanted(constraints).items():
+        for column, value in values.items():
             found &= table.where(column, value)
         return found
 
@@ -104,20 +104,24 @@ class Database:
         if domain != "train":
             return str(row["id"])
         name = str(row["trainID"])
-        alone = self.matches(domain, {"trainID": name}).bit_count() == 1
+        alone = self._tables[domain].column("trainID")[plain(name)].bit_count() == 1
         return name if alone else f"{name} {row['day']} {row['leaveAt']}"
 
     def known_as(self, domain: str, name: str) -> int:
         """Which rows a row's id stands for, as a set of bits: one, or all trains with a `trainID`, or none."""
+        table = self._tables[domain]
         if domain != "train":
-            return self.matches(domain, {"id": name})
-        number, *rest = name.split(" ", 1)
-        found = self.matches(domain, {"trainID": number})
-        rows = self._tables[domain].rows
-        same = (
-            place for place in _places(found) if not rest or f"{rows[place]['day']} {rows[place]['leaveAt']}" in rest
+            return table.column("id").get(plain(name), 0)
+        found = table.column("trainID").get(plain(name), 0)
+        number, *when = plain(name).rsplit(" ", 2)
+        if found or len(when) < 2:
+            return found
+        day, leaves = when
+        return (
+            table.column("trainID").get(number, 0)
+            & table.column("day").get(day, 0)
+            & table.column("leaveAt").get(leaves, 0)
         )
-        return sum(1 << place for place in same)
 
     def values(self, domain: str, column: str) -> tuple[str, ...]:
         """The values of a column as they are compared, sorted, without `?` and those that say nothing."""
@@ -139,7 +143,7 @@ class _Table:
         """The rows with a plain value in a column, or with a time that is as early or late as asked."""
         if column not in ("arriveBy", "leaveAt"):
             return self.column(column).get(value, 0)
-        if _TIME.fullmatch(value) is None:
+        if not is_time(value):
             return 0
         if column not in self._times:
             self._times[column] = self._by_time(column)
@@ -178,7 +182,7 @@ def _index(rows: Sequence[Row], value_of: Callable[[Row], str | None]) -> dict[s
 def _time(row: Row, column: str) -> str | None:
     """A row's time as text that sorts: what arrives before it leaves has 24 hours added."""
     time, leaves = plain(row.get(column)), plain(row.get("leaveAt"))
-    if _TIME.fullmatch(time) is None:
+    if not is_time(time):
         return None
     return f"{int(time[:2]) + 24}{time[2:]}" if column == "arriveBy" and time < leaves else time
 
@@ -211,7 +215,7 @@ def _read(path: Path, domain: str) -> list[Row]:
             raise UsageError(
                 f"{path}: row {number} has no {missing[0]}; every {domain} needs {', '.join(_NEEDED[domain])}"
             )
-        late = [column for column in ("arriveBy", "leaveAt") if domain == "train" and not is_time(row[column])]
+        late = [column for column in ("arriveBy", "leaveAt") if domain == "train" and not is_time(plain(row[column]))]
         if late:
             raise UsageError(f"{path}: row {number} has {late[0]} {row[late[0]]!r}; give a time such as 09:15")
     unique = ("trainID", "day", "leaveAt") if domain == "train" else ("id",)

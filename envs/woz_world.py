@@ -14,6 +14,8 @@ from josh.roles import ToolError
 from josh.seeds import derive
 from josh.values import wanted
 
+_TIMES = frozenset(("arriveBy", "leaveAt", "time"))
+
 
 @dataclass(frozen=True, slots=True)
 class Booking:
@@ -86,8 +88,7 @@ class WozWorld:
             ToolError: no such tool or parameter, a value that is no text or number, a time that is none, or a booking
                 of nothing that the database knows.
         """
-        _check(name, arguments)
-        given = wanted(arguments)
+        given = _checked(name, arguments)
         domain = domain_of(name)
         return self._search(domain, given) if name.startswith("search_") else self._book(domain, name, given)
 
@@ -166,19 +167,23 @@ def _domain(
         fitting=0 if parameters is None else database.matches(domain, parameters),
         booked=0 if row is None else database.known_as(domain, str(row)),
         booking=None if booking is None else wanted(booking["parameters"]),
-        empty=tuple(asked for api, asked in fails if api == f"search_{domain}"),
-        refused=tuple(asked for api, asked in fails if api == f"book_{domain}"),
+        empty=tuple(asked for api, asked in fails if asked and api == f"search_{domain}"),
+        refused=tuple(asked for api, asked in fails if asked and api == f"book_{domain}"),
     )
 
 
-def _check(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raise ToolError where a call does not fit the tools."""
-    if name not in PARAMETERS:
+def _checked(name: str, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """What a call asks for in particular, in plain values. Raises ToolError where it does not fit the tools."""
+    known = PARAMETERS.get(name)
+    if known is None:
         raise ToolError(f"there is no tool {name!r}; known: {', '.join(PARAMETERS)}")
     for parameter, value in arguments.items():
-        if parameter not in PARAMETERS[name]:
-            raise ToolError(f"{name} takes no {parameter!r}; known: {', '.join(PARAMETERS[name])}")
+        if parameter not in known:
+            raise ToolError(f"{name} takes no {parameter!r}; known: {', '.join(known)}")
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
-            raise ToolError(f"{parameter} of {name} is {value!r}; give one text or number")
-        if parameter in ("arriveBy", "leaveAt", "time") and wanted({parameter: value}) and not is_time(value):
-            raise ToolError(f"{parameter} of {name} is {value!r}; give a time such as 09:15")
+            raise ToolError(f"{parameter} of {name} is no text or number; give one, or leave it out")
+    given = wanted(arguments)
+    for parameter in _TIMES & given.keys():
+        if not is_time(given[parameter]):
+            raise ToolError(f"{parameter} of {name} is {given[parameter]!r}; give a time such as 09:15")
+    return given
