@@ -227,6 +227,10 @@ class TestARefusal:
             world(british()).call(name, arguments)
         assert str(refused.value).startswith(says)
 
+    def test_names_the_first_fault_of_several(self):
+        with pytest.raises(ToolError, match="leaveAt of search_train is 'late'"):
+            world().call("search_train", {"leaveAt": "late", "arriveBy": "early"})
+
     def test_a_time_that_asks_for_nothing_is_none_to_refuse(self):
         assert world().call("search_train", {"leaveAt": "any", "arriveBy": ""})
 
