@@ -49,6 +49,7 @@ USERS = {
 REWARDS = {
     "goals": "josh.roles:BaseRewards",
     "donation": "josh.rewards.donation:DonationRewards",
+    "tool_goals": "josh.rewards.tool_goals:ToolGoals",
 }
 _USER_OVERRIDES = {
     "persuadee_model": "model",
