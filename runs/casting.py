@@ -44,6 +44,9 @@ USERS = {
     "donor": "josh.users.donor:Donor",
     "donor_mild": "josh.users.donor:DonorMild",
     "donor_firm": "josh.users.donor:DonorFirm",
+    "goal": "josh.users.goal:GoalUser",
+    "guide": "josh.users.guide:GuideUser",
+    "script": "josh.users.script:ScriptUser",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
