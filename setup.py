@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=["josh", "josh.models", *(f"josh.{folder}" for folder in FOLDERS)],
     package_dir={"josh": "josh", **{f"josh.{folder}": folder for folder in FOLDERS}},
-    package_data={"josh": ["py.typed"], "josh.runs": ["report_page/*"]},
+    package_data={"josh": ["py.typed"], "josh.envs": ["woz_small/*.json"], "josh.runs": ["report_page/*"]},
     install_requires=[
         "openai[aiohttp]>=2.20,<4",
         "litellm>=1.84,!=1.82.7,!=1.82.8",
