@@ -27,7 +27,7 @@ from josh.envs.woz_words import Wish, told
 from josh.errors import UsageError
 from josh.roles import Task
 from josh.seeds import derive
-from josh.values import ANYTHING, covers, plain, wanted
+from josh.values import covers, plain, wanted
 
 SPLITS = ("train", "val", "test")
 """Splits of made-up tasks."""
@@ -58,7 +58,7 @@ def task_data(
     return {
         "goal": {domain: {part: _copied(wish[part]) for part in PARTS} for domain, wish in goal.items()},
         "message": list(message),
-        "targets": [target for domain, wish in goal.items() for target in _targets(domain, wish, chosen, database)],
+        "targets": _all_targets(goal, chosen, database),
         "failures": [failure for domain, wish in goal.items() for failure in _failures(domain, wish, chosen)],
         "dialogue": [dict(each) for each in dialogue],
         "source": source,
@@ -97,19 +97,24 @@ def made_up(database: Database, split: str, count: int, seed: int) -> list[Task]
         for attempt in range(_ATTEMPTS):
             chance = random.Random(derive("toolwoz", seed, split, index, attempt))
             goal, chosen = _wishes(database, pools, chance)
-            data = task_data(goal, told(goal, chance), chosen, database, "generated")
-            earns = json.dumps(sorted((each["api"], each["parameters"]) for each in data["targets"]), sort_keys=True)
+            targets = _all_targets(goal, chosen, database)
+            earns = json.dumps(sorted((each["api"], each["parameters"]) for each in targets), sort_keys=True)
             if earns not in seen and SPLITS[derive("split", earns) % len(SPLITS)] == split:
                 break
         else:
             raise UsageError(f"synthetic_tasks is {count}, and {split} has no more than {index} in it; give fewer")
         seen.add(earns)
+        data = task_data(goal, told(goal, chance), chosen, database, "generated")
         tasks.append(Task(f"generated-{split}-{index:04d}", index, data))
     return tasks
 
 
 def _copied(part: Any) -> Any:
     return dict(part) if isinstance(part, Mapping) else list(part)
+
+
+def _all_targets(goal: Goal, chosen: Mapping[str, Row], database: Database) -> list[dict[str, Any]]:
+    return [target for domain, wish in goal.items() for target in _targets(domain, wish, chosen, database)]
 
 
 def _targets(domain: str, wish: Wish, chosen: Mapping[str, Row], database: Database) -> Iterator[dict[str, Any]]:
@@ -164,7 +169,7 @@ _FAILING_SEARCH = 0.25
 _FAILING_BOOKING = 0.15
 _MOST_CONSTRAINTS = 4
 _ATTEMPTS = 1000
-_UNKNOWN = ANYTHING | {"?"}
+_UNKNOWN = ("", "?", None)
 _TRAITS = {
     "restaurant": ("food", "pricerange", "area"),
     "hotel": ("type", "pricerange", "area", "stars", "internet", "parking"),
@@ -263,7 +268,7 @@ def _requests(
 
 
 def _is_known(row: Row, name: str) -> bool:
-    return plain(row.get(name)) not in _UNKNOWN
+    return row.get(name) not in _UNKNOWN
 
 
 def _draw(name: str, chance: random.Random) -> str:
