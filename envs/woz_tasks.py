@@ -88,9 +88,11 @@ def made_up(database: Database, split: str, count: int, seed: int) -> list[Task]
         seed: what they are drawn with.
 
     Raises:
-        UsageError: the database is too small for so many.
+        UsageError: the database is too small for so many, or holds nothing that has a name of its own.
     """
     pools = {domain: pool for domain in KEYS if (pool := _pool(database, domain))}
+    if not pools:
+        raise UsageError("nothing in the database has a name of its own; give --data with another database")
     seen: set[str] = set()
     tasks = []
     for index in range(count):

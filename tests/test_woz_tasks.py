@@ -5,12 +5,12 @@ import random
 from collections import Counter
 
 import pytest
+from woz_played import earned
 from woz_tables import real_database, tables
 
 from josh.envs.woz_db import KEYS, Database
 from josh.envs.woz_tasks import PARTS, SPLITS, made_up, perfect_calls, task_data
 from josh.envs.woz_tools import DAYS, PARAMETERS
-from josh.envs.woz_world import WozWorld
 from josh.envs.woz_words import told
 from josh.errors import UsageError
 from josh.values import covers, plain
@@ -34,25 +34,6 @@ def many():
 
 def wishes(tasks):
     return [(domain, wish) for task in tasks for domain, wish in task.data["goal"].items()]
-
-
-def earned(data, database):
-    """What each call of the perfect ones comes to: nothing for a failure, else whether it earns its target."""
-    world = WozWorld(database, data["targets"], data["failures"])
-    targets = {target["api"]: target for target in data["targets"]}
-    for api, arguments in perfect_calls(data):
-        result, target = world.call(api, arguments), targets[api]
-        if arguments != target["parameters"]:
-            yield (
-                "failed" if result == [] or (isinstance(result, dict) and "reason" in result) else "should have failed"
-            )
-        elif api.startswith("book_"):
-            yield result["success"]
-        else:
-            [row] = result
-            yield row in database.find(target["domain"], arguments) and (
-                not target["booked"] or database.row_id(target["domain"], row) == target["id"]
-            )
 
 
 def test_a_goal_becomes_calls():
@@ -238,9 +219,14 @@ def test_parties_mostly_stay_together(many):
 
 
 def test_a_database_that_is_too_small_for_so_many_is_refused():
-    one = {domain: rows[:1] for domain, rows in tables().items()}
-    with pytest.raises(UsageError, match="give fewer"):
-        made_up(Database(one), "train", 100_000, 0)
+    # Of all but attractions there are two by each name, so that only these can be asked for.
+    namesakes = {domain: [{**row, KEYS[domain]: "same"} for row in rows] for domain, rows in tables().items()}
+    few = Database({**namesakes, "attraction": tables()["attraction"]})
+    assert made_up(few, "train", 1, 0)[0].data["goal"].keys() == {"attraction"}
+    with pytest.raises(UsageError, match=r"synthetic_tasks is 100.*give fewer"):
+        made_up(few, "train", 100, 0)
+    with pytest.raises(UsageError, match="nothing"):
+        made_up(Database(namesakes), "train", 1, 0)
 
 
 def test_data_are_plain_json(many):
