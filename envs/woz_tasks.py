@@ -77,9 +77,8 @@ def perfect_calls(data: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
 def made_up(database: Database, split: str, count: int, seed: int) -> list[Task]:
     """Make up tasks.
 
-    The calls that earn are divided among the splits whatever the seed: no two tasks have all of them in common, of
-    one split or two, and those of two runs only where the runs' splits are the same. A longer list begins like a
-    shorter one.
+    What there is to be earned by is divided among the splits: no task is earned by just the calls of another, be
+    it of its own split or, whatever the seeds, of another one. A longer list begins like a shorter one.
 
     Args:
         database: what there is to ask for.

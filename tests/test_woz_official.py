@@ -156,6 +156,11 @@ def test_a_booking_of_nothing_in_particular_is_none(tmp_path):
     assert [target["api"] for target in data["targets"]] == ["search_hotel"]
 
 
+def test_attractions_are_not_booked(tmp_path):
+    data = one(tmp_path, attraction={"info": {"type": "park"}, "book": {"name": "green"}})
+    assert [target["api"] for target in data["targets"]] == ["search_attraction"]
+
+
 def test_lists_of_ids_make_the_splits(tmp_path):
     park = dialogue(attraction={"info": {"type": "park"}})
     names = [f"A{number:04}" for number in range(TEST_TASKS + 60)]

@@ -92,7 +92,7 @@ def test_failing_calls_come_before_those_that_earn():
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_perfect_calls_earn_every_target_of_made_up_tasks(database, split):
-    for task in made_up(database, split, 700, 1):
+    for task in made_up(database, split, 400, 1):
         outcomes = Counter(earned(task.data, database))
         failures = len(task.data["failures"])
         assert outcomes == Counter({True: len(task.data["targets"]), "failed": failures}) - Counter(), task.data
