@@ -52,6 +52,7 @@ async def use(world: Any, name: str, arguments: Any) -> Used:
         name: which tool.
         arguments: a mapping, or the text of a JSON object, as models write it.
     """
+    name = sendable(name)
     try:
         given = read(arguments)
     except ValueError as error:
@@ -68,7 +69,7 @@ async def use(world: Any, name: str, arguments: Any) -> Used:
 def read(arguments: Any) -> Mapping[str, Any]:
     """The arguments of a call; none are an empty object. Raises ValueError, in words for the agent."""
     if isinstance(arguments, str):
-        text = arguments.strip()
+        text = sendable(arguments.strip())
         try:
             arguments = json.loads(text, parse_constant=_refuse) if text else {}
         except (ValueError, RecursionError) as error:
@@ -76,8 +77,15 @@ def read(arguments: Any) -> Mapping[str, Any]:
     if arguments is None:
         return {}
     if not isinstance(arguments, Mapping):
-        raise ValueError(f"the arguments are no JSON object: {_short(dumps(arguments))}")
-    return arguments
+        raise ValueError(f"the arguments are no JSON object: {_short(sendable(dumps(arguments)))}")
+    text = dumps(arguments)
+    cleaned: Mapping[str, Any] = arguments if sendable(text) == text else json.loads(sendable(text))
+    return cleaned
+
+
+def sendable(text: str) -> str:
+    """A text without halves of surrogate pairs, which JSON can spell and nobody can send or write."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _refuse(constant: str) -> Any:

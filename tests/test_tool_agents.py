@@ -93,3 +93,11 @@ def test_a_failure_of_the_worlds_own_is_let_through():
 
     with pytest.raises(ConnectionError):
         used(Broken(), "look", {})
+
+
+def test_half_a_surrogate_pair_does_not_get_into_the_conversation():
+    for arguments in ('{"fruit": "\\ud83d"}', {"fruit": "\ud83d"}, '{"fruit": "\ud83d"}'):
+        call = used(Shop(), "look", arguments)
+        assert call.action["arguments"] == {"fruit": "?"}
+    for call in (used(Shop(), "\ud83d", {}), used(Shop(), "look", ["\ud83d"]), used(Shop(), "look", "\ud83d")):
+        assert call.text.encode().startswith(b"Error: ")
