@@ -460,14 +460,26 @@ def _text(message: Message) -> str:
 
 def _for_trl(message: Message) -> Message:
     """A message as chat templates read it: the arguments of tool calls as objects."""
-    return _with_calls(message, lambda given: json.loads(given) if isinstance(given, str) else given)
+    return _with_calls(message, _as_object)
 
 
 def _for_openai(message: Message) -> Message:
     """A message with OpenAI's fields alone: the arguments of tool calls as text."""
     fields = ("role", "content", "name", "tool_calls", "tool_call_id")
     plain = {name: message[name] for name in fields if name in message}
-    return _with_calls(plain, lambda given: given if isinstance(given, str) else dumps(given))
+    return _with_calls(plain, lambda given: given if _as_object(given) is not given else dumps(given))
+
+
+def _as_object(arguments: Any) -> Any:
+    """Arguments read, if they are text. Raises ValueError where they are no JSON object."""
+    found = json.loads(arguments, parse_constant=_refuse) if isinstance(arguments, str) else arguments
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
@@ -479,7 +491,7 @@ def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
             {**call, "function": {**call["function"], "arguments": convert(call["function"]["arguments"])}}
             for call in calls
         ]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise UnfitError("tool calls that make no sense") from None
     return {**message, "tool_calls": converted}
 

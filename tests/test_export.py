@@ -489,6 +489,15 @@ def test_calls_have_their_forms_in_text():
             [call("1", "it") | {"tool_calls": [{"function": {"name": "x", "arguments": "{"}}]}],
             "tool calls that",
         ),
+        *(
+            (
+                form,
+                [call("1", "it") | {"tool_calls": [{"function": {"name": "x", "arguments": given}}]}, says("Red.")],
+                "tool calls that",
+            )
+            for form in ("sft", "openai-sft", "chatml")
+            for given in ("{", '["it"]', '"it"', '{"at": NaN}', "[" * 100_000)
+        ),
     ],
 )
 def test_what_a_format_has_no_form_for_is_counted(form, turn, reason):
