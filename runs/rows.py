@@ -265,7 +265,14 @@ def _chatml(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     first = messages[0]["role"] == "system"
-    turns = [_sharegpt_turn(_for_trl(message)) for message in messages[first:]]
+    turns: list[dict[str, str]] = []
+    for message in messages[first:]:
+        turn = _sharegpt_turn(_for_trl(message))
+        if turns and turn["from"] == turns[-1]["from"] == "observation":
+            # Calls made at once are one turn, so what came of them is one as well.
+            turns[-1]["value"] += f"\n{turn['value']}"
+        else:
+            turns.append(turn)
     if not sharegpt_alternates([turn["from"] for turn in turns]):
         raise UnfitError("conversations whose roles do not alternate")
     row: Row = {"conversations": turns}
