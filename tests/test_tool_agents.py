@@ -195,7 +195,7 @@ def test_the_calls_of_a_step_are_its_actions_the_refused_ones_too():
 
 
 def test_the_tools_are_sent_with_every_request_and_not_at_all_where_there_are_none():
-    for env, options in ((Market, {"tools": TOOLS}), (Bare, {})):
+    for env, options in ((Market, {"tools": list(TOOLS)}), (Bare, {})):
         agent, line = started(FunctionCalling(), env), FixedLine(["Yes."])
         asyncio.run(agent.step(model=line, env=Shop()))
         assert line.model.requests[0].options == options
@@ -488,6 +488,31 @@ def test_exports_have_the_prompt_the_tools_and_an_answer_to_every_call(agent, fo
             if message["role"] == "assistant":
                 assert "APIRETURN" not in message["content"]
                 assert "<think>" not in message["content"]
+
+
+@pytest.mark.parametrize("agent", ["function_calling", "react"])
+def test_dialects_have_the_prompt_the_tools_and_every_word_in_its_place(agent, played, tmp_path):
+    folder, _ = played[agent]
+    by_form = {}
+    for form in ("chatml", "sharegpt"):
+        out = tmp_path / f"{form}.jsonl"
+        by_form[form] = exported(folder, out, form, "--paths", "successful")
+        assert list(check(out)) == []
+    for row in by_form["chatml"]:
+        assert row["text"].startswith(f"<|im_start|>system\n{PROMPT}")
+        assert row.get("tools", []) == (list(TOOLS) if agent == "function_calling" else [])
+    called = '<tool_call>\n{"name": "buy", "arguments": {"fruit": "apple"}}\n</tool_call>'
+    made = any(called in row["text"] for row in by_form["chatml"])
+    assert made is (agent == "function_calling")
+    for row in by_form["sharegpt"]:
+        assert row["system"].startswith(PROMPT)
+        assert json.loads(row.get("tools", "[]")) == (list(TOOLS) if agent == "function_calling" else [])
+    turns = [turn for row in by_form["sharegpt"] for turn in row["conversations"]]
+    at_once = [turn for turn in turns if turn["from"] == "observation" and "\n" in turn["value"]]
+    assert bool(at_once) is (agent == "function_calling")
+    told = {turn["value"].partition(" ")[0] for turn in turns if turn["from"] == "human"}
+    assert told <= {"An"} | ({"APIRETURN", "(Go"} if agent == "react" else set())
+    assert all("APIRETURN" not in turn["value"] for turn in turns if turn["from"] == "gpt")
 
 
 def test_what_a_tool_returned_is_never_the_users_turn(played):
