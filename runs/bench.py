@@ -219,6 +219,32 @@ def rescoring(tasks: int) -> tuple[int, float]:
         return turns, time.perf_counter() - started
 
 
+async def forking(repetitions: int) -> float:
+    """Median microseconds in which a branch of a ToolWOZ search is forked: agent, user and world, some turns in."""
+    casting = Casting(resolve({"env": "toolwoz", "josh": True, "synthetic_tasks": repetitions}, {}))
+    times = []
+    for task in casting.tasks:
+        search = casting.search(task)
+        for _ in range(6):
+            await search.advance()
+        for branch in search.branches.values():
+            started = time.perf_counter()
+            for _ in range(100):
+                branch.fork()
+            times.append((time.perf_counter() - started) / 100)
+    return median(times) * 1e6
+
+
+def tool_episodes(tasks: int) -> tuple[float, float]:
+    """Made-up ToolWOZ tasks with several goals that a run searches per minute, and the goals of each."""
+    settings = {"env": "toolwoz", "josh": True, "synthetic_tasks": 2 * tasks}
+    casting = Casting(resolve(settings, {}))
+    casting.tasks = [task for task in casting.tasks if len(casting.env.goals(task)) > 1][:tasks]
+    goals = sum(len(casting.env.goals(task)) for task in casting.tasks) / len(casting.tasks)
+    seconds = asyncio.run(_play_all(casting, casting.env.max_rounds))
+    return 60 * len(casting.tasks) / seconds, goals
+
+
 async def local_figures(folder: str, tasks: int, threads: int) -> None:
     """Print how many replies a second a local model gives to searches, and when it is asked one by one."""
     import torch
@@ -296,6 +322,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"beam {beam_size:3d}, {rounds:3d} rounds {alone:23.1f} {with_driver:39.1f} {held:16.0f}")
     turns, seconds = rescoring(tasks=150)
     print(f"rescoring {turns} stored turns: {seconds:.2f} s")
+    print(f"forking a branch of a ToolWOZ search, with its world: {asyncio.run(forking(args.repetitions)):.1f} us")
+    episodes, goals = tool_episodes(300)
+    print(f"ToolWOZ searches with a beam of 8: {episodes:.0f} a minute, of {goals:.1f} goals each")
     asyncio.run(endpoint_figures(args.tasks, args.repetitions))
     return 0
 

@@ -225,13 +225,15 @@ class Casting:
         """The chat model for one turn of one task."""
         settings = self.settings
         if place.speaker is Speaker.AGENT:
-            model, temperature, top_p = self._agent_model, settings.temperature, settings.top_p
+            model, temperature = self._agent_model, settings.temperature
+            top_p, min_p = settings.top_p, settings.min_p
         else:
             models = self._user_models[task.id]
             # A person stays the same along a path: only the first split tells siblings' models apart.
             sibling = int(place.path.partition("/")[0] or 0)
             model = models[(task.index + sibling) % len(models)]
-            temperature, top_p = settings.user_temperature, settings.user_top_p
+            temperature = settings.user_temperature
+            top_p, min_p = settings.user_top_p, settings.user_min_p
         assert temperature is not None
         # Elder tasks are served first, and leaves with the same beginning together: servers keep prompts for a while.
         priority = (self._positions[task.id], place.path)
@@ -248,6 +250,7 @@ class Casting:
             clock,
             recorded=self.recorded,
             top_p=top_p,
+            min_p=min_p,
         )
 
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:

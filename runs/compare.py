@@ -94,7 +94,7 @@ def _source(folder: Path, run: Path, part: Part, *, searched: bool = False) -> S
         raise UsageError(f"{folder} is not finished; go on with: josh evaluate --resume {folder}")
     sample = read_sample(run, part.policy, part.user, read_summary(run), searched=searched)
     config = read_config(run)
-    sampled = (config["settings"].get(name) for name in ("model", "temperature", "top_p"))
+    sampled = (config["settings"].get(name) for name in ("model", "temperature", "top_p", "min_p"))
     who = [config.get("plays", {}).get("agent"), *sampled]
     return Source(folder, run, sample, json.dumps(who), part.reference)
 

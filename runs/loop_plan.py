@@ -26,7 +26,7 @@ IN_FLIGHT = 64
 """Tasks at a time unless told otherwise: they fill a local model's batches."""
 TINY_BATCH = 128
 """Replies that a tiny model makes at once."""
-TINY_TOP_P = 0.95
+TINY_MIN_P = 0.002
 """What a tiny model draws from. Otherwise one turn in thirty holds a slip of its tongue, and as it learns from its own
 slips, round after round, in the end one in five does."""
 ROLLOUTS = 3
@@ -166,7 +166,7 @@ def _common(settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapp
         "max_concurrency": IN_FLIGHT,
     }
     if settings.tiny:
-        defaults |= {"batch_size": TINY_BATCH, "top_p": TINY_TOP_P}
+        defaults |= {"batch_size": TINY_BATCH, "min_p": TINY_MIN_P}
     run = {**defaults, **env_defaults, **given}
     if not run.get("corpus"):
         run.setdefault("synthetic_tasks", max(_first(run) + settings.rounds * settings.tasks, settings.test_tasks))

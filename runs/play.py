@@ -15,8 +15,16 @@ from josh.runs.tree_text import WORDS
 from josh.tree import Speaker, walk
 
 _OF_SIDE = {
-    "agent": ("agent", "model", "base_url", "api_key_var", "temperature", "top_p"),
-    "user": ("user", "user_model", "user_base_url", "user_api_key_var", "user_temperature", "user_top_p"),
+    "agent": ("agent", "model", "base_url", "api_key_var", "temperature", "top_p", "min_p"),
+    "user": (
+        "user",
+        "user_model",
+        "user_base_url",
+        "user_api_key_var",
+        "user_temperature",
+        "user_top_p",
+        "user_min_p",
+    ),
 }
 
 

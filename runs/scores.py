@@ -143,6 +143,8 @@ def sample_of(
     cast = f"{plays.get('user')} {settings.user_model} at {settings.user_temperature:g}"
     if settings.user_top_p < 1:
         cast += f", top_p {settings.user_top_p:g}"
+    if settings.user_min_p > 0:
+        cast += f", min_p {settings.user_min_p:g}"
     several = settings.rollouts > 1 and not settings.josh
     paths = tuple(map(str, range(settings.rollouts))) if several else ("",)
     usage = {side: dict(summary.get("usage", {}).get(side, {})) for side in map(str, Speaker)}

@@ -53,6 +53,8 @@ class RunSettings:
     user_temperature: float = _flag(1.0, "the user's sampling temperature")
     top_p: float = _flag(1.0, "the agent's model draws from the fewest tokens that are this likely together")
     user_top_p: float = _flag(1.0, "the same for the user's model")
+    min_p: float = _flag(0.0, "the agent's model draws from tokens so many times as likely as the likeliest, or more")
+    user_min_p: float = _flag(0.0, "the same for the user's model")
     seed: int = _flag(10, "every random choice follows from it")
     task_split: str | None = _flag(None, "which tasks (default: the environment's first split)")
     start_index: int = _flag(0, "first task of the split to play")
@@ -218,6 +220,9 @@ def _check_ranges(settings: RunSettings) -> None:
     for name in ("top_p", "user_top_p"):
         if not 0 < getattr(settings, name) <= 1:
             raise UsageError(f"{name} is {getattr(settings, name)}; give a share above 0, at most 1")
+    for name in ("min_p", "user_min_p"):
+        if not 0 <= getattr(settings, name) <= 1:
+            raise UsageError(f"{name} is {getattr(settings, name)}; give a share from 0 to 1")
     counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency", "synthetic_tasks")
     local = ("batch_size", "torch_threads")
     for name in (*counts, *local, "max_calls", "max_tokens_total", "max_attempts"):

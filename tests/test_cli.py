@@ -144,9 +144,10 @@ def test_each_side_draws_from_as_much_as_it_is_told_to(endpoint):
     url, server = endpoint()
     flags = ["--model", "us", "--user_model", "them", "--base_url", url, "--user_base_url", url]
     few = ["--synthetic_tasks", "1", "--max_convo_turns", "2"]
-    assert main([*flags, *few, "--top_p", "0.9", "--user_top_p", "0.8"]) == 0
-    asked = {(request["model"], request["top_p"]) for request in server.requests}
-    assert asked == {("us", 0.9), ("them", 0.8)}
+    shares = ["--top_p", "0.9", "--min_p", "0.05", "--user_top_p", "0.8", "--user_min_p", "0.1"]
+    assert main([*flags, *few, *shares]) == 0
+    asked = {(request["model"], request["top_p"], request["min_p"]) for request in server.requests}
+    assert asked == {("us", 0.9, 0.05), ("them", 0.8, 0.1)}
     assert main(["replay", str(only_run()), "--log_dir", "again"]) == 0
 
 
@@ -307,7 +308,7 @@ def bad(capsys, *arguments):
     [
         ("--josh --temperature 0", "josh: temperature is 0 with --josh; siblings would be copies"),
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
-        ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, human, offline_persuader, "),
+        ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, function_calling, human, "),
         ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, tool_goals, or"),
         ("--env moon", "josh: no env named 'moon'; known: persuasion, or"),
@@ -332,6 +333,7 @@ def bad(capsys, *arguments):
         ("--timeout 0", "josh: timeout is 0.0; give a number of seconds above 0"),
         ("--temperature nan", "josh: temperature is nan; give 0 or more"),
         ("--top_p 0", "josh: top_p is 0.0; give a share above 0, at most 1"),
+        ("--min_p -1", "josh: min_p is -1.0; give a share from 0 to 1"),
         ("--user_top_p 1.5", "josh: user_top_p is 1.5; give a share above 0, at most 1"),
         ("--min_reward 3", "josh: min_reward is 3.0; give 0 to 2 dollars"),
         ("--model gpt-4o", "josh: no key for model 'gpt-4o': set OPENAI_API_KEY"),

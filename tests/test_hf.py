@@ -188,18 +188,22 @@ class Fixed:
 
 
 @pytest.mark.parametrize(
-    ("temperature", "top_p", "odds"),
+    ("temperature", "top_p", "min_p", "odds"),
     [
-        (1.0, 1.0, [0.5, 0.3, 0.15, 0.05]),
-        (0.5, 1.0, [0.6849, 0.2466, 0.0616, 0.0068]),
-        (1.0, 0.7, [0.625, 0.375, 0.0, 0.0]),
-        (1.0, 0.01, [1.0, 0.0, 0.0, 0.0]),
-        (0.0, 1.0, [1.0, 0.0, 0.0, 0.0]),
+        (1.0, 1.0, 0.0, [0.5, 0.3, 0.15, 0.05]),
+        (0.5, 1.0, 0.0, [0.6849, 0.2466, 0.0616, 0.0068]),
+        (1.0, 0.7, 0.0, [0.625, 0.375, 0.0, 0.0]),
+        (1.0, 0.01, 0.0, [1.0, 0.0, 0.0, 0.0]),
+        (1.0, 1.0, 0.2, [0.5263, 0.3158, 0.1579, 0.0]),
+        (0.5, 1.0, 0.2, [0.7353, 0.2647, 0.0, 0.0]),
+        (1.0, 0.7, 0.7, [1.0, 0.0, 0.0, 0.0]),
+        (0.0, 1.0, 0.0, [1.0, 0.0, 0.0, 0.0]),
     ],
 )
-def test_tokens_are_drawn_as_often_as_they_are_likely(chat, temperature, top_p, odds):
+def test_tokens_are_drawn_as_often_as_they_are_likely(chat, temperature, top_p, min_p, odds):
     model = Fixed([0.5, 0.3, 0.15, 0.05])
-    batch = [Asked((3,), seed=seed, n=2, temperature=temperature, top_p=top_p, limit=20) for seed in range(1, 101)]
+    how = {"n": 2, "temperature": temperature, "top_p": top_p, "min_p": min_p, "limit": 20}
+    batch = [Asked((3,), seed=seed, **how) for seed in range(1, 101)]
     drawn = Counter()
     for replies in in_tokens(batch, model, ends=frozenset()):
         for reply in replies:

@@ -38,6 +38,8 @@ class Asked:
         top_p: draw from the smallest set of tokens that is this likely, above 0 and at most 1.
         limit: tokens after which a reply is cut off, at least 1.
         stop: texts that end a reply; they are no part of it.
+        min_p: draw from tokens at least so many times as likely as the likeliest, in [0, 1] (Nguyen et al., 2024,
+            arXiv:2407.01082). Where much is likely little is cut off, and slips are where little is.
     """
 
     prompt: tuple[int, ...]
@@ -47,6 +49,7 @@ class Asked:
     top_p: float = 1.0
     limit: int = 512
     stop: tuple[str, ...] = ()
+    min_p: float = 0.0
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class Made:
 
     Attributes:
         token_ids: what was drawn, the end token included.
-        logprobs: log-probabilities of these tokens under the model, whatever temperature and `top_p` made of it.
+        logprobs: log-probabilities of these tokens under the model, whatever the sampling made of it.
         finish_reason: `stop`, or `length` where it was cut off.
     """
 
@@ -196,13 +199,15 @@ class _Draw:
 
         self._temperature = torch.tensor([[asked.temperature] for asked, _ in rows], device=device).double()
         self._top_p = torch.tensor([[asked.top_p] for asked, _ in rows], device=device).double()
+        self._min_p = torch.tensor([[asked.min_p] for asked, _ in rows], device=device).double()
         self._keys = torch.tensor([[_signed(derive(asked.seed, choice) * _GOLDEN)] for asked, choice in rows])
         self._keys = self._keys.to(device)
         self._tokens = torch.arange(vocabulary, device=device)[None] * _signed(_GOLDEN)
 
     def keep(self, rows: Any) -> None:
         """Go on with these rows only."""
-        self._temperature, self._top_p, self._keys = self._temperature[rows], self._top_p[rows], self._keys[rows]
+        self._temperature, self._keys = self._temperature[rows], self._keys[rows]
+        self._top_p, self._min_p = self._top_p[rows], self._min_p[rows]
 
     def __call__(self, logits: Any, step: int) -> tuple[Any, Any]:
         """A token for every row, and its log-probability."""
@@ -213,6 +218,9 @@ class _Draw:
             scores = logprobs / warm
             if (self._top_p < 1).any():
                 scores = _nucleus(scores, self._top_p)
+            if (self._min_p > 0).any():
+                least = scores.amax(-1, keepdim=True) + self._min_p.log()
+                scores = scores.masked_fill(scores < least, float("-inf"))
             noise = -(-self._uniform(step).log()).log()
             scores = scores + noise.where(self._temperature > 0, 0.0)
         tokens = scores.argmax(-1)

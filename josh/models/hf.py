@@ -31,7 +31,7 @@ PREFIX_BYTES = 1 << 30
 """Most memory for the states of conversations that may go on, on a processor. A GPU's is for the batches."""
 SMALL = 20_000_000
 """Parameters below which several threads gain little, and took three times as long on a machine without idle cores."""
-_OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "stop")
+_OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "min_p", "stop")
 _SETTLED = 20
 """Turns of the event loop in which no request comes, before a batch sets out that could hold more."""
 _PROBE = "josh"
@@ -102,7 +102,8 @@ class HFChat:
         self._worker.submit(self._try_out).result()
 
     async def complete(self, request: Request) -> Completion:
-        """Answer a request; see `ChatModel.complete`. Of its options `max_tokens`, `top_p` and `stop` are heeded.
+        """Answer a request; see `ChatModel.complete`. Of its options these are heeded: `max_tokens`, `top_p`,
+        `min_p` and `stop`.
 
         Raises:
             UsageError: the request has an option that a local model does not know.
@@ -175,6 +176,7 @@ class HFChat:
             float(options.get("top_p") or 1.0),
             min(int(limit), room),
             (stop,) if isinstance(stop, str) else tuple(stop),
+            float(options.get("min_p") or 0.0),
         )
 
     async def _run(self) -> None:

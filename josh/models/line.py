@@ -46,6 +46,8 @@ class ModelLine:
     """Whether all words have to come from the journal, a person's among them."""
     top_p: float = 1.0
     """Replies are drawn from the smallest set of tokens that is this likely, unless a plug-in says otherwise."""
+    min_p: float = 0.0
+    """Replies are drawn from tokens at least so many times as likely as the likeliest, unless a plug-in says so."""
 
     def draw(self) -> int:
         """The next seed of this turn."""
@@ -61,6 +63,8 @@ class ModelLine:
         place, exchange = self.place, self.exchange
         if self.top_p < 1:
             options = {"top_p": self.top_p} | options
+        if self.min_p > 0:
+            options = {"min_p": self.min_p} | options
         draw, seed = place.draws, self.draw()
         family = place.siblings if self.share and draw == 0 and len(place.siblings) > 1 else ()
         digest = self._digest(messages, options, family)
