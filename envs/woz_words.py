@@ -1,0 +1,147 @@
+"""A goal in natural sentences, as the person who has it is told of it."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+Wish: TypeAlias = Mapping[str, Any]
+"""What somebody wants of one domain: `info`, `fail_info`, `book`, `fail_book` and `reqt`."""
+
+_OPENINGS = {
+    "restaurant": ("You want to eat out.", "You are looking for a restaurant.", "You need a place to eat."),
+    "hotel": ("You need a place to stay.", "You are looking for somewhere to sleep.", "You want a room for the night."),
+    "attraction": ("You want to see something of the town.", "You are looking for a place to visit."),
+    "train": ("You are going by train.", "You need a train.", "You want to travel by rail."),
+}
+_NEXT = ("That done, {}", "Besides, {}", "When this is settled, {}")
+_NO_THINGS = frozenset(("architecture", "boat", "entertainment", "mutliple sports", "multiple sports"))
+"""Types of attraction that nobody would say `a` before; one is written as the database has it."""
+_STARS = {"1": "1 star"}
+_INSTEAD = (
+    "Should there be nothing of the kind, {} will do.",
+    "If nothing fits, you are also happy with {}.",
+    "If that cannot be found, settle for {}.",
+)
+_INSTEAD_OF_BOOKING = (
+    "If that is not possible, you will take {}.",
+    "Should it be full, ask for {}.",
+    "If they cannot have you then, try {}.",
+)
+_REQUESTS = (
+    "You want to be told the {}.",
+    "Ask for the {}.",
+    "You would like to know the {} too.",
+    "Find out the {}.",
+)
+_DETAILS = {
+    "phone": "phone number", "pricerange": "price range", "food": "kind of food", "type": "kind of place",
+    "area": "part of town", "internet": "internet access", "stars": "number of stars", "trainID": "train ID",
+    "leaveAt": "departure time", "arriveBy": "arrival time", "duration": "travel time", "openhours": "opening hours",
+}  # fmt: skip
+
+
+def told(goal: Mapping[str, Wish], chance: random.Random) -> list[str]:
+    """Tell somebody what they want, in the second person.
+
+    Every value that is wanted occurs in it as the goal has it, but for capitals, and for yes and no.
+
+    Args:
+        goal: a wish for each domain, in the order in which to talk about them.
+        chance: what the wording is drawn with.
+    """
+    sentences = []
+    for place, (domain, wish) in enumerate(goal.items()):
+        opening = chance.choice(_OPENINGS[domain])
+        sentences.append(chance.choice(_NEXT).format(opening[0].lower() + opening[1:]) if place else opening)
+        sentences.extend(_searched(wish, chance))
+        if wish["book"]:
+            sentences.extend(_booked(domain, wish, chance))
+        if wish["reqt"]:
+            details = _listed([_DETAILS.get(name, name) for name in wish["reqt"]])
+            sentences.append(chance.choice(_REQUESTS).format(details))
+    return sentences
+
+
+def _searched(wish: Wish, chance: random.Random) -> list[str]:
+    info, first = wish["info"], {**wish["info"], **wish["fail_info"]}
+    if "name" in first:
+        called = chance.choice(("It is called {}.", "You have {} in mind.", "Somebody told you about {}."))
+        return [called.format(_title(first["name"]))]
+    traits = [_trait(name, first) for name in first if name != "destination"]
+    sentences = [f"{chance.choice(('It should', 'It has to', 'You want it to'))} {_listed(traits)}."]
+    changed = [_value(name, info[name]) for name in info if info[name] != first[name]]
+    if changed:
+        sentences.append(chance.choice(_INSTEAD).format(_listed(changed)))
+    return sentences
+
+
+def _trait(name: str, info: Mapping[str, str]) -> str:
+    """One constraint, as what the thing looked for `should` do."""
+    value = info[name]
+    written = {
+        "food": f"serve {_title(value)} food",
+        "pricerange": f"be {value if value != 'moderate' else 'in the moderate price range'}",
+        "area": "be in the centre" if value == "centre" else f"be in the {value} of the town",
+        "type": f"be {_kind(value)}",
+        "stars": f"have {_STARS.get(value, f'{value} stars')}",
+        "internet": "have internet access" if value == "yes" else "be without internet access",
+        "parking": "have parking" if value == "yes" else "be without parking",
+        "departure": f"go from {_title(value)} to {_title(info.get('destination', ''))}",
+        "day": f"run on {_title(value)}",
+        "leaveAt": f"leave at {value} or later",
+        "arriveBy": f"arrive by {value}",
+    }
+    return written[name]
+
+
+def _value(name: str, value: str) -> str:
+    """A constraint that takes the place of another, by itself."""
+    written = {
+        "food": f"{_title(value)} food",
+        "pricerange": f"{_article(value)} {value} one",
+        "area": "one in the centre" if value == "centre" else f"one in the {value} of the town",
+        "type": f"one {_kind(value)}" if value in _NO_THINGS else _kind(value),
+        "stars": f"one with {_STARS.get(value, f'{value} stars')}",
+        "internet": "one with internet access" if value == "yes" else "one without internet access",
+        "parking": "one with parking" if value == "yes" else "one without parking",
+    }
+    return written[name]
+
+
+def _booked(domain: str, wish: Wish, chance: random.Random) -> list[str]:
+    book, first = wish["book"], {**wish["book"], **wish["fail_book"]}
+    thing = {"restaurant": "a table", "hotel": "a room", "train": "seats"}[domain]
+    once = chance.choice(("Once you have found one, book", "When you have made your choice, book", "Then book"))
+    sentences = [f"{once} {thing} {' '.join(_part(name, first) for name in first)}."]
+    changed = [_part(name, book) for name in book if book[name] != first[name]]
+    if changed:
+        sentences.append(chance.choice(_INSTEAD_OF_BOOKING).format("a booking " + " ".join(changed)))
+    return sentences
+
+
+def _part(name: str, book: Mapping[str, str]) -> str:
+    value = book[name]
+    written = {
+        "people": f"for {value} {'person' if value == '1' else 'people'}",
+        "day": f"{'from' if 'stay' in book else 'on'} {_title(value)}",
+        "time": f"at {value}",
+        "stay": f"for {value} {'night' if value == '1' else 'nights'}",
+    }
+    return written[name]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join((", ".join(parts[:-1]), parts[-1])) if len(parts) > 1 else parts[0]
+
+
+def _kind(value: str) -> str:
+    return f"of the type {value}" if value in _NO_THINGS else f"{_article(value)} {value}"
+
+
+def _article(word: str) -> str:
+    return "an" if word[:1] in "aeiou" else "a"
+
+
+def _title(words: str) -> str:
+    """Capitals for a name; `str.title` would write `Rosa'S`."""
+    return " ".join(word[:1].upper() + word[1:] for word in words.split())
