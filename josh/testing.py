@@ -24,8 +24,8 @@ from josh.models.chat import Completion, Request
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Line, Reply, Task, fork
 from josh.tree import Usage
 
-Script = Callable[[Sequence[Message], int], str]
-"""From the messages of a request and its seed to the text of the reply."""
+Script = Callable[[Sequence[Message], int], str | Reply]
+"""From the messages of a request and its seed to the reply, or its text alone."""
 
 
 class ScriptedModel:
@@ -38,11 +38,12 @@ class ScriptedModel:
     endpoint = "scripted"
     at_once: int | None = None
 
-    def __init__(self, script: Script | Sequence[str], name: str = "scripted", latency: float = 0.0) -> None:
+    def __init__(self, script: Script | Sequence[str | Reply], name: str = "scripted", latency: float = 0.0) -> None:
         """Set a model up.
 
         Args:
-            script: a function of messages and seed, or texts to say one after another, again from the start at the end.
+            script: a function of messages and seed, or replies (or their texts) to give one after another, again from
+                the start at the end.
             name: the model's name.
             latency: seconds every reply takes.
         """
@@ -60,10 +61,11 @@ class ScriptedModel:
         self.requests.append(request)
         if self._latency:
             await asyncio.sleep(self._latency)
-        texts = [self._script(request.messages, request.seed + number) for number in range(request.n)]
-        words = sum(len(text.split()) for text in texts)
+        given = [self._script(request.messages, request.seed + number) for number in range(request.n)]
+        replies = tuple(Reply(one) if isinstance(one, str) else one for one in given)
+        words = sum(len(reply.text.split()) for reply in replies)
         prompt = sum(len(str(message.get("content")).split()) for message in request.messages)
-        return Completion(tuple(map(Reply, texts)), Usage(prompt_tokens=prompt, completion_tokens=words))
+        return Completion(replies, Usage(prompt_tokens=prompt, completion_tokens=words))
 
     async def aclose(self) -> None:
         """Nothing to let go of."""
@@ -72,7 +74,9 @@ class ScriptedModel:
 class FixedLine:
     """A line to a scripted model, for calling an agent's or user's `step` by hand."""
 
-    def __init__(self, script: Script | Sequence[str] = ("Yes.",), temperature: float = 1.0, seed: int = 1) -> None:
+    def __init__(
+        self, script: Script | Sequence[str | Reply] = ("Yes.",), temperature: float = 1.0, seed: int = 1
+    ) -> None:
         self.temperature = temperature
         self.model = ScriptedModel(script)
         self._seeds = count(seed)

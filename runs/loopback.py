@@ -13,8 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-Responder = Callable[[dict[str, Any]], str]
-"""From a request's body to the text of the reply."""
+Responder = Callable[[dict[str, Any]], str | dict[str, Any]]
+"""From a request's body to the text of the reply, or to the fields of its message, such as `tool_calls`."""
 
 Fault = int | bytes | tuple[int, dict[str, Any], dict[str, str]]
 """What a server may answer instead."""
@@ -104,12 +104,13 @@ def _completion(body: dict[str, Any], respond: Responder) -> dict[str, Any]:
     prompt = sum(len(str(message.get("content")).split()) for message in body["messages"])
     # As vLLM has it: the replies to one request are sampled with consecutive seeds.
     seed = body.get("seed") or 0
-    texts = [respond(body | {"seed": seed + choice}) for choice in range(body.get("n") or 1)]
+    given = [respond(body | {"seed": seed + choice}) for choice in range(body.get("n") or 1)]
+    messages = [{"role": "assistant"} | ({"content": one} if isinstance(one, str) else one) for one in given]
     choices = [
-        {"index": index, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-        for index, text in enumerate(texts)
+        {"index": index, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop", "message": message}
+        for index, message in enumerate(messages)
     ]
-    completion = sum(len(text.split()) for text in texts)
+    completion = sum(len(str(message.get("content") or "").split()) for message in messages)
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return {
         "id": "chatcmpl-loopback",

@@ -9,7 +9,7 @@ from josh.agents.persuader import Persuader
 from josh.agents.script_persuader import ScriptPersuader
 from josh.envs.persuasion import PersuasionEnv
 from josh.rewards.donation import DonationRewards
-from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply
 from josh.testing import (
     AgentConformance,
     EnvConformance,
@@ -124,3 +124,10 @@ def test_a_scripted_model_repeats_its_lines_and_notes_its_requests():
     assert [request.seed for request in line.model.requests] == [7, 8, 9]
     assert line.model.requests[0].options == {"stop": "x"}
     assert ScriptedModel(lambda messages, seed: str(seed)).name == "scripted"
+
+
+def test_a_scripted_model_can_call_tools():
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    line = FixedLine(["Wait.", Reply("", (call,))])
+    replies = [asyncio.run(line.reply([])) for _ in range(2)]
+    assert [reply.tool_calls for reply in replies] == [(), (call,)]

@@ -1,0 +1,96 @@
+"""Calling a tool of the branch's world, and what the agent is told of it; for agents that use tools."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from josh.messages import dumps
+from josh.roles import ToolError
+
+_SHOWN = 200
+"""Characters of unreadable arguments that a complaint quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One call of a tool and what came of it.
+
+    Attributes:
+        name: the tool's name, as the agent gave it.
+        arguments: the arguments, parsed; empty where they could not be read.
+        result: what the tool returned; None where it was refused.
+        error: why the call was refused, in words for the agent; None where it was not.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    result: Any = None
+    error: str | None = None
+
+    @property
+    def action(self) -> dict[str, Any]:
+        """The call as `recent_actions` holds it, for the rewards to read."""
+        outcome = {"result": self.result} if self.error is None else {"error": self.error}
+        return {"name": self.name, "arguments": dict(self.arguments), **outcome}
+
+    @property
+    def text(self) -> str:
+        """What the agent is told: the result as JSON on one line, or `Error: ` and the reason."""
+        return dumps(self.result) if self.error is None else f"Error: {self.error}"
+
+
+async def use(world: Any, name: str, arguments: Any) -> Used:
+    """Call a tool.
+
+    A refusal is part of the conversation: a `ToolError` of the world's, arguments that are no JSON object, a branch
+    without tools. Any other exception is the world's own failure, and is let through.
+
+    Args:
+        world: the branch's `ToolWorld`, whose `call` may be async; None where there is none.
+        name: which tool.
+        arguments: a mapping, or the text of a JSON object, as models write it.
+    """
+    name = sendable(name)
+    try:
+        given = read(arguments)
+    except ValueError as error:
+        return Used(name, {}, error=str(error))
+    if world is None:
+        return Used(name, given, error="there are no tools here")
+    try:
+        result = world.call(name, given)
+        return Used(name, given, await result if inspect.isawaitable(result) else result)
+    except ToolError as error:
+        return Used(name, given, error=str(error) or f"{name} refused the call")
+
+
+def read(arguments: Any) -> Mapping[str, Any]:
+    """The arguments of a call; none are an empty object. Raises ValueError, in words for the agent."""
+    if isinstance(arguments, str):
+        text = sendable(arguments.strip())
+        try:
+            arguments = json.loads(text, parse_constant=_refuse) if text else {}
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the arguments are no JSON ({error}): {_short(text)}") from None
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, Mapping):
+        raise ValueError(f"the arguments are no JSON object: {_short(sendable(dumps(arguments)))}")
+    text = dumps(arguments)
+    cleaned: Mapping[str, Any] = arguments if sendable(text) == text else json.loads(sendable(text))
+    return cleaned
+
+
+def sendable(text: str) -> str:
+    """A text without halves of surrogate pairs, which JSON can spell and nobody can send or write."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
