@@ -67,7 +67,7 @@ def task_data(
 
 def perfect_calls(data: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
     """Calls that earn every target of a task's data, by name and arguments, each after those that fail before it."""
-    calls = []
+    calls: list[tuple[str, dict[str, str]]] = []
     for target in data["targets"]:
         failing = [each for each in data["failures"] if each["api"] == target["api"]]
         calls.extend((each["api"], dict(each["parameters"])) for each in (*failing, target))
@@ -191,7 +191,8 @@ def _wishes(
         "people": _draw("people", chance),
         "day": rows["train"]["day"] if "train" in rows else _draw("day", chance),
     }
-    goal, chosen = {}, {}
+    goal: dict[str, Wish] = {}
+    chosen: dict[str, Row] = {}
     for domain in domains:
         info = _info(domain, rows[domain], chance)
         book = {}
