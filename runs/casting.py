@@ -37,6 +37,8 @@ AGENTS = {
     "dense_script_persuader": "josh.agents.script_persuader:DenseScriptPersuader",
     "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
     "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
+    "function_calling": "josh.agents.function_calling:FunctionCalling",
+    "react": "josh.agents.react:ReAct",
     HUMAN: "josh.agents.human:Human",
 }
 USERS = {

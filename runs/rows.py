@@ -265,7 +265,14 @@ def _chatml(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     first = messages[0]["role"] == "system"
-    turns = [_sharegpt_turn(_for_trl(message)) for message in messages[first:]]
+    turns: list[dict[str, str]] = []
+    for message in messages[first:]:
+        turn = _sharegpt_turn(_for_trl(message))
+        if turns and turn["from"] == turns[-1]["from"] == "observation":
+            # Calls made at once are one turn, so what came of them is one as well.
+            turns[-1]["value"] += f"\n{turn['value']}"
+        else:
+            turns.append(turn)
     if not sharegpt_alternates([turn["from"] for turn in turns]):
         raise UnfitError("conversations whose roles do not alternate")
     row: Row = {"conversations": turns}
@@ -460,14 +467,26 @@ def _text(message: Message) -> str:
 
 def _for_trl(message: Message) -> Message:
     """A message as chat templates read it: the arguments of tool calls as objects."""
-    return _with_calls(message, lambda given: json.loads(given) if isinstance(given, str) else given)
+    return _with_calls(message, _as_object)
 
 
 def _for_openai(message: Message) -> Message:
     """A message with OpenAI's fields alone: the arguments of tool calls as text."""
     fields = ("role", "content", "name", "tool_calls", "tool_call_id")
     plain = {name: message[name] for name in fields if name in message}
-    return _with_calls(plain, lambda given: given if isinstance(given, str) else dumps(given))
+    return _with_calls(plain, lambda given: given if _as_object(given) is not given else dumps(given))
+
+
+def _as_object(arguments: Any) -> Any:
+    """Arguments read, if they are text. Raises ValueError where they are no JSON object."""
+    found = json.loads(arguments, parse_constant=_refuse) if isinstance(arguments, str) else arguments
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
@@ -479,7 +498,7 @@ def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
             {**call, "function": {**call["function"], "arguments": convert(call["function"]["arguments"])}}
             for call in calls
         ]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise UnfitError("tool calls that make no sense") from None
     return {**message, "tool_calls": converted}
 

@@ -474,6 +474,19 @@ def test_calls_have_their_forms_in_text():
     assert json.loads(sharegpt["tools"]) == list(episode.tools)
 
 
+def test_calls_made_at_once_and_their_results_are_a_turn_each_in_sharegpt():
+    both = call("1", "it") | {"tool_calls": [*call("1", "it")["tool_calls"], *call("2", "that")["tool_calls"]]}
+    turn = [both, result("1", "red"), result("2", "blue"), says("Red and blue.")]
+    (sharegpt,) = rows_of("sharegpt", from_json(forked(turn, [says("Blue.")])))
+    calls = [{"name": "look", "arguments": {"at": at}} for at in ("it", "that")]
+    assert [(turn["from"], turn["value"]) for turn in sharegpt["conversations"]] == [
+        ("human", OPENER),
+        ("function_call", json.dumps(calls)),
+        ("observation", "red\nblue"),
+        ("gpt", "Red and blue."),
+    ]
+
+
 @pytest.mark.parametrize(
     ("form", "turn", "reason"),
     [
@@ -488,6 +501,15 @@ def test_calls_have_their_forms_in_text():
             "dpo",
             [call("1", "it") | {"tool_calls": [{"function": {"name": "x", "arguments": "{"}}]}],
             "tool calls that",
+        ),
+        *(
+            (
+                form,
+                [call("1", "it") | {"tool_calls": [{"function": {"name": "x", "arguments": given}}]}, says("Red.")],
+                "tool calls that",
+            )
+            for form in ("sft", "openai-sft", "chatml")
+            for given in ("{", '["it"]', '"it"', '{"at": NaN}', "[" * 100_000)
         ),
     ],
 )
