@@ -46,11 +46,15 @@ USERS = {
     "donor": "josh.users.donor:Donor",
     "donor_mild": "josh.users.donor:DonorMild",
     "donor_firm": "josh.users.donor:DonorFirm",
+    "goal": "josh.users.goal:GoalUser",
+    "guide": "josh.users.guide:GuideUser",
+    "script": "josh.users.script:ScriptUser",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
     "goals": "josh.roles:BaseRewards",
     "donation": "josh.rewards.donation:DonationRewards",
+    "tool_goals": "josh.rewards.tool_goals:ToolGoals",
 }
 _USER_OVERRIDES = {
     "persuadee_model": "model",

@@ -309,7 +309,7 @@ def bad(capsys, *arguments):
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
         ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, human, offline_persuader, "),
         ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
-        ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, or"),
+        ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, tool_goals, or"),
         ("--env moon", "josh: no env named 'moon'; known: persuasion, or"),
         ("--agent ./none.py:A", "/none.py"),
         ("--agent json:Nothing", "josh: agent 'json:Nothing': json has no 'Nothing'"),

@@ -1,0 +1,56 @@
+"""The goal user: a chat model that knows what it wants, and talks until it has it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from josh.errors import UsageError
+from josh.messages import Message, flip_roles, with_opener, without_thoughts
+from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.users.closing import END, defuse, read
+
+TRIES = 3
+"""Times the model is asked for one answer before its silence counts as a failure."""
+
+HOW_TO_END = f"""
+
+Once you have all you want, or see that you cannot get it, take your leave with {END} in that message. It closes the \
+conversation."""
+
+
+class GoalUser(BaseJOSHUser):
+    """Asks for what its prompt says it wants, and ends the conversation with `closing.END`."""
+
+    def __init__(self) -> None:
+        self.prompt = ""
+
+    def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
+        """Take the system prompt, with how to end where it does not say. Raises UsageError where there is none."""
+        self.prompt = env.user_prompt(task)
+        if not self.prompt:
+            raise UsageError(f"user goal: env {type(env).__name__} has no user_prompt for task {task.id}; give one")
+        if END not in self.prompt:
+            self.prompt += HOW_TO_END
+
+    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+        """Speak once. The conversation is over when the words hold the marker, which is taken out of them.
+
+        Raises:
+            RuntimeError: the model said nothing, three times over.
+        """
+        seen = self.view(agent.messages)
+        for _try in range(TRIES):
+            reply = await model.reply(seen)
+            text = without_thoughts(reply.text)
+            if text:
+                said, over = read(text)
+                agent.add_message({"role": "user", "content": said})
+                return agent, over
+        raise RuntimeError(f"the goal user's model gave {TRIES} empty replies in a row")
+
+    def view(self, messages: list[Message]) -> list[Message]:
+        """The conversation as the user's model sees it; grows at its end as the conversation does."""
+        heard = [
+            {**message, "content": defuse(message["content"])} if message["role"] == "user" else message
+            for message in flip_roles(messages)
+        ]
+        return with_opener([{"role": "system", "content": self.prompt}, *heard])
