@@ -1,6 +1,5 @@
 """What the desk that needs no model says, as sets of phrases, and how it speaks of the town's things."""
 
-import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -37,7 +36,7 @@ def spoken(name: str, value: Any) -> str:
     """A value as one would write it: names with capitals, kinds of place in plain words."""
     text = " ".join(str(value).split())
     if name in _TITLES:
-        return string.capwords(text)
+        return _title(text)
     if name in ("postcode", "trainID"):
         return text.upper()
     return _PLAINER.get(text, text)
@@ -122,10 +121,11 @@ def say(what: str, pick: Pick, *values: str) -> str:
 
 
 def question(domain: str, names: Sequence[str], *, again: bool = False) -> str:
-    """Ask for parameters, at most two of them."""
-    asked = [QUESTIONS.get((domain, name)) or QUESTIONS["", name] for name in names[:2]]
-    text = " and ".join(asked)
-    return f"{'Sorry, ' + text if again else text[0].upper() + text[1:]}?"
+    """Ask for one parameter or two."""
+    first = QUESTIONS.get((domain, names[0])) or QUESTIONS["", names[0]]
+    second = [SHORTER.get(name) or QUESTIONS["", name] for name in names[1:2]]
+    text = ", and ".join((first, *second))
+    return f"{f'Could you tell me once more, {text}' if again else text[0].upper() + text[1:]}?"
 
 
 def _train(row: Mapping[str, Any], mentioned: Sequence[str]) -> str:
@@ -133,6 +133,12 @@ def _train(row: Mapping[str, Any], mentioned: Sequence[str]) -> str:
     leaves = f"leaves {spoken('departure', row['departure'])} at {row['leaveAt']}{day}"
     arrives = f"arrives in {spoken('destination', row['destination'])} at {row['arriveBy']}"
     return f"{row['trainID']}, which {leaves} and {arrives}"
+
+
+def _title(text: str) -> str:
+    """With capitals, as names are written; `str.title` has them after apostrophes, too."""
+    words = [word if word in _SMALL else word[:1].upper() + word[1:] for word in text.split()]
+    return " ".join((words[0][:1].upper() + words[0][1:], *words[1:])) if words else text
 
 
 def _any_train(have: Mapping[str, str]) -> str:
@@ -154,6 +160,7 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
+_SMALL = frozenset(("and", "at", "by", "de", "in", "of", "on", "the"))
 _TITLES = frozenset(("name", "food", "departure", "destination", "day", "address"))
 _PLAINER = {
     "swimmingpool": "swimming pool",
@@ -278,3 +285,11 @@ QUESTIONS: Final[Mapping[tuple[str, str], str]] = {
     ("", "time"): "at what time",
     ("", "stay"): "for how many nights",
 }
+"""Questions by domain, or for any, and parameter."""
+SHORTER: Final[Mapping[str, str]] = {
+    "area": "in which part of town",
+    "pricerange": "in what price range",
+    "stars": "with how many stars",
+    "day": "on which day",
+}
+"""The same as a second question."""

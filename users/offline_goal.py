@@ -135,7 +135,7 @@ class OfflineGoal(BaseJOSHUser):
         after, parts = self._answer(wish, standing, heard, rng)
         text = " ".join(parts)
         if not parts:
-            after, text = self._onward(wish, after, heard, rng)
+            after, text = self._onward(wish, after, rng, is_offered=after.accepted and not standing.accepted)
         return after, words.say("leave", rng) if after.fruitless >= PATIENCE else text
 
     def _answer(self, wish: Wish, standing: Standing, heard: Heard, rng: Random) -> tuple[Standing, list[str]]:
@@ -234,14 +234,14 @@ class OfflineGoal(BaseJOSHUser):
         others = [name for name in heard.asked if name not in sought]
         return standing, [words.indifferent(others) if others else words.say("that is all", rng)]
 
-    def _onward(self, wish: Wish, standing: Standing, heard: Heard, rng: Random) -> tuple[Standing, str]:
+    def _onward(self, wish: Wish, standing: Standing, rng: Random, *, is_offered: bool) -> tuple[Standing, str]:
         """What comes next when nothing is left to answer."""
         parts = []
         if standing.asked and not standing.reminded:
             details = words.details(standing.asked)
             return replace(_fruitless(standing), reminded=True), words.say("ask again", rng, details)
         standing = replace(standing, asked=())
-        if heard.kind == ear.OFFER:
+        if is_offered:
             parts.append(words.say("like", rng))
         waits = wish.book and not standing.booked
         if standing.to_ask:
@@ -250,15 +250,12 @@ class OfflineGoal(BaseJOSHUser):
             if not waits or standing.booking or not self._manner.at_once:
                 return standing, " ".join(parts)
         if waits:
+            again = standing.booking
             book = words.booking(wish.domain, self._to_book(wish, standing))
-            if standing.booking:
-                standing = _fruitless(standing)
-                parts.append(words.say("book again", rng, book))
-            else:
-                parts.append(words.say("book", rng, book))
-            return replace(standing, booking=True), " ".join(parts)
-        if parts and heard.kind == ear.OFFER:
-            parts.append("I need no booking.") if not standing.asked and wish.domain != "attraction" else None
+            parts.append(words.say("book again" if again else "book", rng, book))
+            return replace(_fruitless(standing) if again else standing, booking=True), " ".join(parts)
+        if is_offered and wish.domain != "attraction":
+            parts.append(words.say("no booking", rng))
         return self._next(standing, rng, parts)
 
     def _next(self, standing: Standing, rng: Random, parts: list[str] | None = None) -> tuple[Standing, str]:

@@ -126,7 +126,7 @@ _KINDS = {
         r"|\bnothing (?:like|matches)\b"
         r"|\bthere (?:is|are) none\b|\bno (?:restaurants?|hotels?|trains?|attractions?|guesthouses?|places?)\b"
     ),
-    OFFER: re.compile(r"\b(?:found|recommend|suggest|how about|would suit|offer you|there is|you could take)\b"),
+    OFFER: re.compile(r"\b(?:found|recommend|suggest|how about|would suit|offer you|there is(?! no)|you could take)\b"),
 }
 """How the kinds of message are told, the first that fits."""
 _ASKED = {

@@ -1,6 +1,5 @@
 """What a user with a goal and no model says, as sets of phrases."""
 
-import string
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
@@ -10,7 +9,7 @@ def spoken(name: str, value: str) -> str:
     """A value as one would write it."""
     text = " ".join(str(value).split())
     if name in ("name", "food", "departure", "destination", "day"):
-        return string.capwords(text)
+        return _title(text)
     return _PLAINER.get(text, text)
 
 
@@ -79,6 +78,12 @@ def say(what: str, rng: Random, *values: str) -> str:
     return known[int(rng.random() * len(known))].format(*values)
 
 
+def _title(text: str) -> str:
+    """With capitals, as names are written; `str.title` has them after apostrophes, too."""
+    words = [word if word in _SMALL else word[:1].upper() + word[1:] for word in text.split()]
+    return " ".join((words[0][:1].upper() + words[0][1:], *words[1:])) if words else text
+
+
 def _booked_part(domain: str, name: str, value: str) -> str:
     if name == "people":
         return f"for {value} {'person' if value == '1' else 'people'}"
@@ -128,6 +133,7 @@ NAMES: Final[dict[str, str]] = {
     "Ref": "reference number",
 }
 """What to call a column of the database, where its own name will not do."""
+_SMALL = frozenset(("and", "at", "by", "de", "in", "of", "on", "the"))
 _PLAINER = {
     "swimmingpool": "swimming pool",
     "concerthall": "concert hall",
@@ -226,6 +232,11 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "Then please book it {} instead.",
         "In that case, could you book it {}?",
         "All right, can you book it {}?",
+    ),
+    "no booking": (
+        "I need no booking.",
+        "There is no need to book it.",
+        "That is all I need to know, no booking.",
     ),
     "ask": (
         "Could you tell me the {}?",
