@@ -23,7 +23,7 @@ class FunctionCalling(BaseJOSHAgent):
         super().start(task, env, options)
         if env.opens is Speaker.AGENT:
             self.messages_internal = with_opener(self.messages_internal)
-        self.tools = tuple(env.tools(task))
+        self.tools = list(env.tools(task))
 
     async def step(self, *, model: Line, env: Any = None, **_: Any) -> bool:
         """Speak, which ends the turn, or make the calls of one reply. False, too, when the model said nothing."""

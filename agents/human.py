@@ -6,7 +6,7 @@ from typing import Any
 from josh.console import Seat
 from josh.messages import with_opener
 from josh.roles import BaseEnv, BaseJOSHAgent, PersonLine, Task
-from josh.tree import Outcome
+from josh.tree import Outcome, Speaker
 
 
 class Human(BaseJOSHAgent):
@@ -15,7 +15,8 @@ class Human(BaseJOSHAgent):
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt, as an agent with a model does. Raises UsageError where a person cannot play."""
         super().start(task, env, options)
-        self.messages_internal = with_opener(self.messages_internal)
+        if env.opens is Speaker.AGENT:
+            self.messages_internal = with_opener(self.messages_internal)
         self.seat = Seat(task.id, "agent", env, env.agent_prompt(task), options)
 
     async def step(self, *, model: PersonLine, **_: Any) -> bool | Outcome:

@@ -5,15 +5,17 @@ from typing import Any
 
 from josh.messages import with_opener, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHAgent, Line, Task
+from josh.tree import Speaker
 
 
 class Persuader(BaseJOSHAgent):
     """Says whatever its model replies, without the thoughts."""
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the system prompt, and the opener unless the user has spoken already."""
+        """Take the system prompt, and the opener where the agent speaks first."""
         super().start(task, env, options)
-        self.messages_internal = with_opener(self.messages_internal)
+        if env.opens is Speaker.AGENT:
+            self.messages_internal = with_opener(self.messages_internal)
 
     async def step(self, *, model: Line, **_: Any) -> bool:
         """Say one thing. False, to be asked again, when the model said nothing."""

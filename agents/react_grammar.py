@@ -86,7 +86,7 @@ def parse(text: str) -> tuple[Command, ...] | Malformed:
     """Read a completion, as far as it can be acted on: up to the first call or speech.
 
     A call has to be answered and speech heard before anything else makes sense, so that what comes after either is not
-    read. Words before the first block are a plan.
+    read. Words before the first block are a plan, where there is more to it than them.
 
     Args:
         text: the completion, without the thoughts of a reasoning model.
@@ -111,7 +111,7 @@ def parse(text: str) -> tuple[Command, ...] | Malformed:
             break
         if block:
             commands.append(Plan(block, len(text[:end].rstrip())))
-    if commands:
+    if len(commands) > bool(before):
         return tuple(commands)
     return Malformed(f"there is nothing to do; begin a line with {PLAN}, {CALL} or {SPEAK}")
 

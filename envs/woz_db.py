@@ -219,7 +219,7 @@ def _read(path: Path, domain: str) -> list[Row]:
         if late:
             raise UsageError(f"{path}: row {number} has {late[0]} {row[late[0]]!r}; give a time such as 09:15")
     unique = ("trainID", "day", "leaveAt") if domain == "train" else ("id",)
-    (place, count), *_ = Counter(tuple(plain(row[column]) for column in unique) for row in rows).most_common(1)
+    (place, count), *_ = Counter(tuple(str(row[column]) for column in unique) for row in rows).most_common(1)
     if count > 1:
         raise UsageError(f"{path}: {count} rows have {' and '.join(unique)} {', '.join(place)}; give each its own")
     return rows

@@ -27,7 +27,7 @@ from josh.envs.woz_words import Wish, told
 from josh.errors import UsageError
 from josh.roles import Task
 from josh.seeds import derive
-from josh.values import ANYTHING, covers, plain, wanted
+from josh.values import covers, plain, wanted
 
 SPLITS = ("train", "val", "test")
 """Splits of made-up tasks."""
@@ -58,7 +58,7 @@ def task_data(
     return {
         "goal": {domain: {part: _copied(wish[part]) for part in PARTS} for domain, wish in goal.items()},
         "message": list(message),
-        "targets": [target for domain, wish in goal.items() for target in _targets(domain, wish, chosen, database)],
+        "targets": _all_targets(goal, chosen, database),
         "failures": [failure for domain, wish in goal.items() for failure in _failures(domain, wish, chosen)],
         "dialogue": [dict(each) for each in dialogue],
         "source": source,
@@ -77,9 +77,8 @@ def perfect_calls(data: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
 def made_up(database: Database, split: str, count: int, seed: int) -> list[Task]:
     """Make up tasks.
 
-    The calls that earn are divided among the splits whatever the seed: no two tasks have all of them in common, of
-    one split or two, and those of two runs only where the runs' splits are the same. A longer list begins like a
-    shorter one.
+    What there is to be earned by is divided among the splits: no task is earned by just the calls of another, be
+    it of its own split or, whatever the seeds, of another one. A longer list begins like a shorter one.
 
     Args:
         database: what there is to ask for.
@@ -88,28 +87,35 @@ def made_up(database: Database, split: str, count: int, seed: int) -> list[Task]
         seed: what they are drawn with.
 
     Raises:
-        UsageError: the database is too small for so many.
+        UsageError: the database is too small for so many, or holds nothing that has a name of its own.
     """
     pools = {domain: pool for domain in KEYS if (pool := _pool(database, domain))}
+    if not pools:
+        raise UsageError("nothing in the database has a name of its own; give --data with another database")
     seen: set[str] = set()
     tasks = []
     for index in range(count):
         for attempt in range(_ATTEMPTS):
             chance = random.Random(derive("toolwoz", seed, split, index, attempt))
             goal, chosen = _wishes(database, pools, chance)
-            data = task_data(goal, told(goal, chance), chosen, database, "generated")
-            earns = json.dumps(sorted((each["api"], each["parameters"]) for each in data["targets"]), sort_keys=True)
+            targets = _all_targets(goal, chosen, database)
+            earns = json.dumps(sorted((each["api"], each["parameters"]) for each in targets), sort_keys=True)
             if earns not in seen and SPLITS[derive("split", earns) % len(SPLITS)] == split:
                 break
         else:
             raise UsageError(f"synthetic_tasks is {count}, and {split} has no more than {index} in it; give fewer")
         seen.add(earns)
+        data = task_data(goal, told(goal, chance), chosen, database, "generated")
         tasks.append(Task(f"generated-{split}-{index:04d}", index, data))
     return tasks
 
 
 def _copied(part: Any) -> Any:
     return dict(part) if isinstance(part, Mapping) else list(part)
+
+
+def _all_targets(goal: Goal, chosen: Mapping[str, Row], database: Database) -> list[dict[str, Any]]:
+    return [target for domain, wish in goal.items() for target in _targets(domain, wish, chosen, database)]
 
 
 def _targets(domain: str, wish: Wish, chosen: Mapping[str, Row], database: Database) -> Iterator[dict[str, Any]]:
@@ -164,7 +170,7 @@ _FAILING_SEARCH = 0.25
 _FAILING_BOOKING = 0.15
 _MOST_CONSTRAINTS = 4
 _ATTEMPTS = 1000
-_UNKNOWN = ANYTHING | {"?"}
+_UNKNOWN = ("", "?", None)
 _TRAITS = {
     "restaurant": ("food", "pricerange", "area"),
     "hotel": ("type", "pricerange", "area", "stars", "internet", "parking"),
@@ -263,7 +269,7 @@ def _requests(
 
 
 def _is_known(row: Row, name: str) -> bool:
-    return plain(row.get(name)) not in _UNKNOWN
+    return row.get(name) not in _UNKNOWN
 
 
 def _draw(name: str, chance: random.Random) -> str:

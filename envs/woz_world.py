@@ -183,7 +183,7 @@ def _checked(name: str, arguments: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
             raise ToolError(f"{parameter} of {name} is no text or number; give one, or leave it out")
     given = wanted(arguments)
-    for parameter in _TIMES & given.keys():
-        if not is_time(given[parameter]):
-            raise ToolError(f"{parameter} of {name} is {given[parameter]!r}; give a time such as 09:15")
+    for parameter, text in given.items():
+        if parameter in _TIMES and not is_time(text):
+            raise ToolError(f"{parameter} of {name} is {text!r}; give a time such as 09:15")
     return given

@@ -20,11 +20,13 @@ def _flag(default: Any, text: str, *, free: bool = False) -> Any:
 class LoopSettings:
     """What `josh loop` can be told. None stands for a default that depends on the machine, or for nothing."""
 
-    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 16")
-    tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 16")
+    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 20")
+    tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 32")
     test_tasks: int = _flag(200, "held-out tasks on which every round is evaluated")
     test_every: int = _flag(
-        1, "evaluate the model of every so many rounds, and the last; with --tiny 4 (and the first with --control)"
+        1,
+        "evaluate the model of every so many rounds, and the last (with --control also the first); with --tiny and "
+        "more than 5 rounds, 10",
     )
     tiny: bool = _flag(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
     tiny_size: str = _flag("small", "with --tiny: its size; `nano` babbles, and is for tests")
@@ -61,9 +63,11 @@ class LoopSettings:
         )
 
 
-FOR_TINY: Mapping[str, Any] = {"rounds": 16, "tasks": 16, "test_every": 4, "start": LAST}
+FOR_TINY: Mapping[str, Any] = {"rounds": 20, "tasks": 32, "test_every": 10, "start": LAST}
 """Defaults with --tiny: many short steps, each from where the last one ended. So small a model learns little from the
 paths that another policy won, and unlearns its language where a step is long."""
+FEW = 5
+"""Rounds up to which each is evaluated: whoever asks for so few wants to see them."""
 LOOP_FIELDS = {one.name: one for one in fields(LoopSettings)}
 NOT_FOR_LOOPS = ("josh", "task_split", "end_index")
 """Settings of runs that a loop chooses by itself."""
@@ -74,4 +78,7 @@ def loop_settings(given: Mapping[str, Any]) -> LoopSettings:
     empty = next((name for name, value in given.items() if value == ""), None)
     if empty:
         raise UsageError(f"{empty} is empty; give a value, or leave it out")
-    return LoopSettings(**{**(FOR_TINY if given.get("tiny") else {}), **given})
+    defaults = dict(FOR_TINY) if given.get("tiny") else {}
+    if given.get("rounds", FEW + 1) <= FEW:
+        defaults.pop("test_every", None)
+    return LoopSettings(**{**defaults, **given})

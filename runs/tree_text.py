@@ -8,7 +8,7 @@ from josh.messages import Message, dumps
 from josh.roles import BaseEnv
 from josh.runs.episode import Episode
 from josh.runs.summary import counted
-from josh.tree import Node, Outcome, walk
+from josh.tree import Node, Outcome, Speaker, walk
 
 LINES = 3
 """Lines that a turn gets, unless all of it is asked for."""
@@ -207,7 +207,12 @@ class _Drawing:
         """Who said what in a turn; with `full` as the agent is trained on it, else what both sides saw, and calls."""
         turn = node.turn
         if self._style.full:
-            yield from map(self._said, turn.internal)
+            for message in turn.internal:
+                who, text = self._said(message)
+                # In the agent's own turn the user says nothing: an agent without tool messages is told there what came
+                # of its calls.
+                told = node.speaker is Speaker.AGENT and message.get("role") == "user"
+                yield "tool" if told else who, text
             shown = {dumps(message) for message in turn.internal}
             yield from (self._said(message) for message in turn.messages if dumps(message) not in shown)
             return

@@ -289,7 +289,7 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
         (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
         (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo sets losers against winners"),
         (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
-        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 16 rounds of 16 tasks need 256"),
+        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 20 rounds of 32 tasks need 640"),
         (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
         (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
         (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
@@ -322,6 +322,16 @@ def test_a_loop_keeps_its_settings(whole, capsys):
     assert "beam_size is 8, and 4 in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_loop_trains_by_preferences_too(method, tmp_path):
+    flags = ["--rounds", "1", "--method", method, "--no_sampling", "--no_references", "--jobs", "1"]
+    assert main(["loop", *FEW, *flags]) == 0
+    (folder,) = tmp_path.glob("records/loop-*")
+    card = read(folder / "adapters" / f"{folder.name}-round-1" / "josh_adapter.json")
+    assert card["method"] == method
+    assert read(folder / "loop.json")["rounds"][0]["rows"] == card["rows"]["used"] > 0
+
+
 def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
     flags = ["--rounds", "2", "--no_sampling", "--no_references", "--learn_from", "all"]
     assert main(["loop", *FEW, *flags]) == 0, "a tiny model goes on from the last round unless told otherwise"
@@ -345,10 +355,10 @@ def test_a_round_whose_search_never_won_keeps_the_last_adapter(tmp_path, capsys)
 
 def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
     few, own, large = loop_settings({"tiny": True}), loop_settings({"tiny": True, "rounds": 2}), loop_settings({})
-    assert (few.rounds, few.tasks, few.start, few.tested) == (16, 16, "last", (4, 8, 12, 16))
-    assert (own.rounds, own.tasks, own.tested) == (2, 16, (2,))
+    assert (few.rounds, few.tasks, few.start, few.tested) == (20, 32, "last", (10, 20))
+    assert (own.rounds, own.tasks, own.tested) == (2, 32, (1, 2))
     assert (large.rounds, large.tasks, large.start, large.tested) == (3, 96, "base", (1, 2, 3))
-    assert loop_settings({"tiny": True, "rounds": 6, "control": True}).tested == (1, 4, 6)
+    assert loop_settings({"tiny": True, "rounds": 12, "control": True}).tested == (1, 10, 12)
 
 
 def test_what_a_round_cost_counts_from_the_last_one_evaluated(tmp_path):

@@ -119,6 +119,8 @@ def test_words_before_the_first_block_are_a_plan():
         ("Which day?", "begin a line with"),
         ("I would SPEAK if I could", "begin a line with"),
         ("PLAN", "begin a line with"),
+        ("Let me think.\nPLAN", "begin a line with"),
+        ("Let me think.\nAPIRETURN []", "begin a line with"),
         ("PLAN:\nSPEAK:\n", "SPEAK has no words"),
         ("SPEAK\nAPICALL {}", "SPEAK has no words"),
         ("APICALL", "takes a JSON object"),

@@ -48,6 +48,19 @@ class Fails(BaseJOSHAgent):
         self.add_message({"role": "assistant", "content": "Give!"})
         return True
 """
+LOOKS = """
+from josh import BaseJOSHAgent
+
+class Looks(BaseJOSHAgent):
+    def step(self, **_):
+        self.messages_internal += [
+            {"role": "assistant", "content": "APICALL look"},
+            {"role": "user", "content": "APIRETURN red"},
+            {"role": "assistant", "content": "SPEAK It is red."},
+        ]
+        self.messages.append({"role": "assistant", "content": "It is red."})
+        return True
+"""
 AWKWARD = ("", "x" * 300, "\u05d0\u05d1", "plain")
 
 
@@ -89,6 +102,8 @@ def pages(tmp_path_factory):
         row["task_id"] = row["task"]["id"] = name
     (awkward / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     report([awkward])
+    (home / "looks.py").write_text(LOOKS)
+    looks = play(home / "looks", "--agent", f"{home / 'looks.py'}:Looks", "--synthetic_tasks", 1)
     (split,) = report([offline], home / "split.html", inline=100_000, chunk=100_000)
     return {
         "offline": offline / "report.html",
@@ -98,6 +113,7 @@ def pages(tmp_path_factory):
         "comparison": both,
         "searches": searches,
         "awkward": awkward / "report.html",
+        "looks": looks / "report.html",
     }
 
 
@@ -342,6 +358,19 @@ def test_a_turn_shows_both_sides_and_what_it_cost(opened, shots):
     page.locator("[role=tab][aria-selected=true]").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.id") == "tab-pairs"
+
+
+def test_what_an_agent_is_told_in_its_own_turn_is_a_tools_and_not_the_users(opened, shots):
+    page = opened("looks", place="#task-0")
+    page.locator("svg.tree").press("End")
+    said = page.locator("#panel .turn.tool").first
+    assert said.locator("h4").text_content().split() == ["Tool", "result", "as", "user"]
+    assert "APIRETURN red" in said.text_content()
+    assert "APIRETURN" not in "".join(page.locator("#panel .turn.user").all_text_contents())
+    page.screenshot(path=shots / "told.png")
+    page.click("#tab-user")
+    assert "APIRETURN" not in page.text_content("#panel")
+    assert "It is red." in page.text_content("#panel")
 
 
 def test_a_pair_stands_side_by_side(opened, shots):

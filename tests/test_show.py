@@ -28,6 +28,19 @@ class Giver(BaseJOSHUser):
         agent.add_message({"role": "user", "content": "[DONATE $1.00]"})
         return agent, True
 """
+LOOKS = """
+from josh import BaseJOSHAgent
+
+class Looks(BaseJOSHAgent):
+    def step(self, **_):
+        self.messages_internal += [
+            {"role": "assistant", "content": "APICALL look"},
+            {"role": "user", "content": "APIRETURN red"},
+            {"role": "assistant", "content": "SPEAK It is red."},
+        ]
+        self.messages.append({"role": "assistant", "content": "It is red."})
+        return True
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +176,20 @@ def test_tool_calls_and_what_only_the_agent_saw(capsys, tmp_path):
     whole = "\n".join(shown(capsys, folder, "2", "--full"))
     assert "system: You sell things, the 1th time." in whole
     assert re.search("tool: (red|blue)", whole)
+
+
+def test_what_an_agent_is_told_in_its_own_turn_is_not_the_users(capsys, tmp_path):
+    (tmp_path / "looks.py").write_text(LOOKS + RUDE)
+    flags = ["--agent", "./looks.py:Looks", "--user", "./looks.py:Giver", "--synthetic_tasks", "1"]
+    folder = played(tmp_path / "records", *flags)
+    said = [line.strip() for line in shown(capsys, folder, "1", "--full") if "AP" in line or "red" in line]
+    assert said == [
+        "persuader: APICALL look",
+        "tool: APIRETURN red",
+        "persuader: SPEAK It is red.",
+        "persuader: It is red.",
+    ]
+    assert "APIRETURN" not in "\n".join(shown(capsys, folder, "1"))
 
 
 def test_long_texts_are_cut_unless_all_is_wanted(capsys, tmp_path):

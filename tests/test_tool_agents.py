@@ -2,39 +2,25 @@
 
 import asyncio
 import json
+from pathlib import Path
+from random import Random
 
 import pytest
+from conftest import serving
+from toy_market import PROMPT, TOOLS, Bare, Knock, Market, Shop
 
 from josh.agents.function_calling import FunctionCalling
+from josh.agents.human import Human
+from josh.agents.persuader import Persuader
 from josh.agents.react import GO_ON, ReAct
 from josh.agents.tool_use import use
+from josh.cli import main
 from josh.messages import OPENER
-from josh.roles import BaseEnv, Reply, Task, ToolError, fork
+from josh.roles import Reply, fork
+from josh.runs.check import check
+from josh.runs.loopback import Loopback
+from josh.runs.rows import FORMATS
 from josh.testing import AgentConformance, FixedLine
-from josh.tree import Speaker
-
-
-class Shop:
-    """A world of fruit: what is there can be looked up and bought; every branch has a basket of its own."""
-
-    stock = {"apple": 3, "fig": 0}  # noqa: RUF012 (nobody changes it)
-
-    def __init__(self, basket=()):
-        self.basket = basket
-
-    def fork(self):
-        return Shop(self.basket)
-
-    def call(self, name, arguments):
-        if name not in ("look", "buy"):
-            raise ToolError(f"no tool named {name!r}; known: look, buy")
-        fruit = arguments.get("fruit")
-        if name == "look":
-            return {"fruit": fruit, "left": self.stock.get(fruit, 0)}
-        if not self.stock.get(fruit):
-            raise ToolError(f"there is no {fruit}")
-        self.basket = (*self.basket, fruit)
-        return {"bought": fruit}
 
 
 class Slow(Shop):
@@ -108,42 +94,7 @@ def test_half_a_surrogate_pair_does_not_get_into_the_conversation():
         assert call.text.encode().startswith(b"Error: ")
 
 
-TOOLS = tuple(
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": f"Have a {name}.",
-            "parameters": {"type": "object", "properties": {"fruit": {"type": "string"}}, "required": []},
-        },
-    }
-    for name in ("look", "buy")
-)
-
-
-class Market(BaseEnv):
-    opens = Speaker.USER
-
-    def agent_prompt(self, task):
-        return "You sell fruit."
-
-    def tools(self, task):
-        return TOOLS
-
-    def world(self, task):
-        return Shop()
-
-
-class Knock(Market):
-    opens = Speaker.AGENT
-
-
-class Bare(Market):
-    def tools(self, task):
-        return ()
-
-
-TASK = Task("market", 0, {})
+TASK = Market({}).tasks("train")[0]
 
 
 def started(agent, env=Market, hello="An apple, please."):
@@ -195,7 +146,7 @@ class TestReActErrs(TestReActSpeaks):
         return FixedLine(["Yes."])
 
 
-@pytest.mark.parametrize("kind", [FunctionCalling, ReAct])
+@pytest.mark.parametrize("kind", [FunctionCalling, ReAct, Persuader, Human])
 def test_a_user_who_opens_is_not_spoken_over(kind):
     assert [message["role"] for message in started(kind(), hello="").messages_internal] == ["system"]
     knocking = started(kind(), Knock, hello="")
@@ -244,7 +195,7 @@ def test_the_calls_of_a_step_are_its_actions_the_refused_ones_too():
 
 
 def test_the_tools_are_sent_with_every_request_and_not_at_all_where_there_are_none():
-    for env, options in ((Market, {"tools": TOOLS}), (Bare, {})):
+    for env, options in ((Market, {"tools": list(TOOLS)}), (Bare, {})):
         agent, line = started(FunctionCalling(), env), FixedLine(["Yes."])
         asyncio.run(agent.step(model=line, env=Shop()))
         assert line.model.requests[0].options == options
@@ -305,7 +256,7 @@ def test_a_reply_without_words_is_asked_for_again(kind):
 def test_react_has_its_tools_in_the_prompt_alone():
     agent = started(ReAct())
     prompt = agent.messages_internal[0]["content"]
-    assert prompt.startswith("You sell fruit.\n\n")
+    assert prompt.startswith(f"{PROMPT}\n\n")
     for tool in TOOLS:
         assert json.dumps(tool["function"]) in prompt.splitlines()
     assert tuple(agent.tools) == ()
@@ -367,3 +318,234 @@ def test_react_is_told_what_was_wrong_and_goes_on_without_a_word_to_the_user(com
         {"role": "assistant", "content": "SPEAK Hello."},
     ]
     assert [message["content"] for message in agent.messages] == ["An apple, please.", "Hello."]
+
+
+APPLE = '{"fruit": "apple"}'
+LEFT = "(The left-hand shelf.)"
+
+
+def calls_by_script(body):
+    """A server whose model calls tools well, badly, several at once, or not at all."""
+    draw = Random(f"{body['seed']} {len(body['messages'])}")
+    assert body["tools"] == list(TOOLS)
+    kind = draw.randrange(9)
+    if body["messages"][-1]["role"] == "tool" and draw.random() < 0.6:
+        return f"Here you are, number {draw.randrange(4)}."
+    made = {
+        0: [("look", APPLE)],
+        1: [("look", APPLE), ("buy", APPLE)],
+        2: [("buy", APPLE)],
+        3: [("buy", '{"fruit": ')],
+        4: [("buy", '["apple"]')],
+        5: [("steal", APPLE), ("look", '{"fruit": "fig"}')],
+    }.get(kind)
+    if made is None:
+        return f"<think>{LEFT}</think>What else, number {draw.randrange(4)}?"
+    # As some servers have it, ids are missing, and words stand beside the calls.
+    tool_calls = [{"type": "function", "function": {"name": name, "arguments": given}} for name, given in made]
+    return {"content": LEFT if draw.random() < 0.2 else None, "tool_calls": tool_calls}
+
+
+def acts_by_script(body):
+    """The same for a server whose model writes ReAct."""
+    assert "tools" not in body
+    draw = Random(f"{body['seed']} {len(body['messages'])}")
+    look, buy = (f'PLAN {LEFT}\nAPICALL {{"name": "{name}", "arguments": {APPLE}}}' for name in ("look", "buy"))
+    speak = f"PLAN {LEFT}\nSPEAK Here you are, number {draw.randrange(4)}."
+    if body["messages"][-1]["content"].startswith("APIRETURN") and draw.random() < 0.6:
+        return speak
+    return draw.choice(
+        [
+            look,
+            look,
+            f"{buy}\nAPIRETURN {{}}\nSPEAK It is yours.",
+            buy,
+            "The PLANETARIUM?",
+            f"PLAN {LEFT}",
+            "APICALL {'name': 'buy'}",
+            'APICALL {"name": "steal"}',
+            speak,
+            f"{speak}\n{buy}",
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A search by each agent against its server: the run's folder and what the server was asked, by agent."""
+    made = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path_factory.mktemp("market"))
+        patched.syspath_prepend(Path(__file__).parent)
+        for agent, respond in (("function_calling", calls_by_script), ("react", acts_by_script)):
+            server = Loopback(respond=respond)
+            with serving(server) as url:
+                flags = ["--env", "toy_market:Market", "--agent", agent, "--model", "m", "--base_url", url]
+                assert (
+                    main(
+                        [
+                            "run",
+                            *flags,
+                            "--josh",
+                            "--stop",
+                            "best",
+                            "--beam_size",
+                            "4",
+                            "--log_dir",
+                            agent,
+                            "--end_index",
+                            "8",
+                        ]
+                    )
+                    == 0
+                )
+            (folder,) = Path(agent).resolve().iterdir()
+            made[agent] = folder, server.requests
+    return made
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def exported(folder, out, form, *flags):
+    assert main(["export", str(folder), "--format", form, "--out", str(out), *flags]) == 0
+    return lines(out)
+
+
+def conversations(form, rows):
+    """The messages of rows, whichever way their format has them."""
+    for row in rows:
+        if form in ("kto", "dpo", "openai-dpo"):
+            prompt = row["input"]["messages"] if form == "openai-dpo" else row["prompt"]
+            names = ("completion", "chosen", "rejected", "preferred_output", "non_preferred_output")
+            yield from ([*prompt, *row[name]] for name in names if name in row)
+        else:
+            yield row["messages"]
+
+
+@pytest.mark.parametrize("agent", ["function_calling", "react"])
+def test_a_run_with_tools_earns_and_loses_and_nothing_in_it_breaks(agent, played):
+    folder, requests = played[agent]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["infra_errors"] == 0
+    assert 0 < summary["average_reward"] <= 1
+    assert summary["golden_examples"] > 10
+    trees = lines(folder / "episodes.jsonl")
+    actions = [
+        action for tree in trees for node in tree["nodes"] for step in node.get("actions", ()) for action in step
+    ]
+    assert {action["name"] for action in actions if "result" in action} == {"look", "buy"}
+    assert {action["name"] for action in actions if "error" in action} >= {"steal"}
+    assert len(requests) > 100
+
+
+@pytest.mark.parametrize("agent", ["function_calling", "react"])
+def test_nothing_internal_is_said_aloud(agent, played):
+    folder, _ = played[agent]
+    words = set()
+    for tree in lines(folder / "episodes.jsonl"):
+        for node in tree["nodes"]:
+            for message in node.get("messages", ()):
+                assert message.keys() == {"role", "content"}
+                assert message["role"] == {"agent": "assistant", "user": "user"}[node["speaker"]]
+                words.add(message["content"])
+    spoken = {text for text in words if "apple" not in text and "Goodbye" not in text}
+    assert {text.rstrip("?.0123456789") for text in spoken} <= {
+        "Here you are, number ",
+        "What else, number ",
+        "Error: Agent ran out of retries",
+    }
+
+
+@pytest.mark.parametrize("agent", ["function_calling", "react"])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "chatml" and form != "sharegpt"])
+def test_exports_have_the_prompt_the_tools_and_an_answer_to_every_call(agent, form, played, tmp_path):
+    folder, _ = played[agent]
+    more = ["--paths", "successful"] if form in ("sft", "openai-sft") else []
+    rows = exported(folder, tmp_path / "rows.jsonl", form, *more)
+    assert [problem for problem in check(tmp_path / "rows.jsonl") if "needs 10 or more" not in problem] == []
+    for row in rows:
+        assert (row["input"] if form == "openai-dpo" else row).get("tools", []) == (
+            list(TOOLS) if agent == "function_calling" else []
+        )
+    for messages in conversations(form, rows):
+        assert messages[0]["role"] == "system"
+        assert messages[0]["content"].startswith(PROMPT)
+        assert messages[1] == {"role": "user", "content": "An apple, please (0)."}
+        assert messages[-1]["role"] == "assistant"
+        open_calls = []
+        for message in messages:
+            if message["role"] == "tool":
+                assert message["tool_call_id"] == open_calls.pop(0)
+            else:
+                assert not open_calls
+            open_calls += [each["id"] for each in message.get("tool_calls", ())]
+            if message["role"] == "user":
+                told = message["content"].startswith("APIRETURN") or message["content"] == GO_ON
+                assert told or "please" in message["content"]
+                assert agent == "react" or not told
+            if message["role"] == "assistant":
+                assert "APIRETURN" not in message["content"]
+                assert "<think>" not in message["content"]
+
+
+@pytest.mark.parametrize("agent", ["function_calling", "react"])
+def test_dialects_have_the_prompt_the_tools_and_every_word_in_its_place(agent, played, tmp_path):
+    folder, _ = played[agent]
+    by_form = {}
+    for form in ("chatml", "sharegpt"):
+        out = tmp_path / f"{form}.jsonl"
+        by_form[form] = exported(folder, out, form, "--paths", "successful")
+        assert list(check(out)) == []
+    for row in by_form["chatml"]:
+        assert row["text"].startswith(f"<|im_start|>system\n{PROMPT}")
+        assert row.get("tools", []) == (list(TOOLS) if agent == "function_calling" else [])
+    called = '<tool_call>\n{"name": "buy", "arguments": {"fruit": "apple"}}\n</tool_call>'
+    made = any(called in row["text"] for row in by_form["chatml"])
+    assert made is (agent == "function_calling")
+    for row in by_form["sharegpt"]:
+        assert row["system"].startswith(PROMPT)
+        assert json.loads(row.get("tools", "[]")) == (list(TOOLS) if agent == "function_calling" else [])
+    turns = [turn for row in by_form["sharegpt"] for turn in row["conversations"]]
+    at_once = [turn for turn in turns if turn["from"] == "observation" and "\n" in turn["value"]]
+    assert bool(at_once) is (agent == "function_calling")
+    told = {turn["value"].partition(" ")[0] for turn in turns if turn["from"] == "human"}
+    assert told <= {"An"} | ({"APIRETURN", "(Go"} if agent == "react" else set())
+    assert all("APIRETURN" not in turn["value"] for turn in turns if turn["from"] == "gpt")
+
+
+def test_what_a_tool_returned_is_never_the_users_turn(played):
+    folder, requests = played["react"]
+    for tree in lines(folder / "episodes.jsonl"):
+        for node in tree["nodes"]:
+            if node["speaker"] == "user":
+                assert "internal" not in node
+    assert any(message["content"].startswith("APIRETURN") for body in requests for message in body["messages"])
+    examples = lines(folder / "training_examples.jsonl")
+    assert {example["messages"][-1]["role"] for example in examples} == {"assistant"}
+
+
+def test_no_server_is_sent_arguments_that_cannot_be_read(played):
+    _, requests = played["function_calling"]
+    sent = [
+        call["function"]["arguments"]
+        for body in requests
+        for message in body["messages"]
+        for call in message.get("tool_calls", ())
+    ]
+    assert "{}" in sent
+    assert all(isinstance(json.loads(text), dict) for text in sent)
+
+
+@pytest.mark.parametrize("agent", ["function_calling", "react"])
+def test_a_run_with_tools_is_replayed_and_rescored_from_what_it_left(agent, played, tmp_path):
+    folder, _ = played[agent]
+    assert main(["replay", str(folder), "--log_dir", str(tmp_path / "again")]) == 0
+    (again,) = (tmp_path / "again").iterdir()
+    for name in ("episodes.jsonl", "training_examples.jsonl"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+    assert main(["rescore", str(folder), "--log_dir", str(tmp_path / "anew")]) == 0
+    (anew,) = (tmp_path / "anew").iterdir()
+    rewards = [[tree["reward"] for tree in lines(each / "episodes.jsonl")] for each in (folder, anew)]
+    assert rewards[0] == rewards[1]

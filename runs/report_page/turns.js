@@ -18,10 +18,16 @@ function conversation(tree, index, side) {
 
 /** A turn's messages as list items; what the turn earned and cost stands below the last. */
 function turn(node, side) {
-  const items = side === "agent" ? (node.internal ?? node.messages).map((each) => message(each)) : seenByUser(node);
+  const items = side === "agent" ? trainedOn(node) : seenByUser(node);
   const last = items.at(-1);
   if (last && node.parent >= 0) last.append(turnMarks(node));
   return items;
+}
+
+/** All that the agent is trained on. In its own turn the user says nothing: there a tool answers in the user's role. */
+function trainedOn(node) {
+  const told = (each) => node.parent >= 0 && node.speaker === "agent" && each.role === "user";
+  return (node.internal ?? node.messages).map((each) => message(each, told(each) ? "tool" : each.role));
 }
 
 /** The roles swapped, tool calls left out; `seen` are the words where the user's side sees others. */
