@@ -120,12 +120,12 @@ def say(what: str, pick: Pick, *values: str) -> str:
     return pick(PHRASES[what]).format(*values)
 
 
-def question(domain: str, names: Sequence[str], *, again: bool = False) -> str:
+def question(domain: str, names: Sequence[str], pick: Pick, *, again: bool = False) -> str:
     """Ask for one parameter or two."""
     first = QUESTIONS.get((domain, names[0])) or QUESTIONS["", names[0]]
     second = [SHORTER.get(name) or QUESTIONS["", name] for name in names[1:2]]
-    text = ", and ".join((first, *second))
-    return f"{f'Could you tell me once more, {text}' if again else text[0].upper() + text[1:]}?"
+    text = pick(PHRASES["ask again" if again else "ask"]).format(", and ".join((first, *second)))
+    return text[0].upper() + text[1:]
 
 
 def _train(row: Mapping[str, Any], mentioned: Sequence[str]) -> str:
@@ -207,6 +207,17 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "Hello, what can I do for you?",
         "Welcome! What are you looking for?",
         "Good day! How can I help?",
+    ),
+    "ask": (
+        "{}?",
+        "All right, {}?",
+        "Sure, {}?",
+        "Let me ask first: {}?",
+    ),
+    "ask again": (
+        "Could you tell me once more, {}?",
+        "Sorry, I have lost track: {}?",
+        "I am not sure that I got it all: {}?",
     ),
     "offer booking": (
         "Shall I book it for you?",
