@@ -244,6 +244,8 @@ class OfflineToolAgent(BaseJOSHAgent):
         row = wish.row or {}
         if self._news == NOTHING:
             return words.say(NOTHING, chance.phrase, words.thing(domain, _given(wish.search)))
+        if not row and (wish.books or wish.details):
+            return words.say("not found yet", chance.phrase)
         if self._news in (FULL, FAILED):
             return words.say(self._news, chance.phrase, words.spoken("name", row.get("name", "the train")))
         if self._news == BOOKED:

@@ -72,6 +72,8 @@ class Ear:
             What is said, in order; every part of it belongs to the domain that was named last.
         """
         told: list[Told] = []
+        if domain is not None and _NUMBER.fullmatch(text) and (counts := [name for name in asked if name in _COUNTS]):
+            text = _COUNTS[counts[0]].format(text.strip(" ."))
         for sentence in _SENTENCE.findall(plain(text)):
             named, rest = _without_name(sentence)
             about = self._about(rest, domain)
@@ -170,6 +172,9 @@ _WHEN = re.compile(r"\b(?:(leav|depart|after|earlier)|(arriv|by|before|later tha
 """Of a train: a word for leaving, one for arriving, or a time."""
 _PEOPLE = re.compile(r"\b(?:(\d+) (?:people|persons?|guests?|of us)|(just me|one person))\b")
 _COUNTED = {"stay": re.compile(r"\b(\d+) nights?\b"), "stars": re.compile(r"\b(\d)[ -]stars?\b")}
+_NUMBER = re.compile(r" *\d+[ .]*")
+_COUNTS = {"people": "{} people", "stay": "{} nights", "stars": "{} stars"}
+"""What a number means that answers a question."""
 _FOOD = re.compile(r"\bserves? ([a-z]+(?: [a-z]+){0,2}) food\b")
 _FACILITIES = re.compile(
     r"(?:\b(without|no|not need|dont need)\b)?(?: any)? ?(?:free )?"

@@ -237,6 +237,10 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "I am afraid I could not find {}. What else might do?",
         "I have nothing like that: I looked for {}. Shall I try something else?",
     ),
+    "not found yet": (
+        "I have not found anything yet. What should I look for?",
+        "First I have to find something. What else would do?",
+    ),
     "booked": (
         "I have booked {}. The reference number is {}.",
         "All done: {} is booked. Your reference number is {}.",

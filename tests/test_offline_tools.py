@@ -11,7 +11,7 @@ import pytest
 from woz_tables import real_database
 
 from josh.agents.offline_tool_agent import OfflineToolAgent
-from josh.agents.offline_tool_ear import ASK, BOOK, NO_BOOKING, SEARCH, Ear
+from josh.agents.offline_tool_ear import ASK, BOOK, NO_BOOKING, SEARCH, Ear, Told
 from josh.cli import main
 from josh.driver import Branch
 from josh.envs.toolwoz import ToolwozEnv
@@ -257,6 +257,14 @@ def test_a_wrong_booking_is_noticed_and_made_good_when_it_is_asked_for_again():
     assert world.bookings[0].reference in told
 
 
+def test_it_books_nothing_that_it_has_not_found():
+    agent, world = agent_of(), world_of(HARD)
+    assert turn(agent, "I need a restaurant in the north that serves Eritrean food.", world)[0]
+    calls, words = turn(agent, "Please book it for 2 people on Monday at 18:00.", world)
+    assert calls == []
+    assert "find" in words or "found" in words
+
+
 def test_it_says_so_where_its_tools_are_no_use():
     with pytest.raises(UsageError, match="needs tools such as search_hotel"):
         OfflineToolAgent().start(TASKS[0], BaseEnv({}), {})
@@ -305,6 +313,8 @@ def test_it_hears_what_to_book_what_to_tell_and_what_not_to_do():
     asked = EAR.hear("Could you tell me the phone number, travel time and kind of food?", "train")
     assert [each.name for each in asked if each.kind == ASK] == ["phone", "duration", "food"]
     assert [each.kind for each in EAR.hear("There is no need to book it.", "hotel")] == [NO_BOOKING]
+    assert EAR.hear("4", "hotel", ("day", "people")) == [Told("hotel", BOOK, "people", "4")]
+    assert EAR.hear("4", "hotel") == []
     assert [each.name for each in EAR.hear("It does not matter.", "hotel", ("area", "stars"))] == ["area", "stars"]
 
 
