@@ -198,12 +198,12 @@ _SLOTS = {
     "internet": re.compile(r"\binternet\b"),
     "parking": re.compile(r"\bparking\b"),
     "type": re.compile(r"\bkind of place\b"),
-    "leaveAt": re.compile(r"\bleaves?\b"),
-    "arriveBy": re.compile(r"\barrives?\b"),
+    "leaveAt": re.compile(r"\bleaves?\b|\bdeparture time\b"),
+    "arriveBy": re.compile(r"\barrives?\b|\barrival time\b"),
     "day": re.compile(r"\bday\b"),
-    "time": re.compile(r"\btime of day\b"),
+    "time": re.compile(r"(?<!departure )(?<!arrival )\btime\b"),
     "stay": re.compile(r"\bnights\b"),
-    "people": re.compile(r"\bhow many people\b"),
+    "people": re.compile(r"\bpeople\b"),
 }
 """How parameters are spoken of, where any value will do."""
 _ASKING = re.compile(r"\b(?:what is|what are|whats|tell me|give me|know|have) (?:the|its|their|your)\b")

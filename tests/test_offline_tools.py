@@ -403,6 +403,17 @@ def test_the_user_leaves_when_it_is_led_nowhere():
     assert said[-1].lower().split()[-1].strip(".") == "goodbye"
 
 
+def test_the_user_does_not_mind_what_its_goal_leaves_open():
+    wish = {"info": {"stars": "4"}, "book": {"people": "2", "stay": "3"}, "reqt": ["Ref"]}
+    offer = "I found Larch House, a 4-star guesthouse."
+    said, over = answers(user_of(hotel=wish), offer, "From which day?", "For how many people?")
+    assert said[2] == "I do not mind the day."
+    assert "2 people" in said[3]
+    assert [each.name for each in EAR.hear(said[2], "hotel") if each.kind == BOOK] == ["day"]
+    _, over = answers(user_of(hotel=wish), offer, "I have booked it. The reference number is 1A2B3C4D.")
+    assert over
+
+
 def test_the_user_asks_again_for_a_detail_that_it_was_not_told():
     wish = {"info": {"type": "museum"}, "reqt": ["phone", "postcode"]}
     offer = "I found Quarry Bank Museum, a museum."

@@ -16,7 +16,7 @@ from josh.seeds import derive
 from josh.users import offline_goal_ear as ear
 from josh.users import offline_goal_words as words
 from josh.users.offline_goal_ear import Heard, Lexicon
-from josh.values import wanted
+from josh.values import plain, wanted
 
 T = TypeVar("T", bound="OfflineGoal")
 
@@ -214,14 +214,14 @@ class OfflineGoal(BaseJOSHUser):
     def _questioned(self, wish: Wish, standing: Standing, heard: Heard, rng: Random) -> tuple[Standing, list[str]]:
         """Answer a question for parameters: of the booking once there is an offer, else of the search."""
         if standing.accepted:
-            if not wish.book or standing.booked:
+            if not standing.booking or standing.booked:
                 return standing, []
             book = self._to_book(wish, standing)
-            if standing.booking:
-                values = {name: book[name] for name in heard.asked if name in book} or book
-                standing = _fruitless(standing)
-                return standing, [words.say("book", rng, words.booking(wish.domain, values))]
-            return standing, []
+            others = [name for name in heard.asked if name not in book]
+            if others:
+                return standing, [words.indifferent(others)]
+            values = {name: book[name] for name in heard.asked}
+            return _fruitless(standing), [words.say("book again", rng, words.booking(wish.domain, values))]
         sought = self._sought(wish, standing)
         asked = [name for name in heard.asked if name in sought]
         repeated = [name for name in asked if name in standing.told]
@@ -277,7 +277,8 @@ class OfflineGoal(BaseJOSHUser):
 def _wish(domain: str, parts: Mapping[str, Any]) -> Wish:
     info, fail_info = dict(parts.get("info") or {}), dict(parts.get("fail_info") or {})
     book, fail_book = dict(parts.get("book") or {}), dict(parts.get("fail_book") or {})
-    asked = tuple(parts.get("reqt") or ())
+    # A booking's number comes with it.
+    asked = tuple(dict.fromkeys(name for name in parts.get("reqt") or () if plain(name) not in ("ref", "reference")))
     return Wish(domain, _said(info), _said(fail_info), _said(book), _said(fail_book), asked)
 
 

@@ -129,8 +129,6 @@ NAMES: Final[dict[str, str]] = {
     "type": "kind of place",
     "internet": "internet access",
     "openhours": "opening hours",
-    "ref": "reference number",
-    "Ref": "reference number",
 }
 """What to call a column of the database, where its own name will not do."""
 _SMALL = frozenset(("and", "at", "by", "de", "in", "of", "on", "the"))
@@ -158,7 +156,7 @@ _FACILITIES = {
     ("parking", False): "without parking",
 }
 _BOOKED = ("people", "day", "time", "stay")
-_ANY = NAMES | {"time": "time of day", "stay": "number of nights", "people": "number of people"}
+_ANY = NAMES | {"time": "time", "stay": "number of nights", "people": "number of people"}
 
 PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
     "open": (
