@@ -434,9 +434,22 @@ def test_a_booking_without_a_number_is_not_always_believed():
     assert left[True] > left[False] > 0
 
 
-def test_a_user_without_a_goal_says_so():
+def test_a_user_without_a_goal_of_its_kind_says_so():
     with pytest.raises(UsageError, match="has no goal; give another --user"):
         OfflineGoal().start(Task("t", 0, {}), ENV, {})
+    with pytest.raises(UsageError, match="is about 'taxi', and offline_goal knows restaurant, hotel"):
+        user_of(taxi={"info": {"leaveAt": "10:00"}})
+
+
+def test_the_user_says_a_name_first_and_the_rest_later():
+    said, over = answers(
+        user_of(restaurant={"info": {"area": "north", "name": "the lime leaf"}}),
+        "I found The Lime Leaf, a cheap restaurant.",
+        "I found The Lime Leaf, a cheap restaurant in the north.",
+    )
+    assert "called The Lime Leaf" in said[0]
+    assert "in the north" in said[1]
+    assert over
 
 
 def test_the_user_never_names_what_it_was_not_told_to_want():

@@ -5,7 +5,7 @@ tell it when it is offered something else than it asked for. It never looks at t
 not endlessly patient.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, TypeVar
@@ -98,10 +98,16 @@ class OfflineGoal(BaseJOSHUser):
         self._standing = Standing()
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the task's goal. Raises UsageError where it has none."""
+        """Take the task's goal. Raises UsageError where it has none, or one in a domain that it has no words for."""
         goal = task.data.get("goal")
         if not isinstance(goal, Mapping) or not goal:
             raise UsageError(f"task {task.id} has no goal; give another --user")
+        strange = next((domain for domain in goal if domain not in words.DOMAINS), None)
+        if strange is not None:
+            known = ", ".join(words.DOMAINS)
+            raise UsageError(
+                f"task {task.id} is about {strange!r}, and offline_goal knows {known}; give another --user"
+            )
         self._wishes = tuple(_wish(domain, parts) for domain, parts in goal.items())
         self._lexicons = {
             tool["function"]["name"].removeprefix("search_"): _lexicon(tool)
@@ -266,7 +272,7 @@ class OfflineGoal(BaseJOSHUser):
         wish = self._wishes[place]
         fresh = Standing(place, to_ask=wish.details, fruitless=standing.fruitless)
         sought = self._sought(wish, fresh)
-        names = list(sought)[: self._manner.said_first]
+        names = ["name"] if "name" in sought else list(sought)[: self._manner.said_first]
         first = {name: sought[name] for name in names}
         what = words.thing(wish.domain, first)
         opened = [words.say("next", rng, what) if place else words.say("open", rng, what)]
@@ -275,16 +281,17 @@ class OfflineGoal(BaseJOSHUser):
 
 
 def _wish(domain: str, parts: Mapping[str, Any]) -> Wish:
-    info, fail_info = dict(parts.get("info") or {}), dict(parts.get("fail_info") or {})
-    book, fail_book = dict(parts.get("book") or {}), dict(parts.get("fail_book") or {})
+    info, fail_info = (_said(parts.get(part), words.SEARCHED) for part in ("info", "fail_info"))
+    bookable = words.BOOKED if domain != "attraction" else ()
+    book, fail_book = (_said(parts.get(part), bookable) for part in ("book", "fail_book"))
     # A booking's number comes with it.
     asked = tuple(dict.fromkeys(name for name in parts.get("reqt") or () if plain(name) not in ("ref", "reference")))
-    return Wish(domain, _said(info), _said(fail_info), _said(book), _said(fail_book), asked)
+    return Wish(domain, info, fail_info, book, fail_book, asked)
 
 
-def _said(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values in the user's own writing, without those that ask for nothing in particular."""
-    return {name: str(values[name]) for name in wanted(values)}
+def _said(values: Mapping[str, Any] | None, known: Collection[str]) -> dict[str, str]:
+    """Values that ask for something in particular, in the goal's own writing."""
+    return {name: str(values[name]) for name in wanted(values) if name in known} if values else {}
 
 
 def _lexicon(tool: Mapping[str, Any]) -> Lexicon:

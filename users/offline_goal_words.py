@@ -20,14 +20,14 @@ def thing(domain: str, wanted: Mapping[str, str]) -> str:
         words = " ".join(("a train", *(_TRAIN[name].format(have[name]) for name in _TRAIN if name in have)))
         return words.replace(" or later that ", " or later and ")
     if "name" in have:
-        return f"a {_NAMED[domain]} called {have['name']}"
+        return f"a {DOMAINS[domain]} called {have['name']}"
     kind = have.get("type", "")
     noun = kind if kind not in _NO_THINGS else ""
     parts = (
         _PRICES.get(have.get("pricerange", ""), ""),
         f"{have['stars']}-star" if "stars" in have else "",
         have.get("food", ""),
-        noun or _NOUNS[domain],
+        noun or DOMAINS[domain],
     )
     text = " ".join(filter(None, parts))
     text = f"{'an' if text[0].lower() in 'aeiou' else 'a'} {text}"
@@ -41,7 +41,7 @@ def thing(domain: str, wanted: Mapping[str, str]) -> str:
 
 def traits(wanted: Mapping[str, str]) -> str:
     """What the thing looked for should do, such as `serve Indian food and be in the north`."""
-    return listed([_trait(name, spoken(name, value)) for name, value in wanted.items()])
+    return listed([_trait(name, spoken(name, value)) for name, value in wanted.items()]) or "suit me"
 
 
 def booking(domain: str, values: Mapping[str, str]) -> str:
@@ -54,7 +54,7 @@ def booking(domain: str, values: Mapping[str, str]) -> str:
 
 def booked_with(domain: str, values: Mapping[str, str]) -> str:
     """The values of a booking, such as `for 3 people on Sunday at 18:15`."""
-    return " ".join(_booked_part(domain, name, values[name]) for name in _BOOKED if name in values)
+    return " ".join(_booked_part(domain, name, values[name]) for name in BOOKED if name in values)
 
 
 def details(columns: Sequence[str]) -> str:
@@ -104,18 +104,30 @@ def _trait(name: str, value: str) -> str:
         return f"be {_PRICES.get(value, value)}"
     if name in ("internet", "parking"):
         return f"{'be without' if value == 'no' else 'have'} {'internet access' if name == 'internet' else name}"
-    return {
-        "area": "be in the {}",
-        "food": "serve {} food",
-        "name": "be the one called {}",
-        "departure": "leave from {}",
-        "destination": "go to {}",
-        "day": "run on {}",
-        "leaveAt": "leave at {} or later",
-        "arriveBy": "arrive by {}",
-    }[name].format(value)
+    return _TRAITS[name].format(value)
 
 
+DOMAINS: Final[Mapping[str, str]] = {
+    "restaurant": "restaurant",
+    "hotel": "place to stay",
+    "attraction": "place to visit",
+    "train": "train",
+}
+"""The domains, and what to call what they hold."""
+BOOKED: Final = ("people", "day", "time", "stay")
+"""What a booking is made with, in the order in which it is said."""
+_TRAITS = {
+    "area": "be in the {}",
+    "food": "serve {} food",
+    "name": "be the one called {}",
+    "departure": "leave from {}",
+    "destination": "go to {}",
+    "day": "run on {}",
+    "leaveAt": "leave at {} or later",
+    "arriveBy": "arrive by {}",
+}
+SEARCHED: Final = frozenset((*_TRAITS, "type", "stars", "pricerange", "internet", "parking"))
+"""What a search may ask for."""
 NAMES: Final[dict[str, str]] = {
     "phone": "phone number",
     "pricerange": "price range",
@@ -139,8 +151,6 @@ _PLAINER = {
     "boat": "boat trips",
 }
 _PRICES = {"cheap": "cheap", "moderate": "moderately priced", "expensive": "expensive"}
-_NOUNS = {"restaurant": "restaurant", "hotel": "place to stay", "attraction": "place to visit"}
-_NAMED = {"restaurant": "restaurant", "hotel": "place to stay", "attraction": "place to visit"}
 _NO_THINGS = frozenset(("architecture", "boat trips", "entertainment", "multiple sports"))
 _TRAIN = {
     "departure": "from {}",
@@ -155,7 +165,6 @@ _FACILITIES = {
     ("parking", True): "with parking",
     ("parking", False): "without parking",
 }
-_BOOKED = ("people", "day", "time", "stay")
 _ANY = NAMES | {"time": "time", "stay": "number of nights", "people": "number of people"}
 
 PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
