@@ -30,7 +30,10 @@ from josh.tree import Outcome, Speaker, Tree, plant
 
 T = TypeVar("T")
 
-ENVS = {"persuasion": "josh.envs.persuasion:PersuasionEnv"}
+ENVS = {
+    "persuasion": "josh.envs.persuasion:PersuasionEnv",
+    "toolwoz": "josh.envs.toolwoz:ToolwozEnv",
+}
 AGENTS = {
     "persuader": "josh.agents.persuader:Persuader",
     "script_persuader": "josh.agents.script_persuader:ScriptPersuader",
@@ -39,6 +42,7 @@ AGENTS = {
     "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
     "function_calling": "josh.agents.function_calling:FunctionCalling",
     "react": "josh.agents.react:ReAct",
+    "offline_tool_agent": "josh.agents.offline_tool_agent:OfflineToolAgent",
     HUMAN: "josh.agents.human:Human",
 }
 USERS = {
@@ -49,6 +53,7 @@ USERS = {
     "goal": "josh.users.goal:GoalUser",
     "guide": "josh.users.guide:GuideUser",
     "script": "josh.users.script:ScriptUser",
+    "offline_goal": "josh.users.offline_goal:OfflineGoal",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
