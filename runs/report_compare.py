@@ -1,7 +1,7 @@
 """Two runs on the same tasks for one page: the paired difference, and the conversations that came out otherwise."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from josh.runs.intervals import LEVEL
 from josh.runs.parts import read_summary
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.report_data import Reading, groups_of, read, words
+from josh.runs.report_tree import Earned
 from josh.runs.scores import Figures, Sample, compared
 from josh.runs.summary import counted
 from josh.tree import walk
@@ -67,9 +68,10 @@ class Comparison:
         reading, found = self.readings[side], {}
         for _, episode in stored_episodes(reading.folder / EPISODES, []):
             if episode.task.id in tasks:
+                earned = reading.viewer.earned(episode)
                 for leaf in episode.reported:
                     path = "" if reading.settings.josh else episode.tree.nodes[leaf].path
-                    found[episode.task.id, path] = _turns(episode, leaf)
+                    found[episode.task.id, path] = _turns(episode, leaf, earned)
         return found
 
     def head(self) -> dict[str, Any]:
@@ -138,14 +140,14 @@ def _plain(value: Any) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-def _turns(episode: Episode, leaf: int) -> list[dict[str, Any]]:
+def _turns(episode: Episode, leaf: int, earned: Mapping[int, Sequence[Earned]]) -> list[dict[str, Any]]:
     """A conversation, turn by turn."""
     nodes = episode.tree.nodes
     return [
         {
             "speaker": nodes[index].speaker,
             "messages": list(nodes[index].turn.messages),
-            "hits": [{"value": hit.value, "goals": list(hit.goals)} for hit in nodes[index].turn.hits],
+            "hits": [asdict(each) for each in earned.get(index, ())],
         }
         for index in walk(episode.tree, leaf)
         if nodes[index].turn.messages

@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -62,11 +63,12 @@ class Reading:
         with answer_times(self.folder) as times:
             for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
                 row = row_of(episode, self.settings, self.viewer.env)
-                tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id))
+                earned = self.viewer.earned(episode)
+                tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id), earned)
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
                 self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
-                self._rounds += rewards_by_round(episode)
+                self._rounds += rewards_by_round(episode, earned)
                 self._tasks.append(_task_row(episode, row, tree))
                 yield self._tasks[-1], tree
         if self.damaged:
@@ -172,7 +174,16 @@ def read(folder: Path) -> Reading:
         rewards = BaseRewards
         notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
     view = _view(settings.user or str(config.get("plays", {}).get("user", "")), env, settings)
-    return Reading(folder, config, settings, Viewer(CarefulEnv(env), view), rewards, notes)
+    viewer = Viewer(CarefulEnv(env), view, partial(_started, rewards, env, asdict(settings)))
+    return Reading(folder, config, settings, viewer, rewards, notes)
+
+
+def _started(
+    kind: type[BaseRewards], env: BaseEnv, options: Mapping[str, Any], task: Task, goals: Sequence[Any]
+) -> BaseRewards:
+    rewards = kind(list(goals))
+    rewards.start(task, env, options)
+    return rewards
 
 
 def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:

@@ -22,6 +22,7 @@ from josh.runs.report_html import render, safe_json
 from josh.runs.report_tree import standings
 
 TOY = ("--env", "toy_world:World")
+TWICE = ("--env", "toy_twice:World", "--josh", "--beam_size", 1)
 
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -91,6 +92,28 @@ def test_several_goals_of_a_conversation_share_its_reward(tmp_path):
     assert shown["names"] == {"rate": "success rate", "mean": "average reward"}
     assert sum(each["reward"] for each in shown["rounds"]) == pytest.approx(earned)
     assert shown["groups"] == []
+
+
+@pytest.mark.parametrize(("flags", "parts"), [((), [0.5, 0.5]), (("--rewards", "toy_twice:Odd"), [2.5, 2.5])])
+def test_a_goal_that_is_met_again_earns_nothing_more(flags, parts):
+    folder = run("one", *TWICE, *flags)
+    assert head(folder)["rounds"] == [{"round": at, "count": 1, "reward": part} for at, part in enumerate(parts, 1)]
+    (tree,) = trees(folder)
+    hits = [[(hit["goals"], hit["again"]) for hit in node["hits"]] for node in tree["nodes"] if "hits" in node]
+    assert hits == [[(["book"], [])], [(["find"], []), ([], ["find"]), ([], ["find"])]]
+    assert [hit["worth"] for node in tree["nodes"] for hit in node.get("hits", ())] == [
+        0.5 * (1 + bool(flags)), 0.5 * (1 + bool(flags)), 0, 0
+    ]  # fmt: skip
+    assert not head(folder)["notes"]
+
+
+def test_what_a_goal_was_worth_is_left_open_where_the_run_s_rewards_are_gone():
+    Path("odd.py").write_text("from toy_twice import Odd\n")
+    folder = run("one", *TWICE, "--rewards", "./odd.py:Odd")
+    Path("odd.py").unlink()
+    assert main(["report", str(folder)]) == 0
+    assert [each["reward"] for each in head(folder)["rounds"]] == [2.5, 2.5]
+    assert [hit["worth"] for node in trees(folder)[0]["nodes"] for hit in node.get("hits", ())] == [None] * 4
 
 
 def test_branches_stand_as_the_best_of_what_came_of_them():
@@ -335,7 +358,7 @@ def test_two_runs_are_set_against_each_other_as_josh_compare_does(capsys):
     pieces = block(first / page, "chunk-0")
     for row in shown["flips"]:
         sides = pieces[row["place"]]["sides"]
-        earned = [sum(hit["value"] for turn in side for hit in turn["hits"]) for side in sides]
+        earned = [sum(hit["worth"] for turn in side for hit in turn["hits"]) for side in sides]
         assert earned == pytest.approx(row["rewards"])
 
 

@@ -89,6 +89,7 @@ def pages(tmp_path_factory):
         row["task_id"] = row["task"]["id"] = name
     (awkward / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     report([awkward])
+    twice = play(home / "twice", "--env", "toy_twice:World", "--josh", "--beam_size", 1)
     (split,) = report([offline], home / "split.html", inline=100_000, chunk=100_000)
     return {
         "offline": offline / "report.html",
@@ -98,6 +99,7 @@ def pages(tmp_path_factory):
         "comparison": both,
         "searches": searches,
         "awkward": awkward / "report.html",
+        "twice": twice / "report.html",
     }
 
 
@@ -145,6 +147,11 @@ def data(page):
 def chosen(page):
     """The index of the turn that the tree's keyboard stands on."""
     return int(page.get_attribute("svg.tree", "aria-activedescendant").removeprefix("node-"))
+
+
+def fact(page, name):
+    """What is said of the chosen turn under a name."""
+    return page.locator(f".facts dt:text-is('{name}') + dd").text_content()
 
 
 def press(page, *keys):
@@ -322,7 +329,7 @@ def test_a_turn_shows_both_sides_and_what_it_cost(opened, shots):
     assert "for donation" in facts
     for term in ("Seed", "Model", "Tokens", "Latency"):
         assert term in facts
-    assert " s" in page.locator(".facts dt:text-is('Latency') + dd").text_content()
+    assert " s" in fact(page, "Latency")
     agent = page.text_content("#panel")
     assert "[DONATE $2]" in agent
     assert PROMPT_OF_AGENT in agent
@@ -342,6 +349,17 @@ def test_a_turn_shows_both_sides_and_what_it_cost(opened, shots):
     page.locator("[role=tab][aria-selected=true]").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.id") == "tab-pairs"
+
+
+def test_a_goal_is_earned_once_and_for_what_it_is_worth(opened):
+    page = opened("twice", place="#task-0")
+    assert page.locator(".badge").all_text_contents() == [
+        "earned 0.50 for book",
+        "earned 0.50 for find",
+        "already met: find",
+    ]
+    assert fact(page, "Reward events") == "0.50 for find"
+    assert fact(page, "Already met") == "find"
 
 
 def test_a_pair_stands_side_by_side(opened, shots):

@@ -56,7 +56,9 @@ function toolCall(call) {
 
 function turnMarks(node) {
   const marks = h("p", { class: "marks" });
-  for (const hit of node.hits ?? []) marks.append(badge("earned", `earned ${hitText(hit)}`));
+  for (const hit of met(node)) marks.append(badge("earned", hit.worth === null ? hitText(hit) : `earned ${hitText(hit)}`));
+  const again = repeated(node);
+  if (again) marks.append(badge("", `already met: ${again}`));
   if (node.attempts)
     marks.append(badge("warn", `${counted(node.attempts, "reward tag")} of the agent's, which earns nothing`));
   if (node.duplicate) marks.append(badge("warn", "repeats its sibling"));
@@ -70,8 +72,19 @@ function badge(kind, text) {
   return h("span", { class: `badge ${kind}` }, text);
 }
 
-function hitText(hit) {
-  return `${amount(hit.value, head.unit)} for ${hit.goals.map(textOf).join(", ") || "no goal"}`;
+/** The hits of a turn that met a goal which was still open. */
+function met(node) {
+  return (node.hits ?? []).filter((hit) => hit.goals.length);
+}
+
+/** The goals that a turn would have met, had they still been open; each once. */
+function repeated(node) {
+  return [...new Set((node.hits ?? []).flatMap((hit) => hit.again).map(textOf))].join(", ");
+}
+
+function hitText({ goals, worth }) {
+  const named = goals.map(textOf).join(", ");
+  return worth === null ? `met ${named}` : `${amount(worth, head.unit)} for ${named}`;
 }
 
 function costText(node) {
@@ -94,7 +107,8 @@ function facts(node, place) {
     ],
     ["Path's reward", node.reward !== undefined && amount(node.reward, head.unit)],
     ["Best below", node.best !== undefined && !node.outcome && amount(node.best, head.unit)],
-    ["Reward events", (node.hits ?? []).map(hitText).join("; ") || "none"],
+    ["Reward events", met(node).map(hitText).join("; ") || "none"],
+    ["Already met", repeated(node)],
     ["Tokens", node.usage ? `${tokensText(node)}, ${counted(node.usage.calls, "call")}` : shared(node)],
     ["Latency", node.seconds === undefined ? "not recorded" : `${fixed(node.seconds)} s`],
     ["Seed", node.seed === undefined ? "none" : `${node.seed}${node.choice ? `, reply ${node.choice + 1} to it` : ""}`],
