@@ -14,6 +14,7 @@ from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.report_data import Reading, groups_of, read, words
 from josh.runs.report_tree import Earned
 from josh.runs.scores import Figures, Sample, compared
+from josh.runs.settings import who_played
 from josh.runs.summary import counted
 from josh.tree import walk
 
@@ -115,14 +116,14 @@ class Comparison:
             each = " and ".join(
                 f"{counted(count, 'task')} of {name}" for count, name in zip(left_out, self.names, strict=True) if count
             )
-            notes.append(f"left out, for the other one has not finished them: {each}")
+            notes.append(f"Left out, for the other one has not finished them: {each}")
         return notes
 
     def _settings(self) -> list[tuple[str, str, str]]:
         """The settings that differ, with what they are in both runs."""
         first, second = (
-            {role: name for role, name in reading.config.get("plays", {}).items() if isinstance(name, str)}
-            | reading.shown_settings()
+            # Who played, whether it was asked for by a short name, a path or not at all.
+            who_played(reading.config) | reading.shown_settings() | who_played(reading.config)
             for reading in self.readings
         )
         names = dict.fromkeys([*first, *second])

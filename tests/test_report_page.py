@@ -1,6 +1,7 @@
 """The report's page in a real browser, opened from disk as a reader would."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -90,6 +91,11 @@ def pages(tmp_path_factory):
     (awkward / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     report([awkward])
     twice = play(home / "twice", "--env", "toy_twice:World", "--josh", "--beam_size", 1)
+    unfinished = home / "unfinished"
+    shutil.copytree(twice, unfinished)
+    (unfinished / "summary.json").unlink()
+    (unfinished / "episodes.jsonl").write_text("")
+    report([unfinished])
     (split,) = report([offline], home / "split.html", inline=100_000, chunk=100_000)
     return {
         "offline": offline / "report.html",
@@ -100,6 +106,7 @@ def pages(tmp_path_factory):
         "searches": searches,
         "awkward": awkward / "report.html",
         "twice": twice / "report.html",
+        "unfinished": unfinished / "report.html",
     }
 
 
@@ -180,6 +187,16 @@ def test_the_figures_are_those_of_the_run(opened, pages):
     assert rounds.count() == len(data(page)["rounds"])
     assert page.locator(".group").count() == len({group["kind"] for group in data(page)["groups"]})
     assert page.locator("section", has_text="Calls, tokens and cost").locator("tbody tr").count() == 3
+
+
+def test_a_run_without_a_summary_is_said_to_go_on_or_to_have_been_killed(opened):
+    page = opened("unfinished")
+    assert page.text_content(".notice") == "Not finished: 0 of 1 task"
+    assert page.text_content(".card").startswith("Success rate\u2013best path")
+    costs = page.locator("section", has_text="Calls, tokens and cost").locator(".small").first.text_content()
+    assert costs.startswith(
+        "There is no summary yet: the run goes on, or was killed. Calls and tokens are the journal's"
+    )
 
 
 def test_a_tree_is_walked_by_keyboard(opened, shots):
@@ -542,8 +559,8 @@ def test_at_the_width_of_a_phone_a_group_s_interval_stands_below_its_mean(opened
 def test_a_comparison_shows_its_notes_and_the_settings_that_differ(opened, shots):
     page = opened("searches")
     (note,) = data(page)["notes"]
-    assert note.startswith("left out, for the other one has not finished them: 19 tasks of ")
-    assert page.text_content(".notice") == f"L{note[1:]}"
+    assert note.startswith("Left out, for the other one has not finished them: 19 tasks of ")
+    assert page.text_content(".notice") == note
     section = page.locator("section", has_text="Settings that differ")
     rows = [row.locator("th, td").all_text_contents() for row in section.locator("tbody tr").all()]
     assert ["beam_size", "8", "512"] in rows

@@ -25,7 +25,7 @@ function comparisonView() {
       { class: "lead" },
       `${counted(head.tasks_shared, "task")} that both played, ${of}; ${people(head.people)}, user ${runs[0].user}.`,
     ),
-    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, title(note))),
+    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, note)),
     h(
       "dl",
       { class: "cards" },

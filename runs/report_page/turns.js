@@ -56,7 +56,7 @@ function toolCall(call) {
 
 function turnMarks(node) {
   const marks = h("p", { class: "marks" });
-  for (const hit of met(node)) marks.append(badge("earned", hit.worth === null ? hitText(hit) : `earned ${hitText(hit)}`));
+  for (const hit of met(node)) marks.append(badge("earned", `${hit.worth === null ? "" : "earned "}${hitText(hit)}`));
   const again = repeated(node);
   if (again) marks.append(badge("", `already met: ${again}`));
   if (node.attempts)
