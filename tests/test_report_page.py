@@ -556,6 +556,50 @@ def test_at_the_width_of_a_phone_a_group_s_interval_stands_below_its_mean(opened
     assert not opened("offline").locator(".under").first.is_visible()
 
 
+LINES = """(selector) => [...document.querySelectorAll(selector)].flatMap((element) => {
+  const found = [];
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    for (const { 0: word, index } of text.data.matchAll(/[^\\s-]+-?/g)) {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + word.length);
+      if (range.getClientRects().length > 1) found.push(word);
+    }
+  }
+  return found;
+})"""
+
+
+@pytest.mark.parametrize("width", [375, 320])
+@pytest.mark.parametrize("name", ["offline", "comparison"])
+def test_on_a_phone_no_word_and_no_amount_is_broken(opened, shots, name, width):
+    page = opened(name, width=width, height=740)
+    if name == "offline":
+        assert "100%" in page.locator(".group").all_text_contents()[0]
+    else:
+        assert "\u2212" in page.text_content(".cards")
+    assert page.evaluate(LINES, ".group td, .group th, .cards .small, .cards strong") == []
+    page.screenshot(path=shots / f"words-{name}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("width", [1040, 1280, 1920, 2560])
+def test_ten_rounds_and_what_came_of_them_fit_beside_the_conversation(opened, shots, width):
+    page = opened("offline", width=width, place="#task-0")
+    page.wait_for_selector("svg.tree")
+    assert "limit" in page.locator(".ending").all_text_contents() or "10" in page.locator(".round").all_text_contents()
+    box = page.locator(".tree-box").bounding_box()
+    for label in page.locator(".ending").all():
+        place = label.bounding_box()
+        assert box["x"] < place["x"] < place["x"] + place["width"] < box["x"] + box["width"]
+    assert page.locator(".tree-box").evaluate("each => each.scrollWidth <= each.clientWidth")
+    left, right = page.locator(".left").bounding_box(), page.locator(".right").bounding_box()
+    assert left["y"] == right["y"]
+    assert left["width"] >= right["width"] > 300
+    page.screenshot(path=shots / f"fits-{width}.png")
+
+
 def test_a_comparison_shows_its_notes_and_the_settings_that_differ(opened, shots):
     page = opened("searches")
     (note,) = data(page)["notes"]

@@ -43,6 +43,7 @@ function say(text) {
 }
 
 const NONE = "–";
+const JOINED = "\u2060"; // no line ends here
 
 function fixed(value, digits = 2) {
   return value === null || value === undefined ? NONE : value.toFixed(digits);
@@ -52,7 +53,7 @@ function fixed(value, digits = 2) {
 function around(value, digits, before, behind) {
   if (value === null || value === undefined) return NONE;
   const text = Math.abs(value).toFixed(digits);
-  return `${value < 0 && Number(text) ? "−" : ""}${before}${text}${behind}`;
+  return `${value < 0 && Number(text) ? `−${JOINED}` : ""}${before}${text}${behind}`;
 }
 
 function amount(value, unit) {
@@ -70,7 +71,7 @@ function points(value) {
 /** The same with a plus, where it is one. */
 function signed(value, show) {
   const text = show(value);
-  return value > 0 && /[1-9]/.test(text) ? `+${text}` : text;
+  return value > 0 && /[1-9]/.test(text) ? `+${JOINED}${text}` : text;
 }
 
 function whole(value) {

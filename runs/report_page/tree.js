@@ -8,10 +8,11 @@ const STANDINGS = {
   error: { name: "error", shape: "M0-7.5 7.5 6h-15Z" },
 };
 const RANKS = Object.keys(STANDINGS);
-const COLUMN = 28;
+const COLUMN = 24;
 const ROW = 22;
 const MARGIN = 20;
 const TOP = 34;
+const LABEL = 64;
 
 function standingIcon(standing) {
   const path = s("path", { d: STANDINGS[standing].shape, class: `shape ${standing}` });
@@ -86,7 +87,7 @@ function labelOf(node, place) {
 function drawnTree(nodes, onchoose) {
   const { at, rows } = layout(nodes);
   const deepest = at.reduce((most, place) => Math.max(most, place.depth), 0);
-  const width = 2 * MARGIN + COLUMN * deepest + 64;
+  const width = 2 * MARGIN + COLUMN * deepest + LABEL;
   const height = TOP + ROW * rows;
   const picture = s("svg", {
     class: "tree",
@@ -229,6 +230,10 @@ function rounds(at, deepest) {
 /** Bring a node into its box, which scrolls by itself; the page stays where it is. */
 function reveal(box, place) {
   const near = 48;
-  const inside = (value, start, length) => Math.min(Math.max(start, value + near - length), Math.max(value - near, 0));
-  box.scrollTo(inside(place.x, box.scrollLeft, box.clientWidth), inside(place.y, box.scrollTop, box.clientHeight));
+  const inside = (value, start, length, after) =>
+    Math.min(Math.max(start, value + after - length), Math.max(value - near, 0));
+  box.scrollTo(
+    inside(place.x, box.scrollLeft, box.clientWidth, MARGIN + LABEL),
+    inside(place.y, box.scrollTop, box.clientHeight, near),
+  );
 }
