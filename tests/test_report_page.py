@@ -389,9 +389,12 @@ def test_a_pair_stands_side_by_side(opened, shots):
     label = page.locator("#pair option:checked").text_content()
     assert worth[0] - worth[1] == pytest.approx(float(label.split("$")[1].split()[0]))
     page.screenshot(path=shots / "pair.png")
-    rejected = int(label.split(" over ")[1].split(",")[0])
+    better, worse = label.split(": ")[1].split(",")[0].split(" over ")
     rejected_side.get_by_role("button").click()
-    assert chosen(page) == rejected
+    assert fact(page, "Place").startswith(f"path {worse}, turn ")
+    chosen_side.get_by_role("button").click()
+    assert fact(page, "Place").startswith(f"path {better}, turn ")
+    assert page.text_content(".right h3").endswith(label.split(":")[0])
     options = page.locator("#pair option").count()
     page.select_option("#pair", str(options - 1))
     assert page.locator("#pair option:checked").text_content() != label
