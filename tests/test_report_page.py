@@ -261,11 +261,12 @@ def test_tasks_are_filtered_searched_and_sorted(opened):
     counts = {
         "Won": sum(row["state"] == "won" for row in rows),
         "Lost": sum(row["state"] == "lost" for row in rows),
-        "Errors": sum(row["errors"] > 0 for row in rows),
+        "Not scored": sum(row["state"] == "error" for row in rows),
+        "With errors": sum(row["errors"] > 0 for row in rows),
         "Duplicates": sum(row["duplicates"] > 0 for row in rows),
         "Reward-tag attempts": sum(row["attempts"] > 0 for row in rows),
     }
-    assert counts["Errors"] > 0 < counts["Duplicates"]
+    assert counts["With errors"] > 0 < counts["Duplicates"]
     assert 0 < counts["Won"] < len(rows)
     for name, count in counts.items():
         chip = page.locator(".chip", has_text=name)
@@ -536,6 +537,9 @@ def test_awkward_ids_and_tasks_without_a_score_have_their_place_in_the_list(open
     for _ in range(2):
         page.locator(".sort", has_text="reward").click()
         assert page.locator(".tasks a").last.text_content() == AWKWARD[1]
+    page.get_by_role("button", name="Not scored").click()
+    assert page.locator(".tasks a").all_text_contents() == [AWKWARD[1]]
+    page.get_by_role("button", name="All").click()
     page.screenshot(path=shots / "awkward.png")
     page.locator(".tasks a").last.click()
     assert "reward" not in page.text_content(".task-head .line")

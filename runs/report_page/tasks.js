@@ -5,7 +5,8 @@ const FILTERS = [
   ["all", "All", () => true],
   ["won", "Won", (row) => row.state === "won"],
   ["lost", "Lost", (row) => row.state === "lost"],
-  ["error", "Errors", (row) => row.errors > 0],
+  ["unscored", "Not scored", (row) => row.state === "error"],
+  ["error", "With errors", (row) => row.errors > 0],
   ["duplicate", "Duplicates", (row) => row.duplicates > 0],
   ["attempt", "Reward-tag attempts", (row) => row.attempts > 0],
 ];
