@@ -250,9 +250,21 @@ def test_a_slash_searches_the_tree_and_enter_goes_on(opened):
     assert first < second
     assert "children" in page.locator("#panel .turn").last.text_content().lower()
     assert press(page, "Shift+Enter") == first
+    assert page.text_content(".find [role=status]") == f"1 of {count} turns"
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.classList.contains('tree')")
-    assert page.text_content(".find [role=status]") == f"1 of {count} turns"
+    assert chosen(page) == first
+    assert page.input_value(".find input") == page.text_content(".find [role=status]") == ""
+    assert page.locator(".found").count() == 0
+
+
+def test_tool_calls_are_found_and_read_out(opened):
+    page = opened("twice", place="#task-0-0")
+    press(page, "/")
+    page.keyboard.type('FIND({"area": "north')
+    assert page.text_content(".find [role=status]") == "1 turn"
+    label = page.get_attribute(f"#node-{press(page, 'Enter')}", "aria-label")
+    assert label.endswith('find({"area": "north"}) find({"area": "north"}) find({"area": "north"}) There.')
 
 
 def test_tasks_are_filtered_searched_and_sorted(opened):
@@ -284,7 +296,9 @@ def test_tasks_are_filtered_searched_and_sorted(opened):
     assert page.locator(".tasks tbody tr").all_text_contents()[0].startswith("synthetic-train-0003")
     page.fill("#task-search", "sex: female")
     assert page.locator(".tasks tbody tr").count() == sum("sex: Female" in row["groups"] for row in rows) > 0
-    page.fill("#task-search", "")
+    page.locator("#task-search").press("Escape")
+    assert page.input_value("#task-search") == ""
+    assert page.locator(".tasks tbody tr").count() == len(rows)
     heading = page.get_by_role("button", name="turns")
     for order, sign in (("descending", -1), ("ascending", 1)):
         heading.click()

@@ -37,6 +37,28 @@ function textOf(content) {
   return typeof content === "string" ? content : JSON.stringify(content, null, 1);
 }
 
+/** The tool calls of a message, each as a function's name and arguments. */
+function callsOf(said) {
+  return (said.tool_calls ?? []).map((call) => call?.function ?? call ?? {});
+}
+
+function callText(call) {
+  return `${call.name}(${textOf(call.arguments)})`;
+}
+
+/** A field to search with: `onsearch(words)` hears, in lower case, what stands in it; Escape empties it. */
+function searchField(attributes, onsearch) {
+  const hear = () => onsearch(field.value.toLowerCase());
+  const field = h("input", { type: "search", ...attributes, oninput: hear });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault(); // of browsers some empty it, and tell nobody
+    field.value = "";
+    hear();
+  });
+  return field;
+}
+
 /** Tell a screen reader what has changed. */
 function say(text) {
   document.getElementById("status").textContent = text;

@@ -1,6 +1,7 @@
 // The list of tasks: sorted by a column's heading, filtered by what became of them and by a word.
 
-const PAGE = 200;
+const PAGE = 100;
+const TASK_SEARCH = { placeholder: "Task or group of people", "aria-label": "Search tasks" };
 const FILTERS = [
   ["all", "All", () => true],
   ["won", "Won", (row) => row.state === "won"],
@@ -46,13 +47,7 @@ function taskList(rows) {
   const body = h("tbody", {});
   const count = h("p", { class: "small" });
   const more = h("button", { type: "button", onclick: () => change({ limit: state.limit + 5 * PAGE }) }, "Show more");
-  const search = h("input", {
-    type: "search",
-    id: "task-search",
-    placeholder: "Task or group of people",
-    "aria-label": "Search tasks",
-    oninput: () => change({ words: search.value.toLowerCase(), limit: PAGE }),
-  });
+  const search = searchField({ id: "task-search", ...TASK_SEARCH }, (words) => change({ words, limit: PAGE }));
   const chips = FILTERS.map(([name, text, fits]) =>
     chip(text, rows.filter(fits).length, () => change({ filter: name, limit: PAGE })),
   );

@@ -62,9 +62,15 @@ function outcomeText(node) {
   return { user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome;
 }
 
-/** What a turn says, to the user or, given its internal messages, to itself as well. */
-function wordsOf(node, messages = node.messages) {
-  return messages.map((message) => textOf(message.content)).join(" ");
+/** What some messages say, and what they call. */
+function wordsOf(messages) {
+  return messages.flatMap((each) => [textOf(each.content), ...callsOf(each).map(callText)]).filter(Boolean).join(" ");
+}
+
+/** What a turn does and says to the user; its other thoughts are left out. */
+function shownWords(node) {
+  const calls = (node.internal ?? node.messages).flatMap(callsOf).map(callText);
+  return [...calls, ...node.messages.map((each) => textOf(each.content))].filter(Boolean).join(" ");
 }
 
 function labelOf(node, place) {
@@ -75,7 +81,7 @@ function labelOf(node, place) {
     node.duplicate && "duplicate",
     node.attempts && "tag attempt",
   ];
-  const words = wordsOf(node);
+  const words = shownWords(node);
   return `${who}: ${marks.filter(Boolean).join(", ")}. ${words.length > 160 ? `${words.slice(0, 160)}…` : words}`;
 }
 

@@ -40,7 +40,7 @@ function message(said, from = said.role) {
   if (said.role === "system") return systemPrompt(textOf(said.content));
   const who = SPEAKERS[from] ?? said.role;
   const role = from === said.role ? null : h("span", { class: "small" }, `as ${said.role}`);
-  const calls = (said.tool_calls ?? []).map((call) => toolCall(call.function ?? call));
+  const calls = callsOf(said).map(toolCall);
   const text = textOf(said.content);
   return h("li", { class: `turn ${from}` }, h("h4", {}, who, " ", role), text ? written(text) : null, calls);
 }
@@ -51,7 +51,7 @@ function systemPrompt(text) {
 }
 
 function toolCall(call) {
-  return h("pre", { class: "call" }, h("code", {}, `${call.name}(${textOf(call.arguments)})`));
+  return h("pre", { class: "call" }, h("code", {}, callText(call)));
 }
 
 function turnMarks(node) {
