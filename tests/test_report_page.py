@@ -307,6 +307,20 @@ def test_tasks_are_filtered_searched_and_sorted(opened):
         assert all(sign * one <= sign * other for one, other in pairwise(shown))
 
 
+def test_what_is_typed_leaves_rows_alone_that_go_on_to_fit(opened):
+    page = opened("offline")
+    page.evaluate(
+        "new MutationObserver((found) => (window.moved = (window.moved ?? 0) + found.length))"
+        ".observe(document.querySelector('.tasks tbody'), { childList: true })"
+    )
+    page.keyboard.press("/")
+    page.keyboard.type("synthetic-train-00")
+    assert page.evaluate("window.moved ?? 0") == 0
+    page.keyboard.type("07")
+    assert page.evaluate("window.moved") > 0
+    assert page.locator(".tasks tbody tr").count() == 1
+
+
 def test_what_a_model_wrote_is_text_and_nothing_else(opened, pages, shots):
     page = opened("hostile")
     before = page.locator("script").count()

@@ -43,7 +43,7 @@ const STATE_SHAPES = { won: "successful", lost: "lost", error: "error" };
 /** The list, with its filters; `find` puts the cursor in its search field. */
 function taskList(rows) {
   const columns = taskColumns();
-  const state = { filter: "all", words: "", column: 0, down: false, limit: PAGE };
+  const state = { filter: "all", words: "", column: 0, down: false, limit: PAGE, shown: [] };
   const body = h("tbody", {});
   const count = h("p", { class: "small" });
   const more = h("button", { type: "button", onclick: () => change({ limit: state.limit + 5 * PAGE }) }, "Show more");
@@ -60,12 +60,19 @@ function taskList(rows) {
   function change(what) {
     Object.assign(state, what);
     const found = chosen();
-    body.replaceChildren(...found.slice(0, state.limit).map((row) => taskRow(row, columns)));
+    list(found.slice(0, state.limit));
     count.textContent = `${counted(found.length, "task")} of ${whole(rows.length)}`;
     more.hidden = found.length <= state.limit;
     chips.forEach((each, at) => each.setAttribute("aria-pressed", String(FILTERS[at][0] === state.filter)));
     headings.forEach((each, at) => each.setAttribute("aria-sort", order(at)));
     if (what.filter || what.words !== undefined) say(count.textContent);
+  }
+
+  /** Put rows in the table; laying it out is what takes time, so one that stays the same is left alone. */
+  function list(shown) {
+    if (shown.length === state.shown.length && shown.every((row, at) => row === state.shown[at])) return;
+    state.shown = shown;
+    body.replaceChildren(...shown.map((row) => (row.line ??= taskRow(row, columns))));
   }
 
   function order(at) {
