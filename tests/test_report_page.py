@@ -10,6 +10,7 @@ from browser import artefacts, browsing, executable
 from conftest import serving
 
 from josh.cli import main
+from josh.console import visible
 from josh.runs.loopback import Loopback
 from josh.runs.report import report
 
@@ -49,6 +50,7 @@ class Fails(BaseJOSHAgent):
         self.add_message({"role": "assistant", "content": "Give!"})
         return True
 """
+ACTING = "a\x1b[31mb\u202ec\x00d\re\u2028f\x85g\n\th"
 AWKWARD = ("", "x" * 300, "\u05d0\u05d1", "plain")
 
 
@@ -91,6 +93,13 @@ def pages(tmp_path_factory):
     (awkward / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     report([awkward])
     twice = play(home / "twice", "--env", "toy_twice:World", "--josh", "--beam_size", 1)
+    spelt = home / "spelt"
+    shutil.copytree(twice, spelt)
+    (row,) = map(json.loads, (spelt / "episodes.jsonl").read_text().splitlines())
+    row["task_id"] = "\u202eone"
+    row["nodes"][1]["messages"] = row["nodes"][1]["internal"] = [{"role": "assistant", "content": ACTING}]
+    (spelt / "episodes.jsonl").write_text(f"{json.dumps(row)}\n")
+    report([spelt])
     unfinished = home / "unfinished"
     shutil.copytree(twice, unfinished)
     (unfinished / "summary.json").unlink()
@@ -107,6 +116,7 @@ def pages(tmp_path_factory):
         "awkward": awkward / "report.html",
         "twice": twice / "report.html",
         "unfinished": unfinished / "report.html",
+        "spelt": spelt / "report.html",
     }
 
 
@@ -330,7 +340,7 @@ def test_what_a_model_wrote_is_text_and_nothing_else(opened, pages, shots):
         page.wait_for_function("id => document.querySelector('h1').textContent === id", arg=row["id"])
         for tab in ("pairs", "user", "agent"):
             page.click(f"#tab-{tab}")
-            seen += [page.text_content("#panel").count(each) for each in HOSTILE]
+            seen += [page.text_content("#panel").count(visible(each)) for each in HOSTILE]
     assert sum(seen) > 40
     assert sum(count > 0 for count in seen) > 0.5 * len(seen)
     assert page.evaluate("window.struck") is None
@@ -338,6 +348,17 @@ def test_what_a_model_wrote_is_text_and_nothing_else(opened, pages, shots):
     assert page.locator("#main img, #main b, #panel svg[onload]").count() == 0
     assert page.locator(".written[dir=auto]").count() > 0
     page.screenshot(path=shots / "hostile.png")
+
+
+def test_what_acts_on_a_text_is_spelt_as_on_the_terminal(opened):
+    page = opened("spelt", place="#task-0-1")
+    said = page.text_content("#panel .written")
+    assert said.expandtabs(4) == visible(ACTING) == r"a\x1b[31mb\u202ec\x00d\re\u2028f\x85g" + "\n    h"
+    assert said in page.get_attribute("#node-1", "aria-label")
+    assert page.text_content(".notice, h1") == r"\u202eone"
+    page.keyboard.press("/")
+    page.keyboard.type("31mb")
+    assert page.locator(".found").count() == 1
 
 
 def test_the_policy_keeps_the_network_and_other_scripts_out(opened):

@@ -15,10 +15,25 @@ function s(tag, attributes = {}, ...children) {
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "aria-label") element.setAttribute(name, visible(value));
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  const shown = children.flat().filter((child) => child !== null && child !== undefined && child !== "");
+  element.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return element;
+}
+
+const ACTS = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A text with what acts instead of showing spelt as `josh show` does: control characters, what turns directions. */
+function visible(text) {
+  if (/^[ -~\n]*$/.test(text)) return text;
+  return text.replaceAll("\r\n", "\n").replace(ACTS, (one) => {
+    if (one === "\n" || one === "\t") return one;
+    const code = one.codePointAt(0);
+    if (one === "\r") return "\\r";
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
 }
 
 /** Text that a model or a person wrote: a script that runs the other way stays within it. */
