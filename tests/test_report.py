@@ -401,10 +401,13 @@ def test_two_runs_are_set_against_each_other_as_josh_compare_does(capsys):
         for path, (one, two) in enumerate(zip(cells[0]["rows"][task], cells[1]["rows"][task], strict=True))
     ]
     flipped = {(task, str(path)): int(two) for task, path, one, two in pairs if one != two}
-    assert {(row["task"], row["path"]): row["won"] for row in shown["flips"]} == flipped
+    flips = [row for row in shown["changes"] if row["won"][0] != row["won"][1]]
+    assert {(row["task"], row["path"]): row["won"][1] for row in flips} == flipped
     assert len(flipped) > 5
+    assert shown["changes"][: len(flips)] == flips
+    assert [row["task"] for row in flips] == sorted(row["task"] for row in flips)
     pieces = block(first / page, "chunk-0")
-    for row in shown["flips"]:
+    for row in shown["changes"]:
         sides = pieces[row["place"]]["sides"]
         earned = [sum(hit["worth"] for turn in side for hit in turn["hits"]) for side in sides]
         assert earned == pytest.approx(row["rewards"])
@@ -417,6 +420,12 @@ def test_two_searches_are_compared_by_their_best_paths():
     assert shown["searched"]
     means = [summary(folder)["average_reward"] for folder in (first, second)]
     assert shown["difference"]["average_reward"]["value"] == pytest.approx(means[1] - means[0])
+    rewards = [{episode.task.id: episode.reward for episode in episodes(folder)} for folder in (first, second)]
+    moved = {task: abs(rewards[1][task] - reward) for task, reward in rewards[0].items() if rewards[1][task] != reward}
+    kept = [row["task"] for row in shown["changes"] if row["won"][0] == row["won"][1]]
+    assert len(kept) == shown["moved"] > 5
+    assert set(kept) <= moved.keys() == {row["task"] for row in shown["changes"]}
+    assert [moved[task] for task in kept] == sorted((moved[task] for task in kept), reverse=True)
 
 
 def test_what_makes_no_sense_is_refused_in_a_line(capsys):

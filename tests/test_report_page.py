@@ -85,6 +85,8 @@ def pages(tmp_path_factory):
     first, second = play(home / "a", *plain), play(home / "b", *plain, "--agent", "uniform_persuader")
     (both,) = report([first, second])
     (searches,) = report([offline, wide])
+    poorer = play(home / "poorer", "--josh", "--synthetic_tasks", 8)
+    (richer,) = report([poorer, play(home / "richer", "--josh", "--stop", "best", "--synthetic_tasks", 8)])
     (home / "fails.py").write_text(FAILS)
     awkward = play(home / "awkward", "--agent", f"{home / 'fails.py'}:Fails", "--synthetic_tasks", 4)
     rows = [json.loads(line) for line in (awkward / "episodes.jsonl").read_text().splitlines()]
@@ -113,6 +115,7 @@ def pages(tmp_path_factory):
         "split": split,
         "comparison": both,
         "searches": searches,
+        "richer": richer,
         "awkward": awkward / "report.html",
         "twice": twice / "report.html",
         "unfinished": unfinished / "report.html",
@@ -471,14 +474,16 @@ def test_a_missing_file_is_said(opened, pages, tmp_path):
     assert "is missing or damaged; make the report anew" in page.text_content("[role=alert]")
 
 
-def test_two_runs_show_what_flipped(opened, shots):
+def test_two_runs_show_what_came_out_otherwise(opened, shots):
     page = opened("comparison")
-    shown = data(page)
-    gained = sum(row["won"] for row in shown["flips"])
-    assert page.locator(".flips li").count() == len(shown["flips"]) > gained > 0
+    shown = data(page)["changes"]
+    flips = [row for row in shown if row["won"][0] != row["won"][1]]
+    gained = sum(row["won"][1] for row in flips)
+    assert page.locator(".flips li").count() == len(shown) > len(flips) > gained > 0
+    assert page.locator(".card", has_text="Flipped").locator("strong").text_content() == str(len(flips))
     page.get_by_role("button", name="Won, then lost").click()
-    assert page.locator(".flips li").count() == len(shown["flips"]) - gained
-    row = next(row for row in shown["flips"] if not row["won"])
+    assert page.locator(".flips li").count() == len(flips) - gained
+    row = next(row for row in flips if not row["won"][1])
     page.locator(".flips a").first.click()
     page.wait_for_selector(".sides")
     sides = page.locator(".side")
@@ -489,9 +494,30 @@ def test_two_runs_show_what_flipped(opened, shots):
     page.screenshot(path=shots / "flip.png")
 
 
+def test_two_runs_that_won_the_same_show_whose_reward_moved(opened, shots):
+    page = opened("richer")
+    shown = data(page)
+    assert not [row for row in shown["changes"] if row["won"][0] != row["won"][1]]
+    assert page.locator(".flips li").count() == shown["moved"] > 3
+    assert "McNemar's testp = 1" in page.text_content(".cards")
+    assert "best path of every person's first task" in page.text_content(".cards")
+    assert "pairs of best paths" in page.text_content(".cards")
+    assert "conversation" not in page.text_content(".cards")
+    assert page.get_by_role("heading", name="Best paths that came out otherwise").count() == 1
+    more = sum(row["rewards"][1] > row["rewards"][0] for row in shown["changes"])
+    page.get_by_role("button", name="Earned more").click()
+    assert page.locator(".flips li").count() == more
+    page.screenshot(path=shots / "richer.png", full_page=True)
+    page.locator(".flips a").first.click()
+    rewards = shown["changes"][0]["rewards"]
+    for side, name, reward in zip(page.locator(".side").all(), ("First", "Second"), rewards, strict=True):
+        assert side.locator("h2").text_content() == f"{name}: won ${reward:.2f}"
+        assert f"earned ${reward:.2f}" in side.text_content()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_enough_contrast(opened, shots, scheme):
-    for name, place in (("hostile", ""), ("hostile", "#task-1"), ("comparison", ""), ("comparison", "#flip-0")):
+    for name, place in (("hostile", ""), ("hostile", "#task-1"), ("comparison", ""), ("comparison", "#change-0")):
         page = opened(name, scheme=scheme, place=place)
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         poor = page.evaluate(CONTRAST)
