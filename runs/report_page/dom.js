@@ -54,7 +54,7 @@ function textOf(content) {
 
 /** The tool calls of a message, each as a function's name and arguments. */
 function callsOf(said) {
-  return (said.tool_calls ?? []).map((call) => call?.function ?? call ?? {});
+  return (Array.isArray(said.tool_calls) ? said.tool_calls : []).map((call) => call?.function ?? call ?? {});
 }
 
 function callText(call) {
