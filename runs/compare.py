@@ -12,7 +12,7 @@ from josh.runs.evaluate import PLAN, read_plan
 from josh.runs.parts import Part, read_summary
 from josh.runs.run import CONFIG, read_config
 from josh.runs.scores import Sample, compared, read_sample
-from josh.runs.settings import OFFLINE
+from josh.runs.settings import OFFLINE, who_played
 from josh.runs.summary import counted
 from josh.runs.table import as_table
 
@@ -76,8 +76,8 @@ def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
         parts = [Part(**part) for part in read_plan(folder)["parts"]]
         return [_source(folder, folder / part.folder, part) for part in parts]
     config = read_config(folder)
-    settings, plays = config["settings"], config.get("plays", {})
-    agent, user = (str(plays.get(role, role)).rpartition(":")[2] for role in ("agent", "user"))
+    settings, plays = config["settings"], who_played(config)
+    agent, user = (plays.get(role, role).rpartition(":")[2] for role in ("agent", "user"))
     model, user_model = settings.get("model", OFFLINE), settings.get("user_model") or OFFLINE
     part = Part(
         folder.name,
@@ -95,7 +95,7 @@ def _source(folder: Path, run: Path, part: Part, *, searched: bool = False) -> S
     sample = read_sample(run, part.policy, part.user, read_summary(run), searched=searched)
     config = read_config(run)
     sampled = (config["settings"].get(name) for name in ("model", "temperature", "top_p", "min_p"))
-    who = [config.get("plays", {}).get("agent"), *sampled]
+    who = [who_played(config).get("agent"), *sampled]
     return Source(folder, run, sample, json.dumps(who), part.reference)
 
 

@@ -162,7 +162,7 @@ def draw_turns(lines: Sequence[Line], path: Path) -> None:
     above.set_ylabel(f"{what}\nup to this round")
     below.set_ylabel(f"{what}\nin this round")
     below.set_ylim(bottom=0)
-    below.set_xlabel("round of the conversation (a turn of either side)")
+    below.set_xlabel("round of the conversation (a turn of each side)")
     below.set_xlim(0.4, limit + 0.6)
     below.set_xticks(range(1, limit + 1, 1 + limit // 25))
     for axes in (above, below):

@@ -12,7 +12,7 @@ from josh.roles import BaseEnv, Task
 from josh.runs.casting import env_class, plugged
 from josh.runs.record import EPISODES
 from josh.runs.run import CONFIG, read_config
-from josh.runs.settings import OFFLINE, RunSettings, recorded
+from josh.runs.settings import OFFLINE, RunSettings, recorded, who_played
 from josh.runs.train import CARD, fingerprint
 
 Found: TypeAlias = Path | UsageError
@@ -213,7 +213,7 @@ def _seen_in_run(folder: Found) -> Seen:
 
 def users_of(config: dict[str, Any]) -> frozenset[str]:
     """The user models of a run: its classes where they play offline, else its chat models."""
-    settings, plays = config["settings"], config.get("plays", {})
+    settings, plays = config["settings"], who_played(config)
     models = str(settings.get("user_model") or OFFLINE)
     return frozenset(name.strip() for name in (plays.get("user", "") if models == OFFLINE else models).split(","))
 

@@ -22,7 +22,7 @@ from josh.runs.parts import part_from, runs_in
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, read_config
 from josh.runs.scores import Figures, person_of
-from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded
+from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded, who_played
 from josh.tree import Speaker, walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"
@@ -160,7 +160,7 @@ def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float
 
 def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
     """What a run is called by itself: who plays, and how."""
-    agent = str(config.get("plays", {}).get("agent", settings.agent)).rpartition(":")[2]
+    agent = str(who_played(config).get("agent", settings.agent)).rpartition(":")[2]
     name = agent if settings.model == OFFLINE else settings.model
     if settings.josh:
         name += f", beam {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"

@@ -199,7 +199,7 @@ class Record:
 
 
 def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episode]]:
-    """The whole lines of an `episodes.jsonl`, with what they say.
+    """The whole lines of an `episodes.jsonl`, with what they say; of several about one task the first.
 
     Args:
         path: the file.
@@ -208,6 +208,7 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
     Raises:
         UsageError: the file cannot be read.
     """
+    met: set[str] = set()
     try:
         with path.open("rb") as file:
             for number, data in enumerate(file, 1):
@@ -215,9 +216,13 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
                     line = data.decode("utf-8")
                     if not line.endswith("\n"):
                         raise ValueError("the line is torn")
-                    yield line[:-1], from_json(json.loads(line))
+                    episode = from_json(json.loads(line))
                 except ValueError:
                     damaged.append(number)
+                    continue
+                if episode.task.id not in met:
+                    met.add(episode.task.id)
+                    yield line[:-1], episode
     except FileNotFoundError:
         return
     except OSError as error:

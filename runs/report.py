@@ -109,7 +109,7 @@ def _write(page: Path, source: Reading | Comparison, inline: int, chunk: int) ->
                 row["chunk"], row["place"] = chunks.add(safe_json(tree))
             chunks.close()
             head = source.head() | {"files": [f"{path.parent.name}/{path.name}" for path in chunks.files]}
-            title = f"{head['id']} · josh"
+            title = in_a_line(f"{head['id']} · josh")
             text = render(title, head, chunks.blocks, split=bool(chunks.files))
             # Half a surrogate pair becomes an escape, which JSON has for it.
             part.write_bytes(text.encode("utf-8", "backslashreplace"))

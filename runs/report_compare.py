@@ -1,9 +1,9 @@
 """Two runs on the same tasks for one page: the paired difference, and the conversations that came out otherwise."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from josh.errors import UsageError
 from josh.runs.compare import names_of, shared, sources_in, told_apart
@@ -12,9 +12,14 @@ from josh.runs.intervals import LEVEL
 from josh.runs.parts import read_summary
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.report_data import Reading, groups_of, read, words
+from josh.runs.report_tree import Earned
 from josh.runs.scores import Figures, Sample, compared
+from josh.runs.settings import who_played
 from josh.runs.summary import counted
 from josh.tree import walk
+
+MOVED: Final = 100
+"""Conversations at most that are shown because their reward moved, though not their outcome."""
 
 
 @dataclass
@@ -36,27 +41,37 @@ class Comparison:
     figures: Figures
 
     def __post_init__(self) -> None:
-        self._flips: list[dict[str, Any]] = []
+        self._changes: list[dict[str, Any]] = []
+        self._moved = 0
 
     def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """The conversations that one run won and the other lost: a row for the list, and both, turn by turn."""
-        flipped = list(self._flipped())
-        talks = [self._conversations(side, {row["task"] for row in flipped}) for side in (0, 1)]
-        for row in flipped:
+        """The conversations that came out otherwise: a row for the list, and both, turn by turn.
+
+        First those that one run won and the other lost, in the order of the tasks; then those of the others whose
+        reward moved, `MOVED` at most, those that moved most first.
+        """
+        pairs = sorted(self._pairs(), key=lambda row: self.readings[0].place(row["task"]))
+        flipped = [row for row in pairs if row["won"][0] != row["won"][1]]
+        moved = [row for row in pairs if row["won"][0] == row["won"][1] and _moved(row) > 0]
+        self._moved = len(moved)
+        changed = flipped + sorted(moved, key=_moved, reverse=True)[:MOVED]
+        talks = [self._conversations(side, {row["task"] for row in changed}) for side in (0, 1)]
+        for row in changed:
             place = row["task"], row["path"]
-            self._flips.append(row)
+            self._changes.append(row)
             yield row, {"task_id": row["task"], "sides": [one[place] for one in talks]}
 
-    def _flipped(self) -> Iterator[dict[str, Any]]:
+    def _pairs(self) -> Iterator[dict[str, Any]]:
+        """Every conversation that came to an end in both runs."""
         first, second = self.samples
         for task, row in first.rows.items():
             for path, talk in row.talks.items():
                 other = second.rows[task].talks.get(path)
-                if other is not None and other.success != talk.success:
+                if other is not None:
                     yield {
                         "task": task,
                         "path": path,
-                        "won": int(other.success),
+                        "won": [int(talk.success), int(other.success)],
                         "rewards": [talk.reward, other.reward],
                         "rounds": [talk.rounds, other.rounds],
                         "groups": groups_of(row),
@@ -67,9 +82,10 @@ class Comparison:
         reading, found = self.readings[side], {}
         for _, episode in stored_episodes(reading.folder / EPISODES, []):
             if episode.task.id in tasks:
+                earned = reading.viewer.earned(episode)
                 for leaf in episode.reported:
                     path = "" if reading.settings.josh else episode.tree.nodes[leaf].path
-                    found[episode.task.id, path] = _turns(episode, leaf)
+                    found[episode.task.id, path] = _turns(episode, leaf, earned)
         return found
 
     def head(self) -> dict[str, Any]:
@@ -97,7 +113,8 @@ class Comparison:
             "difference": second["difference"],
             "notes": self._notes(),
             "settings": self._settings(),
-            "flips": self._flips,
+            "changes": self._changes,
+            "moved": self._moved,
         }
 
     def _notes(self) -> list[str]:
@@ -113,19 +130,25 @@ class Comparison:
             each = " and ".join(
                 f"{counted(count, 'task')} of {name}" for count, name in zip(left_out, self.names, strict=True) if count
             )
-            notes.append(f"left out, for the other one has not finished them: {each}")
+            notes.append(f"Left out, for the other one has not finished them: {each}")
         return notes
 
     def _settings(self) -> list[tuple[str, str, str]]:
         """The settings that differ, with what they are in both runs."""
         first, second = (
-            {role: name for role, name in reading.config.get("plays", {}).items() if isinstance(name, str)}
-            | reading.shown_settings()
+            # Who played, whether it was asked for by a short name, a path or not at all.
+            who_played(reading.config) | reading.shown_settings() | who_played(reading.config)
             for reading in self.readings
         )
         names = dict.fromkeys([*first, *second])
         both = [(name, first.get(name, ""), second.get(name, "")) for name in names]
         return [(name, _plain(one), _plain(two)) for name, one, two in both if one != two]
+
+
+def _moved(row: Mapping[str, Any]) -> float:
+    """By how much a conversation's reward moved, either way; what adds up otherwise is no move."""
+    one, other = map(float, row["rewards"])
+    return round(abs(other - one), 6)
 
 
 def _cost(spent: Mapping[str, Any]) -> Figures:
@@ -138,14 +161,14 @@ def _plain(value: Any) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-def _turns(episode: Episode, leaf: int) -> list[dict[str, Any]]:
+def _turns(episode: Episode, leaf: int, earned: Mapping[int, Sequence[Earned]]) -> list[dict[str, Any]]:
     """A conversation, turn by turn."""
     nodes = episode.tree.nodes
     return [
         {
             "speaker": nodes[index].speaker,
             "messages": list(nodes[index].turn.messages),
-            "hits": [{"value": hit.value, "goals": list(hit.goals)} for hit in nodes[index].turn.hits],
+            "hits": [asdict(each) for each in earned.get(index, ())],
         }
         for index in walk(episode.tree, leaf)
         if nodes[index].turn.messages

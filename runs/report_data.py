@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,7 +21,7 @@ from josh.runs.record import EPISODES, SUMMARY, count_examples, stored_episodes
 from josh.runs.report_tree import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
 from josh.runs.run import CONFIG, headline, read_config
 from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
-from josh.runs.settings import FIELDS, RunSettings, recorded
+from josh.runs.settings import FIELDS, RunSettings, ids_of_tasks, recorded, who_played
 from josh.runs.summary import Result, bill, counted, result_of, summarize, wilson
 from josh.runs.tree_text import ending
 
@@ -53,6 +54,9 @@ class Reading:
     _tasks: list[dict[str, Any]] = field(default_factory=list)
     _rounds: list[tuple[int, float]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._places = {task: place for place, task in enumerate(ids_of_tasks(self.config))}
+
     def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Every finished task: its row for the list of tasks, and its tree.
 
@@ -62,11 +66,12 @@ class Reading:
         with answer_times(self.folder) as times:
             for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
                 row = row_of(episode, self.settings, self.viewer.env)
-                tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id))
+                earned = self.viewer.earned(episode)
+                tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id), earned)
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
                 self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
-                self._rounds += rewards_by_round(episode)
+                self._rounds += rewards_by_round(episode, earned)
                 self._tasks.append(_task_row(episode, row, tree))
                 yield self._tasks[-1], tree
         if self.damaged:
@@ -86,14 +91,14 @@ class Reading:
         return {
             "kind": "run",
             "id": self.folder.resolve().name,
-            "headline": headline(self.settings, self._plays(), tasks),
+            "headline": headline(self.settings, {"agent": "agent", "user": "user"} | who_played(self.config), tasks),
             "names": {"rate": words(self.rewards.rate), "mean": words(self.rewards.mean)},
             "unit": self.rewards.unit,
             "searched": self.settings.josh,
-            "notes": self._state(figures, summary) + self.notes,
+            "notes": self._state(figures, summary) + list(map(sentence, self.notes)),
             "counts": {name: figures[name] for name in ("tasks", "finished", "scored", "conversations", "turns")}
             | self._examples(summary),
-            "rate": {"value": figures["success_rate"]} | _ends(figures["success_rate_ci95"]),
+            "rate": _rate(figures["success_rate"], figures["success_rate_ci95"]),
             "mean": measured["average_reward"],
             "mean_rounds": measured["mean_rounds"],
             "measures": _others(measured),
@@ -102,8 +107,12 @@ class Reading:
             "groups": _groups(sample),
             "costs": self._costs(summary, figures),
             "settings": self._settings(),
-            "tasks": self._tasks,
+            "tasks": sorted(self._tasks, key=lambda row: self.place(row["id"])),
         }
+
+    def place(self, task: str) -> int:
+        """Where a task stands in the run's order, which unfinished runs do not write in."""
+        return self._places.get(task, len(self._places))
 
     def _examples(self, summary: Mapping[str, Any]) -> Figures:
         """How many examples there are, on golden paths and altogether."""
@@ -122,26 +131,23 @@ class Reading:
             "sides": [{"side": side} | dict(used) for side, used in spent["usage"].items()],
             "cost": spent.get("cost"),
             "retries": summary.get("retries"),
+            "damaged": not summary and (self.folder / SUMMARY).exists(),
             "unpriced": list(spent.get("unpriced", ())),
         }
-
-    def _plays(self) -> dict[str, Any]:
-        plays = self.config.get("plays", {})
-        return {role: str(plays.get(role, role)) for role in ("agent", "user")}
 
     def _state(self, figures: Figures, summary: Mapping[str, Any]) -> list[str]:
         notes = []
         if not summary and (self.folder / SUMMARY).exists():
             notes.append(f"{SUMMARY} is damaged and left out")
         if summary.get("truncated"):
-            notes.append(f"its budget was spent: {summary['truncated']}")
+            notes.append(f"Its budget was spent: {summary['truncated']}")
         if not figures["complete"]:
-            notes.append(f"not finished: {figures['finished']} of {counted(figures['tasks'], 'task')}")
+            notes.append(f"Not finished: {figures['finished']} of {counted(figures['tasks'], 'task')}")
         if figures["infra_errors"]:
             errors = counted(figures["infra_errors"], "task")
             notes.append(f"{errors} in no mean, because of an error; the first: {figures['first_error']}")
         if "rescored_from" in self.config:
-            notes.append(f"rescored from {self.config['rescored_from']}")
+            notes.append(f"Rescored from {self.config['rescored_from']}")
         return notes
 
     def _settings(self) -> list[tuple[str, str]]:
@@ -171,8 +177,17 @@ def read(folder: Path) -> Reading:
     except (UsageError, AttributeError) as error:
         rewards = BaseRewards
         notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
-    view = _view(settings.user or str(config.get("plays", {}).get("user", "")), env, settings)
-    return Reading(folder, config, settings, Viewer(CarefulEnv(env), view), rewards, notes)
+    view = _view(settings.user or who_played(config).get("user", ""), env, settings)
+    viewer = Viewer(CarefulEnv(env), view, partial(_started, rewards, env, asdict(settings)))
+    return Reading(folder, config, settings, viewer, rewards, notes)
+
+
+def _started(
+    kind: type[BaseRewards], env: BaseEnv, options: Mapping[str, Any], task: Task, goals: Sequence[Any]
+) -> BaseRewards:
+    rewards = kind(list(goals))
+    rewards.start(task, env, options)
+    return rewards
 
 
 def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
@@ -226,8 +241,15 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _ends(interval: Sequence[float]) -> Figures:
-    return dict(zip(("low", "high"), interval, strict=True))
+def sentence(note: str) -> str:
+    """A note that begins with a word, with a capital."""
+    return note[:1].upper() + note[1:]
+
+
+def _rate(value: float | None, interval: Sequence[float]) -> Figures:
+    """A share with its interval; where nothing was scored there is none."""
+    low, high = interval if value is not None else (None, None)
+    return {"value": value, "low": low, "high": high}
 
 
 def _others(measured: Figures) -> list[Figures]:
@@ -257,7 +279,7 @@ def _groups(sample: Sample) -> list[Figures]:
         shares = [fmean(talk.success for talk in each) for each in talks]
         value = fmean(shares) if shares else None
         mean = main_measures(part)["average_reward"]
-        return {"rate": {"value": value} | _ends(wilson(sum(shares), len(shares))), "mean": mean}
+        return {"rate": _rate(value, wilson(sum(shares), len(shares))), "mean": mean}
 
     groups = by_group(sample, measure)
     return [

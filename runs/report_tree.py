@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
 from josh.driver import explain
 from josh.messages import Message, flip_roles
-from josh.roles import BaseEnv, Task
+from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.episode import Episode
 from josh.runs.export import MIN_MARGIN
 from josh.runs.rows import SUCCESSFUL, Candidate, Choice, candidates, standing
 from josh.runs.tree_text import was_cut_off
-from josh.tree import Outcome, Speaker, walk
+from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
 
 T = TypeVar("T")
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -28,6 +29,8 @@ ATTEMPTS: Final = "tag_attempts"
 View = Callable[[Task, Sequence[Message]], Sequence[Message]]
 """What a user's side sees of some messages: the agent's words as `user`, its own as `assistant`."""
 Times = Mapping[tuple[str, int, str], float]
+Total = Callable[[Sequence[Any], Sequence[Hit]], float]
+"""The reward of a path with some goals and some hits: `BaseRewards.total`."""
 
 
 class CarefulEnv(BaseEnv):
@@ -76,18 +79,23 @@ class Viewer:
     Attributes:
         env: the environment; one that knows nothing, where the run's cannot be loaded.
         view: how the user's side sees the agent's turns; None where it sees them as they are.
+        rewards: makes the rewards object of a task, started on it.
     """
 
     env: CarefulEnv
     view: View | None
+    rewards: Callable[[Task, Sequence[Any]], BaseRewards]
 
-    def tree(self, row: dict[str, Any], episode: Episode, times: Times) -> dict[str, Any]:
+    def tree(
+        self, row: dict[str, Any], episode: Episode, times: Times, earned: "Mapping[int, Sequence[Earned]]"
+    ) -> dict[str, Any]:
         """A task for the page.
 
         Args:
             row: its line of `episodes.jsonl`, parsed; it is changed.
             episode: what it says.
             times: how long the endpoints took for its turns, see `journal.answer_times`.
+            earned: what its hits came to, see `earned`.
         """
         task, nodes = episode.task, row["nodes"]
         best = standing(episode).best
@@ -96,6 +104,8 @@ class Viewer:
             shown["standing"] = stands
             if index in best:
                 shown["best"] = best[index]
+            if shown.pop("hits", None):
+                shown["hits"] = [asdict(each) for each in earned[index]]
             if node.speaker is Speaker.USER:
                 shown.pop("actions", None)  # they repeat its words
             elif node.turn.messages:
@@ -113,6 +123,14 @@ class Viewer:
             "nodes": nodes,
             "pairs": self.env.ask(task, lambda: pairs(episode), _NONE),
         }
+
+    def earned(self, episode: Episode) -> "Mapping[int, Sequence[Earned]]":
+        """What the hits of an episode came to, by node."""
+
+        def priced() -> Mapping[int, Sequence[Earned]]:
+            return earnings(episode, self.rewards(episode.task, episode.tree.goals).total)
+
+        return self.env.ask(episode.task, priced, None) or earnings(episode)
 
     def _seen(self, task: Task, messages: Sequence[Message]) -> Mapping[str, Any]:
         """The words that the user's side sees in the place of some, if they are others."""
@@ -168,15 +186,54 @@ def pairs(episode: Episode) -> Sequence[dict[str, Any]]:
     return [{"chosen": one.nodes[0], "rejected": one.nodes[1], "margin": one.row["margin"]} for one in kept]
 
 
-def rewards_by_round(episode: Episode) -> list[tuple[int, float]]:
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What a hit came to.
+
+    Attributes:
+        goals: the goals that it met.
+        again: goals of it that were not open any more: what is done twice is earned once.
+        value: see `Hit`.
+        worth: by how much it raised the reward of the path; None where that is not known.
+    """
+
+    goals: tuple[Any, ...]
+    again: tuple[Any, ...]
+    value: float
+    worth: float | None = None
+
+
+def earnings(episode: Episode, total: Total | None = None) -> Mapping[int, Sequence[Earned]]:
+    """What the hits of an episode came to, by node; their worth by a `total` that agrees with the recorded rewards."""
+    tree = episode.tree
+    found: dict[int, list[Earned]] = {}
+    if total is not None and not all(
+        isclose(total(tree.goals, hits(tree, leaf)), worth, abs_tol=1e-9) for leaf, worth in episode.worth.items()
+    ):
+        total = None
+    for index, node in enumerate(tree.nodes):
+        if node.turn.hits:
+            left, before = tree.nodes[node.parent].open, hits(tree, node.parent)
+            found[index] = []
+            for hit in node.turn.hits:
+                met, left = spend(left, [hit])
+                again = spend(hit.goals, [replace(hit, goals=met)])[1]
+                worth = total(tree.goals, [*before, hit]) - total(tree.goals, before) if total else nan
+                before.append(hit)
+                found[index].append(Earned(met, again, hit.value, round(worth, 6) if isfinite(worth) else None))
+    return found
+
+
+def rewards_by_round(episode: Episode, earned: Mapping[int, Sequence[Earned]]) -> list[tuple[int, float]]:
     """When the reported conversations earned: the round and the reward of every event, as parts of the path's."""
     found = []
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
         events, rounds = [], 0
         for index in walk(episode.tree, leaf)[1:]:
-            node = episode.tree.nodes[index]
-            rounds += node.speaker is Speaker.AGENT
-            events += [(rounds, hit.value) for hit in node.turn.hits if hit.goals]
-        whole = sum(value for _, value in events)
-        found += [(at, reward * value / whole if whole else reward / len(events)) for at, value in events]
+            rounds += episode.tree.nodes[index].speaker is Speaker.AGENT
+            events += [(rounds, one) for one in earned.get(index, ()) if one.goals]
+        parts = [one.value if one.worth is None else one.worth for _, one in events]
+        whole = sum(parts)
+        shares = [part / whole if whole else 1 / len(parts) for part in parts]
+        found += [(at, reward * share) for (at, _), share in zip(events, shares, strict=True)]
     return found

@@ -19,6 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from josh.console import in_a_line
 from josh.errors import BudgetError, JoshError, UsageError
+from josh.models.line import PERSON
 from josh.models.litellm_chat import PREFIX
 from josh.roles import Task
 from josh.runs.casting import Casting
@@ -26,7 +27,7 @@ from josh.runs.episode import Episode, TaskClock, play
 from josh.runs.play import Onlooker, tell_person
 from josh.runs.record import BEFORE, SUMMARY, Record, retries_before, set_aside
 from josh.runs.redact import redactor
-from josh.runs.settings import BEST, HUMAN, RunSettings, environment
+from josh.runs.settings import BEST, HUMAN, OFFLINE, RunSettings, environment
 from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
 from josh.runs.trackers import About, Report, without_secrets
 
@@ -56,7 +57,7 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
     redact = redactor(environment())
     results: dict[int, Result] = {}
     if resumed is None:
-        name = part or slug(f"{_short(settings.env)}-{settings.model.removeprefix(PREFIX)}")
+        name = part or slug(f"{_short(settings.env)}-{_models(settings)[0].removeprefix(PREFIX)}")
         record = Record.create(Path(settings.log_dir), name, settings.josh, redact, dated=not part)
     else:
         check_tasks(casting, resumed)
@@ -235,8 +236,15 @@ def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str
         if settings.josh
         else f"{counted(settings.rollouts, 'conversation')} each"
     )
-    cast = f"{agent} ({settings.model}) and {user} ({settings.user_model})"
+    model, user_model = _models(settings)
+    cast = f"{agent} ({model}) and {user} ({user_model})"
     return f"{counted(tasks, f'{_short(settings.env)} task')}, {way}: {cast}"
+
+
+def _models(settings: RunSettings) -> tuple[str, str]:
+    """Who gives both sides their words."""
+    agent, user = settings.model, settings.user_model or OFFLINE
+    return PERSON if settings.agent == HUMAN else agent, PERSON if settings.user == HUMAN else user
 
 
 def describe(casting: Casting) -> dict[str, Any]:

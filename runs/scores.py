@@ -20,7 +20,7 @@ from josh.runs.episode import Episode
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, read_config
-from josh.runs.settings import RunSettings, recorded
+from josh.runs.settings import RunSettings, recorded, who_played
 from josh.tree import Speaker, conversation, walk
 
 Values = Mapping[str, Sequence[float]]
@@ -137,7 +137,7 @@ def sample_of(
     summary: Mapping[str, Any],
 ) -> Sample:
     """The conversations of a run whose tasks were read: its `config.json`, settings, rewards, tasks, names, summary."""
-    plays = config.get("plays", {})
+    plays = who_played(config)
     names = ("env", "min_reward", "seed", "max_convo_turns", "josh_agent_tries")
     terms = {"rewards": plays.get("rewards")} | {name: getattr(settings, name) for name in names}
     cast = f"{plays.get('user')} {settings.user_model} at {settings.user_temperature:g}"

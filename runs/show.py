@@ -15,7 +15,7 @@ from josh.runs.casting import env_class, plugged, rewards_class
 from josh.runs.parts import runs_in
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, headline, read_config
-from josh.runs.settings import RunSettings, environment, recorded
+from josh.runs.settings import RunSettings, environment, ids_of_tasks, recorded
 from josh.runs.summary import counted
 from josh.runs.table import aligned
 from josh.runs.tree_text import ASCII, BOXES, Style, errors_in, tree_lines, verdict
@@ -84,12 +84,6 @@ def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str]
     return BaseEnv.speakers, BaseRewards.unit
 
 
-def _ids(config: Mapping[str, Any]) -> list[str]:
-    """The ids of a run's tasks, in order, as far as its configuration has them."""
-    ids = config.get("task_ids", ())
-    return [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
-
-
 def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[int]) -> Iterator[str]:
     """A line for every task."""
     found = {
@@ -102,7 +96,7 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
         ]
         for _, episode in stored_episodes(folder / EPISODES, damaged)
     }
-    ids = list(dict.fromkeys([*_ids(config), *found]))
+    ids = list(dict.fromkeys([*ids_of_tasks(config), *found]))
     yield _title(folder, config, len(ids))
     if not ids:
         yield "no task was finished"
@@ -129,7 +123,7 @@ def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:
 
 def _task(folder: Path, config: Mapping[str, Any], wanted: str, style: Style, damaged: list[int]) -> Iterator[str]:
     """The tree of one task."""
-    ids, number = _ids(config), int(wanted) if wanted.isdecimal() and len(wanted) <= _DIGITS else 0
+    ids, number = ids_of_tasks(config), int(wanted) if wanted.isdecimal() and len(wanted) <= _DIGITS else 0
     if number and wanted not in ids and ids:
         if number > len(ids):
             raise UsageError(f"there is no task {number}; {folder} has tasks 1 to {len(ids)}")

@@ -72,6 +72,8 @@ def test_a_person_gives_and_is_recorded_like_any_user():
     assert (episode["reward"], episode["ending"], episode["nodes"][-1]["model"]) == (1.5, "completed", "person")
     config = json.loads((folder / "config.json").read_text())
     assert config["settings"]["user"] == "human"
+    report = json.loads(re.search(r'id="head">(.*?)</script>', (folder / "report.html").read_text())[1])
+    assert report["headline"].endswith(": OfflinePersuader (offline) and Human (person)")
     assert config["plays"]["user"] == "josh.users.human:Human"
     (example,) = lines(folder / "training_examples.jsonl")
     assert example["is_golden_path"]
@@ -100,6 +102,7 @@ def test_a_person_who_persuades_earns_nothing_by_a_tag_and_makes_examples(capsys
     assert ended.returncode == 0, ended.stderr
     assert "you are the persuader" in ended.stdout
     folder = only_run()
+    assert folder.name.startswith("persuasion-person-")
     (episode,) = lines(folder / "episodes.jsonl")
     assert episode["metrics"]["tag_attempts"] == 1
     assert (episode["reward"], episode["ending"]) == (0, "truncated")
@@ -110,6 +113,8 @@ def test_a_person_who_persuades_earns_nothing_by_a_tag_and_makes_examples(capsys
     assert [message["role"] for message in example["messages"][:3]] == ["system", "user", "assistant"]
     assert main(["show", str(folder), "1"]) == 0
     assert "persuader: (left)" in capsys.readouterr().out
+    assert main(["show", str(folder)]) == 0
+    assert ": Human (person) and Donor (offline)" in capsys.readouterr().out
 
 
 def test_the_last_words_of_the_other_side_are_shown(tmp_path):

@@ -91,7 +91,7 @@ def test_of_a_run_it_is_drawn_when_people_give(runs, capsys):
     assert "OfflinePersuader (n = 5 tasks, 10 conversations)" in drawn(capsys, plain)
     text = drawn(capsys, search, plain, "--kind", "turns")
     assert "OfflinePersuader, beam 8 (n = 5 tasks, 5 best paths)" in text
-    for label in ("donation rate", "up to this round", "in this round"):
+    for label in ("donation rate", "up to this round", "in this round", "(a turn of each side)"):
         assert label in text
 
 

@@ -62,6 +62,12 @@ def test_the_commands_of_the_readme_are_ones_that_josh_takes():
         assert make_parser().parse_args(["run", *words] if words[0].startswith("-") else words)
 
 
+def test_no_line_of_a_page_of_text_is_too_long():
+    for page in ("README.md", "CHANGELOG.md", "runs/README.md"):
+        lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
 def test_the_snippet_of_the_readme_runs_and_prints_what_it_says(capsys):
     (code,) = blocks(ROOT / "README.md", "python")
     exec(compile(code, "README.md", "exec"), {})

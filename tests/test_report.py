@@ -22,6 +22,7 @@ from josh.runs.report_html import render, safe_json
 from josh.runs.report_tree import standings
 
 TOY = ("--env", "toy_world:World")
+TWICE = ("--env", "toy_twice:World", "--josh", "--beam_size", 1)
 
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -91,6 +92,28 @@ def test_several_goals_of_a_conversation_share_its_reward(tmp_path):
     assert shown["names"] == {"rate": "success rate", "mean": "average reward"}
     assert sum(each["reward"] for each in shown["rounds"]) == pytest.approx(earned)
     assert shown["groups"] == []
+
+
+@pytest.mark.parametrize(("flags", "parts"), [((), [0.5, 0.5]), (("--rewards", "toy_twice:Odd"), [2.5, 2.5])])
+def test_a_goal_that_is_met_again_earns_nothing_more(flags, parts):
+    folder = run("one", *TWICE, *flags)
+    assert head(folder)["rounds"] == [{"round": at, "count": 1, "reward": part} for at, part in enumerate(parts, 1)]
+    (tree,) = trees(folder)
+    hits = [[(hit["goals"], hit["again"]) for hit in node["hits"]] for node in tree["nodes"] if "hits" in node]
+    assert hits == [[(["book"], [])], [(["find"], []), ([], ["find"]), ([], ["find"])]]
+    assert [hit["worth"] for node in tree["nodes"] for hit in node.get("hits", ())] == [
+        0.5 * (1 + bool(flags)), 0.5 * (1 + bool(flags)), 0, 0
+    ]  # fmt: skip
+    assert not head(folder)["notes"]
+
+
+def test_what_a_goal_was_worth_is_left_open_where_the_run_s_rewards_are_gone():
+    Path("odd.py").write_text("from toy_twice import Odd\n")
+    folder = run("one", *TWICE, "--rewards", "./odd.py:Odd")
+    Path("odd.py").unlink()
+    assert main(["report", str(folder)]) == 0
+    assert [each["reward"] for each in head(folder)["rounds"]] == [2.5, 2.5]
+    assert [hit["worth"] for node in trees(folder)[0]["nodes"] for hit in node.get("hits", ())] == [None] * 4
 
 
 def test_branches_stand_as_the_best_of_what_came_of_them():
@@ -286,23 +309,71 @@ def test_an_unfinished_run_has_a_report_of_what_is_there(capsys):
     assert capsys.readouterr().err == f"josh: {folder / 'episodes.jsonl'}: line 3 is damaged and left out\n"
     shown = head(folder)
     assert shown["counts"]["finished"] == 2
-    assert shown["notes"] == ["not finished: 2 of 4 tasks", "line 3 of episodes.jsonl is damaged and left out"]
+    assert shown["notes"] == ["Not finished: 2 of 4 tasks", "Line 3 of episodes.jsonl is damaged and left out"]
     (folder / "episodes.jsonl").unlink()
     assert main(["report", str(folder)]) == 0
     assert head(folder)["tasks"] == []
 
 
+def test_tasks_stand_in_the_order_of_the_run_and_every_one_once(capsys):
+    folder = run("one", "--josh", "--synthetic_tasks", 4, "--shuffle")
+    ids = json.loads((folder / "config.json").read_text())["task_ids"]
+    lines = (folder / "episodes.jsonl").read_text().splitlines(keepends=True)
+    (folder / "episodes.jsonl").write_text("".join(lines[at] for at in (2, 1, 3, 1, 2)))
+    assert main(["report", str(folder)]) == 0
+    shown = head(folder)
+    assert [row["id"] for row in shown["tasks"]] == ids[1:]
+    assert [tree["task_id"] for tree in trees(folder)] == ids[1:]
+    assert shown["notes"] == ["Not finished: 3 of 4 tasks"]
+    capsys.readouterr()
+    assert main(["show", str(folder)]) == 0
+    listed = capsys.readouterr().out
+    assert [line.split()[1] for line in listed.splitlines() if re.match(r"\d+ ", line)] == ids
+    assert "not finished" in next(line for line in listed.splitlines() if ids[0] in line)
+
+
+def test_a_task_that_stands_twice_counts_once():
+    folder = run("one", "--josh", "--synthetic_tasks", 3)
+    whole, told = head(folder), summary(folder)
+    lines = (folder / "episodes.jsonl").read_text().splitlines(keepends=True)
+    (folder / "episodes.jsonl").write_text("".join([*lines, lines[0], lines[1]]))
+    assert main(["report", str(folder)]) == 0
+    assert head(folder) == whole
+    assert whole["counts"]["finished"] == told["finished"] == 3
+
+
+def test_a_run_in_which_nothing_was_scored_has_no_interval():
+    folder = run("one", "--josh", "--synthetic_tasks", 2)
+    (folder / "episodes.jsonl").write_text("")
+    assert main(["report", str(folder)]) == 0
+    assert head(folder)["rate"] == {"value": None, "low": None, "high": None}
+
+
+def test_a_run_that_does_not_say_who_played_is_shown_all_the_same(capsys):
+    for plays in ("x", ["agent"], None, {"agent": 5}):
+        folder = run(f"of-{type(plays).__name__}", "--josh", "--synthetic_tasks", 2)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"plays": plays}))
+        assert main(["report", str(folder)]) == 0
+        assert head(folder)["headline"].endswith(": agent (offline) and user (offline)")
+        other = run(f"beside-{type(plays).__name__}", "--josh", "--synthetic_tasks", 2)
+        capsys.readouterr()
+        assert main(["report", str(folder), str(other)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "not comparable" in line
+
+
 def test_a_run_whose_budget_is_spent_has_a_report(endpoint, capsys):
     url, _ = endpoint()
     folder = run("one", "--model", "m", "--base_url", url, "--synthetic_tasks", 3, "--max_calls", 15)
-    assert "its budget was spent: max_calls 15" in head(folder)["notes"]
+    assert "Its budget was spent: max_calls 15" in head(folder)["notes"]
 
 
 def test_rescored_runs_have_one_too():
     folder = run("one", "--josh", "--synthetic_tasks", 3)
     assert main(["rescore", str(folder), "--min_reward", "1", "--log_dir", "new"]) == 0
     (new,) = Path("new").iterdir()
-    assert f"rescored from {folder.name}" in head(new)["notes"]
+    assert f"Rescored from {folder.name}" in head(new)["notes"]
 
 
 def test_the_runs_of_an_evaluation_get_theirs_when_asked_for(capsys):
@@ -330,12 +401,15 @@ def test_two_runs_are_set_against_each_other_as_josh_compare_does(capsys):
         for path, (one, two) in enumerate(zip(cells[0]["rows"][task], cells[1]["rows"][task], strict=True))
     ]
     flipped = {(task, str(path)): int(two) for task, path, one, two in pairs if one != two}
-    assert {(row["task"], row["path"]): row["won"] for row in shown["flips"]} == flipped
+    flips = [row for row in shown["changes"] if row["won"][0] != row["won"][1]]
+    assert {(row["task"], row["path"]): row["won"][1] for row in flips} == flipped
     assert len(flipped) > 5
+    assert shown["changes"][: len(flips)] == flips
+    assert [row["task"] for row in flips] == sorted(row["task"] for row in flips)
     pieces = block(first / page, "chunk-0")
-    for row in shown["flips"]:
+    for row in shown["changes"]:
         sides = pieces[row["place"]]["sides"]
-        earned = [sum(hit["value"] for turn in side for hit in turn["hits"]) for side in sides]
+        earned = [sum(hit["worth"] for turn in side for hit in turn["hits"]) for side in sides]
         assert earned == pytest.approx(row["rewards"])
 
 
@@ -346,6 +420,12 @@ def test_two_searches_are_compared_by_their_best_paths():
     assert shown["searched"]
     means = [summary(folder)["average_reward"] for folder in (first, second)]
     assert shown["difference"]["average_reward"]["value"] == pytest.approx(means[1] - means[0])
+    rewards = [{episode.task.id: episode.reward for episode in episodes(folder)} for folder in (first, second)]
+    moved = {task: abs(rewards[1][task] - reward) for task, reward in rewards[0].items() if rewards[1][task] != reward}
+    kept = [row["task"] for row in shown["changes"] if row["won"][0] == row["won"][1]]
+    assert len(kept) == shown["moved"] > 5
+    assert set(kept) <= moved.keys() == {row["task"] for row in shown["changes"]}
+    assert [moved[task] for task in kept] == sorted((moved[task] for task in kept), reverse=True)
 
 
 def test_what_makes_no_sense_is_refused_in_a_line(capsys):
@@ -462,12 +542,26 @@ def test_a_comparison_says_what_sets_the_runs_apart(endpoint):
     one, two = shown["id"].split(" vs ")
     assert shown["notes"] == [
         f"{one} is not finished: 2 of 4 tasks",
-        f"left out, for the other one has not finished them: 1 task of {two}",
+        f"Left out, for the other one has not finished them: 1 task of {two}",
     ]
     for each, folder in zip(shown["runs"], (first, second), strict=True):
         told = summary(folder)
         assert each["calls"] == sum(side["calls"] for side in told["usage"].values())
         assert each["cost"] == told["cost"]
+
+
+def test_who_played_differs_only_where_somebody_else_did():
+    few = ("--synthetic_tasks", 2, "--temperature", 1)
+    first = run("a", *few)
+    for name, flags in {
+        "OfflinePersuader": ("--agent", "offline_persuader"),
+        "UniformPersuader": ("--agent", "uniform_persuader"),
+    }.items():
+        assert main(["report", str(first), str(run(name, *few, *flags)), "--out", "both.html"]) == 0
+        found = {each[0]: each[1:] for each in block(Path("both.html"), "head")["settings"]}
+        module = "josh.agents.offline_persuader:"
+        changed = {"agent": [f"{module}OfflinePersuader", f"{module}{name}"]}
+        assert found == (changed if name == "UniformPersuader" else {})
 
 
 def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):

@@ -1,6 +1,7 @@
 """The report's page in a real browser, opened from disk as a reader would."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from browser import artefacts, browsing, executable
 from conftest import serving
 
 from josh.cli import main
+from josh.console import visible
 from josh.runs.loopback import Loopback
 from josh.runs.report import report
 
@@ -61,6 +63,7 @@ class Looks(BaseJOSHAgent):
         self.messages.append({"role": "assistant", "content": "It is red."})
         return True
 """
+ACTING = "a\x1b[31mb\u202ec\x00d\re\u2028f\x85g\n\th"
 AWKWARD = ("", "x" * 300, "\u05d0\u05d1", "plain")
 
 
@@ -95,6 +98,8 @@ def pages(tmp_path_factory):
     first, second = play(home / "a", *plain), play(home / "b", *plain, "--agent", "uniform_persuader")
     (both,) = report([first, second])
     (searches,) = report([offline, wide])
+    poorer = play(home / "poorer", "--josh", "--synthetic_tasks", 8)
+    (richer,) = report([poorer, play(home / "richer", "--josh", "--stop", "best", "--synthetic_tasks", 8)])
     (home / "fails.py").write_text(FAILS)
     awkward = play(home / "awkward", "--agent", f"{home / 'fails.py'}:Fails", "--synthetic_tasks", 4)
     rows = [json.loads(line) for line in (awkward / "episodes.jsonl").read_text().splitlines()]
@@ -104,6 +109,19 @@ def pages(tmp_path_factory):
     report([awkward])
     (home / "looks.py").write_text(LOOKS)
     looks = play(home / "looks", "--agent", f"{home / 'looks.py'}:Looks", "--synthetic_tasks", 1)
+    twice = play(home / "twice", "--env", "toy_twice:World", "--josh", "--beam_size", 1)
+    spelt = home / "spelt"
+    shutil.copytree(twice, spelt)
+    (row,) = map(json.loads, (spelt / "episodes.jsonl").read_text().splitlines())
+    row["task_id"] = "\u202eone"
+    row["nodes"][1]["messages"] = row["nodes"][1]["internal"] = [{"role": "assistant", "content": ACTING}]
+    (spelt / "episodes.jsonl").write_text(f"{json.dumps(row)}\n")
+    report([spelt])
+    unfinished = home / "unfinished"
+    shutil.copytree(twice, unfinished)
+    (unfinished / "summary.json").unlink()
+    (unfinished / "episodes.jsonl").write_text("")
+    report([unfinished])
     (split,) = report([offline], home / "split.html", inline=100_000, chunk=100_000)
     return {
         "offline": offline / "report.html",
@@ -112,8 +130,12 @@ def pages(tmp_path_factory):
         "split": split,
         "comparison": both,
         "searches": searches,
+        "richer": richer,
         "awkward": awkward / "report.html",
         "looks": looks / "report.html",
+        "twice": twice / "report.html",
+        "unfinished": unfinished / "report.html",
+        "spelt": spelt / "report.html",
     }
 
 
@@ -163,6 +185,11 @@ def chosen(page):
     return int(page.get_attribute("svg.tree", "aria-activedescendant").removeprefix("node-"))
 
 
+def fact(page, name):
+    """What is said of the chosen turn under a name."""
+    return page.locator(f".facts dt:text-is('{name}') + dd").text_content()
+
+
 def press(page, *keys):
     for key in keys:
         page.keyboard.press(key)
@@ -189,6 +216,16 @@ def test_the_figures_are_those_of_the_run(opened, pages):
     assert rounds.count() == len(data(page)["rounds"])
     assert page.locator(".group").count() == len({group["kind"] for group in data(page)["groups"]})
     assert page.locator("section", has_text="Calls, tokens and cost").locator("tbody tr").count() == 3
+
+
+def test_a_run_without_a_summary_is_said_to_go_on_or_to_have_been_killed(opened):
+    page = opened("unfinished")
+    assert page.text_content(".notice") == "Not finished: 0 of 1 task"
+    assert page.text_content(".card").startswith("Success rate\u2013best path")
+    costs = page.locator("section", has_text="Calls, tokens and cost").locator(".small").first.text_content()
+    assert costs.startswith(
+        "There is no summary yet: the run goes on, or was killed. Calls and tokens are the journal's"
+    )
 
 
 def test_a_tree_is_walked_by_keyboard(opened, shots):
@@ -242,9 +279,21 @@ def test_a_slash_searches_the_tree_and_enter_goes_on(opened):
     assert first < second
     assert "children" in page.locator("#panel .turn").last.text_content().lower()
     assert press(page, "Shift+Enter") == first
+    assert page.text_content(".find [role=status]") == f"1 of {count} turns"
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.classList.contains('tree')")
-    assert page.text_content(".find [role=status]") == f"1 of {count} turns"
+    assert chosen(page) == first
+    assert page.input_value(".find input") == page.text_content(".find [role=status]") == ""
+    assert page.locator(".found").count() == 0
+
+
+def test_tool_calls_are_found_and_read_out(opened):
+    page = opened("twice", place="#task-0-0")
+    press(page, "/")
+    page.keyboard.type('FIND({"area": "north')
+    assert page.text_content(".find [role=status]") == "1 turn"
+    label = page.get_attribute(f"#node-{press(page, 'Enter')}", "aria-label")
+    assert label.endswith('find({"area": "north"}) find({"area": "north"}) find({"area": "north"}) There.')
 
 
 def test_tasks_are_filtered_searched_and_sorted(opened):
@@ -253,11 +302,12 @@ def test_tasks_are_filtered_searched_and_sorted(opened):
     counts = {
         "Won": sum(row["state"] == "won" for row in rows),
         "Lost": sum(row["state"] == "lost" for row in rows),
-        "Errors": sum(row["errors"] > 0 for row in rows),
+        "Not scored": sum(row["state"] == "error" for row in rows),
+        "With errors": sum(row["errors"] > 0 for row in rows),
         "Duplicates": sum(row["duplicates"] > 0 for row in rows),
         "Reward-tag attempts": sum(row["attempts"] > 0 for row in rows),
     }
-    assert counts["Errors"] > 0 < counts["Duplicates"]
+    assert counts["With errors"] > 0 < counts["Duplicates"]
     assert 0 < counts["Won"] < len(rows)
     for name, count in counts.items():
         chip = page.locator(".chip", has_text=name)
@@ -275,13 +325,29 @@ def test_tasks_are_filtered_searched_and_sorted(opened):
     assert page.locator(".tasks tbody tr").all_text_contents()[0].startswith("synthetic-train-0003")
     page.fill("#task-search", "sex: female")
     assert page.locator(".tasks tbody tr").count() == sum("sex: Female" in row["groups"] for row in rows) > 0
-    page.fill("#task-search", "")
+    page.locator("#task-search").press("Escape")
+    assert page.input_value("#task-search") == ""
+    assert page.locator(".tasks tbody tr").count() == len(rows)
     heading = page.get_by_role("button", name="turns")
     for order, sign in (("descending", -1), ("ascending", 1)):
         heading.click()
         assert page.locator(f"th[aria-sort={order}]").text_content() == "turns"
         shown = [int(text) for text in page.locator(".tasks tbody td:nth-child(5)").all_text_contents()]
         assert all(sign * one <= sign * other for one, other in pairwise(shown))
+
+
+def test_what_is_typed_leaves_rows_alone_that_go_on_to_fit(opened):
+    page = opened("offline")
+    page.evaluate(
+        "new MutationObserver((found) => (window.moved = (window.moved ?? 0) + found.length))"
+        ".observe(document.querySelector('.tasks tbody'), { childList: true })"
+    )
+    page.keyboard.press("/")
+    page.keyboard.type("synthetic-train-00")
+    assert page.evaluate("window.moved ?? 0") == 0
+    page.keyboard.type("07")
+    assert page.evaluate("window.moved") > 0
+    assert page.locator(".tasks tbody tr").count() == 1
 
 
 def test_what_a_model_wrote_is_text_and_nothing_else(opened, pages, shots):
@@ -293,7 +359,7 @@ def test_what_a_model_wrote_is_text_and_nothing_else(opened, pages, shots):
         page.wait_for_function("id => document.querySelector('h1').textContent === id", arg=row["id"])
         for tab in ("pairs", "user", "agent"):
             page.click(f"#tab-{tab}")
-            seen += [page.text_content("#panel").count(each) for each in HOSTILE]
+            seen += [page.text_content("#panel").count(visible(each)) for each in HOSTILE]
     assert sum(seen) > 40
     assert sum(count > 0 for count in seen) > 0.5 * len(seen)
     assert page.evaluate("window.struck") is None
@@ -301,6 +367,17 @@ def test_what_a_model_wrote_is_text_and_nothing_else(opened, pages, shots):
     assert page.locator("#main img, #main b, #panel svg[onload]").count() == 0
     assert page.locator(".written[dir=auto]").count() > 0
     page.screenshot(path=shots / "hostile.png")
+
+
+def test_what_acts_on_a_text_is_spelt_as_on_the_terminal(opened):
+    page = opened("spelt", place="#task-0-1")
+    said = page.text_content("#panel .written")
+    assert said.expandtabs(4) == visible(ACTING) == r"a\x1b[31mb\u202ec\x00d\re\u2028f\x85g" + "\n    h"
+    assert said in page.get_attribute("#node-1", "aria-label")
+    assert page.text_content(".notice, h1") == r"\u202eone"
+    page.keyboard.press("/")
+    page.keyboard.type("31mb")
+    assert page.locator(".found").count() == 1
 
 
 def test_the_policy_keeps_the_network_and_other_scripts_out(opened):
@@ -338,7 +415,7 @@ def test_a_turn_shows_both_sides_and_what_it_cost(opened, shots):
     assert "for donation" in facts
     for term in ("Seed", "Model", "Tokens", "Latency"):
         assert term in facts
-    assert " s" in page.locator(".facts dt:text-is('Latency') + dd").text_content()
+    assert " s" in fact(page, "Latency")
     agent = page.text_content("#panel")
     assert "[DONATE $2]" in agent
     assert PROMPT_OF_AGENT in agent
@@ -373,6 +450,17 @@ def test_what_an_agent_is_told_in_its_own_turn_is_a_tools_and_not_the_users(open
     assert "It is red." in page.text_content("#panel")
 
 
+def test_a_goal_is_earned_once_and_for_what_it_is_worth(opened):
+    page = opened("twice", place="#task-0")
+    assert page.locator(".badge").all_text_contents() == [
+        "earned 0.50 for book",
+        "earned 0.50 for find",
+        "already met: find",
+    ]
+    assert fact(page, "Reward events") == "0.50 for find"
+    assert fact(page, "Already met") == "find"
+
+
 def test_a_pair_stands_side_by_side(opened, shots):
     page = opened("offline", place="#task-0")
     page.click("#tab-pairs")
@@ -383,9 +471,12 @@ def test_a_pair_stands_side_by_side(opened, shots):
     label = page.locator("#pair option:checked").text_content()
     assert worth[0] - worth[1] == pytest.approx(float(label.split("$")[1].split()[0]))
     page.screenshot(path=shots / "pair.png")
-    rejected = int(label.split(" over ")[1].split(",")[0])
+    better, worse = label.split(": ")[1].split(",")[0].split(" over ")
     rejected_side.get_by_role("button").click()
-    assert chosen(page) == rejected
+    assert fact(page, "Place").startswith(f"path {worse}, turn ")
+    chosen_side.get_by_role("button").click()
+    assert fact(page, "Place").startswith(f"path {better}, turn ")
+    assert page.text_content(".right h3").endswith(label.split(":")[0])
     options = page.locator("#pair option").count()
     page.select_option("#pair", str(options - 1))
     assert page.locator("#pair option:checked").text_content() != label
@@ -412,14 +503,16 @@ def test_a_missing_file_is_said(opened, pages, tmp_path):
     assert "is missing or damaged; make the report anew" in page.text_content("[role=alert]")
 
 
-def test_two_runs_show_what_flipped(opened, shots):
+def test_two_runs_show_what_came_out_otherwise(opened, shots):
     page = opened("comparison")
-    shown = data(page)
-    gained = sum(row["won"] for row in shown["flips"])
-    assert page.locator(".flips li").count() == len(shown["flips"]) > gained > 0
+    shown = data(page)["changes"]
+    flips = [row for row in shown if row["won"][0] != row["won"][1]]
+    gained = sum(row["won"][1] for row in flips)
+    assert page.locator(".flips li").count() == len(shown) > len(flips) > gained > 0
+    assert page.locator(".card", has_text="Flipped").locator("strong").text_content() == str(len(flips))
     page.get_by_role("button", name="Won, then lost").click()
-    assert page.locator(".flips li").count() == len(shown["flips"]) - gained
-    row = next(row for row in shown["flips"] if not row["won"])
+    assert page.locator(".flips li").count() == len(flips) - gained
+    row = next(row for row in flips if not row["won"][1])
     page.locator(".flips a").first.click()
     page.wait_for_selector(".sides")
     sides = page.locator(".side")
@@ -430,9 +523,30 @@ def test_two_runs_show_what_flipped(opened, shots):
     page.screenshot(path=shots / "flip.png")
 
 
+def test_two_runs_that_won_the_same_show_whose_reward_moved(opened, shots):
+    page = opened("richer")
+    shown = data(page)
+    assert not [row for row in shown["changes"] if row["won"][0] != row["won"][1]]
+    assert page.locator(".flips li").count() == shown["moved"] > 3
+    assert "McNemar's testp = 1" in page.text_content(".cards")
+    assert "best path of every person's first task" in page.text_content(".cards")
+    assert "pairs of best paths" in page.text_content(".cards")
+    assert "conversation" not in page.text_content(".cards")
+    assert page.get_by_role("heading", name="Best paths that came out otherwise").count() == 1
+    more = sum(row["rewards"][1] > row["rewards"][0] for row in shown["changes"])
+    page.get_by_role("button", name="Earned more").click()
+    assert page.locator(".flips li").count() == more
+    page.screenshot(path=shots / "richer.png", full_page=True)
+    page.locator(".flips a").first.click()
+    rewards = shown["changes"][0]["rewards"]
+    for side, name, reward in zip(page.locator(".side").all(), ("First", "Second"), rewards, strict=True):
+        assert side.locator("h2").text_content() == f"{name}: won ${reward:.2f}"
+        assert f"earned ${reward:.2f}" in side.text_content()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_enough_contrast(opened, shots, scheme):
-    for name, place in (("hostile", ""), ("hostile", "#task-1"), ("comparison", ""), ("comparison", "#flip-0")):
+    for name, place in (("hostile", ""), ("hostile", "#task-1"), ("comparison", ""), ("comparison", "#change-0")):
         page = opened(name, scheme=scheme, place=place)
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         poor = page.evaluate(CONTRAST)
@@ -527,6 +641,9 @@ def test_awkward_ids_and_tasks_without_a_score_have_their_place_in_the_list(open
     for _ in range(2):
         page.locator(".sort", has_text="reward").click()
         assert page.locator(".tasks a").last.text_content() == AWKWARD[1]
+    page.get_by_role("button", name="Not scored").click()
+    assert page.locator(".tasks a").all_text_contents() == [AWKWARD[1]]
+    page.get_by_role("button", name="All").click()
     page.screenshot(path=shots / "awkward.png")
     page.locator(".tasks a").last.click()
     assert "reward" not in page.text_content(".task-head .line")
@@ -550,11 +667,55 @@ def test_at_the_width_of_a_phone_a_group_s_interval_stands_below_its_mean(opened
     assert not opened("offline").locator(".under").first.is_visible()
 
 
+LINES = """(selector) => [...document.querySelectorAll(selector)].flatMap((element) => {
+  const found = [];
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    for (const { 0: word, index } of text.data.matchAll(/[^\\s-]+-?/g)) {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + word.length);
+      if (range.getClientRects().length > 1) found.push(word);
+    }
+  }
+  return found;
+})"""
+
+
+@pytest.mark.parametrize("width", [375, 320])
+@pytest.mark.parametrize("name", ["offline", "comparison"])
+def test_on_a_phone_no_word_and_no_amount_is_broken(opened, shots, name, width):
+    page = opened(name, width=width, height=740)
+    if name == "offline":
+        assert "100%" in page.locator(".group").all_text_contents()[0]
+    else:
+        assert "\u2212" in page.text_content(".cards")
+    assert page.evaluate(LINES, ".group td, .group th, .cards .small, .cards strong") == []
+    page.screenshot(path=shots / f"words-{name}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("width", [1040, 1280, 1920, 2560])
+def test_ten_rounds_and_what_came_of_them_fit_beside_the_conversation(opened, shots, width):
+    page = opened("offline", width=width, place="#task-0")
+    page.wait_for_selector("svg.tree")
+    assert "limit" in page.locator(".ending").all_text_contents() or "10" in page.locator(".round").all_text_contents()
+    box = page.locator(".tree-box").bounding_box()
+    for label in page.locator(".ending").all():
+        place = label.bounding_box()
+        assert box["x"] < place["x"] < place["x"] + place["width"] < box["x"] + box["width"]
+    assert page.locator(".tree-box").evaluate("each => each.scrollWidth <= each.clientWidth")
+    left, right = page.locator(".left").bounding_box(), page.locator(".right").bounding_box()
+    assert left["y"] == right["y"]
+    assert left["width"] >= right["width"] > 300
+    page.screenshot(path=shots / f"fits-{width}.png")
+
+
 def test_a_comparison_shows_its_notes_and_the_settings_that_differ(opened, shots):
     page = opened("searches")
     (note,) = data(page)["notes"]
-    assert note.startswith("left out, for the other one has not finished them: 19 tasks of ")
-    assert page.text_content(".notice") == f"L{note[1:]}"
+    assert note.startswith("Left out, for the other one has not finished them: 19 tasks of ")
+    assert page.text_content(".notice") == note
     section = page.locator("section", has_text="Settings that differ")
     rows = [row.locator("th, td").all_text_contents() for row in section.locator("tbody tr").all()]
     assert ["beam_size", "8", "512"] in rows

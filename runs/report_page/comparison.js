@@ -1,17 +1,19 @@
-// Two runs on the same tasks: what sets them apart, and the conversations that one won and the other lost.
+// Two runs on the same tasks: what sets them apart, and the conversations that came out otherwise.
 
 const BOOTSTRAP =
   "All intervals are percentile bootstrap ones over people, that of the rate too, for which a run's own page has " +
-  "Wilson's. Where all conversations agree they have no width, which does not say that the next one would.";
+  "Wilson's. Where all agree they have no width, which does not say that the next one would.";
 
 function comparisonView() {
   const { difference: less, runs, unit } = head;
   const money = (value) => amount(value, unit);
-  head.flips.forEach((row, number) => {
+  head.changes.forEach((row, number) => {
     row.number = number;
     row.words = [row.task, ...row.groups].join("\n").toLowerCase();
   });
-  const list = flipList();
+  const list = changeList();
+  const one = head.searched ? "best path" : "conversation";
+  const flips = head.changes.filter(flipped).length;
   const test = less.mcnemar;
   const people = (count) => counted(count, "person", "people");
   const p = test.p < 0.001 ? "p < 0.001" : `p = ${test.p.toPrecision(2)}`;
@@ -25,7 +27,7 @@ function comparisonView() {
       { class: "lead" },
       `${counted(head.tasks_shared, "task")} that both played, ${of}; ${people(head.people)}, user ${runs[0].user}.`,
     ),
-    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, title(note))),
+    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, note)),
     h(
       "dl",
       { class: "cards" },
@@ -35,13 +37,25 @@ function comparisonView() {
         "McNemar's test",
         p,
         `only the second won with ${people(test.only_here)}, only the first with ${whole(test.only_there)}`,
-        "first conversation of every person",
+        head.searched ? "best path of every person's first task" : "first conversation of every person",
       ),
-      card("Flipped", whole(head.flips.length), `of ${counted(less.pairs, "pair")} of conversations`),
+      card("Flipped", whole(flips), `of ${counted(less.pairs, "pair")} of ${one}s`),
     ),
-    h("section", {}, h("h2", {}, "Both runs"), h("p", { class: "small" }, BOOTSTRAP), h("div", { class: "scroll" }, bothTable(runs, money))),
+    h(
+      "section",
+      {},
+      h("h2", {}, "Both runs"),
+      h("p", { class: "small" }, BOOTSTRAP),
+      h("div", { class: "scroll" }, bothTable(runs, one, money)),
+    ),
     differingSection(),
-    h("section", {}, h("h2", {}, "Flipped conversations"), list.element),
+    h(
+      "section",
+      {},
+      h("h2", {}, `${title(one)}s that came out otherwise`),
+      h("p", { class: "small" }, changesText(flips)),
+      list.element,
+    ),
   );
   return { element, find: list.find };
 }
@@ -56,14 +70,14 @@ function differenceCard(name, estimate, show) {
   );
 }
 
-function bothTable(runs, money) {
+function bothTable(runs, one, money) {
   const columns = [
     ["", null],
     [head.names.rate, "number"],
     ["95% interval", "number"],
     [head.names.mean, "number"],
     ["95% interval", "number"],
-    ["conversations", "number"],
+    [`${one}s`, "number"],
     ["errors", "number"],
     ["calls, all tasks", "number"],
     ["cost", "number"],
@@ -94,29 +108,37 @@ function differingSection() {
   return h("section", {}, h("h2", {}, "Settings that differ"), h("div", { class: "scroll" }, shown));
 }
 
-const FLIPS = [
-  ["all", "All", () => true],
-  ["gained", "Lost, then won", (row) => row.won === 1],
-  ["dropped", "Won, then lost", (row) => row.won === 0],
+const CHANGES = [
+  ["All", () => true],
+  ["Lost, then won", (row) => row.won[0] < row.won[1]],
+  ["Won, then lost", (row) => row.won[0] > row.won[1]],
+  ["Earned more", (row) => !flipped(row) && row.rewards[0] < row.rewards[1]],
+  ["Earned less", (row) => !flipped(row) && row.rewards[0] > row.rewards[1]],
 ];
 
-function flipList() {
-  const rows = head.flips;
+function flipped({ won }) {
+  return won[0] !== won[1];
+}
+
+/** What the list holds, in words. */
+function changesText(flips) {
+  const listed = head.changes.length - flips;
+  const most = listed < head.moved ? `the ${whole(listed)} of ${whole(head.moved)} that moved most` : whole(listed);
+  return `First those that only one of the two won: ${whole(flips)}. Then others whose reward moved: ${most}.`;
+}
+
+function changeList() {
+  const rows = head.changes;
   const state = { filter: 0, words: "" };
-  const body = h("ul", { class: "flips", tabindex: 0, "aria-label": "Flipped conversations" });
+  const body = h("ul", { class: "flips", tabindex: 0, "aria-label": "What came out otherwise" });
   const count = h("p", { class: "small" });
-  const search = h("input", {
-    type: "search",
-    placeholder: "Task or group of people",
-    "aria-label": "Search tasks",
-    oninput: () => change({ words: search.value.toLowerCase() }),
-  });
-  const chips = FLIPS.map(([, text, fits], at) => chip(text, rows.filter(fits).length, () => change({ filter: at })));
+  const search = searchField(TASK_SEARCH, (words) => change({ words }));
+  const chips = CHANGES.map(([text, fits], at) => chip(text, rows.filter(fits).length, () => change({ filter: at })));
 
   function change(what) {
     Object.assign(state, what);
-    const found = rows.filter((row) => FLIPS[state.filter][2](row) && row.words.includes(state.words));
-    body.replaceChildren(...found.map(flipRow));
+    const found = rows.filter((row) => CHANGES[state.filter][1](row) && row.words.includes(state.words));
+    body.replaceChildren(...found.map((row) => (row.line ??= changeRow(row))));
     count.textContent = `${whole(found.length)} of ${whole(rows.length)}`;
     chips.forEach((each, at) => each.setAttribute("aria-pressed", String(at === state.filter)));
   }
@@ -126,39 +148,36 @@ function flipList() {
   return { element: h("div", {}, h("div", { class: "tools" }, filters, search), body, count), find: search };
 }
 
-function flipName(row) {
+function changeName(row) {
   return [idOf(row.task), row.path && `, conversation ${Number(row.path) + 1}`];
 }
 
-function flipRow(row) {
-  const states = row.won ? ["lost", "won"] : ["won", "lost"];
-  const one = (state, at) =>
-    h(
-      "span",
-      { class: `state ${state}` },
-      standingIcon(STATE_SHAPES[state]),
-      `${state} ${amount(row.rewards[at], head.unit)}`,
-    );
+/** How one of the two came out: its state, and the same with the reward. */
+function sideOf(row, at) {
+  const state = row.won[at] ? "won" : "lost";
+  return { icon: standingIcon(STATE_SHAPES[state]), state, text: `${state} ${amount(row.rewards[at], head.unit)}` };
+}
+
+function changeRow(row) {
+  const [one, two] = [0, 1].map((at) => {
+    const { icon, state, text } = sideOf(row, at);
+    return h("span", { class: `state ${state}` }, icon, text);
+  });
   return h(
     "li",
     {},
-    h("a", { href: `#flip-${row.number}`, id: `row-${row.number}` }, flipName(row)),
-    h("span", { class: "change" }, one(states[0], 0), " then ", one(states[1], 1)),
+    h("a", { href: `#change-${row.number}`, id: `row-${row.number}` }, changeName(row)),
+    h("span", { class: "change" }, one, " then ", two),
   );
 }
 
-/** Both conversations of a flipped task, side by side. */
-function flipView(row, { sides }) {
+/** Both conversations that came out otherwise, side by side. */
+function changeView(row, { sides }) {
   const side = (turns, at) =>
     h(
       "section",
       { class: "side" },
-      h(
-        "h2",
-        {},
-        standingIcon(at === row.won ? "successful" : "lost"),
-        `${at ? "Second" : "First"}: ${at === row.won ? "won" : "lost"} ${amount(row.rewards[at], head.unit)}`,
-      ),
+      h("h2", {}, sideOf(row, at).icon, `${at ? "Second" : "First"}: ${sideOf(row, at).text}`),
       h("p", { class: "small" }, `${head.runs[at].name}, ${counted(row.rounds[at], "round")}`),
       h(
         "ol",
@@ -172,8 +191,8 @@ function flipView(row, { sides }) {
     h(
       "div",
       { class: "task-head" },
-      links("Flips", "flip", row.number, head.flips.length),
-      h("h1", { tabindex: -1 }, flipName(row)),
+      links("Changes", "change", row.number, head.changes.length),
+      h("h1", { tabindex: -1 }, changeName(row)),
       row.groups.length ? h("p", { class: "small" }, row.groups.join(", ")) : null,
     ),
     h("div", { class: "sides" }, sides.map(side)),

@@ -15,10 +15,25 @@ function s(tag, attributes = {}, ...children) {
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "aria-label") element.setAttribute(name, visible(value));
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  const shown = children.flat().filter((child) => child !== null && child !== undefined && child !== "");
+  element.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return element;
+}
+
+const ACTS = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A text with what acts instead of showing spelt as `josh show` does: control characters, what turns directions. */
+function visible(text) {
+  if (/^[ -~\n]*$/.test(text)) return text;
+  return text.replaceAll("\r\n", "\n").replace(ACTS, (one) => {
+    if (one === "\n" || one === "\t") return one;
+    const code = one.codePointAt(0);
+    if (one === "\r") return "\\r";
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
 }
 
 /** Text that a model or a person wrote: a script that runs the other way stays within it. */
@@ -37,12 +52,35 @@ function textOf(content) {
   return typeof content === "string" ? content : JSON.stringify(content, null, 1);
 }
 
+/** The tool calls of a message, each as a function's name and arguments. */
+function callsOf(said) {
+  return (Array.isArray(said.tool_calls) ? said.tool_calls : []).map((call) => call?.function ?? call ?? {});
+}
+
+function callText(call) {
+  return `${call.name}(${textOf(call.arguments)})`;
+}
+
+/** A field to search with: `onsearch(words)` hears, in lower case, what stands in it; Escape empties it. */
+function searchField(attributes, onsearch) {
+  const hear = () => onsearch(field.value.toLowerCase());
+  const field = h("input", { type: "search", ...attributes, oninput: hear });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault(); // of browsers some empty it, and tell nobody
+    field.value = "";
+    hear();
+  });
+  return field;
+}
+
 /** Tell a screen reader what has changed. */
 function say(text) {
   document.getElementById("status").textContent = text;
 }
 
 const NONE = "–";
+const JOINED = "\u2060"; // no line ends here
 
 function fixed(value, digits = 2) {
   return value === null || value === undefined ? NONE : value.toFixed(digits);
@@ -52,7 +90,7 @@ function fixed(value, digits = 2) {
 function around(value, digits, before, behind) {
   if (value === null || value === undefined) return NONE;
   const text = Math.abs(value).toFixed(digits);
-  return `${value < 0 && Number(text) ? "−" : ""}${before}${text}${behind}`;
+  return `${value < 0 && Number(text) ? `−${JOINED}` : ""}${before}${text}${behind}`;
 }
 
 function amount(value, unit) {
@@ -70,7 +108,7 @@ function points(value) {
 /** The same with a plus, where it is one. */
 function signed(value, show) {
   const text = show(value);
-  return value > 0 && /[1-9]/.test(text) ? `+${text}` : text;
+  return value > 0 && /[1-9]/.test(text) ? `+${JOINED}${text}` : text;
 }
 
 function whole(value) {

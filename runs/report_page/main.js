@@ -1,7 +1,7 @@
 // Which view is shown, by the address's fragment; keys that work everywhere; light and dark.
 
 const main = document.getElementById("main");
-const rows = head.kind === "run" ? head.tasks : head.flips;
+const rows = head.kind === "run" ? head.tasks : head.changes;
 const first = head.kind === "run" ? runView() : comparisonView();
 const view = { now: null, number: -1, scroll: 0 };
 
@@ -11,7 +11,7 @@ function show(next) {
 }
 
 async function route() {
-  const [, number, index] = /^#(?:task|flip)-(\d+)(?:-(\d+))?$/.exec(location.hash) ?? [];
+  const [, number, index] = /^#(?:task|change)-(\d+)(?:-(\d+))?$/.exec(location.hash) ?? [];
   const row = rows[number];
   if (!row) return back();
   if (row.number === view.number) {
@@ -24,7 +24,7 @@ async function route() {
     const tree = await loaded(row);
     if (view.number !== row.number) return undefined; // another one was opened meanwhile
     const leaf = index === undefined ? -1 : Number(index);
-    show(head.kind === "run" ? taskView(row, tree, leaf, (node) => remember(row, node)) : flipView(row, tree));
+    show(head.kind === "run" ? taskView(row, tree, leaf, (node) => remember(row, node)) : changeView(row, tree));
     view.now.opened();
     scrollTo(0, 0);
   } catch (error) {

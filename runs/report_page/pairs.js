@@ -15,7 +15,7 @@ function pairsView(tree, index, places, onshow) {
   const picker = h(
     "select",
     { id: "pair", onchange: () => show(tree.pairs[Number(picker.value)]) },
-    tree.pairs.map((pair, at) => h("option", { value: at }, pairName(pair, places))),
+    tree.pairs.map((pair, at) => h("option", { value: at }, pairName(pair, tree.nodes, places))),
   );
   function show(pair) {
     shown.replaceChildren(sideBySide(tree, pair, onshow));
@@ -35,8 +35,9 @@ function pairsView(tree, index, places, onshow) {
   );
 }
 
-function pairName({ chosen, rejected, margin }, places) {
-  return `round ${places[chosen].round}: turn ${chosen} over ${rejected}, ${amount(margin, head.unit)} apart`;
+function pairName({ chosen, rejected, margin }, nodes, places) {
+  const paths = `${nodes[chosen].path} over ${nodes[rejected].path}`;
+  return `round ${places[chosen].round}: ${paths}, ${amount(margin, head.unit)} apart`;
 }
 
 function sideBySide(tree, pair, onshow) {

@@ -11,7 +11,7 @@ function runView() {
     { class: "run" },
     h("h1", {}, head.id),
     h("p", { class: "lead" }, head.headline),
-    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, title(note))),
+    head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, note)),
     cards(),
     h("section", {}, h("h2", {}, "Tasks"), list.element),
     h("div", { class: "columns" }, roundsSection(), costsSection()),
@@ -83,12 +83,14 @@ function costsSection() {
     ["cost", "number"],
   ];
   const why = unpriced.length ? ` No price or token counts for ${unpriced.join(", ")}.` : "";
-  const killed = "The last session was killed: calls and tokens are the journal's, retries and prices are not known.";
+  const none = "There is no summary yet: the run goes on, or was killed.";
+  const missing = head.costs.damaged ? "The summary is damaged." : none;
+  const unknown = `${missing} Calls and tokens are the journal's; retries and prices are not known.`;
   return h(
     "section",
     {},
     h("h2", {}, "Calls, tokens and cost"),
-    h("p", { class: "small" }, retries === null ? killed : `${counted(retries, "retry", "retries")}.${why}`),
+    h("p", { class: "small" }, retries === null ? unknown : `${counted(retries, "retry", "retries")}.${why}`),
     h("div", { class: "scroll" }, table("", columns, rows)),
   );
 }

@@ -133,17 +133,13 @@ function legend(tree) {
 /** The search within a tree: marks every turn with the words, Enter goes from one to the next. */
 function findField(tree, drawn, state) {
   const count = h("span", { class: "small", role: "status" });
-  const field = h("input", {
-    type: "search",
-    placeholder: "Find in this tree",
-    "aria-label": "Find in this tree",
-    oninput: search,
-    onkeydown: press,
-  });
-  const texts = tree.nodes.map((node) => wordsOf(node, node.parent < 0 ? [] : node.internal).toLowerCase());
+  const name = "Find in this tree";
+  const field = searchField({ placeholder: name, "aria-label": name, onkeydown: press }, search);
+  const texts = tree.nodes.map((node) =>
+    node.parent < 0 ? "" : wordsOf(node.internal ?? node.messages).toLowerCase(),
+  );
 
-  function search() {
-    const words = field.value.toLowerCase();
+  function search(words) {
     state.matches = words ? texts.flatMap((text, index) => (text.includes(words) ? [index] : [])) : [];
     state.match = -1;
     drawn.mark(state.matches);

@@ -1,11 +1,13 @@
 // The list of tasks: sorted by a column's heading, filtered by what became of them and by a word.
 
-const PAGE = 200;
+const PAGE = 100;
+const TASK_SEARCH = { placeholder: "Task or group of people", "aria-label": "Search tasks" };
 const FILTERS = [
   ["all", "All", () => true],
   ["won", "Won", (row) => row.state === "won"],
   ["lost", "Lost", (row) => row.state === "lost"],
-  ["error", "Errors", (row) => row.errors > 0],
+  ["unscored", "Not scored", (row) => row.state === "error"],
+  ["error", "With errors", (row) => row.errors > 0],
   ["duplicate", "Duplicates", (row) => row.duplicates > 0],
   ["attempt", "Reward-tag attempts", (row) => row.attempts > 0],
 ];
@@ -41,17 +43,11 @@ const STATE_SHAPES = { won: "successful", lost: "lost", error: "error" };
 /** The list, with its filters; `find` puts the cursor in its search field. */
 function taskList(rows) {
   const columns = taskColumns();
-  const state = { filter: "all", words: "", column: 0, down: false, limit: PAGE };
+  const state = { filter: "all", words: "", column: 0, down: false, limit: PAGE, shown: [] };
   const body = h("tbody", {});
   const count = h("p", { class: "small" });
   const more = h("button", { type: "button", onclick: () => change({ limit: state.limit + 5 * PAGE }) }, "Show more");
-  const search = h("input", {
-    type: "search",
-    id: "task-search",
-    placeholder: "Task or group of people",
-    "aria-label": "Search tasks",
-    oninput: () => change({ words: search.value.toLowerCase(), limit: PAGE }),
-  });
+  const search = searchField({ id: "task-search", ...TASK_SEARCH }, (words) => change({ words, limit: PAGE }));
   const chips = FILTERS.map(([name, text, fits]) =>
     chip(text, rows.filter(fits).length, () => change({ filter: name, limit: PAGE })),
   );
@@ -64,12 +60,19 @@ function taskList(rows) {
   function change(what) {
     Object.assign(state, what);
     const found = chosen();
-    body.replaceChildren(...found.slice(0, state.limit).map((row) => taskRow(row, columns)));
+    list(found.slice(0, state.limit));
     count.textContent = `${counted(found.length, "task")} of ${whole(rows.length)}`;
     more.hidden = found.length <= state.limit;
     chips.forEach((each, at) => each.setAttribute("aria-pressed", String(FILTERS[at][0] === state.filter)));
     headings.forEach((each, at) => each.setAttribute("aria-sort", order(at)));
     if (what.filter || what.words !== undefined) say(count.textContent);
+  }
+
+  /** Put rows in the table; laying it out is what takes time, so one that stays the same is left alone. */
+  function list(shown) {
+    if (shown.length === state.shown.length && shown.every((row, at) => row === state.shown[at])) return;
+    state.shown = shown;
+    body.replaceChildren(...shown.map((row) => (row.line ??= taskRow(row, columns))));
   }
 
   function order(at) {

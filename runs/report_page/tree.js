@@ -8,10 +8,11 @@ const STANDINGS = {
   error: { name: "error", shape: "M0-7.5 7.5 6h-15Z" },
 };
 const RANKS = Object.keys(STANDINGS);
-const COLUMN = 28;
+const COLUMN = 24;
 const ROW = 22;
 const MARGIN = 20;
 const TOP = 34;
+const LABEL = 64;
 
 function standingIcon(standing) {
   const path = s("path", { d: STANDINGS[standing].shape, class: `shape ${standing}` });
@@ -61,9 +62,15 @@ function outcomeText(node) {
   return { user_left: "user left", truncated: "limit", infra_error: "error" }[node.outcome] ?? node.outcome;
 }
 
-/** What a turn says, to the user or, given its internal messages, to itself as well. */
-function wordsOf(node, messages = node.messages) {
-  return messages.map((message) => textOf(message.content)).join(" ");
+/** What some messages say, and what they call. */
+function wordsOf(messages) {
+  return messages.flatMap((each) => [textOf(each.content), ...callsOf(each).map(callText)]).filter(Boolean).join(" ");
+}
+
+/** What a turn does and says to the user; its other thoughts are left out. */
+function shownWords(node) {
+  const calls = (node.internal ?? node.messages).flatMap(callsOf).map(callText);
+  return [...calls, ...node.messages.map((each) => textOf(each.content))].filter(Boolean).join(" ");
 }
 
 function labelOf(node, place) {
@@ -74,7 +81,7 @@ function labelOf(node, place) {
     node.duplicate && "duplicate",
     node.attempts && "tag attempt",
   ];
-  const words = wordsOf(node);
+  const words = shownWords(node);
   return `${who}: ${marks.filter(Boolean).join(", ")}. ${words.length > 160 ? `${words.slice(0, 160)}…` : words}`;
 }
 
@@ -86,7 +93,7 @@ function labelOf(node, place) {
 function drawnTree(nodes, onchoose) {
   const { at, rows } = layout(nodes);
   const deepest = at.reduce((most, place) => Math.max(most, place.depth), 0);
-  const width = 2 * MARGIN + COLUMN * deepest + 64;
+  const width = 2 * MARGIN + COLUMN * deepest + LABEL;
   const height = TOP + ROW * rows;
   const picture = s("svg", {
     class: "tree",
@@ -229,6 +236,10 @@ function rounds(at, deepest) {
 /** Bring a node into its box, which scrolls by itself; the page stays where it is. */
 function reveal(box, place) {
   const near = 48;
-  const inside = (value, start, length) => Math.min(Math.max(start, value + near - length), Math.max(value - near, 0));
-  box.scrollTo(inside(place.x, box.scrollLeft, box.clientWidth), inside(place.y, box.scrollTop, box.clientHeight));
+  const inside = (value, start, length, after) =>
+    Math.min(Math.max(start, value + after - length), Math.max(value - near, 0));
+  box.scrollTo(
+    inside(place.x, box.scrollLeft, box.clientWidth, MARGIN + LABEL),
+    inside(place.y, box.scrollTop, box.clientHeight, near),
+  );
 }

@@ -46,7 +46,7 @@ function message(said, from = said.role) {
   if (said.role === "system") return systemPrompt(textOf(said.content));
   const who = SPEAKERS[from] ?? said.role;
   const role = from === said.role ? null : h("span", { class: "small" }, `as ${said.role}`);
-  const calls = (said.tool_calls ?? []).map((call) => toolCall(call.function ?? call));
+  const calls = callsOf(said).map(toolCall);
   const text = textOf(said.content);
   return h("li", { class: `turn ${from}` }, h("h4", {}, who, " ", role), text ? written(text) : null, calls);
 }
@@ -57,12 +57,14 @@ function systemPrompt(text) {
 }
 
 function toolCall(call) {
-  return h("pre", { class: "call" }, h("code", {}, `${call.name}(${textOf(call.arguments)})`));
+  return h("pre", { class: "call" }, h("code", {}, callText(call)));
 }
 
 function turnMarks(node) {
   const marks = h("p", { class: "marks" });
-  for (const hit of node.hits ?? []) marks.append(badge("earned", `earned ${hitText(hit)}`));
+  for (const hit of met(node)) marks.append(badge("earned", `${hit.worth === null ? "" : "earned "}${hitText(hit)}`));
+  const again = repeated(node);
+  if (again) marks.append(badge("", `already met: ${again}`));
   if (node.attempts)
     marks.append(badge("warn", `${counted(node.attempts, "reward tag")} of the agent's, which earns nothing`));
   if (node.duplicate) marks.append(badge("warn", "repeats its sibling"));
@@ -76,8 +78,19 @@ function badge(kind, text) {
   return h("span", { class: `badge ${kind}` }, text);
 }
 
-function hitText(hit) {
-  return `${amount(hit.value, head.unit)} for ${hit.goals.map(textOf).join(", ") || "no goal"}`;
+/** The hits of a turn that met a goal which was still open. */
+function met(node) {
+  return (node.hits ?? []).filter((hit) => hit.goals.length);
+}
+
+/** The goals that a turn would have met, had they still been open; each once. */
+function repeated(node) {
+  return [...new Set((node.hits ?? []).flatMap((hit) => hit.again).map(textOf))].join(", ");
+}
+
+function hitText({ goals, worth }) {
+  const named = goals.map(textOf).join(", ");
+  return worth === null ? `met ${named}` : `${amount(worth, head.unit)} for ${named}`;
 }
 
 function costText(node) {
@@ -100,7 +113,8 @@ function facts(node, place) {
     ],
     ["Path's reward", node.reward !== undefined && amount(node.reward, head.unit)],
     ["Best below", node.best !== undefined && !node.outcome && amount(node.best, head.unit)],
-    ["Reward events", (node.hits ?? []).map(hitText).join("; ") || "none"],
+    ["Reward events", met(node).map(hitText).join("; ") || "none"],
+    ["Already met", repeated(node)],
     ["Tokens", node.usage ? `${tokensText(node)}, ${counted(node.usage.calls, "call")}` : shared(node)],
     ["Latency", node.seconds === undefined ? "not recorded" : `${fixed(node.seconds)} s`],
     ["Seed", node.seed === undefined ? "none" : `${node.seed}${node.choice ? `, reply ${node.choice + 1} to it` : ""}`],
