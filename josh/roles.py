@@ -11,13 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from josh.errors import UsageError
+from josh.isolation import isolate
 from josh.messages import Message
 from josh.tags import RewardTag
 from josh.tree import Hit, Speaker, spend
 
 T = TypeVar("T")
-_HISTORIES = ("messages", "messages_internal", "recent_actions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,34 +152,6 @@ def fork(thing: T) -> T:
     own = getattr(thing, "fork", None)
     forked: T = own() if callable(own) else isolate(thing)
     return forked
-
-
-def isolate(thing: T) -> T:
-    """The default `fork`. Raises UsageError, with the attribute's name, where something cannot be copied."""
-    state = getattr(thing, "__dict__", {})
-    # What the memo holds already, deepcopy takes from there, wherever it comes across it.
-    memo: dict[int, Any] = {}
-    for name in _HISTORIES:
-        history = state.get(name)
-        if type(history) is list:
-            memo.update((id(message), message) for message in history)
-            memo[id(history)] = history.copy()
-    memo.update((id(state[name]), state[name]) for name in getattr(thing, "shared", ()) if name in state)
-    try:
-        return copy.deepcopy(thing, memo)
-    except TypeError as error:
-        kind = type(thing).__name__
-        raise UsageError(f"{_culprit(kind, state, memo)} cannot be copied for a branch ({error})") from error
-
-
-def _culprit(kind: str, state: Mapping[str, Any], memo: Mapping[int, Any]) -> str:
-    """What it is that cannot be copied, with the way out."""
-    for name, value in state.items():
-        try:
-            copy.deepcopy(value, dict(memo))
-        except TypeError:
-            return f"{kind}.{name} (name it in {kind}.shared)"
-    return f"a {kind} (give it a fork())"
 
 
 class BaseJOSHAgent(Forkable):

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from josh.driver import Branch, Search, final_outcome, in_thread
 from josh.errors import FatalError
+from josh.isolation import isolate
 from josh.messages import same_words
 from josh.models.exchange import Exchange
 from josh.models.line import ModelLine
-from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork, isolate
+from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork
 from josh.search import BeamSearch, Rollouts
 from josh.seeds import derive
 from josh.testing import ScriptedModel
@@ -159,6 +160,29 @@ class Notes(list):
 
 class Book(dict):
     pass
+
+
+class HalfSlotted(BaseJOSHAgent):
+    __slots__ = ("mood",)
+
+
+class Rebuilt(BaseJOSHAgent):
+    def __setstate__(self, state):
+        self.__dict__.update(state, rebuilt=True)
+
+
+def test_isolation_leaves_nothing_of_a_thing_out():
+    agent = HalfSlotted([{"role": "user", "content": "hi"}])
+    agent.mood = "fine"
+    assert isolate(agent).mood == "fine"
+    assert isolate(Rebuilt()).rebuilt
+    agent = BaseJOSHAgent([{"role": "user", "content": "hi"}])
+    agent.messages_internal = agent.messages
+    agent.turns, agent.name = 3, "one"
+    twin = isolate(agent)
+    twin.add_message({"role": "assistant", "content": "one"})
+    assert twin.messages is twin.messages_internal
+    assert (len(agent.messages), twin.turns, twin.name) == (1, 3, "one")
 
 
 @pytest.mark.parametrize("make", [Slotted, Notes, Book, dict, list])

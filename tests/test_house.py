@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = {
     "messages": 0, "errors": 0, "seeds": 0, "tags": 0, "values": 0,
-    "tree": 1, "roles": 1, "loading": 1,
+    "tree": 1, "roles": 1, "loading": 1, "isolation": 1,
     "search": 2, "examples": 2,
     "driver": 3, "engine": 3, "models": 3, "testing": 3, "console": 3,
     "agents": 4, "users": 4, "envs": 4, "rewards": 4,
