@@ -26,9 +26,11 @@ IN_FLIGHT = 64
 """Tasks at a time unless told otherwise: they fill a local model's batches."""
 TINY_BATCH = 128
 """Replies that a tiny model makes at once."""
-TINY_MIN_P = 0.002
+TINY_MIN_P = 0.005
 """What a tiny model draws from. Otherwise one turn in thirty holds a slip of its tongue, and as it learns from its own
 slips, round after round, in the end one in five does."""
+TINY_TOP = 2
+"""The same as `TOP` for a tiny model, whose rounds are many: what is best counts more than how much there is of it."""
 ROLLOUTS = 3
 TOP = 3
 """Paths of a task that a round learns from, unless told otherwise; several, so that a round has rows enough."""
@@ -119,7 +121,8 @@ def adapter_of(folder: Path, what: int | str) -> Path:
 def choice_of(settings: LoopSettings, *, control: bool = False) -> Choice:
     """What is exported for a round, or for the control. Raises UsageError."""
     paths = LOST if control else settings.paths
-    some = TOP if settings.paths == SUCCESSFUL and settings.method == "sft" else None
+    several = TINY_TOP if settings.tiny else TOP
+    some = several if settings.paths == SUCCESSFUL and settings.method == "sft" else None
     if control and settings.paths == GOLDEN:
         some = 1
     return choose(settings.method, paths, settings.top or some, None)

@@ -20,13 +20,13 @@ def _flag(default: Any, text: str, *, free: bool = False) -> Any:
 class LoopSettings:
     """What `josh loop` can be told. None stands for a default that depends on the machine, or for nothing."""
 
-    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 20")
-    tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 32")
+    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 24")
+    tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 24")
     test_tasks: int = _flag(200, "held-out tasks on which every round is evaluated")
     test_every: int = _flag(
         1,
         "evaluate the model of every so many rounds, and the last (with --control also the first); with --tiny and "
-        "more than 5 rounds, 10",
+        "more than 5 rounds, 12",
     )
     tiny: bool = _flag(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
     tiny_size: str = _flag("small", "with --tiny: its size; `nano` babbles, and is for tests")
@@ -34,7 +34,9 @@ class LoopSettings:
     preset: str | None = _flag(None, "named hyperparameters of `josh train` (with --tiny: tiny)")
     train_config: str | None = _flag(None, "TOML file with settings of `josh train`")
     paths: str = _flag("successful", "what is exported of every tree, see `josh export`")
-    top: int | None = _flag(None, "most winning paths of a task, the best ones (default: 3; of pairs all)")
+    top: int | None = _flag(
+        None, "most winning paths of a task, the best ones (default: 3, --tiny 2; of pairs all)"
+    )
     learn_from: str = _flag(NEWEST, "what a round learns from: the `newest` search, or `all` so far")
     start: str = _flag(BASE, "what a round trains: a new adapter on the `base`, or the `last` one; with --tiny last")
     other_users: str | None = _flag(
@@ -63,7 +65,7 @@ class LoopSettings:
         )
 
 
-FOR_TINY: Mapping[str, Any] = {"rounds": 20, "tasks": 32, "test_every": 10, "start": LAST}
+FOR_TINY: Mapping[str, Any] = {"rounds": 24, "tasks": 24, "test_every": 12, "start": LAST}
 """Defaults with --tiny: many short steps, each from where the last one ended. So small a model learns little from the
 paths that another policy won, and unlearns its language where a step is long."""
 FEW = 5

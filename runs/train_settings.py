@@ -127,7 +127,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
     "tiny": {
-        "sft": {**_TINY, "learning_rate": 2e-3, "epochs": 2},
+        "sft": {**_TINY, "learning_rate": 2e-3, "epochs": 4},
         "dpo": {**_TINY, "learning_rate": 1e-3, "epochs": 2, "beta": 0.3},
         "kto": {**_TINY, "learning_rate": 1e-3, "epochs": 3, "beta": 0.1},
     },
