@@ -93,7 +93,10 @@ class ToolwozEnv(BaseEnv):
         super().__init__(options)
         self._folder = Path(options["data"]) if options.get("data") else None
         self._published = self._folder and woz_official.data_file(self._folder)
+        self.called = "ToolWOZ task"
         if self._published is None:
+            # What is measured on these is no figure on ToolWOZ, and must not read like one.
+            self.called = "made-up booking task"
             self.splits = woz_tasks.SPLITS
 
     @cached_property

@@ -304,6 +304,7 @@ class BaseEnv:
         users: the same for the user.
         rewards: short name or import path of the rewards class used by default.
         references: offline agents that an evaluation plays beside the models, short name or import path by label.
+        called: what a task is called where figures are told; empty for the environment's short name.
         speakers: what the two sides are called where people read what they said, by `agent` and `user`.
         hints: what a person who takes a side has to be told beside its prompt, by side.
         tag: what ends the conversation in a user's words, and is defused in the agent's, where a person is the user.
@@ -316,6 +317,7 @@ class BaseEnv:
     users: Mapping[str, str] = {}
     rewards: str = "goals"
     references: Mapping[str, str] = {}
+    called: str = ""
     speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
     hints: Mapping[str, str] = {}
     tag: RewardTag | None = None

@@ -161,8 +161,9 @@ class Casting:
 
     @property
     def names(self) -> dict[str, Any]:
-        """Who plays, for the record: plug-ins and models by role."""
+        """Who plays, for the record: plug-ins and models by role; what a task is called, if not as the environment."""
         return {
+            **({"task": self.env.called} if self.env.called else {}),
             "agent": path_of(self.agent_type),
             "user": ", ".join(sorted(set(map(path_of, self._user_types.values())))),
             "rewards": path_of(self._rewards_type),

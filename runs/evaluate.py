@@ -185,6 +185,7 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
         try:
             check(casting.tasks, casting.env, seen)
             named[part.user] = users_of({"settings": part.settings, "plays": casting.names})
+            called = casting.env.called
         finally:
             await casting.aclose()
     met = seen.users | _trained_users(wanted.trained_users, named)
@@ -197,7 +198,7 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     sources = dict.fromkeys((*map(str, wanted.trained_on), *policies.known, *others.known))
     held_out: dict[str, Any] = {"trained_on": list(sources), "tasks": len(seen.tasks), "people": len(seen.people)}
     held_out |= {"unknown": list(unknown)} if unknown else {}
-    plan = {"held_out": held_out, "user_notes": notes, "parts": list(map(asdict, parts))}
+    plan = {"held_out": held_out, "user_notes": notes, "called": called, "parts": list(map(asdict, parts))}
     write_json(folder / PLAN, plan)
     return await _play(folder, plan, {}, groups)
 
@@ -301,6 +302,7 @@ def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "settings": shared,
         "runs": runs,
+        "called": plan.get("called") or f"{shared['env']} task",
         "held_out": plan["held_out"],
         "user_notes": plan["user_notes"],
         "intervals": {"level": 0.95, "kind": "percentile bootstrap clustered by person", "resamples": RESAMPLES},
@@ -311,11 +313,10 @@ def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
 
 def _headline(figures: Mapping[str, Any]) -> str:
     settings, held = figures["settings"], figures["held_out"]
-    what = f"{settings['env']} task"
     each = counted(figures["conversations_per_task"], "conversation")
     lines = [
-        f"{counted(figures['tasks'], what)} (split {settings['task_split']}, {figures['people']} people), {each} each "
-        "with every user; 95 % intervals, clustered by person"
+        f"{counted(figures['tasks'], figures['called'])} (split {settings['task_split']}, {figures['people']} people), "
+        f"{each} each with every user; 95 % intervals, clustered by person"
     ]
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])

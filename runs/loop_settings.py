@@ -34,9 +34,7 @@ class LoopSettings:
     preset: str | None = _flag(None, "named hyperparameters of `josh train` (with --tiny: tiny)")
     train_config: str | None = _flag(None, "TOML file with settings of `josh train`")
     paths: str = _flag("successful", "what is exported of every tree, see `josh export`")
-    top: int | None = _flag(
-        None, "most winning paths of a task, the best ones (default: 3, --tiny 2; of pairs all)"
-    )
+    top: int | None = _flag(None, "most winning paths of a task, the best ones (default: 3, --tiny 2; of pairs all)")
     learn_from: str = _flag(NEWEST, "what a round learns from: the `newest` search, or `all` so far")
     start: str = _flag(BASE, "what a round trains: a new adapter on the `base`, or the `last` one; with --tiny last")
     other_users: str | None = _flag(

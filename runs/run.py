@@ -238,7 +238,7 @@ def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str
     )
     model, user_model = _models(settings)
     cast = f"{agent} ({model}) and {user} ({user_model})"
-    return f"{counted(tasks, f'{_short(settings.env)} task')}, {way}: {cast}"
+    return f"{counted(tasks, plays.get('task') or f'{_short(settings.env)} task')}, {way}: {cast}"
 
 
 def _models(settings: RunSettings) -> tuple[str, str]:

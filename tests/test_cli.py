@@ -311,7 +311,7 @@ def bad(capsys, *arguments):
         ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, function_calling, human, "),
         ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, tool_goals, or"),
-        ("--env moon", "josh: no env named 'moon'; known: persuasion, or"),
+        ("--env moon", "josh: no env named 'moon'; known: persuasion, toolwoz, or"),
         ("--agent ./none.py:A", "/none.py"),
         ("--agent json:Nothing", "josh: agent 'json:Nothing': json has no 'Nothing'"),
         ("--agent json:JSONDecoder", "josh: json:JSONDecoder has no step(); subclass the base in josh.roles"),
@@ -440,7 +440,7 @@ def test_a_run_that_is_stopped_leaves_every_finished_task_readable(tmp_path, end
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["complete"] is False
     assert len(lines(folder / "episodes.jsonl")) == summary["finished"] > 0
-    assert f"not finished: {summary['finished']} of 400 tasks" in (folder / "report.html").read_text()
+    assert f"Not finished: {summary['finished']} of 400 tasks" in (folder / "report.html").read_text()
 
 
 def test_the_progress_bar_is_silent_when_nobody_watches_unless_asked(capsys):

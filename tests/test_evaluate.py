@@ -359,9 +359,8 @@ def test_users_trained_against_can_be_named():
 def test_users_that_nobody_knows_are_no_users_trained_against(capsys):
     assert evaluated("--trained_users", "donor, donator", "--no_references", code=2) is None
     error = capsys.readouterr().err
-    assert error == (
-        "josh: trained_users: no user model named 'donator'; known: persuadee, donor, donor_mild, donor_firm, human\n"
-    )
+    assert error.startswith("josh: trained_users: no user model named 'donator'; known: persuadee, donor, donor_mild, ")
+    assert error.count("\n") == 1
     assert not Path("records").exists()
     Path("mine.py").write_text("from josh.users.donor import Donor\n\nclass Mine(Donor):\n    pass\n")
     users = ("--user", "donor,./mine.py:Mine", "--no_references")
