@@ -156,7 +156,10 @@ class HFChat:
         options = {name: value for name, value in request.options.items() if value is not None}
         strange = next((name for name in options if name not in _OPTIONS), None)
         if strange:
-            raise UsageError(f"{self.name} runs here and knows no option {strange!r}; it heeds {', '.join(_OPTIONS)}")
+            way = f"it heeds {', '.join(_OPTIONS)}"
+            if strange == "tools":
+                way = "give an agent that writes its calls as text (--agent react)"
+            raise UsageError(f"{self.name} runs here and knows no option {strange!r}; {way}")
         try:
             prompt = _prompt(self._tokenizer, request.messages)
         except Exception as error:
