@@ -323,7 +323,7 @@ def says(text):
     return {"role": "assistant", "content": text}
 
 
-def forked(*turns, root=(), rewards=(1.0, 0.0)):
+def forked(*turns, root=(), rewards=(1.0, 0.0), task="by hand"):
     """An episode in which two siblings say this, and the first won."""
     nodes = [{"parent": -1, "speaker": "user", "path": "", "messages": [], "internal": list(root)}]
     for number, (internal, reward) in enumerate(zip(turns, rewards, strict=True)):
@@ -340,7 +340,7 @@ def forked(*turns, root=(), rewards=(1.0, 0.0)):
         )
     wins = [index for index, reward in enumerate(rewards, 1) if reward]
     return {
-        "task_id": "by hand",
+        "task_id": task,
         "ending": "completed",
         "reward": rewards[0],
         "success": 1.0,
@@ -388,14 +388,14 @@ def test_a_sibling_that_says_the_same_is_no_negative(tmp_path):
 
 
 def test_pairs_that_contradict_each_other_are_both_dropped(tmp_path):
-    both = [forked([says("Red.")], [says("Blue.")]), forked([says("Blue.")], [says("Red.")])]
-    runs = list(stored(tmp_path, map(dumps, [*both, forked([says("Green.")], [says("Red.")])])))
+    both = [forked([says("Red.")], [says("Blue.")]), forked([says("Blue.")], [says("Red.")], task="another")]
+    runs = list(stored(tmp_path, map(dumps, [*both, forked([says("Green.")], [says("Red.")], task="a third")])))
     manifest = export(runs, tmp_path / "out.jsonl", "dpo", choose("dpo", None, None, None), 1)
     assert (manifest["rows"], manifest["dropped"]) == (1, {"contradictory rows": 2})
 
 
 def test_what_won_in_one_tree_is_no_negative_of_another(tmp_path):
-    both = [forked([says("Red.")], [says("Blue.")]), forked([says("Blue.")], [says("Red.")])]
+    both = [forked([says("Red.")], [says("Blue.")]), forked([says("Blue.")], [says("Red.")], task="another")]
     (run,) = stored(tmp_path, map(dumps, both))
     manifest = export([run], tmp_path / "out.jsonl", "kto", choose("kto", None, None, None), 1)
     assert manifest["labels"] == {"true": 2}
