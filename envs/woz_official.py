@@ -9,6 +9,7 @@ What earns is worked out anew as ToolWOZ does it (Lattimer et al., 2024, arXiv:2
 
 import html
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from josh.envs.woz_words import Wish
 from josh.errors import UsageError
 from josh.roles import Task
 from josh.values import wanted
+
+log = logging.getLogger("josh")
 
 SPLITS = ("train", "val", "full_test", "test")
 """Splits of the published tasks."""
@@ -94,6 +97,8 @@ def load_official(data: Path, database: Database) -> Official:
 
 def _split(folder: Path, made: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Task]]:
     lists = {split: _ids(folder, stem) for split, stem in (("val", "valListFile"), ("full_test", "testListFile"))}
+    if lists["full_test"] is None:
+        log.warning("%s has no testListFile: none of its dialogues are kept apart from training", folder)
     held_out = set().union(*filter(None, lists.values()))
     trained = _ids(folder, "training_fnames")
     lists["train"] = (set(made) if trained is None else trained) - held_out
@@ -219,4 +224,6 @@ def _ids(folder: Path, stem: str) -> set[str] | None:
         names = json.loads(text) if text.lstrip().startswith("[") else text.split()
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}; give a list of ids, one a line") from error
-    return {str(name).removesuffix(".json") for name in names}
+    if names and all(isinstance(name, str) for name in names) and not text.lstrip().startswith("{"):
+        return {name.removesuffix(".json") for name in names}
+    raise UsageError(f"{path} is no list of ids; give one, an id a line, or take the file away")

@@ -82,7 +82,7 @@ class WozWorld:
         and in all other cases a `message` with what to do about it.
 
         Returns:
-            What JSON has a form for. Rows are the database's own: nobody may change them.
+            What JSON has a form for. Rows are copies.
 
         Raises:
             ToolError: no such tool or parameter, a value that is no text or number, a time that is none, or a booking
@@ -96,7 +96,7 @@ class WozWorld:
         database, goal = self._database, self._domains[domain]
         found = database.matches(domain, given)
         complete = goal.search is not None and goal.search.items() <= given.items()
-        if not complete and any(failure.items() <= given.items() for failure in goal.empty):
+        if _fails(given, goal.empty, goal.search if complete else None):
             return []
         best = found
         if complete:
@@ -104,7 +104,7 @@ class WozWorld:
         elif goal.search is not None and given.items() <= goal.search.items():
             best = found & ~goal.fitting & ~goal.booked or found & goal.booked
         row = database.first(domain, best or found)
-        return [] if row is None else [row]
+        return [] if row is None else [_copied(row)]
 
     def _book(self, domain: str, tool: str, given: Mapping[str, str]) -> dict[str, Any]:
         if domain == "attraction":
@@ -116,10 +116,11 @@ class WozWorld:
             raise ToolError(
                 f"there is no {domain} with the {key} {given[key]!r}; search_{domain} gives those there are"
             )
-        if goal.booking is not None and goal.booking.items() <= given.items():
-            return {"success": True, "reference": self._keep(tool, given)}
-        if any(failure.items() <= given.items() for failure in goal.refused):
+        complete = goal.booking is not None and goal.booking.items() <= given.items()
+        if _fails(given, goal.refused, goal.booking if complete else None):
             return {"success": False, "reason": f"The {domain} is fully booked for what you asked."}
+        if complete:
+            return {"success": True, "reference": self._keep(tool, given)}
         missing = [name for name in PARAMETERS[tool] if name not in given]
         if missing:
             return {"success": False, "message": f"The booking needs {' and '.join(missing)} too."}
@@ -170,6 +171,23 @@ def _domain(
         empty=tuple(asked for api, asked in fails if asked and api == f"search_{domain}"),
         refused=tuple(asked for api, asked in fails if asked and api == f"book_{domain}"),
     )
+
+
+def _fails(given: Mapping[str, str], failures: Sequence[Mapping[str, str]], complete: Mapping[str, str] | None) -> bool:
+    """Whether a call is one that the task has fail.
+
+    One that asks for all that is wanted does so only where the failing one asks for more than that: a wish that the
+    user then gives up on.
+    """
+    return any(
+        failure.items() <= given.items() and not (complete is not None and failure.items() <= complete.items())
+        for failure in failures
+    )
+
+
+def _copied(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that may be changed: agents cut what they read, and siblings are to read it whole."""
+    return {name: value.copy() if isinstance(value, list | dict) else value for name, value in row.items()}
 
 
 def _checked(name: str, arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -19,15 +19,19 @@ class ToolGoals(BaseRewards):
     Attributes:
         targets: by the tool's name `parameters`, the arguments wanted, and of a search `booked`, whether a booking of
             what it finds is wanted as well, and `id`, the row that is then to be booked.
+        failures: calls that the task has fail, by `api` and `parameters`; a search that finds nothing for one of them
+            meets no goal, even if it asks for all that is wanted, and more.
     """
 
     def __init__(self, rewards: Sequence[Any], targets: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(rewards)
         self.targets: Mapping[str, Mapping[str, Any]] = {target["api"]: target for target in targets}
+        self.failures: Sequence[Mapping[str, Any]] = ()
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the task's targets. Raises UsageError where a goal has none."""
+        """Take the task's targets and failures. Raises UsageError where a goal has no target."""
         self.targets = {target["api"]: target for target in task.data.get("targets", ())}
+        self.failures = task.data.get("failures", ())
         for goal in self.rewards:
             if goal not in list(self.targets):
                 raise UsageError(f"task {task.id} has no target for its goal {goal!r}; give other --rewards")
@@ -57,6 +61,9 @@ class ToolGoals(BaseRewards):
         if target["api"].startswith("book_"):
             return covers(given, asked) and isinstance(result, Mapping) and result.get("success") is True
         row = _first_row(result)
+        failing = (each["parameters"] for each in self.failures if each["api"] == target["api"])
+        if row is None and any(covers(given, one) for one in failing):
+            return False
         if target.get("booked"):
             related = covers(given, asked) or _is_part(given, asked)
             return related and row is not None and plain(target["id"]) in _row_ids(row)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 from contextlib import contextmanager
 
@@ -24,6 +25,11 @@ def serving(server):
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def pytest_configure():
+    """Whoever runs the tests in the background has Ctrl-C ignored, and several tests press it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

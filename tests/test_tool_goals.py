@@ -189,6 +189,14 @@ def test_the_reward_is_the_share_of_the_goals_met():
     assert goals(*TARGETS).total([target["api"] for target in TARGETS], hits) == 0.5
 
 
+def test_a_failing_search_that_asks_for_more_than_all_meets_nothing():
+    failing = {"domain": "attraction", "api": "search_attraction", "parameters": {**VISIT["parameters"], "name": "zoo"}}
+    rewards = goals(VISIT)
+    rewards.start(Task("one", 0, {"targets": [VISIT], "failures": [failing]}), BaseEnv({}), {})
+    assert met(rewards, search("attraction", failing["parameters"])) == []
+    assert met(rewards, search("attraction", VISIT["parameters"])) == ["search_attraction"]
+
+
 def test_the_targets_are_the_tasks():
     task = Task("t", 0, {"targets": [VISIT]})
     rewards = ToolGoals(["search_attraction"])

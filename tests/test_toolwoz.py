@@ -31,7 +31,7 @@ class TestConformance(EnvConformance):
 class TestConformanceWithPublishedTasks(EnvConformance):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path):
-        lists = {"valListFile": "B2.json", "testListFile": ""}
+        lists = {"valListFile": "B2.json", "testListFile": "gone.json"}
         self.written = write(tmp_path, {"A1.json": PARK, "B2.json": PARK}, **lists)
 
     def make(self):

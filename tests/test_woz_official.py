@@ -206,9 +206,16 @@ def test_a_malformed_file_is_refused_in_a_line(tmp_path, text, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_a_malformed_list_is_refused_in_a_line(tmp_path):
-    with pytest.raises(UsageError, match="testListFile"):
-        load(tmp_path, {"A1.json": dialogue(attraction={"info": {"type": "park"}})}, testListFile='["A1.json"')
+@pytest.mark.parametrize("text", ['["A1.json"', '{"A1.json": 1}', "", "[]", "[1]"])
+def test_a_malformed_list_is_refused_in_a_line(tmp_path, text):
+    with pytest.raises(UsageError, match="testListFile") as caught:
+        load(tmp_path, {"A1.json": dialogue(attraction={"info": {"type": "park"}})}, testListFile=text)
+    assert "\n" not in str(caught.value)
+
+
+def test_that_nothing_is_kept_from_training_is_said(tmp_path, caplog):
+    load(tmp_path, {"A1.json": dialogue(attraction={"info": {"type": "park"}})})
+    assert "no testListFile: none of its dialogues are kept apart from training" in caplog.text
 
 
 @pytest.mark.parametrize("layout", ["data.json db", "data/data.json db", "data/data.json data/db", "data.json ."])
