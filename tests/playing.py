@@ -4,6 +4,21 @@ from pathlib import Path
 
 from josh.cli import main
 
+LOOKS = """
+from josh import BaseJOSHAgent
+
+class Looks(BaseJOSHAgent):
+    def step(self, **_):
+        self.messages_internal += [
+            {"role": "assistant", "content": "APICALL look"},
+            {"role": "user", "content": "APIRETURN red"},
+            {"role": "assistant", "content": "SPEAK It is red."},
+        ]
+        self.messages.append({"role": "assistant", "content": "It is red."})
+        return True
+"""
+"""An agent that calls tools in its text, and is told in its own turn what they return: `looks.py:Looks`."""
+
 
 def run(log_dir, *flags):
     """Play a run; its folder."""

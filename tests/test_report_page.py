@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from browser import artefacts, browsing, executable
 from conftest import serving
+from playing import LOOKS
 
 from josh.cli import main
 from josh.console import visible
@@ -48,19 +49,6 @@ class Fails(BaseJOSHAgent):
         if self.index == 1:
             raise RuntimeError("not today")
         self.add_message({"role": "assistant", "content": "Give!"})
-        return True
-"""
-LOOKS = """
-from josh import BaseJOSHAgent
-
-class Looks(BaseJOSHAgent):
-    def step(self, **_):
-        self.messages_internal += [
-            {"role": "assistant", "content": "APICALL look"},
-            {"role": "user", "content": "APIRETURN red"},
-            {"role": "assistant", "content": "SPEAK It is red."},
-        ]
-        self.messages.append({"role": "assistant", "content": "It is red."})
         return True
 """
 ACTING = "a\x1b[31mb\u202ec\x00d\re\u2028f\x85g\n\th"

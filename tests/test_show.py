@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from playing import LOOKS
 
 from josh.cli import main
 from josh.console import cells, visible, wrap
@@ -27,19 +28,6 @@ class Giver(BaseJOSHUser):
     def step(self, agent):
         agent.add_message({"role": "user", "content": "[DONATE $1.00]"})
         return agent, True
-"""
-LOOKS = """
-from josh import BaseJOSHAgent
-
-class Looks(BaseJOSHAgent):
-    def step(self, **_):
-        self.messages_internal += [
-            {"role": "assistant", "content": "APICALL look"},
-            {"role": "user", "content": "APIRETURN red"},
-            {"role": "assistant", "content": "SPEAK It is red."},
-        ]
-        self.messages.append({"role": "assistant", "content": "It is red."})
-        return True
 """
 
 

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.errors import UsageError
-from josh.messages import Message, flip_roles, with_opener, without_thoughts
+from josh.messages import Message, flip_roles, with_opener
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
 from josh.users.closing import END, defuse, read
-
-TRIES = 3
-"""Times the model is asked for one answer before its silence counts as a failure."""
+from josh.users.spoken import spoken
 
 HOW_TO_END = f"""
 
@@ -37,15 +35,9 @@ class GoalUser(BaseJOSHUser):
         Raises:
             RuntimeError: the model said nothing, three times over.
         """
-        seen = self.view(agent.messages)
-        for _try in range(TRIES):
-            reply = await model.reply(seen)
-            text = without_thoughts(reply.text)
-            if text:
-                said, over = read(text)
-                agent.add_message({"role": "user", "content": said})
-                return agent, over
-        raise RuntimeError(f"the goal user's model gave {TRIES} empty replies in a row")
+        said, over = read(await spoken(model, self.view(agent.messages), "goal user"))
+        agent.add_message({"role": "user", "content": said})
+        return agent, over
 
     def view(self, messages: list[Message]) -> list[Message]:
         """The conversation as the user's model sees it; grows at its end as the conversation does."""

@@ -8,9 +8,7 @@ from josh.messages import Message, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
 from josh.users.closing import END, defuse, read
 from josh.users.script import human_dialogue
-
-TRIES = 3
-"""Times the model is asked for one quote before the lack of it counts as a failure."""
+from josh.users.spoken import TRIES
 
 COACH = """\
 You coach somebody who is writing to an assistant, and put the next message into their mouth. You know what they are \

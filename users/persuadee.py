@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from josh.messages import Message, flip_roles, without_thoughts
+from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
 from josh.tags import DONATION
-
-TRIES = 3
-"""Times the model is asked for one answer before its silence counts as a failure."""
+from josh.users.spoken import spoken
 
 
 class Persuadee(BaseJOSHUser):
@@ -30,14 +28,9 @@ class Persuadee(BaseJOSHUser):
         Raises:
             RuntimeError: the model said nothing, three times over.
         """
-        seen = self.view(agent.messages)
-        for _try in range(TRIES):
-            reply = await model.reply(seen)
-            text = without_thoughts(reply.text)
-            if text:
-                agent.add_message({"role": "user", "content": text})
-                return agent, DONATION.read(text) is not None
-        raise RuntimeError(f"the persuadee's model gave {TRIES} empty replies in a row")
+        text = await spoken(model, self.view(agent.messages), "persuadee")
+        agent.add_message({"role": "user", "content": text})
+        return agent, DONATION.read(text) is not None
 
     def view(self, messages: list[Message]) -> list[Message]:
         """The conversation as the persuadee's model sees it; grows at its end as the conversation does."""
