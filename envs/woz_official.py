@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from josh.envs.woz_db import KEYS, Database, Row
-from josh.envs.woz_tasks import task_data
+from josh.envs.woz_tasks import perfect_calls, task_data
 from josh.envs.woz_tools import PARAMETERS
 from josh.envs.woz_words import Wish
+from josh.envs.woz_world import WozWorld
 from josh.errors import UsageError
-from josh.roles import Task
+from josh.roles import Task, ToolError
 from josh.values import wanted
 
 log = logging.getLogger("josh")
@@ -72,8 +73,9 @@ def load_official(data: Path, database: Database) -> Official:
     """Read the tasks of a `data.json` and the files beside it.
 
     Left out are dialogues with a goal in a domain that ToolWOZ lacks (taxi, police, hospital, bus), those that nothing
-    can be earned in, and those whose booking cannot be told: what was booked last, by the system's final state in
-    `delex.json` or `data.json`, is not there, not in the database, or not what the goal asks for.
+    can be earned in, or not with what the goal says (a time that is none), and those whose booking cannot be told: what
+    was booked last, by the system's final state in `delex.json` or `data.json`, is not there, not in the database, or
+    not what the goal asks for.
 
     Raises:
         UsageError: a file cannot be read or is malformed, or there is no task in it.
@@ -120,6 +122,12 @@ def _data(states: Sequence[Mapping[str, Any]], entry: Mapping[str, Any], databas
     data = task_data(goal, _message(whole.get("message")), chosen, database, "multiwoz", list(_dialogue(entry)))
     if not data["targets"]:
         raise _LeftOutError("with nothing to search for or book")
+    world = WozWorld(database, data["targets"], data["failures"])
+    try:
+        for api, arguments in perfect_calls(data):
+            world.call(api, arguments)
+    except ToolError:
+        raise _LeftOutError("with a wish that the tools refuse") from None
     return data
 
 

@@ -121,8 +121,8 @@ def _all_targets(goal: Goal, chosen: Mapping[str, Row], database: Database) -> l
 def _targets(domain: str, wish: Wish, chosen: Mapping[str, Row], database: Database) -> Iterator[dict[str, Any]]:
     row = chosen.get(domain)
     row_id = None if row is None else database.row_id(domain, row)
-    if wish["info"]:
-        search = _only(f"search_{domain}", wish["info"])
+    # A wish for nothing in particular would be granted by any search.
+    if search := _only(f"search_{domain}", wish["info"]):
         yield {
             "domain": domain,
             "api": f"search_{domain}",

@@ -6,6 +6,8 @@ for everything the user wants, and makes only the bookings that the user wants.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from josh.envs.woz_db import KEYS, Database, is_time
@@ -69,8 +71,9 @@ class WozWorld:
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Call one of the tools of `PARAMETERS`.
 
-        A search answers with a list of one row, or of none where nothing matches or where the task has it fail. Of
-        the rows that match (see `Database.find`), it is
+        A search answers with a list of one row, or of none where nothing matches or where the task has it fail; what
+        a failing search would find, other searches do not find either. Of the rows that match (see `Database.find`),
+        it is
 
         - the one that the user will book, where the search asks for everything the user wants, and it matches;
         - one that the user does not want, where the search asks for a part of that and nothing else, if there is one,
@@ -94,7 +97,7 @@ class WozWorld:
 
     def _search(self, domain: str, given: Mapping[str, str]) -> list[Mapping[str, Any]]:
         database, goal = self._database, self._domains[domain]
-        found = database.matches(domain, given)
+        found = database.matches(domain, given) & ~goal.denied
         complete = goal.search is not None and goal.search.items() <= given.items()
         if _fails(given, goal.empty, goal.search if complete else None):
             return []
@@ -144,6 +147,7 @@ class _Domain:
         booked: the row that the user will book.
         booking: the parameters of the booking that earns, if any.
         empty: parameters of searches that find nothing.
+        denied: the rows that these would find, but for the one to be booked: to this user there are none of them.
         refused: parameters of bookings that are refused.
     """
 
@@ -152,6 +156,7 @@ class _Domain:
     booked: int
     booking: Mapping[str, str] | None
     empty: tuple[Mapping[str, str], ...]
+    denied: int
     refused: tuple[Mapping[str, str], ...]
 
 
@@ -163,12 +168,15 @@ def _domain(
     parameters = None if search is None else wanted(search["parameters"])
     row = None if search is None else search.get("id")
     fails = [(failure["api"], wanted(failure["parameters"])) for failure in failures]
+    booked = 0 if row is None else database.known_as(domain, str(row))
+    empty = tuple(asked for api, asked in fails if asked and api == f"search_{domain}")
     return _Domain(
         search=parameters,
         fitting=0 if parameters is None else database.matches(domain, parameters),
-        booked=0 if row is None else database.known_as(domain, str(row)),
+        booked=booked,
         booking=None if booking is None else wanted(booking["parameters"]),
-        empty=tuple(asked for api, asked in fails if asked and api == f"search_{domain}"),
+        empty=empty,
+        denied=reduce(or_, (database.matches(domain, asked) for asked in empty), 0) & ~booked,
         refused=tuple(asked for api, asked in fails if asked and api == f"book_{domain}"),
     )
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 from josh.errors import UsageError
 from josh.messages import dumps, same_words, without_ids
 from josh.runs.export import manifest_of
-from josh.runs.rows import END, FORMATS, ROLES, START, sharegpt_alternates
+from josh.runs.row_messages import ROLES
+from josh.runs.rows import END, FORMATS, START, sharegpt_alternates
 
 FEWEST: Final = {"openai-sft": 10, "openai-dpo": 10}
 """Rows that a trainer asks for, where it is more than one."""

@@ -17,9 +17,10 @@ from josh.errors import UsageError
 from josh.messages import dumps
 from josh.runs.episode import Episode
 from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.rows import FORMATS, GOLDEN, LOST, PAIRED, SUCCESSFUL, Candidate, Choice, best_of_tasks, candidates
+from josh.runs.rows import FORMATS, PAIRED, Candidate, candidates
 from josh.runs.run import read_config, version
 from josh.runs.summary import counted
+from josh.runs.winners import GOLDEN, LOST, SUCCESSFUL, Choice, best_of_tasks
 
 MIN_MARGIN: Final = 0.01
 

@@ -13,12 +13,12 @@ from josh.runs.export import choose
 from josh.runs.held_out import Seen, check
 from josh.runs.loop_settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.parts import Part
-from josh.runs.rows import GOLDEN, LOST, SUCCESSFUL, Choice
 from josh.runs.run import slug
 from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
 from josh.runs.summary import counted
 from josh.runs.tiny import Tiny
 from josh.runs.train_settings import TRAIN_FIELDS, resolve_training
+from josh.runs.winners import GOLDEN, LOST, SUCCESSFUL, Choice
 
 BASE_POLICY, CONTROL = "base", "control"
 MODEL, ADAPTERS = "model", "adapters"

@@ -12,8 +12,9 @@ from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.episode import Episode
 from josh.runs.export import MIN_MARGIN
-from josh.runs.rows import SUCCESSFUL, Candidate, Choice, candidates, standing
+from josh.runs.rows import Candidate, candidates
 from josh.runs.tree_text import was_cut_off
+from josh.runs.winners import SUCCESSFUL, Choice, standing
 from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
 
 T = TypeVar("T")

@@ -6,42 +6,32 @@ assistant message, with everything before it as the prompt: a turn of several (t
 `kto` row for each, and a `dpo` row for the first in which two siblings differ.
 """
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import combinations
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from josh.messages import Message, dumps, same_words, with_opener, without_ids
 from josh.runs.episode import Episode
-from josh.tree import Collapse, Outcome, Speaker, internal_conversation, order, walk
+from josh.runs.row_messages import (
+    Row,
+    Tools,
+    UnfitError,
+    check_plain,
+    check_prompt,
+    for_openai,
+    for_trl,
+    hashed,
+    text_of,
+    with_tools,
+)
+from josh.runs.winners import LOST, SUCCESSFUL, Choice, lost_leaves, standing, was_refused, winning_leaves
+from josh.tree import Speaker, internal_conversation, walk
 
-Row: TypeAlias = dict[str, Any]
-Tools: TypeAlias = Sequence[Mapping[str, Any]]
-
-GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
-ROLES: Final = ("system", "user", "assistant", "tool")
+REFUSED = "winning turns in which a tool refused a call"
 START, END = "<|im_start|>", "<|im_end|>"
 """The marks of ChatML."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which parts of a tree are exported.
-
-    Attributes:
-        paths: `golden`, the best winning path of every tree, `successful`, all of them, or `lost`, those that came to
-            an end without a win: a control, from which nothing good should be learnt.
-        top: most successful paths of one task, those worth most (see `best_of_tasks`), or most lost paths of one tree,
-            the first in tree order; None for all.
-        min_margin: least difference in reward between the best that was reached from two siblings, above 0.
-    """
-
-    paths: str
-    top: int | None
-    min_margin: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +49,6 @@ class Candidate:
     key: bytes
     contrary: bytes | None = None
     nodes: tuple[int, ...] = ()
-
-
-class UnfitError(Exception):
-    """A conversation that a format has no form for; the text is the reason it is counted under."""
 
 
 def candidates(
@@ -91,123 +77,6 @@ def candidates(
     yield from make(episode, leaves, choice, dropped)
 
 
-def winning_leaves(episode: Episode, choice: Choice) -> list[int]:
-    """The leaves that met all goals, best first, ties in tree order; of those that read the same, the first."""
-    nodes, worth = episode.tree.nodes, episode.worth
-    wins = [leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON]
-    golden = episode.tree.collapses[-1].winner if episode.tree.collapses else None
-
-    def rank(leaf: int) -> tuple[float, bool, tuple[int, ...]]:
-        return -worth.get(leaf, 0.0), leaf != golden, order(nodes[leaf].path)
-
-    if choice.paths == GOLDEN and golden is not None:
-        return [golden] if golden in wins else []
-    best = _told_apart(episode, sorted(wins, key=rank))
-    return best[: 1 if choice.paths == GOLDEN else choice.top]
-
-
-def best_of_tasks(episodes: Iterable[tuple[int, Episode]], choice: Choice) -> Mapping[tuple[int, str], frozenset[int]]:
-    """The winning leaves that are among the `choice.top` best of their task in all runs together.
-
-    Ties go to the earlier run, then to the order of `winning_leaves`. Conversations that read the same count once.
-
-    Args:
-        episodes: every episode, with the number of its run.
-        choice: which parts of their trees.
-
-    Returns:
-        The leaves, by run and task.
-    """
-    of_tasks: dict[str, list[tuple[float, bytes]]] = {}
-    of_runs: dict[tuple[int, str], list[tuple[int, bytes]]] = {}
-    for run, episode in episodes:
-        # What is not among its own tree's best is not among its task's.
-        leaves = [] if episode.error else winning_leaves(episode, choice)
-        read = [(leaf, _hash(internal_conversation(episode.tree, leaf))) for leaf in leaves]
-        of_tasks.setdefault(episode.task.id, []).extend((episode.worth.get(leaf, 0.0), text) for leaf, text in read)
-        of_runs[run, episode.task.id] = read
-    best = {
-        task: set(list(dict.fromkeys(text for _, text in sorted(ranked, key=lambda each: -each[0])))[: choice.top])
-        for task, ranked in of_tasks.items()
-    }
-    return {
-        (run, task): frozenset(leaf for leaf, text in read if text in best[task])
-        for (run, task), read in of_runs.items()
-    }
-
-
-def lost_leaves(episode: Episode, choice: Choice) -> list[int]:
-    """The leaves that ended without a win by themselves, in tree order; those that a collapse cut off are not known."""
-    nodes = episode.tree.nodes
-    lost = [
-        leaf
-        for leaf, outcome in episode.outcomes.items()
-        if outcome in (Outcome.USER_LEFT, Outcome.TRUNCATED)
-        or (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.LOST)
-    ]
-    return _told_apart(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)))[: choice.top]
-
-
-def _told_apart(episode: Episode, leaves: Sequence[int]) -> list[int]:
-    """Of leaves whose conversations read the same the first."""
-    first: dict[str, int] = {}
-    for leaf in leaves:
-        first.setdefault(dumps(internal_conversation(episode.tree, leaf)), leaf)
-    return list(first.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How the nodes of a tree stand in the phase that each belongs to.
-
-    Attributes:
-        best: the reward of the best path of the phase through a node; of nodes that a collapse has judged.
-        won: nodes on the way to a leaf rewarded in the phase.
-        broken: nodes with an error on them or below.
-    """
-
-    best: Mapping[int, float]
-    won: frozenset[int]
-    broken: frozenset[int]
-
-
-def standing(episode: Episode) -> Standing:
-    """Judge every node by what came of it before the tree was cut, or ended."""
-    nodes = episode.tree.nodes
-    best: dict[int, float] = {}
-    won: set[int] = set()
-    broken: set[int] = set()
-    for cut in _cuts(episode):
-        inside = {cut.root}
-        for index in range(cut.root + 1, cut.size):
-            if nodes[index].parent in inside:
-                inside.add(index)
-        won.update(cut.rewarded)
-        for index in sorted(inside - {cut.root}, reverse=True):
-            if nodes[index].turn.outcome is Outcome.INFRA_ERROR:
-                broken.add(index)
-            elif index not in best:
-                best[index] = episode.worth.get(index, 0.0)
-            parent = nodes[index].parent
-            if parent == cut.root:
-                continue
-            if index in best:
-                best[parent] = max(best.get(parent, best[index]), best[index])
-            for marked in (won, broken):
-                if index in marked:
-                    marked.add(parent)
-    return Standing(best, frozenset(won), frozenset(broken))
-
-
-def _cuts(episode: Episode) -> Sequence[Collapse]:
-    """A tree's collapses; plain conversations are judged together at their end."""
-    tree = episode.tree
-    if tree.collapses:
-        return tree.collapses
-    wins = tuple(leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON)
-    return [Collapse(0, len(tree.nodes), wins[0], wins)] if wins else []
-
-
 # Whole conversations
 
 
@@ -220,7 +89,8 @@ def _conversations(
         render: makes a row of the messages, of which that many at the start were there before the agent's first turn.
     """
 
-    def rows(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+    def rows(episode: Episode, leaves: Sequence[int], choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+        nodes = episode.tree.nodes
         before = len(with_opener(episode.tree.nodes[0].turn.internal))
         for leaf in leaves:
             messages = with_opener(internal_conversation(episode.tree, leaf))
@@ -229,45 +99,47 @@ def _conversations(
             try:
                 if len(messages) <= before:
                     raise UnfitError("paths without a word of the agent's")
-                _check_plain(messages)
+                if choice.paths != LOST and any(was_refused(nodes[index].turn) for index in walk(episode.tree, leaf)):
+                    raise UnfitError("paths on which a tool refused a call")
+                check_plain(messages)
                 row = render(messages, before, episode.tools)
             except UnfitError as reason:
                 dropped[str(reason)] += 1
                 continue
-            yield Candidate(row, _hash(row))
+            yield Candidate(row, hashed(row))
 
     return rows
 
 
 def _sft(messages: Sequence[Message], _: int, tools: Tools) -> Row:
-    return {"messages": [_for_trl(message) for message in messages]} | _tools(tools)
+    return {"messages": [for_trl(message) for message in messages]} | with_tools(tools)
 
 
 def _openai_sft(messages: Sequence[Message], before: int, tools: Tools) -> Row:
-    found = [_for_openai(message) for message in messages]
+    found = [for_openai(message) for message in messages]
     # The agent is not to learn words that were put into its mouth.
     for message in found[:before]:
         if message["role"] == "assistant":
             message["weight"] = 0
-    return {"messages": found} | _tools(tools)
+    return {"messages": found} | with_tools(tools)
 
 
 def _chatml(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     text = ""
-    for message in map(_for_trl, messages):
+    for message in map(for_trl, messages):
         content = message.get("content") or ""
         if START in content or END in content:
             raise UnfitError("texts with marks of ChatML")
         calls = [f"<tool_call>\n{dumps(call['function'])}\n</tool_call>" for call in message.get("tool_calls") or ()]
         text += f"{START}{message['role']}\n" + "\n".join(filter(None, (content, *calls))) + f"{END}\n"
-    return {"text": text} | _tools(tools)
+    return {"text": text} | with_tools(tools)
 
 
 def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     first = messages[0]["role"] == "system"
     turns: list[dict[str, str]] = []
     for message in messages[first:]:
-        turn = _sharegpt_turn(_for_trl(message))
+        turn = _sharegpt_turn(for_trl(message))
         if turns and turn["from"] == turns[-1]["from"] == "observation":
             # Calls made at once are one turn, so what came of them is one as well.
             turns[-1]["value"] += f"\n{turn['value']}"
@@ -314,13 +186,15 @@ def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[st
     for index in golden:
         for prompt, message in _spoken(episode, index):
             try:
+                if was_refused(nodes[index].turn):
+                    raise UnfitError(REFUSED)
                 yield _verdict(prompt, message, True, episode.tools)
-                prompts.add(_hash(prompt))
+                prompts.add(hashed(prompt))
             except UnfitError as reason:
                 dropped[str(reason)] += 1
     for index in sorted(stand.best.keys() - stand.won - set(golden)):
         for prompt, message in _spoken(episode, index) if nodes[index].speaker is Speaker.AGENT else ():
-            if _hash(prompt) not in prompts:
+            if hashed(prompt) not in prompts:
                 dropped["losing turns whose prompt no winning turn has"] += 1
             elif index in stand.broken or nodes[index].turn.duplicate:
                 dropped["losing turns with errors below" if index in stand.broken else "duplicates of a sibling"] += 1
@@ -332,14 +206,14 @@ def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[st
 
 
 def _verdict(prompt: Sequence[Message], message: Message, label: bool, tools: Tools) -> Candidate:
-    _check_prompt(prompt)
-    _check_plain([*prompt, message])
-    row: Row = {"prompt": list(map(_for_trl, prompt)), "completion": [_for_trl(message)], "label": label} | _tools(
+    check_prompt(prompt)
+    check_plain([*prompt, message])
+    row: Row = {"prompt": list(map(for_trl, prompt)), "completion": [for_trl(message)], "label": label} | with_tools(
         tools
     )
     says = (row["prompt"], without_ids(row["completion"][0]), list(tools))
     # What won somewhere is no negative elsewhere.
-    return Candidate(row, _hash((*says, label)), None if label else _hash((*says, True)))
+    return Candidate(row, hashed((*says, label)), None if label else hashed((*says, True)))
 
 
 def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Message]]:
@@ -380,20 +254,22 @@ def _pairs(
                 try:
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
                         raise UnfitError("duplicates of a sibling")
+                    if was_refused(nodes[better].turn):
+                        raise UnfitError(REFUSED)
                     if worse in stand.broken and worse not in stand.won:
                         raise UnfitError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
                         raise UnfitError("pairs with too small a margin")
                     same, chosen, rejected = _parted(nodes[better].turn.internal, nodes[worse].turn.internal)
                     prompt = [*context, *same]
-                    _check_prompt(prompt)
-                    _check_plain([*prompt, chosen, rejected])
+                    check_prompt(prompt)
+                    check_plain([*prompt, chosen, rejected])
                     row = render(prompt, chosen, rejected, margin, episode.tools)
                 except UnfitError as reason:
                     dropped[str(reason)] += 1
                     continue
-                asked = _hash((list(prompt), list(episode.tools)))
-                one, other = (_hash(without_ids(message)) for message in (chosen, rejected))
+                asked = hashed((list(prompt), list(episode.tools)))
+                one, other = (hashed(without_ids(message)) for message in (chosen, rejected))
                 yield Candidate(row, asked + one + other, asked + other + one, (better, worse))
 
     return rows
@@ -405,7 +281,7 @@ def _parted(one: Sequence[Message], other: Sequence[Message]) -> tuple[Sequence[
         if not same_words([left], [right]):
             if left.get("role") != "assistant" or right.get("role") != "assistant":
                 raise UnfitError("turns that part at a tool's result")
-            if not left.get("tool_calls") and not right.get("tool_calls") and _text(left) == _text(right):
+            if not left.get("tool_calls") and not right.get("tool_calls") and text_of(left) == text_of(right):
                 raise UnfitError("pairs of the same text")
             return one[:at], left, right
     raise UnfitError("pairs of the same text")
@@ -413,20 +289,20 @@ def _parted(one: Sequence[Message], other: Sequence[Message]) -> tuple[Sequence[
 
 def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: float, tools: Tools) -> Row:
     return {
-        "prompt": list(map(_for_trl, prompt)),
-        "chosen": [_for_trl(chosen)],
-        "rejected": [_for_trl(rejected)],
+        "prompt": list(map(for_trl, prompt)),
+        "chosen": [for_trl(chosen)],
+        "rejected": [for_trl(rejected)],
         "margin": margin,
-    } | _tools(tools)
+    } | with_tools(tools)
 
 
 def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _: float, tools: Tools) -> Row:
     if chosen.get("tool_calls") or rejected.get("tool_calls"):
         raise UnfitError("answers that call a tool")
     return {
-        "input": {"messages": list(map(_for_openai, prompt))} | _tools(tools),
-        "preferred_output": [_for_openai(chosen)],
-        "non_preferred_output": [_for_openai(rejected)],
+        "input": {"messages": list(map(for_openai, prompt))} | with_tools(tools),
+        "preferred_output": [for_openai(chosen)],
+        "non_preferred_output": [for_openai(rejected)],
     }
 
 
@@ -440,72 +316,3 @@ FORMATS: Final[Mapping[str, Callable[..., Iterator[Candidate]]]] = {
     "sharegpt": _conversations(_sharegpt),
 }
 PAIRED: Final = ("dpo", "openai-dpo")
-
-
-# Messages
-
-
-def _check_prompt(prompt: Sequence[Message]) -> None:
-    if not prompt or prompt[-1].get("role") not in ("user", "tool"):
-        raise UnfitError("messages right after another of the agent's")
-
-
-def _check_plain(messages: Sequence[Message]) -> None:
-    """Raises UnfitError where a message is of an unknown role, is no text, or says (and calls) nothing."""
-    for message in messages:
-        if message.get("role") not in ROLES:
-            raise UnfitError("messages of an unknown role")
-        if not isinstance(message.get("content"), str | None):
-            raise UnfitError("messages that are no plain text")
-        if message["role"] != "tool" and not _text(message) and not message.get("tool_calls"):
-            raise UnfitError("messages without words")
-
-
-def _text(message: Message) -> str:
-    return str(message.get("content") or "").strip()
-
-
-def _for_trl(message: Message) -> Message:
-    """A message as chat templates read it: the arguments of tool calls as objects."""
-    return _with_calls(message, _as_object)
-
-
-def _for_openai(message: Message) -> Message:
-    """A message with OpenAI's fields alone: the arguments of tool calls as text."""
-    fields = ("role", "content", "name", "tool_calls", "tool_call_id")
-    plain = {name: message[name] for name in fields if name in message}
-    return _with_calls(plain, lambda given: given if _as_object(given) is not given else dumps(given))
-
-
-def _as_object(arguments: Any) -> Any:
-    """Arguments read, if they are text. Raises ValueError where they are no JSON object."""
-    found = json.loads(arguments, parse_constant=_refuse) if isinstance(arguments, str) else arguments
-    if not isinstance(found, dict):
-        raise ValueError("no object")
-    return found
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
-    calls = message.get("tool_calls")
-    if not calls:
-        return {name: value for name, value in message.items() if name != "tool_calls"}
-    try:
-        converted = [
-            {**call, "function": {**call["function"], "arguments": convert(call["function"]["arguments"])}}
-            for call in calls
-        ]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        raise UnfitError("tool calls that make no sense") from None
-    return {**message, "tool_calls": converted}
-
-
-def _tools(tools: Tools) -> Row:
-    return {"tools": list(tools)} if tools else {}
-
-
-def _hash(value: Any) -> bytes:
-    return blake2b(dumps(value, sort_keys=True).encode("utf-8", "backslashreplace"), digest_size=16).digest()

@@ -17,8 +17,9 @@ from josh.runs.casting import Casting
 from josh.runs.check import check
 from josh.runs.episode import TaskClock, from_json, play, to_json
 from josh.runs.export import choose, export, manifest_of, replace_all
-from josh.runs.rows import FORMATS, PAIRED, candidates, standing, winning_leaves
+from josh.runs.rows import FORMATS, PAIRED, candidates
 from josh.runs.settings import resolve
+from josh.runs.winners import standing, winning_leaves
 from josh.tree import Outcome, Speaker, internal_conversation, walk
 
 WHOLE = ("sft", "openai-sft", "chatml", "sharegpt")
@@ -399,6 +400,20 @@ def test_what_won_in_one_tree_is_no_negative_of_another(tmp_path):
     (run,) = stored(tmp_path, map(dumps, both))
     manifest = export([run], tmp_path / "out.jsonl", "kto", choose("kto", None, None, None), 1)
     assert manifest["labels"] == {"true": 2}
+
+
+def test_a_call_that_a_tool_refused_is_no_example_though_the_path_won(tmp_path):
+    refused = forked([says("Red.")], [says("Blue.")])
+    refused["nodes"][1]["actions"] = [[{"name": "fly", "arguments": {}, "error": "there is no tool 'fly'"}]]
+    sound = forked([says("Green.")], [says("Grey.")], task="another")
+    sound["nodes"][1]["actions"] = [[{"name": "look", "arguments": {}, "result": []}]]
+    sound["nodes"][2]["actions"] = refused["nodes"][1]["actions"]
+    (run,) = stored(tmp_path, map(dumps, [refused, sound]))
+    turns, paths = "winning turns in which a tool refused a call", "paths on which a tool refused a call"
+    for form, rows, reason in (("sft", 1, paths), ("kto", 2, turns), ("dpo", 1, turns)):
+        manifest = export([run], tmp_path / f"{form}.jsonl", form, choose(form, None, None, None), 1)
+        assert (manifest["rows"], manifest["dropped"][reason]) == (rows, 1), form
+        assert "Red." not in (tmp_path / f"{form}.jsonl").read_text()
 
 
 def test_the_lesser_win_is_rejected_where_both_won():

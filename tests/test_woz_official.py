@@ -149,6 +149,13 @@ def test_bookings_that_cannot_be_told_are_left_out(tmp_path, name, reason):
 
 def test_goals_that_no_tool_helps_with_are_left_out(tmp_path):
     assert reasons(tmp_path, hotel={"info": {}, "reqt": ["phone"]}) == {"with nothing to search for or book": 1}
+    nothing = {"with nothing to search for or book": 1}
+    assert reasons(tmp_path, hotel={"info": {"area": "dontcare"}, "reqt": ["phone"]}) == nothing
+
+
+def test_goals_that_the_tools_refuse_are_left_out(tmp_path):
+    late = {"departure": "cambridge", "leaveAt": "after 9"}
+    assert reasons(tmp_path, train={"info": late}) == {"with a wish that the tools refuse": 1}
 
 
 def test_a_booking_of_nothing_in_particular_is_none(tmp_path):

@@ -122,7 +122,22 @@ class TestASearch:
         failing = failure("search_restaurant", {"area": "centre", "food": "thai"})
         played = world(british(), failures=[failing])
         assert played.call("search_restaurant", {"food": "thai", "area": "centre", "name": "dontcare"}) == []
-        assert found(played.call("search_restaurant", {"food": "thai"})) == ["lotus ferry"]
+        # Of the two Thai places one is in the centre, and to this user it is not there.
+        assert found(world(british()).call("search_restaurant", {"food": "thai"})) == ["lotus ferry"]
+        assert found(played.call("search_restaurant", {"food": "thai"})) == ["the lime leaf"]
+
+    def test_for_a_time_fails_for_every_earlier_one_too(self):
+        ride = {"departure": "aldermere", "destination": "port elverin", "day": "monday"}
+        trains = sorted(Database.small().find("train", ride), key=lambda row: row["arriveBy"])
+        early, late = trains[1], trains[3]
+        wanted = target("search_train", {**ride, "arriveBy": late["arriveBy"]}, late["trainID"])
+        failing = failure("search_train", {**ride, "arriveBy": early["arriveBy"]})
+        played = world(wanted, failures=[failing])
+        for train in trains[:2]:
+            assert played.call("search_train", {**ride, "arriveBy": train["arriveBy"]}) == []
+        (between,) = played.call("search_train", {**ride, "arriveBy": trains[2]["arriveBy"]})
+        assert between["trainID"] == trains[2]["trainID"]
+        assert played.call("search_train", wanted["parameters"])[0]["trainID"] == late["trainID"]
 
     def test_that_asks_for_all_the_user_wants_does_not_fail(self):
         failing = failure("search_restaurant", {"food": "british"})

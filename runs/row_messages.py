@@ -1,0 +1,87 @@
+"""Messages as the rows of training files have them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
+
+from josh.messages import Message, dumps
+
+Row: TypeAlias = dict[str, Any]
+Tools: TypeAlias = Sequence[Mapping[str, Any]]
+
+ROLES: Final = ("system", "user", "assistant", "tool")
+
+
+class UnfitError(Exception):
+    """A conversation that a format has no form for; the text is the reason it is counted under."""
+
+
+def check_prompt(prompt: Sequence[Message]) -> None:
+    """Raises UnfitError where it is not the agent's turn to speak after these messages."""
+    if not prompt or prompt[-1].get("role") not in ("user", "tool"):
+        raise UnfitError("messages right after another of the agent's")
+
+
+def check_plain(messages: Sequence[Message]) -> None:
+    """Raises UnfitError where a message is of an unknown role, is no text, or says (and calls) nothing."""
+    for message in messages:
+        if message.get("role") not in ROLES:
+            raise UnfitError("messages of an unknown role")
+        if not isinstance(message.get("content"), str | None):
+            raise UnfitError("messages that are no plain text")
+        if message["role"] != "tool" and not text_of(message) and not message.get("tool_calls"):
+            raise UnfitError("messages without words")
+
+
+def text_of(message: Message) -> str:
+    """What a message says; empty where it only calls tools."""
+    return str(message.get("content") or "").strip()
+
+
+def for_trl(message: Message) -> Message:
+    """A message as chat templates read it: the arguments of tool calls as objects."""
+    return _with_calls(message, _as_object)
+
+
+def for_openai(message: Message) -> Message:
+    """A message with OpenAI's fields alone: the arguments of tool calls as text."""
+    fields = ("role", "content", "name", "tool_calls", "tool_call_id")
+    plain = {name: message[name] for name in fields if name in message}
+    return _with_calls(plain, lambda given: given if _as_object(given) is not given else dumps(given))
+
+
+def _as_object(arguments: Any) -> Any:
+    """Arguments read, if they are text. Raises ValueError where they are no JSON object."""
+    found = json.loads(arguments, parse_constant=_refuse) if isinstance(arguments, str) else arguments
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
+    calls = message.get("tool_calls")
+    if not calls:
+        return {name: value for name, value in message.items() if name != "tool_calls"}
+    try:
+        converted = [
+            {**call, "function": {**call["function"], "arguments": convert(call["function"]["arguments"])}}
+            for call in calls
+        ]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise UnfitError("tool calls that make no sense") from None
+    return {**message, "tool_calls": converted}
+
+
+def with_tools(tools: Tools) -> Row:
+    """The part of a row that holds the tools' schemas; nothing where there are none."""
+    return {"tools": list(tools)} if tools else {}
+
+
+def hashed(value: Any) -> bytes:
+    """16 bytes by which what JSON has a form for is told apart."""
+    return blake2b(dumps(value, sort_keys=True).encode("utf-8", "backslashreplace"), digest_size=16).digest()
