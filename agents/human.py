@@ -1,29 +1,87 @@
 """The agent, played by a person at the terminal."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from josh.agents.tool_use import use
 from josh.console import Seat
-from josh.messages import with_opener
+from josh.messages import dumps, with_opener
 from josh.roles import BaseEnv, BaseJOSHAgent, PersonLine, Task
 from josh.tree import Outcome, Speaker
 
+CALL = "/"
+"""What a line begins with that calls a tool."""
+
 
 class Human(BaseJOSHAgent):
-    """Says what a person types, who is shown what the agent's model would be told."""
+    """Says what a person types, who is shown what the agent's model would be told.
+
+    Where there are tools, `/search_hotel area=north stars=4` calls one. The call and its result are kept as those of
+    an agent with function calling are, and the person goes on until something is said.
+    """
+
+    shared = ("tools",)
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt, as an agent with a model does. Raises UsageError where a person cannot play."""
         super().start(task, env, options)
         if env.opens is Speaker.AGENT:
             self.messages_internal = with_opener(self.messages_internal)
-        self.seat = Seat(task.id, "agent", env, env.agent_prompt(task), options)
+        self.tools = list(env.tools(task))
+        self.parameters = dict(map(_parameters, self.tools))
+        brief = [env.agent_prompt(task)]
+        if self.tools:
+            brief.append("\nTools, to be called by a line such as the following, with the values filled in:")
+            brief += [" ".join((CALL + name, *(f"{one}=" for one in known))) for name, known in self.parameters.items()]
+        self.seat = Seat(task.id, "agent", env, "\n".join(brief), options)
 
-    async def step(self, *, model: PersonLine, **_: Any) -> bool | Outcome:
-        """Say one thing; a person who leaves breaks the conversation off."""
-        text = await self.seat.hear(self.messages, model)
-        if text is None:
-            return Outcome.TRUNCATED
-        self.add_message({"role": "assistant", "content": text})
-        self.recent_actions = [text]
-        return True
+    async def step(self, *, model: PersonLine, env: Any = None, **_: Any) -> bool | Outcome:
+        """Say one thing, after any number of calls; a person who leaves breaks the conversation off."""
+        done: list[Any] = []
+        while True:
+            text = await self.seat.hear(self.messages, model, self._check if self.tools else None)
+            self.recent_actions = done
+            if text is None:
+                return Outcome.TRUNCATED
+            if not (self.tools and text.startswith(CALL)):
+                self.add_message({"role": "assistant", "content": text})
+                done.append(text)
+                return True
+            done.append(await self._call(*self._read(text), env))
+
+    async def _call(self, name: str, arguments: Mapping[str, str], world: Any) -> Mapping[str, Any]:
+        """Call a tool; what was done, for the rewards."""
+        used = await use(world, name, arguments)
+        number = f"call{sum(message['role'] == 'tool' for message in self.messages_internal):05}"
+        call = {"id": number, "type": "function", "function": {"name": name, "arguments": dumps(arguments)}}
+        self.messages_internal.append({"role": "assistant", "content": "", "tool_calls": [call]})
+        self.messages_internal.append({"role": "tool", "tool_call_id": number, "content": used.text})
+        self.seat.note(f"{name}: {used.text}")
+        return used.action
+
+    def _check(self, text: str) -> None:
+        if text.startswith(CALL):
+            self._read(text)
+
+    def _read(self, text: str) -> tuple[str, dict[str, str]]:
+        """A tool's name and its arguments. Raises ValueError, in words for the person."""
+        name, _, rest = text.removeprefix(CALL).partition(" ")
+        if name not in self.parameters:
+            raise ValueError(f"there is no tool {name!r}; known: {', '.join(self.parameters)}")
+        known = self.parameters[name]
+        # A value goes on until the next parameter, so that none needs quotes.
+        names = "|".join(map(re.escape, known)) or "(?!)"
+        before, *parts = re.split(rf"(?:^|\s)({names})\s*=", rest)
+        if before.strip():
+            raise ValueError(
+                f"what is {before.strip()!r}? Write {CALL}{name} {' '.join(f'{one}=VALUE' for one in known)}"
+            )
+        given = {one: value.strip() for one, value in zip(parts[::2], parts[1::2], strict=True)}
+        return name, {one: value for one, value in given.items() if value}
+
+
+def _parameters(tool: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """A tool's name, and those of its parameters."""
+    function = tool["function"]
+    return function["name"], list(function.get("parameters", {}).get("properties", {}))

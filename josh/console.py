@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import UnsupportedOperation
 from shutil import get_terminal_size
 from typing import Any, TextIO
@@ -223,12 +223,25 @@ class Seat:
         self._hint = env.hints.get(side, "")
         self._brief = brief
         self._shown = -1
+        self._notes: list[str] = []
 
-    async def hear(self, messages: Sequence[Message], model: PersonLine) -> str | None:
-        """What the person says to a conversation; None where they leave."""
-        return await model.hear(messages, lambda: self._ask(messages))
+    def note(self, text: str) -> None:
+        """Have the person read something before they are asked again."""
+        self._notes.append(text)
 
-    async def _ask(self, messages: Sequence[Message]) -> str | None:
+    async def hear(
+        self, messages: Sequence[Message], model: PersonLine, check: Callable[[str], None] | None = None
+    ) -> str | None:
+        """What the person says to a conversation; None where they leave.
+
+        Args:
+            messages: the conversation.
+            model: the person's line.
+            check: raises ValueError, in words for the person, for what cannot be taken; they are asked again.
+        """
+        return await model.hear(messages, lambda: self._ask(messages, check))
+
+    async def _ask(self, messages: Sequence[Message], check: Callable[[str], None] | None) -> str | None:
         own = self._names[self._side]
         if self._shown < 0:
             say(f"--- {self._title}: you are the {own} ---\n{self._brief}\n---")
@@ -236,9 +249,24 @@ class Seat:
             say("---")
             self._shown = 0
         show_messages(messages[self._shown :], self._names)
+        for note in self._notes:
+            say(note)
+        self._notes = []
         # What is typed now stands on the screen already.
         self._shown = len(messages) + 1
-        text = await ask(f"{own}> ")
+        text = await self._checked(f"{own}> ", check)
         if text is None and self._side == "agent" and not any(each.get("role") == "assistant" for each in messages):
             raise UsageError(f"{self._title}: nothing was said, so there is nothing to record")
         return text
+
+    async def _checked(self, prompt: str, check: Callable[[str], None] | None) -> str | None:
+        while True:
+            text = await ask(prompt)
+            if text is None or check is None:
+                return text
+            try:
+                check(text)
+            except ValueError as error:
+                say(f"({error})")
+            else:
+                return text

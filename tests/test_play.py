@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from josh.cli import main
+from josh.envs.toolwoz import ToolwozEnv
+from josh.envs.woz_tasks import perfect_calls
+from josh.runs.settings import RunSettings
 
 PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
 
@@ -115,6 +118,32 @@ def test_a_person_who_persuades_earns_nothing_by_a_tag_and_makes_examples(capsys
     assert "persuader: (left)" in capsys.readouterr().out
     assert main(["show", str(folder)]) == 0
     assert ": Human (person) and Donor (offline)" in capsys.readouterr().out
+
+
+def test_a_person_calls_tools_until_something_is_said():
+    task = ToolwozEnv({"seed": RunSettings.seed}).tasks("train")[0]
+    calls = [
+        f"/{api} {' '.join(f'{name}={value}' for name, value in given.items())}"
+        for api, given in perfect_calls(task.data)
+    ]
+    wrong = ["/search_taxi", "/search_hotel the north"]
+    typed = "\n".join((*wrong, *calls, "All done.", "/quit", ""))
+    ended = josh("play", "--env", "toolwoz", "--as", "assistant", typed=typed)
+    assert ended.returncode == 0, ended.stderr
+    shown = " ".join(ended.stdout.split())
+    assert "/search_hotel area= internet= name= parking= pricerange= stars= type=" in shown
+    assert "(there is no tool 'search_taxi'; known: search_restaurant, " in shown
+    assert "(what is 'the north'? Write /search_hotel area=VALUE " in shown
+    assert f"{task.id}: won, 1.00 after 1 round" in shown
+    folder = only_run()
+    assert main(["replay", str(folder)]) == 0
+    (example,) = lines(folder / "training_examples.jsonl")
+    roles = ["system", "user", *["assistant", "tool"] * len(calls), "assistant"]
+    assert [message["role"] for message in example["messages"]] == roles
+    made = [message["tool_calls"][0]["function"]["name"] for message in example["messages"] if "tool_calls" in message]
+    assert made == [api for api, _ in perfect_calls(task.data)]
+    assert main(["export", str(folder), "--format", "sft", "--out", "sft.jsonl"]) == 0
+    assert main(["export", "--check", "sft.jsonl"]) == 0
 
 
 def test_the_last_words_of_the_other_side_are_shown(tmp_path):
