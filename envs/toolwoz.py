@@ -4,7 +4,6 @@ The tasks are MultiWOZ's (`--data`, see `josh.envs.woz_official`), or made up ov
 town that comes with josh. Made-up tasks are no part of ToolWOZ, and nothing measured on them is a result on it.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +18,6 @@ from josh.messages import Message
 from josh.roles import BaseEnv, Task
 from josh.tree import Speaker
 from josh.values import plain
-
-log = logging.getLogger("josh")
 
 SYNTHETIC_TASKS = 20
 """Made-up tasks per split, unless the run says otherwise."""
@@ -111,8 +108,7 @@ class ToolwozEnv(BaseEnv):
             UsageError: no such split or an empty one, no such data, or so many made-up tasks as cannot be.
         """
         if split not in self.splits:
-            hint = "" if self._published else f"; {woz_official.SPLITS[2]} needs MultiWOZ's data.json, give --data"
-            raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}{hint}")
+            raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
         wanted = self.options.get("synthetic_tasks")
         if self._published is None:
             count = SYNTHETIC_TASKS if wanted is None else int(wanted)
@@ -123,6 +119,7 @@ class ToolwozEnv(BaseEnv):
             raise UsageError(
                 f"synthetic_tasks is given with {self._published}, whose tasks are not made up; give --end_index"
             )
+        self.left_out = self._official.left_out
         if not self._official.splits.get(split):
             known = ", ".join(f"{len(tasks)} {name}" for name, tasks in self._official.splits.items())
             raise UsageError(
@@ -173,10 +170,7 @@ class ToolwozEnv(BaseEnv):
     @cached_property
     def _official(self) -> woz_official.Official:
         assert self._published is not None
-        found = woz_official.load_official(self._published, self.database)
-        for reason, count in found.left_out.items():
-            log.info("%s: %d dialogues %s are no tasks", self._published, count, reason)
-        return found
+        return woz_official.load_official(self._published, self.database)
 
     def _details(self, task: Task) -> Iterator[set[str]]:
         """For each detail to ask for that the database knows, the ways in which it may be told."""

@@ -199,7 +199,7 @@ def _add_evaluation(commands: Any) -> None:
     evaluate.add_argument(
         "--trained_users", default="", help="user models trained against, by commas, if no run says so"
     )
-    evaluate.add_argument("--groups", action="store_true", default=False, help="show the breakdown by groups of people")
+    evaluate.add_argument("--groups", action="store_true", default=False, help="show the breakdown by group")
     evaluate.add_argument(
         "--config", type=Path, default=None, metavar="FILE", help="TOML file with settings of the runs"
     )
@@ -217,7 +217,7 @@ def _add_evaluation(commands: Any) -> None:
     compare.set_defaults(command="compare")
     compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="an evaluation's or a run's folder")
     compare.add_argument("--out", type=Path, help="JSON file for all numbers")
-    compare.add_argument("--groups", action="store_true", help="show the breakdown by groups of people")
+    compare.add_argument("--groups", action="store_true", help="show the breakdown by group")
 
     report = commands.add_parser("report", help="write a run's report.html anew, or set two runs against each other")
     report.set_defaults(command="report")

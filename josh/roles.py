@@ -308,6 +308,8 @@ class BaseEnv:
         speakers: what the two sides are called where people read what they said, by `agent` and `user`.
         hints: what a person who takes a side has to be told beside its prompt, by side.
         tag: what ends the conversation in a user's words, and is defused in the agent's, where a person is the user.
+        left_out: rows of the data that are no tasks: how many, by reason (`{"without a goal": 3}`). Known once `tasks`
+            has been called.
     """
 
     opens: Speaker = Speaker.AGENT
@@ -321,6 +323,7 @@ class BaseEnv:
     speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
     hints: Mapping[str, str] = {}
     tag: RewardTag | None = None
+    left_out: Mapping[str, int] = {}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Args: options: the run's settings, by flag name."""

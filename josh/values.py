@@ -4,10 +4,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-ANYTHING = frozenset(("", "any", "do nt care", "does not care", "dont care", "dontcare", "not mentioned", "none"))
+ANYTHING = frozenset(
+    (
+        *("", "any", "anything", "do nt care", "do not care", "does not care", "doesnt care", "dont care", "dontcare"),
+        *("no preference", "not mentioned", "none"),
+    )
+)
 """Plain values that ask for nothing in particular."""
 _APOSTROPHES = re.compile("['\u2018\u2019`\u00b4]")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})")
+_WHOLE = re.compile(r"(\d+)\.0+")
 
 
 def plain(value: Any) -> str:
@@ -17,11 +23,12 @@ def plain(value: Any) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     text = " ".join(_APOSTROPHES.sub("", str(value)).lower().split())
     time = _TIME.fullmatch(text)
-    return f"{int(time[1]):02}:{time[2]}" if time else text
+    if time:
+        return f"{int(time[1]):02}:{time[2]}"
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def wanted(values: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.prices import prices_of, read_prices
 from josh.runs.settings import BEST, CHAT, HUMAN, OFFLINE, RunSettings, environment
+from josh.runs.summary import person_of
 from josh.runs.trackers import check_trackers
 from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, Strategy
 from josh.tree import Outcome, Speaker, Tree, plant
@@ -109,6 +111,7 @@ class Casting:
         env: the environment.
         agent_type: the agent's class.
         tasks: the tasks to play, in order.
+        people: whom each is about, by its id; see `summary.person_of`.
         recorded: whether every reply has to come from the journal.
         prices: what every model costs, by name; None where that is not known.
         exchange: what takes requests to the models.
@@ -132,6 +135,9 @@ class Casting:
         self.options: Mapping[str, Any] = asdict(settings)
         self.env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
         self.tasks = choose_tasks(self.env, settings)
+        self.people = {
+            task.id: plugged(f"the people of task {task.id}", partial(person_of, task, self.env)) for task in self.tasks
+        }
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self._strategy = strategy_of(settings)
         self.recorded = recorded

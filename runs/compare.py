@@ -42,7 +42,7 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
     Args:
         folders: evaluations and runs of plain conversations.
         out: a file for the numbers, as JSON.
-        groups: show the breakdown by groups of people.
+        groups: show the breakdown by group.
 
     Returns:
         The numbers.
@@ -60,9 +60,8 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
     each = counted(figures["conversations_per_task"], "conversation")
-    print(
-        f"{counted(figures['tasks'], 'task')} that all played ({figures['people']} people), {each} each with every user"
-    )
+    about = f" ({figures['people']} people)" if figures["drawn_from"] == "people" else ""
+    print(f"{counted(figures['tasks'], 'task')} that all played{about}, {each} each with every user")
     most = max(len(source.sample.rows) for source in sources)
     if most > figures["tasks"]:
         print(f"left out: up to {most - figures['tasks']} tasks that some did not play")

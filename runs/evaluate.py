@@ -159,7 +159,7 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     Args:
         given: settings of `josh run`; see `parts_of`.
         wanted: the rest.
-        groups: show the breakdown by groups of people.
+        groups: show the breakdown by group.
 
     Returns:
         Whether it came to its end and any conversation could be scored.
@@ -220,7 +220,7 @@ async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -
     Args:
         folder: its folder.
         given: settings given anew, of those that change no request.
-        groups: show the breakdown by groups of people.
+        groups: show the breakdown by group.
 
     Returns:
         As `evaluate`.
@@ -314,9 +314,12 @@ def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
 def _headline(figures: Mapping[str, Any]) -> str:
     settings, held = figures["settings"], figures["held_out"]
     each = counted(figures["conversations_per_task"], "conversation")
+    about, drawn = "", "drawn over tasks"
+    if figures["drawn_from"] == "people":
+        about, drawn = f", {figures['people']} people", "clustered by person"
     lines = [
-        f"{counted(figures['tasks'], figures['called'])} (split {settings['task_split']}, {figures['people']} people), "
-        f"{each} each with every user; 95 % intervals, clustered by person"
+        f"{counted(figures['tasks'], figures['called'])} (split {settings['task_split']}{about}), "
+        f"{each} each with every user; 95 % intervals, {drawn}"
     ]
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])

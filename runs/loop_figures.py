@@ -11,8 +11,9 @@ from josh.runs.intervals import mean
 from josh.runs.loop_plan import BASE_POLICY, CONTROL, Plan, search_of
 from josh.runs.parts import Part, read_summary
 from josh.runs.record import EPISODES, stored_episodes
-from josh.runs.scores import Figures, compared, person_of, read_sample
+from josh.runs.scores import Figures, compared, read_sample
 from josh.runs.settings import RunSettings
+from josh.runs.summary import person_of
 from josh.runs.table import aligned, span
 from josh.tree import Outcome
 

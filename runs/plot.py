@@ -21,8 +21,9 @@ from josh.runs.loop import LOOP
 from josh.runs.parts import part_from, runs_in
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, read_config
-from josh.runs.scores import Figures, person_of
+from josh.runs.scores import Figures
 from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded, who_played
+from josh.runs.summary import person_of
 from josh.tree import Speaker, walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"

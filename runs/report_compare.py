@@ -106,6 +106,7 @@ class Comparison:
             "searched": self.readings[0].settings.josh,
             "tasks_shared": self.figures["tasks"],
             "people": self.figures["people"],
+            "drawn_from": self.figures["drawn_from"],
             "each": self.figures["conversations_per_task"],
             "level": LEVEL,
             "unit": self.figures["unit"],

@@ -20,9 +20,9 @@ from josh.runs.parts import read_summary
 from josh.runs.record import EPISODES, SUMMARY, count_examples, stored_episodes
 from josh.runs.report_tree import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
 from josh.runs.run import CONFIG, headline, read_config
-from josh.runs.scores import Figures, Row, Sample, by_group, main_measures, measures, row_of, sample_of
+from josh.runs.scores import Figures, Row, Sample, by_group, drawn_from, main_measures, measures, row_of, sample_of
 from josh.runs.settings import FIELDS, RunSettings, ids_of_tasks, recorded, who_played
-from josh.runs.summary import Result, bill, counted, result_of, summarize, wilson
+from josh.runs.summary import Result, bill, counted, result_of, summarize, told_left_out, wilson
 from josh.runs.tree_text import ending
 
 
@@ -85,7 +85,8 @@ class Reading:
         """What the page shows first, once `trees` is through."""
         summary = read_summary(self.folder)
         tasks = int(self.config.get("tasks", len(self._results)))
-        figures = summarize(self._results, tasks, int(summary.get("retries") or 0))
+        people = [row.person for row in self.rows.values()]
+        figures = summarize(self._results, people, tasks, int(summary.get("retries") or 0))
         sample = sample_of(self.config, self.settings, self.rewards, self.rows, "", "", summary)
         measured = measures(sample)
         return {
@@ -95,6 +96,8 @@ class Reading:
             "names": {"rate": words(self.rewards.rate), "mean": words(self.rewards.mean)},
             "unit": self.rewards.unit,
             "searched": self.settings.josh,
+            "drawn_from": drawn_from(self.rows),
+            "tagged": self.viewer.env.tagged,
             "notes": self._state(figures, summary) + list(map(sentence, self.notes)),
             "counts": {name: figures[name] for name in ("tasks", "finished", "scored", "conversations", "turns")}
             | self._examples(summary),
@@ -146,6 +149,8 @@ class Reading:
         if figures["infra_errors"]:
             errors = counted(figures["infra_errors"], "task")
             notes.append(f"{errors} in no mean, because of an error; the first: {figures['first_error']}")
+        if isinstance(left_out := self.config.get("left_out"), dict) and left_out:
+            notes.append(f"Left out are {told_left_out(left_out)}")
         if "rescored_from" in self.config:
             notes.append(f"Rescored from {self.config['rescored_from']}")
         return notes
@@ -232,7 +237,7 @@ def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, 
 
 
 def groups_of(row: Row) -> list[str]:
-    """The groups of people that a task belongs to, as a page has them."""
+    """The groups that a task belongs to, as a page has them."""
     return [f"{words(kind)}: {name}" for kind, name in row.groups.items()]
 
 
@@ -272,7 +277,7 @@ def _by_round(events: Sequence[tuple[int, float]]) -> list[Figures]:
 
 
 def _groups(sample: Sample) -> list[Figures]:
-    """The rate and the mean of every group of people, the rate's interval as that of the whole run."""
+    """The rate and the mean of every group, the rate's interval as that of the whole run."""
 
     def measure(part: Sample) -> Figures:
         talks = [row.talks.values() for row in part.rows.values() if row.talks]

@@ -38,6 +38,7 @@ class CarefulEnv(BaseEnv):
     """An environment that is asked about what it may not understand; where it raises, `BaseEnv` answers.
 
     Attributes:
+        tagged: whether words of the agent's are defused that would be a reward in the user's.
         failed: what it raised, by the task's id: the first of each.
     """
 
@@ -45,6 +46,7 @@ class CarefulEnv(BaseEnv):
         """Args: env: who is asked first."""
         super().__init__({})
         self.max_rounds = env.max_rounds
+        self.tagged = env.tag is not None
         self.failed: dict[str, str] = {}
         self._env = env
 

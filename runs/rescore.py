@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from josh.runs.record import EPISODES, Record, stored_episodes
 from josh.runs.redact import redactor
 from josh.runs.run import CONFIG, figures, read_config, show, tell
 from josh.runs.settings import RunSettings, environment, recorded, resolve
-from josh.runs.summary import Result, result_of
+from josh.runs.summary import Result, person_of, result_of, summarize
 from josh.search import Strategy
 from josh.tree import Node, Outcome, Speaker, Tree, Turn, spend
 
@@ -50,6 +51,7 @@ def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> boo
     redact = redactor(environment())
     home = folder.resolve()
     results: list[Result] = []
+    people: list[str] = []
     damaged: list[int] = []
     record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", settings.josh, redact)
     try:
@@ -59,12 +61,13 @@ def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> boo
             episode = rescored(stored, rewards_type, env, settings)
             record.add(places.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
+            people.append(plugged(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
             raise UsageError(f"{folder / EPISODES} holds no whole episode; there is nothing to rescore")
         record.close()
         # No model was asked for anything, so there is nothing to keep a journal of.
         (record.folder / FILE).unlink()
-        summary = figures(record, results, tasks, 0, redact)
+        summary = figures(record, summarize(results, people, tasks, 0), redact)
         record.write_json("summary.json", summary)
     except BaseException:
         # What can be had again for nothing is not worth keeping by halves.

@@ -8,7 +8,7 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ from josh.runs.play import Onlooker, tell_person
 from josh.runs.record import BEFORE, SUMMARY, Record, retries_before, set_aside
 from josh.runs.redact import redactor
 from josh.runs.settings import BEST, HUMAN, OFFLINE, RunSettings, environment
-from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize
+from josh.runs.summary import Result, as_text, bill, counted, result_of, summarize, told_left_out
 from josh.runs.trackers import About, Report, without_secrets
 
 log = logging.getLogger("josh")
@@ -134,6 +134,8 @@ def tell(record: Record, summary: dict[str, Any], settings: RunSettings, plays: 
     """Print what came of a run."""
     print(f"{in_a_line(headline(settings, plays, summary['tasks']))}\n")
     print(as_text(summary, searched=settings.josh, unit=unit))
+    if left_out := read_config(record.folder).get("left_out"):
+        print(f"left out        {in_a_line(told_left_out(left_out))}")
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
     print(f"written to      {record.folder}/")
 
@@ -150,10 +152,11 @@ def close(
     """Finish the files of a run, whether or not it came to its end; unless silent, say how to go on with it."""
     tasks = len(casting.tasks)
     exchange = casting.exchange
-    ordered = [results[position] for position in sorted(results)]
-    summary = figures(record, ordered, tasks, exchange.retries, redact) | bill(
-        exchange.account, casting.prices, exchange.uncounted
-    )
+    finished = sorted(results)
+    people = [casting.people[casting.tasks[position].id] for position in finished]
+    summary = figures(
+        record, summarize([results[position] for position in finished], people, tasks, exchange.retries), redact
+    ) | bill(exchange.account, casting.prices, exchange.uncounted)
     summary["truncated"] = stopped or None
     summary["retries"] += retries_before(record.folder)
     try:
@@ -196,16 +199,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def figures(
-    record: Record, results: Sequence[Result], tasks: int, retries: int, redact: Callable[[str], str]
-) -> dict[str, Any]:
-    """What goes into `summary.json`; see `summarize`."""
-    summary = summarize(results, tasks, retries) | {
+def figures(record: Record, summary: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
+    """What goes into `summary.json`: what `summarize` has counted, and the examples."""
+    return {
+        **summary,
+        "first_error": redact(summary["first_error"]),
         "training_examples": record.examples,
         "golden_examples": record.golden,
     }
-    summary["first_error"] = redact(summary["first_error"])
-    return summary
 
 
 @contextmanager
@@ -255,6 +256,7 @@ def describe(casting: Casting) -> dict[str, Any]:
         "tasks": len(casting.tasks),
         "tasks_digest": casting.tasks_digest,
         "task_ids": [task.id for task in casting.tasks],
+        "left_out": dict(casting.env.left_out),
         "versions": {"python": platform.python_version()}
         | {
             name: version(name)

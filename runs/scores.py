@@ -21,6 +21,7 @@ from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, rati
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, read_config
 from josh.runs.settings import RunSettings, recorded, who_played
+from josh.runs.summary import alone, person_of
 from josh.tree import Speaker, conversation, walk
 
 Values = Mapping[str, Sequence[float]]
@@ -170,9 +171,9 @@ def digest_of(task: Task) -> str:
     return hashlib.blake2b(whole, digest_size=8).hexdigest()
 
 
-def person_of(task: Task, env: BaseEnv) -> str:
-    """Whom a task's conversations are about: its first person, or itself."""
-    return str(next(iter(env.people(task)), f"task {task.id}"))
+def drawn_from(rows: Mapping[str, Row]) -> str:
+    """What the intervals over some tasks, by id, are drawn from: their `people`, or `tasks` where there are none."""
+    return "people" if any(row.person != alone(task) for task, row in rows.items()) else "tasks"
 
 
 def compared(samples: Sequence[Sample]) -> Figures:
@@ -193,6 +194,7 @@ def compared(samples: Sequence[Sample]) -> Figures:
         "unit": samples[0].unit,
         "tasks": len(tasks),
         "people": len({row.person for row in tasks.values()}),
+        "drawn_from": drawn_from(tasks),
         "conversations_per_task": len(samples[0].paths),
         "policies": list(dict.fromkeys(sample.policy for sample in samples)),
         "users": users,

@@ -1,7 +1,7 @@
 """What came of a run, as numbers and as a few lines for the terminal."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import fmean
@@ -9,6 +9,7 @@ from typing import Any
 
 from josh.console import in_a_line
 from josh.models.exchange import Price, cost
+from josh.roles import BaseEnv, Task
 from josh.runs.episode import Episode
 from josh.tree import NO_USAGE, Speaker, Usage
 
@@ -70,16 +71,31 @@ def _by_model(episode: Episode) -> dict[str, Usage]:
     return found
 
 
-def summarize(results: Sequence[Result], tasks: int, retries: int) -> dict[str, Any]:
+def person_of(task: Task, env: BaseEnv) -> str:
+    """Whom a task's conversations are about: its first person, or itself."""
+    return str(next(iter(env.people(task)), alone(task.id)))
+
+
+def alone(task: str) -> str:
+    """Whom a task without people is about, by its id: nobody that any other task is."""
+    return f"task {task}"
+
+
+def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int, retries: int) -> dict[str, Any]:
     """A run's numbers. Tasks that an error ended are counted, and left out of every mean.
 
     Args:
         results: of the finished tasks, in their order.
+        people: whom each of them is about, see `person_of`; the interval of the mean reward is clustered by them.
         tasks: how many there were to play.
         retries: model calls that were repeated.
     """
+    from josh.runs.intervals import mean  # with numpy, for which the first result does not wait
+
     scored = [result for result in results if result.conversations]
     count = len(scored)
+    about = [person for result, person in zip(results, people, strict=True) if result.conversations]
+    reward = mean([result.reward for result in scored], about)
     success = sum(result.success for result in scored)
     names = sorted({name for result in scored for name in result.metrics})
     return {
@@ -90,7 +106,8 @@ def summarize(results: Sequence[Result], tasks: int, retries: int) -> dict[str, 
         "conversations": sum(result.conversations for result in scored),
         "infra_errors": len(results) - count,
         "owed": sum(result.owed for result in results),
-        "average_reward": _mean([result.reward for result in scored]),
+        "average_reward": reward.value,
+        "average_reward_ci95": None if reward.low is None else [reward.low, reward.high],
         "success_rate": success / count if count else None,
         "success_rate_ci95": list(wilson(success, count)),
         "mean_rounds": _mean([result.rounds for result in scored]),
@@ -152,8 +169,11 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     if summary["scored"]:
         low, high = summary["success_rate_ci95"]
         of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
+        mean = summary["average_reward_ci95"]
+        ends = f"95 % interval {unit}{mean[0]:.2f} to {unit}{mean[1]:.2f}; " if mean else ""
         lines += [
-            f"average reward  {unit}{summary['average_reward']:.2f}   ({of}, {counted(summary['scored'], 'task')})",
+            f"average reward  {unit}{summary['average_reward']:.2f}   "
+            f"({ends}{of}, {counted(summary['scored'], 'task')})",
             f"success rate    {summary['success_rate']:.2f}   (95 % interval {low:.2f} to {high:.2f})",
             f"mean rounds     {summary['mean_rounds']:.1f}",
         ]
@@ -176,6 +196,12 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         why = in_a_line(summary["first_error"])
         lines.append(f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {why}")
     return "\n".join(lines)
+
+
+def told_left_out(counts: Mapping[str, int]) -> str:
+    """What `BaseEnv.left_out` says, as a phrase; empty for nothing."""
+    reasons = ", ".join(f"{number} {reason}" for reason, number in counts.items())
+    return f"{counted(sum(counts.values()), 'row')} of the data: {reasons}" if counts else ""
 
 
 def _dollars(amount: float | None) -> str:

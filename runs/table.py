@@ -12,7 +12,7 @@ def as_table(figures: Figures, *, groups: bool = False) -> str:
 
     Args:
         figures: what `compared` gives; a user's `note` in `user_notes` stands beside its name.
-        groups: show the breakdown by groups of people too.
+        groups: show the breakdown by group too.
     """
     unit, blocks = figures["unit"], []
     k = figures["conversations_per_task"]
@@ -57,7 +57,7 @@ def _change_columns(change: Figures, unit: str, k: int) -> list[str]:
 
 
 def _group_lines(cells: Sequence[Figures], unit: str) -> list[str]:
-    lines = [["people", "tasks", *(str(cell["policy"]) for cell in cells)]]
+    lines = [["group", "tasks", *(str(cell["policy"]) for cell in cells)]]
     for kind, parts in cells[0]["groups"].items():
         for name, part in parts.items():
             rewards = [span(cell["groups"][kind][name]["average_reward"], unit) for cell in cells]

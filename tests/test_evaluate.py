@@ -17,7 +17,8 @@ from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
 from josh.runs.evaluate import Wanted, parts_of
 from josh.runs.held_out import Seen, check, seen_by, seen_in
-from josh.runs.scores import Row, Sample, Talk, compared, person_of
+from josh.runs.scores import Row, Sample, Talk, compared
+from josh.runs.summary import person_of
 from josh.runs.train import CARD, fingerprint
 from josh.seeds import derive
 

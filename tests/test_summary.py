@@ -9,7 +9,7 @@ from josh.driver import Branch, Search
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
 from josh.runs.episode import TaskClock, examples, play, to_json
 from josh.runs.redact import redactor
-from josh.runs.summary import result_of, summarize, wilson
+from josh.runs.summary import as_text, result_of, summarize, wilson
 from josh.search import BeamSearch, ExhaustiveBeam, Rollouts
 from josh.tree import plant
 
@@ -138,13 +138,29 @@ def test_errors_are_counted_apart_and_left_out_of_every_mean():
 
     good = episode(BeamSearch(2), Cast({("0", 1): ["a", "b"]}))
     results = [result_of(good), result_of(episode(BeamSearch(2), Fails())), result_of(good)]
-    summary = summarize(results, tasks=4, retries=3)
+    summary = summarize(results, ["me", "you", "them"], tasks=4, retries=3)
     assert (summary["finished"], summary["scored"], summary["infra_errors"], summary["complete"]) == (3, 2, 1, False)
     assert (summary["average_reward"], summary["success_rate"], summary["mean_rounds"]) == (1.0, 1.0, 1.0)
+    assert summary["average_reward_ci95"] == [1.0, 1.0]
     assert summary["endings"] == {"aborted": 1, "completed": 2}
     assert summary["leaf_outcomes"] == {"infra_error": 2, "lost": 2, "won": 2}
     assert summary["first_error"] == "ConnectionError: lost"
     assert summary["retries"] == 3
+
+
+def test_the_interval_of_the_mean_reward_is_over_people():
+    won, lost = (
+        result_of(episode(BeamSearch(2), Cast({("0", 1): ["a", "b"]}))),
+        result_of(episode(BeamSearch(2), Cast())),
+    )
+    apart = summarize([won, won, lost, lost], ["a", "b", "c", "d"], tasks=4, retries=0)
+    assert apart["average_reward_ci95"] == [0.0, 1.0]
+    alike = summarize([won, lost, won, lost], ["a", "a", "b", "b"], tasks=4, retries=0)
+    assert (alike["average_reward"], alike["average_reward_ci95"]) == (0.5, [0.5, 0.5])
+    assert "average reward  $0.50   (95 % interval $0.50 to $0.50; " in as_text(alike, searched=True, unit="$")
+    alone = summarize([won, lost], ["a", "a"], tasks=2, retries=0)
+    assert alone["average_reward_ci95"] is None
+    assert "average reward  $0.50   (the best path of each search, 2 tasks)" in as_text(alone, searched=True, unit="$")
 
 
 def test_the_tools_of_the_agent_stand_with_its_episode():

@@ -1,6 +1,9 @@
 """The ToolWOZ world: tasks, prompts, tools and what is measured."""
 
+import json
+
 import pytest
+from playing import run
 from woz_played import earned
 from woz_published import dialogue, write
 from woz_tables import write_tables
@@ -75,11 +78,21 @@ def test_published_tasks_are_played_where_they_are_given(tmp_path):
         env.tasks("val")
 
 
+def test_dialogues_that_are_no_tasks_are_counted(tmp_path, capsys):
+    taxi = dialogue(taxi={"info": {"leaveAt": "17:15"}}, attraction={"info": {"type": "park"}})
+    folder = write(tmp_path / "data", {"A1.json": PARK, "B2.json": taxi, "C3.json": taxi})
+    played = run(str(tmp_path / "records"), "--env", "toolwoz", "--data", str(folder))
+    told = "2 rows of the data: 2 with a goal in taxi"
+    assert f"left out        {told}\n" in capsys.readouterr().out
+    assert json.loads((played / "config.json").read_text())["left_out"] == {"with a goal in taxi": 2}
+    assert f"Left out are {told}" in (played / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "split", "reason"),
     [
         ({}, "dev", "no split named 'dev'; known: train, val, test"),
-        ({}, "full_test", "full_test needs MultiWOZ's data.json, give --data"),
+        ({}, "full_test", "no split named 'full_test'; known: train, val, test"),
         ({"synthetic_tasks": 0}, "train", "synthetic_tasks is 0"),
         ({"data": "nowhere"}, "train", "no file nowhere/restaurant_db.json"),
     ],

@@ -1,9 +1,5 @@
 // Two runs on the same tasks: what sets them apart, and the conversations that came out otherwise.
 
-const BOOTSTRAP =
-  "All intervals are percentile bootstrap ones over people, that of the rate too, for which a run's own page has " +
-  "Wilson's. Where all agree they have no width, which does not say that the next one would.";
-
 function comparisonView() {
   const { difference: less, runs, unit } = head;
   const money = (value) => amount(value, unit);
@@ -15,7 +11,11 @@ function comparisonView() {
   const one = head.searched ? "best path" : "conversation";
   const flips = head.changes.filter(flipped).length;
   const test = less.mcnemar;
-  const people = (count) => counted(count, "person", "people");
+  const [single, many] = head.drawn_from === "people" ? ["person", "people"] : ["task", "tasks"];
+  const among = (count) => counted(count, single, many);
+  const bootstrap =
+    `All intervals are percentile bootstrap ones over ${many}, that of the rate too, for which a run's own page has ` +
+    "Wilson's. Where all agree they have no width, which does not say that the next one would.";
   const p = test.p < 0.001 ? "p < 0.001" : `p = ${test.p.toPrecision(2)}`;
   const of = head.searched ? "the best path of each search" : `${counted(head.each, "conversation")} each`;
   const element = h(
@@ -25,7 +25,8 @@ function comparisonView() {
     h(
       "p",
       { class: "lead" },
-      `${counted(head.tasks_shared, "task")} that both played, ${of}; ${people(head.people)}, user ${runs[0].user}.`,
+      `${counted(head.tasks_shared, "task")} that both played, ${of}; ` +
+        `${single === "person" ? `${among(head.people)}, ` : ""}user ${runs[0].user}.`,
     ),
     head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, note)),
     h(
@@ -36,8 +37,10 @@ function comparisonView() {
       card(
         "McNemar's test",
         p,
-        `only the second won with ${people(test.only_here)}, only the first with ${whole(test.only_there)}`,
-        head.searched ? "best path of every person's first task" : "first conversation of every person",
+        `only the second won with ${among(test.only_here)}, only the first with ${whole(test.only_there)}`,
+        head.searched
+          ? `best path of every ${single === "person" ? "person's first " : ""}task`
+          : `first conversation of every ${single}`,
       ),
       card("Flipped", whole(flips), `of ${counted(less.pairs, "pair")} of ${one}s`),
     ),
@@ -45,7 +48,7 @@ function comparisonView() {
       "section",
       {},
       h("h2", {}, "Both runs"),
-      h("p", { class: "small" }, BOOTSTRAP),
+      h("p", { class: "small" }, bootstrap),
       h("div", { class: "scroll" }, bothTable(runs, one, money)),
     ),
     differingSection(),
@@ -66,7 +69,7 @@ function differenceCard(name, estimate, show) {
     `${title(name)}: second less first`,
     plain(estimate.value),
     span(estimate, plain) && `95% interval ${span(estimate, plain)}`,
-    "paired, clustered by person",
+    head.drawn_from === "people" ? "paired, clustered by person" : "paired by task",
   );
 }
 

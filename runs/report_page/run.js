@@ -119,12 +119,12 @@ function groupsSection() {
   ];
   const said =
     `The ${head.names.rate}, and the ${head.names.mean} with its interval, drawn from ${money(low)} to ` +
-    `${money(high)}; the dashed line is all people together. Many groups, no correction: take them as hints.`;
+    `${money(high)}; the dashed line is all of them together. Many groups, no correction: take them as hints.`;
   const part = (kind) => table(kind, columns, head.groups.filter((group) => group.kind === kind).map(row), "group");
   return h(
     "section",
     {},
-    h("h2", {}, "By group of people"),
+    h("h2", {}, `By group of ${head.drawn_from}`),
     h("p", { class: "small" }, said),
     h("div", { class: "groups" }, kinds.map(part)),
   );
@@ -143,7 +143,7 @@ function measuresSection() {
   const leaves = Object.entries(head.leaves).map(([name, count]) => `${whole(count)} ${name}`);
   const said =
     `Leaves of all trees: ${leaves.join(", ") || "none"}. The interval of the ${head.names.rate} is Wilson's, ` +
-    "over tasks; all others are percentile bootstrap ones, over people.";
+    `over tasks; all others are percentile bootstrap ones, over ${head.drawn_from}.`;
   return h(
     "section",
     {},

@@ -96,7 +96,8 @@ function taskHead(row, tree) {
 
 function peopleLine(tree) {
   const groups = Object.entries(tree.groups).map(([kind, name]) => `${kind.replaceAll("_", " ")}: ${name}`);
-  return groups.length ? `Persona: ${groups.join(", ")}` : "The task's data";
+  const what = head.drawn_from === "people" ? "Persona" : "The task";
+  return groups.length ? `${what}: ${groups.join(", ")}` : "The task's data";
 }
 
 /** Whatever a task holds, as nested lists of terms. */

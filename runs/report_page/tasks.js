@@ -1,7 +1,7 @@
 // The list of tasks: sorted by a column's heading, filtered by what became of them and by a word.
 
 const PAGE = 100;
-const TASK_SEARCH = { placeholder: "Task or group of people", "aria-label": "Search tasks" };
+const TASK_SEARCH = { placeholder: "Task or group", "aria-label": "Search tasks" };
 const FILTERS = [
   ["all", "All", () => true],
   ["won", "Won", (row) => row.state === "won"],
@@ -9,8 +9,12 @@ const FILTERS = [
   ["unscored", "Not scored", (row) => row.state === "error"],
   ["error", "With errors", (row) => row.errors > 0],
   ["duplicate", "Duplicates", (row) => row.duplicates > 0],
-  ["attempt", "Reward-tag attempts", (row) => row.attempts > 0],
 ];
+const ATTEMPTS = ["attempt", "Reward-tag attempts", (row) => row.attempts > 0];
+
+function taskFilters() {
+  return head.tagged ? [...FILTERS, ATTEMPTS] : FILTERS;
+}
 
 function taskColumns() {
   return [
@@ -22,9 +26,9 @@ function taskColumns() {
     { name: "winning leaves", key: (row) => row.wins, show: (row) => whole(row.wins), number: true },
     { name: "pairs", key: (row) => row.pairs, show: (row) => whole(row.pairs), number: true },
     { name: "duplicates", key: (row) => row.duplicates, show: (row) => whole(row.duplicates), number: true },
-    { name: "tag attempts", key: (row) => row.attempts, show: (row) => whole(row.attempts), number: true },
+    head.tagged && { name: "tag attempts", key: (row) => row.attempts, show: (row) => whole(row.attempts), number: true },
     { name: "errors", key: (row) => row.errors, show: (row) => whole(row.errors), number: true },
-  ];
+  ].filter(Boolean);
 }
 
 const STATE_ORDER = ["won", "lost", "error"];
@@ -48,7 +52,8 @@ function taskList(rows) {
   const count = h("p", { class: "small" });
   const more = h("button", { type: "button", onclick: () => change({ limit: state.limit + 5 * PAGE }) }, "Show more");
   const search = searchField({ id: "task-search", ...TASK_SEARCH }, (words) => change({ words, limit: PAGE }));
-  const chips = FILTERS.map(([name, text, fits]) =>
+  const filters = taskFilters();
+  const chips = filters.map(([name, text, fits]) =>
     chip(text, rows.filter(fits).length, () => change({ filter: name, limit: PAGE })),
   );
   const headings = columns.map((column, at) => heading(column, () => sortBy(at)));
@@ -63,7 +68,7 @@ function taskList(rows) {
     list(found.slice(0, state.limit));
     count.textContent = `${counted(found.length, "task")} of ${whole(rows.length)}`;
     more.hidden = found.length <= state.limit;
-    chips.forEach((each, at) => each.setAttribute("aria-pressed", String(FILTERS[at][0] === state.filter)));
+    chips.forEach((each, at) => each.setAttribute("aria-pressed", String(filters[at][0] === state.filter)));
     headings.forEach((each, at) => each.setAttribute("aria-sort", order(at)));
     if (what.filter || what.words !== undefined) say(count.textContent);
   }
@@ -81,7 +86,7 @@ function taskList(rows) {
   }
 
   function chosen() {
-    const [, , fits] = FILTERS.find(([name]) => name === state.filter);
+    const [, , fits] = filters.find(([name]) => name === state.filter);
     const { key } = columns[state.column];
     const way = state.down ? -1 : 1;
     const none = (row) => Number(key(row) === null); // they come last, whichever way
@@ -93,8 +98,8 @@ function taskList(rows) {
   change({});
   const scroll = h("div", { class: "scroll task-box", tabindex: 0, role: "region", "aria-label": "Tasks" });
   scroll.append(h("table", { class: "tasks" }, h("thead", {}, h("tr", {}, headings)), body));
-  const filters = h("div", { class: "chips", role: "group", "aria-label": "Filter tasks" }, chips);
-  return { element: h("div", {}, h("div", { class: "tools" }, filters, search), scroll, count, more), find: search };
+  const choice = h("div", { class: "chips", role: "group", "aria-label": "Filter tasks" }, chips);
+  return { element: h("div", {}, h("div", { class: "tools" }, choice, search), scroll, count, more), find: search };
 }
 
 function chip(text, count, onclick) {

@@ -120,7 +120,7 @@ function facts(node, place) {
     ["Seed", node.seed === undefined ? "none" : `${node.seed}${node.choice ? `, reply ${node.choice + 1} to it` : ""}`],
     ["Model", node.model || "none"],
     ["Place", `path ${node.path || "root"}, turn ${place.depth}`],
-    ["Did", (node.actions ?? []).flat().map(textOf).join(", ")],
+    ["Did", (node.actions ?? []).flat().map(actionText).join(", ")],
     ["Directive", node.directive],
     ["Error", node.error],
   ];
@@ -130,6 +130,13 @@ function facts(node, place) {
     { class: "facts" },
     known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value))),
   );
+}
+
+/** What the agent did: a tool call without what it returned, which stands in the conversation. */
+function actionText(action) {
+  if (typeof action?.name !== "string") return textOf(action);
+  const given = Object.entries(action.arguments ?? {}).map(([name, value]) => `${name}: ${textOf(value)}`);
+  return `${action.name}(${given.join(", ")})${"error" in action ? " refused" : ""}`;
 }
 
 function shared(node) {
