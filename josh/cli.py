@@ -70,7 +70,7 @@ def _underscored(argument: str) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from josh.runs.casting import env_class
+    from josh.runs.plugins import env_class
     from josh.runs.run import calm_collector, dry_run, read_config, run
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}

@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
 from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-from josh.driver import Branch, Place, Search, explain, in_thread
-from josh.errors import JoshError, UsageError
+from josh.driver import Branch, Place, Search, in_thread
+from josh.errors import UsageError
 from josh.loading import load
 from josh.messages import dumps
 from josh.models.chat import ChatModel
@@ -22,7 +22,8 @@ from josh.models.line import ModelLine
 from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
-from josh.roles import BaseEnv, BaseRewards, Task
+from josh.roles import BaseEnv, Task
+from josh.runs.plugins import AGENTS, USERS, checked, env_class, path_of, plugged, rewards_class
 from josh.runs.prices import prices_of, read_prices
 from josh.runs.settings import BEST, CHAT, HUMAN, OFFLINE, RunSettings, environment
 from josh.runs.summary import person_of
@@ -30,39 +31,6 @@ from josh.runs.trackers import check_trackers
 from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, Strategy
 from josh.tree import Outcome, Speaker, Tree, plant
 
-T = TypeVar("T")
-
-ENVS = {
-    "persuasion": "josh.envs.persuasion:PersuasionEnv",
-    "toolwoz": "josh.envs.toolwoz:ToolwozEnv",
-}
-AGENTS = {
-    "persuader": "josh.agents.persuader:Persuader",
-    "script_persuader": "josh.agents.script_persuader:ScriptPersuader",
-    "dense_script_persuader": "josh.agents.script_persuader:DenseScriptPersuader",
-    "offline_persuader": "josh.agents.offline_persuader:OfflinePersuader",
-    "uniform_persuader": "josh.agents.offline_persuader:UniformPersuader",
-    "function_calling": "josh.agents.function_calling:FunctionCalling",
-    "react": "josh.agents.react:ReAct",
-    "offline_tool_agent": "josh.agents.offline_tool_agent:OfflineToolAgent",
-    HUMAN: "josh.agents.human:Human",
-}
-USERS = {
-    "persuadee": "josh.users.persuadee:Persuadee",
-    "donor": "josh.users.donor:Donor",
-    "donor_mild": "josh.users.donor:DonorMild",
-    "donor_firm": "josh.users.donor:DonorFirm",
-    "goal": "josh.users.goal:GoalUser",
-    "guide": "josh.users.guide:GuideUser",
-    "script": "josh.users.script:ScriptUser",
-    "offline_goal": "josh.users.offline_goal:OfflineGoal",
-    HUMAN: "josh.users.human:Human",
-}
-REWARDS = {
-    "goals": "josh.roles:BaseRewards",
-    "donation": "josh.rewards.donation:DonationRewards",
-    "tool_goals": "josh.rewards.tool_goals:ToolGoals",
-}
 _USER_OVERRIDES = {
     "persuadee_model": "model",
     "persuadee_base_url": "base_url",
@@ -71,19 +39,6 @@ _USER_OVERRIDES = {
     "user_base_url": "base_url",
     "user_api_key_var": "api_key_var",
 }
-
-
-def env_class(name: str) -> type[BaseEnv]:
-    """The environment's class by its name. Raises UsageError."""
-    found: type[BaseEnv] = _check(load(name, ENVS, "env"), name, "defaults", "tasks", "goals")
-    return found
-
-
-def rewards_class(settings: RunSettings, env: BaseEnv) -> type[BaseRewards]:
-    """The class that says what counts in a run. Raises UsageError."""
-    name = settings.rewards or env.rewards
-    found: type[BaseRewards] = _check(load(name, REWARDS, "rewards"), name, "is_reward", "delete_reward", "start")
-    return found
 
 
 def strategy_of(settings: RunSettings) -> Strategy:
@@ -290,7 +245,7 @@ class Casting:
         name = getattr(self.settings, role) or defaults.get(kind)
         if not name:
             raise UsageError(f"env {self.settings.env!r} has no {role} for model {model.name!r}; give --{role}")
-        return _check(load(name, known, role), name, "step", "start")
+        return checked(load(name, known, role), name, "step", "start")
 
     def _user_rotation(self) -> list[tuple[str, str | None, str | None]]:
         settings = self.settings
@@ -472,23 +427,6 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
     return chosen
 
 
-def plugged(what: str, make: Callable[[], T]) -> T:
-    """Run a plug-in's set-up; whatever it raises becomes one line."""
-    try:
-        return make()
-    except JoshError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{what}: {explain(error)}") from error
-
-
-def _check(found: Any, name: str, *methods: str) -> Any:
-    missing = [method for method in methods if not callable(getattr(found, method, None))]
-    if missing:
-        raise UsageError(f"{name} has no {missing[0]}(); subclass the base in josh.roles")
-    return found
-
-
 def _each(given: str | None, count: int, flag: str) -> list[str | None]:
     """One value per model, from one for all or a list with commas."""
     values: list[str | None] = [value.strip() or None for value in given.split(",")] if given else [None]
@@ -497,8 +435,3 @@ def _each(given: str | None, count: int, flag: str) -> list[str | None]:
     if len(values) != count:
         raise UsageError(f"{flag} has {len(values)} values for {count} user models; give one, or one for each")
     return values
-
-
-def path_of(kind: Any) -> str:
-    """A class as the record names it."""
-    return f"{kind.__module__}:{kind.__qualname__}"

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.casting import USERS, Casting, env_class
+from josh.runs.casting import Casting
 from josh.runs.held_out import check, seen_by, seen_in, users_of
 from josh.runs.intervals import RESAMPLES
 from josh.runs.parts import Part, part_from, play_part, read_summary, write_json
+from josh.runs.plugins import USERS, env_class
 from josh.runs.record import make_folder
 from josh.runs.run import slug
 from josh.runs.scores import compared, read_sample

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from josh.errors import UsageError
 from josh.models.hf import is_local, split
 from josh.roles import BaseEnv, Task
-from josh.runs.casting import env_class, plugged
+from josh.runs.plugins import env_class, plugged
 from josh.runs.record import EPISODES
 from josh.runs.run import CONFIG, read_config
 from josh.runs.settings import OFFLINE, RunSettings, recorded, who_played

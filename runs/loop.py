@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.casting import env_class, rewards_class
 from josh.runs.loop_figures import as_text, figures_of
 from josh.runs.loop_plan import Plan, as_json, from_json, make_plan
 from josh.runs.loop_settings import LoopSettings
 from josh.runs.loop_stage import do
 from josh.runs.loop_stages import LOGS, STAGES, Clock, Command, Stages, noted, terminable
 from josh.runs.parts import read_summary, write_json
+from josh.runs.plugins import env_class, rewards_class
 from josh.runs.record import make_folder
 from josh.runs.run import slug
 from josh.runs.settings import RunSettings, again, environment

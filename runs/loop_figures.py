@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.casting import env_class, rewards_class
 from josh.runs.intervals import mean
 from josh.runs.loop_plan import BASE_POLICY, CONTROL, Plan, search_of
 from josh.runs.parts import Part, read_summary
+from josh.runs.plugins import env_class, rewards_class
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.scores import Figures, compared, read_sample
 from josh.runs.settings import RunSettings

@@ -8,11 +8,12 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.hf import PREFIX, is_local
 from josh.roles import BaseEnv
-from josh.runs.casting import Casting, choose_tasks, env_class, plugged
+from josh.runs.casting import Casting, choose_tasks
 from josh.runs.export import choose
 from josh.runs.held_out import Seen, check
 from josh.runs.loop_settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.parts import Part
+from josh.runs.plugins import env_class, plugged
 from josh.runs.run import slug
 from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
 from josh.runs.summary import counted

@@ -7,8 +7,8 @@ from typing import Any
 from josh.console import say, show_messages
 from josh.errors import UsageError
 from josh.roles import BaseEnv
-from josh.runs.casting import env_class
 from josh.runs.episode import Episode
+from josh.runs.plugins import env_class
 from josh.runs.settings import FIELDS, HUMAN, NOT_FOR_PLAY, RunSettings, environment, resolve
 from josh.runs.summary import counted
 from josh.runs.tree_text import WORDS

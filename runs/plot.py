@@ -14,11 +14,11 @@ from typing import Any
 
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.casting import env_class, plugged, rewards_class
 from josh.runs.drawing import Line, draw_pareto, draw_rounds, draw_turns
 from josh.runs.episode import Episode
 from josh.runs.loop import LOOP
 from josh.runs.parts import part_from, runs_in
+from josh.runs.plugins import env_class, plugged, rewards_class
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, read_config
 from josh.runs.scores import Figures

@@ -13,10 +13,10 @@ from josh.errors import UsageError
 from josh.loading import load
 from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.runs.casting import USERS, env_class, plugged, rewards_class
 from josh.runs.episode import Episode
 from josh.runs.journal import answer_times, stored_account
 from josh.runs.parts import read_summary
+from josh.runs.plugins import USERS, env_class, plugged, rewards_class
 from josh.runs.record import EPISODES, SUMMARY, count_examples, stored_episodes
 from josh.runs.report_tree import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
 from josh.runs.run import CONFIG, headline, read_config

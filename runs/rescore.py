@@ -12,9 +12,10 @@ from josh.driver import judge, parting, user_texts
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.casting import env_class, path_of, plugged, rewards_class, strategy_of
+from josh.runs.casting import strategy_of
 from josh.runs.episode import TOO_LONG, Episode, conclude
 from josh.runs.journal import FILE
+from josh.runs.plugins import env_class, path_of, plugged, rewards_class
 from josh.runs.record import EPISODES, Record, stored_episodes
 from josh.runs.redact import redactor
 from josh.runs.run import CONFIG, figures, read_config, show, tell

@@ -15,9 +15,10 @@ from typing import Any
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.runs.casting import env_class, plugged, rewards_class, round_limit
+from josh.runs.casting import round_limit
 from josh.runs.episode import Episode
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
+from josh.runs.plugins import env_class, plugged, rewards_class
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, read_config
 from josh.runs.settings import RunSettings, recorded, who_played

@@ -11,8 +11,8 @@ from typing import Any
 from josh.console import can_show, cells, columns, encodable, in_colours, shortened, visible
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.casting import env_class, plugged, rewards_class
 from josh.runs.parts import runs_in
+from josh.runs.plugins import env_class, plugged, rewards_class
 from josh.runs.record import EPISODES, stored_episodes
 from josh.runs.run import CONFIG, headline, read_config
 from josh.runs.settings import RunSettings, environment, ids_of_tasks, recorded
