@@ -29,7 +29,6 @@ from josh.runs.row_messages import (
 from josh.runs.winners import LOST, SUCCESSFUL, Choice, lost_leaves, standing, was_refused, winning_leaves
 from josh.tree import Speaker, internal_conversation, walk
 
-REFUSED = "winning turns in which a tool refused a call"
 START, END = "<|im_start|>", "<|im_end|>"
 """The marks of ChatML."""
 
@@ -187,7 +186,7 @@ def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[st
         for prompt, message in _spoken(episode, index):
             try:
                 if was_refused(nodes[index].turn):
-                    raise UnfitError(REFUSED)
+                    raise UnfitError("messages of winning turns in which a tool refused a call")
                 yield _verdict(prompt, message, True, episode.tools)
                 prompts.add(hashed(prompt))
             except UnfitError as reason:
@@ -255,7 +254,7 @@ def _pairs(
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
                         raise UnfitError("duplicates of a sibling")
                     if was_refused(nodes[better].turn):
-                        raise UnfitError(REFUSED)
+                        raise UnfitError("pairs whose better turn has a call that a tool refused")
                     if worse in stand.broken and worse not in stand.won:
                         raise UnfitError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:

@@ -169,11 +169,9 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     if summary["scored"]:
         low, high = summary["success_rate_ci95"]
         of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
-        mean = summary["average_reward_ci95"]
-        ends = f"95 % interval {unit}{mean[0]:.2f} to {unit}{mean[1]:.2f}; " if mean else ""
         lines += [
             f"average reward  {unit}{summary['average_reward']:.2f}   "
-            f"({ends}{of}, {counted(summary['scored'], 'task')})",
+            f"({_ends(summary['average_reward_ci95'], unit)}{of}, {counted(summary['scored'], 'task')})",
             f"success rate    {summary['success_rate']:.2f}   (95 % interval {low:.2f} to {high:.2f})",
             f"mean rounds     {summary['mean_rounds']:.1f}",
         ]
@@ -196,6 +194,14 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         why = in_a_line(summary["first_error"])
         lines.append(f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {why}")
     return "\n".join(lines)
+
+
+def _ends(interval: Sequence[float] | None, unit: str) -> str:
+    if interval is None:
+        return ""
+    low, high = interval
+    # A bootstrap knows nothing but what it saw: where all earned alike, its interval must not read like certainty.
+    return "all alike; " if low == high else f"95 % interval {unit}{low:.2f} to {unit}{high:.2f}; "
 
 
 def told_left_out(counts: Mapping[str, int]) -> str:

@@ -409,8 +409,9 @@ def test_a_call_that_a_tool_refused_is_no_example_though_the_path_won(tmp_path):
     sound["nodes"][1]["actions"] = [[{"name": "look", "arguments": {}, "result": []}]]
     sound["nodes"][2]["actions"] = refused["nodes"][1]["actions"]
     (run,) = stored(tmp_path, map(dumps, [refused, sound]))
-    turns, paths = "winning turns in which a tool refused a call", "paths on which a tool refused a call"
-    for form, rows, reason in (("sft", 1, paths), ("kto", 2, turns), ("dpo", 1, turns)):
+    wholes, singles = "paths on which a tool refused a call", "messages of winning turns in which a tool refused a call"
+    pairs = "pairs whose better turn has a call that a tool refused"
+    for form, rows, reason in (("sft", 1, wholes), ("kto", 2, singles), ("dpo", 1, pairs)):
         manifest = export([run], tmp_path / f"{form}.jsonl", form, choose(form, None, None, None), 1)
         assert (manifest["rows"], manifest["dropped"][reason]) == (rows, 1), form
         assert "Red." not in (tmp_path / f"{form}.jsonl").read_text()

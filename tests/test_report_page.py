@@ -1,6 +1,7 @@
 """The report's page in a real browser, opened from disk as a reader would."""
 
 import json
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -105,6 +106,11 @@ def pages(tmp_path_factory):
     row["nodes"][1]["messages"] = row["nodes"][1]["internal"] = [{"role": "assistant", "content": ACTING}]
     (spelt / "episodes.jsonl").write_text(f"{json.dumps(row)}\n")
     report([spelt])
+    desk = [
+        play(home / f"desk-{beam}", "--env", "toolwoz", "--josh", "--beam_size", beam, "--synthetic_tasks", 4)
+        for beam in (2, 4)
+    ]
+    (desks,) = report(desk)
     unfinished = home / "unfinished"
     shutil.copytree(twice, unfinished)
     (unfinished / "summary.json").unlink()
@@ -124,6 +130,8 @@ def pages(tmp_path_factory):
         "twice": twice / "report.html",
         "unfinished": unfinished / "report.html",
         "spelt": spelt / "report.html",
+        "desk": desk[0] / "report.html",
+        "desks": desks,
     }
 
 
@@ -436,6 +444,19 @@ def test_what_an_agent_is_told_in_its_own_turn_is_a_tools_and_not_the_users(open
     page.click("#tab-user")
     assert "APIRETURN" not in page.text_content("#panel")
     assert "It is red." in page.text_content("#panel")
+
+
+def test_a_world_of_tools_is_not_told_of_in_the_words_of_persuasion(opened, shots):
+    for name in ("desk", "desks"):
+        page = opened(name)
+        text = page.locator("body").inner_text()
+        assert ("By group of tasks" in text, "over tasks" in text) == (name == "desk", True)
+        assert not re.search("person|people|reward.tag|tag attempts", text, re.IGNORECASE)
+        page.screenshot(path=shots / f"{name}.png", full_page=True)
+    page = opened("desk", place="#task-0")
+    assert page.text_content(".people summary").startswith("The task: domains: ")
+    page.screenshot(path=shots / "desk-task.png", full_page=True)
+    assert re.fullmatch(r"(\w+\((\w+: [\w ':]+(, )?)+\)(, )?)+", fact(page, "Did"))
 
 
 def test_a_goal_is_earned_once_and_for_what_it_is_worth(opened):

@@ -155,9 +155,10 @@ def test_the_interval_of_the_mean_reward_is_over_people():
     )
     apart = summarize([won, won, lost, lost], ["a", "b", "c", "d"], tasks=4, retries=0)
     assert apart["average_reward_ci95"] == [0.0, 1.0]
+    assert "average reward  $0.50   (95 % interval $0.00 to $1.00; " in as_text(apart, searched=True, unit="$")
     alike = summarize([won, lost, won, lost], ["a", "a", "b", "b"], tasks=4, retries=0)
     assert (alike["average_reward"], alike["average_reward_ci95"]) == (0.5, [0.5, 0.5])
-    assert "average reward  $0.50   (95 % interval $0.50 to $0.50; " in as_text(alike, searched=True, unit="$")
+    assert "average reward  $0.50   (all alike; the best path" in as_text(alike, searched=True, unit="$")
     alone = summarize([won, lost], ["a", "a"], tasks=2, retries=0)
     assert alone["average_reward_ci95"] is None
     assert "average reward  $0.50   (the best path of each search, 2 tasks)" in as_text(alone, searched=True, unit="$")

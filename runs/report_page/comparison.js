@@ -12,6 +12,7 @@ function comparisonView() {
   const flips = head.changes.filter(flipped).length;
   const test = less.mcnemar;
   const [single, many] = head.drawn_from === "people" ? ["person", "people"] : ["task", "tasks"];
+  const won = single === "person" ? "with" : "on";
   const among = (count) => counted(count, single, many);
   const bootstrap =
     `All intervals are percentile bootstrap ones over ${many}, that of the rate too, for which a run's own page has ` +
@@ -37,7 +38,7 @@ function comparisonView() {
       card(
         "McNemar's test",
         p,
-        `only the second won with ${among(test.only_here)}, only the first with ${whole(test.only_there)}`,
+        `only the second won ${won} ${among(test.only_here)}, only the first ${won} ${whole(test.only_there)}`,
         head.searched
           ? `best path of every ${single === "person" ? "person's first " : ""}task`
           : `first conversation of every ${single}`,
