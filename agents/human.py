@@ -71,13 +71,12 @@ class Human(BaseJOSHAgent):
             raise ValueError(f"there is no tool {name!r}; known: {', '.join(self.parameters)}")
         known = self.parameters[name]
         # A value goes on until the next parameter, so that none needs quotes.
-        names = "|".join(map(re.escape, known)) or "(?!)"
-        before, *parts = re.split(rf"(?:^|\s)({names})\s*=", rest)
-        if before.strip():
-            raise ValueError(
-                f"what is {before.strip()!r}? Write {CALL}{name} {' '.join(f'{one}=VALUE' for one in known)}"
-            )
-        given = {one: value.strip() for one, value in zip(parts[::2], parts[1::2], strict=True)}
+        before, *parts = re.split(r"(?:^|[\s,])(\w+)\s*=", rest)
+        strange = before.strip() or next((one for one in parts[::2] if one not in known), "")
+        if strange:
+            form = " ".join(f"{one}=VALUE" for one in known)
+            raise ValueError(f"what is {strange!r}? Write {CALL}{name} {form}")
+        given = {one: value.strip().strip(',"').strip() for one, value in zip(parts[::2], parts[1::2], strict=True)}
         return name, {one: value for one, value in given.items() if value}
 
 

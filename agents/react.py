@@ -45,6 +45,8 @@ class ReAct(BaseJOSHAgent):
             return False
         found = parse(text)
         if isinstance(found, Malformed):
+            # So that it counts as a call that was refused, of which no training example is made.
+            self.recent_actions = [{"name": "", "arguments": {}, "error": found.reason}]
             self._note(text, f"{RETURN} Error: {found.reason}")
             return False
         act = found[-1]

@@ -88,6 +88,7 @@ class PersuasionEnv(BaseEnv):
         "best script, 3 acts a turn": "dense_script_persuader",
     }
     speakers: Mapping[str, str] = {"agent": "persuader", "user": "persuadee"}
+    unread = ("data",)
     tag = DONATION
     hints: Mapping[str, str] = {
         "user": "[DONATE $1.50] in a message gives that much, [DONATE $0] refuses; either ends the chat."
@@ -134,7 +135,11 @@ class PersuasionEnv(BaseEnv):
         prepared = path / f"{split}_tasks.jsonl"
         if path.suffix == ".jsonl" or prepared.is_file():
             return _read_tasks(path if path.suffix == ".jsonl" else prepared, split)
-        played = [each for each in self._dialogues[split] if self.options.get("include_bad") or not each.bad]
+        every = bool(self.options.get("include_bad"))
+        spoilt = sum(each.bad for part in self._dialogues.values() for each in part)
+        if spoilt and not every:
+            self.left_out = {"marked as spoilt by its authors": spoilt}
+        played = [each for each in self._dialogues[split] if every or not each.bad]
         if not played:
             raise UsageError(f"the {split} split of {path} is empty")
         return [_task(f"p4g-{each.id}", index, each) for index, each in enumerate(played)]

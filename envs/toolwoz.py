@@ -69,8 +69,9 @@ class ToolwozEnv(BaseEnv):
     """A person with wishes and a desk with tools. The person speaks first; the goals are the calls that grant wishes.
 
     Settings it reads:
-        data: a folder with MultiWOZ's `data.json` (see `josh.envs.woz_official`) or only with its database, over which
-            tasks are then made up; without it that is done over a small town of josh's own.
+        data: a folder with MultiWOZ's `data.json` (see `josh.envs.woz_official`), or that file, be it of another name;
+            or a folder with nothing but its database, over which tasks are then made up. Without it that is done over
+            a small town of josh's own.
         synthetic_tasks: made-up tasks per split (20 unless given).
         seed: what made-up tasks are drawn with (0 unless given).
 
@@ -81,10 +82,16 @@ class ToolwozEnv(BaseEnv):
     opens = Speaker.USER
     max_rounds = 15
     splits: tuple[str, ...] = woz_official.SPLITS
-    agents: Mapping[str, str] = {"chat": "function_calling", "offline": "offline_tool_agent"}
+    agents: Mapping[str, str] = {
+        "chat": "function_calling",
+        "local": "react",  # models in this process are given no tools
+        "offline": "offline_tool_agent",
+    }
     users: Mapping[str, str] = {"chat": "goal", "offline": "offline_goal"}
     rewards = "tool_goals"
     speakers: Mapping[str, str] = {"agent": "assistant", "user": "user"}
+    hints: Mapping[str, str] = {"user": "Once you have said goodbye, end the chat with /quit."}
+    unread = ("corpus", "split_rule", "include_bad")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -123,7 +130,7 @@ class ToolwozEnv(BaseEnv):
         if not self._official.splits.get(split):
             known = ", ".join(f"{len(tasks)} {name}" for name, tasks in self._official.splits.items())
             raise UsageError(
-                f"{self._published.parent} has no {split} tasks (it has {known}); add the list of their ids"
+                f"{self._published.parent} has no {split} tasks (it has {known}); add a list of ids that are in it"
             )
         return self._official.splits[split]
 

@@ -57,16 +57,29 @@ class Official:
     left_out: Mapping[str, int]
 
 
-def data_file(folder: Path) -> Path | None:
-    """Where a folder's `data.json` is, if it has one."""
-    return next((path for path in (folder / "data.json", folder / "data" / "data.json") if path.is_file()), None)
+def data_file(given: Path) -> Path | None:
+    """Where a folder's `data.json` is, if it has one; a file is taken for it, whatever its name.
+
+    Raises:
+        UsageError: the folder has what stands beside a `data.json`, but none.
+    """
+    if given.is_file():
+        return given
+    places = (given, given / "data")
+    found = next((path for place in places if (path := place / "data.json").is_file()), None)
+    beside = [f"{stem}.{end}" for stem in ("delex", "testListFile", "valListFile") for end in ("json", "txt")]
+    lonely = next((path for place in places for name in beside if (path := place / name).is_file()), None)
+    if found is None and lonely is not None:
+        raise UsageError(f"{lonely} is there, but no data.json, whose goals the tasks are; add it, or give its file")
+    return found
 
 
-def database_folder(folder: Path) -> Path:
-    """Where a folder's database is: the first likely place with any of its files, else the folder itself."""
-    data = data_file(folder)
-    places = (folder / "db", folder) if data is None else (data.parent / "db", data.parent, data.parent.parent / "db")
-    return next((place for place in places if any((place / f"{domain}_db.json").is_file() for domain in KEYS)), folder)
+def database_folder(given: Path) -> Path:
+    """Where the database is of a folder, or of a file that `data_file` takes: the first likely place with any of it."""
+    data = data_file(given)
+    places = (given / "db", given) if data is None else (data.parent / "db", data.parent, data.parent.parent / "db")
+    other = given if data is None else data.parent
+    return next((place for place in places if any((place / f"{domain}_db.json").is_file() for domain in KEYS)), other)
 
 
 def load_official(data: Path, database: Database) -> Official:

@@ -13,7 +13,10 @@ from josh.runs.train_settings import METHODS, TRAIN_FIELDS
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the whole usage."""
+    """Says what is wrong in one line, without the whole usage; takes no abbreviations, which read like other flags."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"josh: {in_a_line(message)}; see josh --help\n")

@@ -162,7 +162,8 @@ class BaseJOSHAgent(Forkable):
         messages_internal: the conversation as the agent is trained on it: the same plus system prompt, thoughts, tool
             calls and tool results. Both only ever grow, and a message is never changed once it is in.
         recent_actions: what the latest step did, for the rewards to read. Emptied before every step. By custom a tool
-            call is `{"name": ..., "arguments": {...}, "result": ...}`, with "error" for "result" where it was refused.
+            call is `{"name": ..., "arguments": {...}, "result": ...}`, with "error" for "result" where it was refused;
+            the name is empty where it could not be read.
         tools: JSON schemas of the tools the agent may call, attached to its training examples.
     """
 
@@ -300,7 +301,8 @@ class BaseEnv:
         opens: who speaks first.
         max_rounds: rounds after which a conversation is cut off, unless the run says otherwise.
         splits: names that `--task_split` takes; the first is the default.
-        agents: short name or import path of the agent that plays by default, for a chat model and for `offline`.
+        agents: short name or import path of the agent that plays by default, for a `chat` model, for `offline` and,
+            where it is another one than for `chat`, for a `local` model.
         users: the same for the user.
         rewards: short name or import path of the rewards class used by default.
         references: offline agents that an evaluation plays beside the models, short name or import path by label.
@@ -308,6 +310,7 @@ class BaseEnv:
         speakers: what the two sides are called where people read what they said, by `agent` and `user`.
         hints: what a person who takes a side has to be told beside its prompt, by side.
         tag: what ends the conversation in a user's words, and is defused in the agent's, where a person is the user.
+        unread: settings of other environments that this one has no use for; giving one is refused.
         left_out: rows of the data that are no tasks: how many, by reason (`{"without a goal": 3}`). Known once `tasks`
             has been called.
     """
@@ -323,6 +326,7 @@ class BaseEnv:
     speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
     hints: Mapping[str, str] = {}
     tag: RewardTag | None = None
+    unread: tuple[str, ...] = ()
     left_out: Mapping[str, int] = {}
 
     def __init__(self, options: Mapping[str, Any]) -> None:

@@ -23,9 +23,9 @@ from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
 from josh.roles import BaseEnv, Task
-from josh.runs.plugins import AGENTS, USERS, checked, env_class, path_of, plugged, rewards_class
+from josh.runs.plugins import AGENTS, USERS, checked, default_for, env_class, path_of, plugged, rewards_class
 from josh.runs.prices import prices_of, read_prices
-from josh.runs.settings import BEST, CHAT, HUMAN, OFFLINE, RunSettings, environment
+from josh.runs.settings import BEST, FIELDS, HUMAN, OFFLINE, RunSettings, environment
 from josh.runs.summary import person_of
 from josh.runs.trackers import check_trackers
 from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, Strategy
@@ -89,6 +89,9 @@ class Casting:
         self.settings = settings
         self.options: Mapping[str, Any] = asdict(settings)
         self.env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(self.options))
+        unread = next((name for name in self.env.unread if getattr(settings, name) != FIELDS[name].default), None)
+        if unread is not None:
+            raise UsageError(f"{unread} is {getattr(settings, unread)!r}, which env {settings.env!r} has no use for")
         self.tasks = choose_tasks(self.env, settings)
         self.people = {
             task.id: plugged(f"the people of task {task.id}", partial(person_of, task, self.env)) for task in self.tasks
@@ -241,8 +244,7 @@ class Casting:
         return Budget(settings.max_calls, settings.max_tokens_total, settings.max_cost, known)
 
     def _plug_in(self, role: str, known: Mapping[str, str], defaults: Mapping[str, str], model: ChatModel) -> Any:
-        kind = OFFLINE if isinstance(model, OfflineModel) else CHAT
-        name = getattr(self.settings, role) or defaults.get(kind)
+        name = getattr(self.settings, role) or default_for(model.name, defaults)
         if not name:
             raise UsageError(f"env {self.settings.env!r} has no {role} for model {model.name!r}; give --{role}")
         return checked(load(name, known, role), name, "step", "start")

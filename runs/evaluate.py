@@ -20,12 +20,12 @@ from josh.runs.casting import Casting
 from josh.runs.held_out import check, seen_by, seen_in, users_of
 from josh.runs.intervals import RESAMPLES
 from josh.runs.parts import Part, part_from, play_part, read_summary, write_json
-from josh.runs.plugins import USERS, env_class
+from josh.runs.plugins import USERS, default_for, env_class
 from josh.runs.record import make_folder
-from josh.runs.run import slug
+from josh.runs.run import read_config, slug
 from josh.runs.scores import compared, read_sample
 from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, resolve
-from josh.runs.summary import counted
+from josh.runs.summary import counted, told_left_out
 from josh.runs.table import as_table
 
 PLAN, EVALUATION = "plan.json", "evaluation.json"
@@ -134,7 +134,7 @@ def _users(given: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _policy_names(settings: Mapping[str, Any], agents: Mapping[str, str]) -> list[str]:
     model, temperature = settings.get("model", OFFLINE), settings["temperature"]
-    agent = settings.get("agent") or agents.get("offline" if model == OFFLINE else "chat", "agent")
+    agent = settings.get("agent") or default_for(model, agents) or "agent"
     name = agent if model == OFFLINE else model
     return [str(name), f"{name} T={temperature:g}", f"{name} {agent}", f"{name} at {settings.get('base_url')}"]
 
@@ -306,6 +306,7 @@ def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
         "called": plan.get("called") or f"{shared['env']} task",
         "held_out": plan["held_out"],
         "user_notes": plan["user_notes"],
+        "left_out": read_config(folder / parts[0].folder).get("left_out", {}),
         "intervals": {"level": 0.95, "kind": "percentile bootstrap clustered by person", "resamples": RESAMPLES},
         "not_measured": {name: why for name, why in NOT_MEASURED.items() if name not in measured},
         **figures,
@@ -322,9 +323,12 @@ def _headline(figures: Mapping[str, Any]) -> str:
         f"{counted(figures['tasks'], figures['called'])} (split {settings['task_split']}{about}), "
         f"{each} each with every user; 95 % intervals, {drawn}"
     ]
+    if figures["left_out"]:
+        lines.append(f"left out: {told_left_out(figures['left_out'])}")
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])
-        lines.append(f"held out: nothing of the {held['tasks']} tasks and {held['people']} people of {sources}")
+        people = f" and {held['people']} people" if held["people"] else ""
+        lines.append(f"held out: nothing of the {held['tasks']} tasks{people} of {sources}")
     elif not held.get("unknown"):
         lines.append("held out: not checked; name the training data's runs or manifests with --trained_on")
     if held.get("unknown"):

@@ -216,7 +216,7 @@ def _copy(spool: BinaryIO, entries: Sequence[_Entry], path: Path) -> str:
 
 
 def _because(dropped: Mapping[str, int]) -> str:
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()) if count)
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(dropped.items()) if count)
     return f"; left out: {reasons}" if reasons else "; it holds no whole episode"
 
 
@@ -226,5 +226,5 @@ def tell(manifest: Mapping[str, Any], out: Path) -> None:
     trees = f"{counted(len(manifest['tasks']), 'task')}, {counted(manifest['trees'], 'tree')}"
     print(f"{manifest['format']:<15} {counted(manifest['rows'], 'row')}{f' ({labels})' if labels else ''} from {trees}")
     for reason, count in manifest["dropped"].items():
-        print(f"left out        {count} {reason}")
+        print(f"left out        {reason}: {count}")
     print(f"written to      {out}, {manifest_of(out).name}")

@@ -110,8 +110,8 @@ def check(tasks: Sequence[Task], env: BaseEnv, seen: Seen) -> None:
         return
     found = [f"{len(names)} {what} ({_some(names)})" for what, names in (("tasks", repeated), ("people", met)) if names]
     raise UsageError(
-        f"not held out: the training data has {' and '.join(found)} of these tasks; give another task_split, "
-        "split_rule, corpus or start_index"
+        f"not held out: the training data has {' and '.join(found)} of these tasks; give other ones (--task_split, "
+        "--start_index)"
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from josh.envs.persuasion import PersuasionEnv
 from josh.errors import UsageError
 from josh.models.hf import PREFIX, is_local
 from josh.roles import BaseEnv
@@ -13,7 +14,7 @@ from josh.runs.export import choose
 from josh.runs.held_out import Seen, check
 from josh.runs.loop_settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.parts import Part
-from josh.runs.plugins import env_class, plugged
+from josh.runs.plugins import default_for, env_class, plugged
 from josh.runs.run import slug
 from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
 from josh.runs.summary import counted
@@ -150,6 +151,8 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
     if settings.control:
         choice_of(settings, control=True)
     env = plugged(f"env {run['env']!r}", lambda: env_class(run["env"])(run))
+    if settings.tiny and not isinstance(env, PersuasionEnv):
+        raise UsageError(f"env is {run['env']!r} with --tiny, whose model can only persuade; give --model hf:FOLDER")
     if len(env.splits) < 2:
         raise UsageError(f"env {run['env']!r} has no split but {env.splits[0]!r}; a loop needs one to test on")
     parts = _parts(folder, settings, run, env)
@@ -172,7 +175,7 @@ def _common(settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapp
     if settings.tiny:
         defaults |= {"batch_size": TINY_BATCH, "min_p": TINY_MIN_P}
     run = {**defaults, **env_defaults, **given}
-    if not run.get("corpus"):
+    if not run.get("corpus") and not run.get("data"):
         run.setdefault("synthetic_tasks", max(_first(run) + settings.rounds * settings.tasks, settings.test_tasks))
     return run
 
@@ -225,7 +228,7 @@ def _rehearse(settings: LoopSettings, parts: Sequence[Part], env: BaseEnv) -> No
         if part.policy == BASE_POLICY or part.reference or part.folder == search_of(1):
             given = part.settings
             if settings.tiny and not part.reference:  # the model is yet to be made
-                given = {**given, "model": OFFLINE, "agent": given["agent"] or env.agents.get("chat")}
+                given = {**given, "model": OFFLINE, "agent": given["agent"] or default_for(given["model"], env.agents)}
             Casting(RunSettings(**given), rehearsed=True)
 
 

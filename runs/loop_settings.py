@@ -20,13 +20,13 @@ def _flag(default: Any, text: str, *, free: bool = False) -> Any:
 class LoopSettings:
     """What `josh loop` can be told. None stands for a default that depends on the machine, or for nothing."""
 
-    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 18")
+    rounds: int = _flag(3, "times that it searches, exports, trains and evaluates; with --tiny 15")
     tasks: int = _flag(96, "training tasks of every round, none of them twice; with --tiny 24")
     test_tasks: int = _flag(200, "held-out tasks on which every round is evaluated")
     test_every: int = _flag(
         1,
         "evaluate the model of every so many rounds, and the last (with --control also the first); with --tiny and "
-        "more than 5 rounds, 9",
+        "more than 5 rounds, 8",
     )
     tiny: bool = _flag(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
     tiny_size: str = _flag("small", "with --tiny: its size; `nano` babbles, and is for tests")
@@ -63,7 +63,7 @@ class LoopSettings:
         )
 
 
-FOR_TINY: Mapping[str, Any] = {"rounds": 18, "tasks": 24, "test_every": 9, "start": LAST}
+FOR_TINY: Mapping[str, Any] = {"rounds": 15, "tasks": 24, "test_every": 8, "start": LAST}
 """Defaults with --tiny: many short steps, each from where the last one ended. So small a model learns little from the
 paths that another policy won, and unlearns its language where a step is long."""
 FEW = 5

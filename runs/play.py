@@ -91,7 +91,9 @@ class Onlooker:
         show_messages([message for index in unseen for message in tree.nodes[index].turn.messages], self._names)
         say("---")
         if episode.scored:
-            outcome = WORDS[episode.outcomes[episode.reported[0]]]
+            last = tree.nodes[path[-1]]
+            left = last.speaker is Speaker(self._side) and not last.turn.messages
+            outcome = "you left" if left else WORDS[episode.outcomes[episode.reported[0]]]
             rounds = counted(round(episode.rounds), "round")
             say(f"{episode.task.id}: {outcome}, {self._unit}{episode.reward:.2f} after {rounds}")
         else:

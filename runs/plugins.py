@@ -1,13 +1,14 @@
 """The plug-ins: from the names that settings have for agents, users, rewards and worlds to their classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from josh.driver import explain
 from josh.errors import JoshError, UsageError
 from josh.loading import load
+from josh.models.hf import is_local
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.settings import HUMAN, RunSettings
+from josh.runs.settings import CHAT, HUMAN, LOCAL, OFFLINE, RunSettings
 
 T = TypeVar("T")
 
@@ -55,6 +56,13 @@ def rewards_class(settings: RunSettings, env: BaseEnv) -> type[BaseRewards]:
     name = settings.rewards or env.rewards
     found: type[BaseRewards] = checked(load(name, REWARDS, "rewards"), name, "is_reward", "delete_reward", "start")
     return found
+
+
+def default_for(model: str, names: Mapping[str, str]) -> str | None:
+    """Who plays by default with a model, by its name: one of an environment's `agents` or `users`."""
+    if is_local(model) and LOCAL in names:
+        return names[LOCAL]
+    return names.get(OFFLINE if model == OFFLINE else CHAT)
 
 
 def plugged(what: str, make: Callable[[], T]) -> T:

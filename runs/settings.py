@@ -12,7 +12,7 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.hf import DTYPES
 
-CHAT, OFFLINE = "chat", "offline"
+CHAT, LOCAL, OFFLINE = "chat", "local", "offline"
 HUMAN = "human"
 """The agent, or the user, that is a person at the terminal."""
 FIRST, BEST = "first", "best"
@@ -209,7 +209,7 @@ def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
         settings = replace(settings, user_model=OFFLINE)
     # Recorded so, a run can be resumed from anywhere.
     plug_ins = {name: absolute(getattr(settings, name)) for name in ("env", "agent", "user", "rewards")}
-    settings = replace(settings, **plug_ins, corpus=settings.corpus and str(Path(settings.corpus).resolve()))
+    settings = replace(settings, **plug_ins, corpus=_resolved(settings.corpus), data=_resolved(settings.data))
     settings = replace(settings, report_to=",".join(name.strip() for name in settings.report_to.split(",")))
     _check_ranges(settings)
     for address, model in (("base_url", "model"), ("user_base_url", "user_model")):
@@ -224,6 +224,10 @@ def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
     if settings.josh and settings.rollouts > 1:
         raise UsageError(f"rollouts is {settings.rollouts} with --josh; a search is one episode, leave one of them out")
     return settings
+
+
+def _resolved(path: str | None) -> str | None:
+    return path and str(Path(path).resolve())
 
 
 def _check_ranges(settings: RunSettings) -> None:

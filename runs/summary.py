@@ -207,7 +207,7 @@ def _ends(interval: Sequence[float] | None, unit: str) -> str:
 def told_left_out(counts: Mapping[str, int]) -> str:
     """What `BaseEnv.left_out` says, as a phrase; empty for nothing."""
     reasons = ", ".join(f"{number} {reason}" for reason, number in counts.items())
-    return f"{counted(sum(counts.values()), 'row')} of the data: {reasons}" if counts else ""
+    return f"{counted(sum(counts.values()), 'row')} of the data, in all splits: {reasons}" if counts else ""
 
 
 def _dollars(amount: float | None) -> str:

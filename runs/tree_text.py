@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from josh.console import cells, text_of, visible, wrap
 from josh.messages import Message, dumps
 from josh.roles import BaseEnv
 from josh.runs.episode import Episode
 from josh.runs.summary import counted
-from josh.tree import Node, Outcome, Speaker, walk
+from josh.tree import Node, Outcome, Speaker, Turn, walk
 
 LINES = 3
 """Lines that a turn gets, unless all of it is asked for."""
@@ -216,8 +217,9 @@ class _Drawing:
             shown = {dumps(message) for message in turn.internal}
             yield from (self._said(message) for message in turn.messages if dumps(message) not in shown)
             return
-        for message in turn.internal:
-            yield from ((self._style.names["agent"], call) for call in _calls(message))
+        # An agent that writes its calls as text has none in its messages.
+        calls = [call for message in turn.internal for call in _calls(message)] or list(_called(turn))
+        yield from ((self._style.names["agent"], call) for call in calls)
         for message in turn.messages:
             if text_of(message):
                 yield self._name(message), text_of(message)
@@ -283,4 +285,15 @@ def _golden(episode: Episode) -> set[int]:
 def _calls(message: Message) -> list[str]:
     """The tool calls in a message, a line each."""
     calls = [call.get("function") or {} for call in message.get("tool_calls") or () if isinstance(call, dict)]
-    return [f"[calls {call.get('name')} {call.get('arguments', '')}]" for call in calls]
+    return [_shown(call.get("name"), str(call.get("arguments", ""))) for call in calls]
+
+
+def _called(turn: Turn) -> Iterator[str]:
+    """The tool calls that an agent did in a turn, by the custom of `BaseJOSHAgent.recent_actions`."""
+    for action in (action for step in turn.actions for action in step):
+        if isinstance(action, Mapping) and {"name", "arguments"} <= action.keys():
+            yield _shown(action["name"], dumps(action["arguments"]))
+
+
+def _shown(name: Any, arguments: str) -> str:
+    return f"[calls {name or '(unreadable)'} {arguments}]"

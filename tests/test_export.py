@@ -743,5 +743,5 @@ def test_damaged_lines_are_counted(tmp_path, capsys):
     lines = episodes("persuasion", 1, 1)[0]
     (run,) = stored(tmp_path, [*lines, "{"])
     assert main(["export", str(run), "--format", "sft", "--out", str(tmp_path / "x.jsonl")]) == 0
-    assert "left out        1 damaged lines" in capsys.readouterr().out
+    assert "left out        damaged lines: 1" in capsys.readouterr().out
     assert json.loads((tmp_path / "x.jsonl.manifest.json").read_text())["dropped"]["damaged lines"] == 1

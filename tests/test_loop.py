@@ -289,7 +289,7 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
         (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
         (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo sets losers against winners"),
         (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
-        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 18 rounds of 24 tasks need 432"),
+        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 15 rounds of 24 tasks need 360"),
         (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
         (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
         (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
@@ -355,10 +355,10 @@ def test_a_round_whose_search_never_won_keeps_the_last_adapter(tmp_path, capsys)
 
 def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
     few, own, large = loop_settings({"tiny": True}), loop_settings({"tiny": True, "rounds": 2}), loop_settings({})
-    assert (few.rounds, few.tasks, few.start, few.tested) == (18, 24, "last", (9, 18))
+    assert (few.rounds, few.tasks, few.start, few.tested) == (15, 24, "last", (8, 15))
     assert (own.rounds, own.tasks, own.tested) == (2, 24, (1, 2))
     assert (large.rounds, large.tasks, large.start, large.tested) == (3, 96, "base", (1, 2, 3))
-    assert loop_settings({"tiny": True, "rounds": 14, "control": True}).tested == (1, 9, 14)
+    assert loop_settings({"tiny": True, "rounds": 14, "control": True}).tested == (1, 8, 14)
 
 
 def test_what_a_round_cost_counts_from_the_last_one_evaluated(tmp_path):

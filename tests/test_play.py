@@ -122,11 +122,11 @@ def test_a_person_who_persuades_earns_nothing_by_a_tag_and_makes_examples(capsys
 
 def test_a_person_calls_tools_until_something_is_said():
     task = ToolwozEnv({"seed": RunSettings.seed}).tasks("train")[0]
-    calls = [
-        f"/{api} {' '.join(f'{name}={value}' for name, value in given.items())}"
-        for api, given in perfect_calls(task.data)
-    ]
-    wrong = ["/search_taxi", "/search_hotel the north"]
+    perfect = perfect_calls(task.data)
+    calls = [f"/{api} {' '.join(f'{name}={value}' for name, value in given.items())}" for api, given in perfect]
+    api, given = perfect[0]  # quotes and commas do no harm
+    calls[0] = f"/{api} " + ", ".join(f'{name}="{value}"' for name, value in given.items())
+    wrong = ["/search_taxi", "/search_hotel the north", "/search_hotel area=north star=4"]
     typed = "\n".join((*wrong, *calls, "All done.", "/quit", ""))
     ended = josh("play", "--env", "toolwoz", "--as", "assistant", typed=typed)
     assert ended.returncode == 0, ended.stderr
@@ -134,6 +134,7 @@ def test_a_person_calls_tools_until_something_is_said():
     assert "/search_hotel area= internet= name= parking= pricerange= stars= type=" in shown
     assert "(there is no tool 'search_taxi'; known: search_restaurant, " in shown
     assert "(what is 'the north'? Write /search_hotel area=VALUE " in shown
+    assert "(what is 'star'? Write /search_hotel area=VALUE " in shown
     assert f"{task.id}: won, 1.00 after 1 round" in shown
     folder = only_run()
     assert main(["replay", str(folder)]) == 0
@@ -141,7 +142,7 @@ def test_a_person_calls_tools_until_something_is_said():
     roles = ["system", "user", *["assistant", "tool"] * len(calls), "assistant"]
     assert [message["role"] for message in example["messages"]] == roles
     made = [message["tool_calls"][0]["function"]["name"] for message in example["messages"] if "tool_calls" in message]
-    assert made == [api for api, _ in perfect_calls(task.data)]
+    assert made == [api for api, _ in perfect]
     assert main(["export", str(folder), "--format", "sft", "--out", "sft.jsonl"]) == 0
     assert main(["export", "--check", "sft.jsonl"]) == 0
 
@@ -319,7 +320,7 @@ def test_in_a_terminal_ctrl_c_breaks_off_and_resuming_goes_on():
     assert "persuadee: Good evening !" in second.written
     second.type("\x04")
     assert second.ended() == 0
-    assert "user left, $0.00 after 2 rounds" in second.written
+    assert "you left, $0.00 after 2 rounds" in second.written
     assert [text for speaker, text in said(only_run()) if speaker == "user"] == ["Good evening !"]
 
 

@@ -294,6 +294,9 @@ def test_what_react_did_is_its_action():
     assert agent.recent_actions == [
         {"name": "steal", "arguments": {}, "error": "no tool named 'steal'; known: look, buy"}
     ]
+    take(agent, "I steal it.")
+    reason = "there is nothing to do; begin a line with PLAN, APICALL or SPEAK"
+    assert agent.recent_actions == [{"name": "", "arguments": {}, "error": reason}]
 
 
 @pytest.mark.parametrize(
@@ -549,3 +552,23 @@ def test_a_run_with_tools_is_replayed_and_rescored_from_what_it_left(agent, play
     (anew,) = (tmp_path / "anew").iterdir()
     rewards = [[tree["reward"] for tree in lines(each / "episodes.jsonl")] for each in (folder, anew)]
     assert rewards[0] == rewards[1]
+
+
+def test_what_no_grammar_reads_is_no_example(played, tmp_path):
+    folder, _ = played["react"]
+    assert "PLANETARIUM" in (folder / "episodes.jsonl").read_text()
+    rows = exported(folder, tmp_path / "kto.jsonl", "kto")
+    learnt = [row["completion"][0]["content"] for row in rows if row["label"]]
+    assert learnt
+    assert not [text for text in learnt if "PLANETARIUM" in text or "{'name'" in text]
+    paths = exported(folder, tmp_path / "sft.jsonl", "sft", "--paths", "successful")
+    assert "PLANETARIUM" not in json.dumps(paths)
+
+
+def test_calls_are_shown_whichever_way_they_were_written(played, capsys):
+    for agent, (folder, _) in played.items():
+        for task in range(1, 9):
+            assert main(["show", str(folder), str(task)]) == 0
+        shown = capsys.readouterr().out
+        assert 'agent: [calls buy {"fruit": "apple"}]' in shown, agent
+        assert ("[calls (unreadable) {}]" in shown) == (agent == "react")

@@ -232,8 +232,8 @@ def test_files_are_found_where_they_are_published(tmp_path, layout):
     data.write_text("{}", encoding="utf-8")
     tables_at.parent.mkdir(exist_ok=True)
     write_tables(tables_at)
-    assert data_file(tmp_path) == data
-    assert database_folder(tmp_path) == tables_at
+    assert data_file(tmp_path) == data_file(data) == data
+    assert database_folder(tmp_path) == database_folder(data) == tables_at
 
 
 def test_a_folder_with_nothing_but_a_database_has_no_published_tasks(tmp_path):
@@ -241,6 +241,15 @@ def test_a_folder_with_nothing_but_a_database_has_no_published_tasks(tmp_path):
     assert data_file(tmp_path) is None
     assert database_folder(tmp_path) == tmp_path / "db"
     assert database_folder(tmp_path / "db") == tmp_path / "db"
+
+
+def test_what_stands_beside_a_data_json_is_not_taken_for_a_database_alone(tmp_path):
+    write_tables(tmp_path / "db")
+    (tmp_path / "delex.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"delex.json is there, but no data.json"):
+        ToolwozEnv({"data": str(tmp_path)})
+    with pytest.raises(UsageError, match=r"delex.json holds no task: it is empty"):
+        ToolwozEnv({"data": str(tmp_path / "delex.json")}).tasks("train")
 
 
 def test_the_goals_that_are_at_hand_all_load(tmp_path):

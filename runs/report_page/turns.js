@@ -136,7 +136,7 @@ function facts(node, place) {
 function actionText(action) {
   if (typeof action?.name !== "string") return textOf(action);
   const given = Object.entries(action.arguments ?? {}).map(([name, value]) => `${name}: ${textOf(value)}`);
-  return `${action.name}(${given.join(", ")})${"error" in action ? " refused" : ""}`;
+  return `${action.name || "(unreadable)"}(${given.join(", ")})${"error" in action ? " refused" : ""}`;
 }
 
 function shared(node) {
