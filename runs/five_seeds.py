@@ -49,7 +49,7 @@ def table(loops: Mapping[int, Figures]) -> str:
         "last round",
         "less base",
         "gain",
-        "of the way to the script",
+        "of the way to the script of 1 act",
         "control less base",
         "minutes",
     ]
@@ -63,6 +63,7 @@ def table(loops: Mapping[int, Figures]) -> str:
                 _cell(last),
                 _apart(last),
                 f"{last['gain_percent']:+.0f} %",
+                f"{100 * way(found, SCRIPTS[0]):.0f} %",
                 _apart(found["control"]),
                 f"{found['minutes']:.1f}",
             ]
