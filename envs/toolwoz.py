@@ -96,6 +96,8 @@ class ToolwozEnv(BaseEnv):
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
         self._folder = Path(options["data"]) if options.get("data") else None
+        if self._folder is not None and not self._folder.exists():
+            raise UsageError(f"there is no {self._folder}; give the folder of MultiWOZ's data.json, or of its database")
         self._published = self._folder and woz_official.data_file(self._folder)
         self.called = "ToolWOZ task"
         if self._published is None:

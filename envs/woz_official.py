@@ -217,14 +217,12 @@ def _entries(path: Path) -> dict[str, Mapping[str, Any]]:
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}; give MultiWOZ's {path.name}") from error
+        raise UsageError(f"cannot read {path}: {error}; give MultiWOZ's data.json") from error
     if not isinstance(whole, dict):
-        raise UsageError(f"{path} is no JSON object of dialogues by id; give MultiWOZ's {path.name}")
+        raise UsageError(f"{path} is no JSON object of dialogues by id; give MultiWOZ's data.json")
     for name, entry in whole.items():
         if not _is_entry(entry):
-            raise UsageError(
-                f"{path}: dialogue {name} has no `goal` with a `log` of turns; give MultiWOZ's {path.name}"
-            )
+            raise UsageError(f"{path}: dialogue {name} has no `goal` with a `log` of turns; give MultiWOZ's data.json")
     return {name.removesuffix(".json"): entry for name, entry in whole.items()}
 
 

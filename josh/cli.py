@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by whoever began this process
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    args = make_parser().parse_args(arguments)
     try:
+        args = make_parser().parse_args(arguments)
         code = COMMANDS[args.command](args)
         sys.stdout.flush()
         return code
@@ -138,7 +138,7 @@ def _rescore(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from josh.runs.check import check
-    from josh.runs.export import choose, export, tell
+    from josh.runs.export import check_free, choose, export, tell
 
     if args.check:
         if args.runs or args.format or args.out:
@@ -150,6 +150,7 @@ def _export(args: argparse.Namespace) -> int:
         if not getattr(args, name):
             raise UsageError(f"no {name} given; as in: josh export records/<run> --format sft --out sft.jsonl")
     choice = choose(args.format, args.paths, args.top, args.min_margin)
+    check_free(args.out)
     tell(export(args.runs, args.out, args.format, choice, args.seed), args.out)
     return 0
 

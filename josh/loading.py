@@ -24,8 +24,12 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
     """
     place, colon, attribute = known.get(name, name).rpartition(":")
     if not colon:
+        if name.endswith(".py"):
+            raise UsageError(f"{kind} {name!r} names no class; give {name}:Class")
         names = ", ".join(sorted(known))
         raise UsageError(f"no {kind} named {name!r}; known: {names}, or give module:Class or ./file.py:Class")
+    if not place.endswith(".py") and (place.startswith(".") or "/" in place):
+        raise UsageError(f"{kind} {name!r}: {place} is no module, and no file of Python; give {place}.py:{attribute}")
     module = _from_file(Path(place), kind) if place.endswith(".py") else _from_path(place, kind)
     try:
         return getattr(module, attribute)

@@ -55,6 +55,8 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
     sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
     figures = compared(shared(told_apart(sources)))
     if out is not None:
+        if out.exists() and any((out.parent / name).exists() for name in (CONFIG, PLAN)):
+            raise UsageError(f"{out} is part of what was played; give another --out")
         try:
             out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         except OSError as error:

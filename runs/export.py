@@ -59,6 +59,15 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
     return Choice(paths, 1 if paths == GOLDEN else top, MIN_MARGIN if min_margin is None else min_margin)
 
 
+def check_free(out: Path) -> None:
+    """Raises UsageError where what stands in an export's place is no earlier export."""
+    if (out.exists() or out.is_symlink()) and not out.is_dir() and not manifest_of(out).exists():
+        raise UsageError(
+            f"{out} is there and is no export, for it has no {manifest_of(out).name} beside it; give another --out, or "
+            "take it away"
+        )
+
+
 def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
     """Write the rows that some runs have to give, and their manifest; both whole or not at all.
 

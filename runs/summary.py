@@ -172,7 +172,7 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         lines += [
             f"average reward  {unit}{summary['average_reward']:.2f}   "
             f"({_ends(summary['average_reward_ci95'], unit)}{of}, {counted(summary['scored'], 'task')})",
-            f"success rate    {summary['success_rate']:.2f}   (95 % interval {low:.2f} to {high:.2f})",
+            f"success rate    {summary['success_rate']:.2f}   (95 % interval {_share(low)} to {_share(high)})",
             f"mean rounds     {summary['mean_rounds']:.1f}",
         ]
     else:
@@ -202,6 +202,14 @@ def _ends(interval: Sequence[float] | None, unit: str) -> str:
     low, high = interval
     # A bootstrap knows nothing but what it saw: where all earned alike, its interval must not read like certainty.
     return "all alike; " if low == high else f"95 % interval {unit}{low:.2f} to {unit}{high:.2f}; "
+
+
+def _share(value: float) -> str:
+    """A share with two decimals, or as many as it takes to tell it from 0 or 1, up to four."""
+    digits, value = 2, round(value, 9)  # sums end a little beside 1
+    while 0 < value < 1 and round(value, digits) in (0, 1) and digits < 4:
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 def told_left_out(counts: Mapping[str, int]) -> str:

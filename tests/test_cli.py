@@ -313,6 +313,11 @@ def bad(capsys, *arguments):
         ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, tool_goals, or"),
         ("--env moon", "josh: no env named 'moon'; known: persuasion, toolwoz, or"),
         ("--agent ./none.py:A", "/none.py"),
+        (
+            "--agent ./mine:Mine",
+            "josh: agent './mine:Mine': ./mine is no module, and no file of Python; give ./mine.py:",
+        ),
+        ("--agent ./mine.py", "josh: agent './mine.py' names no class; give ./mine.py:Class"),
         ("--agent json:Nothing", "josh: agent 'json:Nothing': json has no 'Nothing'"),
         ("--agent json:JSONDecoder", "josh: json:JSONDecoder has no step(); subclass the base in josh.roles"),
         ("--agent no.such:A", "josh: agent: no.such cannot be imported: ModuleNotFoundError"),

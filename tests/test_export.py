@@ -693,6 +693,10 @@ def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
         ("none --format sft --out x.jsonl", "josh: none is no run: cannot read none/config.json"),
         ("RUN --format sft --out none/x.jsonl", "josh: cannot write none/x.jsonl: No such file or directory"),
         ("RUN --format sft --out RUN", "josh: cannot write RUN: Is a directory"),
+        (
+            "RUN --format sft --out RUN/episodes.jsonl",
+            "josh: RUN/episodes.jsonl is there and is no export, for it has no",
+        ),
         ("EMPTY --format sft --out x.jsonl", "josh: EMPTY: no row for sft; it holds no whole episode"),
         ("--check none.jsonl", "josh: cannot read none.jsonl: No such file or directory"),
         ("RUN --check x.jsonl", "josh: --check takes a file alone"),
@@ -737,6 +741,18 @@ def test_files_are_replaced_all_or_none(tmp_path):
         part.write_text("new")
     replace_all(parts)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(("one", "other", "new"), "new")
+
+
+def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path, capsys):
+    (run,) = stored(tmp_path, episodes("persuasion", 1, 1)[0])
+    out = tmp_path / "x.jsonl"
+    command = ["export", str(run), "--format", "sft", "--out", str(out)]
+    assert main(command) == main(command) == 0
+    out.with_name("x.jsonl.manifest.json").unlink()
+    out.write_text("mine")
+    assert main(command) == 2
+    assert "give another --out, or take it away" in capsys.readouterr().err
+    assert out.read_text() == "mine"
 
 
 def test_damaged_lines_are_counted(tmp_path, capsys):

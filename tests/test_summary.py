@@ -164,6 +164,12 @@ def test_the_interval_of_the_mean_reward_is_over_people():
     assert "average reward  $0.50   (the best path of each search, 2 tasks)" in as_text(alone, searched=True, unit="$")
 
 
+def test_an_interval_that_ends_just_below_one_does_not_read_like_certainty():
+    won = result_of(episode(BeamSearch(2), Cast({("0", 1): ["a", "b"]})))
+    summary = summarize([won] * 800, range(800), tasks=800, retries=0)
+    assert "success rate    1.00   (95 % interval 0.995 to 1.00)" in as_text(summary, searched=True, unit="")
+
+
 def test_the_tools_of_the_agent_stand_with_its_episode():
     agent = BaseJOSHAgent([{"role": "user", "content": "hi"}])
     agent.tools = [{"type": "function", "function": {"name": "book"}}]
