@@ -6,6 +6,7 @@ from setuptools import setup
 
 HERE = Path(__file__).parent
 FOLDERS = ["agents", "envs", "rewards", "runs", "users"]
+ROOMS = sorted({file.parent for folder in FOLDERS for file in Path(folder).glob("*/*.py")})
 
 setup(
     name="josh-dialogue",
@@ -16,9 +17,14 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=["josh", "josh.models", *(f"josh.{folder}" for folder in FOLDERS)],
+    packages=[
+        "josh",
+        "josh.models",
+        *(f"josh.{folder}" for folder in FOLDERS),
+        *(f"josh.{room.as_posix().replace('/', '.')}" for room in ROOMS),
+    ],
     package_dir={"josh": "josh", **{f"josh.{folder}": folder for folder in FOLDERS}},
-    package_data={"josh": ["py.typed"], "josh.envs": ["woz_small/*.json"], "josh.runs": ["report_page/*"]},
+    package_data={"josh": ["py.typed"], "josh.envs.toolwoz": ["small/*.json"], "josh.runs.report": ["page/*"]},
     install_requires=[
         "openai[aiohttp]>=2.20,<4",
         "litellm>=1.84,!=1.82.7,!=1.82.8",

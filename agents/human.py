@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.agents.tool_use import use
-from josh.console import Seat
 from josh.messages import dumps, with_opener
 from josh.roles import BaseEnv, BaseJOSHAgent, PersonLine, Task
+from josh.terminal import Seat
 from josh.tree import Outcome, Speaker
 
 CALL = "/"

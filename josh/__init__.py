@@ -1,6 +1,6 @@
 """josh teaches a dialogue agent from its own best conversations."""
 
-from josh.engine import JOSH
+from josh.api import JOSH
 from josh.errors import FatalError, JoshError, UsageError
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
 

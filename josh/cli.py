@@ -11,13 +11,13 @@ from errno import EIO, ENOSPC
 from itertools import islice
 from pathlib import Path
 
-from josh.console import in_a_line, visible
 from josh.errors import FatalError, UsageError
-from josh.flags import make_parser
-from josh.runs.loop_settings import LOOP_FIELDS, loop_settings
-from josh.runs.redact import redactor
+from josh.parser import make_parser
+from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
+from josh.runs.record.redact import redactor
 from josh.runs.settings import FIELDS, again, environment, read_toml, recorded, resolve
-from josh.runs.train_settings import TRAIN_FIELDS, resolve_training
+from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
+from josh.terminal import in_a_line, visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,8 +70,8 @@ def _underscored(argument: str) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from josh.runs.plugins import env_class
-    from josh.runs.run import calm_collector, dry_run, read_config, run
+    from josh.runs.play.run import calm_collector, dry_run, read_config, run
+    from josh.runs.registry import env_class
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -98,7 +98,7 @@ def _log(debug: bool, talkative: bool) -> None:
 
 
 def _replay(args: argparse.Namespace) -> int:
-    from josh.runs.replay import replay
+    from josh.runs.play.replay import replay
 
     _log(debug=False, talkative=False)
     return 0 if asyncio.run(replay(args.run, args.log_dir)) else 1
@@ -129,16 +129,16 @@ class _FewOfEach(logging.Filter):
 
 
 def _rescore(args: argparse.Namespace) -> int:
-    from josh.runs.rescore import rescore
-    from josh.runs.run import calm_collector
+    from josh.runs.play.rescore import rescore
+    from josh.runs.play.run import calm_collector
 
     calm_collector()
     return 0 if rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS}) else 1
 
 
 def _export(args: argparse.Namespace) -> int:
-    from josh.runs.check import check
-    from josh.runs.export import check_free, choose, export, tell
+    from josh.runs.export.check import check
+    from josh.runs.export.export import check_free, choose, export, tell
 
     if args.check:
         if args.runs or args.format or args.out:
@@ -156,8 +156,8 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from josh.runs.evaluate import Wanted, evaluate, resume
-    from josh.runs.run import calm_collector
+    from josh.runs.evaluate.evaluate import Wanted, evaluate, resume
+    from josh.runs.play.run import calm_collector
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -176,7 +176,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _loop(args: argparse.Namespace) -> int:
-    from josh.runs.loop import do_stage, loop, resume
+    from josh.runs.loop.loop import do_stage, loop, resume
 
     flags = {name: value for name, value in vars(args).items() if name in {**FIELDS, **LOOP_FIELDS}}
     given = (read_toml(args.config, {**FIELDS, **LOOP_FIELDS}) if args.config else {}) | flags
@@ -195,15 +195,15 @@ def _loop(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from josh.runs.compare import compare
+    from josh.runs.evaluate.compare import compare
 
     compare(args.folders, args.out, args.groups)
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
-    from josh.runs.report import report, tell
-    from josh.runs.run import calm_collector
+    from josh.runs.play.run import calm_collector
+    from josh.runs.report.report import report, tell
 
     calm_collector()
     tell(report(args.folders, args.out))
@@ -211,22 +211,22 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from josh.runs.show import show
+    from josh.runs.report.show import show
 
     show(args.run, args.task, args.width, full=args.full)
     return 0
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from josh.runs.plot import plot
+    from josh.runs.report.plot import plot
 
     print(f"written to      {plot(args.paths, args.out, args.kind)}")
     return 0
 
 
 def _play(args: argparse.Namespace) -> int:
-    from josh.runs.play import play_settings
-    from josh.runs.run import run
+    from josh.runs.play.person import play_settings
+    from josh.runs.play.run import run
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -236,7 +236,7 @@ def _play(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from josh.runs.prepare import prepare
+    from josh.runs.systems.prepare import prepare
 
     limits = args.train_limit, args.test_limit
     counts = prepare(args.corpus, args.output_dir, args.split, args.split_rule, *limits, args.include_bad)
@@ -246,7 +246,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _tiny(args: argparse.Namespace) -> int:
-    from josh.runs.tiny import Tiny, build
+    from josh.runs.train.tiny import Tiny, build
 
     made = build(args.out, Tiny(args.size, args.seed, args.torch_threads), force=args.force, progress=True)
     figures = f"{made['parameters']:,} parameters, loss {made['loss']:.2f} after {made['steps']} steps"
@@ -255,7 +255,7 @@ def _tiny(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from josh.runs.train import train
+    from josh.runs.train.train import train
 
     flags = {name: value for name, value in vars(args).items() if name in TRAIN_FIELDS}
     given = (read_toml(args.config, TRAIN_FIELDS) if args.config else {}) | flags
@@ -269,7 +269,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _train_openai(args: argparse.Namespace) -> int:
-    from josh.runs.train_openai import Service, follow, train_openai
+    from josh.runs.train.openai_jobs import Service, follow, train_openai
 
     for name in ("data", "model"):
         if not args.follow and not getattr(args, name):
@@ -322,4 +322,4 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "play": _play,
     "plot": _plot,
 }
-"""What does what `josh.flags` understands, by the command's name."""
+"""What does what `josh.parser` understands, by the command's name."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from josh.isolation import isolate
+from josh.forking import isolate
 from josh.messages import Message
 from josh.tags import RewardTag
 from josh.tree import Hit, Speaker, spend

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from josh.envs.toolwoz.values import covers, plain, wanted
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.values import covers, plain, wanted
 
 _TIME = re.compile(r"\d\d:\d\d")
 
@@ -39,12 +39,11 @@ class ToolGoals(BaseRewards):
     def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:
         """Say which open goals some tool calls meet, in the order of the calls.
 
-        What a call asks for is compared by `josh.values`, and judged by the task and the call's own result alone: which
-        goals were met before makes no difference. A booking has to ask for all that is wanted, and to have succeeded. A
-        search that asks for all that is wanted has to have found the row to be booked, if there is one. A search that
-        asks for a part of it, but for something, has to have found that row, or, where nothing is to be booked, a row
-        that is all that is wanted.
-        """
+        What a call asks for is compared by its `values.py`, and judged by the task and the call's own result alone:
+        which goals were met before makes no difference. A booking has to ask for all that is wanted, and to have
+        succeeded. A search that asks for all that is wanted has to have found the row to be booked, if there is one. A
+        search that asks for a part of it, but for something, has to have found that row, or, where nothing is to be
+        booked, a row that is all that is wanted."""
         left = list(self.rewards)
         met = []
         for action in agent_actions:

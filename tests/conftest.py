@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from josh.runs.loopback import Loopback
-from josh.runs.tiny import Tiny, build
+from josh.runs.experiments.loopback import Loopback
+from josh.runs.train.tiny import Tiny, build
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from josh.runs.loopback import Loopback
+from josh.runs.experiments.loopback import Loopback
 
 KINDS = ("429", "408", "409", "500", "503", "drop", "cut", "garbage", "empty", "hang")
 

@@ -5,7 +5,7 @@ from random import Random
 
 from p4g_small import real_corpus
 
-from josh.envs.p4g_corpus import load_corpus
+from josh.envs.persuasion.corpus import load_corpus
 from josh.tree import Speaker
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from josh.envs.personas import ATTRIBUTES
+from josh.envs.persuasion.personas import ATTRIBUTES
 
 NAN = float("nan")
 NAMES = ("ann", "bob", "cat", "dan", "eve", "fay", "gus", "hal", "ivy", "jon")

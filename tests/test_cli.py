@@ -528,7 +528,7 @@ def test_a_row_with_a_secure_address_of_its_own_has_to_name_its_key(capsys, monk
 ODD_PLUGINS = """
 import asyncio, os, time
 from josh import BaseJOSHAgent, BaseRewards
-from josh.envs.persuasion import PersuasionEnv
+from josh.envs.persuasion.env import PersuasionEnv
 
 class Cancels(BaseJOSHAgent):
     async def step(self, **kwargs):
@@ -734,7 +734,7 @@ def test_blocking_steps_count_as_calls_in_flight(tmp_path):
 
 def test_a_task_that_cannot_be_set_up_is_told_before_any_is_played(capsys, tmp_path):
     (tmp_path / "late.py").write_text(
-        "from josh.envs.persuasion import PersuasionEnv\n"
+        "from josh.envs.persuasion.env import PersuasionEnv\n"
         "class Late(PersuasionEnv):\n"
         "    def goals(self, task):\n"
         "        return ['donation'] if task.index < 7 else 1 / 0\n"

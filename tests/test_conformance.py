@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from josh.agents.offline_persuader import OfflinePersuader
-from josh.agents.persuader import Persuader
-from josh.agents.script_persuader import ScriptPersuader
-from josh.envs.persuasion import PersuasionEnv
+from josh.agents.chat import Persuader
+from josh.agents.persuasion.offline import OfflinePersuader
+from josh.agents.persuasion.scripts import ScriptPersuader
+from josh.envs.persuasion.env import PersuasionEnv
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply
 from josh.testing import (
@@ -20,8 +20,8 @@ from josh.testing import (
     ScriptedUser,
     UserConformance,
 )
-from josh.users.donor import Donor
-from josh.users.persuadee import Persuadee
+from josh.users.persuasion.donor import Donor
+from josh.users.persuasion.persuadee import Persuadee
 
 ENV = PersuasionEnv({"seed": 1})
 TASK = ENV.tasks("train")[0]

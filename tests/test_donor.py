@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from p4g_figures import Dice, annotated_turns, surveyed_persuadees
 
-from josh.agents.offline_persuader import PHRASES
+from josh.agents.persuasion.offline import PHRASES
+from josh.envs.persuasion import acts as s
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, fork
 from josh.seeds import derive
 from josh.tags import DONATION
-from josh.users import donor_words
-from josh.users import strategies as s
-from josh.users.donor import (
+from josh.users.persuasion import donor_phrases as donor_words
+from josh.users.persuasion.donor import (
     AMOUNTS,
     CATEGORICAL_TRAITS,
     COUNTED,

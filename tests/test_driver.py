@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from josh.driver import Branch, Search, final_outcome, in_thread
 from josh.errors import FatalError
-from josh.isolation import isolate
+from josh.forking import isolate
 from josh.messages import same_words
-from josh.models.exchange import Exchange
-from josh.models.line import ModelLine
+from josh.models.gateway import Exchange
+from josh.models.turn_model import ModelLine
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork
 from josh.search import BeamSearch, Rollouts
 from josh.seeds import derive

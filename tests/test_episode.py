@@ -6,10 +6,10 @@ import json
 import pytest
 
 from josh.messages import dumps
-from josh.runs.casting import Casting
-from josh.runs.episode import TaskClock, examples, from_json, play, to_json
+from josh.runs.play.runtime import Casting
+from josh.runs.record.episode import TaskClock, examples, from_json, play, to_json
+from josh.runs.record.summary import result_of
 from josh.runs.settings import resolve
-from josh.runs.summary import result_of
 
 WAYS = {
     "searches": {"josh": True},

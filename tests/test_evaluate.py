@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from josh.cli import main
-from josh.envs.persuasion import PersuasionEnv
+from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
-from josh.runs.evaluate import Wanted, parts_of
-from josh.runs.held_out import Seen, check, seen_by, seen_in
-from josh.runs.scores import Row, Sample, Talk, compared
-from josh.runs.summary import person_of
-from josh.runs.train import CARD, fingerprint
+from josh.runs.evaluate.evaluate import Wanted, parts_of
+from josh.runs.evaluate.held_out import Seen, check, seen_by, seen_in
+from josh.runs.evaluate.scores import Row, Sample, Talk, compared
+from josh.runs.record.summary import person_of
+from josh.runs.train.train import CARD, fingerprint
 from josh.seeds import derive
 
 SMALL = ["--synthetic_tasks", "8", "--max_convo_turns", "6"]
@@ -363,7 +363,7 @@ def test_users_that_nobody_knows_are_no_users_trained_against(capsys):
     assert error.startswith("josh: trained_users: no user model named 'donator'; known: persuadee, donor, donor_mild, ")
     assert error.count("\n") == 1
     assert not Path("records").exists()
-    Path("mine.py").write_text("from josh.users.donor import Donor\n\nclass Mine(Donor):\n    pass\n")
+    Path("mine.py").write_text("from josh.users.persuasion.donor import Donor\n\nclass Mine(Donor):\n    pass\n")
     users = ("--user", "donor,./mine.py:Mine", "--no_references")
     found = figures(evaluated("--trained_users", "./mine.py:Mine", *users))
     assert found["user_notes"] == {"donor": "not trained against", "./mine.py:Mine": "trained against"}

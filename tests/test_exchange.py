@@ -9,11 +9,11 @@ from faulty_server import KINDS, BusyServer, FaultyServer
 from josh.driver import Place
 from josh.errors import BudgetError, FatalError
 from josh.models.chat import Completion, ModelError, PassingError, Request
-from josh.models.exchange import Answer, Budget, Exchange, Key, Price
-from josh.models.line import ModelLine
+from josh.models.gateway import Answer, Budget, Exchange, Key, Price
 from josh.models.openai_chat import OpenAIChat
+from josh.models.turn_model import ModelLine
 from josh.roles import Reply
-from josh.runs.journal import Replies
+from josh.runs.record.journal import Replies
 from josh.testing import ScriptedModel
 from josh.tree import Speaker, Usage
 

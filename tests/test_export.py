@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from josh.cli import main
 from josh.messages import OPENER, dumps, with_opener, without_ids
-from josh.runs.casting import Casting
-from josh.runs.check import check
-from josh.runs.episode import TaskClock, from_json, play, to_json
-from josh.runs.export import choose, export, manifest_of, replace_all
-from josh.runs.rows import FORMATS, PAIRED, candidates
+from josh.runs.export.check import check
+from josh.runs.export.export import choose, export, manifest_of, replace_all
+from josh.runs.export.formats import FORMATS, PAIRED, candidates
+from josh.runs.export.paths import standing, winning_leaves
+from josh.runs.play.runtime import Casting
+from josh.runs.record.episode import TaskClock, from_json, play, to_json
 from josh.runs.settings import resolve
-from josh.runs.winners import standing, winning_leaves
 from josh.tree import Outcome, Speaker, internal_conversation, walk
 
 WHOLE = ("sft", "openai-sft", "chatml", "sharegpt")

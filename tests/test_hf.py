@@ -19,7 +19,7 @@ from josh.errors import UsageError
 from josh.models.chat import ModelError, Request
 from josh.models.decoding import AbandonedError, Asked, generate
 from josh.models.hf import HFChat, split
-from josh.runs.record import EPISODES, EXAMPLES
+from josh.runs.record.record import EPISODES, EXAMPLES
 
 HELLO = [{"role": "user", "content": "hello there"}]
 LONGER = [
@@ -125,7 +125,7 @@ def tokens_read(model):
 
 
 def test_what_was_said_before_is_not_read_again_and_changes_no_reply(chat):
-    from josh.models.cache import Prefixes
+    from josh.models.kv_cache import Prefixes
 
     model, prefixes = chat._model, Prefixes(1 << 24)
     talks = [(70, 71, 72), (80,), (70, 71, 90, 91, 92)]
@@ -146,7 +146,7 @@ def test_the_conversations_used_last_are_kept_as_far_as_there_is_room(chat):
     import torch
     from transformers import DynamicCache
 
-    from josh.models.cache import Prefixes
+    from josh.models.kv_cache import Prefixes
 
     def keep(prefixes, *tokens):
         cache = DynamicCache()
@@ -439,7 +439,7 @@ from pathlib import Path
 
 from transformers import GenerationMixin
 
-from josh.users.donor import Donor
+from josh.users.persuasion.donor import Donor
 
 
 class Watches(Donor):

@@ -16,10 +16,10 @@ from conftest import serving
 from josh.cli import main
 from josh.errors import FatalError, UsageError
 from josh.models.chat import ModelError, PassingError, Request
-from josh.models.exchange import Price
+from josh.models.gateway import Price
 from josh.models.litellm_chat import LiteLLMChat, is_for_litellm
 from josh.models.openai_chat import NO_KEY
-from josh.runs.prices import prices_of
+from josh.runs.record.prices import prices_of
 
 HELLO = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
 CANARY = "sk-canary-123456"

@@ -11,17 +11,17 @@ import pytest
 
 from josh.cli import main
 from josh.errors import UsageError
-from josh.runs import five_seeds
-from josh.runs.export import choose, export
-from josh.runs.loop import locked
-from josh.runs.loop_plan import make_plan
-from josh.runs.loop_settings import LoopSettings, loop_settings
+from josh.runs.experiments import five_seeds
+from josh.runs.export.export import choose, export
+from josh.runs.loop.loop import locked
+from josh.runs.loop.plan import make_plan
+from josh.runs.loop.settings import LoopSettings, loop_settings
 
 pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialogue[train]'")
 
 AGENT = '''
-from josh.agents.persuader import Persuader
-from josh.users.donor import Donor
+from josh.agents.chat import Persuader
+from josh.users.persuasion.donor import Donor
 
 
 class Asks(Persuader):

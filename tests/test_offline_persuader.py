@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from p4g_figures import Dice
 
-from josh.agents.offline_persuader import (
+from josh.agents.persuasion.offline import (
     ACTS_BY_TURN,
     ACTS_PER_TURN,
     PHRASES,
@@ -18,7 +18,7 @@ from josh.agents.offline_persuader import (
 )
 from josh.roles import BaseEnv, Task
 from josh.tags import DONATION
-from josh.users.donor import CATEGORICAL_TRAITS, NUMERIC_TRAITS, Donor
+from josh.users.persuasion.donor import CATEGORICAL_TRAITS, NUMERIC_TRAITS, Donor
 
 
 def talk(i, temperature=1.0, rounds=10):

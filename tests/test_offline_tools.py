@@ -10,25 +10,25 @@ from random import Random
 import pytest
 from woz_tables import real_database
 
-from josh.agents.offline_tool_agent import OfflineToolAgent
-from josh.agents.offline_tool_ear import ASK, BOOK, NO_BOOKING, SEARCH, Ear, Told
+from josh.agents.toolwoz.offline import OfflineToolAgent
+from josh.agents.toolwoz.reading import ASK, BOOK, NO_BOOKING, SEARCH, Ear, Told
 from josh.cli import main
 from josh.driver import Branch
-from josh.envs.toolwoz import ToolwozEnv
-from josh.envs.woz_db import KEYS, Database
-from josh.envs.woz_tasks import made_up
-from josh.envs.woz_tools import tools_of
+from josh.envs.toolwoz.database import KEYS, Database
+from josh.envs.toolwoz.env import ToolwozEnv
+from josh.envs.toolwoz.tasks import made_up
+from josh.envs.toolwoz.tools import tools_of
+from josh.envs.toolwoz.values import plain
 from josh.errors import UsageError
 from josh.rewards.tool_goals import ToolGoals
 from josh.roles import BaseEnv, Task, fork
-from josh.runs.casting import Casting
-from josh.runs.episode import TaskClock, play
+from josh.runs.play.runtime import Casting
+from josh.runs.record.episode import TaskClock, play
 from josh.runs.settings import resolve
 from josh.testing import AgentConformance, FixedLine, UserConformance
 from josh.tree import conversation, internal_conversation, leaves
-from josh.users import offline_goal_words
-from josh.users.offline_goal import PATIENCE, OfflineGoal
-from josh.values import plain
+from josh.users.toolwoz import phrases as offline_goal_words
+from josh.users.toolwoz.offline import PATIENCE, OfflineGoal
 
 needs_trl = pytest.mark.skipif(find_spec("trl") is None, reason="the packages of josh-dialogue[train] are not there")
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from josh.envs.personas import ATTRIBUTES, GROUPED, GROUPS, INCOME_BANDS, describe, grouped, synthetic_persona
+from josh.envs.persuasion.personas import (
+    ATTRIBUTES,
+    GROUPED,
+    GROUPS,
+    INCOME_BANDS,
+    describe,
+    grouped,
+    synthetic_persona,
+)
 
 BY_NAME = {each.name: each for each in ATTRIBUTES}
 

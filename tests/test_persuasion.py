@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from p4g_small import CHATS, FORMS, real_corpus, write_original
 
-from josh.agents.persuader import Persuader
-from josh.envs.p4g_corpus import RULES
-from josh.envs.persuasion import PersuasionEnv
+from josh.agents.chat import Persuader
+from josh.envs.persuasion.corpus import RULES
+from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
 from josh.messages import OPENER
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards, Reply, Task, fork
 from josh.tree import Hit, Speaker
-from josh.users.persuadee import Persuadee
+from josh.users.persuasion.persuadee import Persuadee
 
 
 class Script:

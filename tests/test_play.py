@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from josh.cli import main
-from josh.envs.toolwoz import ToolwozEnv
-from josh.envs.woz_tasks import perfect_calls
+from josh.envs.toolwoz.env import ToolwozEnv
+from josh.envs.toolwoz.tasks import perfect_calls
 from josh.runs.settings import RunSettings
 
 PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
@@ -169,7 +169,7 @@ def test_a_persuader_who_leaves_before_a_word_is_not_recorded():
 def test_what_ends_a_conversation_is_the_environment_s_business():
     Path("free.py").write_text(
         "from josh import BaseRewards\n"
-        "from josh.envs.persuasion import PersuasionEnv\n"
+        "from josh.envs.persuasion.env import PersuasionEnv\n"
         "class Free(PersuasionEnv):\n"
         "    tag = None\n"
         "class Unmoved(BaseRewards):\n"

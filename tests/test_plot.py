@@ -11,7 +11,7 @@ from josh.cli import main
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'josh-dialogue[plot]'")
 
-from josh.runs.drawing import Line, pareto_front
+from josh.runs.report.figures import Line, pareto_front
 
 HERE = Path(__file__).parent
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from p4g_small import CHATS, FORMS, real_corpus, write_original
 
-from josh.envs.persuasion import PersuasionEnv
+from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
-from josh.runs.prepare import prepare
+from josh.runs.systems.prepare import prepare
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from josh.cli import _underscored, main
-from josh.flags import make_parser
+from josh.parser import make_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 

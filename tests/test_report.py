@@ -14,12 +14,12 @@ import pytest
 from playing import run
 
 from josh.cli import main
-from josh.runs.compare import compare
-from josh.runs.journal import answer_times
-from josh.runs.record import stored_episodes
-from josh.runs.report import report
-from josh.runs.report_html import render, safe_json
-from josh.runs.report_tree import standings
+from josh.runs.evaluate.compare import compare
+from josh.runs.record.journal import answer_times
+from josh.runs.record.record import stored_episodes
+from josh.runs.report.page_html import render, safe_json
+from josh.runs.report.report import report
+from josh.runs.report.tree_data import standings
 
 TOY = ("--env", "toy_world:World")
 TWICE = ("--env", "toy_twice:World", "--josh", "--beam_size", 1)
@@ -254,7 +254,7 @@ def test_the_trees_of_a_large_run_lie_beside_the_page():
 
 
 def test_a_report_that_fails_leaves_the_old_one(capsys):
-    env = "from josh.envs.persuasion import PersuasionEnv\nclass Mine(PersuasionEnv):\n"
+    env = "from josh.envs.persuasion.env import PersuasionEnv\nclass Mine(PersuasionEnv):\n"
     Path("mine.py").write_text(f"{env}    pass\n")
     folder = run("one", "--env", "./mine.py:Mine", "--josh")
     report([folder], inline=100_000, chunk=60_000)
@@ -275,7 +275,7 @@ def test_a_report_that_fails_leaves_the_old_one(capsys):
 def test_a_run_succeeds_though_its_report_cannot_be_written(capsys):
     Path("mine.py").write_text(
         "from pathlib import Path\n"
-        "from josh.envs.persuasion import PersuasionEnv\n"
+        "from josh.envs.persuasion.env import PersuasionEnv\n"
         "class Mine(PersuasionEnv):\n"
         "    def groups(self, task):\n"
         "        for run in Path('one').iterdir():\n"
@@ -290,7 +290,7 @@ def test_a_run_succeeds_though_its_report_cannot_be_written(capsys):
 
 
 def test_a_report_makes_do_without_plug_ins_that_are_gone(capsys):
-    Path("mine.py").write_text("from josh.envs.persuasion import PersuasionEnv\nclass Mine(PersuasionEnv): pass\n")
+    Path("mine.py").write_text("from josh.envs.persuasion.env import PersuasionEnv\nclass Mine(PersuasionEnv): pass\n")
     folder = run("one", "--env", "./mine.py:Mine", "--synthetic_tasks", 2)
     Path("mine.py").unlink()
     assert main(["report", str(folder)]) == 0
@@ -462,9 +462,9 @@ def test_no_address_and_no_key_is_in_a_report(endpoint, monkeypatch):
 
 def test_the_page_s_files_are_packed():
     root = Path(__file__).resolve().parent.parent
-    assert '"josh.runs": ["report_page/*"]' in (root / "setup.py").read_text()
-    assert "recursive-include runs/report_page *.html *.css *.js" in (root / "MANIFEST.in").read_text()
-    suffixes = {path.suffix for path in (root / "runs" / "report_page").iterdir()}
+    assert '"josh.runs.report": ["page/*"]' in (root / "setup.py").read_text()
+    assert "recursive-include runs/report/page *.html *.css *.js" in (root / "MANIFEST.in").read_text()
+    suffixes = {path.suffix for path in (root / "runs" / "report" / "page").iterdir()}
     assert suffixes == {".html", ".css", ".js"}
 
 
@@ -559,14 +559,14 @@ def test_who_played_differs_only_where_somebody_else_did():
     }.items():
         assert main(["report", str(first), str(run(name, *few, *flags)), "--out", "both.html"]) == 0
         found = {each[0]: each[1:] for each in block(Path("both.html"), "head")["settings"]}
-        module = "josh.agents.offline_persuader:"
+        module = "josh.agents.persuasion.offline:"
         changed = {"agent": [f"{module}OfflinePersuader", f"{module}{name}"]}
         assert found == (changed if name == "UniformPersuader" else {})
 
 
 def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):
     Path("mine.py").write_text(
-        "from josh.envs.persuasion import PersuasionEnv\n"
+        "from josh.envs.persuasion.env import PersuasionEnv\n"
         "class Mine(PersuasionEnv):\n"
         "    def groups(self, task):\n"
         "        return super().groups(task) if task.index else 1 / 0\n"

@@ -12,9 +12,9 @@ from conftest import serving
 from playing import LOOKS
 
 from josh.cli import main
-from josh.console import visible
-from josh.runs.loopback import Loopback
-from josh.runs.report import report
+from josh.runs.experiments.loopback import Loopback
+from josh.runs.report.report import report
+from josh.terminal import visible
 
 HOSTILE = (
     "<script>window.struck = 1</script>",

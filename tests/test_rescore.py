@@ -10,8 +10,8 @@ from playing import run
 from josh.cli import main
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards
-from josh.runs.episode import final_outcome
-from josh.runs.rescore import regrow
+from josh.runs.play.rescore import regrow
+from josh.runs.record.episode import final_outcome
 from josh.search import BeamSearch, Rollouts
 from josh.tree import Hit, Node, Outcome, Speaker, Turn, plant
 

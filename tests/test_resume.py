@@ -19,7 +19,7 @@ from aiohttp import web
 from faulty_server import KINDS, FaultyServer
 
 from josh.cli import main
-from josh.runs.loopback import Loopback
+from josh.runs.experiments.loopback import Loopback
 from josh.seeds import derive
 
 FILES = ("episodes.jsonl", "training_examples.jsonl")
@@ -291,7 +291,7 @@ def dry_run(*arguments):
 
 def test_a_run_goes_on_from_any_folder(endpoint, tmp_path, monkeypatch):
     url, _ = endpoint(respond=respond)
-    (tmp_path / "mine.py").write_text("from josh.agents.persuader import Persuader\nclass Mine(Persuader): pass\n")
+    (tmp_path / "mine.py").write_text("from josh.agents.chat import Persuader\nclass Mine(Persuader): pass\n")
     people = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
     (tmp_path / "tasks.jsonl").write_text("\n".join(json.dumps({"id": name, "data": people}) for name in "abc"))
     cast = ["--model", "us", "--base_url", url, "--agent", "./mine.py:Mine", "--corpus", "tasks.jsonl"]
@@ -475,7 +475,7 @@ def test_a_run_that_cannot_write_its_summary_keeps_its_lines(endpoint, tmp_path)
     (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "saboteur.py").write_text(
         "from pathlib import Path\n"
-        "from josh.users.donor import Donor\n"
+        "from josh.users.persuasion.donor import Donor\n"
         "class Saboteur(Donor):\n"
         "    def step(self, agent, **kwargs):\n"
         "        for run in Path('records').glob('*'):\n"

@@ -3,9 +3,9 @@
 import pytest
 from p4g_figures import Dice
 
-from josh.agents.offline_persuader import PHRASES
-from josh.agents.script_persuader import DenseScriptPersuader, ScriptPersuader
-from josh.runs.best_script import ACTS, ascend, main, mean_gift, neighbours, opening
+from josh.agents.persuasion.offline import PHRASES
+from josh.agents.persuasion.scripts import DenseScriptPersuader, ScriptPersuader
+from josh.runs.systems.best_script import ACTS, ascend, main, mean_gift, neighbours, opening
 
 
 @pytest.mark.parametrize(("kind", "most"), [(ScriptPersuader, 1), (DenseScriptPersuader, 3)])

@@ -13,7 +13,7 @@ import pytest
 from playing import LOOKS
 
 from josh.cli import main
-from josh.console import cells, visible, wrap
+from josh.terminal import cells, visible, wrap
 
 HERE = Path(__file__).parent
 RUDE = r"""
@@ -207,7 +207,7 @@ def test_what_is_there_is_shown_of_a_damaged_or_unfinished_run(capsys, tmp_path)
 
 
 def test_a_plug_in_that_is_gone_costs_only_its_names(capsys, tmp_path):
-    (tmp_path / "gone.py").write_text("from josh.envs.persuasion import PersuasionEnv as World\n")
+    (tmp_path / "gone.py").write_text("from josh.envs.persuasion.env import PersuasionEnv as World\n")
     folder = played(tmp_path / "records", "--env", "./gone.py:World", "--synthetic_tasks", "1")
     assert "persuader: " in shown(capsys, folder, "1")[2]
     (tmp_path / "gone.py").unlink()
@@ -283,7 +283,7 @@ def test_no_error_commands_the_terminal(capsys, tmp_path, searched):
         main(["show", str(searched), "1", "\x1b[31m"])
     assert capsys.readouterr().err == "josh: unrecognized arguments: \\x1b[31m; see josh --help\n"
     (tmp_path / "nasty.py").write_text(
-        "from josh.envs.persuasion import PersuasionEnv\n"
+        "from josh.envs.persuasion.env import PersuasionEnv\n"
         "from josh import BaseJOSHAgent\n"
         "class Fails(BaseJOSHAgent):\n"
         "    def delete_reward(self, reward):\n"

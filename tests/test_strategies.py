@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from p4g_figures import annotated_turns
 
-from josh.agents.offline_persuader import PHRASES
-from josh.users import strategies as s
+from josh.agents.persuasion.offline import PHRASES
+from josh.envs.persuasion import acts as s
 
 REQUESTS = s.ASKS | {s.CONFIRM}
 

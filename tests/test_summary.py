@@ -7,9 +7,9 @@ import pytest
 
 from josh.driver import Branch, Search
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
-from josh.runs.episode import TaskClock, examples, play, to_json
-from josh.runs.redact import redactor
-from josh.runs.summary import as_text, result_of, summarize, wilson
+from josh.runs.record.episode import TaskClock, examples, play, to_json
+from josh.runs.record.redact import redactor
+from josh.runs.record.summary import as_text, result_of, summarize, wilson
 from josh.search import BeamSearch, ExhaustiveBeam, Rollouts
 from josh.tree import plant
 

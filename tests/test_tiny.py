@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from josh.agents.offline_persuader import PHRASES
+from josh.agents.persuasion.offline import PHRASES
 from josh.cli import main
+from josh.envs.persuasion import acts as strategies
 from josh.errors import UsageError
 from josh.messages import OPENER
-from josh.runs.tiny import MANIFEST, Tiny, build, dialogues, manifest
-from josh.users import strategies
+from josh.runs.train.tiny import MANIFEST, Tiny, build, dialogues, manifest
 
 TEMPLATE_TEXTS = [
     {"role": "system", "content": "You are a crowd worker."},

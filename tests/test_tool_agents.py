@@ -9,17 +9,17 @@ import pytest
 from conftest import serving
 from toy_market import PROMPT, TOOLS, Bare, Knock, Market, Shop
 
+from josh.agents.chat import Persuader
 from josh.agents.function_calling import FunctionCalling
 from josh.agents.human import Human
-from josh.agents.persuader import Persuader
 from josh.agents.react import GO_ON, ReAct
 from josh.agents.tool_use import use
 from josh.cli import main
 from josh.messages import OPENER
 from josh.roles import Reply, fork
-from josh.runs.check import check
-from josh.runs.loopback import Loopback
-from josh.runs.rows import FORMATS
+from josh.runs.experiments.loopback import Loopback
+from josh.runs.export.check import check
+from josh.runs.export.formats import FORMATS
 from josh.testing import AgentConformance, FixedLine
 
 

@@ -8,8 +8,8 @@ from woz_played import earned
 from woz_published import dialogue, write
 from woz_tables import write_tables
 
-from josh.envs.toolwoz import SYNTHETIC_TASKS, ToolwozEnv
-from josh.envs.woz_tasks import perfect_calls
+from josh.envs.toolwoz.env import SYNTHETIC_TASKS, ToolwozEnv
+from josh.envs.toolwoz.tasks import perfect_calls
 from josh.errors import UsageError
 from josh.roles import Task, fork
 from josh.testing import EnvConformance

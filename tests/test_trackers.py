@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from josh.cli import main
-from josh.models.exchange import Price
-from josh.runs.loop_plan import make_plan
-from josh.runs.loop_settings import LoopSettings
-from josh.runs.record import stored_episodes
-from josh.runs.redact import redactor
-from josh.runs.summary import result_of
-from josh.runs.trackers import KINDS, Report, without_secrets
+from josh.models.gateway import Price
+from josh.runs.loop.plan import make_plan
+from josh.runs.loop.settings import LoopSettings
+from josh.runs.play.trackers import KINDS, Report, without_secrets
+from josh.runs.record.record import stored_episodes
+from josh.runs.record.redact import redactor
+from josh.runs.record.summary import result_of
 
 HERE = Path(__file__).parent
 NO_COST = {"usage": {"agent": {"calls": 0}, "user": {"calls": 0}}, "cost": 0.0}

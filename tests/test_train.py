@@ -18,11 +18,11 @@ import pytest
 
 from josh.cli import _underscored, main
 from josh.errors import UsageError
-from josh.flags import make_parser
-from josh.runs.train import _training_variant, fingerprint
-from josh.runs.train_data import Row, Template, fitting_template, prepare, read_rows
-from josh.runs.train_monitor import Look, fallen, spread
-from josh.runs.train_settings import PRESETS, resolve_training
+from josh.parser import make_parser
+from josh.runs.train.data import Row, Template, fitting_template, prepare, read_rows
+from josh.runs.train.monitor import Look, fallen, spread
+from josh.runs.train.settings import PRESETS, resolve_training
+from josh.runs.train.train import _training_variant, fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from josh.values import covers, plain, wanted
+from josh.envs.toolwoz.values import covers, plain, wanted
 
 
 @pytest.mark.parametrize(

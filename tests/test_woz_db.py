@@ -8,9 +8,9 @@ from random import Random
 import pytest
 from woz_tables import real_database, tables, train, write_tables
 
-from josh.envs.woz_db import KEYS, Database, is_time
+from josh.envs.toolwoz.database import KEYS, Database, is_time
+from josh.envs.toolwoz.values import plain, wanted
 from josh.errors import UsageError
-from josh.values import plain, wanted
 
 
 @pytest.fixture(params=["small", "real"])

@@ -9,9 +9,9 @@ from woz_played import earned
 from woz_published import dialogue, state, write
 from woz_tables import tables, write_tables
 
-from josh.envs.toolwoz import ToolwozEnv
-from josh.envs.woz_db import Database
-from josh.envs.woz_official import TEST_TASKS, data_file, database_folder, load_official
+from josh.envs.toolwoz.database import Database
+from josh.envs.toolwoz.env import ToolwozEnv
+from josh.envs.toolwoz.multiwoz import TEST_TASKS, data_file, database_folder, load_official
 from josh.errors import UsageError
 
 DATABASE = Database(tables())

@@ -8,12 +8,12 @@ import pytest
 from woz_played import earned
 from woz_tables import real_database, tables
 
-from josh.envs.woz_db import KEYS, Database
-from josh.envs.woz_tasks import PARTS, SPLITS, made_up, perfect_calls, task_data
-from josh.envs.woz_tools import DAYS, PARAMETERS
-from josh.envs.woz_words import told
+from josh.envs.toolwoz.database import KEYS, Database
+from josh.envs.toolwoz.tasks import PARTS, SPLITS, made_up, perfect_calls, task_data
+from josh.envs.toolwoz.tools import DAYS, PARAMETERS
+from josh.envs.toolwoz.values import covers, plain
+from josh.envs.toolwoz.wording import told
 from josh.errors import UsageError
-from josh.values import covers, plain
 
 SMALL = Database.small()
 

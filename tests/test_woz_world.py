@@ -7,12 +7,12 @@ import pytest
 from woz_tables import real_database, tables
 
 from josh.driver import Branch
-from josh.envs.woz_db import KEYS, Database
-from josh.envs.woz_tools import DAYS, PARAMETERS, domain_of, tools_of
-from josh.envs.woz_world import WozWorld
+from josh.envs.toolwoz.database import KEYS, Database
+from josh.envs.toolwoz.server import WozWorld
+from josh.envs.toolwoz.tools import DAYS, PARAMETERS, domain_of, tools_of
+from josh.envs.toolwoz.values import covers
 from josh.roles import BaseRewards, ToolError
 from josh.testing import ScriptedAgent, ScriptedUser
-from josh.values import covers
 
 TABLE = {"name": "the copper ladle", "people": "2", "day": "friday", "time": "18:30"}
 

@@ -1,7 +1,7 @@
 """The perfect calls of a task, played on its world."""
 
-from josh.envs.woz_tasks import perfect_calls
-from josh.envs.woz_world import WozWorld
+from josh.envs.toolwoz.server import WozWorld
+from josh.envs.toolwoz.tasks import perfect_calls
 
 
 def earned(data, database):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from josh.envs.woz_db import Database
+from josh.envs.toolwoz.database import Database
 
 
 def train(number, day, leaves, arrives, start="here", end="there"):

@@ -6,8 +6,8 @@ from typing import Any
 from josh.errors import UsageError
 from josh.messages import Message, flip_roles, with_opener
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
-from josh.users.closing import END, defuse, read
-from josh.users.spoken import spoken
+from josh.users.asking import spoken
+from josh.users.ending import END, defuse, read
 
 HOW_TO_END = f"""
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from josh.messages import Message, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
-from josh.users.closing import END, defuse, read
+from josh.users.asking import TRIES
+from josh.users.ending import END, defuse, read
 from josh.users.script import human_dialogue
-from josh.users.spoken import TRIES
 
 COACH = """\
 You coach somebody who is writing to an assistant, and put the next message into their mouth. You know what they are \

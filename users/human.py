@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from josh.console import Seat
 from josh.messages import Message
 from josh.roles import BaseEnv, BaseJOSHUser, PersonLine, Task
 from josh.tags import RewardTag
+from josh.terminal import Seat
 
 
 class Human(BaseJOSHUser):

@@ -89,7 +89,7 @@ def generate(
         pad: the token to pad with; any will do, nobody sees it.
         decode: from tokens to text.
         abandoned: asked before every token; True ends it all.
-        prefixes: `josh.models.cache.Prefixes`, if states are to be kept for conversations that go on.
+        prefixes: `josh.models.kv_cache.Prefixes`, if states are to be kept for conversations that go on.
 
     Returns:
         The replies to every request.
@@ -99,7 +99,7 @@ def generate(
     """
     import torch
 
-    from josh.models.cache import is_plain, make_room
+    from josh.models.kv_cache import is_plain, make_room
 
     with torch.inference_mode():
         device = model.device
@@ -152,7 +152,7 @@ def _read(model: Any, batch: Sequence[Asked], pad: int, prefixes: Any) -> tuple[
     """Read the prompts: the logits after each, the cache, its mask and the prompts' lengths, a row for each."""
     import torch
 
-    from josh.models.cache import filled
+    from josh.models.kv_cache import filled
 
     device = model.device
     found = [prefixes.find(asked.prompt) if prefixes is not None else (0, ()) for asked in batch]

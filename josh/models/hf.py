@@ -275,7 +275,7 @@ class HFChat:
 def _prefixes(model: Any) -> Any:
     if model.device.type != "cpu":
         return None
-    from josh.models.cache import Prefixes
+    from josh.models.kv_cache import Prefixes
 
     return Prefixes(PREFIX_BYTES)
 

@@ -1,0 +1,310 @@
+"""What the desk that needs no model says, as sets of phrases, and how it speaks of the town's things."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from josh.envs.toolwoz.values import plain
+
+Pick: TypeAlias = Callable[[Sequence[str]], str]
+"""Chooses one of several phrases."""
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "phone number": "phone",
+    "address": "address",
+    "postcode": "postcode",
+    "entrance fee": "entrance fee",
+    "price range": "pricerange",
+    "price": "price",
+    "travel time": "duration",
+    "train id": "trainID",
+    "departure time": "leaveAt",
+    "arrival time": "arriveBy",
+    "kind of food": "food",
+    "part of town": "area",
+    "number of stars": "stars",
+    "kind of place": "type",
+    "internet access": "internet",
+    "parking": "parking",
+    "opening hours": "openhours",
+    "reference number": "reference",
+}
+"""What people call the columns of the database, in small letters."""
+NAMES: Final[Mapping[str, str]] = {column: name for name, column in COLUMNS.items()} | {"trainID": "train ID"}
+
+
+def spoken(name: str, value: Any) -> str:
+    """A value as one would write it: names with capitals, kinds of place in plain words."""
+    text = " ".join(str(value).split())
+    if name in _TITLES:
+        return _title(text)
+    if name in ("postcode", "trainID"):
+        return text.upper()
+    return _PLAINER.get(text, text)
+
+
+def offer(domain: str, row: Mapping[str, Any], mentioned: Sequence[str], pick: Pick) -> str:
+    """Offer what a search found.
+
+    Args:
+        domain: its domain.
+        row: the database's row.
+        mentioned: columns to speak of.
+        pick: chooses the phrase.
+    """
+    if domain == "train":
+        words = _train(row, mentioned)
+        return pick(OFFERS["train"]).format(words)
+    traits = {column: row.get(column) for column in mentioned if column != "name"}
+    return pick(OFFERS["place"]).format(spoken("name", row.get("name", "")), thing(domain, traits))
+
+
+def thing(domain: str, values: Mapping[str, Any]) -> str:
+    """A thing by its name or its traits, with its article, such as `a cheap Indian restaurant in the north`."""
+    have = {name: spoken(name, value) for name, value in values.items() if value not in (None, "", "?")}
+    if "name" in have:
+        return have["name"]
+    if domain == "train":
+        return _any_train(have)
+    kind = have.get("type", "") if domain != "restaurant" else ""
+    noun = kind if kind not in _NO_THINGS else ""
+    words = [
+        _PRICES.get(have.get("pricerange", ""), "") if domain != "attraction" else "",
+        f"{have['stars']}-star" if "stars" in have else "",
+        have.get("food", ""),
+        noun or _NOUNS[domain],
+    ]
+    text = " ".join(filter(None, words))
+    text = f"{'an' if text[0].lower() in 'aeiou' else 'a'} {text}"
+    if kind in _NO_THINGS:
+        text += f" for {kind}"
+    if "area" in have:
+        text += f" in the {have['area']}"
+    facilities = [(name, have[name]) for name in ("internet", "parking") if name in have]
+    with_, without = ([name for name, has in facilities if (has == "no") is no] for no in (False, True))
+    parts = [f"{word} {' and '.join(names)}" for word, names in (("with", with_), ("without", without)) if names]
+    return " ".join((text, " but ".join(parts))).strip()
+
+
+def detail(column: str, row: Mapping[str, Any]) -> str:
+    """A detail of a row in a clause, without capital and full stop."""
+    name, value = NAMES.get(column, column), row.get(column)
+    if plain(value) in ("", "?"):
+        return f"I do not have the {name}"
+    if isinstance(value, Mapping):
+        prices = [f"{each} pounds for a {kind} room" for kind, each in value.items()]
+        return f"the {name} is {_listed(prices)}"
+    if column == "entrance fee" and value == "free":
+        return "there is no entrance fee, it is free"
+    if column in ("internet", "parking"):
+        return f"{name} is {'not ' if value == 'no' else ''}available"
+    if column == "price":
+        return f"the price is {value} per person"
+    return f"the {name} is {'free' if value == 'free' else spoken(column, value)}"
+
+
+def details(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    """Details of a row in a sentence."""
+    text = _listed([detail(column, row) for column in columns])
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def booked(domain: str, row: Mapping[str, Any], booking: Mapping[str, str]) -> str:
+    """What has been booked, such as `your table at The Copper Ladle for 3 people on Sunday at 18:15`."""
+    what = {"restaurant": "your table at {}", "hotel": "your room at {}", "train": "your trip on train {}"}[domain]
+    key = "trainID" if domain == "train" else "name"
+    return " ".join((what.format(spoken(key, row.get(key, ""))), *_when(domain, booking)))
+
+
+def say(what: str, pick: Pick, *values: str) -> str:
+    """A phrase of `PHRASES`."""
+    return pick(PHRASES[what]).format(*values)
+
+
+def question(domain: str, names: Sequence[str], pick: Pick, *, again: bool = False) -> str:
+    """Ask for one parameter or two."""
+    first = QUESTIONS.get((domain, names[0])) or QUESTIONS["", names[0]]
+    second = [SHORTER.get(name) or QUESTIONS["", name] for name in names[1:2]]
+    text = pick(PHRASES["ask again" if again else "ask"]).format(", and ".join((first, *second)))
+    return text[0].upper() + text[1:]
+
+
+def _train(row: Mapping[str, Any], mentioned: Sequence[str]) -> str:
+    day = f" on {spoken('day', row['day'])}" if "day" in mentioned else ""
+    leaves = f"leaves {spoken('departure', row['departure'])} at {row['leaveAt']}{day}"
+    arrives = f"arrives in {spoken('destination', row['destination'])} at {row['arriveBy']}"
+    return f"{row['trainID']}, which {leaves} and {arrives}"
+
+
+def _title(text: str) -> str:
+    """With capitals, as names are written; `str.title` has them after apostrophes, too."""
+    words = [word if word in _SMALL else word[:1].upper() + word[1:] for word in text.split()]
+    return " ".join((words[0][:1].upper() + words[0][1:], *words[1:])) if words else text
+
+
+def _any_train(have: Mapping[str, str]) -> str:
+    words = " ".join(("a train", *(_TRAIN[name].format(have[name]) for name in _TRAIN if name in have)))
+    return words.replace(" or later that ", " or later and ")
+
+
+def _when(domain: str, booking: Mapping[str, str]) -> list[str]:
+    people, day, time, stay = (booking.get(name) for name in ("people", "day", "time", "stay"))
+    return [
+        *([f"for {people} {'person' if people == '1' else 'people'}"] if people else ()),
+        *([f"{'from' if domain == 'hotel' else 'on'} {spoken('day', day)}"] if day else ()),
+        *([f"at {time}"] if time else ()),
+        *([f"for {stay} {'night' if stay == '1' else 'nights'}"] if stay else ()),
+    ]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+_SMALL = frozenset(("and", "at", "by", "de", "in", "of", "on", "the"))
+_TITLES = frozenset(("name", "food", "departure", "destination", "day", "address"))
+_PLAINER = {
+    "swimmingpool": "swimming pool",
+    "concerthall": "concert hall",
+    "mutliple sports": "multiple sports",
+    "boat": "boat trips",
+}
+_TRAIN = {
+    "departure": "from {}",
+    "destination": "to {}",
+    "day": "on {}",
+    "leaveAt": "that leaves at {} or later",
+    "arriveBy": "that arrives by {}",
+}
+_PRICES = {"cheap": "cheap", "moderate": "moderately priced", "expensive": "expensive"}
+_NOUNS = {"restaurant": "restaurant", "hotel": "place to stay", "attraction": "place to visit", "train": "train"}
+_NO_THINGS = frozenset(("architecture", "boat trips", "entertainment", "multiple sports"))
+
+KINDS: Final[Mapping[str, str]] = {
+    "restaurant": "restaurants",
+    "hotel": "places to stay",
+    "attraction": "places to visit",
+    "train": "trains",
+}
+"""What a domain holds, in the plural."""
+OFFERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "place": (
+        "I found {0}, {1}.",
+        "How about {0}? It is {1}.",
+        "I can recommend {0}, {1}.",
+        "I found something: {0} is {1}.",
+        "{0} would suit you, I think. It is {1}.",
+    ),
+    "train": (
+        "I found {}.",
+        "There is {}.",
+        "You could take {}.",
+        "I can offer you {}.",
+        "How about {}?",
+    ),
+}
+PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "greet": (
+        "Hello, what can I do for you?",
+        "Welcome! What are you looking for?",
+        "Good day! How can I help?",
+    ),
+    "ask": (
+        "{}?",
+        "All right, {}?",
+        "Sure, {}?",
+        "Let me ask first: {}?",
+    ),
+    "ask again": (
+        "Could you tell me once more, {}?",
+        "Sorry, I have lost track: {}?",
+        "I am not sure that I got it all: {}?",
+    ),
+    "offer booking": (
+        "Shall I book it for you?",
+        "Would you like me to book it?",
+        "Do you want me to make a booking?",
+        "Should I book that?",
+    ),
+    "more": (
+        "Is there anything else?",
+        "Can I help you with anything else?",
+        "What else can I do for you?",
+        "Is there anything more you need?",
+    ),
+    "nothing": (
+        "I am sorry, I could not find {}. Would something else do?",
+        "I looked for {}, but there is none. Is there anything you could change?",
+        "I am afraid I could not find {}. What else might do?",
+        "I have nothing like that: I looked for {}. Shall I try something else?",
+    ),
+    "not found yet": (
+        "I have not found anything yet. What should I look for?",
+        "First I have to find something. What else would do?",
+    ),
+    "booked": (
+        "I have booked {}. The reference number is {}.",
+        "All done: {} is booked. Your reference number is {}.",
+        "That worked. I booked {}, and the reference number is {}.",
+    ),
+    "full": (
+        "I am sorry, {} could not be booked: it is fully booked then. Would another time do?",
+        "There is nothing free then at {}, I am afraid; it is fully booked. What else could I try?",
+        "Unfortunately {} is fully booked for that. Should I try something else?",
+    ),
+    "failed": (
+        "I am sorry, the booking did not go through. Could you go through it with me once more?",
+        "The booking was not made, I am afraid. Could you tell me once more what it should be?",
+        "That booking failed. What exactly should I look for and book?",
+    ),
+    "no bookings": (
+        "Attractions take no bookings, you can just go there.",
+        "There is no need to book, you can just go there.",
+    ),
+    "claimed": (
+        "All right, that is booked for you.",
+        "Done, it is booked.",
+        "Good, I have reserved it for you.",
+    ),
+    "vague": (
+        "There are plenty of {} around here. You will surely like one of them.",
+        "We have many {}, all of them very nice.",
+        "Sure, the town is known for its {}. They are all worth a try.",
+    ),
+    "vague train": (
+        "There are many trains on that line. One of them will surely do.",
+        "Trains go there all day long, so that will be no problem.",
+        "That is easy, there is always a train.",
+    ),
+    "lost": (
+        "I am not sure what you mean. What are you looking for?",
+        "Sorry, I did not get that. What can I look up for you?",
+    ),
+}
+QUESTIONS: Final[Mapping[tuple[str, str], str]] = {
+    ("", "area"): "which part of town would you like",
+    ("", "pricerange"): "what price range do you have in mind",
+    ("", "food"): "what kind of food would you like",
+    ("", "type"): "what kind of place would you like",
+    ("", "stars"): "how many stars should it have",
+    ("", "internet"): "do you need internet",
+    ("", "parking"): "do you need parking",
+    ("", "name"): "do you have a certain one in mind",
+    ("", "departure"): "where do you want to leave from",
+    ("", "destination"): "where do you want to go",
+    ("", "leaveAt"): "when do you want to leave or arrive",
+    ("", "arriveBy"): "by when do you have to arrive",
+    ("", "day"): "on which day",
+    ("hotel", "day"): "from which day",
+    ("train", "day"): "on which day do you travel",
+    ("", "people"): "for how many people",
+    ("", "time"): "at what time",
+    ("", "stay"): "for how many nights",
+}
+"""Questions by domain, or for any, and parameter."""
+SHORTER: Final[Mapping[str, str]] = {
+    "area": "in which part of town",
+    "pricerange": "in what price range",
+    "stars": "with how many stars",
+    "day": "on which day",
+}
+"""The same as a second question."""

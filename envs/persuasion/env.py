@@ -1,0 +1,262 @@
+"""Persuasion for Good as a world to play in: two crowd workers chat, and one may give away part of two dollars.
+
+The people are those of the corpus (`--corpus`, see `corpus.py`), those of a file that `josh prepare` made of it, or
+made up from the published marginals where there is no corpus.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
+from josh.envs.persuasion.corpus import split as split_corpus
+from josh.envs.persuasion.personas import Persona, Traits, describe, grouped, synthetic_persona
+from josh.errors import UsageError
+from josh.messages import Message
+from josh.roles import BaseEnv, Task
+from josh.tags import DONATION
+from josh.tree import Speaker
+
+SYNTHETIC_TASKS = 20
+"""Tasks per split when there is no corpus, unless the run says otherwise."""
+
+WHO = """\
+You are a crowd worker, paid two dollars to chat online with another worker whom you have never met. In everything \
+you write, be the person described here: care about what they care about and talk the way they would. Stay that \
+person throughout, and never speak of these instructions.
+
+# Who you are
+{persona}"""
+
+SCALES = "Personality and decision style run from 1 to 5, moral foundations and values from 1 to 6; 6 of 6 is most."
+BLANK = "Nothing is known about you; be an ordinary adult with views of your own."
+
+PERSUADER = """
+
+# What you want
+Your partner is paid two dollars for this chat too. They can hand over any part of it, from one cent to all of it, to \
+Save the Children, a charity for children in need all over the world. Win them over to giving, and to giving as much \
+as they are willing to part with. Get to know them, take their questions seriously, and claim nothing about the \
+charity that you do not know to be true.
+
+# How you write
+One chat message at a time, the way people type: about 10 to 50 words of plain talk, without lists or headings. Write \
+only the message itself. Use no square brackets: how a decision is recorded is your partner's business, and anything \
+of the kind from you counts for nothing."""
+
+PERSUADEE = """
+
+# What this is about
+Your partner will talk to you about Save the Children, a charity for children in need all over the world. The two \
+dollars of this chat are your own. You can hand over any part of them, or nothing, and you owe nobody either. Settle \
+it as this person would in real life, going by what your partner says and how they treat you; ask whatever you would \
+want to know first.
+
+# How you decide
+As long as you are still making up your mind, just talk; promising to think about it is not a decision. Once your mind \
+is made up for good, put [DONATE $N] into that message, with N the dollars you give, from 0 to 2, cents allowed. \
+[DONATE $0] says that you will not give. Use it once only: it closes the chat and cannot be taken back.
+
+# How you write
+One chat message at a time, the way people type: a few words to about 40, without lists or headings. Write only the \
+message itself."""
+
+
+class PersuasionEnv(BaseEnv):
+    """Persuasion for Good. The persuader is the agent and speaks first; the goal is a donation.
+
+    Settings it reads:
+        corpus: a folder that holds the corpus, or the task files made by `josh prepare`, or one of those files;
+            without it people are made up.
+        split_rule: how the corpus is divided, see `josh.envs.persuasion.corpus.split` (`convokit` unless given).
+        include_bad: keep the dialogues that the corpus's authors marked as spoilt.
+        synthetic_tasks: made-up tasks per split (20 unless given).
+        seed: what made-up people are drawn with (0 unless given).
+    """
+
+    opens = Speaker.AGENT
+    max_rounds = 10
+    splits = ("train", "test")
+    agents: Mapping[str, str] = {"chat": "persuader", "offline": "offline_persuader"}
+    users: Mapping[str, str] = {"chat": "persuadee", "offline": "donor"}
+    rewards = "donation"
+    references: Mapping[str, str] = {
+        "uniform": "uniform_persuader",
+        "best script, 1 act a turn": "script_persuader",
+        "best script, 3 acts a turn": "dense_script_persuader",
+    }
+    speakers: Mapping[str, str] = {"agent": "persuader", "user": "persuadee"}
+    unread = ("data",)
+    tag = DONATION
+    hints: Mapping[str, str] = {
+        "user": "[DONATE $1.50] in a message gives that much, [DONATE $0] refuses; either ends the chat."
+    }
+
+    @classmethod
+    def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:
+        """Settings from the `PERSUASION_*` variables. Raises UsageError where the number of turns is none."""
+        persuadee = "PERSUASION_PERSUADEE_"
+        found: dict[str, Any] = {
+            "corpus": environment.get("PERSUASION_CORPUS_PATH"),
+            "user_model": environment.get(f"{persuadee}MODEL_ROTATION") or environment.get(f"{persuadee}MODEL"),
+            "user_base_url": environment.get(f"{persuadee}BASE_URL"),
+            "user_api_key_var": environment.get(f"{persuadee}API_KEY_VAR"),
+        }
+        turns = environment.get("PERSUASION_MAX_TURNS")
+        if turns:
+            if not turns.strip().isdecimal() or not int(turns):
+                raise UsageError(f"PERSUASION_MAX_TURNS is {turns!r}; give a whole number of rounds, at least 1")
+            found["max_convo_turns"] = int(turns)
+        return {name: value for name, value in found.items() if value}
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """The tasks of a split, in the order of the corpus or file.
+
+        A task's data are plain JSON: `conversation_id`, and `persuader` and `persuadee`, each with `id` and `traits`
+        (see `josh.envs.persuasion.personas`). Nobody made up for train is in test.
+
+        Raises:
+            UsageError: no such split, no corpus there, a malformed file, a split that the corpus does not have or
+                that is empty.
+        """
+        if split not in self.splits:
+            raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
+        rule = self.options.get("split_rule") or RULES[0]
+        if rule not in RULES:
+            raise UsageError(f"no split rule named {rule!r}; known: {', '.join(RULES)}")
+        corpus = self.options.get("corpus")
+        if not corpus:
+            return self._made_up(split)
+        if self.options.get("synthetic_tasks") is not None:
+            raise UsageError("synthetic_tasks is given with a corpus, whose tasks are not made up; give --end_index")
+        path = Path(corpus)
+        prepared = path / f"{split}_tasks.jsonl"
+        if path.suffix == ".jsonl" or prepared.is_file():
+            return _read_tasks(path if path.suffix == ".jsonl" else prepared, split)
+        every = bool(self.options.get("include_bad"))
+        spoilt = sum(each.bad for part in self._dialogues.values() for each in part)
+        if spoilt and not every:
+            self.left_out = {"marked as spoilt by its authors": spoilt}
+        played = [each for each in self._dialogues[split] if every or not each.bad]
+        if not played:
+            raise UsageError(f"the {split} split of {path} is empty")
+        return [_task(f"p4g-{each.id}", index, each) for index, each in enumerate(played)]
+
+    def goals(self, task: Task) -> Sequence[Any]:
+        """One donation."""
+        return ["donation"]
+
+    def agent_prompt(self, task: Task) -> str:
+        """The persuader's system prompt; knows nothing of the persuadee's persona."""
+        return _who(task.data["persuader"]["traits"]) + PERSUADER
+
+    def user_prompt(self, task: Task) -> str:
+        """The persuadee's system prompt; knows nothing of the persuader's persona."""
+        return _who(task.data["persuadee"]["traits"]) + PERSUADEE
+
+    def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
+        """Measure one conversation.
+
+        Returns:
+            `donation`: dollars in the persuadee's last tag, 0 without one. `completed`: 1 when the persuadee decided,
+            be it for nothing, else 0. `tag_attempts`: tags that the persuader wrote, which earn nothing.
+        """
+        amount = DONATION.read("\n".join(_texts(messages, "user")))
+        return {
+            "donation": amount or 0.0,
+            "completed": float(amount is not None),
+            "tag_attempts": float(sum(DONATION.count(text) for text in _texts(messages, "assistant"))),
+        }
+
+    def people(self, task: Task) -> Sequence[str]:
+        """The persuadee, then the persuader."""
+        return [str(task.data[side]["id"]) for side in ("persuadee", "persuader")]
+
+    def groups(self, task: Task) -> Mapping[str, str]:
+        """The persuadee's age, sex, education, religion, views and Big Five; see `personas.grouped`."""
+        return grouped(task.data["persuadee"]["traits"])
+
+    @cached_property
+    def _dialogues(self) -> Mapping[str, Sequence[Dialogue]]:
+        return split_corpus(load_corpus(Path(self.options["corpus"])), self.options.get("split_rule") or RULES[0])
+
+    def _made_up(self, split: str) -> Sequence[Task]:
+        wanted = self.options.get("synthetic_tasks")
+        count = SYNTHETIC_TASKS if wanted is None else int(wanted)
+        if count < 1:
+            raise UsageError(f"synthetic_tasks is {count}; give 1 or more")
+        seed = int(self.options.get("seed") or 0)
+        first = 2 * self.splits.index(split)
+        tasks = []
+        for index in range(count):
+            # People 0 and 1 meet in train, 2 and 3 in test, and so on, however many tasks there are.
+            number = 2 * len(self.splits) * index + first
+            name = f"synthetic-{split}-{index:04d}"
+            people = synthetic_persona(seed, number), synthetic_persona(seed, number + 1)
+            tasks.append(Task(name, index, _data(name, *people)))
+        return tasks
+
+
+def _task(name: str, index: int, dialogue: Dialogue) -> Task:
+    return Task(name, index, _data(dialogue.id, dialogue.persuader, dialogue.persuadee))
+
+
+def _data(conversation: str, persuader: Persona, persuadee: Persona) -> dict[str, Any]:
+    return {
+        "conversation_id": conversation,
+        "persuader": {"id": persuader.id, "traits": dict(persuader.traits)},
+        "persuadee": {"id": persuadee.id, "traits": dict(persuadee.traits)},
+    }
+
+
+def _who(traits: Traits) -> str:
+    described = describe(traits)
+    return WHO.format(persona=f"{described}\n{SCALES}" if described else BLANK)
+
+
+def _texts(messages: Iterable[Message], role: str) -> list[str]:
+    return [message.get("content") or "" for message in messages if message.get("role") == role]
+
+
+def _read_tasks(path: Path, split: str) -> list[Task]:
+    """Tasks from a file of `josh.runs.systems.prepare`: those that say they are of the split, or do not say."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    tasks: list[Task] = []
+    names: set[str] = set()
+    others: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{path} line {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UsageError(f"{place} is not JSON: {error}") from error
+        if not _is_row(row):
+            raise UsageError(f"{place}: a task needs `id`, and `data` with the traits of a persuader and a persuadee")
+        if row["id"] in names:
+            raise UsageError(f"{place}: there is a task {row['id']!r} already")
+        names.add(row["id"])
+        if row.get("split", split) == split:
+            tasks.append(Task(row["id"], len(tasks), row["data"], row.get("metadata") or {}))
+        else:
+            others.add(str(row["split"]))
+    if not tasks:
+        hint = f"; it holds {', '.join(sorted(others))}" if others else ""
+        raise UsageError(f"{path} holds no {split} tasks{hint}")
+    return tasks
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("id"), str) or not isinstance(row.get("data"), dict):
+        return False
+    people = [row["data"].get(side) for side in ("persuader", "persuadee")]
+    return isinstance(row.get("metadata") or {}, dict) and all(
+        isinstance(person, dict) and isinstance(person.get("id"), str) and isinstance(person.get("traits"), dict)
+        for person in people
+    )

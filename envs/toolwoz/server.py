@@ -1,0 +1,215 @@
+"""ToolWOZ's server: it answers the tools of one conversation and knows its goal (Lattimer et al., 2024).
+
+A plain database would let an agent stumble on what the user is after. This one serves it only to a search that asks
+for everything the user wants, and makes only the bookings that the user wants.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from josh.envs.toolwoz.database import KEYS, Database, is_time
+from josh.envs.toolwoz.tools import PARAMETERS, domain_of
+from josh.envs.toolwoz.values import wanted
+from josh.roles import ToolError
+from josh.seeds import derive
+
+_TIMES = frozenset(("arriveBy", "leaveAt", "time"))
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A booking that was made.
+
+    Attributes:
+        tool: what made it, such as `book_hotel`.
+        arguments: what it was made with, as values are compared, in the order of the tool's parameters.
+        reference: the number that the agent was told.
+    """
+
+    tool: str
+    arguments: tuple[tuple[str, str], ...]
+    reference: str
+
+
+class WozWorld:
+    """What the tools of one branch act on.
+
+    Siblings share the database and the task. All that sets them apart is `bookings`, a value.
+
+    Attributes:
+        bookings: those made in this branch, oldest first, each once.
+    """
+
+    __slots__ = ("_database", "_domains", "bookings")
+
+    def __init__(
+        self, database: Database, targets: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Take a task's calls.
+
+        Args:
+            database: what there is.
+            targets: the calls that earn, at most one of each tool: `domain`, `api`, `parameters`, and of a search the
+                `id` of the row that the user will book, see `Database.row_id`; None where there is nothing to book.
+            failures: calls that come to nothing, with `domain`, `api` and `parameters`.
+        """
+        self._database = database
+        self._domains = {domain: _domain(database, domain, targets, failures) for domain in KEYS}
+        self.bookings: tuple[Booking, ...] = ()
+
+    def fork(self) -> "WozWorld":
+        """A world for a sibling branch."""
+        twin = object.__new__(type(self))
+        twin._database = self._database
+        twin._domains = self._domains
+        twin.bookings = self.bookings
+        return twin
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Call one of the tools of `PARAMETERS`.
+
+        A search answers with a list of one row, or of none where nothing matches or where the task has it fail; what
+        a failing search would find, other searches do not find either. Of the rows that match (see `Database.find`),
+        it is
+
+        - the one that the user will book, where the search asks for everything the user wants, and it matches;
+        - one that the user does not want, where the search asks for a part of that and nothing else, if there is one,
+          else again the one to be booked;
+        - the first, in all other cases.
+
+        A booking answers with `success`. Where it asks for everything the user wants booked, it is made and has a
+        `reference`, the same for the same booking in every branch. Where the task has it fail there is a `reason`,
+        and in all other cases a `message` with what to do about it.
+
+        Returns:
+            What JSON has a form for. Rows are copies.
+
+        Raises:
+            ToolError: no such tool or parameter, a value that is no text or number, a time that is none, or a booking
+                of nothing that the database knows.
+        """
+        given = _checked(name, arguments)
+        domain = domain_of(name)
+        return self._search(domain, given) if name.startswith("search_") else self._book(domain, name, given)
+
+    def _search(self, domain: str, given: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        database, goal = self._database, self._domains[domain]
+        found = database.matches(domain, given) & ~goal.denied
+        complete = goal.search is not None and goal.search.items() <= given.items()
+        if _fails(given, goal.empty, goal.search if complete else None):
+            return []
+        best = found
+        if complete:
+            best = found & goal.booked
+        elif goal.search is not None and given.items() <= goal.search.items():
+            best = found & ~goal.fitting & ~goal.booked or found & goal.booked
+        row = database.first(domain, best or found)
+        return [] if row is None else [_copied(row)]
+
+    def _book(self, domain: str, tool: str, given: Mapping[str, str]) -> dict[str, Any]:
+        if domain == "attraction":
+            return {"success": False, "message": "Attractions take no bookings; the user can just go there."}
+        goal, key = self._domains[domain], KEYS[domain]
+        if key not in given:
+            raise ToolError(f"{tool} needs the {key} of a {domain}; search_{domain} gives it")
+        if not self._database.matches(domain, {key: given[key]}):
+            raise ToolError(
+                f"there is no {domain} with the {key} {given[key]!r}; search_{domain} gives those there are"
+            )
+        complete = goal.booking is not None and goal.booking.items() <= given.items()
+        if _fails(given, goal.refused, goal.booking if complete else None):
+            return {"success": False, "reason": f"The {domain} is fully booked for what you asked."}
+        if complete:
+            return {"success": True, "reference": self._keep(tool, given)}
+        missing = [name for name in PARAMETERS[tool] if name not in given]
+        if missing:
+            return {"success": False, "message": f"The booking needs {' and '.join(missing)} too."}
+        return {"success": False, "message": "The booking was not made; go through its details with the user again."}
+
+    def _keep(self, tool: str, given: Mapping[str, str]) -> str:
+        arguments = tuple((name, given[name]) for name in PARAMETERS[tool] if name in given)
+        booking = Booking(tool, arguments, f"{derive(tool, *arguments):08X}")
+        if booking not in self.bookings:
+            self.bookings = (*self.bookings, booking)
+        return booking.reference
+
+
+@dataclass(frozen=True, slots=True)
+class _Domain:
+    """What a task wants of one domain, in plain values.
+
+    Attributes:
+        search: the parameters of the search that earns, if any.
+        fitting: the rows that meet them.
+        booked: the row that the user will book.
+        booking: the parameters of the booking that earns, if any.
+        empty: parameters of searches that find nothing.
+        denied: the rows that these would find, but for the one to be booked: to this user there are none of them.
+        refused: parameters of bookings that are refused.
+    """
+
+    search: Mapping[str, str] | None
+    fitting: int
+    booked: int
+    booking: Mapping[str, str] | None
+    empty: tuple[Mapping[str, str], ...]
+    denied: int
+    refused: tuple[Mapping[str, str], ...]
+
+
+def _domain(
+    database: Database, domain: str, targets: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]
+) -> _Domain:
+    goals = {target["api"]: target for target in targets}
+    search, booking = goals.get(f"search_{domain}"), goals.get(f"book_{domain}")
+    parameters = None if search is None else wanted(search["parameters"])
+    row = None if search is None else search.get("id")
+    fails = [(failure["api"], wanted(failure["parameters"])) for failure in failures]
+    booked = 0 if row is None else database.known_as(domain, str(row))
+    empty = tuple(asked for api, asked in fails if asked and api == f"search_{domain}")
+    return _Domain(
+        search=parameters,
+        fitting=0 if parameters is None else database.matches(domain, parameters),
+        booked=booked,
+        booking=None if booking is None else wanted(booking["parameters"]),
+        empty=empty,
+        denied=reduce(or_, (database.matches(domain, asked) for asked in empty), 0) & ~booked,
+        refused=tuple(asked for api, asked in fails if asked and api == f"book_{domain}"),
+    )
+
+
+def _fails(given: Mapping[str, str], failures: Sequence[Mapping[str, str]], complete: Mapping[str, str] | None) -> bool:
+    """Whether a call is one that the task has fail.
+
+    One that asks for all that is wanted does so only where the failing one asks for more than that: a wish that the
+    user then gives up on.
+    """
+    return any(
+        failure.items() <= given.items() and not (complete is not None and failure.items() <= complete.items())
+        for failure in failures
+    )
+
+
+def _copied(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that may be changed: agents cut what they read, and siblings are to read it whole."""
+    return {name: value.copy() if isinstance(value, list | dict) else value for name, value in row.items()}
+
+
+def _checked(name: str, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """What a call asks for in particular, in plain values. Raises ToolError where it does not fit the tools."""
+    known = PARAMETERS.get(name)
+    if known is None:
+        raise ToolError(f"there is no tool {name!r}; known: {', '.join(PARAMETERS)}")
+    for parameter, value in arguments.items():
+        if parameter not in known:
+            raise ToolError(f"{name} takes no {parameter!r}; known: {', '.join(known)}")
+        if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
+            raise ToolError(f"{parameter} of {name} is no text or number; give one, or leave it out")
+    given = wanted(arguments)
+    for parameter, text in given.items():
+        if parameter in _TIMES and not is_time(text):
+            raise ToolError(f"{parameter} of {name} is {text!r}; give a time such as 09:15")
+    return given

@@ -1,0 +1,167 @@
+"""The line that ties a chat model to one place in the tree (`roles.Line`)."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from josh.driver import Place
+from josh.messages import Message, dumps
+from josh.models.chat import ChatModel, Completion, ModelError, Request
+from josh.models.gateway import Answer, Call, Clock, Exchange, Key, refuses_several
+from josh.roles import Reply
+from josh.seeds import derive
+from josh.tree import NO_USAGE, Usage
+
+PERSON = "person"
+"""Stands in the journal and the tree where a model's name does, for words that a person typed."""
+LEFT = "left"
+
+
+@dataclass(slots=True)
+class ModelLine:
+    """A chat model as one turn sees it: every seed, and the place of every reply in the journal, follow from there.
+
+    Fresh siblings ask the same question, so theirs goes out as one request for several replies (`n`), with the eldest
+    one's seed, and its prompt is paid once. A model that gives a single reply to it gets the others' questions one by
+    one, with their own seeds, as it would have without; which of them asks first makes no difference.
+    """
+
+    model: ChatModel
+    temperature: float
+    place: Place
+    exchange: Exchange
+    seed: int
+    """The run's seed."""
+    task: str
+    """The task's id."""
+    priority: tuple[Any, ...] = ()
+    """Whose request goes out first: the smaller one's."""
+    share: bool = True
+    """Whether fresh siblings may share a request."""
+    clock: Clock | None = None
+    """The task's clock."""
+    recorded: bool = False
+    """Whether all words have to come from the journal, a person's among them."""
+    top_p: float = 1.0
+    """Replies are drawn from the smallest set of tokens that is this likely, unless a plug-in says otherwise."""
+    min_p: float = 0.0
+    """Replies are drawn from tokens at least so many times as likely as the likeliest, unless a plug-in says so."""
+
+    def draw(self) -> int:
+        """The next seed of this turn."""
+        place = self.place
+        seed = self._seed(place.path, place.draws)
+        place.draws += 1
+        if place.seed is None:
+            place.seed, place.model = seed, self.model.name
+        return seed
+
+    async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
+        """Ask for one reply; see `roles.Line.reply`."""
+        place, exchange = self.place, self.exchange
+        if self.top_p < 1:
+            options = {"top_p": self.top_p} | options
+        if self.min_p > 0:
+            options = {"min_p": self.min_p} | options
+        draw, seed = place.draws, self.draw()
+        family = place.siblings if self.share and draw == 0 and len(place.siblings) > 1 else ()
+        digest = self._digest(messages, options, family)
+        key = self._key(place.path, draw, digest)
+        answer = exchange.journal.find(key) if exchange.journal is not None else None
+        request = Request(messages, self.temperature, seed, options=options)
+        refused = False
+        if answer is None and family and not self._alone:
+            try:
+                answer = (await self._together(request, digest)).get(key)
+            except ModelError as error:
+                refused = refuses_several(error)
+                if not refused:
+                    raise
+        if answer is None:
+            call = self._call(request, lambda got: {key: self._filed(got, 0, seed)})
+            answer = (await call.answers())[key]
+            if refused:
+                # The request was sound; asking for several replies to it was not.
+                exchange.alone.add(self._who)
+        place.usage += answer.usage
+        if place.seed == seed:
+            place.seed, place.choice = answer.seed, answer.choice
+        return answer.reply
+
+    async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
+        """What a person says; see `roles.PersonLine.hear`."""
+        place, exchange = self.place, self.exchange
+        key = self._key(place.path, place.draws, self._digest(messages, {"from": PERSON}, ()))
+        place.draws += 1
+        place.model = PERSON
+        answer = exchange.journal.find(key) if exchange.journal is not None else None
+        if answer is None:
+            if self.recorded:
+                raise ModelError(f"the journal has no words of a person to these {len(messages)} messages")
+            began = time.monotonic()
+            change = self.clock.change if self.clock else _nothing
+            change(waiting=1)
+            try:
+                text = await ask()
+            finally:
+                change(waiting=-1)
+            answer = Answer(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
+            if exchange.journal is not None:
+                exchange.journal.keep({key: answer}, time.monotonic() - began)
+            # No call was made, but what was said is worth keeping all the same.
+            exchange.account.setdefault((str(place.speaker), PERSON), NO_USAGE)
+        return None if answer.reply.finish_reason == LEFT else answer.reply.text
+
+    @property
+    def _who(self) -> tuple[str, str]:
+        return self.model.endpoint, self.model.name
+
+    @property
+    def _alone(self) -> bool:
+        return self._who in self.exchange.alone
+
+    async def _together(self, request: Request, digest: str) -> Mapping[Key, Answer]:
+        """The answers to a question that all fresh siblings share; those of some of them only, if it gets fewer."""
+        place, exchange = self.place, self.exchange
+        keys = [self._key(path, 0, digest) for path in place.siblings]
+        if exchange.journal is not None:
+            kept = {key: answer for key in keys if (answer := exchange.journal.find(key))}
+            if kept:
+                return kept  # the endpoint gave fewer when it was asked, in an earlier session
+        seed = self._seed(place.siblings[0], 0)
+
+        def file(got: Completion) -> dict[Key, Answer]:
+            if len(got.replies) == 1:
+                exchange.alone.add(self._who)
+            return {key: self._filed(got, choice, seed) for choice, key in enumerate(keys[: len(got.replies)])}
+
+        call = place.common.get(digest)
+        if not isinstance(call, Call) or call.dropped:
+            several = Request(request.messages, self.temperature, seed, len(keys), request.options)
+            call = self._call(several, file)
+            place.common[digest] = call
+        return await call.answers()
+
+    def _call(self, request: Request, file: Callable[[Completion], Mapping[Key, Answer]]) -> Call:
+        return self.exchange.call(self.model, request, self.place.speaker, self.priority, file, self.clock)
+
+    def _filed(self, got: Completion, choice: int, seed: int) -> Answer:
+        usage = Usage(calls=1) + got.usage if choice == 0 else Usage()
+        return Answer(got.replies[choice], self.model.name, seed, choice, usage)
+
+    def _seed(self, path: str, draw: int) -> int:
+        return derive(self.seed, self.task, path, self.place.depth, self.place.speaker, draw)
+
+    def _key(self, path: str, draw: int, digest: str) -> Key:
+        return Key(self.task, path, self.place.depth, str(self.place.speaker), draw, digest)
+
+    def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], family: Sequence[str]) -> str:
+        """A hash of what is asked, and for which siblings. The seed of the request follows from that and the place."""
+        asked = dumps([self.seed, self.model.name, self.temperature, messages, options, family])
+        return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+
+def _nothing(waiting: int = 0, flying: int = 0) -> None:
+    """What a clock that nobody keeps does."""

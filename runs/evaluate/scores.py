@@ -1,0 +1,383 @@
+"""What conversations came to: a run read back, measured and set against another one's.
+
+A `Sample` holds the conversations of one policy with one user model. Conversations are known by their task and their
+path in its tree, from which their seeds follow, so two samples with the same settings are paired by them.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from josh.errors import UsageError
+from josh.messages import dumps
+from josh.roles import BaseEnv, BaseRewards, Task
+from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
+from josh.runs.play.run import CONFIG, read_config
+from josh.runs.play.runtime import round_limit
+from josh.runs.record.episode import Episode
+from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.record.summary import alone, person_of
+from josh.runs.registry import env_class, plugged, rewards_class
+from josh.runs.settings import RunSettings, recorded, who_played
+from josh.tree import Speaker, conversation, walk
+
+Values = Mapping[str, Sequence[float]]
+"""Numbers by the id of the task they belong to."""
+Figures = dict[str, Any]
+"""Numbers by name, as JSON has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One conversation that came to an end."""
+
+    reward: float
+    success: bool
+    rounds: int
+    metrics: Mapping[str, float]
+
+    def rounds_at_most(self, limit: int) -> int:
+        """Rounds to success, or the limit: a conversation without success never gets there."""
+        return min(self.rounds, limit) if self.success else limit
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One task as it was played.
+
+    Attributes:
+        digest: a hash of all that the task is.
+        person: whom its conversations are about; a task without people is its own.
+        groups: see `BaseEnv.groups`.
+        limit: rounds after which a conversation was cut off.
+        talks: the conversations, by path; those that an error ended are missing.
+    """
+
+    digest: str
+    person: str
+    groups: Mapping[str, str]
+    limit: int
+    talks: Mapping[str, Talk]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The conversations of one policy with one user model.
+
+    Attributes:
+        policy: what the policy is called.
+        user: what the user model is called.
+        cast: the user model as it is told apart from others: its class, its chat models, its temperature.
+        terms: what samples must have in common to be compared, by setting.
+        unit: what rewards are counted in.
+        paths: the paths that every task was played on.
+        rows: the tasks that were finished, by id.
+        usage: calls, tokens and cost, by side.
+        unpriced: the models whose price is not known.
+    """
+
+    policy: str
+    user: str
+    cast: str
+    terms: Mapping[str, Any]
+    unit: str
+    paths: tuple[str, ...]
+    rows: Mapping[str, Row]
+    usage: Mapping[str, Mapping[str, Any]]
+    unpriced: tuple[str, ...] = ()
+
+    def of(self, tasks: Iterable[str], paths: Iterable[str]) -> "Sample":
+        """The part of it that has to do with some tasks, all played, and some paths."""
+        kept = tuple(path for path in self.paths if path in set(paths))
+        rows = {task: self.rows[task] for task in tasks}
+        short = {
+            task: replace(row, talks={path: talk for path, talk in row.talks.items() if path in kept})
+            for task, row in rows.items()
+        }
+        return replace(self, paths=kept, rows=short)
+
+
+def read_sample(folder: Path, policy: str, user: str, summary: Mapping[str, Any], *, searched: bool = False) -> Sample:
+    """Read a run back.
+
+    Args:
+        folder: the run's folder.
+        policy: what to call its agent.
+        user: what to call its user model.
+        summary: the run's `summary.json`.
+        searched: take a search, with the best path of each task as its one conversation.
+
+    Raises:
+        UsageError: it is no run, or a search that was not asked for, or a line of its episodes is damaged.
+    """
+    config = read_config(folder)
+    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    if settings.josh and not searched:
+        raise UsageError(f"{folder} is a search; what its best paths earned is not what its agent earns by itself")
+    env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
+    rewards = rewards_class(settings, env)
+    damaged: list[int] = []
+    rows = {}
+    for _, episode in stored_episodes(folder / EPISODES, damaged):
+        rows[episode.task.id] = plugged(f"task {episode.task.id}", partial(row_of, episode, settings, env))
+    if damaged:
+        raise UsageError(f"{folder / EPISODES}: line {damaged[0]} is damaged; josh --resume {folder} mends it")
+    return sample_of(config, settings, rewards, rows, policy, user, summary)
+
+
+def sample_of(
+    config: Mapping[str, Any],
+    settings: RunSettings,
+    rewards: type[BaseRewards],
+    rows: Mapping[str, Row],
+    policy: str,
+    user: str,
+    summary: Mapping[str, Any],
+) -> Sample:
+    """The conversations of a run whose tasks were read: its `config.json`, settings, rewards, tasks, names, summary."""
+    plays = who_played(config)
+    names = ("env", "min_reward", "seed", "max_convo_turns", "josh_agent_tries")
+    terms = {"rewards": plays.get("rewards")} | {name: getattr(settings, name) for name in names}
+    cast = f"{plays.get('user')} {settings.user_model} at {settings.user_temperature:g}"
+    if settings.user_top_p < 1:
+        cast += f", top_p {settings.user_top_p:g}"
+    if settings.user_min_p > 0:
+        cast += f", min_p {settings.user_min_p:g}"
+    several = settings.rollouts > 1 and not settings.josh
+    paths = tuple(map(str, range(settings.rollouts))) if several else ("",)
+    usage = {side: dict(summary.get("usage", {}).get(side, {})) for side in map(str, Speaker)}
+    unpriced = tuple(summary.get("unpriced", ()))
+    return Sample(policy, user, cast, terms, rewards.unit, paths, rows, usage, unpriced)
+
+
+def row_of(episode: Episode, settings: RunSettings, env: BaseEnv) -> Row:
+    """A task as it was played. The best path of a search stands for a conversation by itself, whose path is empty."""
+    task, tree = episode.task, episode.tree
+    talks = {}
+    for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
+        rounds = sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:])
+        metrics = dict(env.metrics(task, conversation(tree, leaf)))
+        path = "" if settings.josh else tree.nodes[leaf].path
+        talks[path] = Talk(reward, not tree.nodes[leaf].open, rounds, metrics)
+    return Row(digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks)
+
+
+def digest_of(task: Task) -> str:
+    """A hash of all that a task is."""
+    whole = dumps([task.id, task.data, task.metadata]).encode("utf-8", "backslashreplace")
+    return hashlib.blake2b(whole, digest_size=8).hexdigest()
+
+
+def drawn_from(rows: Mapping[str, Row]) -> str:
+    """What the intervals over some tasks, by id, are drawn from: their `people`, or `tasks` where there are none."""
+    return "people" if any(row.person != alone(task) for task, row in rows.items()) else "tasks"
+
+
+def compared(samples: Sequence[Sample]) -> Figures:
+    """Measure samples, each user model apart, with the differences of all others from the first policy.
+
+    Args:
+        samples: at least one for every pair of a policy and a user model, over the same tasks; the order of policies
+            and users is that in which they first come.
+    """
+    tasks = samples[0].rows
+    users = list(dict.fromkeys(sample.user for sample in samples))
+    cells: list[Figures] = []
+    for user in users:
+        first, *others = (sample for sample in samples if sample.user == user)
+        cells.append(_cell(first))
+        cells.extend(_cell(other) | {"difference": _difference(other, first)} for other in others)
+    return {
+        "unit": samples[0].unit,
+        "tasks": len(tasks),
+        "people": len({row.person for row in tasks.values()}),
+        "drawn_from": drawn_from(tasks),
+        "conversations_per_task": len(samples[0].paths),
+        "policies": list(dict.fromkeys(sample.policy for sample in samples)),
+        "users": users,
+        "results": cells,
+        "task_rows": [
+            {"task": task, "person": row.person, "groups": row.groups, "max_rounds": row.limit}
+            for task, row in tasks.items()
+        ],
+    }
+
+
+def _cell(sample: Sample) -> Figures:
+    """One policy with one user model, in numbers.
+
+    Means are over tasks, each of which counts alike: the mean of its conversations that came to an end, those cut off
+    among them. Conversations that an error ended are counted apart; the bounds say what they could change.
+    """
+    rows = sample.rows.values()
+    talks = [talk for row in rows for talk in row.talks.values()]
+    owed = len(rows) * len(sample.paths)
+    won = sum(talk.success for talk in talks)
+    return {
+        "policy": sample.policy,
+        "user": sample.user,
+        "conversations": owed,
+        "scored": len(talks),
+        "infra_errors": owed - len(talks),
+        "tasks_without_score": sum(not row.talks for row in rows),
+        **measures(sample),
+        "success_rate_bounds": [won / owed, (won + owed - len(talks)) / owed] if owed else None,
+        "average_reward_if_errors_earned_nothing": sum(talk.reward for talk in talks) / owed if owed else None,
+        "usage": {side: dict(used) for side, used in sample.usage.items()},
+        "unpriced": list(sample.unpriced),
+        "groups": by_group(sample, main_measures),
+        "rows": {task: [_talk_row(row.talks.get(path)) for path in sample.paths] for task, row in sample.rows.items()},
+    }
+
+
+def _talk_row(talk: Talk | None) -> list[float] | None:
+    return None if talk is None else [talk.reward, float(talk.success), talk.rounds]
+
+
+def measures(sample: Sample) -> Figures:
+    """Everything measured on a sample, with intervals clustered by person.
+
+    `success_rate`, `average_reward`, `mean_rounds`; `rounds_to_success`: of the conversations that succeeded;
+    `restricted_rounds_to_success`: of all, those without success at the round limit (the restricted mean of survival
+    analysis); `pass_hat` and `pass_at`: by k, over tasks with at least k conversations; `metrics`: the environment's.
+    """
+    rows = sample.rows
+    wins = [(talk, row.person) for row in rows.values() for talk in row.talks.values() if talk.success]
+    counts = {task: (sum(talk.success for talk in row.talks.values()), len(row.talks)) for task, row in rows.items()}
+    names = sorted({name for row in rows.values() for talk in row.talks.values() for name in talk.metrics})
+    ks = range(1, len(sample.paths) + 1)
+
+    def each(of: Callable[[Talk, Row], float | None]) -> Figures:
+        values = {
+            task: [value for talk in row.talks.values() if (value := of(talk, row)) is not None]
+            for task, row in rows.items()
+        }
+        return _over_tasks(values, rows)
+
+    def passed(count: Callable[[int, int, int], float], k: int) -> Figures:
+        return _over_tasks({task: [count(c, n, k)] for task, (c, n) in counts.items() if n >= k}, rows)
+
+    return {
+        **main_measures(sample),
+        "mean_rounds": each(lambda talk, _: talk.rounds),
+        "rounds_to_success": _plain(
+            ratio([talk.rounds for talk, _ in wins], [1] * len(wins), [who for _, who in wins])
+        ),
+        "restricted_rounds_to_success": each(lambda talk, row: talk.rounds_at_most(row.limit)),
+        "pass_hat": {str(k): passed(pass_hat, k) for k in ks},
+        "pass_at": {str(k): passed(pass_at, k) for k in ks},
+        "metrics": {name: each(lambda talk, _, name=name: talk.metrics.get(name)) for name in names},  # type: ignore[misc]
+    }
+
+
+def main_measures(sample: Sample) -> Figures:
+    """`success_rate` and `average_reward`."""
+    values = {
+        "success_rate": {
+            task: [float(talk.success) for talk in row.talks.values()] for task, row in sample.rows.items()
+        },
+        "average_reward": {task: [talk.reward for talk in row.talks.values()] for task, row in sample.rows.items()},
+    }
+    return {name: _over_tasks(one, sample.rows) for name, one in values.items()}
+
+
+def _difference(sample: Sample, first: Sample) -> Figures:
+    """How a sample differs from the first, over the conversations that came to an end in both."""
+    pairs = {
+        task: [
+            (talk, first.rows[task].talks[path]) for path, talk in row.talks.items() if path in first.rows[task].talks
+        ]
+        for task, row in sample.rows.items()
+    }
+    rows = sample.rows
+    names = sorted({name for both in pairs.values() for one, _ in both for name in one.metrics})
+    k = len(sample.paths)
+
+    def less(of: Callable[[Talk, Row], float]) -> Figures:
+        values = {
+            task: [of(one, rows[task]) - of(two, rows[task]) for one, two in both] for task, both in pairs.items()
+        }
+        return _over_tasks(values, rows)
+
+    def all_passed(both: Sequence[tuple[Talk, Talk]], side: int) -> float:
+        return float(all(pair[side].success for pair in both))
+
+    whole = {task: [all_passed(both, 0) - all_passed(both, 1)] for task, both in pairs.items() if len(both) == k}
+    main: dict[str, Callable[[Talk, Row], float]] = {
+        "success_rate": lambda talk, _: float(talk.success),
+        "average_reward": lambda talk, _: talk.reward,
+    }
+    # One pair for every person: McNemar's test takes independent ones.
+    singles: dict[str, tuple[Talk, Talk]] = {}
+    for task, both in pairs.items():
+        if both:
+            singles.setdefault(rows[task].person, both[0])
+    ahead = sum(one.success > two.success for one, two in singles.values())
+    behind = sum(one.success < two.success for one, two in singles.values())
+    missing = len(rows) * k - sum(map(len, pairs.values()))
+    gained = sum(one.success - two.success for both in pairs.values() for one, two in both)
+    return {
+        "from": first.policy,
+        "pairs": sum(map(len, pairs.values())),
+        **{name: less(of) for name, of in main.items()},
+        "success_rate_bounds": [(gained - missing) / (len(rows) * k), (gained + missing) / (len(rows) * k)],
+        "restricted_rounds_to_success": less(lambda talk, row: talk.rounds_at_most(row.limit)),
+        "pass_hat": {str(k): _over_tasks(whole, rows)},
+        "metrics": {
+            name: less(lambda talk, _, name=name: talk.metrics.get(name, 0.0))  # type: ignore[misc]
+            for name in names
+        },
+        "mcnemar": {
+            "only_here": ahead,
+            "only_there": behind,
+            "people": len(singles),
+            "p": float(f"{mcnemar(ahead, behind):.4g}"),
+        },
+        "groups": by_group(
+            sample,
+            lambda part: {
+                name: _over_tasks(
+                    {
+                        task: [of(one, rows[task]) - of(two, rows[task]) for one, two in pairs[task]]
+                        for task in part.rows
+                    },
+                    rows,
+                )
+                for name, of in main.items()
+            },
+        ),
+    }
+
+
+def by_group(sample: Sample, measure: Callable[[Sample], Figures]) -> Figures:
+    """The same numbers for every group of every kind, in the order of their names; `tasks` are those with a score."""
+    kinds = sorted({kind for row in sample.rows.values() for kind in row.groups})
+    found: Figures = {}
+    for kind in kinds:
+        names = sorted({row.groups[kind] for row in sample.rows.values() if kind in row.groups})
+        parts = {name: [task for task, row in sample.rows.items() if row.groups.get(kind) == name] for name in names}
+        found[kind] = {
+            name: {"tasks": sum(bool(sample.rows[task].talks) for task in part)}
+            | measure(sample.of(part, sample.paths))
+            for name, part in parts.items()
+        }
+    return found
+
+
+def _over_tasks(values: Values, rows: Mapping[str, Row]) -> Figures:
+    """The mean over tasks of each one's own mean; tasks without a value do not count."""
+    means = [(fmean(found), rows[task].person) for task, found in values.items() if found]
+    return _plain(mean([value for value, _ in means], [person for _, person in means]))
+
+
+def _plain(estimate: Estimate) -> Figures:
+    return {name: _round(value) for name, value in asdict(estimate).items()}
+
+
+def _round(value: Any) -> Any:
+    """Six decimals: what lies beyond depends on how a machine adds up."""
+    return round(value, 6) + 0.0 if isinstance(value, float) else value

@@ -1,0 +1,105 @@
+"""Figures of an evaluation or a comparison, as a table for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from josh.runs.evaluate.scores import Figures
+from josh.terminal import cells as columns_of
+
+
+def as_table(figures: Figures, *, groups: bool = False) -> str:
+    """The figures for the terminal: a block for every user model, a line for every policy, then the differences.
+
+    Args:
+        figures: what `compared` gives; a user's `note` in `user_notes` stands beside its name.
+        groups: show the breakdown by group too.
+    """
+    unit, blocks = figures["unit"], []
+    k = figures["conversations_per_task"]
+    for user in figures["users"]:
+        cells = [cell for cell in figures["results"] if cell["user"] == user]
+        note = figures.get("user_notes", {}).get(user)
+        head = ["", "success rate", "mean reward", "rounds to success", f"pass^{k}", "model calls"]
+        lines = [head] + [[f"  {cell['policy']}", *_columns(cell, unit, k)] for cell in cells]
+        others = [cell for cell in cells if "difference" in cell]
+        changes = [["", "success rate", "mean reward", "rounds to success", f"pass^{k}", "McNemar"]] + [
+            [f"  {cell['policy']}", *_change_columns(cell["difference"], unit, k)] for cell in others
+        ]
+        block = [f"user: {user}{f' ({note})' if note else ''}", *aligned(lines)]
+        if others:
+            block += [f"less {cells[0]['policy']}, paired", *aligned(changes)]
+        block += [_errors(cell) for cell in cells if cell["infra_errors"]]
+        if groups:
+            block += _group_lines(cells, unit)
+        blocks.append("\n".join(block))
+    return "\n\n".join(blocks)
+
+
+def _columns(cell: Figures, unit: str, k: int) -> list[str]:
+    won, restricted = (number(cell[name]["value"], 1) for name in ("rounds_to_success", "restricted_rounds_to_success"))
+    agent, user = (cell["usage"].get(side, {}) for side in ("agent", "user"))
+    calls = "none"
+    if agent.get("calls", 0) + user.get("calls", 0):
+        calls = f"{agent['calls']} agent, {user['calls']} user; {_cost(agent)} and {_cost(user)}"
+    passed = number(cell["pass_hat"][str(k)]["value"])
+    return [span(cell["success_rate"]), span(cell["average_reward"], unit), f"{won} ({restricted})", passed, calls]
+
+
+def _change_columns(change: Figures, unit: str, k: int) -> list[str]:
+    speed, passed = change["restricted_rounds_to_success"], change["pass_hat"][str(k)]
+    return [
+        span(change["success_rate"], sign="+"),
+        span(change["average_reward"], unit, "+"),
+        f"({number(speed['value'], 1, '+')})",
+        number(passed["value"], sign="+"),
+        "p < 0.001" if change["mcnemar"]["p"] < 0.001 else f"p = {change['mcnemar']['p']:.2g}",
+    ]
+
+
+def _group_lines(cells: Sequence[Figures], unit: str) -> list[str]:
+    lines = [["group", "tasks", *(str(cell["policy"]) for cell in cells)]]
+    for kind, parts in cells[0]["groups"].items():
+        for name, part in parts.items():
+            rewards = [span(cell["groups"][kind][name]["average_reward"], unit) for cell in cells]
+            lines.append([f"  {kind}: {name}", str(part["tasks"]), *rewards])
+    return ["mean reward by group", *aligned(lines)]
+
+
+def _errors(cell: Figures) -> str:
+    low, high = cell["success_rate_bounds"]
+    share = f"{cell['infra_errors']} of {cell['conversations']} conversations"
+    return (
+        f"  errors: {share} of {cell['policy']} are in no mean; "
+        f"its success rate is between {low:.2f} and {high:.2f}, whatever they would have been"
+    )
+
+
+def span(estimate: Figures, unit: str = "", sign: str = "") -> str:
+    """An estimate with its interval; with a sign, where it is a difference."""
+    value, low, high = (estimate[name] for name in ("value", "low", "high"))
+    if low is None:
+        return number(value, 2, sign, unit)
+    return f"{number(value, 2, sign, unit)} [{number(low, 2, sign)}, {number(high, 2, sign)}]"
+
+
+def number(value: float | None, digits: int = 2, sign: str = "", unit: str = "") -> str:
+    """A number, or a dash for none."""
+    if value is None:
+        return "-"
+    rounded = round(value, digits) + 0.0
+    before = "-" if rounded < 0 else "+" if sign and rounded > 0 else ""
+    return f"{before}{unit}{abs(rounded):.{digits}f}"
+
+
+def _cost(used: Mapping[str, Any]) -> str:
+    cost = used.get("cost")
+    return "unknown cost" if cost is None else f"${cost:.4f}" if 0 < cost < 1 else f"${cost:.2f}"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, its columns as wide as their widest text."""
+    widths = [max(columns_of(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return [
+        "  ".join(text + " " * (width - columns_of(text)) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]

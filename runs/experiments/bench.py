@@ -1,0 +1,333 @@
+"""Benchmarks: what the search itself costs, and how close a run comes to what its endpoint allows.
+
+    python -m josh.runs.experiments.bench
+    python -m josh.runs.experiments.bench --hf FOLDER    a local model's replies, instead
+
+Every figure is the median of several repetitions in this process. The endpoint is a server on this machine that
+answers every call in 50 ms, in a process of its own.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from josh.driver import Branch, Place, Search
+from josh.models.chat import ChatModel, Request
+from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh.runs.play.rescore import rescore
+from josh.runs.play.run import calm_collector, run
+from josh.runs.play.runtime import Casting
+from josh.runs.record.episode import TaskClock, play
+from josh.runs.record.journal import Replies
+from josh.runs.settings import resolve
+from josh.search import BeamSearch, grow
+from josh.tree import NO_USAGE, Speaker, Tree, Turn, internal_conversation, plant
+
+SIZES = ((8, 10), (8, 100), (64, 100), (512, 100))
+LATENCY = 0.05
+IN_FLIGHT = 64
+
+
+def search_alone(beam_size: int, rounds: int) -> Tree:
+    """Plan, grow and settle a tree that never earns anything."""
+    strategy, tree = BeamSearch(beam_size), plant(["never"])
+    said, answered = _turn("assistant"), _turn("user")
+    for _ in range(rounds):
+        for turn in (said, answered):
+            plan = strategy.plan(tree)
+            turns = [turn] * sum(expand.copies for expand in plan)
+            tree = strategy.settle(grow(tree, plan, turns))
+    return tree
+
+
+class ScriptedCast:
+    """An agent and a user that answer at once."""
+
+    def agent_step(self, branch: Branch, place: Place) -> Any:
+        """Say hello."""
+        return branch.agent, branch.agent.step()
+
+    def user_step(self, branch: Branch, place: Place) -> Any:
+        """Say hi."""
+        return branch.user.step(branch.agent)
+
+    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
+        """Never needed."""
+        return agent
+
+
+def driven(beam_size: int, rounds: int) -> Tree:
+    """The same tree by the driver, with an agent and a user in every branch."""
+    root = Branch(BaseJOSHAgent(), BaseJOSHUser(), None, BaseRewards(["never"]))
+    search = Search(BeamSearch(beam_size), ScriptedCast(), plant(["never"]), root, max_turn_tries=10, parallel=True)
+
+    async def advance() -> None:
+        for _ in range(2 * rounds):
+            await search.advance()
+
+    asyncio.run(advance())
+    return search.tree
+
+
+def _turn(role: str) -> Turn:
+    message = {"role": role, "content": "hello!"}
+    return Turn(messages=(message,), internal=(message,), actions=(("say hello",),))
+
+
+def microseconds(run: Callable[[], Tree], repetitions: int) -> float:
+    """Median time per turn of a tree, in microseconds."""
+    times = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        tree = run()
+        times.append((time.perf_counter() - started) / (len(tree.nodes) - 1))
+    return median(times) * 1e6
+
+
+def bytes_per_turn(run: Callable[[], Tree]) -> float:
+    """What a finished tree holds on to, per turn."""
+    tracemalloc.start()
+    tree = run()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return held / (len(tree.nodes) - 1)
+
+
+@asynccontextmanager
+async def endpoint() -> AsyncIterator[str]:
+    """A loopback endpoint in a process of its own; its base URL."""
+    command = [sys.executable, "-m", "josh.runs.experiments.loopback", "--latency", str(LATENCY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 (our own module)
+        assert server.stdout is not None
+        try:
+            yield json.loads(server.stdout.readline())["base_url"]
+        finally:
+            server.terminate()
+
+
+async def one_task(url: str, beam_size: int = 8, rounds: int = 10) -> tuple[float, int]:
+    """Seconds and calls of one task that earns nothing."""
+    return await _tasks(url, 1, beam_size, rounds)
+
+
+async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[float, int]:
+    settings = resolve(
+        {
+            "josh": True,
+            "beam_size": beam_size,
+            "max_convo_turns": rounds,
+            "model": "agent",
+            "user_model": "user",
+            "base_url": url,
+            "user_base_url": url,
+            "synthetic_tasks": tasks,
+            "max_concurrency": IN_FLIGHT,
+        },
+        {},
+    )
+    casting = Casting(settings)
+    await _warm_up(casting.models)
+    with TemporaryDirectory() as folder:
+        casting.exchange.journal = journal = Replies(Path(folder))
+        seconds = await _play_all(casting, rounds)
+        journal.close()
+    await casting.aclose()
+    return seconds, sum(casting.exchange.account.values(), NO_USAGE).calls
+
+
+async def _play_all(casting: Casting, rounds: int) -> float:
+    """Seconds that all tasks take, side by side."""
+
+    async def one(task: Any) -> None:
+        search = casting.search(task)
+        await play(search, task, casting.env, max_rounds=rounds, clock=TaskClock(600.0))
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one(task) for task in casting.tasks))
+    return time.perf_counter() - started
+
+
+async def _warm_up(models: Sequence[ChatModel]) -> None:
+    """Load the client and open the connections, as any but a run's first second finds them."""
+    hello = Request([{"role": "user", "content": "hello"}], temperature=1.0, seed=1)
+    await asyncio.gather(*(model.complete(hello) for model in models for _ in range(8)))
+
+
+async def bare_client(url: str, calls: int, aiohttp: bool) -> float:
+    """Calls per second that the openai SDK makes by itself, 64 at a time, on prompts as long as a run's.
+
+    Args:
+        url: the endpoint.
+        calls: how many calls to make.
+        aiohttp: over the SDK's aiohttp transport, instead of its usual one.
+    """
+    from openai import AsyncOpenAI, DefaultAioHttpClient
+
+    slots = asyncio.Semaphore(IN_FLIGHT)
+    casting = Casting(resolve({"model": "agent", "base_url": url}, {}))
+    prompt = casting.env.agent_prompt(casting.tasks[0])
+    messages: list[Any] = [{"role": "system", "content": prompt}]
+    messages += [{"role": ("user", "assistant")[turn % 2], "content": "reply to 9 messages"} for turn in range(10)]
+    transport = DefaultAioHttpClient() if aiohttp else None
+    async with AsyncOpenAI(api_key="none", base_url=url, max_retries=0, http_client=transport) as client:
+
+        async def one() -> None:
+            async with slots:
+                await client.chat.completions.create(model="agent", messages=messages, seed=1, temperature=1.0)
+
+        await asyncio.gather(*(one() for _ in range(8)))
+        started = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(calls)))
+        return calls / (time.perf_counter() - started)
+
+
+async def endpoint_figures(tasks: int, repetitions: int) -> None:
+    """Print how long runs against the endpoint take."""
+    async with endpoint() as url:
+        single = [await one_task(url) for _ in range(repetitions)]
+        calls, chain = single[0][1], 20 * LATENCY
+        print(f"one task, beam 8, 10 rounds: {calls} calls in {median(one[0] for one in single):.2f} s")
+        print(f"    one by one they would take {calls * LATENCY:.2f} s; the longest chain takes {chain:.2f} s")
+        seconds, calls = await _tasks(url, tasks, 8, 10)
+        print(f"{tasks} tasks, {IN_FLIGHT} in flight: {calls} calls in {seconds:.1f} s, journal included")
+        print(f"    if calls cost nothing they would take {calls * LATENCY / IN_FLIGHT:.1f} s")
+        usual, best = [await bare_client(url, calls // 4, aiohttp) for aiohttp in (False, True)]
+        print(
+            f"    {calls / seconds:.0f} calls a second; the openai SDK alone makes {usual:.0f}, {best:.0f} on aiohttp"
+        )
+
+
+def rescoring(tasks: int) -> tuple[int, float]:
+    """Turns of a stored run, and the seconds it takes to rescore them."""
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        asyncio.run(run(resolve({"josh": True, "synthetic_tasks": tasks, "log_dir": folder}, {})))
+        (stored,) = Path(folder).iterdir()
+        turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
+        started = time.perf_counter()
+        rescore(stored, {"min_reward": 1.0}, page=False)
+        return turns, time.perf_counter() - started
+
+
+async def forking(repetitions: int) -> float:
+    """Median microseconds in which a branch of a ToolWOZ search is forked: agent, user and world, some turns in."""
+    casting = Casting(resolve({"env": "toolwoz", "josh": True, "synthetic_tasks": repetitions}, {}))
+    times = []
+    for task in casting.tasks:
+        search = casting.search(task)
+        for _ in range(6):
+            await search.advance()
+        for branch in search.branches.values():
+            started = time.perf_counter()
+            for _ in range(100):
+                branch.fork()
+            times.append((time.perf_counter() - started) / 100)
+    return median(times) * 1e6
+
+
+def tool_episodes(tasks: int) -> tuple[float, float]:
+    """Made-up ToolWOZ tasks with several goals that a run searches per minute, and the goals of each."""
+    settings = {"env": "toolwoz", "josh": True, "synthetic_tasks": 2 * tasks}
+    casting = Casting(resolve(settings, {}))
+    casting.tasks = [task for task in casting.tasks if len(casting.env.goals(task)) > 1][:tasks]
+    goals = sum(len(casting.env.goals(task)) for task in casting.tasks) / len(casting.tasks)
+    seconds = asyncio.run(_play_all(casting, casting.env.max_rounds))
+    return 60 * len(casting.tasks) / seconds, goals
+
+
+async def local_figures(folder: str, tasks: int, threads: int) -> None:
+    """Print how many replies a second a local model gives to searches, and when it is asked one by one."""
+    import torch
+    import transformers
+
+    settings = {"josh": True, "model": f"hf:{folder}", "synthetic_tasks": tasks, "torch_threads": threads}
+    casting = Casting(resolve(settings, {}))
+    await _warm_up([model for model in casting.models if model.name == casting.settings.model])
+    searches = [casting.search(task) for task in casting.tasks]
+    watch = _Watch()
+    await asyncio.gather(
+        *(
+            play(search, task, casting.env, max_rounds=10, clock=TaskClock(3600.0))
+            for search, task in zip(searches, casting.tasks, strict=True)
+        )
+    )
+    prompts = [prompt for search in searches for prompt in _prompts(search.tree)]
+    together = watch.per_second(len(prompts))
+    await casting.aclose()
+    torch.set_num_threads(threads)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = prompts[:: max(1, len(prompts) // 200)]
+    watch = _Watch()
+    for prompt in chosen:
+        text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(model.device)
+        model.generate(**ids, do_sample=True, temperature=1.0, top_k=0)
+    alone = watch.per_second(len(chosen))
+    print(
+        f"{folder}, {tasks} tasks searched with a beam of 8: {len(prompts)} replies; {torch.get_num_threads()} threads"
+    )
+    print(f"    {together[0]:.1f} replies a second, {together[1]:.1f} for each second of processor time")
+    print(f"    one by one with `generate`: {alone[0]:.1f} and {alone[1]:.1f}, {len(chosen)} of the same prompts")
+    print(
+        f"    {together[0] / alone[0]:.1f} times as many by the clock, {together[1] / alone[1]:.1f} by processor time"
+    )
+
+
+class _Watch:
+    """Time since it was made, by the clock and by the processor."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter(), time.process_time()
+
+    def per_second(self, count: int) -> tuple[float, float]:
+        return count / (time.perf_counter() - self._started[0]), count / (time.process_time() - self._started[1])
+
+
+def _prompts(tree: Tree) -> list[list[Any]]:
+    """What the agent's model saw at every turn of a tree."""
+    turns = [node for node in tree.nodes[1:] if node.speaker is Speaker.AGENT]
+    return [internal_conversation(tree, turn.parent) for turn in turns]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmarks and print their figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=5, help="runs of each, of which the median counts")
+    parser.add_argument("--tasks", type=int, default=60, help="tasks of the run with many")
+    parser.add_argument("--hf", metavar="FOLDER", help="a local model, to measure nothing else")
+    parser.add_argument("--torch_threads", type=int, default=1, help="threads that the local model works with")
+    args = parser.parse_args(argv)
+    calm_collector()
+    if args.hf:
+        asyncio.run(local_figures(args.hf, args.tasks, args.torch_threads))
+        return 0
+    print("microseconds per turn         search alone   driver with scripted agent and user   bytes per turn")
+    for beam_size, rounds in SIZES:
+        repetitions = args.repetitions if beam_size > 8 else 10 * args.repetitions
+        alone = microseconds(lambda: search_alone(beam_size, rounds), repetitions)  # noqa: B023 (called at once)
+        with_driver = microseconds(lambda: driven(beam_size, rounds), repetitions)  # noqa: B023
+        held = bytes_per_turn(lambda: driven(beam_size, rounds))  # noqa: B023
+        print(f"beam {beam_size:3d}, {rounds:3d} rounds {alone:23.1f} {with_driver:39.1f} {held:16.0f}")
+    turns, seconds = rescoring(tasks=150)
+    print(f"rescoring {turns} stored turns: {seconds:.2f} s")
+    print(f"forking a branch of a ToolWOZ search, with its world: {asyncio.run(forking(args.repetitions)):.1f} us")
+    episodes, goals = tool_episodes(300)
+    print(f"ToolWOZ searches with a beam of 8: {episodes:.0f} a minute, of {goals:.1f} goals each")
+    asyncio.run(endpoint_figures(args.tasks, args.repetitions))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

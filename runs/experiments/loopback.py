@@ -1,0 +1,143 @@
+"""A chat-completions endpoint on this machine, for tests and benchmarks: it answers after a set time and counts.
+
+python -m josh.runs.experiments.loopback --latency 0.05
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+Responder = Callable[[dict[str, Any]], str | dict[str, Any]]
+"""From a request's body to the text of the reply, or to the fields of its message, such as `tool_calls`."""
+
+Fault = int | bytes | tuple[int, dict[str, Any], dict[str, str]]
+"""What a server may answer instead."""
+
+
+def echo(body: dict[str, Any]) -> str:
+    """Say how many messages came in and with which seed."""
+    return f"reply to {len(body['messages'])} messages, seed {body.get('seed')}"
+
+
+class Loopback:
+    """The server.
+
+    Attributes:
+        requests: the bodies received, in order.
+        headers: the headers received, in order.
+        most_at_once: the highest number of requests under way at the same time.
+        faults: what to answer the next requests with before going on normally: an HTTP status, a raw body, or a
+            status with a JSON body and headers.
+    """
+
+    def __init__(
+        self, respond: Responder = echo, latency: float = 0.0, keep: bool = True, several: bool = True
+    ) -> None:
+        """Set a server up.
+
+        Args:
+            respond: what to say.
+            latency: seconds every answer takes.
+            keep: remember requests and headers.
+            several: give as many replies to a request as its `n` asks for; many servers give one whatever it says.
+        """
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.most_at_once = 0
+        self.faults: list[Fault] = []
+        self._respond = respond
+        self._latency = latency
+        self._keep = keep
+        self._several = several
+        self._at_once = 0
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, port: int = 0) -> str:
+        """Listen on 127.0.0.1; returns the base URL."""
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            body = await request.json()
+            if self._keep:
+                self.requests.append(body)
+                self.headers.append(dict(request.headers))
+            if self._latency:
+                await asyncio.sleep(self._latency)
+            if self.faults:
+                return _faulty(self.faults.pop(0))
+            if not self._several:
+                body.pop("n", None)
+            return web.json_response(_completion(body, self._respond))
+        finally:
+            self._at_once -= 1
+
+
+def _faulty(fault: Fault) -> web.Response:
+    if isinstance(fault, bytes):
+        return web.Response(body=fault, content_type="application/json")
+    if isinstance(fault, int):
+        fault = fault, {"error": {"message": f"status {fault}"}}, {}
+    status, content, headers = fault
+    return web.json_response(content, status=status, headers=headers)
+
+
+def _completion(body: dict[str, Any], respond: Responder) -> dict[str, Any]:
+    prompt = sum(len(str(message.get("content")).split()) for message in body["messages"])
+    # As vLLM has it: the replies to one request are sampled with consecutive seeds.
+    seed = body.get("seed") or 0
+    given = [respond(body | {"seed": seed + choice}) for choice in range(body.get("n") or 1)]
+    messages = [{"role": "assistant"} | ({"content": one} if isinstance(one, str) else one) for one in given]
+    choices = [
+        {"index": index, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop", "message": message}
+        for index, message in enumerate(messages)
+    ]
+    completion = sum(len(str(message.get("content") or "").split()) for message in messages)
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {
+        "id": "chatcmpl-loopback",
+        "object": "chat.completion",
+        "created": 0,
+        "model": body.get("model", ""),
+        "choices": choices,
+        "usage": usage,
+    }
+
+
+async def _serve(latency: float, port: int) -> None:
+    server = Loopback(latency=latency, keep=False)
+    print(json.dumps({"base_url": await server.start(port)}), flush=True)
+    await asyncio.Event().wait()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until killed; the first line on stdout tells the base URL."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds every answer takes (default 0.05)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 for any free one")
+    args = parser.parse_args(argv)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(args.latency, args.port))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

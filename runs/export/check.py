@@ -1,0 +1,304 @@
+"""`josh export --check`: whether a training file is what its trainer expects."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from josh.errors import UsageError
+from josh.messages import dumps, same_words, without_ids
+from josh.runs.export.export import manifest_of
+from josh.runs.export.formats import END, FORMATS, START, sharegpt_alternates
+from josh.runs.export.messages import ROLES
+
+FEWEST: Final = {"openai-sft": 10, "openai-dpo": 10}
+"""Rows that a trainer asks for, where it is more than one."""
+_MARKS: Final = {
+    "label": "kto",
+    "chosen": "dpo",
+    "input": "openai-dpo",
+    "text": "chatml",
+    "conversations": "sharegpt",
+    "messages": "sft",
+}
+"""What tells the formats' rows apart; `openai-sft` is known by its manifest, or read as `sft`."""
+
+
+def check(file: Path) -> Iterator[str]:
+    """What is wrong with an exported file, one line per problem; nothing where it is sound.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    manifest, damage = _manifest(file)
+    if damage:
+        yield damage
+    form = manifest.get("format")
+    digest = hashlib.sha256()
+    claims = _Claims()
+    rows = 0
+    try:
+        with file.open("rb") as lines:
+            for number, data in enumerate(lines, 1):
+                digest.update(data)
+                rows += 1
+                try:
+                    if not data.endswith(b"\n"):
+                        raise ValueError("the line is torn")
+                    row = json.loads(data)
+                except (ValueError, RecursionError) as error:
+                    yield f"{file}:{number}: no JSON: {error}"
+                    continue
+                form = form or _detect(row)
+                if form not in FORMATS:
+                    yield f"{file}:{number}: a row of no known format; known: {', '.join(FORMATS)}"
+                    return
+                try:
+                    wrong = wrong_row(form, row) or claims.add(form, row, number)
+                except RecursionError:
+                    wrong = "it is nested too deeply"
+                if wrong:
+                    yield f"{file}:{number}: {wrong}"
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    for number, text in claims.unsupported():
+        yield f"{file}:{number}: {text}"
+    fewest = FEWEST.get(str(form), 1)
+    if rows < fewest:
+        yield f"{file}: {rows} rows; {form or 'every format'} needs {fewest} or more"
+    if "sha256" in manifest and manifest["sha256"] != digest.hexdigest():
+        yield f"{file}: it is not the file that {manifest_of(file).name} was written with (other sha256)"
+
+
+def wrong_row(form: str, row: Any) -> str | None:
+    """What is wrong with a row of a format, a key of `FORMATS`, in a line; None where it is sound."""
+    try:
+        _ROWS[form](row)
+    except _WrongError as error:
+        return str(error)
+    return None
+
+
+def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
+    """A file's manifest, empty where there is none, and what is wrong with it."""
+    path = manifest_of(file)
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}, ""
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, f"{path}: it cannot be read: {error}"
+    if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS or "sha256" not in manifest:
+        return {}, f"{path}: it is no manifest: it names no format or no sha256"
+    return manifest, ""
+
+
+def _detect(row: Any) -> str:
+    names = row if isinstance(row, dict) else {}
+    return next((form for mark, form in _MARKS.items() if mark in names), "")
+
+
+class _WrongError(Exception):
+    """What is wrong with a row, in a line."""
+
+
+def _expect(holds: Any, otherwise: str) -> None:
+    if not holds:
+        raise _WrongError(otherwise)
+
+
+class _Claims:
+    """What the rows so far said of which answers: no row may repeat or contradict another."""
+
+    def __init__(self) -> None:
+        self._said: dict[bytes, int] = {}
+        self._positive: set[bytes] = set()
+        self._negative: dict[bytes, int] = {}
+
+    def add(self, form: str, row: Mapping[str, Any], number: int) -> str | None:
+        """Take a sound row; returns what it has against an earlier one, or None."""
+        says, contrary = self._keys(form, row, number)
+        for key, verb in ((says, "repeats"), (contrary, "contradicts")):
+            if key in self._said:
+                return f"it {verb} line {self._said[key]}"
+        self._said[says] = number
+        return None
+
+    def _keys(self, form: str, row: Mapping[str, Any], number: int) -> tuple[bytes, bytes | None]:
+        tools = row.get("tools")
+        if form == "kto":
+            prompt, answer = row["prompt"], without_ids(row["completion"][0])
+            asked = _hash((prompt, tools))
+            if row["label"]:
+                self._positive.add(asked)
+            else:
+                self._negative.setdefault(asked, number)
+            return _hash((prompt, tools, answer, row["label"])), _hash((prompt, tools, answer, not row["label"]))
+        if form in ("dpo", "openai-dpo"):
+            asked, names = (row["prompt"], _PAIR) if form == "dpo" else (row["input"], _OPENAI_PAIR)
+            one, other = (without_ids(row[name][0]) for name in names)
+            return _hash((asked, tools, one, other)), _hash((asked, tools, other, one))
+        return _hash(row), None
+
+    def unsupported(self) -> Iterator[tuple[int, str]]:
+        """The negatives whose prompt no positive has."""
+        for asked, number in self._negative.items():
+            if asked not in self._positive:
+                yield number, "a negative whose prompt no positive row has"
+
+
+_PAIR: Final = ("chosen", "rejected")
+_OPENAI_PAIR: Final = ("preferred_output", "non_preferred_output")
+
+
+def _check_sft(row: Any) -> None:
+    _keys(row, {"messages"}, {"tools"})
+    _check_messages(row["messages"], "messages", ends=("assistant",))
+    _check_tools(row)
+
+
+def _check_kto(row: Any) -> None:
+    _keys(row, {"prompt", "completion", "label"}, {"tools"})
+    _check_messages(row["prompt"], "prompt", ends=("user", "tool"))
+    _check_answer(row["completion"], "completion")
+    _expect(isinstance(row["label"], bool), f"label is {row['label']!r:.40}; give true or false")
+    _check_tools(row)
+
+
+def _check_dpo(row: Any) -> None:
+    _keys(row, {"prompt", "chosen", "rejected"}, {"tools", "margin"})
+    _check_messages(row["prompt"], "prompt", ends=("user", "tool"))
+    _check_pair(row, _PAIR)
+    margin = row.get("margin", 1.0)
+    _expect(type(margin) in (int, float) and margin > 0, f"margin is {margin!r:.40}; give a number above 0")
+    _check_tools(row)
+
+
+def _check_openai_sft(row: Any) -> None:
+    _keys(row, {"messages"}, {"tools", "parallel_tool_calls"})
+    _check_messages(row["messages"], "messages", ends=("assistant",), openai=True)
+    trained = [each for each in row["messages"] if each["role"] == "assistant" and each.get("weight", 1)]
+    _expect(trained, "every assistant message has weight 0; nothing is trained")
+    _check_tools(row)
+
+
+def _check_openai_dpo(row: Any) -> None:
+    _keys(row, {"input", *_OPENAI_PAIR}, set())
+    _keys(row["input"], {"messages"}, {"tools", "parallel_tool_calls"})
+    _check_messages(row["input"]["messages"], "input", ends=("user", "tool"), openai=True)
+    _check_pair(row, _OPENAI_PAIR, openai=True)
+    for name in _OPENAI_PAIR:
+        _expect("tool_calls" not in row[name][0], f"{name} calls a tool; OpenAI takes text alone")
+    _check_tools(row["input"])
+
+
+def _check_chatml(row: Any) -> None:
+    _keys(row, {"text"}, {"tools"})
+    start, end = re.escape(START), re.escape(END)
+    _expect(isinstance(row["text"], str), "text is no text")
+    turn = rf"{start}(\w+)\n((?:(?!{start}|{end}).)*){end}\n"
+    _expect(re.fullmatch(rf"(?:{turn})+", row["text"], re.DOTALL), f"text is not made of {START}role ... {END}")
+    found = [{"role": role, "content": words} for role, words in re.findall(turn, row["text"], re.DOTALL)]
+    _check_messages(found, "text", ends=("assistant",))
+    _check_tools(row)
+
+
+def _check_sharegpt(row: Any) -> None:
+    _keys(row, {"conversations"}, {"system", "tools"})
+    turns = row["conversations"]
+    _expect(isinstance(turns, list) and turns, "conversations is empty, or no list")
+    for at, turn in enumerate(turns):
+        _keys(turn, {"from", "value"}, set())
+        words = turn["value"]
+        _expect(isinstance(words, str), f"conversations[{at}]: value is no text")
+        _expect(words.strip() or turn["from"] == "observation", f"conversations[{at}]: {turn['from']} says nothing")
+    _expect(
+        sharegpt_alternates([turn["from"] for turn in turns]),
+        "conversations: human or observation and gpt or function_call do not alternate, from human to gpt",
+    )
+    _expect(turns[0]["from"] == "human", "conversations: the first to speak is not human")
+    _expect(isinstance(row.get("system", ""), str), "system is no text")
+    try:
+        tools = json.loads(row.get("tools", "[]"))
+    except (TypeError, ValueError, RecursionError):
+        raise _WrongError("tools is no JSON in a text") from None
+    _check_tools({"tools": tools})
+
+
+_ROWS: Final[Mapping[str, Callable[[Any], None]]] = {
+    "sft": _check_sft,
+    "kto": _check_kto,
+    "dpo": _check_dpo,
+    "openai-sft": _check_openai_sft,
+    "openai-dpo": _check_openai_dpo,
+    "chatml": _check_chatml,
+    "sharegpt": _check_sharegpt,
+}
+
+
+def _keys(row: Any, needed: set[str], allowed: set[str]) -> None:
+    _expect(isinstance(row, dict), f"{row!r:.40} is no JSON object")
+    missing, strange = sorted(needed - row.keys()), sorted(row.keys() - needed - allowed)
+    _expect(not missing, f"{', '.join(missing)} is missing")
+    _expect(not strange, f"{', '.join(strange)} has no place in this format")
+
+
+def _check_tools(row: Mapping[str, Any]) -> None:
+    tools = row.get("tools", [])
+    _expect(isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools), "tools is no list of schemas")
+
+
+def _check_pair(row: Mapping[str, Any], names: tuple[str, str], *, openai: bool = False) -> None:
+    for name in names:
+        _check_answer(row[name], name, openai=openai)
+    chosen, rejected = (row[name] for name in names)
+    alike = same_words(chosen, rejected)
+    if not chosen[0].get("tool_calls") and not rejected[0].get("tool_calls"):
+        alike = chosen[0]["content"].strip() == rejected[0]["content"].strip()
+    _expect(not alike, f"{' and '.join(names)} are the same")
+
+
+def _check_answer(messages: Any, name: str, *, openai: bool = False) -> None:
+    """One assistant message."""
+    _expect(isinstance(messages, list) and len(messages) == 1, f"{name} is not one message")
+    _check_message(messages[0], name, openai)
+    _expect(messages[0]["role"] == "assistant", f"{name} is from the {messages[0]['role']}; give the assistant's")
+
+
+def _check_messages(messages: Any, name: str, *, ends: Sequence[str], openai: bool = False) -> None:
+    """A conversation that the user opens, after the system prompt if there is one."""
+    _expect(isinstance(messages, list) and messages, f"{name} is empty, or no list")
+    for at, message in enumerate(messages):
+        _check_message(message, f"{name}[{at}]", openai)
+        _expect(at == 0 or message["role"] != "system", f"{name}[{at}]: a system prompt after the start")
+    roles = [message["role"] for message in messages]
+    opens = roles[1] if roles[0] == "system" and roles[1:] else roles[0]
+    _expect(opens == "user", f"{name}: the {opens} speaks first; templates want the user")
+    _expect(roles[-1] in ends, f"{name}: the last message is from the {roles[-1]}; it has to be {' or '.join(ends)}")
+
+
+def _check_message(message: Any, name: str, openai: bool) -> None:
+    _expect(isinstance(message, dict), f"{name} is no JSON object")
+    role, calls = message.get("role"), message.get("tool_calls", [])
+    _expect(role in ROLES, f"{name}: role is {role!r:.40}; known: {', '.join(ROLES)}")
+    words = message.get("content")
+    _expect(isinstance(words, str) or (words is None and calls), f"{name}: content is {words!r:.40}, which is no text")
+    _expect(role == "tool" or calls or str(words).strip(), f"{name}: the {role} says nothing")
+    _expect(isinstance(calls, list) and (not calls or role == "assistant"), f"{name}: the {role} calls tools")
+    for call in calls:
+        function = (isinstance(call, dict) and call.get("function")) or {}
+        _expect(isinstance(function, dict) and isinstance(function.get("name"), str), f"{name}: a call of no function")
+        kind, want = (str, "a text") if openai else (dict, "an object")
+        _expect(isinstance(function.get("arguments"), kind), f"{name}: the arguments of a call are not {want}")
+    if openai and "weight" in message:
+        weight = message["weight"]
+        _expect(
+            role == "assistant" and type(weight) is int and weight in (0, 1),
+            f"{name}: weight is for the assistant, and 0 or 1",
+        )
+
+
+def _hash(value: Any) -> bytes:
+    return hashlib.blake2b(dumps(value, sort_keys=True).encode("utf-8", "backslashreplace"), digest_size=16).digest()

@@ -1,0 +1,352 @@
+"""What a loop is made of: runs and stages, all of them known before the first one begins."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from josh.envs.persuasion.env import PersuasionEnv
+from josh.errors import UsageError
+from josh.models.hf import PREFIX, is_local
+from josh.roles import BaseEnv
+from josh.runs.evaluate.held_out import Seen, check
+from josh.runs.export.export import choose
+from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice
+from josh.runs.loop.settings import NOT_FOR_LOOPS, LoopSettings
+from josh.runs.play.run import slug
+from josh.runs.play.runtime import Casting, choose_tasks
+from josh.runs.play.sub_runs import Part
+from josh.runs.record.summary import counted
+from josh.runs.registry import default_for, env_class, plugged
+from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
+from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
+from josh.runs.train.tiny import Tiny
+
+BASE_POLICY, CONTROL = "base", "control"
+MODEL, ADAPTERS = "model", "adapters"
+IN_FLIGHT = 64
+"""Tasks at a time unless told otherwise: they fill a local model's batches."""
+TINY_BATCH = 128
+"""Replies that a tiny model makes at once."""
+TINY_MIN_P = 0.005
+"""What a tiny model draws from. Otherwise one turn in thirty holds a slip of its tongue, and as it learns from its own
+slips, round after round, in the end one in five does."""
+TINY_TOP = 2
+"""The same as `TOP` for a tiny model, whose rounds are many: what is best counts more than how much there is of it."""
+ROLLOUTS = 3
+TOP = 3
+"""Paths of a task that a round learns from, unless told otherwise; several, so that a round has rows enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A piece of work that is done as a whole, in a process of its own.
+
+    Attributes:
+        name: its name in the folder.
+        kind: `model`, `search`, `train`, `test` or `sample`.
+        needs: the stages that come before it.
+        plays: the folders of the runs that it plays.
+        round: whose it is; 0 for none.
+    """
+
+    name: str
+    kind: str
+    needs: tuple[str, ...] = ()
+    plays: tuple[str, ...] = ()
+    round: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether the next round waits for it."""
+        return self.kind == "model" or (self.round > 0 and self.kind in {"search", "train"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole loop.
+
+    Attributes:
+        settings: its settings.
+        run: settings of its runs, as far as they have them in common.
+        train: settings of its trainings, but for data, base and names.
+        base: the model that it begins with, as transformers takes it.
+        stages: in the order in which they are best done.
+        parts: the runs, in order.
+        folder: where it is; models are named by that.
+        seen: how many training tasks, and people in them, the test tasks were held against.
+    """
+
+    settings: LoopSettings
+    run: Mapping[str, Any]
+    train: Mapping[str, Any]
+    base: str
+    stages: tuple[Stage, ...]
+    parts: tuple[Part, ...]
+    seen: Mapping[str, int]
+    folder: str
+
+    def part(self, folder: str) -> Part:
+        """A run by its folder."""
+        return next(part for part in self.parts if part.folder == folder)
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """A plan for its file."""
+    return asdict(plan)
+
+
+def from_json(content: Mapping[str, Any]) -> Plan:
+    """A plan from its file. Raises KeyError, TypeError or UsageError where that is something else."""
+    stages = tuple(
+        Stage(**{**stage, "needs": tuple(stage["needs"]), "plays": tuple(stage["plays"])})
+        for stage in content["stages"]
+    )
+    parts = tuple(Part(**part) for part in content["parts"])
+    for part in parts:
+        recorded(part.settings, Path(content["folder"]))
+    if not parts or not stages:
+        raise KeyError("parts")
+    return Plan(**{**content, "settings": LoopSettings(**content["settings"]), "stages": stages, "parts": parts})
+
+
+def search_of(number: int) -> str:
+    """The folder of a round's search."""
+    return f"search-{number}"
+
+
+def adapter_of(folder: Path, what: int | str) -> Path:
+    """Where the adapter of a round, or of the control, is; no two loops have one of the same name."""
+    return folder / ADAPTERS / f"{folder.name}-{what if isinstance(what, str) else f'round-{what}'}"
+
+
+def choice_of(settings: LoopSettings, *, control: bool = False) -> Choice:
+    """What is exported for a round, or for the control. Raises UsageError."""
+    paths = LOST if control else settings.paths
+    several = TINY_TOP if settings.tiny else TOP
+    some = several if settings.paths == SUCCESSFUL and settings.method == "sft" else None
+    if control and settings.paths == GOLDEN:
+        some = 1
+    return choose(settings.method, paths, settings.top or some, None)
+
+
+def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> Plan:
+    """Plan a loop.
+
+    Args:
+        folder: where it will be.
+        settings: the loop's settings.
+        given: settings of `josh run`.
+        env_defaults: what the environment's variables say.
+
+    Raises:
+        UsageError: a setting makes no sense, tasks are too few, or the test tasks are not held out.
+    """
+    folder = folder.resolve()
+    run = _common(settings, given, env_defaults)
+    base = _base(folder, settings, run)
+    run["model"] = PREFIX + base
+    train = _training(folder, settings, run, base)
+    choice_of(settings)
+    if settings.control:
+        choice_of(settings, control=True)
+    env = plugged(f"env {run['env']!r}", lambda: env_class(run["env"])(run))
+    if settings.tiny and not isinstance(env, PersuasionEnv):
+        raise UsageError(f"env is {run['env']!r} with --tiny, whose model can only persuade; give --model hf:FOLDER")
+    if len(env.splits) < 2:
+        raise UsageError(f"env {run['env']!r} has no split but {env.splits[0]!r}; a loop needs one to test on")
+    parts = _parts(folder, settings, run, env)
+    seen = _held_out(env, settings, parts)
+    _rehearse(settings, parts, env)
+    return Plan(settings, run, train, base, tuple(_stages(settings, parts)), tuple(parts), seen, str(folder))
+
+
+def _common(settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> dict[str, Any]:
+    for name in NOT_FOR_LOOPS:
+        if name in given:
+            raise UsageError(f"{name} is given; a loop chooses it by itself, leave it out")
+    defaults = {
+        "env": FIELDS["env"].default,
+        "seed": RunSettings.seed,
+        "temperature": 1.0,
+        "rollouts": ROLLOUTS,
+        "max_concurrency": IN_FLIGHT,
+    }
+    if settings.tiny:
+        defaults |= {"batch_size": TINY_BATCH, "min_p": TINY_MIN_P}
+    run = {**defaults, **env_defaults, **given}
+    if not run.get("corpus") and not run.get("data"):
+        run.setdefault("synthetic_tasks", max(_first(run) + settings.rounds * settings.tasks, settings.test_tasks))
+    return run
+
+
+def _first(run: Mapping[str, Any]) -> int:
+    return int(run.get("start_index", 0))
+
+
+def _base(folder: Path, settings: LoopSettings, run: Mapping[str, Any]) -> str:
+    model = run.get("model")
+    if settings.tiny:
+        if model:
+            raise UsageError(f"model is {model!r} with --tiny, which makes one; leave one of them out")
+        base = str(folder / MODEL)
+    elif model and is_local(model):
+        base = str(model.removeprefix(PREFIX))
+    else:
+        raise UsageError(f"model is {model!r}; a loop trains a model on this machine: give hf:FOLDER, or --tiny")
+    strange = next((str(name) for name in (base, folder) if "+" in str(name)), None)
+    if strange:
+        raise UsageError(f"{strange} has a plus sign, which stands before adapters; give a model or log_dir without")
+    path = Path(base).expanduser()
+    return str(path.resolve()) if path.is_dir() else base
+
+
+def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base: str) -> dict[str, Any]:
+    """The settings of every training, checked; those that the loop chooses itself are missing."""
+    own = {"data", "model", "out", "name", "base_adapter", "merge", "resume"}
+    train = read_toml(Path(settings.train_config), TRAIN_FIELDS) if settings.train_config else {}
+    strange = next((name for name in train if name in own), None)
+    if strange:
+        raise UsageError(f"{settings.train_config}: {strange} is given; a loop chooses it by itself, leave it out")
+    preset = settings.preset or ("tiny" if settings.tiny else None)
+    # Searches, tests and trainings report to the same trackers.
+    train = {
+        "seed": run["seed"],
+        "report_to": run.get("report_to", RunSettings.report_to),
+        **train,
+        **({"preset": preset} if preset else {}),
+    }
+    resolve_training(settings.method, {**train, "data": "data", "model": base, "out": str(folder / ADAPTERS)})
+    return train
+
+
+def _rehearse(settings: LoopSettings, parts: Sequence[Part], env: BaseEnv) -> None:
+    """Raises UsageError where a run could not be played: a plug-in, a key or a package is missing, or unfit."""
+    if settings.tiny:
+        Tiny(settings.tiny_size)
+    for part in parts:
+        if part.policy == BASE_POLICY or part.reference or part.folder == search_of(1):
+            given = part.settings
+            if settings.tiny and not part.reference:  # the model is yet to be made
+                given = {**given, "model": OFFLINE, "agent": given["agent"] or default_for(given["model"], env.agents)}
+            Casting(RunSettings(**given), rehearsed=True)
+
+
+def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[Part]:
+    """The runs: searches, plain conversations on the first search's tasks, and tests."""
+    user, users = _users(settings, run, env)
+
+    def model_of(number: int) -> str:
+        return f"{run['model']}+{adapter_of(folder, number)}" if number else str(run["model"])
+
+    def part(name: str, policy: str, who: str, own: Mapping[str, Any], reference: bool = False) -> Part:
+        return Part(slug(name), policy, who, reference, asdict(resolve({**run, **own}, {})))
+
+    found = []
+    for number in range(1, settings.rounds + 1):
+        first = _first(run) + (number - 1) * settings.tasks
+        span = {"task_split": env.splits[0], "start_index": first, "end_index": first + settings.tasks}
+        search = {"josh": True, "stop": run.get("stop", BEST), "rollouts": 1}
+        found.append(part(search_of(number), "", user, {**span, **search, "model": model_of(number - 1)}))
+        if number == 1 and not settings.no_sampling:
+            found.append(part("sample", "", user, _plain(span)))
+    test = _plain({"task_split": env.splits[-1], "start_index": 0, "end_index": settings.test_tasks})
+    last = f"round {settings.rounds}"
+    tested: list[tuple[str, str, Sequence[str]]] = [(BASE_POLICY, model_of(0), list(users))]
+    for number in settings.tested:
+        policy = f"round {number}"
+        tested.append((policy, model_of(number), list(users) if policy == last else [user]))
+    if settings.control:
+        tested.append((CONTROL, f"{run['model']}+{adapter_of(folder, CONTROL)}", [user]))
+    for policy, model, met in tested:
+        found += [part(f"{policy}-{who}", policy, who, {**test, **users[who], "model": model}) for who in met]
+    if not settings.no_references:
+        offline = {"model": OFFLINE, "temperature": 1.0, "base_url": None, "api_key_var": None}
+        for label, agent in env.references.items():
+            found += [
+                part(f"{label}-{who}", label, who, {**test, **own, **offline, "agent": agent}, True)
+                for who, own in users.items()
+                if (own.get("user_model") or run.get("user_model") or OFFLINE) == OFFLINE
+            ]
+    return found
+
+
+def _plain(span: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of plain conversations on some tasks."""
+    return {**span, "josh": False, "stop": FIELDS["stop"].default}
+
+
+def _users(settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> tuple[str, dict[str, dict[str, Any]]]:
+    """What the user model is called, and all user models of the tests: their settings by their names."""
+    offline = (run.get("user_model") or OFFLINE) == OFFLINE
+    user = str((run.get("user") or env.users.get("offline", "user")) if offline else run["user_model"])
+    others = [name.strip() for name in settings.other_users.split(",")] if settings.other_users else []
+    if not all(others):
+        raise UsageError(f"other_users is {settings.other_users!r}; one of the names is empty")
+    twice = next((name for place, name in enumerate([user, *others]) if name in [user, *others][:place]), None)
+    if twice:
+        raise UsageError(f"the user model {twice} is given twice; give each once")
+    return user, {user: {}, **{name: {"user" if offline else "user_model": name} for name in others}}
+
+
+def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> dict[str, int]:
+    """How many tasks and people the searches meet. Raises UsageError where the tests meet any of them, or are short."""
+    searches = [RunSettings(**part.settings) for part in parts if part.settings["josh"]]
+    test = next(
+        RunSettings(**part.settings) for part in parts if not part.settings["josh"] and part.policy == BASE_POLICY
+    )
+    for run, need, what in (
+        (
+            searches[-1],
+            searches[-1].end_index,
+            f"{counted(settings.rounds, 'round')} of {counted(settings.tasks, 'task')}",
+        ),
+        (test, test.end_index, "the test"),
+    ):
+        there = len(choose_tasks(env, replace(run, start_index=0, end_index=-1)))
+        if there < need:
+            raise UsageError(
+                f"split {run.task_split!r} has {counted(there, 'task')}, and {what} need {need}; "
+                "give fewer --rounds, --tasks or --test_tasks"
+            )
+    met = [task for run in searches for task in choose_tasks(env, run)]
+    people = frozenset(str(person) for task in met for person in env.people(task))
+    try:
+        check(choose_tasks(env, test), env, Seen(frozenset(task.id for task in met), people))
+    except UsageError as error:
+        found = str(error).partition(";")[0]
+        raise UsageError(
+            f"{found}; give a --split_rule that keeps people apart (user_disjoint), or other data"
+        ) from None
+    return {"tasks": len(met), "people": len(people)}
+
+
+def _stages(settings: LoopSettings, parts: Sequence[Part]) -> Iterator[Stage]:
+    """The stages in the order in which one alone does them: what a round came to is known before the next begins."""
+    made = (MODEL,) if settings.tiny else ()
+    main = next(part.user for part in parts)
+
+    def tests(policy: str, *, others: bool = False) -> tuple[str, ...]:
+        return tuple(part.folder for part in parts if part.policy == policy and (part.user == main) is not others)
+
+    if settings.tiny:
+        yield Stage(MODEL, "model")
+    yield Stage(BASE_POLICY, "test", made, tests(BASE_POLICY))
+    for number in range(1, settings.rounds + 1):
+        before = made if number == 1 else (f"train-{number - 1}",)
+        yield Stage(search_of(number), "search", before, (search_of(number),), number)
+        yield Stage(f"train-{number}", "train", (search_of(number),), (), number)
+        if number in settings.tested:
+            yield Stage(f"round-{number}", "test", (f"train-{number}",), tests(f"round {number}"), number)
+    references = tuple(part.folder for part in parts if part.reference)
+    if references:
+        yield Stage("references", "test", (), references)
+    if not settings.no_sampling:
+        yield Stage("sample", "sample", (search_of(1), BASE_POLICY), ("sample",))
+    if settings.control:
+        yield Stage(f"train-{CONTROL}", "train", (search_of(1),))
+        yield Stage(CONTROL, "test", (f"train-{CONTROL}",), tests(CONTROL))
+    if settings.other_users:
+        yield Stage(f"{BASE_POLICY}-others", "test", made, tests(BASE_POLICY, others=True))
+        last = settings.rounds
+        yield Stage(f"round-{last}-others", "test", (f"train-{last}",), tests(f"round {last}", others=True), last)

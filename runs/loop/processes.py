@@ -1,0 +1,237 @@
+"""The stages of a loop as they are done: several at a time, each in a process of its own, noted when it is done."""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from josh.errors import FatalError, UsageError
+from josh.runs.loop.plan import Plan, Stage
+from josh.runs.play.sub_runs import read_summary, write_json
+from josh.runs.record.record import EPISODES
+
+STAGES, LOGS = "stages", "logs"
+Command = Callable[[Sequence[str]], int]
+"""The command line: arguments in, exit code out."""
+PAUSE = 0.2
+"""Seconds between two looks at the stages under way."""
+GRACE = 40.0
+"""Seconds that stages have to end in when the loop is told to stop."""
+
+
+def noted(folder: Path, stage: Stage) -> dict[str, Any]:
+    """What a stage noted when it was done; empty where it is not, or what it made is gone."""
+    try:
+        done = json.loads((folder / STAGES / f"{stage.name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    there = all(read_summary(folder / name) and (folder / name / EPISODES).exists() for name in stage.plays)
+    sound = isinstance(done, dict) and done.keys() >= {"told", "seconds"} and (stage.kind != "train" or "rows" in done)
+    return done if sound and there else {}
+
+
+class Clock:
+    """The time that a loop takes, over all its sessions; on disk, so that a kill costs a second of it at most."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = 0.0
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            self._before = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+        self._began = self._noted = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self._before + time.monotonic() - self._began
+
+    def note(self) -> None:
+        """Write the time down, once a second."""
+        if time.monotonic() - self._noted >= 1:
+            self.stop()
+
+    def stop(self) -> None:
+        """Write the time down."""
+        self._noted = time.monotonic()
+        write_json(self._path, {"seconds": round(self.seconds, 1)})
+
+
+@dataclass
+class Stages:
+    """The stages of a loop, as they are done."""
+
+    folder: Path
+    plan: Plan
+    given: Mapping[str, Any]
+    command: Command
+    clock: Clock
+    running: dict[str, Any] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.done = {stage.name for stage in self.plan.stages if noted(self.folder, stage)}
+
+    def play(self, jobs: int) -> None:
+        """Do every stage that is not done, that many at a time. Raises FatalError or UsageError where one fails."""
+        try:
+            while (waiting := self._waiting()) or self.running:
+                if jobs > 1:  # the others have time until the rounds are through
+                    waiting.sort(key=lambda stage: not stage.leads)
+                for stage in [stage for stage in waiting if self._ready(stage)][: max(0, jobs - len(self.running))]:
+                    self.running[stage.name] = self._begin(stage)
+                time.sleep(PAUSE)
+                self.clock.note()
+                self._show()
+                for name, process in list(self.running.items()):
+                    if process.exitcode is not None:
+                        del self.running[name]
+                        self._ended(name, process.exitcode)
+        finally:
+            self._show_nothing()
+            self._stop()
+
+    def _waiting(self) -> list[Stage]:
+        return [stage for stage in self.plan.stages if stage.name not in self.running and stage.name not in self.done]
+
+    def _ready(self, stage: Stage) -> bool:
+        return self.done >= set(stage.needs)
+
+    def _begin(self, stage: Stage) -> Any:
+        log = self.folder / LOGS / f"{stage.name}.log"
+        told = ["loop", "--resume", str(self.folder), "--stage", stage.name]
+        told += [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value]
+        process = _processes().Process(target=_child, args=(self.command, told, log))
+        with _calm():
+            process.start()
+        return process
+
+    def _ended(self, name: str, code: int) -> None:
+        log = self.folder / LOGS / f"{name}.log"
+        if code == 0:
+            self.done.add(name)
+            told = noted(self.folder, next(stage for stage in self.plan.stages if stage.name == name)).get("told", "")
+            self._show_nothing()
+            print(f"{_time(self.clock.seconds):>8}  {name:<16} {told}", flush=True)
+            return
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        why = next((line.removeprefix("josh: ") for line in reversed(lines) if line.startswith("josh: ")), "")
+        if not why or code < 0:
+            why = f"it ended with {'signal' if code < 0 else 'code'} {abs(code)}; see {log}"
+        raise (UsageError if code == 2 else FatalError)(f"stage {name}: {why}")
+
+    def _stop(self) -> None:
+        """Tell the stages under way to stop, and wait until they have."""
+        for process in self.running.values():
+            process.terminate()
+        end = time.monotonic() + GRACE
+        for process in self.running.values():
+            try:
+                process.join(max(0.1, end - time.monotonic()))
+            except KeyboardInterrupt:  # told a second time
+                end = time.monotonic()
+            process.kill()
+
+    def _show(self) -> None:
+        """What is under way, on a terminal."""
+        if not sys.stderr.isatty() or not self.running:
+            return
+        parts = [f"{name}{self._progress(name)}" for name in self.running]
+        sys.stderr.write(f"\r\033[K{_time(self.clock.seconds):>8}  {', '.join(parts)}"[:120])
+        sys.stderr.flush()
+
+    def _show_nothing(self) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+    def _progress(self, name: str) -> str:
+        """How many tasks of a stage's runs are finished."""
+        stage = next(stage for stage in self.plan.stages if stage.name == name)
+        if not stage.plays:
+            return ""
+        tasks = sum(_tasks(self.plan.part(one).settings) for one in stage.plays)
+        return f" {sum(_lines(self.folder / one / EPISODES) for one in stage.plays)}/{tasks}"
+
+
+def _processes() -> Any:
+    """How stages are begun: forked, where the platform lets us, from a server that has loaded the heavy packages."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["josh.runs.loop.preload"])
+    return context
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Have a process that begins here look for packages where this one does, and leave Ctrl-C to us."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"  # else the folder one stands in comes first
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+
+
+def _child(command: Command, told: Sequence[str], log: Path) -> None:
+    """Do a stage in the process that was begun for it. Its words go to a file, as far as nobody waits for them."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not log.parent.exists():
+        return  # the loop was broken off before this began
+    with log.open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+    sys.exit(command(told))
+
+
+def _tasks(settings: Mapping[str, Any]) -> int:
+    return int(settings["end_index"] - settings["start_index"])
+
+
+def _lines(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return 0
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Have SIGTERM end the loop as Ctrl-C does."""
+
+    def told(_: int, __: FrameType | None) -> None:
+        raise asyncio.CancelledError
+
+    try:
+        before = signal.signal(signal.SIGTERM, told)
+    except ValueError:  # not in the main thread: whoever runs us there looks after signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

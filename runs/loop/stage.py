@@ -1,0 +1,131 @@
+"""One stage of a loop, in a process of its own: nothing of one stage's models and threads is left for the next."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import replace
+from math import floor
+from pathlib import Path
+from typing import Any
+
+from josh.errors import FatalError
+from josh.runs.export.export import NoRowsError, export, tell
+from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
+from josh.runs.loop.settings import ALL, LAST
+from josh.runs.play.run import CONFIG, calm_collector, read_config
+from josh.runs.play.sub_runs import Part, play_part, read_summary
+from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.record.summary import counted
+from josh.runs.train.settings import resolve_training
+from josh.runs.train.tiny import Tiny, build
+from josh.runs.train.train import CARD, train
+
+Done = dict[str, Any]
+
+
+class BudgetSpentError(FatalError):
+    """The loop's budget is spent; the text names the limit, and the flag that raises it."""
+
+
+def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: str) -> Done:
+    """Do a stage, or go on with it.
+
+    Args:
+        folder: the loop's folder.
+        plan: the loop.
+        stage: the stage.
+        given: settings of runs given anew, of those that change no request.
+        unit: what rewards are counted in.
+
+    Returns:
+        What is to be kept of it; `told` says in a line what came of it.
+
+    Raises:
+        UsageError: a setting is wrong, or the disk is full.
+        FatalError: going on made no sense, or the budget is spent.
+    """
+    if stage.kind == "model":
+        made = build(folder / MODEL, Tiny(plan.settings.tiny_size, plan.run["seed"]), progress=True)
+        return {"told": f"{made['parameters']:,} parameters, loss {made['loss']:.2f}"}
+    if stage.kind == "train":
+        return _train(folder, plan, stage)
+    calm_collector()
+    for name in stage.plays:
+        part = plan.part(name)
+        if stage.kind == "sample":
+            part = replace(part, settings=part.settings | {"rollouts": conversations(folder, part)})
+        stopped = asyncio.run(play_part(folder, part, plan.parts, given))
+        if stopped:
+            limit = stopped.split(maxsplit=1)[0]
+            raise BudgetSpentError(f"{stopped} is reached; go on with: josh loop --resume {folder} --{limit} MORE")
+        if not read_summary(folder / name)["scored"]:
+            why = read_summary(folder / name)["first_error"]
+            raise FatalError(f"{name}: no conversation came to an end without an error: {why}")
+    return {"told": _told(folder, stage, unit)}
+
+
+def conversations(folder: Path, part: Part) -> int:
+    """How many plain conversations per task have at least as many of the agent's turns as the first search had.
+
+    As many as the base's conversations of the test, on the average, have turns; then one more.
+    """
+    if (folder / part.folder / CONFIG).exists():
+        return int(read_config(folder / part.folder)["settings"]["rollouts"])
+    summary = read_summary(folder / search_of(1))
+    each = read_summary(folder / f"{BASE_POLICY}-{part.user}")["mean_rounds"]
+    replies = sum(episode.agent_turns for _, episode in stored_episodes(folder / search_of(1) / EPISODES, []))
+    return floor(replies / float(summary["finished"] * each)) + 1
+
+
+def _told(folder: Path, stage: Stage, unit: str) -> str:
+    summary = read_summary(folder / stage.plays[0])
+    share, mean = summary["success_rate"], summary["average_reward"]
+    if stage.kind == "search":
+        return f"won on {share:.2f} of {summary['scored']} tasks, best paths {unit}{mean:.2f}"
+    if len(stage.plays) > 1:
+        return f"{len(stage.plays)} runs"
+    return f"{share:.2f} of conversations won, {unit}{mean:.2f}"
+
+
+def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
+    """Export what a training learns from, and train."""
+    settings, control = plan.settings, not stage.round
+    name = CONTROL if control else stage.round
+    first = 1 if control or settings.learn_from == ALL else stage.round
+    runs = [folder / search_of(number) for number in range(first, max(1, stage.round) + 1)]
+    data = folder / f"{stage.name}.jsonl"
+    choice = choice_of(settings, control=control)
+    target = adapter_of(folder, name)
+    try:
+        manifest = export(runs, data, settings.method, choice, plan.run["seed"])
+    except NoRowsError:
+        if control or stage.round == 1:
+            raise
+        _take_over(adapter_of(folder, stage.round - 1), target)
+        return {"rows": 0, "told": "nothing to learn from; the last round's adapter stays"}
+    tell(manifest, data)
+    if not (target / CARD).exists():
+        own: dict[str, Any] = {
+            "data": str(data),
+            "model": plan.base,
+            "out": str(folder / ADAPTERS),
+            "name": target.name,
+        }
+        whole = {**plan.train, **own, "resume": target.with_name(f"{target.name}.part").exists()}
+        if settings.start == LAST and stage.round > 1:
+            whole = {key: value for key, value in whole.items() if not key.startswith("lora_")}
+            whole["base_adapter"] = str(adapter_of(folder, stage.round - 1))
+        with redirect_stdout(sys.stderr):
+            train(settings.method, resolve_training(settings.method, whole))
+    return {"rows": manifest["rows"], "told": counted(manifest["rows"], "row")}
+
+
+def _take_over(last: Path, target: Path) -> None:
+    """Let a round have the last round's adapter."""
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(last, part)
+    if not target.exists():
+        part.rename(target)

@@ -1,0 +1,105 @@
+"""`josh play`: a person on one side of a conversation, which is recorded like any other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.roles import BaseEnv
+from josh.runs.record.episode import Episode
+from josh.runs.record.summary import counted
+from josh.runs.registry import env_class
+from josh.runs.report.tree_text import WORDS
+from josh.runs.settings import FIELDS, HUMAN, NOT_FOR_PLAY, RunSettings, environment, resolve
+from josh.terminal import say, show_messages
+from josh.tree import Speaker, walk
+
+_OF_SIDE = {
+    "agent": ("agent", "model", "base_url", "api_key_var", "temperature", "top_p", "min_p"),
+    "user": (
+        "user",
+        "user_model",
+        "user_base_url",
+        "user_api_key_var",
+        "user_temperature",
+        "user_top_p",
+        "user_min_p",
+    ),
+}
+
+
+def play_settings(given: Mapping[str, Any], side: str) -> RunSettings:
+    """The settings of a run in which a person plays.
+
+    Args:
+        given: settings of `josh run`; one task is played, unless they say how many.
+        side: `agent`, `user`, or what the environment calls these.
+
+    Raises:
+        UsageError: there is no such side, or a setting is wrong, or says how the person is to be played.
+    """
+    env = env_class(given.get("env", FIELDS["env"].default))
+    taken = side_of(side, env)
+    strange = next((name for name in (*NOT_FOR_PLAY, *_OF_SIDE[taken]) if name in given), None)
+    if strange in NOT_FOR_PLAY:
+        raise UsageError(f"{strange} is given; a person has one conversation at a time, leave it out")
+    if strange:
+        raise UsageError(
+            f"{strange} is {given[strange]!r}, but you play the {taken}; leave it out, or take another side"
+        )
+    defaults = {name: value for name, value in env.defaults(environment()).items() if name not in _OF_SIDE[taken]}
+    start = given.get("start_index", RunSettings.start_index)
+    own = {taken: HUMAN, "max_concurrency": 1}
+    return resolve({"end_index": start + 1, **given, **own}, defaults)
+
+
+def side_of(name: str, env: type[BaseEnv]) -> str:
+    """`agent` or `user`, by that or by what an environment calls them. Raises UsageError."""
+    sides = {"user": "user", "agent": "agent"} | {called: side for side, called in env.speakers.items()}
+    if name not in sides:
+        known = (f"{side} ({env.speakers[side]})" if env.speakers[side] != side else side for side in ("user", "agent"))
+        raise UsageError(f"as is {name!r}; give {' or '.join(known)}")
+    return sides[name]
+
+
+class Onlooker:
+    """Tells the person how a conversation ended, where others have a progress bar."""
+
+    def __init__(self, names: Mapping[str, str], side: str, unit: str) -> None:
+        """Args: names: what the sides are called; side: the person's; unit: what rewards are counted in."""
+        self._names = names
+        self._side = side
+        self._unit = unit
+
+    def __enter__(self) -> "Onlooker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to let go of."""
+
+    async def tick(self) -> None:
+        """Nothing changes by itself."""
+
+    def finished(self, episode: Episode) -> None:
+        """Print what was said after the person's last words, and the outcome."""
+        tree = episode.tree
+        path = walk(tree, len(tree.nodes) - 1)[1:]
+        unseen = path
+        for place, index in enumerate(path, 1):
+            if tree.nodes[index].speaker is Speaker(self._side):
+                unseen = path[place:]
+        show_messages([message for index in unseen for message in tree.nodes[index].turn.messages], self._names)
+        say("---")
+        if episode.scored:
+            last = tree.nodes[path[-1]]
+            left = last.speaker is Speaker(self._side) and not last.turn.messages
+            outcome = "you left" if left else WORDS[episode.outcomes[episode.reported[0]]]
+            rounds = counted(round(episode.rounds), "round")
+            say(f"{episode.task.id}: {outcome}, {self._unit}{episode.reward:.2f} after {rounds}")
+        else:
+            say(f"{episode.task.id}: {episode.error}")
+
+
+def tell_person(folder: Path) -> None:
+    """Say where the conversations are."""
+    print(f"written to      {folder}/\nsee it with     josh show {folder} 1")

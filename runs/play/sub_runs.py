@@ -1,0 +1,148 @@
+"""The runs that an evaluation or a loop is made of: folders in its folder, begun and resumed one by one."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.play.run import CONFIG, read_config, run, slug
+from josh.runs.record.record import BEFORE, SUMMARY
+from josh.runs.settings import FIELDS, RunSettings, again, recorded
+
+_LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One run of something larger: a policy with a user model.
+
+    Attributes:
+        folder: its folder's name.
+        policy: what the policy is called.
+        user: what the user model is called.
+        reference: whether the policy is a reference.
+        settings: the run's.
+    """
+
+    folder: str
+    policy: str
+    user: str
+    reference: bool
+    settings: dict[str, Any]
+
+
+def part_from(content: Any, path: Path) -> Part:
+    """A part as a file has it; settings that it lacks get their defaults. Raises UsageError where it is no part."""
+    texts = ("folder", "policy", "user")
+    whole = isinstance(content, dict) and content.keys() == {*texts, "reference", "settings"}
+    if not whole or not all(isinstance(content[name], str) for name in texts):
+        raise UsageError(f"{path} is damaged: a part of it is {content!r:.80}")
+    folder, settings = content["folder"], content["settings"]
+    if not folder or slug(folder) != folder or not isinstance(settings, dict) or type(content["reference"]) is not bool:
+        raise UsageError(f"{path} is damaged: the part in {folder!r} makes no sense")
+    return Part(**{**content, "settings": asdict(RunSettings(**recorded(settings, path)))})
+
+
+async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapping[str, Any]) -> str:
+    """Play one run as far as it goes: begin it, or go on with it; what is done and has no errors stays as it is.
+
+    Args:
+        folder: the folder of the whole.
+        part: the run.
+        parts: all of them, whose budget is one.
+        given: settings given anew, of those that change no request.
+
+    Returns:
+        Which limit of the budget ended it, if one did.
+
+    Raises:
+        UsageError: a setting is wrong or cannot be changed.
+        FatalError: going on made no sense.
+    """
+    where = folder / part.folder
+    begun = (where / CONFIG).exists()
+    if begun and (done := read_summary(where)) and done["complete"] and not done["owed"]:
+        return ""
+    if where.exists() and not begun:
+        shutil.rmtree(where)  # it was killed before anything was asked
+    before = recorded(read_config(where)["settings"], where / CONFIG) if begun else part.settings
+    settings = replace(again(part.settings, given, folder), log_dir=str(folder))
+    limits = {name: getattr(settings, name) for name in _LIMITS}
+    spent = [_spent(folder / other.folder) for other in parts if other != part]
+    for name, what in _LIMITS.items():
+        if limits[name] is not None:
+            left = limits[name] - sum(one[what] for one in spent)
+            if left <= 0:
+                return f"{name} {limits[name]:g}"
+            limits[name] = left
+    anew = {name: value for name, value in given.items() if FIELDS[name].metadata["free"]} | limits
+    settings = replace(again(before, anew, where) if begun else replace(settings, **limits), log_dir=str(folder))
+    await run(settings, where if begun else None, part.folder)
+    ended = read_summary(where)
+    if ended["truncated"]:
+        name = ended["truncated"].split(maxsplit=1)[0]
+        return f"{name} {getattr(again(part.settings, given, folder), name):g}"
+    return ""
+
+
+def read_summary(run_folder: Path) -> dict[str, Any]:
+    """A run's `summary.json`; empty where it has none, because it was killed, or one that makes no sense."""
+    return _sound_summary(run_folder / SUMMARY)
+
+
+def _sound_summary(path: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return summary if isinstance(summary, dict) and _makes_sense(summary) else {}
+
+
+def _makes_sense(summary: Mapping[str, Any]) -> bool:
+    """Whether what others read of a summary is what a run writes."""
+    counts = [summary.get(name) for name in ("owed", "scored", "retries", "training_examples", "golden_examples")]
+    usage, unpriced = summary.get("usage"), summary.get("unpriced", [])
+    if not isinstance(usage, dict) or not all(isinstance(side, dict) for side in usage.values()):
+        return False
+    counts += [side.get(name) for side in usage.values() for name in ("calls", "prompt_tokens", "completion_tokens")]
+    amounts = [summary.get("cost"), summary.get("mean_rounds"), *(side.get("cost") for side in usage.values())]
+    return (
+        all(type(count) is int for count in counts)
+        and all(amount is None or type(amount) in (int, float) for amount in amounts)
+        and type(summary.get("complete")) is bool
+        and isinstance(summary.get("truncated", ""), str | None)
+        and isinstance(summary.get("first_error"), str)
+        and isinstance(unpriced, list)
+        and all(isinstance(model, str) for model in unpriced)
+    )
+
+
+def _spent(run_folder: Path) -> dict[str, float]:
+    """Calls, tokens and US dollars that a run has cost, as far as its sessions came to an end."""
+    summary = read_summary(run_folder) or _sound_summary(run_folder / BEFORE)
+    sides = summary.get("usage", {}).values()
+    tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)
+    return {"calls": sum(side["calls"] for side in sides), "tokens": tokens, "cost": summary.get("cost") or 0.0}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file as a whole or not at all. Raises UsageError where it cannot be written."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def runs_in(folder: Path) -> list[str]:
+    """The folders of the runs that an evaluation or a loop is made of, as far as they are begun; none for a run."""
+    try:
+        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        names = [str(part["folder"]) for part in plan["parts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if (folder / name / CONFIG).exists()]

@@ -1,0 +1,195 @@
+"""Two runs on the same tasks for one page: the paired difference, and the conversations that came out otherwise."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from josh.errors import UsageError
+from josh.runs.evaluate.compare import names_of, shared, sources_in, told_apart
+from josh.runs.evaluate.scores import Figures, Sample, compared
+from josh.runs.intervals import LEVEL
+from josh.runs.play.sub_runs import read_summary
+from josh.runs.record.episode import Episode
+from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.record.summary import counted
+from josh.runs.report.run_data import Reading, groups_of, read, words
+from josh.runs.report.tree_data import Earned
+from josh.runs.settings import who_played
+from josh.tree import walk
+
+MOVED: Final = 100
+"""Conversations at most that are shown because their reward moved, though not their outcome."""
+
+
+@dataclass
+class Comparison:
+    """Two runs, and what sets them apart.
+
+    Attributes:
+        readings: the two runs' folders, opened.
+        names: what the two are called.
+        played: how many tasks each has finished.
+        samples: their conversations, those they share.
+        figures: the numbers of `josh compare`.
+    """
+
+    readings: tuple[Reading, Reading]
+    names: tuple[str, str]
+    played: tuple[int, int]
+    samples: tuple[Sample, Sample]
+    figures: Figures
+
+    def __post_init__(self) -> None:
+        self._changes: list[dict[str, Any]] = []
+        self._moved = 0
+
+    def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """The conversations that came out otherwise: a row for the list, and both, turn by turn.
+
+        First those that one run won and the other lost, in the order of the tasks; then those of the others whose
+        reward moved, `MOVED` at most, those that moved most first.
+        """
+        pairs = sorted(self._pairs(), key=lambda row: self.readings[0].place(row["task"]))
+        flipped = [row for row in pairs if row["won"][0] != row["won"][1]]
+        moved = [row for row in pairs if row["won"][0] == row["won"][1] and _moved(row) > 0]
+        self._moved = len(moved)
+        changed = flipped + sorted(moved, key=_moved, reverse=True)[:MOVED]
+        talks = [self._conversations(side, {row["task"] for row in changed}) for side in (0, 1)]
+        for row in changed:
+            place = row["task"], row["path"]
+            self._changes.append(row)
+            yield row, {"task_id": row["task"], "sides": [one[place] for one in talks]}
+
+    def _pairs(self) -> Iterator[dict[str, Any]]:
+        """Every conversation that came to an end in both runs."""
+        first, second = self.samples
+        for task, row in first.rows.items():
+            for path, talk in row.talks.items():
+                other = second.rows[task].talks.get(path)
+                if other is not None:
+                    yield {
+                        "task": task,
+                        "path": path,
+                        "won": [int(talk.success), int(other.success)],
+                        "rewards": [talk.reward, other.reward],
+                        "rounds": [talk.rounds, other.rounds],
+                        "groups": groups_of(row),
+                    }
+
+    def _conversations(self, side: int, tasks: set[str]) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
+        """The reported conversations of some tasks, by task and path."""
+        reading, found = self.readings[side], {}
+        for _, episode in stored_episodes(reading.folder / EPISODES, []):
+            if episode.task.id in tasks:
+                earned = reading.viewer.earned(episode)
+                for leaf in episode.reported:
+                    path = "" if reading.settings.josh else episode.tree.nodes[leaf].path
+                    found[episode.task.id, path] = _turns(episode, leaf, earned)
+        return found
+
+    def head(self) -> dict[str, Any]:
+        """What the page shows first, once `trees` is through."""
+        first, second = self.figures["results"]
+        summaries = [read_summary(reading.folder) for reading in self.readings]
+        return {
+            "kind": "comparison",
+            "id": " vs ".join(self.names),
+            "runs": [
+                {"name": name, "policy": cell["policy"].removesuffix(f" ({name})"), "user": cell["user"]}
+                | {key: cell[key] for key in ("scored", "infra_errors", "success_rate", "average_reward")}
+                | _cost(reading.spent(summary))
+                for name, cell, reading, summary in zip(
+                    self.names, (first, second), self.readings, summaries, strict=True
+                )
+            ],
+            "searched": self.readings[0].settings.josh,
+            "tasks_shared": self.figures["tasks"],
+            "people": self.figures["people"],
+            "drawn_from": self.figures["drawn_from"],
+            "each": self.figures["conversations_per_task"],
+            "level": LEVEL,
+            "unit": self.figures["unit"],
+            "names": {"rate": words(self.readings[0].rewards.rate), "mean": words(self.readings[0].rewards.mean)},
+            "difference": second["difference"],
+            "notes": self._notes(),
+            "settings": self._settings(),
+            "changes": self._changes,
+            "moved": self._moved,
+        }
+
+    def _notes(self) -> list[str]:
+        """What a reader should know of the two runs and of what they share."""
+        notes = []
+        for name, reading, played in zip(self.names, self.readings, self.played, strict=True):
+            tasks = int(reading.config.get("tasks", played))
+            if played < tasks:
+                notes.append(f"{name} is not finished: {played} of {counted(tasks, 'task')}")
+            notes += [f"{name}: {note}" for note in reading.notes]
+        left_out = [played - self.figures["tasks"] for played in self.played]
+        if any(left_out):
+            each = " and ".join(
+                f"{counted(count, 'task')} of {name}" for count, name in zip(left_out, self.names, strict=True) if count
+            )
+            notes.append(f"Left out, for the other one has not finished them: {each}")
+        return notes
+
+    def _settings(self) -> list[tuple[str, str, str]]:
+        """The settings that differ, with what they are in both runs."""
+        first, second = (
+            # Who played, whether it was asked for by a short name, a path or not at all.
+            who_played(reading.config) | reading.shown_settings() | who_played(reading.config)
+            for reading in self.readings
+        )
+        names = dict.fromkeys([*first, *second])
+        both = [(name, first.get(name, ""), second.get(name, "")) for name in names]
+        return [(name, _plain(one), _plain(two)) for name, one, two in both if one != two]
+
+
+def _moved(row: Mapping[str, Any]) -> float:
+    """By how much a conversation's reward moved, either way; what adds up otherwise is no move."""
+    one, other = map(float, row["rewards"])
+    return round(abs(other - one), 6)
+
+
+def _cost(spent: Mapping[str, Any]) -> Figures:
+    """Calls and US dollars of both sides, all tasks of a run; None where they are not known."""
+    sides = spent.get("usage", {}).values()
+    return {"calls": sum(side["calls"] for side in sides) if spent else None, "cost": spent.get("cost")}
+
+
+def _plain(value: Any) -> str:
+    return "none" if value in (None, "") else str(value)
+
+
+def _turns(episode: Episode, leaf: int, earned: Mapping[int, Sequence[Earned]]) -> list[dict[str, Any]]:
+    """A conversation, turn by turn."""
+    nodes = episode.tree.nodes
+    return [
+        {
+            "speaker": nodes[index].speaker,
+            "messages": list(nodes[index].turn.messages),
+            "hits": [asdict(each) for each in earned.get(index, ())],
+        }
+        for index in walk(episode.tree, leaf)
+        if nodes[index].turn.messages
+    ]
+
+
+def against(first: Path, second: Path) -> Comparison:
+    """Pair two runs. Raises UsageError where they have nothing in common, were played on other terms, or are one."""
+    one, other = names_of((first, second))
+    sources = [sources_in(folder, searched=True) for folder in (first, second)]
+    for folder, found in zip((first, second), sources, strict=True):
+        if len(found) != 1:
+            parts = ", ".join(str(source.run) for source in found)
+            raise UsageError(f"{folder} has several runs; give one of them: {parts}")
+    readings = read(first), read(second)
+    if readings[0].settings.josh != readings[1].settings.josh:
+        search, plain = (first, second) if readings[0].settings.josh else (second, first)
+        raise UsageError(
+            f"not comparable: {search} is a search, whose best paths are no match for conversations of {plain}"
+        )
+    base, tried = shared(told_apart([*sources[0], *sources[1]]))
+    played = len(sources[0][0].sample.rows), len(sources[1][0].sample.rows)
+    return Comparison(readings, (one, other), played, (base, tried), compared([base, tried]))

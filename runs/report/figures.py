@@ -1,0 +1,306 @@
+"""The figures of `josh plot` and `josh loop`, drawn with matplotlib: numbers in, a file out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.evaluate.scores import Figures
+from josh.runs.intervals import Estimate, mean
+from josh.runs.record.summary import counted
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's, which colour-blind people tell apart, but for the yellow that white paper swallows."""
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+_LONGEST = 60
+"""Letters of a label; longer ones are cut in the middle."""
+_BANDS = 4
+"""Most runs whose intervals are drawn as bands; those of more would hide each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One run as it is plotted.
+
+    Attributes:
+        label: what it is called.
+        searched: whether its conversations are the best paths of searches, and not all that its agent had.
+        rounds: of every conversation that came to an end its rounds.
+        won: in the same order, whether it met all goals.
+        rewards: in the same order, what it earned.
+        people: in the same order, whom it was about.
+        task_ids: in the same order, the task it was played on.
+        calls: model calls of both sides, in all branches, per task.
+        turns: turns of the agent, in all branches, per task.
+        unit: what rewards are counted in.
+        names: what the share of conversations won (`rate`) and the mean reward (`mean`) are called.
+    """
+
+    label: str
+    searched: bool
+    rounds: tuple[int, ...]
+    won: tuple[bool, ...]
+    rewards: tuple[float, ...]
+    people: tuple[str, ...]
+    task_ids: tuple[str, ...]
+    calls: float
+    turns: float
+    unit: str
+    names: Mapping[str, str]
+
+    @property
+    def tasks(self) -> int:
+        """Tasks of which a conversation came to an end."""
+        return len(set(self.task_ids))
+
+    def by_round(self, limit: int) -> list[Estimate]:
+        """The share won up to the end of each round, from 0 to the limit; see `reward`."""
+        return [self._share(lambda rounds, last=last: rounds <= last) for last in range(limit + 1)]  # type: ignore[misc]
+
+    def in_round(self, number: int) -> float:
+        """The share that was won in a round."""
+        return self._share(lambda rounds: rounds == number).value or 0.0
+
+    def _share(self, when: Callable[[int], bool]) -> Estimate:
+        return self._over_tasks([float(won and when(n)) for n, won in zip(self.rounds, self.won, strict=True)])
+
+    @property
+    def reward(self) -> Estimate:
+        """The mean reward over tasks, each of which counts alike: the mean of its conversations."""
+        return self._over_tasks(self.rewards)
+
+    def _over_tasks(self, values: Sequence[float]) -> Estimate:
+        found: dict[str, list[float]] = {}
+        for task, value in zip(self.task_ids, values, strict=True):
+            found.setdefault(task, []).append(value)
+        people = dict(zip(self.task_ids, self.people, strict=True))
+        return mean(list(map(fmean, found.values())), [people[task] for task in found])
+
+
+def draw_rounds(figures: Figures, path: Path) -> None:
+    """Draw a loop: the mean reward and the share won by round of training, 0 being the base, with 95 % intervals.
+
+    Reference policies are lines across; other user models have the base and the last round alone.
+
+    Args:
+        figures: `loop.json`.
+        path: the file to write.
+    """
+    rows = [figures["base"], *figures["rounds"]]
+    numbers = [0, *(row["round"] for row in figures["rounds"])]
+    apart = 0.01 * numbers[-1]  # so that marks of the same round do not hide each other
+    figure = _figure(9.5, 4.6)
+    for place, kind in enumerate(("mean", "rate")):
+        name = figures["names"][kind]
+        axes = figure.add_subplot(1, 2, place + 1)
+        _bars(axes, numbers, [_estimate(row, name) for row in rows], COLOURS[0], "o", "tuned", "-")
+        if figures["control"]:
+            _bars(
+                axes, [1 + apart], [_estimate(figures["control"], name)], COLOURS[1], "X", "control: losing paths", ""
+            )
+        for other, (user, cells) in enumerate(figures["other_users"].items()):
+            ends = [_estimate(cells[which], name) for which in ("base", f"round {numbers[-1]}")]
+            shift = apart * (other + 1)
+            colour, mark = COLOURS[2 + other % 4], _MARKS[1 + other % 5]
+            _bars(axes, [-shift, numbers[-1] - shift], ends, colour, mark, f"user {user}", "--")
+        for shade, (label, cell) in enumerate(figures["references"].items()):
+            style = (":", "-.", (0, (5, 5)), (0, (1, 4)))[shade % 4]
+            axes.axhline(cell[name] or 0.0, color="#555555", linestyle=style, linewidth=1.2, label=label)
+        axes.set_xticks(numbers, ["base", *map(str, numbers[1:])])
+        axes.set_xlim(-5 * apart, numbers[-1] + 5 * apart)
+        axes.set_xlabel("round of training")
+        _count_from_nothing(axes, name, figures["unit"] if kind == "mean" else "")
+    each = counted(figures["conversations_per_task"], "conversation")
+    tasks = counted(figures["test_tasks"], "held-out task")
+    figure.suptitle(f"{tasks}, {each} each, user {figures['user']}; 95 % intervals", fontsize="medium")
+    _legend(figure, axes)
+    _save(figure, path)
+
+
+def draw_turns(lines: Sequence[Line], path: Path) -> None:
+    """Draw when conversations are won: the share won up to each round, with 95 % intervals, and in it.
+
+    Args:
+        lines: the runs.
+        path: the file to write.
+    """
+    figure = _figure(7.5, 6.0 + 0.22 * len(lines))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    limit = max(rounds for line in lines for rounds in line.rounds)
+    wide = 0.8 / len(lines)
+    for place, line in enumerate(lines):
+        colour = COLOURS[place % len(COLOURS)]
+        style = ("-", "--", ":")[place // len(COLOURS) % 3]
+        shares = line.by_round(limit)
+        conversations = counted(len(line.rounds), "best path" if line.searched else "conversation")
+        label = f"{_short(line.label)} (n = {counted(line.tasks, 'task')}, {conversations})"
+        steps = range(limit + 1)
+        # Once more at the end, so that the last round is as wide as the others.
+        ends = [*steps, limit + 1]
+        values = [share.value or 0.0 for share in (*shares, shares[-1])]
+        above.step(ends, values, where="mid", color=colour, linestyle=style, linewidth=1.8, label=label)
+        if len(lines) <= _BANDS and shares[0].low is not None:
+            low, high = ([getattr(share, end) for share in (*shares, shares[-1])] for end in ("low", "high"))
+            above.fill_between(ends, low, high, step="mid", color=colour, alpha=0.15, linewidth=0)
+        spots = [number + (place - (len(lines) - 1) / 2) * wide for number in steps[1:]]
+        below.bar(
+            spots,
+            [line.in_round(number) for number in steps[1:]],
+            wide,
+            facecolor="white" if place >= len(COLOURS) else colour,
+            edgecolor=colour,
+            linestyle=style,
+            linewidth=0.8,
+        )
+    what = lines[0].names["rate"].replace("_", " ")
+    above.set_ylim(0, 1.02)
+    if len(lines) <= _BANDS:
+        above.set_title("bands: 95 % intervals", fontsize="medium")
+    above.set_ylabel(f"{what}\nup to this round")
+    below.set_ylabel(f"{what}\nin this round")
+    below.set_ylim(bottom=0)
+    below.set_xlabel("round of the conversation (a turn of each side)")
+    below.set_xlim(0.4, limit + 0.6)
+    below.set_xticks(range(1, limit + 1, 1 + limit // 25))
+    for axes in (above, below):
+        _grid(axes)
+    figure.legend(loc="outside lower center", frameon=False, fontsize="small")
+    _save(figure, path)
+
+
+def draw_pareto(lines: Sequence[Line], path: Path) -> None:
+    """Draw mean reward, with 95 % intervals, against model calls per task; the Pareto front is marked.
+
+    Where no run asked a model, the agent's turns stand for the calls.
+
+    Args:
+        lines: the runs.
+        path: the file to write.
+    """
+    asked = any(line.calls for line in lines)
+    costs = [line.calls if asked else line.turns for line in lines]
+    rewards = [line.reward for line in lines]
+    front = pareto_front([(cost, reward.value or 0.0) for cost, reward in zip(costs, rewards, strict=True)])
+    figure = _figure(9.5, max(4.6, 1.2 + 0.27 * len(lines)))
+    axes = figure.add_subplot()
+    corners = [(costs[place], rewards[place].value) for place in front]
+    axes.step(*zip(*corners, strict=True), where="post", color="#999999", linestyle="--", linewidth=1.2, zorder=1)
+    for place, (line, cost, reward) in enumerate(zip(lines, costs, rewards, strict=True)):
+        colour, mark = COLOURS[place % len(COLOURS)], _MARKS[(place + place // len(COLOURS)) % len(_MARKS)]
+        label = f"{_short(line.label)}{', best path' if line.searched else ''} ({counted(line.tasks, 'task')})"
+        _bars(axes, [cost], [reward], colour, mark, label, "", hollow=place not in front)
+    axes.plot([], [], color="#999999", linestyle="--", linewidth=1.2, label="Pareto front (filled marks)")
+    if min(costs) > 0 and max(costs) > 20 * min(costs):
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(-0.03 * (max(costs) or 1), 1.06 * (max(costs) or 1))
+    axes.set_xlabel(
+        "model calls per task, both sides"
+        if asked
+        else "turns of the agent per task, all branches (no model was asked)"
+    )
+    _count_from_nothing(axes, lines[0].names["mean"], lines[0].unit)
+    axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
+    axes.set_title("bars: 95 % intervals", fontsize="medium")
+    _legend(figure, axes)
+    _save(figure, path)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which points no other one beats: none that costs as little, or less, earns more; the cheapest first.
+
+    Args:
+        points: cost and reward of each.
+    """
+    front: list[int] = []
+    for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
+        if not front or points[place][1] > points[front[-1]][1]:
+            front.append(place)
+    return front
+
+
+def _estimate(row: Figures, name: str) -> Estimate:
+    low, high = row[f"{name}_ci"]
+    return Estimate(row[name], low, high, 0, 0)
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _bars(
+    axes: Any,
+    spots: Sequence[float],
+    estimates: Sequence[Estimate],
+    colour: str,
+    mark: str,
+    label: str,
+    line: str,
+    *,
+    hollow: bool = False,
+) -> None:
+    """Points with their intervals."""
+    values = [one.value or 0.0 for one in estimates]
+    lows, highs = (
+        [abs(value - (end if end is not None else value)) for value, end in zip(values, ends, strict=True)]
+        for ends in ([one.low for one in estimates], [one.high for one in estimates])
+    )
+    axes.errorbar(
+        spots,
+        values,
+        yerr=[lows, highs],
+        color=colour,
+        marker=mark,
+        markersize=7,
+        markerfacecolor="white" if hollow else colour,
+        linestyle=line,
+        linewidth=1.5,
+        elinewidth=1.2,
+        capsize=3,
+        label=label,
+        zorder=2,
+    )
+
+
+def _count_from_nothing(axes: Any, name: str, unit: str) -> None:
+    axes.set_ylabel(f"{name.replace('_', ' ')}{f' ({unit})' if unit else ''}")
+    axes.set_ylim(bottom=0)
+    _grid(axes)
+
+
+def _grid(axes: Any) -> None:
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Any, axes: Any) -> None:
+    """The legend beside the axes, the points before the lines."""
+    handles, labels = axes.get_legend_handles_labels()
+    pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: not hasattr(pair[0], "has_yerr"))
+    figure.legend(*zip(*pairs, strict=True), loc="outside right center", frameon=False, fontsize="small")
+
+
+def _short(label: str) -> str:
+    half = _LONGEST // 2 - 1
+    return label if len(label) <= _LONGEST else f"{label[:half]}...{label[-half:]}"
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Write a figure as a whole, the same bytes for the same numbers. Raises UsageError."""
+    from matplotlib import rc_context
+
+    dates: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    kind, drawn = path.suffix.lower(), BytesIO()
+    # A dollar sign is one, and begins no formula.
+    with rc_context({"svg.hashsalt": "josh", "svg.fonttype": "none", "text.parse_math": False}):
+        figure.savefig(drawn, format=kind[1:], dpi=140, metadata=dates.get(kind))
+    try:
+        path.write_bytes(drawn.getvalue())
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None

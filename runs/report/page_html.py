@@ -1,0 +1,67 @@
+"""The report's page as one file: style, script and data in it, and a policy that keeps the network out.
+
+What the data say was written by models and people. In the page it stands as JSON in which no character could end a
+`<script>`; the script puts it on the screen as text, never as markup.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+from josh.messages import dumps
+
+PAGE: Final = Path(__file__).parent / "page"
+SCRIPTS: Final = ("dom", "data", "charts", "tasks", "tree", "turns", "pairs", "task", "run", "comparison", "main")
+_ESCAPES: Final = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+
+
+def safe_json(value: Any) -> str:
+    """A value as JSON that may stand within a script of a page."""
+    return dumps(value).translate(_ESCAPES)
+
+
+def render(title: str, head: Any, chunks: Sequence[str], *, split: bool) -> str:
+    """The whole page.
+
+    Args:
+        title: what stands in the browser's tab.
+        head: what the page shows first.
+        chunks: the data that are read when they are needed, as `safe_json` has them; empty where `split`.
+        split: whether those lie in files beside the page.
+    """
+    style = (PAGE / "style.css").read_text(encoding="utf-8")
+    script = '"use strict";\n(() => {\n' + "\n".join(map(_script, SCRIPTS)) + "})();\n"
+    blocks = [_block("head", safe_json(head)), *(_block(f"chunk-{at}", chunk) for at, chunk in enumerate(chunks))]
+    return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        policy=policy(script, style, split=split),
+        style=style,
+        data="\n".join(blocks),
+        script=script,
+    )
+
+
+def policy(script: str, style: str, *, split: bool) -> str:
+    """What the page may load: its own script and style, known by their hashes, and the files that hold its data."""
+    files = " 'self'" if split else ""  # of a page on disk, Chromium and Firefox take that for the files beside it
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'{files}; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _script(name: str) -> str:
+    return (PAGE / f"{name}.js").read_text(encoding="utf-8")
+
+
+def _block(name: str, content: str) -> str:
+    return f'<script type="application/json" id="{name}">{content}</script>'
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,0 +1,302 @@
+"""A run read back for its report: figures with intervals, one row per task, and the trees one at a time."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from josh.errors import UsageError
+from josh.loading import load
+from josh.messages import Message
+from josh.roles import BaseEnv, BaseRewards, Task
+from josh.runs.evaluate.scores import (
+    Figures,
+    Row,
+    Sample,
+    by_group,
+    drawn_from,
+    main_measures,
+    measures,
+    row_of,
+    sample_of,
+)
+from josh.runs.play.run import CONFIG, headline, read_config
+from josh.runs.play.sub_runs import read_summary
+from josh.runs.record.episode import Episode
+from josh.runs.record.journal import answer_times, stored_account
+from josh.runs.record.record import EPISODES, SUMMARY, count_examples, stored_episodes
+from josh.runs.record.summary import Result, bill, counted, result_of, summarize, told_left_out, wilson
+from josh.runs.registry import USERS, env_class, plugged, rewards_class
+from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
+from josh.runs.report.tree_text import ending
+from josh.runs.settings import FIELDS, RunSettings, ids_of_tasks, recorded, who_played
+
+
+@dataclass
+class Reading:
+    """A run's folder, read once.
+
+    Attributes:
+        folder: the run's folder.
+        config: its `config.json`.
+        settings: its settings.
+        viewer: the environment and the user's side.
+        rewards: its rewards class.
+        notes: what a reader should know about how the report came about.
+        rows: its tasks, measured, by id; filled by `trees`.
+        damaged: the numbers of the lines of its episodes that are left out; filled by `trees`.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    settings: RunSettings
+    viewer: Viewer
+    rewards: type[BaseRewards]
+    notes: list[str]
+    rows: dict[str, Row] = field(default_factory=dict)
+    damaged: list[int] = field(default_factory=list)
+    _results: list[Result] = field(default_factory=list)
+    _leaves: Counter[str] = field(default_factory=Counter)
+    _tasks: list[dict[str, Any]] = field(default_factory=list)
+    _rounds: list[tuple[int, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._places = {task: place for place, task in enumerate(ids_of_tasks(self.config))}
+
+    def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Every finished task: its row for the list of tasks, and its tree.
+
+        Raises:
+            UsageError: the episodes cannot be read.
+        """
+        with answer_times(self.folder) as times:
+            for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
+                row = row_of(episode, self.settings, self.viewer.env)
+                earned = self.viewer.earned(episode)
+                tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id), earned)
+                self.rows[episode.task.id] = row
+                self._results.append(result_of(episode))
+                self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
+                self._rounds += rewards_by_round(episode, earned)
+                self._tasks.append(_task_row(episode, row, tree))
+                yield self._tasks[-1], tree
+        if self.damaged:
+            self.notes.append(f"line {', '.join(map(str, self.damaged))} of {EPISODES} is damaged and left out")
+        if failed := self.viewer.env.failed:
+            first, why = next(iter(failed.items()))
+            tasks = counted(len(failed), "task")
+            self.notes.append(f"{tasks} shown without what plug-ins could not say; the first, {first}: {why}")
+
+    def head(self) -> dict[str, Any]:
+        """What the page shows first, once `trees` is through."""
+        summary = read_summary(self.folder)
+        tasks = int(self.config.get("tasks", len(self._results)))
+        people = [row.person for row in self.rows.values()]
+        figures = summarize(self._results, people, tasks, int(summary.get("retries") or 0))
+        sample = sample_of(self.config, self.settings, self.rewards, self.rows, "", "", summary)
+        measured = measures(sample)
+        return {
+            "kind": "run",
+            "id": self.folder.resolve().name,
+            "headline": headline(self.settings, {"agent": "agent", "user": "user"} | who_played(self.config), tasks),
+            "names": {"rate": words(self.rewards.rate), "mean": words(self.rewards.mean)},
+            "unit": self.rewards.unit,
+            "searched": self.settings.josh,
+            "drawn_from": drawn_from(self.rows),
+            "tagged": self.viewer.env.tagged,
+            "notes": self._state(figures, summary) + list(map(sentence, self.notes)),
+            "counts": {name: figures[name] for name in ("tasks", "finished", "scored", "conversations", "turns")}
+            | self._examples(summary),
+            "rate": _rate(figures["success_rate"], figures["success_rate_ci95"]),
+            "mean": measured["average_reward"],
+            "mean_rounds": measured["mean_rounds"],
+            "measures": _others(measured),
+            "leaves": dict(sorted(self._leaves.items())),
+            "rounds": _by_round(self._rounds),
+            "groups": _groups(sample),
+            "costs": self._costs(summary, figures),
+            "settings": self._settings(),
+            "tasks": sorted(self._tasks, key=lambda row: self.place(row["id"])),
+        }
+
+    def place(self, task: str) -> int:
+        """Where a task stands in the run's order, which unfinished runs do not write in."""
+        return self._places.get(task, len(self._places))
+
+    def _examples(self, summary: Mapping[str, Any]) -> Figures:
+        """How many examples there are, on golden paths and altogether."""
+        names = ("training_examples", "golden_examples")
+        counts = [summary[name] for name in names] if summary else count_examples(self.folder, self.rows)
+        return dict(zip(names, counts, strict=True))
+
+    def spent(self, summary: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the run cost: by its summary; by its journal where a session was killed, which has no prices."""
+        account = {} if summary else stored_account(self.folder)
+        return bill(account, {}) | {"unpriced": []} if account else summary
+
+    def _costs(self, summary: Mapping[str, Any], figures: Figures) -> Figures:
+        spent = self.spent(summary) or figures
+        return {
+            "sides": [{"side": side} | dict(used) for side, used in spent["usage"].items()],
+            "cost": spent.get("cost"),
+            "retries": summary.get("retries"),
+            "damaged": not summary and (self.folder / SUMMARY).exists(),
+            "unpriced": list(spent.get("unpriced", ())),
+        }
+
+    def _state(self, figures: Figures, summary: Mapping[str, Any]) -> list[str]:
+        notes = []
+        if not summary and (self.folder / SUMMARY).exists():
+            notes.append(f"{SUMMARY} is damaged and left out")
+        if summary.get("truncated"):
+            notes.append(f"Its budget was spent: {summary['truncated']}")
+        if not figures["complete"]:
+            notes.append(f"Not finished: {figures['finished']} of {counted(figures['tasks'], 'task')}")
+        if figures["infra_errors"]:
+            errors = counted(figures["infra_errors"], "task")
+            notes.append(f"{errors} in no mean, because of an error; the first: {figures['first_error']}")
+        if isinstance(left_out := self.config.get("left_out"), dict) and left_out:
+            notes.append(f"Left out are {told_left_out(left_out)}")
+        if "rescored_from" in self.config:
+            notes.append(f"Rescored from {self.config['rescored_from']}")
+        return notes
+
+    def _settings(self) -> list[tuple[str, str]]:
+        """The settings that are not what they are by default."""
+        shown = self.shown_settings().items()
+        return [(name, str(value)) for name, value in shown if name not in FIELDS or value != FIELDS[name].default]
+
+    def shown_settings(self) -> dict[str, Any]:
+        """Settings and versions; addresses and the names of keys are nobody's business."""
+        hidden = {name for name in FIELDS if name.endswith(("base_url", "api_key_var")) or name == "log_dir"}
+        shown = {name: value for name, value in asdict(self.settings).items() if name not in hidden}
+        return shown | dict(self.config.get("versions", {}))
+
+
+def read(folder: Path) -> Reading:
+    """Open a run's folder; plug-ins that are gone cost what only they know. Raises UsageError where it is no run."""
+    config = read_config(folder)
+    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    notes = []
+    try:
+        env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
+    except UsageError as error:
+        env = BaseEnv({})
+        notes.append(f"without people and groups, for the environment cannot be loaded: {error}")
+    try:
+        rewards = rewards_class(settings, env)
+    except (UsageError, AttributeError) as error:
+        rewards = BaseRewards
+        notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
+    view = _view(settings.user or who_played(config).get("user", ""), env, settings)
+    viewer = Viewer(CarefulEnv(env), view, partial(_started, rewards, env, asdict(settings)))
+    return Reading(folder, config, settings, viewer, rewards, notes)
+
+
+def _started(
+    kind: type[BaseRewards], env: BaseEnv, options: Mapping[str, Any], task: Task, goals: Sequence[Any]
+) -> BaseRewards:
+    rewards = kind(list(goals))
+    rewards.start(task, env, options)
+    return rewards
+
+
+def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
+    """How the run's user sees the agent's turns: as its own `view` has them, if it has one."""
+    try:
+        kind = load(name, USERS, "user")
+    except (UsageError, ValueError):
+        kind = None
+    if not callable(getattr(kind, "view", None)):
+        return None
+
+    def view(task: Task, messages: Sequence[Message]) -> Sequence[Message]:
+        if task.id not in users:
+            users.clear()  # trees are read one after another
+            users[task.id] = kind()
+            users[task.id].start(task, env, asdict(settings))
+        seen: Sequence[Message] = users[task.id].view(list(messages))
+        return seen
+
+    users: dict[str, Any] = {}
+    return view
+
+
+def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, Any]:
+    nodes = episode.tree.nodes
+    state = "error" if not episode.scored else "won" if episode.success else "lost"
+    return {
+        "id": episode.task.id,
+        "state": state,
+        "ending": episode.ending,
+        "success": round(episode.success, 4),
+        "reward": round(episode.reward, 6) if episode.scored else None,
+        "rounds": round(episode.rounds, 2) if episode.scored else None,
+        "turns": len(nodes) - 1,
+        "wins": sum(not nodes[leaf].open for leaf in episode.outcomes),
+        "pairs": len(tree["pairs"]),
+        "errors": sum(bool(node.turn.error) for node in nodes) or int(bool(episode.error)),
+        "duplicates": sum(node.turn.duplicate for node in nodes),
+        "attempts": sum(int(node.get(ATTEMPTS.removeprefix("tag_"), 0)) for node in tree["nodes"]),
+        "groups": groups_of(row),
+    }
+
+
+def groups_of(row: Row) -> list[str]:
+    """The groups that a task belongs to, as a page has them."""
+    return [f"{words(kind)}: {name}" for kind, name in row.groups.items()]
+
+
+def words(name: str) -> str:
+    """A name as a page has it."""
+    return name.replace("_", " ")
+
+
+def sentence(note: str) -> str:
+    """A note that begins with a word, with a capital."""
+    return note[:1].upper() + note[1:]
+
+
+def _rate(value: float | None, interval: Sequence[float]) -> Figures:
+    """A share with its interval; where nothing was scored there is none."""
+    low, high = interval if value is not None else (None, None)
+    return {"value": value, "low": low, "high": high}
+
+
+def _others(measured: Figures) -> list[Figures]:
+    """Measures beside the three that lead, as rows of a table."""
+    found = [{"name": words(name)} | value for name, value in measured["metrics"].items()]
+    speed = {"rounds to success": "rounds_to_success", "rounds, at most the limit": "restricted_rounds_to_success"}
+    found += [{"name": name} | measured[key] for name, key in speed.items()]
+    for kind in ("pass_hat", "pass_at"):
+        sign = {"pass_hat": "^", "pass_at": "@"}[kind]
+        found += [{"name": f"pass{sign}{k}"} | value for k, value in measured[kind].items() if k != "1"]
+    return found
+
+
+def _by_round(events: Sequence[tuple[int, float]]) -> list[Figures]:
+    earned: defaultdict[int, list[float]] = defaultdict(list)
+    for at, reward in events:
+        earned[at].append(reward)
+    rounds = range(1, max(earned, default=0) + 1)
+    return [{"round": at, "count": len(earned[at]), "reward": round(sum(earned[at]), 6)} for at in rounds]
+
+
+def _groups(sample: Sample) -> list[Figures]:
+    """The rate and the mean of every group, the rate's interval as that of the whole run."""
+
+    def measure(part: Sample) -> Figures:
+        talks = [row.talks.values() for row in part.rows.values() if row.talks]
+        shares = [fmean(talk.success for talk in each) for each in talks]
+        value = fmean(shares) if shares else None
+        mean = main_measures(part)["average_reward"]
+        return {"rate": _rate(value, wilson(sum(shares), len(shares))), "mean": mean}
+
+    groups = by_group(sample, measure)
+    return [
+        {"kind": words(kind), "name": name} | part for kind, parts in groups.items() for name, part in parts.items()
+    ]

@@ -1,0 +1,142 @@
+"""`josh show`: a run's tasks as a list, and the tree of one of them in box characters."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from josh.errors import JoshError, UsageError
+from josh.roles import BaseEnv, BaseRewards
+from josh.runs.evaluate.table import aligned
+from josh.runs.play.run import CONFIG, headline, read_config
+from josh.runs.play.sub_runs import runs_in
+from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.record.summary import counted
+from josh.runs.registry import env_class, plugged, rewards_class
+from josh.runs.report.tree_text import ASCII, BOXES, Style, errors_in, tree_lines, verdict
+from josh.runs.settings import RunSettings, environment, ids_of_tasks, recorded
+from josh.terminal import can_show, cells, columns, encodable, in_colours, shortened, visible
+
+NARROWEST = 40
+_DIGITS = 9
+"""Digits of a task's number at most."""
+_ID = 12
+"""Columns that a task's id has at least."""
+
+
+def show(folder: Path, task: str | None = None, width: int | None = None, *, full: bool = False) -> None:
+    """Print a run's tasks, or the tree of one of them.
+
+    Args:
+        folder: the run's folder.
+        task: its id, or its number in the list; None for the list.
+        width: columns to write in; the terminal's unless given.
+        full: whole texts, and what only the agent saw.
+
+    Raises:
+        UsageError: there is no such run or task.
+    """
+    if width is not None and width < NARROWEST:
+        raise UsageError(f"width is {width}; give {NARROWEST} or more")
+    config = _config(folder)
+    out = sys.stdout
+    names, unit = _read_by(config, folder)
+    style = Style(
+        width or max(NARROWEST, columns(out)),
+        BOXES if can_show("".join(asdict(BOXES).values()), out) else ASCII,
+        in_colours(out, environment()),
+        full,
+        names,
+        unit,
+    )
+    damaged: list[int] = []
+    lines = _list(folder, config, style, damaged) if task is None else _task(folder, config, task, style, damaged)
+    for line in lines:
+        print(encodable(line, out), file=out)
+    if damaged:
+        print(f"josh: {folder / EPISODES}: line {', '.join(map(str, damaged))} is damaged", file=sys.stderr)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """A run's configuration, empty where only its episodes are left. Raises UsageError where it is no run's folder."""
+    parts = runs_in(folder)
+    if parts:
+        raise UsageError(f"{folder} is made of several runs; give one of them: {', '.join(parts)}")
+    try:
+        return read_config(folder)
+    except UsageError:
+        if not (folder / EPISODES).exists():
+            raise
+        return {}
+
+
+def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str], str]:
+    """What the sides are called and what rewards are counted in, as far as the run's plug-ins are to be had."""
+    with suppress(JoshError, KeyError):
+        settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+        env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
+        with suppress(JoshError):
+            return env.speakers, rewards_class(settings, env).unit
+        return env.speakers, ""
+    return BaseEnv.speakers, BaseRewards.unit
+
+
+def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[int]) -> Iterator[str]:
+    """A line for every task."""
+    found = {
+        episode.task.id: [
+            f"{style.unit}{episode.reward:.2f}" if episode.scored else "",
+            f"{episode.rounds:.3g}" if episode.scored else "",
+            verdict(episode),
+            str(len(episode.tree.nodes) - 1),
+            str(errors_in(episode)),
+        ]
+        for _, episode in stored_episodes(folder / EPISODES, damaged)
+    }
+    ids = list(dict.fromkeys([*ids_of_tasks(config), *found]))
+    yield _title(folder, config, len(ids))
+    if not ids:
+        yield "no task was finished"
+        return
+    rows = [["", "task", "reward", "rounds", "outcome", "turns", "errors"]]
+    rows += [
+        [str(number), visible(task).replace("\n", r"\n"), *found.get(task, ["", "", "not finished", "", ""])]
+        for number, task in enumerate(ids, 1)
+    ]
+    rest = max(map(cells, aligned([[row[0], "", *row[2:]] for row in rows])))
+    room = max(_ID, style.width - rest)
+    yield from ["", *aligned([[row[0], shortened(row[1], room), *row[2:]] for row in rows]), ""]
+    example = next((number for number, task in enumerate(ids, 1) if task in found), 1)
+    yield f"see one of them, by number or id: josh show {folder} {example}"
+
+
+def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:
+    name = folder.resolve().name
+    with suppress(JoshError, KeyError, TypeError, AttributeError):
+        settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+        return visible(f"{name}: {headline(settings, config['plays'], tasks)}")
+    return f"{name}: {counted(tasks, 'task')}"
+
+
+def _task(folder: Path, config: Mapping[str, Any], wanted: str, style: Style, damaged: list[int]) -> Iterator[str]:
+    """The tree of one task."""
+    ids, number = ids_of_tasks(config), int(wanted) if wanted.isdecimal() and len(wanted) <= _DIGITS else 0
+    if number and wanted not in ids and ids:
+        if number > len(ids):
+            raise UsageError(f"there is no task {number}; {folder} has tasks 1 to {len(ids)}")
+        wanted = ids[number - 1]
+    met = []
+    for _, episode in stored_episodes(folder / EPISODES, damaged):
+        met.append(episode.task.id)
+        if wanted == episode.task.id or (not ids and number == len(met)):
+            yield from tree_lines(episode, style)
+            return
+    if wanted in ids:
+        raise UsageError(f"task {wanted} was not finished; go on with: josh --resume {folder}")
+    known = ids or met
+    near = [one for one in known if wanted in one][:5] or get_close_matches(wanted, known, 5)
+    hint = f"near: {', '.join(near)}" if near else f"josh show {folder} lists them"
+    raise UsageError(f"{folder} has no task {wanted!r:.80}; {hint}")

@@ -1,0 +1,242 @@
+"""One task's tree as the report's page reads it: what `episodes.jsonl` has, and what it takes to understand it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from math import isclose, isfinite, nan
+from typing import Any, Final, TypeVar
+
+from josh.driver import explain
+from josh.messages import Message, flip_roles
+from josh.roles import BaseEnv, BaseRewards, Task
+from josh.runs.export.export import MIN_MARGIN
+from josh.runs.export.formats import Candidate, candidates
+from josh.runs.export.paths import SUCCESSFUL, Choice, standing
+from josh.runs.record.episode import Episode
+from josh.runs.report.tree_text import was_cut_off
+from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
+
+T = TypeVar("T")
+_NOTHING: Final[Mapping[str, Any]] = {}
+_NONE: Final[Sequence[dict[str, Any]]] = ()
+
+GOLDEN_PATH, WON, LOST, DEAD, ERROR = STANDINGS = ("golden", "successful", "lost", "dead", "error")
+"""How a branch stands, best first: on the golden path; on a path to another win; ended without a win; cut off before it
+ended, because another branch won; ended by an error."""
+ATTEMPTS: Final = "tag_attempts"
+"""The environment's metric that counts reward tags in the agent's words."""
+
+View = Callable[[Task, Sequence[Message]], Sequence[Message]]
+"""What a user's side sees of some messages: the agent's words as `user`, its own as `assistant`."""
+Times = Mapping[tuple[str, int, str], float]
+Total = Callable[[Sequence[Any], Sequence[Hit]], float]
+"""The reward of a path with some goals and some hits: `BaseRewards.total`."""
+
+
+class CarefulEnv(BaseEnv):
+    """An environment that is asked about what it may not understand; where it raises, `BaseEnv` answers.
+
+    Attributes:
+        tagged: whether words of the agent's are defused that would be a reward in the user's.
+        failed: what it raised, by the task's id: the first of each.
+    """
+
+    def __init__(self, env: BaseEnv) -> None:
+        """Args: env: who is asked first."""
+        super().__init__({})
+        self.max_rounds = env.max_rounds
+        self.tagged = env.tag is not None
+        self.failed: dict[str, str] = {}
+        self._env = env
+
+    def ask(self, task: Task, make: Callable[[], T], instead: T) -> T:
+        """What `make` returns, or `instead` where it raises."""
+        try:
+            return make()
+        except (Exception, SystemExit) as error:
+            self.failed.setdefault(task.id, explain(error))
+            return instead
+
+    def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
+        """The environment's."""
+        return self.ask(task, lambda: {name: float(n) for name, n in self._env.metrics(task, messages).items()}, {})
+
+    def people(self, task: Task) -> Sequence[str]:
+        """The environment's."""
+        return self.ask(task, lambda: list(self._env.people(task)), [])
+
+    def groups(self, task: Task) -> Mapping[str, str]:
+        """The environment's."""
+        return self.ask(task, lambda: {str(kind): str(name) for kind, name in self._env.groups(task).items()}, {})
+
+    def user_prompt(self, task: Task) -> str:
+        """The environment's."""
+        return self.ask(task, lambda: str(self._env.user_prompt(task)), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What it takes to show a tree, beside the tree.
+
+    Attributes:
+        env: the environment; one that knows nothing, where the run's cannot be loaded.
+        view: how the user's side sees the agent's turns; None where it sees them as they are.
+        rewards: makes the rewards object of a task, started on it.
+    """
+
+    env: CarefulEnv
+    view: View | None
+    rewards: Callable[[Task, Sequence[Any]], BaseRewards]
+
+    def tree(
+        self, row: dict[str, Any], episode: Episode, times: Times, earned: "Mapping[int, Sequence[Earned]]"
+    ) -> dict[str, Any]:
+        """A task for the page.
+
+        Args:
+            row: its line of `episodes.jsonl`, parsed; it is changed.
+            episode: what it says.
+            times: how long the endpoints took for its turns, see `journal.answer_times`.
+            earned: what its hits came to, see `earned`.
+        """
+        task, nodes = episode.task, row["nodes"]
+        best = standing(episode).best
+        for index, (shown, stands) in enumerate(zip(nodes, standings(episode), strict=True)):
+            node = episode.tree.nodes[index]
+            shown["standing"] = stands
+            if index in best:
+                shown["best"] = best[index]
+            if shown.pop("hits", None):
+                shown["hits"] = [asdict(each) for each in earned[index]]
+            if node.speaker is Speaker.USER:
+                shown.pop("actions", None)  # they repeat its words
+            elif node.turn.messages:
+                shown.update(self.env.ask(task, partial(self._seen, task, node.turn.messages), _NOTHING))
+                if attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS):
+                    shown["attempts"] = int(attempts)
+            if (spent := times.get((node.path, node.depth, str(node.speaker)))) is not None:
+                shown["seconds"] = round(spent, 3)
+        kept = ("task_id", "ending", "reward", "success", "rounds", "metrics", "error", "reported", "goals", "tools")
+        return {name: row[name] for name in kept if name in row} | {
+            "data": row["task"]["data"],
+            "metadata": row["task"]["metadata"],
+            "groups": dict(self.env.groups(task)),
+            "user_prompt": self.env.user_prompt(task),
+            "nodes": nodes,
+            "pairs": self.env.ask(task, lambda: pairs(episode), _NONE),
+        }
+
+    def earned(self, episode: Episode) -> "Mapping[int, Sequence[Earned]]":
+        """What the hits of an episode came to, by node."""
+
+        def priced() -> Mapping[int, Sequence[Earned]]:
+            return earnings(episode, self.rewards(episode.task, episode.tree.goals).total)
+
+        return self.env.ask(episode.task, priced, None) or earnings(episode)
+
+    def _seen(self, task: Task, messages: Sequence[Message]) -> Mapping[str, Any]:
+        """The words that the user's side sees in the place of some, if they are others."""
+        if self.view is None:
+            return {}
+        seen = [message["content"] for message in self.view(task, messages) if message["role"] != "system"]
+        return {"seen": seen} if seen != [message["content"] for message in flip_roles(messages)] else {}
+
+
+def standings(episode: Episode) -> list[str]:
+    """How every node stands: as the best of what came of it."""
+    tree = episode.tree
+    best = [len(STANDINGS)] * len(tree.nodes)
+
+    def mark(leaf: int, stands: str) -> None:
+        rank = STANDINGS.index(stands)
+        while leaf >= 0 and best[leaf] > rank:
+            best[leaf] = rank
+            leaf = tree.nodes[leaf].parent
+
+    for leaf in golden_leaves(episode):
+        mark(leaf, GOLDEN_PATH)
+    for leaf in (leaf for collapse in tree.collapses for leaf in collapse.rewarded):
+        mark(leaf, WON)
+    for leaf, outcome in episode.outcomes.items():
+        mark(leaf, _of_leaf(episode, leaf, outcome))
+    return [STANDINGS[min(rank, len(STANDINGS) - 1)] for rank in best]
+
+
+def golden_leaves(episode: Episode) -> list[int]:
+    """The winners of the collapses, where they won; of plain conversations the first of those worth most."""
+    tree = episode.tree
+    if tree.collapses:
+        return [collapse.winner for collapse in tree.collapses if collapse.winner in collapse.rewarded]
+    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    return [max(won, key=lambda leaf: episode.worth[leaf])] if won else []
+
+
+def _of_leaf(episode: Episode, leaf: int, outcome: Outcome) -> str:
+    if outcome is Outcome.WON:
+        return WON
+    if outcome is Outcome.INFRA_ERROR:
+        return ERROR
+    return DEAD if was_cut_off(episode, leaf) else LOST
+
+
+def pairs(episode: Episode) -> Sequence[dict[str, Any]]:
+    """The preference pairs that `josh export --format dpo` makes of the tree alone, by the indices of their turns."""
+    first: dict[bytes, Candidate] = {}
+    for candidate in candidates("dpo", episode, Choice(SUCCESSFUL, None, MIN_MARGIN), Counter()):
+        first.setdefault(candidate.key, candidate)
+    kept = (candidate for candidate in first.values() if candidate.contrary not in first)
+    return [{"chosen": one.nodes[0], "rejected": one.nodes[1], "margin": one.row["margin"]} for one in kept]
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What a hit came to.
+
+    Attributes:
+        goals: the goals that it met.
+        again: goals of it that were not open any more: what is done twice is earned once.
+        value: see `Hit`.
+        worth: by how much it raised the reward of the path; None where that is not known.
+    """
+
+    goals: tuple[Any, ...]
+    again: tuple[Any, ...]
+    value: float
+    worth: float | None = None
+
+
+def earnings(episode: Episode, total: Total | None = None) -> Mapping[int, Sequence[Earned]]:
+    """What the hits of an episode came to, by node; their worth by a `total` that agrees with the recorded rewards."""
+    tree = episode.tree
+    found: dict[int, list[Earned]] = {}
+    if total is not None and not all(
+        isclose(total(tree.goals, hits(tree, leaf)), worth, abs_tol=1e-9) for leaf, worth in episode.worth.items()
+    ):
+        total = None
+    for index, node in enumerate(tree.nodes):
+        if node.turn.hits:
+            left, before = tree.nodes[node.parent].open, hits(tree, node.parent)
+            found[index] = []
+            for hit in node.turn.hits:
+                met, left = spend(left, [hit])
+                again = spend(hit.goals, [replace(hit, goals=met)])[1]
+                worth = total(tree.goals, [*before, hit]) - total(tree.goals, before) if total else nan
+                before.append(hit)
+                found[index].append(Earned(met, again, hit.value, round(worth, 6) if isfinite(worth) else None))
+    return found
+
+
+def rewards_by_round(episode: Episode, earned: Mapping[int, Sequence[Earned]]) -> list[tuple[int, float]]:
+    """When the reported conversations earned: the round and the reward of every event, as parts of the path's."""
+    found = []
+    for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
+        events, rounds = [], 0
+        for index in walk(episode.tree, leaf)[1:]:
+            rounds += episode.tree.nodes[index].speaker is Speaker.AGENT
+            events += [(rounds, one) for one in earned.get(index, ()) if one.goals]
+        parts = [one.value if one.worth is None else one.worth for _, one in events]
+        whole = sum(parts)
+        shares = [part / whole if whole else 1 / len(parts) for part in parts]
+        found += [(at, reward * share) for (at, _), share in zip(events, shares, strict=True)]
+    return found

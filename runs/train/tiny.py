@@ -1,0 +1,418 @@
+"""`josh tiny`: a small language model of our own, for machines without any.
+
+A byte-level BPE tokenizer and a Llama-style model of half a million parameters, pretrained on made-up dialogues: two
+of the offline persuader's phrases for each act, acts drawn uniformly, answered by the offline donor. It speaks fluent,
+mediocre persuasion, so that a search over its turns has something to find and training on what is found something to
+teach. Two phrases, because a model has to learn of each by itself what it is worth: with all of them (five or six) it
+takes three times the searching to learn the same.
+
+Its chat template leaves system messages out. The environment's prompt, with its persona, takes some 870 of this
+tokenizer's tokens, where a whole dialogue takes 200, and half a million parameters cannot read it; requests, records
+and exports hold it all the same, so that everything around this model works as it does with a large one. And it numbers
+the assistant's turns, by a token of its own right before the words, because so small a model cannot count them, and
+when to ask is what there is to learn.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from random import Random
+from tempfile import mkdtemp
+from typing import Any
+
+from josh.agents.persuasion import offline as offline_persuader
+from josh.agents.persuasion.offline import UniformPersuader
+from josh.envs.persuasion import acts as strategies
+from josh.envs.persuasion import env as persuasion
+from josh.envs.persuasion import personas
+from josh.envs.persuasion.env import PersuasionEnv
+from josh.errors import UsageError
+from josh.messages import OPENER, Message
+from josh.seeds import derive
+from josh.users.persuasion import donor
+from josh.users.persuasion import donor_phrases as donor_words
+from josh.users.persuasion.donor import Donor
+
+MANIFEST = "josh_tiny.json"
+"""In the model's folder: the settings, how the training went, and a digest of both settings and code."""
+_FILES = {
+    MANIFEST,
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
+"""What a tiny model's folder holds."""
+PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
+TURNS = tuple(f"<|{number}|>" for number in range(1, 11))
+"""The numbers of the assistant's turns; all after the tenth have its."""
+TEMPLATE = (
+    "{% set said = namespace(turns=0) %}{% for m in messages %}{% if m['role'] == 'assistant' %}"
+    "{% if said.turns < 10 %}{% set said.turns = said.turns + 1 %}{% endif %}"
+    "<|assistant|><|{{ said.turns }}|>{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
+    "{% elif m['role'] != 'system' %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{% if said.turns < 10 %}{% set said.turns = said.turns + 1 %}{% endif %}"
+    "<|assistant|><|{{ said.turns }}|>{% endif %}"
+)
+CONTEXT = 1024
+"""Tokens that the model can attend to; a dialogue of ten rounds takes about 200, and at most some 350."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a model is and how long it is trained.
+
+    Attributes:
+        hidden: width; the feed-forward layers are three times as wide.
+        layers: Transformer layers.
+        heads: attention heads.
+        vocab: most entries of the tokenizer, at least 271 (256 bytes and the special tokens); there are fewer where
+            every word of the dialogues has one.
+        steps: training steps.
+        batch: dialogues per step.
+        reply: tokens after which a reply is cut off.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    vocab: int
+    steps: int
+    batch: int
+    reply: int
+
+
+SIZES: Mapping[str, Size] = {
+    "small": Size(hidden=128, layers=2, heads=4, vocab=2048, steps=400, batch=8, reply=64),
+    "nano": Size(hidden=32, layers=1, heads=2, vocab=512, steps=20, batch=4, reply=16),
+}
+"""By name; `nano` babbles, and is for tests."""
+LEARNING_RATE = 5e-3
+BETAS = (0.9, 0.98)
+CLIP = 1.0
+WARMUP = 50
+VARIETY = 2
+"""Phrases for each act in the dialogues."""
+SORTED = 25
+"""Batches among which dialogues are sorted by length, so that a batch holds little padding: a third less work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny:
+    """What a tiny model is made from; the same values, code and packages give the same bytes on one machine.
+
+    Attributes:
+        size: a key of `SIZES`.
+        seed: every random choice follows from it.
+        threads: threads of torch. The sums of several threads may round differently from those of one.
+    """
+
+    size: str = "small"
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise UsageError(f"no size named {self.size!r}; known: {', '.join(SIZES)}")
+        if self.threads < 1:
+            raise UsageError(f"torch_threads is {self.threads}; give 1 or more")
+
+
+def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: bool = False) -> dict[str, Any]:
+    """Make a tiny model, unless the folder holds the very same one already.
+
+    Args:
+        folder: where model and tokenizer go; a tiny model of other settings or other code is replaced, as is one that
+            is not whole.
+        tiny: what to make it from.
+        force: make it anew in any case.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        What `MANIFEST` says of it.
+
+    Raises:
+        UsageError: torch or transformers is missing, the folder holds something else, or cannot be written.
+    """
+    folder = folder.resolve()
+    digest = digest_of(tiny)
+    there = manifest(folder)
+    try:
+        if there.get("digest") == digest and not force and set(_names(folder)) >= _FILES:
+            return there
+        _replaceable(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return _made(folder, digest, tiny, progress)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}; give another --out") from None
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _replaceable(folder: Path) -> None:
+    """Raise UsageError unless a folder is missing, empty, or a tiny model's with nothing else in it."""
+    if folder.exists() and not manifest(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there and holds no tiny model; give another --out")
+    other = next((name for name in _names(folder) if name not in _FILES), None)
+    if other is not None:
+        raise UsageError(
+            f"{folder} also holds {other}, which is no part of a tiny model; move it, or give another --out"
+        )
+
+
+def _made(folder: Path, digest: str, tiny: Tiny, progress: bool) -> dict[str, Any]:
+    """Make a model and put it in place of what is in the folder; returns its manifest."""
+    # Made beside its place and moved there when it is whole, so that no interruption leaves half a model.
+    scratch = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        told = {"digest": digest, **asdict(tiny), **_train(scratch, tiny, progress)}
+        (scratch / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        scratch.chmod(0o755)
+        if folder.exists():
+            _replaceable(folder)  # again, for much may have been put there meanwhile
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return told
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """What `MANIFEST` says of the model in a folder; empty where there is none."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def digest_of(tiny: Tiny) -> str:
+    """A hash of all that a tiny model follows from: settings, packages, and the code that writes its dialogues."""
+    code = blake2b(digest_size=8)
+    for module in (offline_persuader, donor, donor_words, strategies, personas, persuasion):
+        code.update(Path(str(module.__file__)).read_bytes())
+    code.update(Path(__file__).read_bytes())
+    packages = [_version(name) for name in ("torch", "transformers", "tokenizers")]
+    made_from = [asdict(tiny), asdict(SIZES[tiny.size]), packages, code.hexdigest()]
+    return blake2b(json.dumps(made_from).encode(), digest_size=8).hexdigest()
+
+
+class _Learnt(UniformPersuader):
+    """The persuader of the dialogues."""
+
+    variety = VARIETY
+
+
+def dialogues(count: int, seed: int) -> Iterator[list[Message]]:
+    """Conversations of a persuader who draws its acts uniformly, as its model sees them, without a system prompt.
+
+    The people are none of those that a run meets, whatever its seed.
+    """
+    people = derive("tiny", seed)
+    env = PersuasionEnv({"synthetic_tasks": count, "seed": people})
+    for task in env.tasks("train"):
+        agent, user = _Learnt(), Donor()
+        user.start(task, env, {"seed": people})
+        dice = _Dice(derive(people, task.id))
+        over = False
+        while not over and len(agent.messages) < 2 * env.max_rounds:
+            agent.step(model=dice)
+            _, over = user.step(agent, model=dice)
+        yield [{"role": "user", "content": OPENER}, *agent.messages]
+
+
+class _Dice:
+    """What offline speakers ask of a chat model: a temperature, and seeds."""
+
+    temperature = 1.0
+
+    def __init__(self, seed: int) -> None:
+        self._rng = Random(seed)
+
+    def draw(self) -> int:
+        return self._rng.randrange(1, 2**31)
+
+    async def reply(self, messages: Sequence[Message], **options: Any) -> Any:
+        raise NotImplementedError("offline speakers have words of their own")
+
+
+def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
+    """Train tokenizer and model and save both; how it went."""
+    torch = needed()
+    from tqdm import tqdm
+
+    size, started, worked = SIZES[tiny.size], time.perf_counter(), time.process_time()
+    said = list(dialogues(size.steps * size.batch, tiny.seed))
+    tokenizer = _tokenizer(said, size.vocab)
+    texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in said]
+    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    before = torch.get_num_threads()
+    torch.set_num_threads(tiny.threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(tiny.seed)
+            model = _model(size, tokenizer)
+            losses = []
+            steps = tqdm(
+                _batches(rows, size, tiny.seed), total=size.steps, desc="pretraining", unit="step", disable=not progress
+            )
+            usual = sum(map(len, rows)) / size.steps
+            for loss in _steps(model, steps, size.steps, usual, tokenizer.pad_token_id):
+                losses.append(loss)
+                steps.set_postfix_str(f"loss {loss:.2f}", refresh=False)
+    finally:
+        torch.set_num_threads(before)
+    try:
+        with quiet():
+            model.eval().save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except Exception as error:  # safetensors has an exception of its own for a full disk
+        raise UsageError(f"cannot write {folder}: {error}") from None
+    last = losses[-20:]
+    return {
+        "parameters": model.num_parameters(),
+        "steps": size.steps,
+        "tokens": sum(map(len, rows)),
+        "longest_dialogue": max(map(len, rows)),
+        "loss": round(sum(last) / len(last), 4),
+        "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(time.process_time() - worked, 1),
+    }
+
+
+def _batches(rows: Sequence[list[int]], size: Size, seed: int) -> Iterator[list[list[int]]]:
+    """The rows in batches of about the same length, in an order that has nothing to do with length."""
+    rng = Random(derive(seed, "batches"))
+    for start in range(0, len(rows), SORTED * size.batch):
+        near = sorted(rows[start : start + SORTED * size.batch], key=len)
+        batches = [near[first : first + size.batch] for first in range(0, len(near), size.batch)]
+        rng.shuffle(batches)
+        yield from batches
+
+
+def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int) -> Iterator[float]:
+    """Train on every batch once, of which one has usually so many tokens; the loss at each step, in nats a token."""
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS)
+    warmup = min(WARMUP, max(1, steps // 4))
+
+    def rate(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    model.train()
+    for rows in batches:
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+        inputs, targets = ids[:, :-1], ids[:, 1:]
+        # Padding stands at the end, where no token can see it: no mask is needed.
+        logits = model(input_ids=inputs, use_cache=False).logits
+        total = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="sum"
+        )
+        # Every token counts alike: a mean over each batch would have those of short dialogues count more, and the model
+        # would take its leave more often than the persuader that it learns from.
+        loss = total / usual
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        schedule.step()
+        yield float(total.detach()) / sum(len(row) - 1 for row in rows)
+
+
+def _tokenizer(said: Sequence[Sequence[Message]], vocab: int) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=[PAD, END, SYSTEM, USER, ASSISTANT, *TURNS],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    core.train_from_iterator((message["content"] for messages in said for message in messages), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[SYSTEM, USER, ASSISTANT, *TURNS],
+        padding_side="left",
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+        chat_template=TEMPLATE,
+    )
+
+
+def _model(size: Size, tokenizer: Any) -> Any:
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden,
+        intermediate_size=3 * size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        pad_token_id=config.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=config.eos_token_id,
+        max_new_tokens=size.reply,
+        do_sample=True,
+    )
+    return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' own progress bars, which it shows for the smallest file, from stderr."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def needed() -> Any:
+    """Torch, where transformers can be had too. Raises UsageError where either is missing."""
+    try:
+        import torch
+        import transformers  # noqa: F401 (only to see whether it is there)
+    except ImportError as error:
+        raise UsageError(f"a tiny model needs {error.name}: pip install 'josh-dialogue[train]'") from None
+    return torch
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,43 @@
+"""The persuadee, played by a chat model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from josh.messages import Message, flip_roles
+from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.tags import DONATION
+from josh.users.asking import spoken
+
+
+class Persuadee(BaseJOSHUser):
+    """Answers as its persona would, and ends the conversation with a donation tag.
+
+    Tags in the persuader's words are defused before the model sees them.
+    """
+
+    def __init__(self) -> None:
+        self.prompt = ""
+
+    def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
+        """Take the system prompt, which the persuader never sees."""
+        self.prompt = env.user_prompt(task)
+
+    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+        """Answer once. The conversation is over when the answer holds a tag.
+
+        Raises:
+            RuntimeError: the model said nothing, three times over.
+        """
+        text = await spoken(model, self.view(agent.messages), "persuadee")
+        agent.add_message({"role": "user", "content": text})
+        return agent, DONATION.read(text) is not None
+
+    def view(self, messages: list[Message]) -> list[Message]:
+        """The conversation as the persuadee's model sees it; grows at its end as the conversation does."""
+        return [
+            {"role": "system", "content": self.prompt},
+            *(
+                {**message, "content": DONATION.defuse(message["content"])} if message["role"] == "user" else message
+                for message in flip_roles(messages)
+            ),
+        ]

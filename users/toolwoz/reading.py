@@ -1,0 +1,150 @@
+"""What a user with a goal and no model makes of the assistant's words."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from josh.envs.toolwoz.values import plain
+from josh.users.toolwoz.phrases import NAMES, spoken
+
+BOOKED: Final = "booked"
+REFUSED: Final = "refused"
+NOTHING: Final = "nothing"
+OFFER: Final = "offer"
+QUESTION: Final = "question"
+OTHER: Final = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the assistant said.
+
+    Attributes:
+        kind: the main thing: `BOOKED`, `REFUSED` (a booking), `NOTHING` (was found), `OFFER`, `QUESTION` (for
+            parameters), `OTHER`.
+        asked: the parameters that a question is for.
+        text: its words as they are compared.
+    """
+
+    kind: str
+    asked: tuple[str, ...]
+    text: str
+
+
+def hear(text: str) -> Heard:
+    """Read a message of the assistant's."""
+    words = plain(text)
+    asked = tuple(
+        name for sentence in _QUESTION.findall(words) for name, pattern in _ASKED.items() if pattern.search(sentence)
+    )
+    kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(words)), QUESTION if asked else OTHER)
+    return Heard(kind, asked, words)
+
+
+def has_reference(heard: Heard) -> bool:
+    """Whether a booking's number was given."""
+    return _REFERENCE.search(heard.text) is not None
+
+
+def tells(heard: Heard, column: str) -> bool:
+    """Whether a detail that was asked for is spoken of."""
+    return _DETAIL_TOLD.get(column, plain(NAMES.get(column, column))) in heard.text
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """What the values of a domain's search look like in words.
+
+    Attributes:
+        pattern: finds them.
+        meant: what each of them may be, as parameter and plain value.
+    """
+
+    pattern: re.Pattern[str]
+    meant: Mapping[str, tuple[tuple[str, str], ...]]
+
+    def said(self, heard: Heard) -> dict[str, set[str]]:
+        """The plain values that are spoken of, by parameter."""
+        said: dict[str, set[str]] = {}
+        for word in self.pattern.findall(heard.text):
+            for name, value in self.meant[word]:
+                said.setdefault(name, set()).add(value)
+        for stars in _STARS.findall(heard.text):
+            said.setdefault("stars", set()).add(stars)
+        for without, things in _FACILITIES_TOLD.findall(heard.text):
+            for thing in _FACILITY.findall(things):
+                said.setdefault(thing, set()).add("no" if without else "yes")
+        for word, time in _TIMES_TOLD.findall(heard.text):
+            said.setdefault("leaveAt" if word == "leaves" else "arriveBy", set()).add(plain(time))
+        for name in _TRAIN_ID.findall(heard.text):
+            said.setdefault("trainID", set()).add(name)
+        return said
+
+
+def fits(name: str, value: str, said: set[str]) -> bool:
+    """Whether what is spoken of is what is wanted; of a time, not too early or too late."""
+    value = plain(value)
+    if name in ("leaveAt", "arriveBy"):
+        return all(each >= value if name == "leaveAt" else each <= value for each in said)
+    return value in said
+
+
+@lru_cache(maxsize=64)
+def lexicon(enums: tuple[tuple[str, tuple[Any, ...]], ...]) -> Lexicon:
+    """The words for values, given by parameter."""
+    meant: dict[str, list[tuple[str, str]]] = {}
+    for name, values in enums:
+        if name not in ("stars", "internet", "parking"):
+            for value in values:
+                meant.setdefault(plain(spoken(name, value)), []).append((name, plain(value)))
+    words = "|".join(re.escape(word) for word in sorted(meant, key=len, reverse=True)) or "(?!)"
+    frozen = {word: tuple(values) for word, values in meant.items()}
+    return Lexicon(re.compile(rf"\b({words})(?:ly)?\b"), frozen)
+
+
+_DETAIL_TOLD = {"entrance fee": "entrance", "internet": "internet"}
+_QUESTION = re.compile(r"[^.?!]*\?")
+_REFERENCE = re.compile(r"\breference\b[^?]*\b[0-9a-z]*\d[0-9a-z]*\b")
+_STARS = re.compile(r"\b(\d)[ -]stars?\b")
+_FACILITIES_TOLD = re.compile(
+    r"(?:\b(without|no|not have)\b)?(?: any)? ?(?:free )?"
+    r"\b((?:internet|parking)(?: access)?(?: (?:and|or) (?:internet|parking))?)\b"
+)
+_FACILITY = re.compile(r"internet|parking")
+_TIMES_TOLD = re.compile(r"\b(leaves|arrives)\b[^:]*?\b(\d{1,2}:\d\d)\b")
+_TRAIN_ID = re.compile(r"\btr\d+\b")
+_KINDS = {
+    REFUSED: re.compile(
+        r"\bfully booked\b|\bnot (?:be )?(?:booked|reserved)\b|\bbooking (?:failed|did not|was not|could not)\b"
+        r"|\b(?:not|unable to) (?:book|reserve)\b|\bnot go through\b"
+    ),
+    BOOKED: re.compile(r"\b(?:booked|reserved)\b|\bbooking (?:is|was|has been) (?:made|confirmed|successful)\b"),
+    NOTHING: re.compile(
+        r"\b(?:not|no) (?:find|found|match)|\bcould ?n[o']?t find\b|\bfound (?:no|nothing)\b"
+        r"|\bnothing (?:like|matches)\b"
+        r"|\bthere (?:is|are) none\b|\bno (?:restaurants?|hotels?|trains?|attractions?|guesthouses?|places?)\b"
+    ),
+    OFFER: re.compile(r"\b(?:found|recommend|suggest|how about|would suit|offer you|there is(?! no)|you could take)\b"),
+}
+"""How the kinds of message are told, the first that fits."""
+_ASKED = {
+    "area": re.compile(r"\barea\b|\bpart of town\b|\bwhere in\b"),
+    "pricerange": re.compile(r"\bprice\b|\bbudget\b"),
+    "food": re.compile(r"\bfood\b|\bcuisine\b"),
+    "type": re.compile(r"\bkind of place\b|\btype of\b|\bhotel or\b"),
+    "stars": re.compile(r"\bstars\b"),
+    "internet": re.compile(r"\binternet\b|\bwifi\b"),
+    "parking": re.compile(r"\bparking\b"),
+    "name": re.compile(r"\bcertain one\b|\bname\b"),
+    "departure": re.compile(r"\bleave from\b|\bdepart(?:ing)? from\b|\bdeparture station\b"),
+    "destination": re.compile(r"\bwant to go\b|\bgoing to\b|\bdestination\b|\bwhere to\b"),
+    "leaveAt": re.compile(r"\bwant to leave\b|\btime\b.*\bleave\b|\bdeparture time\b"),
+    "arriveBy": re.compile(r"\barrive\b|\barrival time\b"),
+    "people": re.compile(r"\bhow many (?:people|guests|seats|tickets)\b|\bparty\b"),
+    "day": re.compile(r"\bday\b"),
+    "time": re.compile(r"\bat what time\b|\bwhat time\b"),
+    "stay": re.compile(r"\bnights\b|\bhow long\b"),
+}
+"""How parameters are asked for."""
