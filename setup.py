@@ -20,6 +20,7 @@ setup(
     packages=[
         "josh",
         "josh.models",
+        "josh.strategies",
         *(f"josh.{folder}" for folder in FOLDERS),
         *(f"josh.{room.as_posix().replace('/', '.')}" for room in ROOMS),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 from josh.agents.tool_use import use
 from josh.messages import dumps, with_opener
-from josh.roles import BaseEnv, BaseJOSHAgent, PersonLine, Task
+from josh.roles import BaseEnv, BaseJOSHAgent, HumanInput, Task
 from josh.terminal import Seat
 from josh.tree import Outcome, Speaker
 
@@ -36,7 +36,7 @@ class Human(BaseJOSHAgent):
             brief += [" ".join((CALL + name, *(f"{one}=" for one in known))) for name, known in self.parameters.items()]
         self.seat = Seat(task.id, "agent", env, "\n".join(brief), options)
 
-    async def step(self, *, model: PersonLine, env: Any = None, **_: Any) -> bool | Outcome:
+    async def step(self, *, model: HumanInput, env: Any = None, **_: Any) -> bool | Outcome:
         """Say one thing, after any number of calls; a person who leaves breaks the conversation off."""
         done: list[Any] = []
         while True:

@@ -7,12 +7,15 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from josh.driver import Branch, Place, Search, in_thread
+from josh.branch import Branch, TurnContext
+from josh.driver import Search
 from josh.errors import UsageError
 from josh.examples import distinct, examples_of
 from josh.messages import Message
 from josh.roles import BaseJOSHAgent, BaseRewards
-from josh.search import BeamSearch, next_speaker
+from josh.search import next_speaker
+from josh.strategies.beam import BeamSearch
+from josh.threads import in_thread
 from josh.tree import Speaker, Tree, plant
 
 T = TypeVar("T")
@@ -85,7 +88,7 @@ class JOSH:
         self.golden_agent: Any = None
         self.debug = debug
         self._strategy = BeamSearch(beam_size)
-        self._callbacks = _Callbacks(
+        self._callbacks = CallbackSteps(
             agent_step, user_step, add_error_message, (agent_model, agent_tokenizer, agent_env), max_concurrency
         )
         self._max_turn_tries = max_turn_tries
@@ -188,8 +191,8 @@ class _Foreign(BaseRewards):
         self.rewards = list(self._own.rewards)
 
 
-class _Callbacks:
-    """The published callbacks as a cast."""
+class CallbackSteps:
+    """The published callbacks as the steps of a search."""
 
     def __init__(
         self,
@@ -207,15 +210,18 @@ class _Callbacks:
         self._slots = asyncio.Semaphore(max_concurrency) if max_concurrency else None
         self._runner: asyncio.Runner | None = None
 
-    def agent_step(self, branch: Branch, place: Place) -> Any:
+    def agent_step(self, branch: Branch, place: TurnContext) -> Any:
+        """See `Steps`."""
         return self._call(
             self._agent_step, agent=branch.agent, model=self._model, tokenizer=self._tokenizer, env=self._env
         )
 
-    def user_step(self, branch: Branch, place: Place) -> Any:
+    def user_step(self, branch: Branch, place: TurnContext) -> Any:
+        """See `Steps`."""
         return self._call(self._user_step, branch.user, branch.agent)
 
-    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
+    def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
+        """See `Steps`."""
         return self._add_error_message(agent)
 
     def _call(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -70,7 +70,8 @@ def _underscored(argument: str) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from josh.runs.play.run import calm_collector, dry_run, read_config, run
+    from josh.runs.play.run import calm_collector, dry_run, run
+    from josh.runs.record.folder import read_config
     from josh.runs.registry import env_class
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}

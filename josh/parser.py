@@ -267,7 +267,7 @@ def _add_training(methods: Any) -> None:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from josh.runs.play.run import version
+        from josh.runs.record.folder import version
 
         print(f"josh {version('josh-dialogue')}")
         parser.exit()

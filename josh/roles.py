@@ -85,7 +85,7 @@ class Line(Protocol):
         ...
 
 
-class PersonLine(Line, Protocol):
+class HumanInput(Line, Protocol):
     """The line of a side that a person takes."""
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:

@@ -43,7 +43,3 @@ class RewardTag:
     def write(self, amount: float) -> str:
         """The tag for `amount` dollars, such as `[DONATE $1.50]`."""
         return f"[{self.words[0]} ${amount:.2f}]"
-
-
-DONATION = RewardTag(words=("DONATE", "GIVE"), low=0.0, high=2.0)
-"""Persuasion for Good: a persuadee gives between nothing and the two dollars the task paid."""

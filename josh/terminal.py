@@ -9,10 +9,10 @@ from shutil import get_terminal_size
 from typing import Any, TextIO
 from unicodedata import category, east_asian_width
 
-from josh.driver import in_thread
 from josh.errors import FatalError, UsageError
 from josh.messages import Message
-from josh.roles import BaseEnv, PersonLine
+from josh.roles import BaseEnv, HumanInput
+from josh.threads import in_thread
 
 PIPED = 100
 """Columns where the output is no terminal and `COLUMNS` is not set."""
@@ -230,7 +230,7 @@ class Seat:
         self._notes.append(text)
 
     async def hear(
-        self, messages: Sequence[Message], model: PersonLine, check: Callable[[str], None] | None = None
+        self, messages: Sequence[Message], model: HumanInput, check: Callable[[str], None] | None = None
     ) -> str | None:
         """What the person says to a conversation; None where they leave.
 

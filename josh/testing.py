@@ -1,13 +1,13 @@
 """For tests of your own plug-ins: scripted models, agents and users, and conformance tests to inherit.
 
-    from josh.testing import AgentConformance, FixedLine
+    from josh.testing import AgentConformance, FixedModel
 
     class TestMyAgent(AgentConformance):
         def make(self):
             return MyAgent()
 
         def line(self):
-            return FixedLine(["Hello. How are you?"])
+            return FixedModel(["Hello. How are you?"])
 
 pytest then runs the inherited tests, which say what the search relies on.
 """
@@ -71,7 +71,7 @@ class ScriptedModel:
         """Nothing to let go of."""
 
 
-class FixedLine:
+class FixedModel:
     """A line to a scripted model, for calling an agent's or user's `step` by hand."""
 
     def __init__(
@@ -94,6 +94,10 @@ class FixedLine:
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
         """What `ask` gives."""
         return await ask()
+
+
+FixedLine = FixedModel
+"""The name that it had before."""
 
 
 class ScriptedAgent(BaseJOSHAgent):
@@ -122,7 +126,7 @@ class ScriptedUser(BaseJOSHUser):
         self.script = script or (lambda messages, seed: "I see.")
 
     def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
-        """Answer, or leave."""
+        """JournalEntry, or leave."""
         text = self.script(agent.messages, model.draw())
         if text is not None:
             agent.add_message({"role": "user", "content": text})
@@ -138,7 +142,7 @@ class AgentConformance:
 
     def line(self) -> Line:
         """The line to its chat model."""
-        return FixedLine()
+        return FixedModel()
 
     def take_step(self, agent: Any) -> Any:
         """Have the agent act once; override it where `step` needs more."""
@@ -181,7 +185,7 @@ class UserConformance:
 
     def line(self) -> Line:
         """The line to its chat model."""
-        return FixedLine()
+        return FixedModel()
 
     def agent(self) -> BaseJOSHAgent:
         """An agent that has just spoken."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from josh.envs.persuasion.donation import DONATION
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.tags import DONATION
 from josh.tree import Hit, Speaker
 
 

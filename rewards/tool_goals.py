@@ -43,7 +43,8 @@ class ToolGoals(BaseRewards):
         which goals were met before makes no difference. A booking has to ask for all that is wanted, and to have
         succeeded. A search that asks for all that is wanted has to have found the row to be booked, if there is one. A
         search that asks for a part of it, but for something, has to have found that row, or, where nothing is to be
-        booked, a row that is all that is wanted."""
+        booked, a row that is all that is wanted.
+        """
         left = list(self.rewards)
         met = []
         for action in agent_actions:

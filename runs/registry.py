@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from josh.driver import explain
 from josh.errors import JoshError, UsageError
 from josh.loading import load
-from josh.models.hf import is_local
+from josh.models.hf_loading import is_local
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.settings import CHAT, HUMAN, LOCAL, OFFLINE, RunSettings
+from josh.threads import explain
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.models.hf import DTYPES
+from josh.models.hf_loading import DTYPES
 
 CHAT, LOCAL, OFFLINE = "chat", "local", "offline"
 HUMAN = "human"
@@ -145,19 +145,6 @@ def recorded(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
         name: value if value is None is FIELDS[name].default else _typed(FIELDS[name], value, path)
         for name, value in settings.items()
     }
-
-
-def who_played(config: Mapping[str, Any]) -> dict[str, str]:
-    """Who played a run, by role, as far as its `config.json` says so."""
-    plays = config.get("plays")
-    named = plays.items() if isinstance(plays, dict) else ()
-    return {role: name for role, name in named if isinstance(name, str)}
-
-
-def ids_of_tasks(config: Mapping[str, Any]) -> list[str]:
-    """The ids of a run's tasks, in order, as far as its `config.json` has them."""
-    ids = config.get("task_ids")
-    return [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
 
 
 def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSettings:

@@ -13,7 +13,7 @@ from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply
 from josh.testing import (
     AgentConformance,
     EnvConformance,
-    FixedLine,
+    FixedModel,
     RewardsConformance,
     ScriptedAgent,
     ScriptedModel,
@@ -115,7 +115,7 @@ def test_a_broken_agent_does_not_conform():
 
 
 def test_a_scripted_model_repeats_its_lines_and_notes_its_requests():
-    line = FixedLine(["one", "two"], temperature=0.5, seed=7)
+    line = FixedModel(["one", "two"], temperature=0.5, seed=7)
 
     async def talk():
         return [(await line.reply([{"role": "user", "content": "hi"}], stop="x")).text for _ in range(3)]
@@ -128,6 +128,6 @@ def test_a_scripted_model_repeats_its_lines_and_notes_its_requests():
 
 def test_a_scripted_model_can_call_tools():
     call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-    line = FixedLine(["Wait.", Reply("", (call,))])
+    line = FixedModel(["Wait.", Reply("", (call,))])
     replies = [asyncio.run(line.reply([])) for _ in range(2)]
     assert [reply.tool_calls for reply in replies] == [(), (call,)]

@@ -11,10 +11,10 @@ from p4g_figures import Dice, annotated_turns, surveyed_persuadees
 
 from josh.agents.persuasion.offline import PHRASES
 from josh.envs.persuasion import acts as s
+from josh.envs.persuasion.donation import DONATION
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, fork
 from josh.seeds import derive
-from josh.tags import DONATION
 from josh.users.persuasion import donor_phrases as donor_words
 from josh.users.persuasion.donor import (
     AMOUNTS,

@@ -7,16 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from josh.driver import Branch, Search, final_outcome, in_thread
+from josh.branch import Branch
+from josh.driver import Search
+from josh.episode import final_outcome
 from josh.errors import FatalError
 from josh.forking import isolate
 from josh.messages import same_words
-from josh.models.gateway import Exchange
-from josh.models.turn_model import ModelLine
+from josh.models.gateway import ModelGateway
+from josh.models.turn_model import BoundModel
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork
-from josh.search import BeamSearch, Rollouts
 from josh.seeds import derive
+from josh.strategies.beam import BeamSearch
+from josh.strategies.rollouts import Rollouts
 from josh.testing import ScriptedModel
+from josh.threads import in_thread
 from josh.tree import Outcome, Speaker, plant
 
 
@@ -50,7 +54,7 @@ class ByPlace:
         branch.agent.add_message({"role": "user", "content": "hm"})
         return branch.agent, derive(place.path, place.depth, "leave") % 9 == 0 or place.path in self.leaves_at
 
-    def add_error_message(self, agent, *, silent):
+    def add_error_message(self, agent, *, silent, tries):
         return agent
 
 
@@ -242,10 +246,10 @@ def test_every_request_of_every_place_has_its_own_seed_and_the_same_one_every_ti
         for path in ("", "0", "1"):
             for depth in (1, 2):
                 for speaker in Speaker:
-                    from josh.driver import Place
+                    from josh.branch import TurnContext
 
                     model = ScriptedModel(["yes"])
-                    line = ModelLine(model, 1.0, Place(path, depth, speaker), Exchange(1), *run)
+                    line = BoundModel(model, 1.0, TurnContext(path, depth, speaker), ModelGateway(1), *run)
                     for _ in range(3):
                         await line.reply([{"role": "user", "content": "hi"}])
                     found += [request.seed for request in model.requests]
@@ -282,14 +286,14 @@ class Lines:
 
     def agent_step(self, branch, place):
         self.taken.append((place.path, place.draws))
-        line = ModelLine(ScriptedModel(["yes"]), 1.0, place, Exchange(1), 4, "task")
+        line = BoundModel(ScriptedModel(["yes"]), 1.0, place, ModelGateway(1), 4, "task")
         return branch.agent, branch.agent.step(model=line)
 
     def user_step(self, branch, place):
         branch.agent.add_message({"role": "user", "content": "hm"})
         return branch.agent, False
 
-    def add_error_message(self, agent, *, silent):
+    def add_error_message(self, agent, *, silent, tries):
         return agent
 
 

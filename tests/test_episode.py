@@ -5,9 +5,11 @@ import json
 
 import pytest
 
+from josh.episode import TaskClock, play
 from josh.messages import dumps
-from josh.runs.play.runtime import Casting
-from josh.runs.record.episode import TaskClock, examples, from_json, play, to_json
+from josh.runs.play.runtime import Runtime
+from josh.runs.record.episode_json import from_json, to_json
+from josh.runs.record.examples import examples
 from josh.runs.record.summary import result_of
 from josh.runs.settings import resolve
 
@@ -26,7 +28,7 @@ WAYS = {
 
 def played(given, tasks=12):
     """The episodes of a run."""
-    casting = Casting(resolve(given | {"end_index": tasks}, {}))
+    casting = Runtime(resolve(given | {"end_index": tasks}, {}))
     for task in casting.tasks:
         rounds = casting.max_rounds(task)
         yield asyncio.run(play(casting.search(task), task, casting.env, max_rounds=rounds, clock=TaskClock(60)))
@@ -47,7 +49,7 @@ def test_an_episode_comes_back_as_it_was_written(way):
 
 
 def test_an_episode_that_was_given_up_comes_back_too():
-    casting = Casting(resolve({"env": "toy_world:World", "josh": True}, {}))
+    casting = Runtime(resolve({"env": "toy_world:World", "josh": True}, {}))
     task = casting.tasks[0]
     given_up = asyncio.run(play(casting.search(task), task, casting.env, max_rounds=5, clock=TaskClock(0)))
     assert given_up.error

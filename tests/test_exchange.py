@@ -6,12 +6,12 @@ from collections import Counter
 import pytest
 from faulty_server import KINDS, BusyServer, FaultyServer
 
-from josh.driver import Place
+from josh.branch import TurnContext
 from josh.errors import BudgetError, FatalError
-from josh.models.chat import Completion, ModelError, PassingError, Request
-from josh.models.gateway import Answer, Budget, Exchange, Key, Price
+from josh.models.chat import Completion, ModelError, Request, RetryableError
+from josh.models.gateway import Budget, JournalEntry, Key, ModelGateway, Price
 from josh.models.openai_chat import OpenAIChat
-from josh.models.turn_model import ModelLine
+from josh.models.turn_model import BoundModel
 from josh.roles import Reply
 from josh.runs.record.journal import Replies
 from josh.testing import ScriptedModel
@@ -27,7 +27,7 @@ def model_at(url, **options):
 def filed(key="a"):
     """File a completion's first reply."""
     where = Key("task", "", 1, "agent", 0, str(key))
-    return lambda got: {where: Answer(got.replies[0], "tiny", 1, 0, Usage(calls=1) + got.usage)}
+    return lambda got: {where: JournalEntry(got.replies[0], "tiny", 1, 0, Usage(calls=1) + got.usage)}
 
 
 def ask(model, times=1, exchange=None, seconds=30.0, **limits):
@@ -45,7 +45,7 @@ def ask(model, times=1, exchange=None, seconds=30.0, **limits):
             await exchange.aclose()
             await model.aclose()
 
-    exchange = exchange or Exchange(64, **limits)
+    exchange = exchange or ModelGateway(64, **limits)
     answers = asyncio.run(asking())
     return [next(iter(one.values())).reply.text if isinstance(one, dict) else one for one in answers], exchange
 
@@ -72,7 +72,7 @@ def test_asking_again_ends_at_the_limit_of_time(endpoint):
     url, server = endpoint(latency=0.05)
     server.faults = [500] * 99
     (error,), _ = ask(model_at(url), max_attempts=99, max_retry_seconds=0.3)
-    assert isinstance(error, PassingError)
+    assert isinstance(error, RetryableError)
     assert 1 < len(server.requests) < 9
 
 
@@ -124,7 +124,7 @@ def test_every_endpoint_has_a_limit_of_its_own(endpoint):
     (one, first), (two, second) = endpoint(latency=0.05), endpoint(latency=0.05)
 
     async def asking():
-        exchange = Exchange(3)
+        exchange = ModelGateway(3)
         models = [model_at(one), OpenAIChat("other", one, environment={}), model_at(two)]
         calls = [
             exchange.call(model, Request(HELLO, 1.0, number), "agent", 0, filed((model.name, number)))
@@ -150,18 +150,18 @@ def test_a_budget_of_calls_is_kept_to_the_call():
 
 def test_a_budget_of_tokens_or_dollars_lets_no_further_call_out():
     model = ScriptedModel(["yes"], "tiny")
-    texts, _ = ask(model, times=20, exchange=Exchange(1, budget=Budget(tokens=10)))
+    texts, _ = ask(model, times=20, exchange=ModelGateway(1, budget=Budget(tokens=10)))
     assert (texts.count("yes"), str(texts[-1])) == (4, "max_tokens_total 10")
     model = ScriptedModel(["yes"], "tiny")
     prices = {"tiny": Price(0.01, 0.10)}
-    texts, _ = ask(model, times=20, exchange=Exchange(1, budget=Budget(cost=0.36, prices=prices)))
+    texts, _ = ask(model, times=20, exchange=ModelGateway(1, budget=Budget(cost=0.36, prices=prices)))
     assert (texts.count("yes"), str(texts[-1])) == (3, "max_cost $0.36")
 
 
 def test_a_call_that_failed_costs_nothing_of_the_budget(endpoint):
     url, server = endpoint()
     server.faults = [400, 400]
-    texts, exchange = ask(model_at(url), times=5, exchange=Exchange(1, budget=Budget(calls=3)))
+    texts, exchange = ask(model_at(url), times=5, exchange=ModelGateway(1, budget=Budget(calls=3)))
     assert [type(one) for one in texts] == [ModelError] * 2 + [str] * 3
     assert exchange.account["agent", "tiny"].calls == 3
 
@@ -169,7 +169,7 @@ def test_a_call_that_failed_costs_nothing_of_the_budget(endpoint):
 def test_a_call_that_is_sent_comes_to_its_end_though_nobody_waits_any_more(tmp_path):
     async def asking():
         model, journal = ScriptedModel(["yes"], latency=0.05), Replies(tmp_path)
-        exchange = Exchange(1, journal=journal)
+        exchange = ModelGateway(1, journal=journal)
         calls = [exchange.call(model, Request(HELLO, 1.0, 1), "agent", 0, filed(name)) for name in "ab"]
         waiting = [asyncio.ensure_future(call.answers()) for call in calls]
         await asyncio.sleep(0.02)
@@ -210,8 +210,8 @@ class Counting:
 def family(model, exchange, paths=("0", "1"), order=None, words=("hi", "hi"), share=True, depth=1):
     """Have fresh siblings ask, in any order; their replies and places."""
     common = {}
-    places = [Place(path, depth, Speaker.AGENT, siblings=paths, common=common) for path in paths]
-    lines = [ModelLine(model, 1.0, place, exchange, 4, "task", share=share) for place in places]
+    places = [TurnContext(path, depth, Speaker.AGENT, siblings=paths, common=common) for path in paths]
+    lines = [BoundModel(model, 1.0, place, exchange, 4, "task", share=share) for place in places]
 
     async def asking():
         replies = {}
@@ -228,20 +228,20 @@ def family(model, exchange, paths=("0", "1"), order=None, words=("hi", "hi"), sh
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_fresh_siblings_share_a_request_and_its_prompt_is_paid_once(order, tmp_path):
     model, journal = Counting(), Replies(tmp_path)
-    texts, places = family(model, Exchange(8, journal=journal), order=order)
+    texts, places = family(model, ModelGateway(8, journal=journal), order=order)
     (request,) = model.requests
     assert request.n == 2
     assert texts == [f"{request.seed}/0", f"{request.seed}/1"]
     assert places == [(request.seed, 0, Usage(1, 7, 6)), (request.seed, 1, Usage())]
-    assert family(Counting(), Exchange(8, journal=journal)) == (texts, places)
+    assert family(Counting(), ModelGateway(8, journal=journal)) == (texts, places)
     journal.close()
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("able", [{"several": False}, {"refuses": True}])
 def test_a_model_that_gives_one_reply_at_a_time_is_found_out_and_remembered(order, able, tmp_path):
-    alone, _ = family(Counting(), Exchange(8), share=False)
-    model, exchange, journal = Counting(**able), Exchange(8), Replies(tmp_path)
+    alone, _ = family(Counting(), ModelGateway(8), share=False)
+    model, exchange, journal = Counting(**able), ModelGateway(8), Replies(tmp_path)
     exchange.journal = journal
     texts, places = family(model, exchange, order=order)
     assert texts == alone
@@ -250,7 +250,7 @@ def test_a_model_that_gives_one_reply_at_a_time_is_found_out_and_remembered(orde
     before = len(model.requests)
     family(model, exchange, depth=3)
     assert [request.n for request in model.requests[before:]] == [1, 1]
-    assert family(Counting(), Exchange(8, journal=journal)) == (texts, places)
+    assert family(Counting(), ModelGateway(8, journal=journal)) == (texts, places)
     journal.close()
 
 
@@ -261,7 +261,7 @@ def test_a_refusal_of_the_words_is_no_refusal_of_several_replies():
                 raise ModelError("not these words", 400)
             return await super().complete(request)
 
-    model, exchange = Prude(), Exchange(8)
+    model, exchange = Prude(), ModelGateway(8)
     with pytest.raises(ModelError, match="not these words"):
         family(model, exchange, words=("bad", "bad"))
     family(model, exchange)
@@ -270,7 +270,7 @@ def test_a_refusal_of_the_words_is_no_refusal_of_several_replies():
 
 def test_siblings_that_ask_different_things_get_each_their_own():
     model = Counting()
-    texts, _ = family(model, Exchange(8), words=("left", "right"))
+    texts, _ = family(model, ModelGateway(8), words=("left", "right"))
     asked = {request.messages[0]["content"] for request in model.requests}
     assert asked == {"left", "right"}
     assert texts[0].endswith("/0")
@@ -282,7 +282,7 @@ def test_a_question_that_changed_is_asked_anew_and_the_old_reply_kept(tmp_path):
 
     def reply(model, words):
         async def asking():
-            line = ModelLine(model, 1.0, Place("", 1, Speaker.USER), Exchange(1, journal=journal), 4, "task")
+            line = BoundModel(model, 1.0, TurnContext("", 1, Speaker.USER), ModelGateway(1, journal=journal), 4, "task")
             return (await line.reply([{"role": "user", "content": words}])).text
 
         return asyncio.run(asking())
@@ -303,7 +303,7 @@ def test_a_model_that_says_how_much_it_takes_gets_that_from_the_start():
             await asyncio.sleep(0.01)
             return await super().complete(request)
 
-    exchange, model = Exchange(3), Hungry(["yes"])
+    exchange, model = ModelGateway(3), Hungry(["yes"])
     texts, _ = ask(model, times=30, exchange=exchange)
     assert texts == ["yes"] * 30
     assert model.most == 12

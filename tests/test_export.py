@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from josh.cli import main
+from josh.episode import TaskClock, play
 from josh.messages import OPENER, dumps, with_opener, without_ids
 from josh.runs.export.check import check
 from josh.runs.export.export import choose, export, manifest_of, replace_all
 from josh.runs.export.formats import FORMATS, PAIRED, candidates
 from josh.runs.export.paths import standing, winning_leaves
-from josh.runs.play.runtime import Casting
-from josh.runs.record.episode import TaskClock, from_json, play, to_json
+from josh.runs.play.runtime import Runtime
+from josh.runs.record.episode_json import from_json, to_json
 from josh.runs.settings import resolve
 from josh.tree import Outcome, Speaker, internal_conversation, walk
 
@@ -37,7 +38,7 @@ def episodes(world, way, seed, reads="goals"):
     """Three tasks of a run, as they come back from the disk."""
     rewards = {} if world == "persuasion" else {"rewards": reads}
     given = {**WAYS[way], **rewards, "env": world, "seed": seed, "end_index": 3}
-    casting = Casting(resolve(given, {}))
+    casting = Runtime(resolve(given, {}))
 
     async def each(task):
         return await play(

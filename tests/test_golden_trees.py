@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from josh.driver import Branch, Search
+from josh.branch import Branch
+from josh.driver import Search
 from josh.examples import examples_of
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
-from josh.search import BeamSearch
+from josh.strategies.beam import BeamSearch
 from josh.tree import plant
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.json"))

@@ -18,8 +18,9 @@ from josh.cli import main
 from josh.errors import UsageError
 from josh.models.chat import ModelError, Request
 from josh.models.decoding import AbandonedError, Asked, generate
-from josh.models.hf import HFChat, split
-from josh.runs.record.record import EPISODES, EXAMPLES
+from josh.models.hf import HFChat
+from josh.models.hf_loading import split
+from josh.runs.record.folder import EPISODES, EXAMPLES
 
 HELLO = [{"role": "user", "content": "hello there"}]
 LONGER = [

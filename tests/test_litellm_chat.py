@@ -15,7 +15,7 @@ from conftest import serving
 
 from josh.cli import main
 from josh.errors import FatalError, UsageError
-from josh.models.chat import ModelError, PassingError, Request
+from josh.models.chat import ModelError, Request, RetryableError
 from josh.models.gateway import Price
 from josh.models.litellm_chat import LiteLLMChat, is_for_litellm
 from josh.models.openai_chat import NO_KEY
@@ -144,7 +144,7 @@ def test_calls_run_at_the_same_time(endpoint, name):
 def test_passing_troubles_are_told_apart_and_nothing_is_repeated_here(endpoint, name, status):
     url, server = endpoint()
     server.faults = [status]
-    with pytest.raises(PassingError, match=f"{name} at {url}: .*status {status}") as caught:
+    with pytest.raises(RetryableError, match=f"{name} at {url}: .*status {status}") as caught:
         ask(LiteLLMChat(name, url))
     assert caught.value.throttled == (status == 429)
     assert len(server.requests) == 1
@@ -159,7 +159,7 @@ def test_refusals_are_for_good(endpoint, name, status, error):
     server.faults = [status]
     with pytest.raises(error, match=str(status)) as caught:
         ask(LiteLLMChat(name, url))
-    assert not isinstance(caught.value, PassingError)
+    assert not isinstance(caught.value, RetryableError)
     assert len(server.requests) == 1
 
 
@@ -170,7 +170,7 @@ def test_refusals_are_for_good(endpoint, name, status, error):
 def test_a_body_that_makes_no_sense_may_pass(endpoint, name, body):
     url, server = endpoint()
     server.faults = [body]
-    with pytest.raises(PassingError):
+    with pytest.raises(RetryableError):
         ask(LiteLLMChat(name, url))
 
 
@@ -198,7 +198,7 @@ def test_an_account_without_credit_is_no_passing_trouble(name):
 
 @pytest.mark.parametrize("name", ["openai/tiny", CLAUDE])
 def test_a_server_that_is_not_there_may_come_back(name):
-    with pytest.raises(PassingError, match=f"{name} at http://127.0.0.1:9"):
+    with pytest.raises(RetryableError, match=f"{name} at http://127.0.0.1:9"):
         ask(LiteLLMChat(name, "http://127.0.0.1:9/v1"))
 
 
@@ -206,7 +206,7 @@ def test_a_server_that_is_not_there_may_come_back(name):
 def test_a_reply_that_takes_too_long_fails(endpoint, name):
     url, _ = endpoint(latency=2.0)
     begun = time.monotonic()
-    with pytest.raises(PassingError, match=f"{name} at"):
+    with pytest.raises(RetryableError, match=f"{name} at"):
         ask(LiteLLMChat(name, url, timeout=0.2))
     assert time.monotonic() - begun < 1.5
 
@@ -238,7 +238,7 @@ def test_anthropic_calls_tools_in_the_chat_format_and_reads_it_back(anthropic):
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
 def test_anthropic_has_passing_troubles(anthropic, status):
     anthropic.faults = [status]
-    with pytest.raises(PassingError) as caught:
+    with pytest.raises(RetryableError) as caught:
         ask(LiteLLMChat(CLAUDE))
     assert caught.value.throttled == (status == 429)
     # Litellm counts a 408 among timeouts.

@@ -16,8 +16,8 @@ from josh.agents.persuasion.offline import (
     UniformPersuader,
     draw_acts,
 )
+from josh.envs.persuasion.donation import DONATION
 from josh.roles import BaseEnv, Task
-from josh.tags import DONATION
 from josh.users.persuasion.donor import CATEGORICAL_TRAITS, NUMERIC_TRAITS, Donor
 
 

@@ -12,20 +12,20 @@ from woz_tables import real_database
 
 from josh.agents.toolwoz.offline import OfflineToolAgent
 from josh.agents.toolwoz.reading import ASK, BOOK, NO_BOOKING, SEARCH, Ear, Told
+from josh.branch import Branch
 from josh.cli import main
-from josh.driver import Branch
 from josh.envs.toolwoz.database import KEYS, Database
 from josh.envs.toolwoz.env import ToolwozEnv
 from josh.envs.toolwoz.tasks import made_up
 from josh.envs.toolwoz.tools import tools_of
 from josh.envs.toolwoz.values import plain
+from josh.episode import TaskClock, play
 from josh.errors import UsageError
 from josh.rewards.tool_goals import ToolGoals
 from josh.roles import BaseEnv, Task, fork
-from josh.runs.play.runtime import Casting
-from josh.runs.record.episode import TaskClock, play
+from josh.runs.play.runtime import Runtime
 from josh.runs.settings import resolve
-from josh.testing import AgentConformance, FixedLine, UserConformance
+from josh.testing import AgentConformance, FixedModel, UserConformance
 from josh.tree import conversation, internal_conversation, leaves
 from josh.users.toolwoz import phrases as offline_goal_words
 from josh.users.toolwoz.offline import PATIENCE, OfflineGoal
@@ -109,7 +109,7 @@ def turn(agent, said, world, seed=1, temperature=0.0):
 
 def trees(**settings):
     """The finished tree of every task of a run."""
-    casting = Casting(resolve({"env": "toolwoz", **settings}, {}))
+    casting = Runtime(resolve({"env": "toolwoz", **settings}, {}))
 
     async def playing():
         searches = [casting.search(task) for task in casting.tasks]
@@ -272,7 +272,7 @@ def test_it_says_so_where_its_tools_are_no_use():
 
 def test_it_greets_where_it_has_to_begin():
     agent = agent_of()
-    assert step(agent, None, FixedLine()) is True
+    assert step(agent, None, FixedModel()) is True
     assert agent.messages[-1]["content"].endswith("?")
 
 

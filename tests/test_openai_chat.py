@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from josh.errors import FatalError, UsageError
-from josh.models.chat import ModelError, PassingError, Request
+from josh.models.chat import ModelError, Request, RetryableError
 from josh.models.openai_chat import OpenAIChat, _seconds
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -59,7 +59,7 @@ def test_calls_run_at_the_same_time(endpoint):
 def test_passing_troubles_are_told_apart(endpoint, status):
     url, server = endpoint()
     server.faults = [status]
-    with pytest.raises(PassingError, match=rf"tiny at http://.*: HTTP {status}, .*status {status}") as caught:
+    with pytest.raises(RetryableError, match=rf"tiny at http://.*: HTTP {status}, .*status {status}") as caught:
         ask(model_at(url))
     assert (caught.value.status, caught.value.throttled, caught.value.wait) == (status, status == 429, None)
     assert len(server.requests) == 1
@@ -101,7 +101,7 @@ def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
 def test_a_body_that_makes_no_sense_may_pass(endpoint, body):
     url, server = endpoint()
     server.faults = [body]
-    with pytest.raises(PassingError, match="the reply is no"):
+    with pytest.raises(RetryableError, match="the reply is no"):
         ask(model_at(url))
 
 

@@ -16,7 +16,7 @@ from playing import run
 from josh.cli import main
 from josh.runs.evaluate.compare import compare
 from josh.runs.record.journal import answer_times
-from josh.runs.record.record import stored_episodes
+from josh.runs.record.stored import stored_episodes
 from josh.runs.report.page_html import render, safe_json
 from josh.runs.report.report import report
 from josh.runs.report.tree_data import standings

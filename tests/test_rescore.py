@@ -8,11 +8,12 @@ import pytest
 from playing import run
 
 from josh.cli import main
+from josh.episode import final_outcome
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards
 from josh.runs.play.rescore import regrow
-from josh.runs.record.episode import final_outcome
-from josh.search import BeamSearch, Rollouts
+from josh.strategies.beam import BeamSearch
+from josh.strategies.rollouts import Rollouts
 from josh.tree import Hit, Node, Outcome, Speaker, Turn, plant
 
 FILES = ("episodes.jsonl", "training_examples.jsonl")

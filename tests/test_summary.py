@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from josh.driver import Branch, Search
+from josh.branch import Branch
+from josh.driver import Search
+from josh.episode import TaskClock, play
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
-from josh.runs.record.episode import TaskClock, examples, play, to_json
+from josh.runs.record.episode_json import to_json
+from josh.runs.record.examples import examples
 from josh.runs.record.redact import redactor
 from josh.runs.record.summary import as_text, result_of, summarize, wilson
-from josh.search import BeamSearch, ExhaustiveBeam, Rollouts
+from josh.strategies.beam import BeamSearch, BeamToEnd
+from josh.strategies.rollouts import Rollouts
 from josh.tree import plant
 
 TASK = Task("one", 0, {})
@@ -21,7 +25,7 @@ class Env(BaseEnv):
         return {"length": float(len(messages))} | ({"odd": 1.0} if messages[1]["content"] == "1" else {})
 
 
-class Cast:
+class Steps:
     """Says its path; `do` maps a path to the goals that its first turn earns, `leave` names those whose user goes."""
 
     def __init__(self, do=None, leave=()):
@@ -37,7 +41,7 @@ class Cast:
         branch.agent.add_message({"role": "user", "content": "hm"})
         return branch.agent, place.path in self.leave
 
-    def add_error_message(self, agent, *, silent):
+    def add_error_message(self, agent, *, silent, tries):
         return agent
 
 
@@ -58,27 +62,27 @@ def test_wilsons_interval_is_the_published_one(successes, trials, interval):
 
 
 def test_a_search_reports_the_conversation_down_to_its_last_winner():
-    won = episode(BeamSearch(4), Cast({("1", 1): ["a"], ("1/0", 3): ["b"]}))
+    won = episode(BeamSearch(4), Steps({("1", 1): ["a"], ("1/0", 3): ["b"]}))
     (leaf,) = won.reported
     assert won.tree.nodes[leaf].path == "1/0"
     assert (won.reward, won.success, won.rounds, won.ending) == (1.0, 1.0, 2.0, "completed")
 
 
 def test_a_search_that_earned_a_part_reports_where_its_winner_went_on():
-    part = episode(BeamSearch(2), Cast({("1", 1): ["a"]}))
+    part = episode(BeamSearch(2), Steps({("1", 1): ["a"]}))
     (leaf,) = part.reported
     assert part.tree.nodes[leaf].path == "1/0"
     assert (part.reward, part.success, part.rounds, part.ending) == (0.5, 0.0, 3.0, "truncated")
 
 
 def test_a_search_without_a_win_reports_its_first_conversation():
-    lost = episode(BeamSearch(2), Cast())
+    lost = episode(BeamSearch(2), Steps())
     assert [lost.tree.nodes[leaf].path for leaf in lost.reported] == ["0"]
     assert lost.reward == 0.0
 
 
 def test_a_search_to_the_end_reports_its_best_conversation_and_keeps_what_the_others_are_worth():
-    played = episode(ExhaustiveBeam(2), Cast({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
+    played = episode(BeamToEnd(2), Steps({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
     (leaf,) = played.reported
     assert (played.tree.nodes[leaf].path, played.reward, played.success) == ("1", 1.0, 1.0)
     # The other branch was played on, and split in the room that the winner left.
@@ -87,11 +91,11 @@ def test_a_search_to_the_end_reports_its_best_conversation_and_keeps_what_the_ot
 
 
 def test_a_user_who_walks_off_undecided_completes_nothing():
-    assert episode(BeamSearch(1), Cast(leave=("",))).ending == "truncated"
+    assert episode(BeamSearch(1), Steps(leave=("",))).ending == "truncated"
 
 
 def test_rollouts_are_all_reported_and_only_the_first_of_the_best_is_golden():
-    cast = Cast({("1", 1): ["a", "b"], ("2", 3): ["b", "a"], ("0", 1): ["a"]})
+    cast = Steps({("1", 1): ["a", "b"], ("2", 3): ["b", "a"], ("0", 1): ["a"]})
     played = episode(Rollouts(3), cast)
     assert played.rewards == (1.0, 1.0, 0.5)
     assert [played.tree.nodes[leaf].path for leaf in played.reported] == ["1", "2", "0"]
@@ -103,7 +107,7 @@ def test_rollouts_are_all_reported_and_only_the_first_of_the_best_is_golden():
     assert played.metrics["odd"] == 1.0
 
 
-class Echo(Cast):
+class Echo(Steps):
     """Says its depth, so that all siblings say the same."""
 
     def agent_step(self, branch, place):
@@ -124,7 +128,7 @@ def test_rollouts_that_say_the_same_are_one_example_too():
 
 
 def test_a_conversation_in_which_the_agent_never_spoke_is_no_example():
-    class GivesUp(Cast):
+    class GivesUp(Steps):
         def agent_step(self, branch, place):
             return branch.agent, None
 
@@ -132,11 +136,11 @@ def test_a_conversation_in_which_the_agent_never_spoke_is_no_example():
 
 
 def test_errors_are_counted_apart_and_left_out_of_every_mean():
-    class Fails(Cast):
+    class Fails(Steps):
         def agent_step(self, branch, place):
             raise ConnectionError("lost")
 
-    good = episode(BeamSearch(2), Cast({("0", 1): ["a", "b"]}))
+    good = episode(BeamSearch(2), Steps({("0", 1): ["a", "b"]}))
     results = [result_of(good), result_of(episode(BeamSearch(2), Fails())), result_of(good)]
     summary = summarize(results, ["me", "you", "them"], tasks=4, retries=3)
     assert (summary["finished"], summary["scored"], summary["infra_errors"], summary["complete"]) == (3, 2, 1, False)
@@ -150,8 +154,8 @@ def test_errors_are_counted_apart_and_left_out_of_every_mean():
 
 def test_the_interval_of_the_mean_reward_is_over_people():
     won, lost = (
-        result_of(episode(BeamSearch(2), Cast({("0", 1): ["a", "b"]}))),
-        result_of(episode(BeamSearch(2), Cast())),
+        result_of(episode(BeamSearch(2), Steps({("0", 1): ["a", "b"]}))),
+        result_of(episode(BeamSearch(2), Steps())),
     )
     apart = summarize([won, won, lost, lost], ["a", "b", "c", "d"], tasks=4, retries=0)
     assert apart["average_reward_ci95"] == [0.0, 1.0]
@@ -165,7 +169,7 @@ def test_the_interval_of_the_mean_reward_is_over_people():
 
 
 def test_an_interval_that_ends_just_below_one_does_not_read_like_certainty():
-    won = result_of(episode(BeamSearch(2), Cast({("0", 1): ["a", "b"]})))
+    won = result_of(episode(BeamSearch(2), Steps({("0", 1): ["a", "b"]})))
     summary = summarize([won] * 800, range(800), tasks=800, retries=0)
     assert "success rate    1.00   (95 % interval 0.995 to 1.00)" in as_text(summary, searched=True, unit="")
 
@@ -173,12 +177,12 @@ def test_an_interval_that_ends_just_below_one_does_not_read_like_certainty():
 def test_the_tools_of_the_agent_stand_with_its_episode():
     agent = BaseJOSHAgent([{"role": "user", "content": "hi"}])
     agent.tools = [{"type": "function", "function": {"name": "book"}}]
-    assert to_json(episode(BeamSearch(1), Cast(), agent=agent))["tools"] == agent.tools
-    assert "tools" not in to_json(episode(BeamSearch(1), Cast()))
+    assert to_json(episode(BeamSearch(1), Steps(), agent=agent))["tools"] == agent.tools
+    assert "tools" not in to_json(episode(BeamSearch(1), Steps()))
 
 
 def test_a_leaf_says_how_it_ended_and_how_it_stands():
-    beaten = to_json(episode(BeamSearch(2), Cast({("1", 1): ["a", "b"]})))["nodes"]
+    beaten = to_json(episode(BeamSearch(2), Steps({("1", 1): ["a", "b"]})))["nodes"]
     assert [(node.get("ended"), node.get("outcome")) for node in beaten[1:]] == [(None, "lost"), (None, "won")]
 
 
@@ -187,6 +191,6 @@ def test_secrets_are_taken_out_of_errors_only():
         {"MY_API_KEY": "sk-canary-1", "A_TOKEN": "assistant", "OTHER_KEY_VAR": "MY_API_KEY", "HOME": "/home/me"}
     )
     assert redact("no access with sk-canary-1, see MY_API_KEY") == "no access with ***, see MY_API_KEY"
-    row = to_json(replace(episode(BeamSearch(1), Cast()), error="bad sk-canary-1"), redact)
+    row = to_json(replace(episode(BeamSearch(1), Steps()), error="bad sk-canary-1"), redact)
     assert row["error"] == "bad ***"
     assert row["nodes"][1]["messages"][0]["role"] == "assistant"

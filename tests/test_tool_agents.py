@@ -20,7 +20,7 @@ from josh.roles import Reply, fork
 from josh.runs.experiments.loopback import Loopback
 from josh.runs.export.check import check
 from josh.runs.export.formats import FORMATS
-from josh.testing import AgentConformance, FixedLine
+from josh.testing import AgentConformance, FixedModel
 
 
 class Slow(Shop):
@@ -110,7 +110,7 @@ def call(name, arguments, **fields):
 
 def take(agent, *replies, world=None):
     """Have an agent take a step for each reply; what the steps returned, and the messages that were sent."""
-    line, world = FixedLine(replies), world or Shop()
+    line, world = FixedModel(replies), world or Shop()
     passed = [asyncio.run(agent.step(model=line, env=world)) for _ in replies]
     return passed, [request.messages for request in line.model.requests]
 
@@ -125,7 +125,7 @@ class TestFunctionCallingCalls(AgentConformance):
         return started(FunctionCalling())
 
     def line(self):
-        return FixedLine([Reply("", (call("look", "{}"),))])
+        return FixedModel([Reply("", (call("look", "{}"),))])
 
 
 class TestReActSpeaks(AgentConformance):
@@ -133,17 +133,17 @@ class TestReActSpeaks(AgentConformance):
         return started(ReAct())
 
     def line(self):
-        return FixedLine(["PLAN greet\nSPEAK Yes."])
+        return FixedModel(["PLAN greet\nSPEAK Yes."])
 
 
 class TestReActCalls(TestReActSpeaks):
     def line(self):
-        return FixedLine(['APICALL {"name": "look"}'])
+        return FixedModel(['APICALL {"name": "look"}'])
 
 
 class TestReActErrs(TestReActSpeaks):
     def line(self):
-        return FixedLine(["Yes."])
+        return FixedModel(["Yes."])
 
 
 @pytest.mark.parametrize("kind", [FunctionCalling, ReAct, Persuader, Human])
@@ -196,7 +196,7 @@ def test_the_calls_of_a_step_are_its_actions_the_refused_ones_too():
 
 def test_the_tools_are_sent_with_every_request_and_not_at_all_where_there_are_none():
     for env, options in ((Market, {"tools": list(TOOLS)}), (Bare, {})):
-        agent, line = started(FunctionCalling(), env), FixedLine(["Yes."])
+        agent, line = started(FunctionCalling(), env), FixedModel(["Yes."])
         asyncio.run(agent.step(model=line, env=Shop()))
         assert line.model.requests[0].options == options
 
@@ -260,7 +260,7 @@ def test_react_has_its_tools_in_the_prompt_alone():
     for tool in TOOLS:
         assert json.dumps(tool["function"]) in prompt.splitlines()
     assert tuple(agent.tools) == ()
-    line = FixedLine(["SPEAK Yes."])
+    line = FixedModel(["SPEAK Yes."])
     asyncio.run(agent.step(model=line, env=Shop()))
     assert line.model.requests[0].options == {}
     assert "never write APICALL" in started(ReAct(), Bare).messages_internal[0]["content"]

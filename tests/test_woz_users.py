@@ -14,7 +14,7 @@ from josh.cli import main
 from josh.errors import UsageError
 from josh.messages import OPENER
 from josh.roles import BaseJOSHAgent, Task, fork
-from josh.testing import FixedLine, UserConformance
+from josh.testing import FixedModel, UserConformance
 from josh.users.ending import END, GOODBYE, defuse, read
 from josh.users.goal import HOW_TO_END, GoalUser
 from josh.users.guide import AGAIN, NOTHING_YET, GuideUser, suggested, transcript
@@ -36,7 +36,7 @@ def talk(*words):
 
 def answer(user, agent, *lines):
     """What the user says after these replies of its model, whether that is the end, and what the model was asked."""
-    line = FixedLine(lines)
+    line = FixedModel(lines)
     before = len(agent.messages)
     agent, over = asyncio.run(user.step(agent, model=line))
     said = agent.messages[before:]
@@ -54,7 +54,7 @@ class TestGuideUserConforms(UserConformance):
         return started(GuideUser())
 
     def line(self):
-        return FixedLine(['Suggested quote: "A red one, please."'])
+        return FixedModel(['Suggested quote: "A red one, please."'])
 
 
 class TestScriptUserConforms(UserConformance):
@@ -166,7 +166,7 @@ class TestGoalUser:
     def test_silence_is_a_failure(self):
         agent = talk()
         with pytest.raises(RuntimeError, match="3 empty replies"):
-            asyncio.run(started(GoalUser()).step(agent, model=FixedLine([" "])))
+            asyncio.run(started(GoalUser()).step(agent, model=FixedModel([" "])))
         assert agent.messages == []
 
     def test_without_a_prompt_it_cannot_start(self):
@@ -257,7 +257,7 @@ class TestGuideUser:
         assert second == first
 
     def test_no_quote_three_times_over_is_a_failure(self):
-        line = FixedLine(["I would say nothing."])
+        line = FixedModel(["I would say nothing."])
         with pytest.raises(RuntimeError, match="3 replies without a suggested quote"):
             asyncio.run(started(GuideUser()).step(talk(), model=line))
         assert len(line.model.requests) == 3

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from woz_tables import real_database, tables
 
-from josh.driver import Branch
+from josh.branch import Branch
 from josh.envs.toolwoz.database import KEYS, Database
 from josh.envs.toolwoz.server import WozWorld
 from josh.envs.toolwoz.tools import DAYS, PARAMETERS, domain_of, tools_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.messages import Message
-from josh.roles import BaseEnv, BaseJOSHUser, PersonLine, Task
+from josh.roles import BaseEnv, BaseJOSHUser, HumanInput, Task
 from josh.tags import RewardTag
 from josh.terminal import Seat
 
@@ -20,7 +20,7 @@ class Human(BaseJOSHUser):
         self.tag = env.tag
         self.seat = Seat(task.id, "user", env, env.user_prompt(task), options)
 
-    async def step(self, agent: Any, *, model: PersonLine, **_: Any) -> tuple[Any, bool]:
+    async def step(self, agent: Any, *, model: HumanInput, **_: Any) -> tuple[Any, bool]:
         """Answer once. The conversation is over when the answer holds the environment's tag, or the person leaves."""
         text = await self.seat.hear([_defused(message, self.tag) for message in agent.messages], model)
         if text is None:

@@ -12,11 +12,11 @@ from typing import Any
 
 from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
 from josh.envs.persuasion.corpus import split as split_corpus
+from josh.envs.persuasion.donation import DONATION
 from josh.envs.persuasion.personas import Persona, Traits, describe, grouped, synthetic_persona
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
-from josh.tags import DONATION
 from josh.tree import Speaker
 
 SYNTHETIC_TASKS = 20

@@ -48,7 +48,7 @@ class ModelError(Exception):
         self.status = status
 
 
-class PassingError(ModelError):
+class RetryableError(ModelError):
     """A request that failed for a reason that may pass, so that it is worth asking again.
 
     Attributes:
@@ -91,7 +91,7 @@ class ChatModel(Protocol):
 
         Raises:
             FatalError: every further call would fail as well.
-            PassingError: asking again may help.
+            RetryableError: asking again may help.
             ModelError: this request failed for good.
         """
         ...

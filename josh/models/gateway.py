@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from josh.errors import BudgetError, FatalError
-from josh.models.chat import ChatModel, Completion, ModelError, PassingError, Request
+from josh.models.chat import ChatModel, Completion, ModelError, Request, RetryableError
 from josh.models.limiter import Limiter
 from josh.roles import Reply
 from josh.tree import NO_USAGE, Usage
@@ -41,7 +41,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class JournalEntry:
     """One reply as the journal keeps it.
 
     Attributes:
@@ -62,11 +62,11 @@ class Answer:
 class Journal(Protocol):
     """Where answers are kept, for good."""
 
-    def find(self, key: Key) -> Answer | None:
+    def find(self, key: Key) -> JournalEntry | None:
         """The answer kept under a key, if any."""
         ...
 
-    def keep(self, answers: Mapping[Key, Answer], seconds: float) -> None:
+    def keep(self, answers: Mapping[Key, JournalEntry], seconds: float) -> None:
         """Keep the answers to one request, all or none, before this returns.
 
         Args:
@@ -137,7 +137,7 @@ class Clock(Protocol):
         ...
 
 
-class Exchange:
+class ModelGateway:
     """Asks models on behalf of a run.
 
     Attributes:
@@ -206,7 +206,7 @@ class Exchange:
         request: Request,
         speaker: str,
         priority: Any,
-        file: Callable[[Completion], Mapping[Key, Answer]],
+        file: Callable[[Completion], Mapping[Key, JournalEntry]],
         clock: Clock | None = None,
     ) -> "Call":
         """Have a request answered and the answers journalled.
@@ -262,8 +262,8 @@ class Exchange:
         request: Request,
         speaker: str,
         priority: Any,
-        file: Callable[[Completion], Mapping[Key, Answer]],
-    ) -> Mapping[Key, Answer]:
+        file: Callable[[Completion], Mapping[Key, JournalEntry]],
+    ) -> Mapping[Key, JournalEntry]:
         completion, seconds = await self._ask(call, model, request, priority)
         answers = file(completion)
         if self.journal is not None:
@@ -283,7 +283,7 @@ class Exchange:
         """Send a request until it is answered, within the limits of attempts and time."""
         try:
             return await self._send(call, model, request, priority)
-        except PassingError as error:
+        except RetryableError as error:
             first = [error]
 
         async def again() -> tuple[Completion, float]:
@@ -299,7 +299,7 @@ class Exchange:
         from tenacity import AsyncRetrying, retry_if_exception_type
 
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(PassingError),
+            retry=retry_if_exception_type(RetryableError),
             wait=_pause,
             stop=lambda state: state.attempt_number >= self._max_attempts or spent(state),
             before_sleep=self._count_retry,
@@ -322,7 +322,7 @@ class Exchange:
             begun = clock()
             try:
                 completion = await model.complete(request)
-            except PassingError as error:
+            except RetryableError as error:
                 self._slow_down(model, limiter, error, begun)
                 raise
             except FatalError as error:
@@ -346,7 +346,7 @@ class Exchange:
             self._fatal = FatalError(f"nothing but refusals, {REFUSALS} of them: {error}")
             raise self._fatal from None
 
-    def _slow_down(self, model: ChatModel, limiter: Limiter, error: PassingError, begun: float) -> None:
+    def _slow_down(self, model: ChatModel, limiter: Limiter, error: RetryableError, begun: float) -> None:
         if error.throttled:
             limiter.throttled(begun)
         if not error.wait:
@@ -406,11 +406,11 @@ class Call:
             if waiting:
                 change(waiting=-1)
 
-    def start(self, work: Coroutine[Any, Any, Mapping[Key, Answer]]) -> None:
+    def start(self, work: Coroutine[Any, Any, Mapping[Key, JournalEntry]]) -> None:
         """Set off."""
         self.task = asyncio.ensure_future(work)
 
-    async def answers(self) -> Mapping[Key, Answer]:
+    async def answers(self) -> Mapping[Key, JournalEntry]:
         """Wait for the answers. Raises what `ChatModel.complete` raises, and BudgetError."""
         self._waiters += 1
         try:
@@ -436,4 +436,4 @@ def _pause(state: Any) -> float:
 
 def refuses_several(error: ModelError) -> bool:
     """Whether a request for several replies at once may have failed for just that."""
-    return error.status is not None and 400 <= error.status < 500 and not isinstance(error, PassingError)
+    return error.status is not None and 400 <= error.status < 500 and not isinstance(error, RetryableError)

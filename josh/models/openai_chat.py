@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from josh.errors import FatalError, UsageError
-from josh.models.chat import Completion, ModelError, PassingError, Request
+from josh.models.chat import Completion, ModelError, Request, RetryableError
 from josh.roles import Reply
 from josh.tree import Usage
 
@@ -147,7 +147,7 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, sec
         secrets: keys to take out of errors and replies.
 
     Raises:
-        FatalError, PassingError, ModelError: see `ChatModel.complete`.
+        FatalError, RetryableError, ModelError: see `ChatModel.complete`.
     """
     from openai import APIConnectionError, APIError
 
@@ -164,9 +164,9 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, sec
         async with asyncio.timeout(timeout):
             answer = await call
     except TimeoutError:
-        raise PassingError(told(f"no reply within {timeout:g} seconds")) from None
+        raise RetryableError(told(f"no reply within {timeout:g} seconds")) from None
     except APIConnectionError as error:
-        raise PassingError(told(error.__cause__ or error)) from None
+        raise RetryableError(told(error.__cause__ or error)) from None
     except APIError as error:
         # Litellm has errors with a status that are no APIStatusError.
         status = getattr(error, "status_code", None)
@@ -174,13 +174,13 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, sec
     except ImportError as error:
         raise FatalError(told(error)) from None
     except ValueError:
-        raise PassingError(told("the reply is not JSON")) from None
+        raise RetryableError(told("the reply is not JSON")) from None
     except Exception as error:
         raise ModelError(told(str(error) or repr(error))) from None
     try:
         return _read(_cleaned(answer, clean) if secrets else answer, n)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        raise PassingError(told("the reply is no chat completion")) from None
+        raise RetryableError(told("the reply is no chat completion")) from None
 
 
 def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
@@ -195,7 +195,7 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
 def _refusal(error: Any, status: int | None, text: str) -> Exception:
     """What an HTTP status means; one below 400 came with a body that could not be read."""
     if status is None or status < 400:
-        return PassingError(text)
+        return RetryableError(text)
     if status == 429 and "insufficient_quota" in str(error.message):
         return FatalError(f"the account is empty: {text}")  # waiting does not help
     if status in _REFUSED:
@@ -203,7 +203,9 @@ def _refusal(error: Any, status: int | None, text: str) -> Exception:
     if status in _PASSING or status >= 500:
         # Litellm keeps the headers apart, and makes up a response or leaves it out.
         headers = getattr(error, "litellm_response_headers", None)
-        return PassingError(text, status, _seconds(headers or getattr(getattr(error, "response", None), "headers", {})))
+        return RetryableError(
+            text, status, _seconds(headers or getattr(getattr(error, "response", None), "headers", {}))
+        )
     return ModelError(text, status)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from josh.driver import Place
+from josh.branch import TurnContext
 from josh.messages import Message, dumps
 from josh.models.chat import ChatModel, Completion, ModelError, Request
-from josh.models.gateway import Answer, Call, Clock, Exchange, Key, refuses_several
+from josh.models.gateway import Call, Clock, JournalEntry, Key, ModelGateway, refuses_several
 from josh.roles import Reply
 from josh.seeds import derive
 from josh.tree import NO_USAGE, Usage
@@ -20,7 +20,7 @@ LEFT = "left"
 
 
 @dataclass(slots=True)
-class ModelLine:
+class BoundModel:
     """A chat model as one turn sees it: every seed, and the place of every reply in the journal, follow from there.
 
     Fresh siblings ask the same question, so theirs goes out as one request for several replies (`n`), with the eldest
@@ -30,8 +30,8 @@ class ModelLine:
 
     model: ChatModel
     temperature: float
-    place: Place
-    exchange: Exchange
+    place: TurnContext
+    exchange: ModelGateway
     seed: int
     """The run's seed."""
     task: str
@@ -91,7 +91,7 @@ class ModelLine:
         return answer.reply
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
-        """What a person says; see `roles.PersonLine.hear`."""
+        """What a person says; see `roles.HumanInput.hear`."""
         place, exchange = self.place, self.exchange
         key = self._key(place.path, place.draws, self._digest(messages, {"from": PERSON}, ()))
         place.draws += 1
@@ -107,7 +107,7 @@ class ModelLine:
                 text = await ask()
             finally:
                 change(waiting=-1)
-            answer = Answer(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
+            answer = JournalEntry(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
             if exchange.journal is not None:
                 exchange.journal.keep({key: answer}, time.monotonic() - began)
             # No call was made, but what was said is worth keeping all the same.
@@ -122,7 +122,7 @@ class ModelLine:
     def _alone(self) -> bool:
         return self._who in self.exchange.alone
 
-    async def _together(self, request: Request, digest: str) -> Mapping[Key, Answer]:
+    async def _together(self, request: Request, digest: str) -> Mapping[Key, JournalEntry]:
         """The answers to a question that all fresh siblings share; those of some of them only, if it gets fewer."""
         place, exchange = self.place, self.exchange
         keys = [self._key(path, 0, digest) for path in place.siblings]
@@ -132,7 +132,7 @@ class ModelLine:
                 return kept  # the endpoint gave fewer when it was asked, in an earlier session
         seed = self._seed(place.siblings[0], 0)
 
-        def file(got: Completion) -> dict[Key, Answer]:
+        def file(got: Completion) -> dict[Key, JournalEntry]:
             if len(got.replies) == 1:
                 exchange.alone.add(self._who)
             return {key: self._filed(got, choice, seed) for choice, key in enumerate(keys[: len(got.replies)])}
@@ -144,12 +144,12 @@ class ModelLine:
             place.common[digest] = call
         return await call.answers()
 
-    def _call(self, request: Request, file: Callable[[Completion], Mapping[Key, Answer]]) -> Call:
+    def _call(self, request: Request, file: Callable[[Completion], Mapping[Key, JournalEntry]]) -> Call:
         return self.exchange.call(self.model, request, self.place.speaker, self.priority, file, self.clock)
 
-    def _filed(self, got: Completion, choice: int, seed: int) -> Answer:
+    def _filed(self, got: Completion, choice: int, seed: int) -> JournalEntry:
         usage = Usage(calls=1) + got.usage if choice == 0 else Usage()
-        return Answer(got.replies[choice], self.model.name, seed, choice, usage)
+        return JournalEntry(got.replies[choice], self.model.name, seed, choice, usage)
 
     def _seed(self, path: str, draw: int) -> int:
         return derive(self.seed, self.task, path, self.place.depth, self.place.speaker, draw)

@@ -11,10 +11,10 @@ from josh.errors import UsageError
 from josh.runs.evaluate.evaluate import PLAN, read_plan
 from josh.runs.evaluate.scores import Sample, compared, read_sample
 from josh.runs.evaluate.table import as_table
-from josh.runs.play.run import CONFIG, read_config
-from josh.runs.play.sub_runs import Part, read_summary
+from josh.runs.play.sub_runs import Part
+from josh.runs.record.folder import CONFIG, read_config, read_summary, who_played
 from josh.runs.record.summary import counted
-from josh.runs.settings import OFFLINE, who_played
+from josh.runs.settings import OFFLINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,9 @@ from josh.runs.evaluate.held_out import check, seen_by, seen_in, users_of
 from josh.runs.evaluate.scores import compared, read_sample
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
-from josh.runs.play.run import read_config, slug
-from josh.runs.play.runtime import Casting
-from josh.runs.play.sub_runs import Part, part_from, play_part, read_summary, write_json
-from josh.runs.record.record import make_folder
+from josh.runs.play.runtime import Runtime
+from josh.runs.play.sub_runs import Part, part_from, play_part
+from josh.runs.record.folder import make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.summary import counted, told_left_out
 from josh.runs.registry import USERS, default_for, env_class
 from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, resolve
@@ -182,7 +181,7 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
         print(f"josh: not held out from all that {name} was trained on: {why}", file=sys.stderr)
     named: dict[str, frozenset[str]] = {}
     for part in parts:
-        casting = Casting(RunSettings(**part.settings), rehearsed=True)
+        casting = Runtime(RunSettings(**part.settings), rehearsed=True)
         try:
             check(casting.tasks, casting.env, seen)
             named[part.user] = users_of({"settings": part.settings, "plays": casting.names})

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from josh.errors import UsageError
-from josh.models.hf import is_local, split
+from josh.models.hf_loading import is_local, split
 from josh.roles import BaseEnv, Task
-from josh.runs.play.run import CONFIG, read_config
-from josh.runs.record.record import EPISODES
+from josh.runs.record.folder import CONFIG, EPISODES, read_config, who_played
 from josh.runs.registry import env_class, plugged
-from josh.runs.settings import OFFLINE, RunSettings, recorded, who_played
+from josh.runs.settings import OFFLINE, RunSettings, recorded
 from josh.runs.train.train import CARD, fingerprint
 
 Found: TypeAlias = Path | UsageError

@@ -12,17 +12,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
-from josh.runs.play.run import CONFIG, read_config
-from josh.runs.play.runtime import round_limit
-from josh.runs.record.episode import Episode
-from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.play.tasks import round_limit
+from josh.runs.record.folder import CONFIG, EPISODES, read_config, who_played
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import alone, person_of
 from josh.runs.registry import env_class, plugged, rewards_class
-from josh.runs.settings import RunSettings, recorded, who_played
+from josh.runs.settings import RunSettings, recorded
 from josh.tree import Speaker, conversation, walk
 
 Values = Mapping[str, Sequence[float]]

@@ -22,16 +22,18 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from josh.driver import Branch, Place, Search
+from josh.branch import Branch, TurnContext
+from josh.driver import Search
+from josh.episode import TaskClock, play
 from josh.models.chat import ChatModel, Request
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.play.rescore import rescore
 from josh.runs.play.run import calm_collector, run
-from josh.runs.play.runtime import Casting
-from josh.runs.record.episode import TaskClock, play
+from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
 from josh.runs.settings import resolve
-from josh.search import BeamSearch, grow
+from josh.search import grow
+from josh.strategies.beam import BeamSearch
 from josh.tree import NO_USAGE, Speaker, Tree, Turn, internal_conversation, plant
 
 SIZES = ((8, 10), (8, 100), (64, 100), (512, 100))
@@ -54,15 +56,15 @@ def search_alone(beam_size: int, rounds: int) -> Tree:
 class ScriptedCast:
     """An agent and a user that answer at once."""
 
-    def agent_step(self, branch: Branch, place: Place) -> Any:
+    def agent_step(self, branch: Branch, place: TurnContext) -> Any:
         """Say hello."""
         return branch.agent, branch.agent.step()
 
-    def user_step(self, branch: Branch, place: Place) -> Any:
+    def user_step(self, branch: Branch, place: TurnContext) -> Any:
         """Say hi."""
         return branch.user.step(branch.agent)
 
-    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
+    def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
         """Never needed."""
         return agent
 
@@ -136,7 +138,7 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
         },
         {},
     )
-    casting = Casting(settings)
+    casting = Runtime(settings)
     await _warm_up(casting.models)
     with TemporaryDirectory() as folder:
         casting.exchange.journal = journal = Replies(Path(folder))
@@ -146,7 +148,7 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
     return seconds, sum(casting.exchange.account.values(), NO_USAGE).calls
 
 
-async def _play_all(casting: Casting, rounds: int) -> float:
+async def _play_all(casting: Runtime, rounds: int) -> float:
     """Seconds that all tasks take, side by side."""
 
     async def one(task: Any) -> None:
@@ -175,7 +177,7 @@ async def bare_client(url: str, calls: int, aiohttp: bool) -> float:
     from openai import AsyncOpenAI, DefaultAioHttpClient
 
     slots = asyncio.Semaphore(IN_FLIGHT)
-    casting = Casting(resolve({"model": "agent", "base_url": url}, {}))
+    casting = Runtime(resolve({"model": "agent", "base_url": url}, {}))
     prompt = casting.env.agent_prompt(casting.tasks[0])
     messages: list[Any] = [{"role": "system", "content": prompt}]
     messages += [{"role": ("user", "assistant")[turn % 2], "content": "reply to 9 messages"} for turn in range(10)]
@@ -221,7 +223,7 @@ def rescoring(tasks: int) -> tuple[int, float]:
 
 async def forking(repetitions: int) -> float:
     """Median microseconds in which a branch of a ToolWOZ search is forked: agent, user and world, some turns in."""
-    casting = Casting(resolve({"env": "toolwoz", "josh": True, "synthetic_tasks": repetitions}, {}))
+    casting = Runtime(resolve({"env": "toolwoz", "josh": True, "synthetic_tasks": repetitions}, {}))
     times = []
     for task in casting.tasks:
         search = casting.search(task)
@@ -238,7 +240,7 @@ async def forking(repetitions: int) -> float:
 def tool_episodes(tasks: int) -> tuple[float, float]:
     """Made-up ToolWOZ tasks with several goals that a run searches per minute, and the goals of each."""
     settings = {"env": "toolwoz", "josh": True, "synthetic_tasks": 2 * tasks}
-    casting = Casting(resolve(settings, {}))
+    casting = Runtime(resolve(settings, {}))
     casting.tasks = [task for task in casting.tasks if len(casting.env.goals(task)) > 1][:tasks]
     goals = sum(len(casting.env.goals(task)) for task in casting.tasks) / len(casting.tasks)
     seconds = asyncio.run(_play_all(casting, casting.env.max_rounds))
@@ -251,7 +253,7 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
     import transformers
 
     settings = {"josh": True, "model": f"hf:{folder}", "synthetic_tasks": tasks, "torch_threads": threads}
-    casting = Casting(resolve(settings, {}))
+    casting = Runtime(resolve(settings, {}))
     await _warm_up([model for model in casting.models if model.name == casting.settings.model])
     searches = [casting.search(task) for task in casting.tasks]
     watch = _Watch()

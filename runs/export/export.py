@@ -13,13 +13,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, Final
 
+from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.runs.export.formats import FORMATS, PAIRED, Candidate, candidates
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice, best_of_tasks
-from josh.runs.play.run import read_config, version
-from josh.runs.record.episode import Episode
-from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.record.folder import EPISODES, read_config, version
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 
 MIN_MARGIN: Final = 0.01

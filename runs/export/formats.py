@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
+from josh.episode import Episode
 from josh.messages import Message, dumps, same_words, with_opener, without_ids
 from josh.runs.export.messages import (
     Row,
@@ -26,7 +27,6 @@ from josh.runs.export.messages import (
     with_tools,
 )
 from josh.runs.export.paths import LOST, SUCCESSFUL, Choice, lost_leaves, standing, was_refused, winning_leaves
-from josh.runs.record.episode import Episode
 from josh.tree import Speaker, internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from josh.episode import Episode
 from josh.messages import dumps
 from josh.runs.export.messages import hashed
-from josh.runs.record.episode import Episode
 from josh.tree import Collapse, Outcome, Turn, internal_conversation, order
 
 GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"

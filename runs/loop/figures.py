@@ -10,8 +10,9 @@ from josh.runs.evaluate.scores import Figures, compared, read_sample
 from josh.runs.evaluate.table import aligned, span
 from josh.runs.intervals import mean
 from josh.runs.loop.plan import BASE_POLICY, CONTROL, Plan, search_of
-from josh.runs.play.sub_runs import Part, read_summary
-from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.play.sub_runs import Part
+from josh.runs.record.folder import EPISODES, read_summary
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
 from josh.runs.registry import env_class, rewards_class
 from josh.runs.settings import RunSettings

@@ -28,9 +28,7 @@ from josh.runs.loop.plan import Plan, as_json, from_json, make_plan
 from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted, terminable
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import do
-from josh.runs.play.run import slug
-from josh.runs.play.sub_runs import read_summary, write_json
-from josh.runs.record.record import make_folder
+from josh.runs.record.folder import make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class, rewards_class
 from josh.runs.settings import RunSettings, again, environment

@@ -7,15 +7,16 @@ from typing import Any
 
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
-from josh.models.hf import PREFIX, is_local
+from josh.models.hf_loading import PREFIX, is_local
 from josh.roles import BaseEnv
 from josh.runs.evaluate.held_out import Seen, check
 from josh.runs.export.export import choose
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice
 from josh.runs.loop.settings import NOT_FOR_LOOPS, LoopSettings
-from josh.runs.play.run import slug
-from josh.runs.play.runtime import Casting, choose_tasks
+from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import Part
+from josh.runs.play.tasks import choose_tasks
+from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
 from josh.runs.registry import default_for, env_class, plugged
 from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
@@ -229,7 +230,7 @@ def _rehearse(settings: LoopSettings, parts: Sequence[Part], env: BaseEnv) -> No
             given = part.settings
             if settings.tiny and not part.reference:  # the model is yet to be made
                 given = {**given, "model": OFFLINE, "agent": given["agent"] or default_for(given["model"], env.agents)}
-            Casting(RunSettings(**given), rehearsed=True)
+            Runtime(RunSettings(**given), rehearsed=True)
 
 
 def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[Part]:

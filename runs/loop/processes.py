@@ -17,8 +17,7 @@ from typing import Any
 
 from josh.errors import FatalError, UsageError
 from josh.runs.loop.plan import Plan, Stage
-from josh.runs.play.sub_runs import read_summary, write_json
-from josh.runs.record.record import EPISODES
+from josh.runs.record.folder import EPISODES, read_summary, write_json
 
 STAGES, LOGS = "stages", "logs"
 Command = Callable[[Sequence[str]], int]

@@ -14,9 +14,10 @@ from josh.errors import FatalError
 from josh.runs.export.export import NoRowsError, export, tell
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
-from josh.runs.play.run import CONFIG, calm_collector, read_config
-from josh.runs.play.sub_runs import Part, play_part, read_summary
-from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.play.run import calm_collector
+from josh.runs.play.sub_runs import Part, play_part
+from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_summary
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.train.settings import resolve_training
 from josh.runs.train.tiny import Tiny, build

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from josh.episode import Episode
 from josh.errors import UsageError
 from josh.roles import BaseEnv
-from josh.runs.record.episode import Episode
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class
 from josh.runs.report.tree_text import WORDS

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from josh.errors import UsageError
-from josh.runs.play.run import CONFIG, check_tasks, close, describe, play_all, read_config
-from josh.runs.play.runtime import Casting
+from josh.runs.play.run import check_tasks, close, describe, play_all
+from josh.runs.play.runtime import Runtime
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config
 from josh.runs.record.journal import FILE
-from josh.runs.record.record import EPISODES, EXAMPLES, Record, stored_episodes
+from josh.runs.record.record import Record
 from josh.runs.record.redact import redactor
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, as_text
 from josh.runs.settings import again, environment, recorded
 
@@ -26,7 +28,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
         UsageError: there is no such run, or its tasks or plug-ins are not to be had.
     """
     settings = again(recorded(read_config(folder)["settings"], folder / CONFIG), {}, folder)
-    casting = Casting(settings, recorded=True)
+    casting = Runtime(settings, recorded=True)
     check_tasks(casting, folder)
     if not (folder / FILE).exists():
         raise UsageError(f"{folder} has no journal {FILE} to replay")

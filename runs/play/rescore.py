@@ -8,21 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from josh.driver import judge, parting, user_texts
+from josh.episode import TOO_LONG, Episode, conclude
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.play.run import CONFIG, figures, read_config, show, tell
+from josh.runs.play.run import figures, show, tell
 from josh.runs.play.runtime import strategy_of
-from josh.runs.record.episode import TOO_LONG, Episode, conclude
+from josh.runs.record.folder import CONFIG, EPISODES, read_config
 from josh.runs.record.journal import FILE
-from josh.runs.record.record import EPISODES, Record, stored_episodes
+from josh.runs.record.record import Record
 from josh.runs.record.redact import redactor
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
 from josh.runs.registry import env_class, path_of, plugged, rewards_class
 from josh.runs.settings import RunSettings, environment, recorded, resolve
 from josh.search import Strategy
 from josh.tree import Node, Outcome, Speaker, Tree, Turn, spend
+from josh.turns import judge, parting, user_texts
 
 
 def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> bool:

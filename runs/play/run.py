@@ -2,38 +2,35 @@
 
 import asyncio
 import gc
-import importlib.metadata
 import json
 import logging
 import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
+from josh.episode import Episode, TaskClock, play
 from josh.errors import BudgetError, JoshError, UsageError
 from josh.models.litellm_chat import PREFIX
-from josh.models.turn_model import PERSON
 from josh.roles import Task
 from josh.runs.play.person import Onlooker, tell_person
-from josh.runs.play.runtime import Casting
+from josh.runs.play.progress import ProgressBar
+from josh.runs.play.runtime import Runtime
 from josh.runs.play.trackers import About, Report, without_secrets
-from josh.runs.record.episode import Episode, TaskClock, play
-from josh.runs.record.record import BEFORE, SUMMARY, Record, retries_before, set_aside
+from josh.runs.record.folder import BEFORE, CONFIG, SUMMARY, read_config, slug, version
+from josh.runs.record.headline import headline, model_names, short_name
+from josh.runs.record.record import Record, retries_before, set_aside
 from josh.runs.record.redact import redactor
 from josh.runs.record.summary import Result, as_text, bill, counted, result_of, summarize, told_left_out
-from josh.runs.settings import BEST, HUMAN, OFFLINE, RunSettings, environment
+from josh.runs.settings import HUMAN, RunSettings, environment
 from josh.terminal import in_a_line
 
 log = logging.getLogger("josh")
 
-CONFIG = "config.json"
 GRACE = 25.0
 """Seconds that a run which is told to stop waits for replies that are paid for already; schedulers kill after 30."""
 
@@ -53,11 +50,11 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
         UsageError: a setting is wrong, or the disk is full; where nothing was paid for, nothing is left on disk.
         FatalError: going on made no sense; what was finished is on disk.
     """
-    casting = Casting(settings)
+    casting = Runtime(settings)
     redact = redactor(environment())
     results: dict[int, Result] = {}
     if resumed is None:
-        name = part or slug(f"{_short(settings.env)}-{_models(settings)[0].removeprefix(PREFIX)}")
+        name = part or slug(f"{short_name(settings.env)}-{model_names(settings)[0].removeprefix(PREFIX)}")
         record = Record.create(Path(settings.log_dir), name, settings.josh, redact, dated=not part)
     else:
         check_tasks(casting, resumed)
@@ -99,7 +96,7 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
     return bool(summary["scored"] or stopped)
 
 
-def _tell_all(casting: Casting, record: Record, summary: dict[str, Any]) -> None:
+def _tell_all(casting: Runtime, record: Record, summary: dict[str, Any]) -> None:
     """Say what came of a run that has ended, and where it is."""
     if HUMAN in (casting.settings.agent, casting.settings.user):
         tell_person(record.folder)
@@ -117,7 +114,7 @@ def show(folder: Path, *, broken_off: bool = False) -> None:
         tell([page])
 
 
-async def _bring_home(casting: Casting, error: BaseException) -> None:
+async def _bring_home(casting: Runtime, error: BaseException) -> None:
     """Wait for the replies that are paid for already: as long as they may take, or for `GRACE` when told to stop."""
     if isinstance(error, UsageError):
         return  # the disk has no room for them
@@ -141,7 +138,7 @@ def tell(record: Record, summary: dict[str, Any], settings: RunSettings, plays: 
 
 
 def close(
-    casting: Casting,
+    casting: Runtime,
     record: Record,
     results: Mapping[int, Result],
     redact: Callable[[str], str],
@@ -176,27 +173,13 @@ def close(
     return summary
 
 
-def check_tasks(casting: Casting, folder: Path) -> None:
+def check_tasks(casting: Runtime, folder: Path) -> None:
     """Raises UsageError where a run cannot be played on with these tasks: it was begun with others, or rescored."""
     config = read_config(folder)
     if "rescored_from" in config:
         raise UsageError(f"{folder} holds rescored trees; give the run they come from, {config['rescored_from']}")
     if config.get("tasks_digest") != casting.tasks_digest:
         raise UsageError(f"the tasks are not those that {folder} was begun with; it cannot be resumed on others")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """A run's `config.json`. Raises UsageError where there is none."""
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{folder} is no run: cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
-        raise UsageError(f"{path} holds no settings")
-    return config
 
 
 def figures(record: Record, summary: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
@@ -229,26 +212,7 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str:
-    """What was played, in a line."""
-    agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
-    way = (
-        f"searched with a beam of {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"
-        if settings.josh
-        else f"{counted(settings.rollouts, 'conversation')} each"
-    )
-    model, user_model = _models(settings)
-    cast = f"{agent} ({model}) and {user} ({user_model})"
-    return f"{counted(tasks, plays.get('task') or f'{_short(settings.env)} task')}, {way}: {cast}"
-
-
-def _models(settings: RunSettings) -> tuple[str, str]:
-    """Who gives both sides their words."""
-    agent, user = settings.model, settings.user_model or OFFLINE
-    return PERSON if settings.agent == HUMAN else agent, PERSON if settings.user == HUMAN else user
-
-
-def describe(casting: Casting) -> dict[str, Any]:
+def describe(casting: Runtime) -> dict[str, Any]:
     """What a run is made of: every setting, who plays, and the versions of what plays it."""
     return {
         "settings": asdict(casting.settings),
@@ -265,7 +229,7 @@ def describe(casting: Casting) -> dict[str, Any]:
     }
 
 
-async def play_all(casting: Casting, record: Record, results: dict[int, Result], report: Report | None = None) -> str:
+async def play_all(casting: Runtime, record: Record, results: dict[int, Result], report: Report | None = None) -> str:
     """Play the tasks that have no result yet; which limit of the budget ended it, if one did.
 
     Args:
@@ -309,12 +273,12 @@ async def play_all(casting: Casting, record: Record, results: dict[int, Result],
     return stopped[0] if stopped else ""
 
 
-def _watching(casting: Casting, results: Mapping[int, Result]) -> "_Progress | Onlooker":
+def _watching(casting: Runtime, results: Mapping[int, Result]) -> "ProgressBar | Onlooker":
     """Who is told how the run goes."""
     settings = casting.settings
     if HUMAN in (settings.agent, settings.user) and not casting.recorded:
         return Onlooker(casting.env.speakers, "agent" if settings.agent == HUMAN else "user", casting.unit)
-    return _Progress(casting, settings.progress, results)
+    return ProgressBar(casting, settings.progress, results)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -323,7 +287,7 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-async def _play(casting: Casting, task: Task) -> Episode:
+async def _play(casting: Runtime, task: Task) -> Episode:
     clock = TaskClock(casting.settings.task_timeout)
     return await play(
         casting.search(task, clock),
@@ -334,68 +298,6 @@ async def _play(casting: Casting, task: Task) -> Episode:
     )
 
 
-class _Progress:
-    """The progress bar on stderr: silent when that is no terminal, unless asked for."""
-
-    def __init__(self, casting: Casting, forced: bool, results: Mapping[int, Result]) -> None:
-        self._casting = casting
-        self._reward = sum(result.reward for result in results.values())
-        self._exits = ExitStack()
-        self._bar = tqdm(
-            total=len(casting.tasks),
-            initial=len(results),
-            unit="task",
-            file=sys.stderr,
-            disable=not (forced or sys.stderr.isatty()),
-            dynamic_ncols=True,
-        )
-
-    def __enter__(self) -> "_Progress":
-        if not self._bar.disable:
-            self._exits.enter_context(logging_redirect_tqdm())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-        self._exits.close()
-
-    def finished(self, episode: Episode) -> None:
-        self._reward += episode.reward
-        self._show()
-        self._bar.update()
-
-    async def tick(self) -> None:
-        """Keep the calls in flight up to date while tasks take their time."""
-        while not self._bar.disable:
-            self._show()
-            self._bar.refresh()
-            await asyncio.sleep(0.5)
-
-    def _show(self) -> None:
-        exchange = self._casting.exchange
-        earned = f"{self._casting.unit}{self._reward:.2f} {self._casting.verb}"
-        traffic = f"{exchange.in_flight} calls in flight, {exchange.retries} retries"
-        self._bar.set_postfix_str(f"{earned}, {traffic}", refresh=False)
-
-
-def version(package: str) -> str:
-    """The installed version of a package."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _short(name: str) -> str:
-    """A plug-in's name without the folders of its file."""
-    return name.rpartition("/")[2].replace(".py:", "-")
-
-
-def slug(name: str) -> str:
-    """A text as the name of a folder."""
-    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
-
-
 def dry_run(settings: RunSettings) -> str:
     """What a run would do, as JSON, after every check that can be made without playing."""
-    return json.dumps(describe(Casting(settings)), indent=2)
+    return json.dumps(describe(Runtime(settings)), indent=2)

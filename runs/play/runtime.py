@@ -1,64 +1,48 @@
 """Who plays: from settings to agents, users, rewards and chat models, checked before anything is paid for."""
 
 import hashlib
-import inspect
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
-from random import Random
 from typing import Any
 
-from josh.driver import Branch, Place, Search, in_thread
+from josh.branch import Branch, TurnContext
+from josh.driver import Search
 from josh.errors import UsageError
 from josh.loading import load
 from josh.messages import dumps
 from josh.models.chat import ChatModel
-from josh.models.gateway import Budget, Clock, Exchange, Price
-from josh.models.hf import PREFIX as HF
-from josh.models.hf import HFChat, is_local, look_for
+from josh.models.gateway import Budget, Clock, ModelGateway, Price
+from josh.models.hf import HFChat
+from josh.models.hf_loading import is_local, look_for
 from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
-from josh.models.openai_chat import NO_KEY, OPENAI_URL, OpenAIChat
-from josh.models.turn_model import ModelLine
-from josh.roles import BaseEnv, Task
+from josh.models.openai_chat import NO_KEY, OpenAIChat
+from josh.models.turn_model import BoundModel
+from josh.roles import Task
+from josh.runs.play.model_factory import USER_OVERRIDES, one_for_each, with_addresses
+from josh.runs.play.steps import PluginSteps
+from josh.runs.play.tasks import choose_tasks, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
 from josh.runs.record.summary import person_of
 from josh.runs.registry import AGENTS, USERS, checked, default_for, env_class, path_of, plugged, rewards_class
 from josh.runs.settings import BEST, FIELDS, HUMAN, OFFLINE, RunSettings, environment
-from josh.search import BeamSearch, ExhaustiveBeam, Rollouts, Strategy
-from josh.tree import Outcome, Speaker, Tree, plant
-
-_USER_OVERRIDES = {
-    "persuadee_model": "model",
-    "persuadee_base_url": "base_url",
-    "persuadee_api_key_var": "api_key_var",
-    "user_model": "model",
-    "user_base_url": "base_url",
-    "user_api_key_var": "api_key_var",
-}
+from josh.search import Strategy
+from josh.strategies.beam import BeamSearch, BeamToEnd
+from josh.strategies.rollouts import Rollouts
+from josh.tree import Speaker, Tree, plant
 
 
 def strategy_of(settings: RunSettings) -> Strategy:
     """How a run's trees grow."""
     if not settings.josh:
         return Rollouts(settings.rollouts)
-    return (ExhaustiveBeam if settings.stop == BEST else BeamSearch)(settings.beam_size)
+    return (BeamToEnd if settings.stop == BEST else BeamSearch)(settings.beam_size)
 
 
-def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
-    """Rounds after which a task is cut off: the row's own number, the run's or the environment's. Raises UsageError."""
-    row = task.metadata.get("max_turns")
-    if row is None:
-        return settings.max_convo_turns or env.max_rounds
-    if type(row) is not int or row < 1:
-        raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
-    return row
-
-
-class Casting:
+class Runtime:
     """Everything a run's tasks are played with.
 
     Attributes:
@@ -83,7 +67,7 @@ class Casting:
         Raises:
             UsageError: a name, a key, the corpus or the slice of tasks is wrong.
         """
-        settings = _addressed(settings, environment())
+        settings = with_addresses(settings, environment())
         if not recorded:
             check_trackers(settings.report_to)
         self.settings = settings
@@ -111,7 +95,7 @@ class Casting:
         self.prices = prices_of(
             (model for model in self.models if not isinstance(model, OfflineModel)), read_prices(settings.price)
         )
-        self.exchange = Exchange(
+        self.exchange = ModelGateway(
             settings.max_concurrency,
             per_minute=settings.requests_per_minute,
             max_attempts=settings.max_attempts,
@@ -178,7 +162,12 @@ class Casting:
             return tree, Branch(agent, user, env.world(task), rewards)
 
         tree, root = plugged(f"task {task.id} cannot be set up", set_up)
-        cast = _Actors(self, task, clock)
+        cast = PluginSteps(
+            self.agent_type,
+            self.user_type(task),
+            lambda place: self.line(task, place, clock),
+            lambda: self.slot(task),
+        )
         return Search(
             self._strategy,
             cast,
@@ -191,7 +180,7 @@ class Casting:
             name=f"task {task.id}",
         )
 
-    def line(self, task: Task, place: Place, clock: Clock | None = None) -> ModelLine:
+    def line(self, task: Task, place: TurnContext, clock: Clock | None = None) -> BoundModel:
         """The chat model for one turn of one task."""
         settings = self.settings
         if place.speaker is Speaker.AGENT:
@@ -208,7 +197,7 @@ class Casting:
         # Elder tasks are served first, and leaves with the same beginning together: servers keep prompts for a while.
         priority = (self._positions[task.id], place.path)
         share = not settings.single_replies
-        return ModelLine(
+        return BoundModel(
             model,
             temperature,
             place,
@@ -256,8 +245,8 @@ class Casting:
             raise UsageError(f"user_model is {settings.user_model!r}; one of the names is empty")
         if OFFLINE in names and len(names) > 1:
             raise UsageError(f"user_model is {settings.user_model!r}; `offline` cannot rotate with chat models")
-        urls = _each(settings.user_base_url, len(names), "user_base_url")
-        keys = _each(settings.user_api_key_var, len(names), "user_api_key_var")
+        urls = one_for_each(settings.user_base_url, len(names), "user_base_url")
+        keys = one_for_each(settings.user_api_key_var, len(names), "user_api_key_var")
         return list(zip(names, urls, keys, strict=True))
 
     def _type_for(self, task: Task) -> Any:
@@ -265,7 +254,7 @@ class Casting:
 
     def _models_for(self, task: Task) -> list[ChatModel]:
         """The user's models for one task: what its row says wins, field by field, over the rotation."""
-        row = {kind: task.metadata[key] for key, kind in _USER_OVERRIDES.items() if task.metadata.get(key)}
+        row = {kind: task.metadata[key] for key, kind in USER_OVERRIDES.items() if task.metadata.get(key)}
         if self.settings.user == HUMAN:
             row = {}  # nobody asks these models
         for kind, value in row.items():
@@ -316,124 +305,3 @@ class Casting:
             threads=settings.torch_threads,
             batch_size=settings.batch_size,
         )
-
-
-class _Actors:
-    """A task's plug-ins as a cast: every step gets the line of its place."""
-
-    def __init__(self, casting: Casting, task: Task, clock: Clock | None) -> None:
-        self._casting = casting
-        self._task = task
-        self._clock = clock
-        self._agent_takes = _accepted(casting.agent_type.step)
-        types = (casting.agent_type, casting.user_type(task))
-        self._user_takes = _accepted(types[1].step)
-        self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
-
-    def agent_step(self, branch: Branch, place: Place) -> Any:
-        given = self._given(branch, place, self._agent_takes)
-        agent = branch.agent
-        if getattr(agent, "blocking", False):
-            return _paired(agent, self._in_slot(agent.step, **given))
-        passed = agent.step(**given)
-        return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, _spoken(agent, passed))
-
-    def user_step(self, branch: Branch, place: Place) -> Any:
-        given = self._given(branch, place, self._user_takes)
-        if getattr(branch.user, "blocking", False):
-            return self._in_slot(branch.user.step, branch.agent, **given)
-        return branch.user.step(branch.agent, **given)
-
-    def add_error_message(self, agent: Any, *, silent: bool) -> Any:
-        if silent:
-            raise RuntimeError(f"the agent said nothing in {self._casting.settings.josh_agent_tries} steps")
-        agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
-        return agent
-
-    async def _in_slot(self, step: Callable[..., Any], *args: Any, **given: Any) -> Any:
-        async with self._casting.slot(self._task):
-            return await in_thread(step, *args, **given)
-
-    def _given(self, branch: Branch, place: Place, takes: frozenset[str] | None) -> dict[str, Any]:
-        given = {"model": self._casting.line(self._task, place, self._clock), "env": branch.world, "tokenizer": None}
-        if place.directive is not None:
-            given["directive"] = place.directive
-        return given if takes is None else {name: value for name, value in given.items() if name in takes}
-
-
-async def _paired(agent: Any, passed: Any) -> tuple[Any, Any]:
-    return agent, _spoken(agent, await passed)
-
-
-def _spoken(agent: Any, passed: Any) -> Any:
-    """What the step returned. Raises RuntimeError or TypeError where the user has nothing to answer, or no text."""
-    last = agent.messages[-1] if agent.messages else {}
-    if passed and passed is not Outcome.TRUNCATED and last.get("role") != "assistant":
-        raise RuntimeError("the agent ended its turn without a message to the user")
-    if not isinstance(last.get("content"), str | list | None):
-        raise TypeError(f"the agent said {last['content']!r:.80}, which is no text")
-    return passed
-
-
-def _accepted(step: Any) -> frozenset[str] | None:
-    """The keyword arguments that a step takes; None for any."""
-    parameters = inspect.signature(step).parameters.values()
-    if any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return None
-    return frozenset(one.name for one in parameters)
-
-
-def _addressed(settings: RunSettings, variables: Mapping[str, str]) -> RunSettings:
-    """Settings that name every address, so that they are recorded, and a resumption asks the same servers."""
-    user_model = settings.user_model or OFFLINE
-    model, base_url = _explicit(settings.model, settings.base_url, variables)
-    if not settings.user_base_url:
-        pairs = [_explicit(name.strip(), None, variables) for name in user_model.split(",")]
-        user_model = ",".join(name for name, _ in pairs)
-        urls = {url for _, url in pairs}
-        user_base_url = urls.pop() if len(urls) == 1 else ",".join(url or "" for _, url in pairs)
-        settings = replace(settings, user_model=user_model, user_base_url=user_base_url)
-    return replace(settings, model=model, base_url=base_url)
-
-
-def _explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> tuple[str, str | None]:
-    """A model's name and address, so that they say all by themselves who is asked."""
-    if base_url or name in {OFFLINE, ""} or name.startswith((PREFIX, HF)):
-        return name, base_url
-    if is_for_litellm(name, None, variables):
-        return PREFIX + name, None
-    return name, variables.get("OPENAI_BASE_URL") or OPENAI_URL
-
-
-def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
-    """The slice of the split that is to be played. Raises UsageError where it is empty, or no slice of tasks."""
-    split = settings.task_split or env.splits[0]
-    if split not in env.splits:
-        raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
-    tasks = plugged(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
-    strange = next((task for task in tasks if not isinstance(task, Task)), None)
-    if strange is not None:
-        raise UsageError(f"env {settings.env!r} gives a {type(strange).__name__} for a task; give josh.roles.Task")
-    twice = next((task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1), None)
-    if twice is not None:
-        raise UsageError(f"env {settings.env!r} has several tasks of id {twice!r}; ids tell tasks apart")
-    if settings.shuffle:
-        Random(settings.seed).shuffle(tasks)
-    end = len(tasks) if settings.end_index == -1 else settings.end_index
-    chosen = tasks[settings.start_index : end]
-    if not chosen:
-        raise UsageError(
-            f"start_index {settings.start_index} to end_index {settings.end_index} holds no task; "
-            f"split {split!r} has {len(tasks)}"
-        )
-    return chosen
-
-
-def _each(given: str | None, count: int, flag: str) -> list[str | None]:
-    """One value per model, from one for all or a list with commas."""
-    values: list[str | None] = [value.strip() or None for value in given.split(",")] if given else [None]
-    if len(values) == 1:
-        return values * count
-    if len(values) != count:
-        raise UsageError(f"{flag} has {len(values)} values for {count} user models; give one, or one for each")
-    return values

@@ -1,6 +1,5 @@
 """The runs that an evaluation or a loop is made of: folders in its folder, begun and resumed one by one."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.play.run import CONFIG, read_config, run, slug
-from josh.runs.record.record import BEFORE, SUMMARY
+from josh.runs.play.run import run
+from josh.runs.record.folder import BEFORE, CONFIG, read_config, read_summary, slug, sound_summary
 from josh.runs.settings import FIELDS, RunSettings, again, recorded
 
 _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
@@ -88,61 +87,9 @@ async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapp
     return ""
 
 
-def read_summary(run_folder: Path) -> dict[str, Any]:
-    """A run's `summary.json`; empty where it has none, because it was killed, or one that makes no sense."""
-    return _sound_summary(run_folder / SUMMARY)
-
-
-def _sound_summary(path: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return summary if isinstance(summary, dict) and _makes_sense(summary) else {}
-
-
-def _makes_sense(summary: Mapping[str, Any]) -> bool:
-    """Whether what others read of a summary is what a run writes."""
-    counts = [summary.get(name) for name in ("owed", "scored", "retries", "training_examples", "golden_examples")]
-    usage, unpriced = summary.get("usage"), summary.get("unpriced", [])
-    if not isinstance(usage, dict) or not all(isinstance(side, dict) for side in usage.values()):
-        return False
-    counts += [side.get(name) for side in usage.values() for name in ("calls", "prompt_tokens", "completion_tokens")]
-    amounts = [summary.get("cost"), summary.get("mean_rounds"), *(side.get("cost") for side in usage.values())]
-    return (
-        all(type(count) is int for count in counts)
-        and all(amount is None or type(amount) in (int, float) for amount in amounts)
-        and type(summary.get("complete")) is bool
-        and isinstance(summary.get("truncated", ""), str | None)
-        and isinstance(summary.get("first_error"), str)
-        and isinstance(unpriced, list)
-        and all(isinstance(model, str) for model in unpriced)
-    )
-
-
 def _spent(run_folder: Path) -> dict[str, float]:
     """Calls, tokens and US dollars that a run has cost, as far as its sessions came to an end."""
-    summary = read_summary(run_folder) or _sound_summary(run_folder / BEFORE)
+    summary = read_summary(run_folder) or sound_summary(run_folder / BEFORE)
     sides = summary.get("usage", {}).values()
     tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)
     return {"calls": sum(side["calls"] for side in sides), "tokens": tokens, "cost": summary.get("cost") or 0.0}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file as a whole or not at all. Raises UsageError where it cannot be written."""
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-
-
-def runs_in(folder: Path) -> list[str]:
-    """The folders of the runs that an evaluation or a loop is made of, as far as they are begun; none for a run."""
-    try:
-        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-        names = [str(part["folder"]) for part in plan["parts"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [name for name in names if (folder / name / CONFIG).exists()]

@@ -17,10 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from josh.driver import explain
 from josh.errors import UsageError
 from josh.models.gateway import Price, cost
 from josh.runs.record.summary import Result
+from josh.threads import explain
 
 log = logging.getLogger("josh")
 

@@ -3,25 +3,25 @@
 import contextlib
 import json
 import logging
-import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import Task
-from josh.runs.record.episode import Episode, examples, from_json, to_json
+from josh.runs.record.episode_json import to_json
+from josh.runs.record.examples import examples
+from josh.runs.record.folder import BEFORE, EPISODES, EXAMPLES, SUMMARY, make_folder, remove_folder
 from josh.runs.record.journal import FILE, Replies
+from josh.runs.record.lines import JsonLines
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, result_of
 
 log = logging.getLogger("josh")
-
-EPISODES, EXAMPLES, SUMMARY = "episodes.jsonl", "training_examples.jsonl", "summary.json"
-BEFORE = "summary.before.json"
-"""The summary of the session before, while a run that was resumed goes on: it says nothing of the present state."""
 
 
 class Record:
@@ -44,7 +44,7 @@ class Record:
         self._made_log_dir = False
         self.replies = Replies(folder)
         try:
-            self._lines = {file: _Lines(folder / file, again=again) for file in (EPISODES, EXAMPLES)}
+            self._lines = {file: JsonLines(folder / file, again=again) for file in (EPISODES, EXAMPLES)}
         except BaseException:
             self.replies.close()
             raise
@@ -83,7 +83,7 @@ class Record:
                 shutil.copyfile(file, folder / file.name)
             record = cls(folder, searched, redact, again=False)
         except (OSError, UsageError) as error:
-            _remove(folder, made)
+            remove_folder(folder, made)
             raise UsageError(str(error).replace(str(folder), str(journal or folder))) from None
         record._made_log_dir = made
         return record
@@ -178,7 +178,7 @@ class Record:
     def discard(self) -> None:
         """Take the folder away again, for a run that turned out to be impossible before anything was paid for."""
         self.close()
-        _remove(self.folder, self._made_log_dir)
+        remove_folder(self.folder, self._made_log_dir)
 
     def abandon(self) -> None:
         """Leave a folder that was opened again as it was."""
@@ -198,52 +198,6 @@ class Record:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episode]]:
-    """The whole lines of an `episodes.jsonl`, with what they say; of several about one task the first.
-
-    Args:
-        path: the file.
-        damaged: takes the numbers of the lines that are left out, counted from 1.
-
-    Raises:
-        UsageError: the file cannot be read.
-    """
-    met: set[str] = set()
-    try:
-        with path.open("rb") as file:
-            for number, data in enumerate(file, 1):
-                try:
-                    line = data.decode("utf-8")
-                    if not line.endswith("\n"):
-                        raise ValueError("the line is torn")
-                    episode = from_json(json.loads(line))
-                except ValueError:
-                    damaged.append(number)
-                    continue
-                if episode.task.id not in met:
-                    met.add(episode.task.id)
-                    yield line[:-1], episode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-
-
-def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
-    """How many examples a run's folder has of some tasks, and how many of them are on a golden path."""
-    found = golden = 0
-    try:
-        with (folder / EXAMPLES).open("rb") as file:
-            for line in file:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    row = json.loads(line)
-                    if row["task_id"] in tasks:
-                        found, golden = found + 1, golden + bool(row["is_golden_path"])
-    except OSError:
-        pass
-    return found, golden
-
-
 def set_aside(folder: Path) -> None:
     """Keep the last session's summary from passing for that of a session that is killed. Raises UsageError."""
     try:
@@ -259,81 +213,3 @@ def retries_before(folder: Path) -> int:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             return int(json.loads((folder / file).read_text(encoding="utf-8"))["retries"])
     return 0
-
-
-class _Lines:
-    """A file of JSON lines, in blocks of one task each."""
-
-    def __init__(self, path: Path, *, again: bool) -> None:
-        """Begin a new file, or a new version of one: the old one stays until `replace`."""
-        self._path = path
-        self._part = path.with_suffix(".part")
-        self._file = (self._part if again else path).open("wb" if again else "xb", buffering=0)
-        self._blocks: list[tuple[int, int, int]] = []
-        self._size = 0
-
-    def append(self, position: int, rows: Sequence[str]) -> None:
-        """Add a task's lines, all of them or none."""
-        # Half a surrogate pair becomes an escape, which JSON has for it.
-        data = "".join(f"{row}\n" for row in rows).encode("utf-8", "backslashreplace")
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
-        except OSError as error:
-            os.ftruncate(self._file.fileno(), self._size)
-            raise UsageError(f"cannot write {self._path}: {error.strerror}") from None
-        self._blocks.append((position, self._size, len(data)))
-        self._size += len(data)
-
-    def replace(self) -> None:
-        """Put the new version in the place of the old one, and go on in it."""
-        self._file.close()
-        try:
-            self._part.replace(self._path)
-            self._file = self._path.open("ab", buffering=0)
-        except OSError as error:
-            raise UsageError(f"cannot write {self._path}: {error.strerror}") from None
-
-    def abandon(self) -> None:
-        """Forget the new version."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Close the file, its blocks in order. A second time, this does nothing."""
-        if self._file.closed:
-            return
-        self._file.close()
-        if self._blocks == sorted(self._blocks):
-            return
-        try:
-            with self._path.open("rb") as unsorted, self._part.open("wb") as file:
-                for _, start, length in sorted(self._blocks):
-                    unsorted.seek(start)
-                    file.write(unsorted.read(length))
-            self._part.replace(self._path)
-        except OSError as error:
-            self._part.unlink(missing_ok=True)
-            raise UsageError(f"cannot put {self._path} in order: {error.strerror}") from None
-
-
-def _remove(folder: Path, and_parent: bool) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    if and_parent:
-        with contextlib.suppress(OSError):
-            folder.parent.rmdir()
-
-
-def make_folder(log_dir: Path, stem: str) -> Path:
-    """Make a folder of a name, with a number behind it where there is one already. Raises OSError."""
-    for number in range(1, 1000):
-        folder = log_dir / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            if not log_dir.is_dir():
-                raise
-        else:
-            return folder
-    raise AssertionError("a thousand runs in one second")

@@ -7,9 +7,9 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from josh.episode import Episode
 from josh.models.gateway import Price, cost
 from josh.roles import BaseEnv, Task
-from josh.runs.record.episode import Episode
 from josh.terminal import in_a_line
 from josh.tree import NO_USAGE, Speaker, Usage
 

@@ -5,17 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from josh.episode import Episode
 from josh.errors import UsageError
 from josh.runs.evaluate.compare import names_of, shared, sources_in, told_apart
 from josh.runs.evaluate.scores import Figures, Sample, compared
 from josh.runs.intervals import LEVEL
-from josh.runs.play.sub_runs import read_summary
-from josh.runs.record.episode import Episode
-from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.record.folder import EPISODES, read_summary, who_played
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.report.run_data import Reading, groups_of, read, words
 from josh.runs.report.tree_data import Earned
-from josh.runs.settings import who_played
 from josh.tree import walk
 
 MOVED: Final = 100

@@ -12,18 +12,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from josh.episode import Episode
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Figures
 from josh.runs.loop.loop import LOOP
-from josh.runs.play.run import CONFIG, read_config
-from josh.runs.play.sub_runs import part_from, runs_in
-from josh.runs.record.episode import Episode
-from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.play.sub_runs import part_from
+from josh.runs.record.folder import CONFIG, EPISODES, read_config, runs_in, who_played
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
 from josh.runs.registry import env_class, plugged, rewards_class
 from josh.runs.report.figures import Line, draw_pareto, draw_rounds, draw_turns
-from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded, who_played
+from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded
 from josh.tree import Speaker, walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"

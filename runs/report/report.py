@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from josh.errors import UsageError
-from josh.runs.play.run import CONFIG, slug
-from josh.runs.record.record import EPISODES
+from josh.runs.record.folder import CONFIG, EPISODES, slug
 from josh.runs.record.redact import redactor
 from josh.runs.report.comparison import Comparison, against
 from josh.runs.report.page_html import render, safe_json

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from josh.episode import Episode
 from josh.errors import UsageError
 from josh.loading import load
 from josh.messages import Message
@@ -24,16 +25,15 @@ from josh.runs.evaluate.scores import (
     row_of,
     sample_of,
 )
-from josh.runs.play.run import CONFIG, headline, read_config
-from josh.runs.play.sub_runs import read_summary
-from josh.runs.record.episode import Episode
+from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, ids_of_tasks, read_config, read_summary, who_played
+from josh.runs.record.headline import headline
 from josh.runs.record.journal import answer_times, stored_account
-from josh.runs.record.record import EPISODES, SUMMARY, count_examples, stored_episodes
+from josh.runs.record.stored import count_examples, stored_episodes
 from josh.runs.record.summary import Result, bill, counted, result_of, summarize, told_left_out, wilson
 from josh.runs.registry import USERS, env_class, plugged, rewards_class
 from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
-from josh.runs.settings import FIELDS, RunSettings, ids_of_tasks, recorded, who_played
+from josh.runs.settings import FIELDS, RunSettings, recorded
 
 
 @dataclass

@@ -11,13 +11,13 @@ from typing import Any
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.table import aligned
-from josh.runs.play.run import CONFIG, headline, read_config
-from josh.runs.play.sub_runs import runs_in
-from josh.runs.record.record import EPISODES, stored_episodes
+from josh.runs.record.folder import CONFIG, EPISODES, ids_of_tasks, read_config, runs_in
+from josh.runs.record.headline import headline
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class, plugged, rewards_class
 from josh.runs.report.tree_text import ASCII, BOXES, Style, errors_in, tree_lines, verdict
-from josh.runs.settings import RunSettings, environment, ids_of_tasks, recorded
+from josh.runs.settings import RunSettings, environment, recorded
 from josh.terminal import can_show, cells, columns, encodable, in_colours, shortened, visible
 
 NARROWEST = 40

@@ -7,14 +7,14 @@ from functools import partial
 from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
-from josh.driver import explain
+from josh.episode import Episode
 from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
 from josh.runs.export.formats import Candidate, candidates
 from josh.runs.export.paths import SUCCESSFUL, Choice, standing
-from josh.runs.record.episode import Episode
 from josh.runs.report.tree_text import was_cut_off
+from josh.threads import explain
 from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
 
 T = TypeVar("T")

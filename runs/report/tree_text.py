@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from josh.episode import Episode
 from josh.messages import Message, dumps
 from josh.roles import BaseEnv
-from josh.runs.record.episode import Episode
 from josh.runs.record.summary import counted
 from josh.terminal import cells, text_of, visible, wrap
 from josh.tree import Node, Outcome, Speaker, Turn, walk

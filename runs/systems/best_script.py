@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from josh.agents.persuasion.offline import ACTS_BY_TURN
 from josh.agents.persuasion.scripts import Script, ScriptPersuader
+from josh.envs.persuasion.donation import DONATION
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.roles import BaseEnv, Task
 from josh.runs.settings import RunSettings
 from josh.seeds import derive
-from josh.tags import DONATION
 from josh.users.persuasion.donor import Donor
 
 ACTS = tuple(ACTS_BY_TURN)

@@ -26,10 +26,10 @@ from typing import Any, ClassVar, Final
 
 from josh.envs.persuasion import acts as s
 from josh.envs.persuasion import acts as strategies
+from josh.envs.persuasion.donation import DONATION
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
 from josh.seeds import derive
-from josh.tags import DONATION
 from josh.users.persuasion import donor_phrases as donor_words
 
 AGREE: Final = "agree-donation"

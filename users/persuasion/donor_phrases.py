@@ -5,7 +5,7 @@ from random import Random
 from typing import Final
 
 from josh.envs.persuasion import acts as s
-from josh.tags import DONATION
+from josh.envs.persuasion.donation import DONATION
 
 
 def choose(act: str, acts: Iterable[str], amount: float | None, said: Collection[str], rng: Random) -> str:

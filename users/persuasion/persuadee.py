@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from josh.envs.persuasion.donation import DONATION
 from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
-from josh.tags import DONATION
 from josh.users.asking import spoken
 
 

@@ -1,0 +1,151 @@
+"""Finding, checking and loading a local model of transformers."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.threads import explain
+
+PREFIX = "hf:"
+"""What the names of local models begin with."""
+
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+PROBE = "josh"
+
+
+def is_local(name: str) -> bool:
+    """Whether a model's name is that of a local one."""
+    return name.startswith(PREFIX)
+
+
+def split(name: str) -> tuple[str, str | None]:
+    """Base and adapter of a local model's name; a folder may have a plus sign in its own."""
+    where = name.removeprefix(PREFIX)
+    if Path(where).expanduser().is_dir():
+        return where, None
+    base, plus, adapter = where.rpartition("+")
+    return (base, adapter) if plus else (where, None)
+
+
+def look_for(name: str, load_in_4bit: bool = False) -> None:
+    """Raise UsageError where a package, the machine or a folder lacks what a local model needs; nothing is loaded."""
+    torch, transformers = _packages(name)
+    base, adapter = split(name)
+    _folder(name, base)
+    if adapter is not None:
+        _folder(name, adapter, "adapter_config.json")
+    if load_in_4bit:
+        _four_bits(name, torch, transformers, "auto")
+
+
+def _packages(name: str) -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise UsageError(f"model {name!r} needs {error.name}: pip install 'josh-dialogue[train]'") from None
+    return torch, transformers
+
+
+def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: bool) -> tuple[Any, Any]:
+    """The tokenizer and the model. Raises UsageError."""
+    torch, transformers = _packages(name)
+    from transformers.utils import logging
+
+    gpu = torch.cuda.is_available()
+    folder = _folder(name, base)
+    options: dict[str, Any] = {"dtype": "auto" if gpu else "float32"} if dtype == "auto" else {"dtype": dtype}
+    if load_in_4bit:
+        options["quantization_config"] = _four_bits(name, torch, transformers, dtype)
+        options["device_map"] = {"": "cuda:0"}
+    shown = logging.is_progress_bar_enabled()
+    if isinstance(folder, Path):
+        logging.disable_progress_bar()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+    except Exception as error:
+        raise UsageError(f"model {name!r} cannot be loaded: {explain(error)[:300]}") from None
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+    if not tokenizer.chat_template:
+        raise UsageError(f"model {name!r} has no chat template; give a model that is made for dialogue")
+    if adapter is not None:
+        model = _adapted(name, model, _folder(name, adapter, "adapter_config.json"), merge=not load_in_4bit)
+    if not load_in_4bit:
+        model = model.to("cuda" if gpu else "cpu")
+    return tokenizer, model.eval()
+
+
+def _folder(name: str, where: str, config: str = "config.json") -> Path | str:
+    """A folder that holds a model or an adapter, or an id on the hub. Raises UsageError."""
+    folder = Path(where).expanduser()
+    if not where:
+        raise UsageError(f"model {name!r} is no name; give {PREFIX}FOLDER, {PREFIX}ORG/NAME or {PREFIX}BASE+ADAPTER")
+    if not folder.is_dir():
+        if where.startswith((".", "/", "~")) or where.count("/") > 1 or folder.exists():
+            raise UsageError(f"model {name!r}: there is no folder {where}")
+        return where
+    if not (folder / config).is_file():
+        is_adapter = (folder / "adapter_config.json").is_file()
+        hint = f"; it holds an adapter: give {PREFIX}BASE+{where}" if is_adapter else ""
+        raise UsageError(f"model {name!r}: {where} has no {config}{hint}")
+    if config == "config.json" and not any(
+        (folder / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
+    ):
+        raise UsageError(f"model {name!r}: {where} has no tokenizer; save it beside the model")
+    return folder
+
+
+def _four_bits(name: str, torch: Any, transformers: Any, dtype: str) -> Any:
+    from importlib.util import find_spec
+
+    if not torch.cuda.is_available():
+        raise UsageError(f"load_in_4bit is given for model {name!r}, and there is no CUDA here; leave it out")
+    if find_spec("bitsandbytes") is None:
+        raise UsageError("load_in_4bit needs bitsandbytes: pip install bitsandbytes")
+    kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=kind)
+
+
+def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
+    """The model with an adapter, which has to fit it to the last weight."""
+    try:
+        import peft
+    except ImportError:
+        raise UsageError(f"model {name!r} needs peft: pip install 'josh-dialogue[train]'") from None
+    try:
+        # Peft passes over weights for layers that the model lacks, and makes up those that the adapter lacks.
+        wanted = set(peft.load_peft_weights(str(adapter), device="cpu"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about names of transformers, and what is checked below
+            adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter))
+        if wanted != set(peft.get_peft_model_state_dict(adapted)):
+            raise ValueError("it was made for a model with other layers")
+    except Exception as error:
+        raise UsageError(f"model {name!r}: the adapter does not fit: {explain(error)[:300]}") from None
+    return adapted.merge_and_unload() if merge else adapted.get_base_model()
+
+
+def stop_tokens(name: str, tokenizer: Any, model: Any) -> frozenset[int]:
+    """The tokens that end a reply: the model's, the tokenizer's, and what the template puts behind a reply."""
+    given = model.generation_config.eos_token_id
+    ends = {int(one) for one in (given if isinstance(given, list) else [given]) if one is not None}
+    if tokenizer.eos_token_id is not None:
+        ends.add(int(tokenizer.eos_token_id))
+    messages = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": PROBE}]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception as error:
+        raise UsageError(f"model {name!r}: its chat template does not work: {explain(error)[:300]}") from None
+    after = tokenizer(text.rpartition(PROBE)[2], add_special_tokens=False)["input_ids"]
+    if after and after[0] in tokenizer.added_tokens_decoder:
+        ends.add(int(after[0]))
+    if not ends:
+        raise UsageError(f"model {name!r} has no end token: neither its settings nor its chat template name one")
+    return frozenset(ends)

@@ -1,0 +1,46 @@
+"""Blocking work beside the event loop, and an exception in one line."""
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Run a function that blocks without holding up the loop.
+
+    Unlike `asyncio.to_thread`, a call that never returns does not keep the process alive.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if not done.done():
+            done.set_result((result, error))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop may be gone by now
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
+    result, error = await done
+    if isinstance(error, StopIteration):
+        raise RuntimeError("a blocking step raised StopIteration") from error  # a coroutine cannot raise it
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
+def explain(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,96 @@
+"""A task's plug-ins as the steps of a search."""
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from josh.branch import Branch, TurnContext
+from josh.roles import Line
+from josh.threads import in_thread
+from josh.tree import Outcome
+
+
+class PluginSteps:
+    """A task's plug-ins: every step gets the chat model of its turn.
+
+    Attributes:
+        waits: whether a step of either side waits for something, so that turns are worth taking at the same time.
+    """
+
+    def __init__(
+        self,
+        agent_type: Any,
+        user_type: Any,
+        model_of: Callable[[TurnContext], Line],
+        slot: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
+        """Set the steps up.
+
+        Args:
+            agent_type: the agent's class.
+            user_type: the user's class.
+            model_of: gives the chat model of a turn.
+            slot: gives a place for a step that waits for something by itself.
+        """
+        self._model_of = model_of
+        self._slot = slot
+        self._agent_takes = _accepted(agent_type.step)
+        self._user_takes = _accepted(user_type.step)
+        types = (agent_type, user_type)
+        self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
+
+    def agent_step(self, branch: Branch, place: TurnContext) -> Any:
+        """Let the agent act once; see `Steps`."""
+        given = self._given(branch, place, self._agent_takes)
+        agent = branch.agent
+        if getattr(agent, "blocking", False):
+            return _paired(agent, self._in_slot(agent.step, **given))
+        passed = agent.step(**given)
+        return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, _spoken(agent, passed))
+
+    def user_step(self, branch: Branch, place: TurnContext) -> Any:
+        """Let the user answer; see `Steps`."""
+        given = self._given(branch, place, self._user_takes)
+        if getattr(branch.user, "blocking", False):
+            return self._in_slot(branch.user.step, branch.agent, **given)
+        return branch.user.step(branch.agent, **given)
+
+    def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
+        """Mark an agent that used up its tries; see `Steps`. Raises RuntimeError where it said nothing at all."""
+        if silent:
+            raise RuntimeError(f"the agent said nothing in {tries} steps")
+        agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
+        return agent
+
+    async def _in_slot(self, step: Callable[..., Any], *args: Any, **given: Any) -> Any:
+        async with self._slot():
+            return await in_thread(step, *args, **given)
+
+    def _given(self, branch: Branch, place: TurnContext, takes: frozenset[str] | None) -> dict[str, Any]:
+        given = {"model": self._model_of(place), "env": branch.world, "tokenizer": None}
+        if place.directive is not None:
+            given["directive"] = place.directive
+        return given if takes is None else {name: value for name, value in given.items() if name in takes}
+
+
+async def _paired(agent: Any, passed: Any) -> tuple[Any, Any]:
+    return agent, _spoken(agent, await passed)
+
+
+def _spoken(agent: Any, passed: Any) -> Any:
+    """What the step returned. Raises RuntimeError or TypeError where the user has nothing to answer, or no text."""
+    last = agent.messages[-1] if agent.messages else {}
+    if passed and passed is not Outcome.TRUNCATED and last.get("role") != "assistant":
+        raise RuntimeError("the agent ended its turn without a message to the user")
+    if not isinstance(last.get("content"), str | list | None):
+        raise TypeError(f"the agent said {last['content']!r:.80}, which is no text")
+    return passed
+
+
+def _accepted(step: Any) -> frozenset[str] | None:
+    """The keyword arguments that a step takes; None for any."""
+    parameters = inspect.signature(step).parameters.values()
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    return frozenset(one.name for one in parameters)

@@ -1,0 +1,135 @@
+"""A run's folder: the names of its files, and how they are read."""
+
+import contextlib
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+
+CONFIG = "config.json"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A run's `config.json`. Raises UsageError where there is none."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{folder} is no run: cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
+        raise UsageError(f"{path} holds no settings")
+    return config
+
+
+def version(package: str) -> str:
+    """The installed version of a package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def slug(name: str) -> str:
+    """A text as the name of a folder."""
+    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
+
+
+EPISODES, EXAMPLES, SUMMARY = "episodes.jsonl", "training_examples.jsonl", "summary.json"
+
+
+BEFORE = "summary.before.json"
+"""The summary of the session before, while a run that was resumed goes on: it says nothing of the present state."""
+
+
+def remove_folder(folder: Path, and_parent: bool) -> None:
+    """Delete a run's folder, and the folder that it stands in where `and_parent` says so and it is empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if and_parent:
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
+
+
+def make_folder(log_dir: Path, stem: str) -> Path:
+    """Make a folder of a name, with a number behind it where there is one already. Raises OSError."""
+    for number in range(1, 1000):
+        folder = log_dir / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not log_dir.is_dir():
+                raise
+        else:
+            return folder
+    raise AssertionError("a thousand runs in one second")
+
+
+def read_summary(run_folder: Path) -> dict[str, Any]:
+    """A run's `summary.json`; empty where it has none, because it was killed, or one that makes no sense."""
+    return sound_summary(run_folder / SUMMARY)
+
+
+def sound_summary(path: Path) -> dict[str, Any]:
+    """Returns the summary in a file; empty where there is none that makes sense."""
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return summary if isinstance(summary, dict) and _makes_sense(summary) else {}
+
+
+def _makes_sense(summary: Mapping[str, Any]) -> bool:
+    """Whether what others read of a summary is what a run writes."""
+    counts = [summary.get(name) for name in ("owed", "scored", "retries", "training_examples", "golden_examples")]
+    usage, unpriced = summary.get("usage"), summary.get("unpriced", [])
+    if not isinstance(usage, dict) or not all(isinstance(side, dict) for side in usage.values()):
+        return False
+    counts += [side.get(name) for side in usage.values() for name in ("calls", "prompt_tokens", "completion_tokens")]
+    amounts = [summary.get("cost"), summary.get("mean_rounds"), *(side.get("cost") for side in usage.values())]
+    return (
+        all(type(count) is int for count in counts)
+        and all(amount is None or type(amount) in (int, float) for amount in amounts)
+        and type(summary.get("complete")) is bool
+        and isinstance(summary.get("truncated", ""), str | None)
+        and isinstance(summary.get("first_error"), str)
+        and isinstance(unpriced, list)
+        and all(isinstance(model, str) for model in unpriced)
+    )
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file as a whole or not at all. Raises UsageError where it cannot be written."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def runs_in(folder: Path) -> list[str]:
+    """The folders of the runs that an evaluation or a loop is made of, as far as they are begun; none for a run."""
+    try:
+        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        names = [str(part["folder"]) for part in plan["parts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if (folder / name / CONFIG).exists()]
+
+
+def who_played(config: Mapping[str, Any]) -> dict[str, str]:
+    """Who played a run, by role, as far as its `config.json` says so."""
+    plays = config.get("plays")
+    named = plays.items() if isinstance(plays, dict) else ()
+    return {role: name for role, name in named if isinstance(name, str)}
+
+
+def ids_of_tasks(config: Mapping[str, Any]) -> list[str]:
+    """The ids of a run's tasks, in order, as far as its `config.json` has them."""
+    ids = config.get("task_ids")
+    return [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []

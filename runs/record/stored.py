@@ -1,0 +1,57 @@
+"""Reading the episodes of a run back."""
+
+import contextlib
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from josh.episode import Episode
+from josh.errors import UsageError
+from josh.runs.record.episode_json import from_json
+from josh.runs.record.folder import EXAMPLES
+
+
+def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episode]]:
+    """The whole lines of an `episodes.jsonl`, with what they say; of several about one task the first.
+
+    Args:
+        path: the file.
+        damaged: takes the numbers of the lines that are left out, counted from 1.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    met: set[str] = set()
+    try:
+        with path.open("rb") as file:
+            for number, data in enumerate(file, 1):
+                try:
+                    line = data.decode("utf-8")
+                    if not line.endswith("\n"):
+                        raise ValueError("the line is torn")
+                    episode = from_json(json.loads(line))
+                except ValueError:
+                    damaged.append(number)
+                    continue
+                if episode.task.id not in met:
+                    met.add(episode.task.id)
+                    yield line[:-1], episode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
+    """How many examples a run's folder has of some tasks, and how many of them are on a golden path."""
+    found = golden = 0
+    try:
+        with (folder / EXAMPLES).open("rb") as file:
+            for line in file:
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    row = json.loads(line)
+                    if row["task_id"] in tasks:
+                        found, golden = found + 1, golden + bool(row["is_golden_path"])
+    except OSError:
+        pass
+    return found, golden
