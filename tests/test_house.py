@@ -75,7 +75,7 @@ def test_help_loads_nothing_heavy(tmp_path):
         "import sys, contextlib, io, josh.cli\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         "    josh.cli.main(['--help'])\n"
-        "heavy = {'openai', 'litellm', 'numpy', 'torch', 'tqdm', 'tenacity', 'httpx', 'aiohttp'}\n"
+        "heavy = {'openai', 'litellm', 'numpy', 'torch', 'tqdm', 'tenacity', 'httpx', 'aiohttp', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert run_python(code, tmp_path).stdout.strip() == "[]"

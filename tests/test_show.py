@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from playing import LOOKS
+from rich.cells import cell_len
 
 from josh.cli import main
-from josh.terminal import cells, visible, wrap
+from josh.terminal import align_columns, shortened, visible, wrap
 
 HERE = Path(__file__).parent
 RUDE = r"""
@@ -118,7 +119,7 @@ def test_no_line_is_wider_than_asked_for(searched, capsys, width):
     for task in "123":
         lines = shown(capsys, searched, task, "--width", str(width))
         # However deep a text stands, it keeps some columns.
-        assert max(map(cells, lines)) <= max(width, 18 + 24 + 2)
+        assert max(map(cell_len, lines)) <= max(width, 18 + 24 + 2)
 
 
 def test_a_task_is_named_by_id_or_number(searched, capsys):
@@ -263,9 +264,26 @@ def test_lines_are_wrapped_by_what_they_take_on_the_screen():
     assert wrap("a\n\nb", 7) == ["a", "", "b"]
     assert wrap("unbreakable", 4) == ["unbr", "eaka", "ble"]
     assert wrap("日本語 日本", 6) == ["日本語", "日本"]
-    assert wrap("日本語", 1) == ["日", "本", "語"]
-    assert cells("e\u0301") == 1
+    assert wrap("e\u0301a e\u0301", 2) == ["e\u0301a", "e\u0301"]
     assert visible("tab\tbell\x07 line\x85 half \ud800") == r"tab    bell\x07 line\x85 half \ud800"
+
+
+def test_no_text_is_taken_for_markup_or_an_emoji():
+    text = "[DONATE $1.50] [bold]yes[/bold] [/] :smile: **1.50** https://x.org"
+    assert wrap(text, 100) == [text]
+    assert align_columns([[text, "1"], ["", "22"]]) == [f"{text}  1", f"{' ' * len(text)}  22"]
+
+
+def test_a_table_keeps_to_the_screen_by_folding_cells():
+    rows = [["policy", "calls"], ["  base", "12 agent, 11 user; unknown cost"]]
+    assert align_columns(rows) == ["policy  calls", "  base  12 agent, 11 user; unknown cost"]
+    assert align_columns(rows, 30) == ["policy  calls", "  base  12 agent, 11 user;", "        unknown cost"]
+
+
+def test_a_long_id_loses_its_middle():
+    assert shortened("synthetic-train-0001", 20) == "synthetic-train-0001"
+    assert shortened("synthetic-train-0001", 13) == "synth...-0001"
+    assert cell_len(shortened("日本" * 60, 12)) <= 12
 
 
 def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
@@ -321,7 +339,7 @@ def test_awkward_ids_break_no_row_of_the_list(capsys, tmp_path):
     lines = shown(capsys, folder, "--width", "80")[2:-2]
     assert len(lines) == 4
     assert r"two\nlines" in lines[1]
-    assert max(map(cells, lines)) <= 80
+    assert max(map(cell_len, lines)) <= 80
     assert refused(capsys, folder, "9" * 5000).startswith(f"josh: {folder} has no task '999")
 
 
