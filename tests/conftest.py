@@ -1,30 +1,13 @@
 """What tests share: a folder without settings, a loopback chat endpoint, and a language model of some kilobytes."""
 
-import asyncio
 import os
 import signal
-import threading
-from contextlib import contextmanager
 
 import pytest
+from serving import serving
 
 from josh.runs.experiments.loopback import Loopback
 from josh.runs.train.tiny import Tiny, build
-
-
-@contextmanager
-def serving(server):
-    """Run a server in a thread with a loop of its own; yields its base URL."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(server.start(), loop).result()
-    finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def pytest_configure():

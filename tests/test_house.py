@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = {
     "messages": 0, "errors": 0, "seeds": 0, "tags": 0, "redact": 0,

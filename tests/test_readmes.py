@@ -3,14 +3,12 @@
 import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from josh.cli import _underscored, main
 from josh.parser import make_parser
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def blocks(path, language):

@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip insta
 
 from josh.runs.report.figures import Line, pareto_front
 
-HERE = Path(__file__).parent
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def cell(mean, rate):
@@ -33,11 +33,6 @@ LOOP = {
     "control": cell(0.2, 0.3),
     "other_users": {"donor_mild": {"base": cell(0.3, 0.4), "round 2": cell(0.4, 0.5)}},
 }
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(elsewhere, monkeypatch):
-    monkeypatch.syspath_prepend(HERE)
 
 
 def played(log_dir, *flags):

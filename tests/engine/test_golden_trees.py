@@ -1,4 +1,4 @@
-"""Whole searches against trees written down by hand (tests/golden/*.json).
+"""Whole searches against trees written down by hand (golden/*.json).
 
 A file gives what every place (`path@depth`) says and does, and what the search has to make of it: its collapses, and
 the examples of each in order.

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from josh.cli import _underscored, main
 from josh.errors import UsageError
@@ -24,7 +25,6 @@ from josh.runs.train.monitor import Look, fallen, spread
 from josh.runs.train.settings import PRESETS, resolve_training
 from josh.runs.train.train import _training_variant, fingerprint
 
-ROOT = Path(__file__).resolve().parent.parent
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 needs_trl = pytest.mark.skipif(find_spec("trl") is None, reason="the packages of josh-dialogue[train] are not there")

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from playing import run
 
 from josh.cli import main
@@ -461,10 +462,9 @@ def test_no_address_and_no_key_is_in_a_report(endpoint, monkeypatch):
 
 
 def test_the_page_s_files_are_packed():
-    root = Path(__file__).resolve().parent.parent
-    assert '"josh.runs.report": ["page/*"]' in (root / "setup.py").read_text()
-    assert "recursive-include runs/report/page *.html *.css *.js" in (root / "MANIFEST.in").read_text()
-    suffixes = {path.suffix for path in (root / "runs" / "report" / "page").iterdir()}
+    assert '"josh.runs.report": ["page/*"]' in (ROOT / "setup.py").read_text()
+    assert "recursive-include runs/report/page *.html *.css *.js" in (ROOT / "MANIFEST.in").read_text()
+    suffixes = {path.suffix for path in (ROOT / "runs" / "report" / "page").iterdir()}
     assert suffixes == {".html", ".css", ".js"}
 
 

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from playing import LOOKS
 from rich.cells import cell_len
 
 from josh.cli import main
 from josh.terminal import align_columns, shortened, visible, wrap
 
-HERE = Path(__file__).parent
 RUDE = r"""
 from josh import BaseJOSHAgent, BaseJOSHUser
 
@@ -34,7 +34,6 @@ class Giver(BaseJOSHUser):
 
 @pytest.fixture(autouse=True)
 def elsewhere(elsewhere, monkeypatch):
-    monkeypatch.syspath_prepend(HERE)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
@@ -287,7 +286,7 @@ def test_a_long_id_loses_its_middle():
 
 
 def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
-    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     picture = readme.split("```\n")[1]
     command = re.search(r"on what `josh (.*?)` leaves", readme)[1]
     folder = played(tmp_path / "records", *command.split())

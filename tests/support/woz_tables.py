@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from places import DATA
 
 from josh.envs.toolwoz.database import Database
 
@@ -65,7 +66,7 @@ def write_tables(folder, **changed):
 
 def real_database():
     """MultiWOZ's own tables; skips the test where there are none."""
-    beside = Path(__file__).parents[2] / "shared" / "data" / "multiwoz"
+    beside = DATA / "multiwoz"
     folder = Path(os.environ.get("JOSH_TEST_MULTIWOZ") or beside) / "db"
     if not (folder / "train_db.json").exists():
         pytest.skip("MultiWOZ's database is not here; name the folder that db/ is in in JOSH_TEST_MULTIWOZ")

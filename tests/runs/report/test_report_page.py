@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from browser import artefacts, browsing, executable
-from conftest import serving
 from playing import LOOKS
+from serving import serving
 
 from josh.cli import main
 from josh.runs.experiments.loopback import Loopback

@@ -21,13 +21,10 @@ from josh.runs.play.trackers import KINDS, Report, without_secrets
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import result_of
 
-HERE = Path(__file__).parent
 NO_COST = {"usage": {"agent": {"calls": 0}, "user": {"calls": 0}}, "cost": 0.0}
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(elsewhere, monkeypatch):
-    monkeypatch.syspath_prepend(HERE)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def needs_tensorboard():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from conftest import serving
+from serving import serving
 
 from josh.cli import main
 from josh.errors import FatalError, UsageError

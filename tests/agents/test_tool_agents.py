@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import serving
+from serving import serving
 from toy_market import PROMPT, TOOLS, Bare, Knock, Market, Shop
 
 from josh.agents.chat import Persuader
@@ -379,7 +379,6 @@ def played(tmp_path_factory):
     made = {}
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(tmp_path_factory.mktemp("market"))
-        patched.syspath_prepend(Path(__file__).parent)
         for agent, respond in (("function_calling", calls_by_script), ("react", acts_by_script)):
             server = Loopback(respond=respond)
             with serving(server) as url:

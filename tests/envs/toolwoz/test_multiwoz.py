@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from places import DATA
 from woz_played import earned
 from woz_published import dialogue, state, write
 from woz_tables import tables, write_tables
@@ -253,7 +254,7 @@ def test_what_stands_beside_a_data_json_is_not_taken_for_a_database_alone(tmp_pa
 
 
 def test_the_goals_that_are_at_hand_all_load(tmp_path):
-    beside = Path(__file__).parents[2] / "shared" / "data" / "multiwoz"
+    beside = DATA / "multiwoz"
     folder = Path(os.environ.get("JOSH_TEST_MULTIWOZ") or beside)
     if not (folder / "woz2_delex.json").exists():
         pytest.skip("WOZ's goals are not here; name the folder that woz2_delex.json is in in JOSH_TEST_MULTIWOZ")

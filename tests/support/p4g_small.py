@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from places import DATA
 
 from josh.envs.persuasion.personas import ATTRIBUTES
 
@@ -126,7 +127,7 @@ def write_sheet(path, header, rows):
 
 def real_corpus():
     """The folder of the real corpus; skips the test where there is none."""
-    beside = Path(__file__).parents[2] / "shared" / "data" / "persuasionforgood"
+    beside = DATA / "persuasionforgood"
     folder = Path(os.environ.get("JOSH_TEST_CORPUS") or beside)
     if not (folder / "full_info.csv").exists():
         pytest.skip("the real corpus is not here; name its folder in JOSH_TEST_CORPUS")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from faulty_server import KINDS, FaultyServer
+from places import SUPPORT
 
 from josh.cli import main
 from josh.runs.experiments.loopback import Loopback
@@ -76,7 +77,7 @@ class Choosy(Loopback):
 
 def killed(server, folder, kills, arguments, dice):
     """Play a run that is killed so many times, each time after a few more requests; what it knew at every kill."""
-    helper = [sys.executable, str(Path(__file__).with_name("killed_run.py")), folder, *arguments]
+    helper = [sys.executable, str(SUPPORT / "killed_run.py"), folder, *arguments]
     known = []
     with subprocess.Popen(helper, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
 
