@@ -1,7 +1,7 @@
-"""`josh plot`: figures of loops, runs and evaluations, as files.
+"""`josh plot`: draw figures of loops, runs and evaluations into files.
 
-`rounds`: what a loop's models earn, by round of training. `turns`: in which round of a conversation people are won.
-`pareto`: mean reward against model calls. The numbers are read back from the folders; drawing needs matplotlib.
+`rounds`: the rewards of a loop's models by round of training. `turns`: the round in which conversations are won.
+`pareto`: mean reward against model calls. The numbers come from the folders; drawing needs matplotlib.
 """
 
 import json
@@ -35,14 +35,14 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
 
     Args:
         paths: folders of runs, evaluations and loops.
-        out: the file to write; by default it is called by its kind, a PNG in the current folder.
+        out: the file to write; by default `<kind>.png` in the current folder.
         kind: `rounds`, `turns` or `pareto`; by default `rounds` for a loop alone, `turns` for a run alone.
 
     Returns:
         The file.
 
     Raises:
-        UsageError: the folders hold nothing of the kind, matplotlib is missing, or the file cannot be written.
+        UsageError: the folders have nothing to plot, matplotlib is missing, or the file cannot be written.
     """
     need_matplotlib()
     is_loop = [_is_loop(path) for path in paths]
@@ -59,14 +59,15 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
         return out
     found = [(line, path) for path in paths for line in _lines(path)]
     if not found:
-        raise UsageError(f"no conversation came to an end in {', '.join(map(str, paths))}; there is nothing to plot")
+        folders = ", ".join(map(str, paths))
+        raise UsageError(f"{folders}: no conversation was scored, so there is nothing to plot; give other folders")
     lines = _told_apart(found)
     (draw_turns if kind == TURNS else draw_pareto)(lines, out)
     return out
 
 
 def need_matplotlib() -> None:
-    """Raises UsageError where matplotlib is not installed."""
+    """Raises UsageError if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         raise UsageError("a plot needs matplotlib: pip install 'josh-dialogue[plot]'")
 
@@ -90,7 +91,7 @@ def _figures(folder: Path) -> Figures:
 
 
 def _lines(folder: Path) -> list[Line]:
-    """The runs in a folder: itself, or those of an evaluation or loop that have something to show."""
+    """Returns the runs in a folder: the folder itself, or the scored runs of an evaluation or loop."""
     parts = runs_in(folder)
     if not parts:
         line = _line(folder)
@@ -99,7 +100,7 @@ def _lines(folder: Path) -> list[Line]:
     plan = json.loads(path.read_text(encoding="utf-8"))
     whole = [part_from(part, path) for part in plan["parts"] if part["folder"] in parts]
     if _is_loop(folder):
-        # Against the user model that it trained against; the plain conversations beside the first search are for that.
+        # Only the user model of the training; `sample` exists only for the comparison with the first search.
         main = part_from(plan["parts"][0], path).user
         whole = [part for part in whole if part.user == main and (part.policy or part.folder != "sample")]
     several = len({part.user for part in whole}) > 1
@@ -112,7 +113,7 @@ def _lines(folder: Path) -> list[Line]:
 
 
 def _line(folder: Path, label: str = "") -> Line | None:
-    """One run, read back; None where no conversation came to an end. Raises UsageError where it is no run."""
+    """Returns one run; None if it has no scored conversation. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
     settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
     env, rewards = None, BaseRewards
@@ -160,7 +161,7 @@ def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float
 
 
 def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
-    """What a run is called by itself: who plays, and how."""
+    """Returns the default name of a run: its agent or model, and its search."""
     agent = str(who_played(config).get("agent", settings.agent)).rpartition(":")[2]
     name = agent if settings.model == OFFLINE else settings.model
     if settings.josh:
@@ -169,12 +170,12 @@ def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
 
 
 def _told_apart(found: Sequence[tuple[Line, Path]]) -> list[Line]:
-    """The lines, with the folder's name where two would be called the same. Raises UsageError for other rewards."""
+    """Returns runs with different labels: equal labels get the folder's name. Raises UsageError if rewards differ."""
     first = found[0][0]
     for line, path in found:
         if (line.unit, line.names) != (first.unit, first.names):
             names = f"{first.names['mean']} and {line.names['mean']}"
-            raise UsageError(f"{found[0][1]} and {path} count different rewards, {names}; plot them apart")
+            raise UsageError(f"{found[0][1]} and {path} have different rewards, {names}; plot them separately")
     labels = [line.label for line, _ in found]
     return [
         replace(line, label=line.label if labels.count(line.label) == 1 else f"{line.label} ({path.resolve().name})")

@@ -148,9 +148,11 @@ def test_what_cannot_be_plotted_is_refused_in_a_line(loop, runs, capsys, tmp_pat
     (loop / "loop.json").unlink()
     assert "has no loop.json yet; go on with: josh loop --resume" in refused(capsys, loop)
     toy = played("toy", "--env", "toy_world:World")
-    assert "count different rewards, mean_donation and average_reward; plot them apart" in refused(capsys, runs[1], toy)
+    assert "have different rewards, mean_donation and average_reward; plot them separately" in refused(
+        capsys, runs[1], toy
+    )
     (toy / "episodes.jsonl").write_text("")
-    assert f"no conversation came to an end in {toy}; there is nothing to plot" in refused(capsys, toy)
+    assert f"{toy}: no conversation was scored, so there is nothing to plot" in refused(capsys, toy)
 
 
 def test_without_matplotlib_a_line_says_what_to_install(loop):
