@@ -1,4 +1,4 @@
-"""Figures of an evaluation or a comparison, as a table for the terminal."""
+"""The figures of an evaluation or a comparison, as tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from josh.terminal import align_columns
 
 
 def as_table(figures: Figures, *, groups: bool = False, width: int | None = None) -> str:
-    """The figures for the terminal: a block for every user model, a line for every policy, then the differences.
+    """Returns the figures as text: a block for every user model, a line for every policy, then the differences.
 
     Args:
-        figures: what `compared` gives; a user's `note` in `user_notes` stands beside its name.
+        figures: those of `compared`; a user's note in `user_notes` is shown beside its name.
         groups: show the breakdown by group too.
         width: most columns on the screen; None for no limit.
     """
@@ -71,12 +71,12 @@ def _errors(cell: Figures) -> str:
     share = f"{cell['infra_errors']} of {cell['conversations']} conversations"
     return (
         f"  errors: {share} of {cell['policy']} are in no mean; "
-        f"its success rate is between {low:.2f} and {high:.2f}, whatever they would have been"
+        f"with any outcome of these, its success rate is between {low:.2f} and {high:.2f}"
     )
 
 
 def span(estimate: Figures, unit: str = "", sign: str = "") -> str:
-    """An estimate with its interval; with a sign, where it is a difference."""
+    """Returns an estimate with its interval; with `sign`, positive numbers get a plus."""
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
     if low is None:
         return number(value, 2, sign, unit)
@@ -84,7 +84,7 @@ def span(estimate: Figures, unit: str = "", sign: str = "") -> str:
 
 
 def number(value: float | None, digits: int = 2, sign: str = "", unit: str = "") -> str:
-    """A number, or a dash for none."""
+    """Returns a number as text; a dash for None."""
     if value is None:
         return "-"
     rounded = round(value, digits) + 0.0
