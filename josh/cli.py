@@ -134,7 +134,8 @@ def _rescore(args: argparse.Namespace) -> int:
     from josh.runs.play.run import calm_collector
 
     calm_collector()
-    return 0 if rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS}) else 1
+    given = {name: value for name, value in vars(args).items() if name in FIELDS}
+    return 0 if asyncio.run(rescore(args.folder, given)) else 1
 
 
 def _export(args: argparse.Namespace) -> int:

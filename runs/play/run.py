@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from josh.episode import Episode, TaskClock, play
+from josh.episode import Episode, TaskClock, play_search
 from josh.errors import BudgetError, JoshError, UsageError
 from josh.models.litellm_chat import PREFIX
 from josh.roles import Task
@@ -289,13 +289,9 @@ def _first(error: BaseException) -> BaseException:
 
 async def _play(casting: Runtime, task: Task) -> Episode:
     clock = TaskClock(casting.settings.task_timeout)
-    return await play(
-        casting.search(task, clock),
-        task,
-        casting.env,
-        max_rounds=casting.max_rounds(task),
-        clock=clock,
-    )
+    scorer = casting.scorer(task, clock)
+    search = casting.search(task, clock, scorer)
+    return await play_search(search, task, casting.env, clock=clock, scorer=scorer)
 
 
 def dry_run(settings: RunSettings) -> str:

@@ -278,7 +278,7 @@ def _golden(episode: Episode) -> set[int]:
     tree = episode.tree
     if tree.collapses:
         return set(walk(tree, tree.collapses[-1].winner)) if tree.collapses[-1].rewarded else set()
-    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    won = [leaf for leaf in episode.reported if tree.is_won(leaf)]
     return set(walk(tree, max(won, key=lambda leaf: episode.worth[leaf]))) if won else set()
 
 

@@ -240,6 +240,10 @@ class _Dice:
     def __init__(self, seed: int) -> None:
         self._rng = Random(seed)
 
+    def shared_draw(self) -> int:
+        """The same as `draw`: there are no siblings."""
+        return self.draw()
+
     def draw(self) -> int:
         return self._rng.randrange(1, 2**31)
 

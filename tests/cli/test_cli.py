@@ -557,11 +557,11 @@ class Nan(BaseRewards):
     def is_reward(self, actions):
         return True, self.rewards[:1]
 
-    def value(self, actions):
+    def hit_value(self, actions):
         return float("nan")
 
 class Untotal(BaseRewards):
-    def total(self, goals, hits):
+    def path_reward(self, goals, hits):
         raise ZeroDivisionError("no total")
 
 class Unmeasured(PersuasionEnv):
@@ -598,7 +598,7 @@ def odd(tmp_path):
         ("--agent ./odd.py:Cancels", "CancelledError: mine"),
         ("--agent ./odd.py:Mute", "RuntimeError: the agent ended its turn without a message to the user"),
         ("--agent ./odd.py:Odd", "TypeError: the agent said 5, which is no text"),
-        ("--rewards ./odd.py:Nan", "ValueError: Nan.value() is nan; give a finite number or None"),
+        ("--rewards ./odd.py:Nan", "ValueError: Nan.hit_value() is nan; give a finite number or None"),
         ("--rewards ./odd.py:Untotal", "it could not be scored: ZeroDivisionError: no total"),
         ("--env ./odd.py:Unmeasured", "it could not be scored: KeyError: 'donation'"),
     ],

@@ -19,12 +19,13 @@ from josh.envs.toolwoz.env import ToolwozEnv
 from josh.envs.toolwoz.tasks import made_up
 from josh.envs.toolwoz.tools import tools_of
 from josh.envs.toolwoz.values import plain
-from josh.episode import TaskClock, play
+from josh.episode import TaskClock, play_search
 from josh.errors import UsageError
 from josh.rewards.tool_goals import ToolGoals
 from josh.roles import BaseEnv, Task, fork
 from josh.runs.play.runtime import Runtime
 from josh.runs.settings import resolve
+from josh.scoring import Scorer
 from josh.testing import AgentConformance, FixedModel, UserConformance
 from josh.tree import conversation, internal_conversation, leaves
 from josh.users.toolwoz import phrases as offline_goal_words
@@ -114,7 +115,7 @@ def trees(**settings):
     async def playing():
         searches = [casting.search(task) for task in casting.tasks]
         for search, task in zip(searches, casting.tasks, strict=True):
-            await play(search, task, casting.env, max_rounds=casting.max_rounds(task), clock=TaskClock(600.0))
+            await play_search(search, task, casting.env, clock=TaskClock(600.0), scorer=Scorer(task))
         return [search.tree for search in searches]
 
     return list(zip(casting.tasks, asyncio.run(playing()), strict=True))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from josh.cli import main
-from josh.episode import TaskClock, play
+from josh.episode import TaskClock, play_search
 from josh.messages import OPENER, dumps, with_opener, without_ids
 from josh.runs.export.check import check
 from josh.runs.export.export import choose, export, manifest_of, replace_all
@@ -21,6 +21,7 @@ from josh.runs.export.paths import standing, winning_leaves
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.episode_json import from_json, to_json
 from josh.runs.settings import resolve
+from josh.scoring import Scorer
 from josh.tree import Outcome, Speaker, internal_conversation, walk
 
 WHOLE = ("sft", "openai-sft", "chatml", "sharegpt")
@@ -41,9 +42,7 @@ def episodes(world, way, seed, reads="goals"):
     casting = Runtime(resolve(given, {}))
 
     async def each(task):
-        return await play(
-            casting.search(task), task, casting.env, max_rounds=casting.max_rounds(task), clock=TaskClock(60)
-        )
+        return await play_search(casting.search(task), task, casting.env, clock=TaskClock(60), scorer=Scorer(task))
 
     lines = [dumps(to_json(asyncio.run(each(task)))) for task in casting.tasks]
     return tuple(lines), tuple(from_json(json.loads(line)) for line in lines)
