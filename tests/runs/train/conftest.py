@@ -7,6 +7,7 @@ import time
 import warnings
 
 import pytest
+from sharing import made_once
 from tuning import ASK, LINES, MARKED, MORE, ROWS, THANKS, write
 
 from josh.cli import main
@@ -19,10 +20,17 @@ def tiny(tmp_path_factory):
         warnings.simplefilter("ignore")  # what the libraries say of themselves while they are imported
         import torch
         import trl  # noqa: F401
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.set_num_threads(1)
+    return made_once(tmp_path_factory, "models", lambda folder: teach(folder / "tiny")) / "tiny"
+
+
+def teach(folder):
+    """Train the Llama on the two replies, and save it with its tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     torch.manual_seed(0)
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -58,10 +66,8 @@ def tiny(tmp_path_factory):
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
