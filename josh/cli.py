@@ -7,14 +7,16 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from errno import EIO, ENOSPC
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from josh.errors import FatalError, UsageError
 from josh.parser import make_parser
+from josh.redact import redactor
 from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
-from josh.runs.record.redact import redactor
 from josh.runs.settings import FIELDS, again, environment, read_toml, recorded, resolve
 from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
 from josh.terminal import in_a_line, visible
@@ -31,13 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by whoever began this process
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    settings: Mapping[str, Any] = {}
     try:
         args = make_parser().parse_args(arguments)
+        settings = vars(args)
         code = COMMANDS[args.command](args)
         sys.stdout.flush()
         return code
     except (UsageError, FatalError) as error:
-        print(f"josh: {in_a_line(redactor(environment())(str(error)))}", file=sys.stderr)
+        print(f"josh: {in_a_line(redactor(environment(), settings)(str(error)))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("josh: interrupted", file=sys.stderr)
@@ -80,7 +84,7 @@ def _run(args: argparse.Namespace) -> int:
         settings = again(recorded(read_config(args.resume)["settings"], args.resume), given, args.resume)
     else:
         settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
-    _log(settings.debug, settings.josh_debug)
+    _log(asdict(settings))
     if args.dry_run:
         print(dry_run(settings))
         return 0
@@ -88,12 +92,12 @@ def _run(args: argparse.Namespace) -> int:
     return 0 if asyncio.run(run(settings, args.resume)) else 1
 
 
-def _log(debug: bool, talkative: bool) -> None:
-    """Have warnings, and what else is asked for, written to stderr."""
+def _log(settings: Mapping[str, Any]) -> None:
+    """Write warnings, and what else the settings ask for, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_FewOfEach())
-    handler.setFormatter(_Redacting("josh: %(message)s"))
-    level = logging.DEBUG if debug else logging.INFO if talkative else logging.WARNING
+    handler.setFormatter(_Redacting(settings))
+    level = logging.DEBUG if settings.get("debug") else logging.INFO if settings.get("josh_debug") else logging.WARNING
     logging.basicConfig(handlers=[handler], force=True)
     logging.getLogger("josh").setLevel(level)
 
@@ -101,15 +105,19 @@ def _log(debug: bool, talkative: bool) -> None:
 def _replay(args: argparse.Namespace) -> int:
     from josh.runs.play.replay import replay
 
-    _log(debug=False, talkative=False)
+    _log({})
     return 0 if asyncio.run(replay(args.run, args.log_dir)) else 1
 
 
 class _Redacting(logging.Formatter):
     """Keeps keys out of the log, and what a terminal takes for commands."""
 
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__("josh: %(message)s")
+        self._settings = settings
+
     def format(self, record: logging.LogRecord) -> str:
-        return visible(redactor(environment())(super().format(record)))
+        return visible(redactor(environment(), self._settings)(super().format(record)))
 
 
 class _FewOfEach(logging.Filter):
@@ -167,7 +175,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     baseline = {name: value for name, value in ({"model": args.baseline} | apart).items() if value is not None}
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
-    _log(given.get("debug", False), given.get("josh_debug", False))
+    _log(given)
     calm_collector()
     if args.resume:
         if baseline or trained_on or trained_users or args.no_references:
@@ -183,7 +191,7 @@ def _loop(args: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(args).items() if name in {**FIELDS, **LOOP_FIELDS}}
     given = (read_toml(args.config, {**FIELDS, **LOOP_FIELDS}) if args.config else {}) | flags
     own = {name: given.pop(name) for name in LOOP_FIELDS if name in given}
-    _log(given.get("debug", False), given.get("josh_debug", False))
+    _log(given)
     if args.stage:
         do_stage(args.resume, args.stage, given)
     elif args.resume:
@@ -233,7 +241,7 @@ def _play(args: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
     settings = play_settings(given, args.side)
-    _log(settings.debug, settings.josh_debug)
+    _log(asdict(settings))
     return 0 if asyncio.run(run(settings)) else 1
 
 

@@ -10,10 +10,11 @@ from places import ROOT
 
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = {
-    "messages": 0, "calls": 0, "errors": 0, "seeds": 0, "tags": 0,
+    "messages": 0, "calls": 0, "errors": 0, "seeds": 0, "tags": 0, "redact": 0,
     "tree": 1, "roles": 1, "transcript": 1, "loading": 1, "forking": 1,
     "search": 2, "strategies": 2, "examples": 2, "branch": 2, "threads": 2,
-    "driver": 3, "turns": 3, "episode": 3, "scoring": 3, "steps": 3, "conformance": 3, "api": 3, "models": 3, "testing": 3, "terminal": 3,
+    "driver": 3, "turns": 3, "episode": 3, "scoring": 3, "steps": 3, "conformance": 3,
+    "api": 3, "models": 3, "testing": 3, "terminal": 3,
     "envs": 4,
     "agents": 5, "users": 5, "rewards": 5,
     "runs": 6, "parser": 7, "cli": 7, "main": 7, "__main__": 7, "__init__": 7,
@@ -75,7 +76,7 @@ def test_help_loads_nothing_heavy(tmp_path):
         "import sys, contextlib, io, josh.cli\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         "    josh.cli.main(['--help'])\n"
-        "heavy = {'openai', 'litellm', 'numpy', 'torch', 'tqdm', 'tenacity', 'httpx', 'aiohttp'}\n"
+        "heavy = {'openai', 'litellm', 'numpy', 'torch', 'tqdm', 'tenacity', 'httpx', 'aiohttp', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert run_python(code, tmp_path).stdout.strip() == "[]"

@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from josh.runs.evaluate.table import aligned, number, span
+from josh.runs.evaluate.table import number, span
+from josh.terminal import align_columns
 
 SEEDS = "1,2,3,4,5"
 OTHERS = "donor_mild,donor_firm"
@@ -109,7 +110,7 @@ def means(loops: Mapping[int, Figures]) -> str:
         cells = [one["search"][key] for one in found]
         values = [number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
         lines.append([f"{name}, {fmean(cell['replies'] for cell in cells):.0f} replies", *values])
-    return "\n".join(aligned(lines))
+    return "\n".join(align_columns(lines))
 
 
 def verdicts(loops: Mapping[int, Figures]) -> str:

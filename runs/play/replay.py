@@ -1,14 +1,15 @@
 """`josh replay`: play a run again from its journal alone, and see whether it comes out the same."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from josh.errors import UsageError
+from josh.redact import redactor
 from josh.runs.play.run import check_tasks, close, describe, play_all
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
-from josh.runs.record.redact import redactor
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, as_text
 from josh.runs.settings import again, environment, recorded
@@ -37,14 +38,15 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
         raise UsageError(f"{folder} has {finished} of {len(casting.tasks)} tasks; resume it before it is replayed")
     results: dict[int, Result] = {}
     home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
-    record = Record.create(home, name, settings.josh, redactor(environment()), journal=folder)
+    redact = redactor(environment(), asdict(settings))
+    record = Record.create(home, name, settings.josh, redact, journal=folder)
     casting.exchange.journal = record.replies
     casting.exchange.account = record.replies.account()
     try:
         record.write_json(CONFIG, describe(casting) | {"replayed_from": folder.resolve().name})
         await play_all(casting, record, results)
     finally:
-        summary = close(casting, record, results, redactor(environment()), "", silent=True)
+        summary = close(casting, record, results, redact, "", silent=True)
         await casting.aclose()
     print(as_text(summary, searched=settings.josh, unit=casting.unit))
     differ = [file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file)]

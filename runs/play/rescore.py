@@ -12,13 +12,13 @@ from typing import Any
 from josh.episode import TOO_LONG, Episode, conclude, ends_of, first_of
 from josh.errors import JoshError, UsageError
 from josh.messages import dumps
+from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.run import figures, show, tell
 from josh.runs.play.runtime import strategy_of
 from josh.runs.record.folder import CONFIG, EPISODES, read_config
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
-from josh.runs.record.redact import redactor
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
 from josh.runs.registry import env_class, path_of, plugged, rewards_class
@@ -54,7 +54,7 @@ async def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) 
     env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
     rewards_type = rewards_class(settings, env)
     plays |= {"rewards": path_of(rewards_type)}
-    redact = redactor(environment())
+    redact = redactor(environment(), asdict(settings))
     home = folder.resolve()
     results: list[Result] = []
     people: list[str] = []

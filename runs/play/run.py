@@ -16,6 +16,7 @@ from typing import Any
 from josh.episode import Episode, TaskClock, play_search
 from josh.errors import BudgetError, JoshError, UsageError
 from josh.models.litellm_chat import PREFIX
+from josh.redact import redactor
 from josh.roles import Task
 from josh.runs.play.person import Onlooker, tell_person
 from josh.runs.play.progress import ProgressBar
@@ -24,7 +25,6 @@ from josh.runs.play.trackers import About, Report, without_secrets
 from josh.runs.record.folder import BEFORE, CONFIG, SUMMARY, read_config, slug, version
 from josh.runs.record.headline import headline, model_names, short_name
 from josh.runs.record.record import Record, retries_before, set_aside
-from josh.runs.record.redact import redactor
 from josh.runs.record.summary import Result, as_text, bill, counted, result_of, summarize, told_left_out
 from josh.runs.settings import HUMAN, RunSettings, environment
 from josh.terminal import in_a_line
@@ -51,7 +51,7 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
         FatalError: going on made no sense; what was finished is on disk.
     """
     casting = Runtime(settings)
-    redact = redactor(environment())
+    redact = redactor(environment(), asdict(casting.settings))
     results: dict[int, Result] = {}
     if resumed is None:
         name = part or slug(f"{short_name(settings.env)}-{model_names(settings)[0].removeprefix(PREFIX)}")

@@ -8,10 +8,10 @@ import pytest
 from josh.branch import Branch
 from josh.driver import Search
 from josh.episode import TaskClock, play_search
+from josh.redact import redactor
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
 from josh.runs.record.episode_json import to_json
 from josh.runs.record.examples import examples
-from josh.runs.record.redact import redactor
 from josh.runs.record.summary import as_text, result_of, summarize, wilson
 from josh.scoring import Scorer
 from josh.strategies.beam import BeamSearch
