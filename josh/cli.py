@@ -12,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 
 from josh.errors import FatalError, UsageError
+from josh.memory import relax_gc
 from josh.parser import make_parser
 from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
 from josh.runs.record.redact import redactor
-from josh.runs.settings import FIELDS, again, environment, read_toml, recorded, resolve
+from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
 from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
 from josh.terminal import in_a_line, visible
 
@@ -70,7 +71,7 @@ def _underscored(argument: str) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from josh.runs.play.run import calm_collector, dry_run, run
+    from josh.runs.play.run import dry_run
     from josh.runs.record.folder import read_config
     from josh.runs.registry import env_class
 
@@ -84,8 +85,17 @@ def _run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(dry_run(settings))
         return 0
-    calm_collector()
-    return 0 if asyncio.run(run(settings, args.resume)) else 1
+    relax_gc()
+    return _played(settings, args.resume)
+
+
+def _played(settings: RunSettings, resumed: Path | None = None) -> int:
+    from josh.runs.play.run import run
+    from josh.runs.report.ending import print_broken_off, print_run
+
+    result = asyncio.run(run(settings, resumed, broken_off=print_broken_off))
+    print_run(result)
+    return 0 if result.worked else 1
 
 
 def _log(debug: bool, talkative: bool) -> None:
@@ -100,9 +110,12 @@ def _log(debug: bool, talkative: bool) -> None:
 
 def _replay(args: argparse.Namespace) -> int:
     from josh.runs.play.replay import replay
+    from josh.runs.report.ending import print_replayed
 
     _log(debug=False, talkative=False)
-    return 0 if asyncio.run(replay(args.run, args.log_dir)) else 1
+    replayed = asyncio.run(replay(args.run, args.log_dir))
+    print_replayed(replayed)
+    return 1 if replayed.differ else 0
 
 
 class _Redacting(logging.Formatter):
@@ -131,10 +144,12 @@ class _FewOfEach(logging.Filter):
 
 def _rescore(args: argparse.Namespace) -> int:
     from josh.runs.play.rescore import rescore
-    from josh.runs.play.run import calm_collector
+    from josh.runs.report.ending import print_rescored
 
-    calm_collector()
-    return 0 if rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS}) else 1
+    relax_gc()
+    rescored = rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS})
+    print_rescored(rescored)
+    return 0 if rescored.result.summary["scored"] else 1
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -158,7 +173,6 @@ def _export(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from josh.runs.evaluate.evaluate import Wanted, evaluate, resume
-    from josh.runs.play.run import calm_collector
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -167,7 +181,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given.get("debug", False), given.get("josh_debug", False))
-    calm_collector()
+    relax_gc()
     if args.resume:
         if baseline or trained_on or trained_users or args.no_references:
             raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
@@ -203,10 +217,9 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from josh.runs.play.run import calm_collector
     from josh.runs.report.report import report, tell
 
-    calm_collector()
+    relax_gc()
     tell(report(args.folders, args.out))
     return 0
 
@@ -227,13 +240,12 @@ def _plot(args: argparse.Namespace) -> int:
 
 def _play(args: argparse.Namespace) -> int:
     from josh.runs.play.person import play_settings
-    from josh.runs.play.run import run
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
     settings = play_settings(given, args.side)
     _log(settings.debug, settings.josh_debug)
-    return 0 if asyncio.run(run(settings)) else 1
+    return _played(settings)
 
 
 def _prepare(args: argparse.Namespace) -> int:

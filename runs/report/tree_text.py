@@ -7,7 +7,7 @@ from typing import Any
 from josh.episode import Episode
 from josh.messages import Message, dumps
 from josh.roles import BaseEnv
-from josh.runs.record.summary import counted
+from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.terminal import cells, text_of, visible, wrap
 from josh.tree import Node, Outcome, Speaker, Turn, walk
 
@@ -15,14 +15,6 @@ LINES = 3
 """Lines that a turn gets, unless all of it is asked for."""
 _TEXT = 24
 """Columns that a text has at least, however deep it stands."""
-WORDS = {
-    Outcome.WON: "won",
-    Outcome.LOST: "lost",
-    Outcome.USER_LEFT: "user left",
-    Outcome.TRUNCATED: "limit",
-    Outcome.INFRA_ERROR: "error",
-    Outcome.ALIVE: "alive",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ def ending(episode: Episode, leaf: int) -> str:
     """How a leaf came out, in a word or two; `successful` is one that was rewarded, but did not meet all goals."""
     if episode.outcomes[leaf] is Outcome.LOST and leaf in _rewarded(episode):
         return "successful"
-    return "cut off" if was_cut_off(episode, leaf) else WORDS[episode.outcomes[leaf]]
+    return "cut off" if was_cut_off(episode, leaf) else OUTCOME_WORDS[episode.outcomes[leaf]]
 
 
 def _rewarded(episode: Episode) -> set[int]:
@@ -86,7 +78,7 @@ def verdict(episode: Episode) -> str:
     ends = [episode.outcomes[leaf] for leaf in episode.reported]
     if len(ends) > 1:
         return f"{ends.count(Outcome.WON)} of {len(ends)} won"
-    return WORDS[ends[0]] if ends else "error"
+    return OUTCOME_WORDS[ends[0]] if ends else "error"
 
 
 def errors_in(episode: Episode) -> int:
