@@ -9,7 +9,7 @@ from typing import Any
 
 from josh.errors import JoshError, UsageError
 from josh.runs.play.runtime import Runtime
-from josh.runs.record.folder import BEFORE, SUMMARY
+from josh.runs.record.folder import BEFORE, SUMMARY, write_json
 from josh.runs.record.record import Record, retries_before
 from josh.runs.record.summary import Result, bill, counted, summarize
 from josh.runs.settings import RunSettings
@@ -86,7 +86,7 @@ def close(
     try:
         record.close()
     finally:
-        record.write_json(SUMMARY, summary)
+        write_json(record.folder / SUMMARY, summary)
         with suppress(OSError):
             (record.folder / BEFORE).unlink(missing_ok=True)
     return RunResult(record.folder, runtime.settings, runtime.names, runtime.unit, summary)

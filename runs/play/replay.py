@@ -8,7 +8,7 @@ from josh.runs.play.closing import RunResult, close
 from josh.runs.play.run import check_tasks, describe, hand_over_journal
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
-from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.redact import redactor
@@ -56,7 +56,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
     record = Record.create(home, name, settings.josh, redact, journal=folder)
     hand_over_journal(runtime, record)
     try:
-        record.write_json(CONFIG, describe(runtime) | {"replayed_from": folder.resolve().name})
+        write_json(record.folder / CONFIG, describe(runtime) | {"replayed_from": folder.resolve().name})
         await play_all(runtime, record, results)
     finally:
         result = close(runtime, record, results, redact, "")

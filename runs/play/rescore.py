@@ -13,7 +13,7 @@ from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
 from josh.runs.play.runtime import strategy_of
-from josh.runs.record.folder import CONFIG, EPISODES, read_config
+from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, read_config, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.redact import redactor
@@ -69,7 +69,7 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", settings.josh, redact)
     try:
         changes = {"settings": asdict(settings), "plays": plays, "rescored_from": home.name}
-        record.write_json(CONFIG, config | changes)
+        write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
             episode = rescored(stored, rewards_type, env, settings)
             record.add(places.get(episode.task.id, len(results)), episode)
@@ -81,7 +81,7 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         # No model was asked for anything, so there is nothing to keep a journal of.
         (record.folder / FILE).unlink()
         summary = with_examples(record, summarize(results, people, tasks, 0), redact)
-        record.write_json("summary.json", summary)
+        write_json(record.folder / SUMMARY, summary)
     except BaseException:
         # What can be had again for nothing is not worth keeping by halves.
         record.discard()

@@ -31,7 +31,7 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_sigterm
 from josh.runs.play.trackers import About, Report, without_secrets
-from josh.runs.record.folder import CONFIG, read_config, slug, version
+from josh.runs.record.folder import CONFIG, read_config, slug, version, write_json
 from josh.runs.record.headline import model_names, short_name
 from josh.runs.record.record import Record, set_aside
 from josh.runs.record.redact import redactor
@@ -74,7 +74,7 @@ async def run(
     try:
         with cancelled_by_sigterm():
             if resumed is None:
-                record.write_json(CONFIG, describe(runtime))
+                write_json(record.folder / CONFIG, describe(runtime))
             else:
                 set_aside(record.folder)
             about = About(record.folder, bool(part), without_secrets(asdict(runtime.settings), redact))
