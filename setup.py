@@ -6,7 +6,7 @@ from setuptools import setup
 
 HERE = Path(__file__).parent
 FOLDERS = ["agents", "envs", "rewards", "runs", "users"]
-ROOMS = sorted({file.parent.as_posix() for folder in FOLDERS for file in Path(folder).rglob("*.py")})
+ROOMS = sorted({*FOLDERS, *(file.parent.as_posix() for folder in FOLDERS for file in Path(folder).rglob("*.py"))})
 
 setup(
     name="josh-dialogue",
