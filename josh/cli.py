@@ -16,6 +16,7 @@ from josh.memory import relax_gc
 from josh.parser import make_parser
 from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
 from josh.runs.record.redact import redactor
+from josh.runs.registry import system_command
 from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
 from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
 from josh.terminal import in_a_line, visible
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     try:
         args = make_parser().parse_args(arguments)
-        code = COMMANDS[args.command](args)
+        code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
         sys.stdout.flush()
         return code
     except (UsageError, FatalError) as error:
@@ -248,16 +249,6 @@ def _play(args: argparse.Namespace) -> int:
     return _played(settings)
 
 
-def _prepare(args: argparse.Namespace) -> int:
-    from josh.runs.systems.prepare import prepare
-
-    limits = args.train_limit, args.test_limit
-    counts = prepare(args.corpus, args.output_dir, args.split, args.split_rule, *limits, args.include_bad)
-    for split, count in counts.items():
-        print(f"{args.output_dir / f'{split}_tasks.jsonl'}: {count} tasks")
-    return 0
-
-
 def _tiny(args: argparse.Namespace) -> int:
     from josh.runs.train.tiny import Tiny, build
 
@@ -326,7 +317,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "report": _report,
-    "prepare": _prepare,
     "tiny": _tiny,
     "train": _train,
     "train_openai": _train_openai,
@@ -335,4 +325,4 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "play": _play,
     "plot": _plot,
 }
-"""What does what `josh.parser` understands, by the command's name."""
+"""What does what `josh.parser` understands, by the command's name; the rest are in `registry.COMMANDS`."""
