@@ -252,7 +252,7 @@ def _play(args: argparse.Namespace) -> int:
 def _tiny(args: argparse.Namespace) -> int:
     from josh.runs.train.tiny import Tiny, build
 
-    made = build(args.out, Tiny(args.size, args.seed, args.torch_threads), force=args.force, progress=True)
+    made = build(args.out, Tiny(args.size, args.seed, args.torch_threads, args.env), force=args.force, progress=True)
     figures = f"{made['parameters']:,} parameters, loss {made['loss']:.2f} after {made['steps']} steps"
     print(f"{args.out}: {figures}, made in {made['seconds']:.0f} s; use it with --model hf:{args.out}")
     return 0

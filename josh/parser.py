@@ -104,6 +104,7 @@ def _add_models(commands: Any) -> None:
     tiny.set_defaults(command="tiny")
     tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
     tiny.add_argument("--size", default="small", help="small (half a million parameters), or nano for tests")
+    tiny.add_argument("--env", default=RunSettings.env, help=f"world that it learns from (default: {RunSettings.env})")
     tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
     tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")

@@ -48,7 +48,9 @@ def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: s
         FatalError: going on made no sense, or the budget is spent.
     """
     if stage.kind == "model":
-        made = build(folder / MODEL, Tiny(plan.settings.tiny_size, plan.run["seed"]), progress=True)
+        made = build(
+            folder / MODEL, Tiny(plan.settings.tiny_size, plan.run["seed"], env=plan.run["env"]), progress=True
+        )
         return {"told": f"{made['parameters']:,} parameters, loss {made['loss']:.2f}"}
     if stage.kind == "train":
         return _train(folder, plan, stage)
