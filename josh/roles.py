@@ -274,7 +274,7 @@ class BaseRewards:
         reads: whose turns can earn. `is_reward` gets what a step of the agent did (its `recent_actions`), or the
             texts of the messages that the user added in its turn.
         unit: what a reward is counted in, as a prefix (`$`); empty for a plain number.
-        verb: what became of the rewards so far, for the progress bar (`$1.50 donated`).
+        verb: what became of the rewards so far, for the progress bar (`$1.50 given`).
         rate: what reports call the share of conversations that met all goals.
         mean: what they call the mean reward of a conversation.
     """

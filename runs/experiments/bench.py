@@ -25,10 +25,11 @@ from typing import Any
 from josh.branch import Branch, TurnContext
 from josh.driver import Search
 from josh.episode import TaskClock, play_search
+from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.play.rescore import rescore
-from josh.runs.play.run import calm_collector, run
+from josh.runs.play.run import run
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
 from josh.runs.settings import resolve
@@ -218,7 +219,7 @@ def rescoring(tasks: int) -> tuple[int, float]:
         (stored,) = Path(folder).iterdir()
         turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
         started = time.perf_counter()
-        asyncio.run(rescore(stored, {"min_reward": 1.0}, page=False))
+        asyncio.run(rescore(stored, {"min_reward": 1.0}))
         return turns, time.perf_counter() - started
 
 
@@ -312,7 +313,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--hf", metavar="FOLDER", help="a local model, to measure nothing else")
     parser.add_argument("--torch_threads", type=int, default=1, help="threads that the local model works with")
     args = parser.parse_args(argv)
-    calm_collector()
+    relax_gc()
     if args.hf:
         asyncio.run(local_figures(args.hf, args.tasks, args.torch_threads))
         return 0

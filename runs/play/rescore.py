@@ -1,9 +1,8 @@
 """`josh rescore`: a recorded run under another reward, from its trees alone, without a single model call."""
 
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +13,9 @@ from josh.errors import JoshError, UsageError
 from josh.messages import dumps
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.play.run import figures, show, tell
+from josh.runs.play.closing import RunResult, with_examples
 from josh.runs.play.runtime import strategy_of
-from josh.runs.record.folder import CONFIG, EPISODES, read_config
+from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, read_config, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.stored import stored_episodes
@@ -30,17 +29,28 @@ from josh.tree import Node, Outcome, Speaker, Tree, Turn, hits, spend
 from josh.turns import final, judge, parting, reads_world, user_texts
 
 
-async def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> bool:
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """A recorded run under another reward.
+
+    Attributes:
+        source: the folder of the recorded run.
+        result: the new run.
+        damaged: the lines of the recorded run's episodes that could not be read, counted from 1.
+    """
+
+    source: Path
+    result: RunResult
+    damaged: tuple[int, ...]
+
+
+async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     """Write a new run's folder: the trees of an old one, finished or broken off, under another reward.
 
     Args:
         folder: the old run's folder, which stays as it is.
         given: the settings that change: `rewards`, `min_reward`, and `log_dir`, where the new folder goes (beside the
             old one unless given).
-        page: write its report as well.
-
-    Returns:
-        Whether any task could be scored.
 
     Raises:
         UsageError: there is no such run, a setting is wrong, or a plug-in fails; nothing is left on disk then.
@@ -62,7 +72,7 @@ async def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) 
     record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", settings.josh, redact)
     try:
         changes = {"settings": asdict(settings), "plays": plays, "rescored_from": home.name}
-        record.write_json(CONFIG, config | changes)
+        write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
             episode = await rescored(stored, rewards_type, env, settings, Scorer(stored.task))
             record.add(places.get(episode.task.id, len(results)), episode)
@@ -73,19 +83,14 @@ async def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) 
         record.close()
         # No model was asked for anything, so there is nothing to keep a journal of.
         (record.folder / FILE).unlink()
-        summary = figures(record, summarize(results, people, tasks, 0), redact)
-        record.write_json("summary.json", summary)
+        summary = with_examples(record, summarize(results, people, tasks, 0), redact)
+        write_json(record.folder / SUMMARY, summary)
     except BaseException:
         # What can be had again for nothing is not worth keeping by halves.
         record.discard()
         raise
-    if damaged or not summary["complete"]:
-        left_out = f"; line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out" if damaged else ""
-        print(f"josh: {len(results)} of {tasks} tasks are whole in {folder}{left_out}", file=sys.stderr)
-    tell(record, summary, settings, plays, str(getattr(rewards_type, "unit", "")))
-    if page:
-        show(record.folder)
-    return bool(summary["scored"])
+    unit = str(getattr(rewards_type, "unit", ""))
+    return Rescored(folder, RunResult(record.folder, settings, plays, unit, summary), tuple(damaged))
 
 
 async def rescored(

@@ -22,7 +22,7 @@ from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.models.turn_model import BoundModel
 from josh.roles import Task
-from josh.runs.play.model_factory import USER_OVERRIDES, one_for_each, with_addresses
+from josh.runs.play.model_factory import one_for_each, user_overrides, with_addresses
 from josh.runs.play.tasks import choose_tasks, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
@@ -263,7 +263,8 @@ class Runtime:
 
     def _models_for(self, task: Task) -> list[ChatModel]:
         """The user's models for one task: what its row says wins, field by field, over the rotation."""
-        row = {kind: task.metadata[key] for key, kind in USER_OVERRIDES.items() if task.metadata.get(key)}
+        called = self.env.speakers["user"]
+        row = {kind: task.metadata[key] for key, kind in user_overrides(called).items() if task.metadata.get(key)}
         if self.settings.user == HUMAN:
             row = {}  # nobody asks these models
         for kind, value in row.items():
@@ -276,7 +277,7 @@ class Runtime:
         if "base_url" in row:
             # No key goes to an address that a task file names, unless the file names the key's variable as well.
             if row["base_url"].startswith("https:") and "api_key_var" not in row:
-                raise UsageError(f"task {task.id} names {row['base_url']}; have it name persuadee_api_key_var too")
+                raise UsageError(f"task {task.id} names {row['base_url']}; have it name {called}_api_key_var too")
             row.setdefault("api_key_var", NO_KEY)
         return [
             self._model(row.get("model", name), row.get("base_url", url), row.get("api_key_var", key))

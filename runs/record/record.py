@@ -4,10 +4,9 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from josh.episode import Episode
 from josh.errors import UsageError
@@ -185,17 +184,6 @@ class Record:
         for lines in self._lines.values():
             lines.abandon()
         self.replies.close()
-
-    def write_json(self, file: str, content: Mapping[str, Any]) -> None:
-        """Write a whole file, or leave the one that is there. Raises UsageError."""
-        path = self.folder / file
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def set_aside(folder: Path) -> None:

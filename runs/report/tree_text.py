@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from josh.episode import Episode
 from josh.messages import Message, dumps, text_of
 from josh.roles import BaseEnv
-from josh.runs.record.summary import counted
+from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.terminal import rendered, visible, wrap
 from josh.tree import Node, Outcome, Speaker, Turn, walk
 
@@ -20,14 +20,6 @@ LINES = 3
 """Lines that a turn gets, unless all of it is asked for."""
 _TEXT = 24
 """Columns that a text has at least, however deep it stands."""
-WORDS = {
-    Outcome.WON: "won",
-    Outcome.LOST: "lost",
-    Outcome.USER_LEFT: "user left",
-    Outcome.TRUNCATED: "limit",
-    Outcome.INFRA_ERROR: "error",
-    Outcome.ALIVE: "alive",
-}
 _STYLES = {"golden": "bold yellow", "won": "green", "lost": "dim", "error": "red"}
 _MARKS = {"golden": "★", "won": "✓", "lost": "·", "error": "✗"}
 _ASCII_MARKS = {"golden": "*", "won": "+", "lost": "-", "error": "!"}
@@ -62,7 +54,7 @@ def ending(episode: Episode, leaf: int) -> str:
     """How a leaf came out, in a word or two; `successful` is one that was rewarded, but did not meet all goals."""
     if episode.outcomes[leaf] is Outcome.LOST and leaf in _rewarded(episode):
         return "successful"
-    return "cut off" if was_cut_off(episode, leaf) else WORDS[episode.outcomes[leaf]]
+    return "cut off" if was_cut_off(episode, leaf) else OUTCOME_WORDS[episode.outcomes[leaf]]
 
 
 def _rewarded(episode: Episode) -> set[int]:
@@ -74,7 +66,7 @@ def verdict(episode: Episode) -> str:
     ends = [episode.outcomes[leaf] for leaf in episode.reported]
     if len(ends) > 1:
         return f"{ends.count(Outcome.WON)} of {len(ends)} won"
-    return WORDS[ends[0]] if ends else "error"
+    return OUTCOME_WORDS[ends[0]] if ends else "error"
 
 
 def errors_in(episode: Episode) -> int:
