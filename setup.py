@@ -6,7 +6,7 @@ from setuptools import setup
 
 HERE = Path(__file__).parent
 FOLDERS = ["agents", "envs", "rewards", "runs", "users"]
-ROOMS = sorted({file.parent for folder in FOLDERS for file in Path(folder).glob("*/*.py")})
+ROOMS = sorted({*FOLDERS, *(file.parent.as_posix() for folder in FOLDERS for file in Path(folder).rglob("*.py"))})
 
 setup(
     name="josh-dialogue",
@@ -21,8 +21,7 @@ setup(
         "josh",
         "josh.models",
         "josh.strategies",
-        *(f"josh.{folder}" for folder in FOLDERS),
-        *(f"josh.{room.as_posix().replace('/', '.')}" for room in ROOMS),
+        *(f"josh.{room.replace('/', '.')}" for room in ROOMS),
     ],
     package_dir={"josh": "josh", **{f"josh.{folder}": folder for folder in FOLDERS}},
     package_data={"josh": ["py.typed"], "josh.envs.toolwoz": ["small/*.json"], "josh.runs.report": ["page/*"]},

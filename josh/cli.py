@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError, UsageError
+from josh.memory import relax_gc
 from josh.parser import make_parser
 from josh.redact import redactor
 from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
-from josh.runs.settings import FIELDS, again, environment, read_toml, recorded, resolve
+from josh.runs.registry import system_command
+from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
 from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
 from josh.terminal import in_a_line, visible
 
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = make_parser().parse_args(arguments)
         settings = vars(args)
-        code = COMMANDS[args.command](args)
+        code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
         sys.stdout.flush()
         return code
     except (UsageError, FatalError) as error:
@@ -74,7 +76,7 @@ def _underscored(argument: str) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from josh.runs.play.run import calm_collector, dry_run, run
+    from josh.runs.play.run import dry_run
     from josh.runs.record.folder import read_config
     from josh.runs.registry import env_class
 
@@ -88,8 +90,17 @@ def _run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(dry_run(settings))
         return 0
-    calm_collector()
-    return 0 if asyncio.run(run(settings, args.resume)) else 1
+    relax_gc()
+    return _played(settings, args.resume)
+
+
+def _played(settings: RunSettings, resumed: Path | None = None) -> int:
+    from josh.runs.play.run import run
+    from josh.runs.report.ending import print_broken_off, print_run
+
+    result = asyncio.run(run(settings, resumed, broken_off=print_broken_off))
+    print_run(result)
+    return 0 if result.worked else 1
 
 
 def _log(settings: Mapping[str, Any]) -> None:
@@ -104,9 +115,12 @@ def _log(settings: Mapping[str, Any]) -> None:
 
 def _replay(args: argparse.Namespace) -> int:
     from josh.runs.play.replay import replay
+    from josh.runs.report.ending import print_replayed
 
     _log({})
-    return 0 if asyncio.run(replay(args.run, args.log_dir)) else 1
+    replayed = asyncio.run(replay(args.run, args.log_dir))
+    print_replayed(replayed)
+    return 1 if replayed.differ else 0
 
 
 class _Redacting(logging.Formatter):
@@ -139,10 +153,13 @@ class _FewOfEach(logging.Filter):
 
 def _rescore(args: argparse.Namespace) -> int:
     from josh.runs.play.rescore import rescore
-    from josh.runs.play.run import calm_collector
+    from josh.runs.report.ending import print_rescored
 
-    calm_collector()
-    return 0 if rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS}) else 1
+    relax_gc()
+    given = {name: value for name, value in vars(args).items() if name in FIELDS}
+    rescored = asyncio.run(rescore(args.folder, given))
+    print_rescored(rescored)
+    return 0 if rescored.result.summary["scored"] else 1
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -166,7 +183,6 @@ def _export(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from josh.runs.evaluate.evaluate import Wanted, evaluate, resume
-    from josh.runs.play.run import calm_collector
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -175,7 +191,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given)
-    calm_collector()
+    relax_gc()
     if args.resume:
         if baseline or trained_on or trained_users or args.no_references:
             raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
@@ -211,10 +227,9 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from josh.runs.play.run import calm_collector
     from josh.runs.report.report import report, tell
 
-    calm_collector()
+    relax_gc()
     tell(report(args.folders, args.out))
     return 0
 
@@ -235,29 +250,18 @@ def _plot(args: argparse.Namespace) -> int:
 
 def _play(args: argparse.Namespace) -> int:
     from josh.runs.play.person import play_settings
-    from josh.runs.play.run import run
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
     settings = play_settings(given, args.side)
     _log(asdict(settings))
-    return 0 if asyncio.run(run(settings)) else 1
-
-
-def _prepare(args: argparse.Namespace) -> int:
-    from josh.runs.systems.prepare import prepare
-
-    limits = args.train_limit, args.test_limit
-    counts = prepare(args.corpus, args.output_dir, args.split, args.split_rule, *limits, args.include_bad)
-    for split, count in counts.items():
-        print(f"{args.output_dir / f'{split}_tasks.jsonl'}: {count} tasks")
-    return 0
+    return _played(settings)
 
 
 def _tiny(args: argparse.Namespace) -> int:
     from josh.runs.train.tiny import Tiny, build
 
-    made = build(args.out, Tiny(args.size, args.seed, args.torch_threads), force=args.force, progress=True)
+    made = build(args.out, Tiny(args.size, args.seed, args.torch_threads, args.env), force=args.force, progress=True)
     figures = f"{made['parameters']:,} parameters, loss {made['loss']:.2f} after {made['steps']} steps"
     print(f"{args.out}: {figures}, made in {made['seconds']:.0f} s; use it with --model hf:{args.out}")
     return 0
@@ -322,7 +326,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "report": _report,
-    "prepare": _prepare,
     "tiny": _tiny,
     "train": _train,
     "train_openai": _train_openai,
@@ -331,4 +334,4 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "play": _play,
     "plot": _plot,
 }
-"""What does what `josh.parser` understands, by the command's name."""
+"""What does what `josh.parser` understands, by the command's name; the rest are in `registry.COMMANDS`."""

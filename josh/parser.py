@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, NoReturn, get_args
 
 from josh.runs.loop.settings import LOOP_FIELDS, NOT_FOR_LOOPS
+from josh.runs.registry import COMMANDS, system_command
 from josh.runs.settings import FIELDS, NOT_FOR_PLAY, RunSettings
 from josh.runs.train.settings import METHODS, TRAIN_FIELDS
 from josh.terminal import in_a_line
@@ -58,7 +59,7 @@ def _add_run(commands: Any) -> argparse.ArgumentParser:
 
 
 def _add_records(commands: Any) -> None:
-    """`josh replay`, `josh rescore` and `josh export`, for records, and `josh prepare`, for tasks."""
+    """`josh replay`, `josh rescore` and `josh export`, for records, and the commands of single systems."""
     replay = commands.add_parser("replay", help="play a run again from its journal, without any endpoint")
     replay.set_defaults(command="replay")
     replay.add_argument("run", type=Path, help="the run's folder")
@@ -90,15 +91,11 @@ def _add_records(commands: Any) -> None:
     export.add_argument("--seed", type=int, default=RunSettings.seed, help="shuffles the rows of kto (default: 10)")
     export.add_argument("--check", type=Path, metavar="FILE", help="say what is wrong with an exported file")
 
-    prepare = commands.add_parser("prepare", help="write train_tasks.jsonl and test_tasks.jsonl from the real corpus")
-    prepare.set_defaults(command="prepare")
-    prepare.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="corpus folder")
-    prepare.add_argument("--output_dir", type=Path, required=True, help="where the files go")
-    prepare.add_argument("--split", choices=("train", "test", "both"), default="both", help="which (default: both)")
-    prepare.add_argument("--split_rule", default=RunSettings.split_rule, help="convokit, annotated or user_disjoint")
-    prepare.add_argument("--include_bad", action="store_true", help="keep the dialogues marked as spoilt")
-    prepare.add_argument("--train_limit", type=int, help="most training tasks")
-    prepare.add_argument("--test_limit", type=int, help="most test tasks")
+    for name in COMMANDS:
+        command = system_command(name)
+        own = commands.add_parser(name, help=command.help)
+        own.set_defaults(command=name)
+        command.add_flags(own)
 
 
 def _add_models(commands: Any) -> None:
@@ -107,6 +104,7 @@ def _add_models(commands: Any) -> None:
     tiny.set_defaults(command="tiny")
     tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
     tiny.add_argument("--size", default="small", help="small (half a million parameters), or nano for tests")
+    tiny.add_argument("--env", default=RunSettings.env, help=f"world that it learns from (default: {RunSettings.env})")
     tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
     tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")
@@ -135,7 +133,7 @@ def _add_terminal(commands: Any) -> None:
         dest="side",
         default="user",
         metavar="SIDE",
-        help="user or agent, or what the environment calls them: persuadee or persuader (default: user)",
+        help="user or agent, or what the environment calls them (default: user)",
     )
     play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     for name, one in FIELDS.items():

@@ -1,4 +1,4 @@
-"""Reward tags: bracketed amounts such as `[DONATE $1.50]` that one speaker may earn with and the other may not."""
+"""Reward tags: bracketed amounts such as `[PAY $1.50]` that one speaker may earn with and the other may not."""
 
 import re
 from dataclasses import dataclass
@@ -41,5 +41,5 @@ class RewardTag:
         return self._pattern.sub(lambda match: f"({match.group(0)[1:-1]})", text)
 
     def write(self, amount: float) -> str:
-        """The tag for `amount` dollars, such as `[DONATE $1.50]`."""
+        """The tag for `amount` dollars, such as `[PAY $1.50]`."""
         return f"[{self.words[0]} ${amount:.2f}]"

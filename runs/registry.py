@@ -1,6 +1,8 @@
 """The plug-ins: from the names that settings have for agents, users, rewards and worlds to their classes."""
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from josh.errors import JoshError, UsageError
@@ -43,6 +45,31 @@ REWARDS = {
     "donation": "josh.rewards.donation:DonationRewards",
     "tool_goals": "josh.rewards.tool_goals:ToolGoals",
 }
+COMMANDS = {
+    "prepare": "josh.runs.systems.persuasion:PREPARE",
+}
+"""Commands of the command line that belong to one published system; each is a `SystemCommand`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCommand:
+    """A command of one published system.
+
+    Attributes:
+        help: what it does, for the list of commands.
+        add_flags: gives a parser its flags.
+        run: does it, and returns the exit code; it may raise UsageError and FatalError.
+    """
+
+    help: str
+    add_flags: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], int]
+
+
+def system_command(name: str) -> SystemCommand:
+    """One of `COMMANDS`, by its name."""
+    found: SystemCommand = load(name, COMMANDS, "command")
+    return found
 
 
 def env_class(name: str) -> type[BaseEnv]:

@@ -1,55 +1,114 @@
 """The house rules that a machine can check."""
 
 import ast
+import json
 import subprocess
 import sys
+from fnmatch import fnmatch
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 from places import ROOT
 
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
-FLOORS = {
-    "messages": 0, "errors": 0, "seeds": 0, "tags": 0, "redact": 0,
-    "tree": 1, "roles": 1, "loading": 1, "forking": 1,
-    "search": 2, "strategies": 2, "examples": 2, "branch": 2, "threads": 2,
-    "driver": 3, "turns": 3, "episode": 3, "api": 3, "models": 3, "testing": 3, "terminal": 3,
-    "envs": 4,
-    "agents": 5, "users": 5, "rewards": 5,
-    "runs": 6, "parser": 7, "cli": 7, "main": 7, "__main__": 7, "__init__": 7,
-}  # fmt: skip
+FLOORS = (
+    "messages errors calls seeds tags redact threads memory forking",
+    "tree search transcript branch roles loading",
+    "strategies examples",
+    "driver turns steps scoring episode conformance api testing terminal models",
+    "envs",
+    "agents users rewards",
+    "runs.settings runs.registry runs.intervals",
+    "runs.record",
+    "runs.export",
+    "runs.play",
+    "runs.train",
+    "runs.evaluate",
+    "runs.report",
+    "runs.loop",
+    "runs.systems runs.experiments",
+    "parser",
+    "cli",
+    "main __main__ __init__",
+)
+"""From the ground up, modules and folders of modules. A module may import what is on its own floor, and below."""
+ROOMS = {room: number for number, floor in enumerate(FLOORS) for room in floor.split()}
+APART = ("agents", "users", "rewards")
+"""Rooms of one floor that never import each other."""
 
 
-def modules():
-    for folder in ("josh", "josh/models", "josh/strategies"):
-        for path in sorted((ROOT / folder).glob("*.py")):
-            yield folder.removeprefix("josh/").replace("josh", "") or path.stem, path
-    for folder in FOLDERS:
+def files():
+    """Every Python file, by the module's name without `josh.`; each once, though the folders are linked into josh/."""
+    found = {}
+    for folder in ("josh", *FOLDERS):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield folder, path
+            parts = list(path.relative_to(ROOT).with_suffix("").parts)
+            if parts[0] == "josh":
+                del parts[0]
+                if parts[0] in FOLDERS:
+                    continue
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
 
 
-def imported(path):
-    """The floors' names that a module imports from josh, wherever in it the import stands."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+FILES = files()
+
+
+def room_of(module):
+    """The room on a floor that a module belongs to."""
+    parts = module.split(".")
+    return next((room for room in (".".join(parts[:2]), parts[0]) if room in ROOMS), None)
+
+
+@cache
+def imported(module):
+    """The modules of josh that a module imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "josh":
-            rest = node.module.split(".")[1:]
-            yield from [rest[0]] if rest else [alias.name for alias in node.names]
+            whole = node.module.removeprefix("josh").removeprefix(".")
+            for alias in node.names:
+                deeper = f"{whole}.{alias.name}".removeprefix(".")
+                found.add(deeper if deeper in FILES else whole or "__init__")
         elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("josh."))
+            found |= {alias.name.removeprefix("josh.") for alias in node.names if alias.name.startswith("josh.")}
+    return frozenset(found)
 
 
-def test_every_module_has_a_floor():
-    assert {name for name, _ in modules()} == set(FLOORS)
+def test_every_module_has_a_floor_and_every_room_a_module():
+    assert {room_of(module) for module in FILES} == set(ROOMS)
 
 
-def test_imports_only_go_down():
-    for name, path in modules():
-        for other in imported(path):
-            assert other in FLOORS, f"{path} imports josh.{other}"
-            assert FLOORS[other] <= FLOORS[name], f"{path} ({name}) imports josh.{other} from a floor above"
-            if FLOORS[name] == 5:
-                assert FLOORS[other] < 5 or other == name, f"{path} imports another folder of its floor: {other}"
+def test_every_import_names_a_module():
+    for module in FILES:
+        assert imported(module) <= FILES.keys() | set(FOLDERS), module
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_module_imports_only_what_stands_below_it(module):
+    own = room_of(module)
+    for other in imported(module):
+        room = room_of(other)
+        assert ROOMS[room] <= ROOMS[own], f"josh.{module} imports josh.{other} from a floor above"
+        if own in APART:
+            assert room == own or room not in APART, f"josh.{module} imports josh.{other}, another folder of its floor"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    try:
+        TopologicalSorter({module: imported(module) - {module} for module in FILES}).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
+
+
+def test_no_module_imports_a_private_name():
+    for module, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("josh"):
+                private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                assert not private, f"josh.{module} imports {private} from {node.module}"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -58,6 +117,37 @@ def test_the_folders_are_linked_under_josh(folder):
     assert link.is_symlink()
     assert link.readlink() == Path("..") / folder
     assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_every_folder_is_packaged_with_its_data():
+    code = (
+        "import json, setuptools\nfrom distutils.core import run_setup\n"
+        "made = run_setup('setup.py', stop_after='init')\n"
+        "print(json.dumps([made.packages, made.package_data]))"
+    )
+    packages, data = json.loads(run_python(code, ROOT).stdout)
+    for module, path in FILES.items():
+        package = "josh" if path.parent == ROOT / "josh" else ".".join(["josh", *module.split(".")[:-1]])
+        if path.name == "__init__.py" and path.parent != ROOT / "josh":
+            package = f"josh.{module}"
+        assert package in packages, f"setup.py packages no {package}, and so not {path.relative_to(ROOT)}"
+    for folder in ("josh", *FOLDERS):
+        for path in sorted((ROOT / folder).rglob("*")):
+            inside = path.relative_to(ROOT / folder)
+            if (
+                path.is_dir()
+                or path.suffix in {".py", ".pyc", ".md"}
+                or (folder == "josh" and inside.parts[0] in FOLDERS)
+            ):
+                continue
+            name = folder if folder == "josh" else f"josh.{folder}"
+            owners = [".".join([name, *inside.parts[:deep]]) for deep in range(len(inside.parts))]
+            kept = any(
+                fnmatch("/".join(inside.parts[deep:]), pattern)
+                for deep, owner in enumerate(owners)
+                for pattern in data.get(owner, ())
+            )
+            assert kept, f"setup.py packages no data {path.relative_to(ROOT)}"
 
 
 def run_python(code, cwd):

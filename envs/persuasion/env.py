@@ -90,6 +90,7 @@ class PersuasionEnv(BaseEnv):
     speakers: Mapping[str, str] = {"agent": "persuader", "user": "persuadee"}
     unread = ("data",)
     tag = DONATION
+    tiny_dialogues = "josh.runs.systems.tiny_persuader:DIALOGUES"
     hints: Mapping[str, str] = {
         "user": "[DONATE $1.50] in a message gives that much, [DONATE $0] refuses; either ends the chat."
     }

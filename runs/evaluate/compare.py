@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate.evaluate import PLAN, read_plan
+from josh.runs.evaluate.evaluate import read_plan
 from josh.runs.evaluate.scores import Sample, compared, read_sample
 from josh.runs.evaluate.table import as_table
 from josh.runs.play.sub_runs import Part
-from josh.runs.record.folder import CONFIG, read_config, read_summary, who_played
+from josh.runs.record.folder import CONFIG, PLAN, read_config, read_summary, who_played
 from josh.runs.record.summary import counted
 from josh.runs.settings import OFFLINE
 from josh.terminal import screen_width

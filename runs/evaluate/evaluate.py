@@ -22,13 +22,12 @@ from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import Part, part_from, play_part
-from josh.runs.record.folder import make_folder, read_config, read_summary, slug, write_json
+from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.summary import counted, told_left_out
 from josh.runs.registry import USERS, default_for, env_class
 from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, resolve
 from josh.terminal import screen_width
 
-PLAN, EVALUATION = "plan.json", "evaluation.json"
 ROLLOUTS = 3
 """Conversations per task and user model, unless told otherwise."""
 TEMPERATURE = 1.0

@@ -24,11 +24,12 @@ from typing import Any
 
 from josh.branch import Branch, TurnContext
 from josh.driver import Search
-from josh.episode import TaskClock, play
+from josh.episode import TaskClock, play_search
+from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.play.rescore import rescore
-from josh.runs.play.run import calm_collector, run
+from josh.runs.play.run import run
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
 from josh.runs.settings import resolve
@@ -48,19 +49,19 @@ def search_alone(beam_size: int, rounds: int) -> Tree:
     for _ in range(rounds):
         for turn in (said, answered):
             plan = strategy.plan(tree)
-            turns = [turn] * sum(expand.copies for expand in plan)
-            tree = strategy.settle(grow(tree, plan, turns))
+            turns = [turn] * sum(len(expand.directives) for expand in plan)
+            tree = strategy.update(grow(tree, plan, turns))
     return tree
 
 
 class ScriptedCast:
     """An agent and a user that answer at once."""
 
-    def agent_step(self, branch: Branch, place: TurnContext) -> Any:
+    def agent_step(self, branch: Branch, context: TurnContext) -> Any:
         """Say hello."""
         return branch.agent, branch.agent.step()
 
-    def user_step(self, branch: Branch, place: TurnContext) -> Any:
+    def user_step(self, branch: Branch, context: TurnContext) -> Any:
         """Say hi."""
         return branch.user.step(branch.agent)
 
@@ -152,8 +153,9 @@ async def _play_all(casting: Runtime, rounds: int) -> float:
     """Seconds that all tasks take, side by side."""
 
     async def one(task: Any) -> None:
-        search = casting.search(task)
-        await play(search, task, casting.env, max_rounds=rounds, clock=TaskClock(600.0))
+        scorer = casting.scorer(task)
+        search = casting.search(task, scorer=scorer)
+        await play_search(search, task, casting.env, clock=TaskClock(600.0), scorer=scorer)
 
     started = time.perf_counter()
     await asyncio.gather(*(one(task) for task in casting.tasks))
@@ -217,7 +219,7 @@ def rescoring(tasks: int) -> tuple[int, float]:
         (stored,) = Path(folder).iterdir()
         turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
         started = time.perf_counter()
-        rescore(stored, {"min_reward": 1.0}, page=False)
+        asyncio.run(rescore(stored, {"min_reward": 1.0}))
         return turns, time.perf_counter() - started
 
 
@@ -259,7 +261,7 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
     watch = _Watch()
     await asyncio.gather(
         *(
-            play(search, task, casting.env, max_rounds=10, clock=TaskClock(3600.0))
+            play_search(search, task, casting.env, clock=TaskClock(3600.0), scorer=casting.scorer(task))
             for search, task in zip(searches, casting.tasks, strict=True)
         )
     )
@@ -311,7 +313,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--hf", metavar="FOLDER", help="a local model, to measure nothing else")
     parser.add_argument("--torch_threads", type=int, default=1, help="threads that the local model works with")
     args = parser.parse_args(argv)
-    calm_collector()
+    relax_gc()
     if args.hf:
         asyncio.run(local_figures(args.hf, args.tasks, args.torch_threads))
         return 0

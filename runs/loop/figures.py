@@ -151,7 +151,7 @@ def _search(folder: Path, env: BaseEnv) -> Figures:
         replies += episode.agent_turns
         if episode.scored:
             plain[episode.task.id] = [
-                (not episode.tree.nodes[leaf].open, reward)
+                (episode.tree.is_won(leaf), reward)
                 for leaf, reward in zip(episode.reported, episode.rewards, strict=True)
             ]
     tasks = [task for task in best if task in plain]

@@ -28,13 +28,13 @@ from josh.runs.loop.plan import Plan, as_json, from_json, make_plan
 from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted, terminable
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import do
-from josh.runs.record.folder import make_folder, read_summary, slug, write_json
+from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class, rewards_class
 from josh.runs.settings import RunSettings, again, environment
 from josh.terminal import screen_width
 
-PLAN, LOOP, PLOT, CLOCK, LOCK = "plan.json", "loop.json", "loop.png", "clock.json", "lock"
+PLOT, CLOCK, LOCK = "loop.png", "clock.json", "lock"
 NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
 from josh.models.hf_loading import PREFIX, is_local
 from josh.roles import BaseEnv
@@ -21,7 +20,7 @@ from josh.runs.record.summary import counted
 from josh.runs.registry import default_for, env_class, plugged
 from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
 from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
-from josh.runs.train.tiny import Tiny
+from josh.runs.train.tiny import Tiny, tiny_dialogues
 
 BASE_POLICY, CONTROL = "base", "control"
 MODEL, ADAPTERS = "model", "adapters"
@@ -152,8 +151,9 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
     if settings.control:
         choice_of(settings, control=True)
     env = plugged(f"env {run['env']!r}", lambda: env_class(run["env"])(run))
-    if settings.tiny and not isinstance(env, PersuasionEnv):
-        raise UsageError(f"env is {run['env']!r} with --tiny, whose model can only persuade; give --model hf:FOLDER")
+    if settings.tiny and tiny_dialogues(type(env)) is None:
+        why = "which has no dialogues for a tiny model to learn from"
+        raise UsageError(f"env is {run['env']!r} with --tiny, {why}; give --model hf:FOLDER")
     if len(env.splits) < 2:
         raise UsageError(f"env {run['env']!r} has no split but {env.splits[0]!r}; a loop needs one to test on")
     parts = _parts(folder, settings, run, env)

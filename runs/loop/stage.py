@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError
+from josh.memory import relax_gc
 from josh.runs.export.export import NoRowsError, export, tell
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
-from josh.runs.play.run import calm_collector
 from josh.runs.play.sub_runs import Part, play_part
 from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_summary
 from josh.runs.record.stored import stored_episodes
@@ -48,11 +48,13 @@ def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: s
         FatalError: going on made no sense, or the budget is spent.
     """
     if stage.kind == "model":
-        made = build(folder / MODEL, Tiny(plan.settings.tiny_size, plan.run["seed"]), progress=True)
+        made = build(
+            folder / MODEL, Tiny(plan.settings.tiny_size, plan.run["seed"], env=plan.run["env"]), progress=True
+        )
         return {"told": f"{made['parameters']:,} parameters, loss {made['loss']:.2f}"}
     if stage.kind == "train":
         return _train(folder, plan, stage)
-    calm_collector()
+    relax_gc()
     for name in stage.plays:
         part = plan.part(name)
         if stage.kind == "sample":

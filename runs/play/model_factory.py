@@ -9,14 +9,14 @@ from josh.models.litellm_chat import PREFIX, is_for_litellm
 from josh.models.openai_chat import OPENAI_URL
 from josh.runs.settings import OFFLINE, RunSettings
 
-USER_OVERRIDES = {
-    "persuadee_model": "model",
-    "persuadee_base_url": "base_url",
-    "persuadee_api_key_var": "api_key_var",
-    "user_model": "model",
-    "user_base_url": "base_url",
-    "user_api_key_var": "api_key_var",
-}
+
+def user_overrides(called: str) -> dict[str, str]:
+    """What a task's row may say of the user's model, and what it stands for: `user_model`, `user_base_url`, ...
+
+    Args:
+        called: what the world calls its user; the same keys may begin with that.
+    """
+    return {f"{who}_{kind}": kind for who in (called, "user") for kind in ("model", "base_url", "api_key_var")}
 
 
 def with_addresses(settings: RunSettings, variables: Mapping[str, str]) -> RunSettings:

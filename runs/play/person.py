@@ -1,15 +1,13 @@
 """`josh play`: a person on one side of a conversation, which is recorded like any other."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.roles import BaseEnv
-from josh.runs.record.summary import counted
+from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.runs.registry import env_class
-from josh.runs.report.tree_text import WORDS
 from josh.runs.settings import FIELDS, HUMAN, NOT_FOR_PLAY, RunSettings, environment, resolve
 from josh.terminal import say, show_messages
 from josh.tree import Speaker, walk
@@ -93,13 +91,8 @@ class Onlooker:
         if episode.scored:
             last = tree.nodes[path[-1]]
             left = last.speaker is Speaker(self._side) and not last.turn.messages
-            outcome = "you left" if left else WORDS[episode.outcomes[episode.reported[0]]]
+            outcome = "you left" if left else OUTCOME_WORDS[episode.outcomes[episode.reported[0]]]
             rounds = counted(round(episode.rounds), "round")
             say(f"{episode.task.id}: {outcome}, {self._unit}{episode.reward:.2f} after {rounds}")
         else:
             say(f"{episode.task.id}: {episode.error}")
-
-
-def tell_person(folder: Path) -> None:
-    """Say where the conversations are."""
-    print(f"written to      {folder}/\nsee it with     josh show {folder} 1")

@@ -14,14 +14,14 @@ from josh.runs.record.summary import Result
 
 
 class ProgressBar:
-    """The progress bar on stderr: silent when that is no terminal, unless asked for."""
+    """The progress bar on stderr: silent where stderr is not a terminal, unless `--progress` is given."""
 
-    def __init__(self, casting: Runtime, forced: bool, results: Mapping[int, Result]) -> None:
-        self._casting = casting
+    def __init__(self, runtime: Runtime, forced: bool, results: Mapping[int, Result]) -> None:
+        self._runtime = runtime
         self._reward = sum(result.reward for result in results.values())
         self._exits = ExitStack()
         self._bar = tqdm(
-            total=len(casting.tasks),
+            total=len(runtime.tasks),
             initial=len(results),
             unit="task",
             file=sys.stderr,
@@ -52,7 +52,7 @@ class ProgressBar:
             await asyncio.sleep(0.5)
 
     def _show(self) -> None:
-        exchange = self._casting.exchange
-        earned = f"{self._casting.unit}{self._reward:.2f} {self._casting.verb}"
-        traffic = f"{exchange.in_flight} calls in flight, {exchange.retries} retries"
+        gateway = self._runtime.exchange
+        earned = f"{self._runtime.unit}{self._reward:.2f} {self._runtime.verb}"
+        traffic = f"{gateway.in_flight} calls in flight, {gateway.retries} retries"
         self._bar.set_postfix_str(f"{earned}, {traffic}", refresh=False)

@@ -1,58 +1,68 @@
 """`josh replay`: play a run again from its journal alone, and see whether it comes out the same."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from josh.errors import UsageError
 from josh.redact import redactor
-from josh.runs.play.run import check_tasks, close, describe, play_all
+from josh.runs.play.closing import RunResult, close
+from josh.runs.play.run import check_tasks, describe, hand_over_journal
 from josh.runs.play.runtime import Runtime
-from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config
+from josh.runs.play.side_by_side import play_all
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.stored import stored_episodes
-from josh.runs.record.summary import Result, as_text
+from josh.runs.record.summary import Result
 from josh.runs.settings import again, environment, recorded
 
 
-async def replay(folder: Path, log_dir: Path | None = None) -> bool:
-    """Play a run again into a folder of its own, with no model, and compare.
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A run that was played again.
+
+    Attributes:
+        source: the folder of the run.
+        result: the run that was played.
+        differ: the files that did not come out the same, byte for byte.
+    """
+
+    source: Path
+    result: RunResult
+    differ: tuple[str, ...]
+
+
+async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
+    """Play a run again into a folder of its own, with no model, and compare its episodes and its examples.
 
     Args:
         folder: the run's folder; it is not changed.
         log_dir: where the new folder goes; by default beside the old one.
 
-    Returns:
-        Whether the episodes and the examples are the same, byte for byte.
-
     Raises:
         UsageError: there is no such run, or its tasks or plug-ins are not to be had.
     """
     settings = again(recorded(read_config(folder)["settings"], folder / CONFIG), {}, folder)
-    casting = Runtime(settings, recorded=True)
-    check_tasks(casting, folder)
+    runtime = Runtime(settings, recorded=True)
+    check_tasks(runtime, folder)
     if not (folder / FILE).exists():
         raise UsageError(f"{folder} has no journal {FILE} to replay")
     finished = sum(1 for _ in stored_episodes(folder / EPISODES, []))
-    if finished < len(casting.tasks):
-        raise UsageError(f"{folder} has {finished} of {len(casting.tasks)} tasks; resume it before it is replayed")
+    if finished < len(runtime.tasks):
+        raise UsageError(f"{folder} has {finished} of {len(runtime.tasks)} tasks; resume it before it is replayed")
     results: dict[int, Result] = {}
-    home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
     redact = redactor(environment(), asdict(settings))
+    home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
     record = Record.create(home, name, settings.josh, redact, journal=folder)
-    casting.exchange.journal = record.replies
-    casting.exchange.account = record.replies.account()
+    hand_over_journal(runtime, record)
     try:
-        record.write_json(CONFIG, describe(casting) | {"replayed_from": folder.resolve().name})
-        await play_all(casting, record, results)
+        write_json(record.folder / CONFIG, describe(runtime) | {"replayed_from": folder.resolve().name})
+        await play_all(runtime, record, results)
     finally:
-        summary = close(casting, record, results, redact, "", silent=True)
-        await casting.aclose()
-    print(as_text(summary, searched=settings.josh, unit=casting.unit))
-    differ = [file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file)]
-    print(f"compared        {' and '.join(differ)} differ from {folder}" if differ else f"the same as     {folder}")
-    print(f"written to      {record.folder}/")
-    return not differ
+        result = close(runtime, record, results, redact, "")
+        await runtime.aclose()
+    differ = (file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file))
+    return Replayed(folder, result, tuple(differ))
 
 
 def _bytes(path: Path) -> bytes:

@@ -10,7 +10,12 @@ from typing import Any
 
 from josh.errors import UsageError
 
-CONFIG = "config.json"
+CONFIG, EPISODES, EXAMPLES, SUMMARY = "config.json", "episodes.jsonl", "training_examples.jsonl", "summary.json"
+"""The files of a run; its journal is `journal.FILE`."""
+BEFORE = "summary.before.json"
+"""The summary of the session before, while a resumed run goes on: it says nothing of the present state."""
+PLAN, EVALUATION, LOOP = "plan.json", "evaluation.json", "loop.json"
+"""The files of an evaluation or a loop, whose folder holds those of its runs."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -38,13 +43,6 @@ def version(package: str) -> str:
 def slug(name: str) -> str:
     """A text as the name of a folder."""
     return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
-
-
-EPISODES, EXAMPLES, SUMMARY = "episodes.jsonl", "training_examples.jsonl", "summary.json"
-
-
-BEFORE = "summary.before.json"
-"""The summary of the session before, while a run that was resumed goes on: it says nothing of the present state."""
 
 
 def remove_folder(folder: Path, and_parent: bool) -> None:
@@ -103,19 +101,20 @@ def _makes_sense(summary: Mapping[str, Any]) -> bool:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file as a whole or not at all. Raises UsageError where it cannot be written."""
+    """Write a file as a whole, or leave the one that is there. Raises UsageError where it cannot be written."""
     part = path.with_suffix(".part")
     try:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def runs_in(folder: Path) -> list[str]:
     """The folders of the runs that an evaluation or a loop is made of, as far as they are begun; none for a run."""
     try:
-        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         names = [str(part["folder"]) for part in plan["parts"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -11,7 +11,17 @@ from josh.episode import Episode
 from josh.models.gateway import Price, cost
 from josh.roles import BaseEnv, Task
 from josh.terminal import in_a_line
-from josh.tree import NO_USAGE, Speaker, Usage
+from josh.tree import NO_USAGE, Outcome, Speaker, Usage
+
+OUTCOME_WORDS = {
+    Outcome.WON: "won",
+    Outcome.LOST: "lost",
+    Outcome.USER_LEFT: "user left",
+    Outcome.TRUNCATED: "limit",
+    Outcome.INFRA_ERROR: "error",
+    Outcome.ALIVE: "alive",
+}
+"""How a leaf stands, as a person reads it."""
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:

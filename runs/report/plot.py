@@ -16,9 +16,8 @@ from josh.episode import Episode
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Figures
-from josh.runs.loop.loop import LOOP
 from josh.runs.play.sub_runs import part_from
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, runs_in, who_played
+from josh.runs.record.folder import CONFIG, EPISODES, LOOP, PLAN, read_config, runs_in, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
 from josh.runs.registry import env_class, plugged, rewards_class
@@ -74,7 +73,7 @@ def need_matplotlib() -> None:
 
 def _is_loop(folder: Path) -> bool:
     try:
-        return "stages" in json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        return "stages" in json.loads((folder / PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
@@ -96,7 +95,7 @@ def _lines(folder: Path) -> list[Line]:
     if not parts:
         line = _line(folder)
         return [line] if line else []
-    path = folder / "plan.json"
+    path = folder / PLAN
     plan = json.loads(path.read_text(encoding="utf-8"))
     whole = [part_from(part, path) for part in plan["parts"] if part["folder"] in parts]
     if _is_loop(folder):
@@ -151,7 +150,7 @@ def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float
     return [
         (
             sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:]),
-            not tree.nodes[leaf].open,
+            tree.is_won(leaf),
             reward,
             person,
             episode.task.id,

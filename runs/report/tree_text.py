@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from josh.episode import Episode
 from josh.messages import Message, dumps, text_of
 from josh.roles import BaseEnv
-from josh.runs.record.summary import counted
+from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.terminal import rendered, visible, wrap
 from josh.tree import Node, Outcome, Speaker, Turn, walk
 
@@ -20,14 +20,6 @@ LINES = 3
 """Most lines of a message, unless whole texts are shown."""
 _TEXT = 24
 """Fewest columns of a text, at any depth of the tree."""
-WORDS = {
-    Outcome.WON: "won",
-    Outcome.LOST: "lost",
-    Outcome.USER_LEFT: "user left",
-    Outcome.TRUNCATED: "limit",
-    Outcome.INFRA_ERROR: "error",
-    Outcome.ALIVE: "alive",
-}
 _STYLES = {"golden": "bold yellow", "won": "green", "lost": "dim", "error": "red"}
 _MARKS = {"golden": "★", "won": "✓", "lost": "·", "error": "✗"}
 _ASCII_MARKS = {"golden": "*", "won": "+", "lost": "-", "error": "!"}
@@ -62,7 +54,7 @@ def ending(episode: Episode, leaf: int) -> str:
     """Returns the outcome of a leaf in a word or two; `successful`: it was rewarded, but did not meet all goals."""
     if episode.outcomes[leaf] is Outcome.LOST and leaf in _rewarded(episode):
         return "successful"
-    return "cut off" if was_cut_off(episode, leaf) else WORDS[episode.outcomes[leaf]]
+    return "cut off" if was_cut_off(episode, leaf) else OUTCOME_WORDS[episode.outcomes[leaf]]
 
 
 def _rewarded(episode: Episode) -> set[int]:
@@ -74,7 +66,7 @@ def verdict(episode: Episode) -> str:
     ends = [episode.outcomes[leaf] for leaf in episode.reported]
     if len(ends) > 1:
         return f"{ends.count(Outcome.WON)} of {len(ends)} won"
-    return WORDS[ends[0]] if ends else "error"
+    return OUTCOME_WORDS[ends[0]] if ends else "error"
 
 
 def errors_in(episode: Episode) -> int:
@@ -262,7 +254,7 @@ def _golden(episode: Episode) -> set[int]:
     tree = episode.tree
     if tree.collapses:
         return set(walk(tree, tree.collapses[-1].winner)) if tree.collapses[-1].rewarded else set()
-    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    won = [leaf for leaf in episode.reported if tree.is_won(leaf)]
     return set(walk(tree, max(won, key=lambda leaf: episode.worth[leaf]))) if won else set()
 
 

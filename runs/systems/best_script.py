@@ -1,6 +1,6 @@
 """The best fixed script for the offline persuader, searched for on people of the training split.
 
-python -m josh.runs.systems.best_script --acts 1
+`python -m josh.runs.systems.persuasion best_script` prints it.
 
 Coordinate ascent from several starts: turn after turn, every script that differs from the best so far by one act
 (another, one more, one less) or by two turns that changed places is played to the same people with the same draws, and
@@ -8,8 +8,6 @@ the best is kept, until a whole sweep changes nothing. Deterministic. It finds a
 saw: its own score flatters it, and `josh evaluate` has the held-out one.
 """
 
-import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -19,7 +17,6 @@ from josh.agents.persuasion.scripts import Script, ScriptPersuader
 from josh.envs.persuasion.donation import DONATION
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.roles import BaseEnv, Task
-from josh.runs.settings import RunSettings
 from josh.seeds import derive
 from josh.users.persuasion.donor import Donor
 
@@ -47,6 +44,13 @@ def neighbours(script: Script, turn: int, most: int) -> Iterator[Script]:
             swapped = list(script)
             swapped[turn], swapped[later] = script[later], script[turn]
             yield tuple(swapped)
+
+
+class Found(NamedTuple):
+    """A script, and the dollars per conversation that it earned where it was searched for."""
+
+    gift: float
+    script: Script
 
 
 class _Draw(NamedTuple):
@@ -139,27 +143,17 @@ def opening(people: int, rollouts: int, seed: int) -> list[Talk]:
     return [Talk((seed, task.id, k), _Speaker(), met(task, env)) for task in tasks for k in range(rollouts)]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Search, and print the script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--acts", type=int, default=1, help="most acts a turn (default: 1)")
-    parser.add_argument("--people", type=int, default=200, help="people of the training split (default: 200)")
-    parser.add_argument("--rollouts", type=int, default=2, help="conversations with each (default: 2)")
-    parser.add_argument("--starts", type=int, default=3, help="how many of the starts (default: all 3)")
-    parser.add_argument("--seed", type=int, default=RunSettings.seed, help="of people and draws (default: the run's)")
-    args = parser.parse_args(argv)
-    talks = opening(args.people, args.rollouts, args.seed)
+def search(*, acts: int, people: int, rollouts: int, most_starts: int, seed: int, say: Callable[[str], None]) -> Found:
+    """Search from several starts, and keep the best script.
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    found = [ascend(talks, start, args.acts, say) for start in starts(PersuasionEnv.max_rounds)[: args.starts]]
-    gift, script = max(found, key=lambda one: one[0])
-    print(f"${gift:.3f} a conversation with {args.people} people, {args.rollouts} each")
-    for acts in script:
-        print(f"    {acts},")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Args:
+        acts: most acts a turn; at least 1.
+        people: people of the training split.
+        rollouts: conversations with each.
+        most_starts: how many of `starts` to set out from, the first ones.
+        seed: of people and draws.
+        say: gets a line after every sweep.
+    """
+    talks = opening(people, rollouts, seed)
+    found = [ascend(talks, start, acts, say) for start in starts(PersuasionEnv.max_rounds)[:most_starts]]
+    return Found(*max(found, key=lambda one: one[0]))

@@ -1,44 +1,38 @@
 """`josh tiny`: a small language model of our own, for machines without any.
 
-A byte-level BPE tokenizer and a Llama-style model of half a million parameters, pretrained on made-up dialogues: two
-of the offline persuader's phrases for each act, acts drawn uniformly, answered by the offline donor. It speaks fluent,
-mediocre persuasion, so that a search over its turns has something to find and training on what is found something to
-teach. Two phrases, because a model has to learn of each by itself what it is worth: with all of them (five or six) it
-takes three times the searching to learn the same.
+A byte-level BPE tokenizer and a Llama-style model of half a million parameters, pretrained on made-up dialogues that
+its world offers (`tiny_dialogues`). It speaks their language fluently and with no skill, so that a search over its
+turns has something to find and training on what is found has something to teach.
 
-Its chat template leaves system messages out. The environment's prompt, with its persona, takes some 870 of this
-tokenizer's tokens, where a whole dialogue takes 200, and half a million parameters cannot read it; requests, records
-and exports hold it all the same, so that everything around this model works as it does with a large one. And it numbers
-the assistant's turns, by a token of its own right before the words, because so small a model cannot count them, and
-when to ask is what there is to learn.
+Its chat template leaves system messages out: an environment's prompt may take hundreds of tokens, several times those
+of a whole dialogue, and half a million parameters cannot read it. Requests, records and exports hold it all the same,
+so that everything around this model works as it does with a large one. The template also numbers the assistant's turns,
+by a token of its own right before the words, because so small a model cannot count them, and when to ask is what there
+is to learn.
 """
 
 import json
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
+from types import ModuleType
 from typing import Any
 
-from josh.agents.persuasion import offline as offline_persuader
-from josh.agents.persuasion.offline import UniformPersuader
-from josh.envs.persuasion import acts as strategies
-from josh.envs.persuasion import env as persuasion
-from josh.envs.persuasion import personas
-from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
-from josh.messages import OPENER, Message
+from josh.loading import load
+from josh.messages import Message
+from josh.roles import BaseEnv
+from josh.runs.record.folder import version
+from josh.runs.registry import env_class
+from josh.runs.settings import RunSettings
 from josh.seeds import derive
-from josh.users.persuasion import donor
-from josh.users.persuasion import donor_phrases as donor_words
-from josh.users.persuasion.donor import Donor
 
 MANIFEST = "josh_tiny.json"
 """In the model's folder: the settings, how the training went, and a digest of both settings and code."""
@@ -100,10 +94,31 @@ LEARNING_RATE = 5e-3
 BETAS = (0.9, 0.98)
 CLIP = 1.0
 WARMUP = 50
-VARIETY = 2
-"""Phrases for each act in the dialogues."""
 SORTED = 25
 """Batches among which dialogues are sorted by length, so that a batch holds little padding: a third less work."""
+
+
+@dataclass(frozen=True, slots=True)
+class TinyDialogues:
+    """What a tiny model learns a world's language from.
+
+    Attributes:
+        write: takes how many conversations there are to be, and a seed; returns that many, as the agent's model sees
+            them, without a system prompt.
+        code: the modules that the conversations follow from; a model is made anew where one of them has changed.
+    """
+
+    write: Callable[[int, int], Iterator[list[Message]]]
+    code: tuple[ModuleType, ...]
+
+
+def tiny_dialogues(env: type[BaseEnv]) -> TinyDialogues | None:
+    """The dialogues that a world offers, under `tiny_dialogues`, by their import path; None where it offers none."""
+    path = getattr(env, "tiny_dialogues", "")
+    if not path:
+        return None
+    found: TinyDialogues = load(path, {}, "tiny_dialogues")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +129,27 @@ class Tiny:
         size: a key of `SIZES`.
         seed: every random choice follows from it.
         threads: threads of torch. The sums of several threads may round differently from those of one.
+        env: the world whose language it learns.
     """
 
     size: str = "small"
     seed: int = 0
     threads: int = 1
+    env: str = RunSettings.env
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise UsageError(f"no size named {self.size!r}; known: {', '.join(SIZES)}")
         if self.threads < 1:
             raise UsageError(f"torch_threads is {self.threads}; give 1 or more")
+
+    @property
+    def dialogues(self) -> TinyDialogues:
+        """What it learns from. Raises UsageError where its world offers nothing."""
+        found = tiny_dialogues(env_class(self.env))
+        if found is None:
+            raise UsageError(f"env {self.env!r} has no dialogues for a tiny model to learn from; give another --env")
+        return found
 
 
 def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: bool = False) -> dict[str, Any]:
@@ -200,51 +225,12 @@ def manifest(folder: Path) -> dict[str, Any]:
 def digest_of(tiny: Tiny) -> str:
     """A hash of all that a tiny model follows from: settings, packages, and the code that writes its dialogues."""
     code = blake2b(digest_size=8)
-    for module in (offline_persuader, donor, donor_words, strategies, personas, persuasion):
+    for module in tiny.dialogues.code:
         code.update(Path(str(module.__file__)).read_bytes())
     code.update(Path(__file__).read_bytes())
-    packages = [_version(name) for name in ("torch", "transformers", "tokenizers")]
+    packages = [version(name) for name in ("torch", "transformers", "tokenizers")]
     made_from = [asdict(tiny), asdict(SIZES[tiny.size]), packages, code.hexdigest()]
     return blake2b(json.dumps(made_from).encode(), digest_size=8).hexdigest()
-
-
-class _Learnt(UniformPersuader):
-    """The persuader of the dialogues."""
-
-    variety = VARIETY
-
-
-def dialogues(count: int, seed: int) -> Iterator[list[Message]]:
-    """Conversations of a persuader who draws its acts uniformly, as its model sees them, without a system prompt.
-
-    The people are none of those that a run meets, whatever its seed.
-    """
-    people = derive("tiny", seed)
-    env = PersuasionEnv({"synthetic_tasks": count, "seed": people})
-    for task in env.tasks("train"):
-        agent, user = _Learnt(), Donor()
-        user.start(task, env, {"seed": people})
-        dice = _Dice(derive(people, task.id))
-        over = False
-        while not over and len(agent.messages) < 2 * env.max_rounds:
-            agent.step(model=dice)
-            _, over = user.step(agent, model=dice)
-        yield [{"role": "user", "content": OPENER}, *agent.messages]
-
-
-class _Dice:
-    """What offline speakers ask of a chat model: a temperature, and seeds."""
-
-    temperature = 1.0
-
-    def __init__(self, seed: int) -> None:
-        self._rng = Random(seed)
-
-    def draw(self) -> int:
-        return self._rng.randrange(1, 2**31)
-
-    async def reply(self, messages: Sequence[Message], **options: Any) -> Any:
-        raise NotImplementedError("offline speakers have words of their own")
 
 
 def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
@@ -253,7 +239,7 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
     from tqdm import tqdm
 
     size, started, worked = SIZES[tiny.size], time.perf_counter(), time.process_time()
-    said = list(dialogues(size.steps * size.batch, tiny.seed))
+    said = list(tiny.dialogues.write(size.steps * size.batch, tiny.seed))
     tokenizer = _tokenizer(said, size.vocab)
     texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in said]
     rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -325,7 +311,7 @@ def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int) -> Iter
             logits.flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="sum"
         )
         # Every token counts alike: a mean over each batch would have those of short dialogues count more, and the model
-        # would take its leave more often than the persuader that it learns from.
+        # would take its leave more often than the speaker that it learns from.
         loss = total / usual
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -409,10 +395,3 @@ def needed() -> Any:
     except ImportError as error:
         raise UsageError(f"a tiny model needs {error.name}: pip install 'josh-dialogue[train]'") from None
     return torch
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

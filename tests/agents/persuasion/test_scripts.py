@@ -5,7 +5,8 @@ from p4g_figures import Dice
 
 from josh.agents.persuasion.offline import PHRASES
 from josh.agents.persuasion.scripts import DenseScriptPersuader, ScriptPersuader
-from josh.runs.systems.best_script import ACTS, ascend, main, mean_gift, neighbours, opening
+from josh.runs.systems.best_script import ACTS, ascend, mean_gift, neighbours, opening
+from josh.runs.systems.persuasion import main
 
 
 @pytest.mark.parametrize(("kind", "most"), [(ScriptPersuader, 1), (DenseScriptPersuader, 3)])
@@ -53,5 +54,5 @@ def test_the_search_only_ever_climbs():
 
 
 def test_the_search_runs_from_the_command_line(capsys):
-    assert main(["--people", "1", "--rollouts", "1", "--starts", "1"]) == 0
+    assert main(["best_script", "--people", "1", "--rollouts", "1", "--starts", "1"]) == 0
     assert capsys.readouterr().out.count("\n") == 11

@@ -286,7 +286,10 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
         ([], "model is None; a loop trains a model on this machine: give hf:FOLDER, or --tiny"),
         (["--model", "gpt-4o-mini"], "model is 'gpt-4o-mini'; a loop trains a model on this machine"),
         (["--tiny", "--model", "hf:x"], "model is 'hf:x' with --tiny, which makes one"),
-        (["--tiny", "--env", "toolwoz"], "env is 'toolwoz' with --tiny, whose model can only persuade"),
+        (
+            ["--tiny", "--env", "toolwoz"],
+            "env is 'toolwoz' with --tiny, which has no dialogues for a tiny model to learn from; give --model",
+        ),
         (["--model", "hf:a+b"], "a+b has a plus sign"),
         (["--tiny", "--preset", "josh-kto"], "preset 'josh-kto' has no values for sft"),
         (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),

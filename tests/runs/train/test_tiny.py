@@ -12,7 +12,8 @@ from josh.cli import main
 from josh.envs.persuasion import acts as strategies
 from josh.errors import UsageError
 from josh.messages import OPENER
-from josh.runs.train.tiny import MANIFEST, Tiny, build, dialogues, manifest
+from josh.runs.systems.tiny_persuader import dialogues
+from josh.runs.train.tiny import MANIFEST, Tiny, build, manifest
 
 TEMPLATE_TEXTS = [
     {"role": "system", "content": "You are a crowd worker."},
@@ -156,3 +157,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
 def test_wrong_settings_are_named(settings, words):
     with pytest.raises(UsageError, match=words):
         Tiny(**settings)
+
+
+def test_a_world_that_offers_no_dialogues_is_named(tmp_path, capsys):
+    assert main(["tiny", "--out", str(tmp_path / "model"), "--size", "nano", "--env", "toolwoz"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "josh: env 'toolwoz' has no dialogues for a tiny model to learn from; give another --env"
+    assert not (tmp_path / "model").exists()

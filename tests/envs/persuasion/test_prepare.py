@@ -6,8 +6,8 @@ import pytest
 from p4g_small import CHATS, FORMS, real_corpus, write_original
 
 from josh.envs.persuasion.env import PersuasionEnv
+from josh.envs.persuasion.prepare import prepare
 from josh.errors import UsageError
-from josh.runs.systems.prepare import prepare
 
 
 @pytest.fixture

@@ -1,0 +1,85 @@
+"""What the command line says of a run that has ended, and the page that it writes of it."""
+
+import sys
+from pathlib import Path
+
+from josh.errors import UsageError
+from josh.runs.play.closing import RunResult
+from josh.runs.play.replay import Replayed
+from josh.runs.play.rescore import Rescored
+from josh.runs.record.folder import EPISODES, read_config
+from josh.runs.record.headline import headline
+from josh.runs.record.summary import as_text, counted, told_left_out
+from josh.runs.settings import HUMAN
+from josh.terminal import in_a_line
+
+
+def print_run(result: RunResult) -> None:
+    """Print what came of a run, how to go on with it where something is owed, and where its page is."""
+    print_how_to_go_on(result)
+    if HUMAN in (result.settings.agent, result.settings.user):
+        print(f"written to      {result.folder}/\nsee it with     josh show {result.folder} 1")
+    else:
+        print_summary(result)
+    write_page(result.folder)
+
+
+def print_broken_off(result: RunResult, error: BaseException) -> None:
+    """Print how to go on with a run that an error or a person ended, and write its page if that takes but a moment."""
+    print_how_to_go_on(result)
+    if result.summary["finished"] and not isinstance(error, UsageError):
+        write_page(result.folder, broken_off=True)
+
+
+def print_rescored(rescored: Rescored) -> None:
+    """Print what came of a run under another reward, and write its page."""
+    result, summary = rescored.result, rescored.result.summary
+    if rescored.damaged or not summary["complete"]:
+        lines = ", ".join(map(str, rescored.damaged))
+        left_out = f"; line {lines} of {EPISODES} is damaged and left out" if rescored.damaged else ""
+        whole = f"{summary['finished']} of {summary['tasks']} tasks are whole"
+        print(f"josh: {whole} in {rescored.source}{left_out}", file=sys.stderr)
+    print_summary(result)
+    write_page(result.folder)
+
+
+def print_replayed(replayed: Replayed) -> None:
+    """Print what came of a run that was played again, and whether it came out the same."""
+    result, files = replayed.result, " and ".join(replayed.differ)
+    print(as_text(dict(result.summary), searched=result.settings.josh, unit=result.unit))
+    print(f"compared        {files} differ from {replayed.source}" if files else f"the same as     {replayed.source}")
+    print(f"written to      {result.folder}/")
+
+
+def print_summary(result: RunResult) -> None:
+    """Print the numbers of a run and where it is."""
+    summary = result.summary
+    print(f"{in_a_line(headline(result.settings, result.plays, summary['tasks']))}\n")
+    print(as_text(dict(summary), searched=result.settings.josh, unit=result.unit))
+    if left_out := read_config(result.folder).get("left_out"):
+        print(f"left out        {in_a_line(told_left_out(left_out))}")
+    print(f"examples        {summary['training_examples']}, {summary['golden_examples']} of them on golden paths")
+    print(f"written to      {result.folder}/")
+
+
+def print_how_to_go_on(result: RunResult) -> None:
+    """Print the command that goes on with a run, if tasks are missing or had errors."""
+    summary, stopped = result.summary, result.stopped
+    if not summary["owed"] and summary["complete"]:
+        return
+    what = f"{summary['finished']} of {summary['tasks']} tasks were finished"
+    if summary["complete"]:
+        what = f"{counted(summary['owed'], 'task')} had errors"
+    why, more = "", ""
+    if stopped:
+        why, more = f"{stopped} is reached: ", f" --{stopped.split(maxsplit=1)[0]} MORE"
+    print(f"josh: {why}{what}; go on with: josh --resume {result.folder}{more}", file=sys.stderr)
+
+
+def write_page(folder: Path, *, broken_off: bool = False) -> None:
+    """Write the page of a run that has ended and, unless it was broken off, print where it is; see `report_at_end`."""
+    from josh.runs.report.report import report_at_end, tell  # with numpy, for which the first result does not wait
+
+    page = report_at_end(folder, quick=broken_off)
+    if page and not broken_off:
+        tell([page])
