@@ -7,7 +7,7 @@ from typing import Any
 
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Figures, compared, read_sample
-from josh.runs.evaluate.table import span
+from josh.runs.evaluate.table import format_interval
 from josh.runs.intervals import mean
 from josh.runs.loop.plan import BASE_POLICY, CONTROL, Plan, search_of
 from josh.runs.play.sub_runs import Part
@@ -211,13 +211,13 @@ def as_text(figures: Figures, width: int | None = None) -> str:
 def _line(name: str, cell: Figures, figures: Figures) -> list[str]:
     unit, names = figures["unit"], figures["names"]
     rate, value = (
-        span({"value": cell[one], "low": cell[f"{one}_ci"][0], "high": cell[f"{one}_ci"][1]}, mark)
+        format_interval({"value": cell[one], "low": cell[f"{one}_ci"][0], "high": cell[f"{one}_ci"][1]}, mark)
         for one, mark in ((names["rate"], ""), (names["mean"], unit))
     )
     line = [f"  {name}", rate, value, "", "", str(cell["calls"])]
     if "diff" in cell:
         low, high = cell["diff_ci"]
-        line[3] = span({"value": cell["diff"], "low": low, "high": high}, unit, "+")
+        line[3] = format_interval({"value": cell["diff"], "low": low, "high": high}, unit, "+")
         line[4] = "-" if cell["gain_percent"] is None else f"{cell['gain_percent']:+.0f} %"
     return line
 
@@ -228,8 +228,21 @@ def _search_text(search: Figures, unit: str, width: int | None) -> str:
         ("beam", "beam"), (f"best of {search['conversations']}", "best_of_n"), ("plain conversations, mean", "plain")
     ):  # fmt: skip
         cell = search[key]
-        texts = [span(cell["tasks_won"]), span(cell["reward"], unit), str(cell["replies"]), str(cell["calls"])]
+        texts = [
+            format_interval(cell["tasks_won"]),
+            format_interval(cell["reward"], unit),
+            str(cell["replies"]),
+            str(cell["calls"]),
+        ]
         lines.append([f"  {name}", *texts])
     less = search["beam_less_best_of_n"]
-    lines.append(["  beam less best of n", span(less["tasks_won"], "", "+"), span(less["reward"], unit, "+"), "", ""])
+    lines.append(
+        [
+            "  beam less best of n",
+            format_interval(less["tasks_won"], "", "+"),
+            format_interval(less["reward"], unit, "+"),
+            "",
+            "",
+        ]
+    )
     return "\n".join([f"the first search, on its {search['tasks']} tasks, with the base", *align_columns(lines, width)])
