@@ -22,7 +22,7 @@ _BANDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlottedRun:
     """One plotted run.
 
     Attributes:
@@ -121,7 +121,7 @@ def draw_rounds(figures: Figures, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_turns(lines: Sequence[Line], path: Path) -> None:
+def draw_turns(lines: Sequence[PlottedRun], path: Path) -> None:
     """Draw when conversations are won: the share won up to each round, with 95 % intervals, and in each round.
 
     Args:
@@ -172,7 +172,7 @@ def draw_turns(lines: Sequence[Line], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_pareto(lines: Sequence[Line], path: Path) -> None:
+def draw_pareto(lines: Sequence[PlottedRun], path: Path) -> None:
     """Draw mean reward, with 95 % intervals, against model calls per task; the Pareto front is marked.
 
     If no run asked a model, the horizontal axis counts the agent's turns.

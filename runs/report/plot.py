@@ -21,7 +21,7 @@ from josh.runs.record.folder import CONFIG, EPISODES, LOOP, PLAN, read_config, r
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
 from josh.runs.registry import env_class, plugged, rewards_class
-from josh.runs.report.figures import Line, draw_pareto, draw_rounds, draw_turns
+from josh.runs.report.figures import PlottedRun, draw_pareto, draw_rounds, draw_turns
 from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded
 from josh.tree import Speaker, walk
 
@@ -89,7 +89,7 @@ def _figures(folder: Path) -> Figures:
     return figures
 
 
-def _lines(folder: Path) -> list[Line]:
+def _lines(folder: Path) -> list[PlottedRun]:
     """Returns the runs in a folder: the folder itself, or the scored runs of an evaluation or loop."""
     parts = runs_in(folder)
     if not parts:
@@ -111,7 +111,7 @@ def _lines(folder: Path) -> list[Line]:
     return found
 
 
-def _line(folder: Path, label: str = "") -> Line | None:
+def _line(folder: Path, label: str = "") -> PlottedRun | None:
     """Returns one run; None if it has no scored conversation. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
     settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
@@ -129,7 +129,7 @@ def _line(folder: Path, label: str = "") -> Line | None:
     if not talks:
         return None
     rounds, won, earned, people, ids = zip(*talks, strict=True)
-    return Line(
+    return PlottedRun(
         label or _name(config, settings),
         settings.josh,
         rounds,
@@ -168,7 +168,7 @@ def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
     return name
 
 
-def _told_apart(found: Sequence[tuple[Line, Path]]) -> list[Line]:
+def _told_apart(found: Sequence[tuple[PlottedRun, Path]]) -> list[PlottedRun]:
     """Returns runs with different labels: equal labels get the folder's name. Raises UsageError if rewards differ."""
     first = found[0][0]
     for line, path in found:

@@ -81,10 +81,10 @@ def tree_lines(episode: Episode, style: Style) -> list[str]:
         episode: a finished task.
         style: the style of the tree.
     """
-    return _Drawing(episode, style).lines()
+    return TreeRenderer(episode, style).lines()
 
 
-class _Drawing:
+class TreeRenderer:
     """Draws one tree."""
 
     def __init__(self, episode: Episode, style: Style) -> None:
