@@ -17,7 +17,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.evaluate.held_out import check, seen_by, seen_in, users_of
-from josh.runs.evaluate.scores import compared, read_sample
+from josh.runs.evaluate.scores import compared, read_policy_results
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
 from josh.runs.play.runtime import Runtime
@@ -284,7 +284,8 @@ def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     """An evaluation's numbers, from its runs; nothing in them depends on time, or on how often it was resumed."""
     parts = [Part(**part) for part in plan["parts"]]
     samples = [
-        read_sample(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder)) for part in parts
+        read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))
+        for part in parts
     ]
     settings = parts[0].settings
     shared = {

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from josh.runs.evaluate.scores import Figures
+from josh.runs.evaluate.scores import Metrics
 from josh.terminal import align_columns
 
 
-def as_table(figures: Figures, *, groups: bool = False, width: int | None = None) -> str:
+def as_table(figures: Metrics, *, groups: bool = False, width: int | None = None) -> str:
     """Returns the figures as text: a block for every user model, a line for every policy, then the differences.
 
     Args:
@@ -36,7 +36,7 @@ def as_table(figures: Figures, *, groups: bool = False, width: int | None = None
     return "\n\n".join(blocks)
 
 
-def _columns(cell: Figures, unit: str, k: int) -> list[str]:
+def _columns(cell: Metrics, unit: str, k: int) -> list[str]:
     won, restricted = (
         format_number(cell[name]["value"], 1) for name in ("rounds_to_success", "restricted_rounds_to_success")
     )
@@ -54,7 +54,7 @@ def _columns(cell: Figures, unit: str, k: int) -> list[str]:
     ]
 
 
-def _change_columns(change: Figures, unit: str, k: int) -> list[str]:
+def _change_columns(change: Metrics, unit: str, k: int) -> list[str]:
     speed, passed = change["restricted_rounds_to_success"], change["pass_hat"][str(k)]
     return [
         format_interval(change["success_rate"], sign="+"),
@@ -65,7 +65,7 @@ def _change_columns(change: Figures, unit: str, k: int) -> list[str]:
     ]
 
 
-def _group_lines(cells: Sequence[Figures], unit: str, width: int | None) -> list[str]:
+def _group_lines(cells: Sequence[Metrics], unit: str, width: int | None) -> list[str]:
     lines = [["group", "tasks", *(str(cell["policy"]) for cell in cells)]]
     for kind, parts in cells[0]["groups"].items():
         for name, part in parts.items():
@@ -74,7 +74,7 @@ def _group_lines(cells: Sequence[Figures], unit: str, width: int | None) -> list
     return ["mean reward by group", *align_columns(lines, width)]
 
 
-def _errors(cell: Figures) -> str:
+def _errors(cell: Metrics) -> str:
     low, high = cell["success_rate_bounds"]
     share = f"{cell['infra_errors']} of {cell['conversations']} conversations"
     return (
@@ -83,7 +83,7 @@ def _errors(cell: Figures) -> str:
     )
 
 
-def format_interval(estimate: Figures, unit: str = "", sign: str = "") -> str:
+def format_interval(estimate: Metrics, unit: str = "", sign: str = "") -> str:
     """Returns an estimate with its interval; with `sign`, positive numbers get a plus."""
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
     if low is None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.runs.evaluate.compare import names_of, shared, sources_in, told_apart
-from josh.runs.evaluate.scores import Figures, Sample, compared
+from josh.runs.evaluate.scores import Metrics, PolicyResults, compared
 from josh.runs.intervals import LEVEL
 from josh.runs.record.folder import EPISODES, read_summary, who_played
 from josh.runs.record.stored import stored_episodes
@@ -36,8 +36,8 @@ class Comparison:
     readings: tuple[Reading, Reading]
     names: tuple[str, str]
     played: tuple[int, int]
-    samples: tuple[Sample, Sample]
-    figures: Figures
+    samples: tuple[PolicyResults, PolicyResults]
+    figures: Metrics
 
     def __post_init__(self) -> None:
         self._changes: list[dict[str, Any]] = []
@@ -64,8 +64,8 @@ class Comparison:
         """Yields every conversation that was scored in both runs."""
         first, second = self.samples
         for task, row in first.rows.items():
-            for path, talk in row.talks.items():
-                other = second.rows[task].talks.get(path)
+            for path, talk in row.conversations.items():
+                other = second.rows[task].conversations.get(path)
                 if other is not None:
                     yield {
                         "task": task,
@@ -151,7 +151,7 @@ def _moved(row: Mapping[str, Any]) -> float:
     return round(abs(other - one), 6)
 
 
-def _cost(spent: Mapping[str, Any]) -> Figures:
+def _cost(spent: Mapping[str, Any]) -> Metrics:
     """Returns the calls and US dollars of both sides over all tasks of a run; None for unknown."""
     sides = spent.get("usage", {}).values()
     return {"calls": sum(side["calls"] for side in sides) if spent else None, "cost": spent.get("cost")}

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate.scores import Figures
+from josh.runs.evaluate.scores import Metrics
 from josh.runs.intervals import Estimate, mean
 from josh.runs.record.summary import counted
 
@@ -80,7 +80,7 @@ class PlottedRun:
         return mean(list(map(fmean, found.values())), [people[task] for task in found])
 
 
-def draw_rounds(figures: Figures, path: Path) -> None:
+def draw_rounds(figures: Metrics, path: Path) -> None:
     """Draw a loop: the mean reward and the share won by round of training, with 95 % intervals.
 
     Round 0 is the base. Horizontal lines are reference policies. Other user models have only the base and the last
@@ -225,7 +225,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def _estimate(row: Figures, name: str) -> Estimate:
+def _estimate(row: Metrics, name: str) -> Estimate:
     low, high = row[f"{name}_ci"]
     return Estimate(row[name], low, high, 0, 0)
 

@@ -15,7 +15,7 @@ from typing import Any
 from josh.episode import Episode
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.evaluate.scores import Figures
+from josh.runs.evaluate.scores import Metrics
 from josh.runs.play.sub_runs import part_from
 from josh.runs.record.folder import CONFIG, EPISODES, LOOP, PLAN, read_config, runs_in, who_played
 from josh.runs.record.stored import stored_episodes
@@ -78,9 +78,9 @@ def _is_loop(folder: Path) -> bool:
         return False
 
 
-def _figures(folder: Path) -> Figures:
+def _figures(folder: Path) -> Metrics:
     try:
-        figures: Figures = json.loads((folder / LOOP).read_text(encoding="utf-8"))
+        figures: Metrics = json.loads((folder / LOOP).read_text(encoding="utf-8"))
         figures["base"], figures["rounds"], figures["names"]["mean"], figures["names"]["rate"]
     except OSError:
         raise UsageError(f"{folder} has no {LOOP} yet; go on with: josh loop --resume {folder}") from None

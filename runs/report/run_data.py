@@ -15,15 +15,15 @@ from josh.loading import load
 from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.evaluate.scores import (
-    Figures,
-    Row,
-    Sample,
+    Metrics,
+    PolicyResults,
+    TaskResult,
     by_group,
     drawn_from,
     main_measures,
     measures,
-    row_of,
-    sample_of,
+    policy_results_of,
+    task_result_of,
 )
 from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, ids_of_tasks, read_config, read_summary, who_played
 from josh.runs.record.headline import headline
@@ -57,7 +57,7 @@ class Reading:
     viewer: Viewer
     rewards: type[BaseRewards]
     notes: list[str]
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, TaskResult] = field(default_factory=dict)
     damaged: list[int] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
     _leaves: Counter[str] = field(default_factory=Counter)
@@ -75,7 +75,7 @@ class Reading:
         """
         with answer_times(self.folder) as times:
             for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
-                row = row_of(episode, self.settings, self.viewer.env)
+                row = task_result_of(episode, self.settings, self.viewer.env)
                 earned = self.viewer.earned(episode)
                 tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id), earned)
                 self.rows[episode.task.id] = row
@@ -97,7 +97,7 @@ class Reading:
         tasks = int(self.config.get("tasks", len(self._results)))
         people = [row.person for row in self.rows.values()]
         figures = summarize(self._results, people, tasks, int(summary.get("retries") or 0))
-        sample = sample_of(self.config, self.settings, self.rewards, self.rows, "", "", summary)
+        sample = policy_results_of(self.config, self.settings, self.rewards, self.rows, "", "", summary)
         measured = measures(sample)
         return {
             "kind": "run",
@@ -127,7 +127,7 @@ class Reading:
         """Returns a task's place in the run's order; unfinished runs write tasks in another order."""
         return self._places.get(task, len(self._places))
 
-    def _examples(self, summary: Mapping[str, Any]) -> Figures:
+    def _examples(self, summary: Mapping[str, Any]) -> Metrics:
         """Returns the numbers of examples, all and on golden paths."""
         names = ("training_examples", "golden_examples")
         counts = [summary[name] for name in names] if summary else count_examples(self.folder, self.rows)
@@ -138,7 +138,7 @@ class Reading:
         account = {} if summary else stored_account(self.folder)
         return bill(account, {}) | {"unpriced": []} if account else summary
 
-    def _costs(self, summary: Mapping[str, Any], figures: Figures) -> Figures:
+    def _costs(self, summary: Mapping[str, Any], figures: Metrics) -> Metrics:
         spent = self.spent(summary) or figures
         return {
             "sides": [{"side": side} | dict(used) for side, used in spent["usage"].items()],
@@ -148,7 +148,7 @@ class Reading:
             "unpriced": list(spent.get("unpriced", ())),
         }
 
-    def _state(self, figures: Figures, summary: Mapping[str, Any]) -> list[str]:
+    def _state(self, figures: Metrics, summary: Mapping[str, Any]) -> list[str]:
         notes = []
         if not summary and (self.folder / SUMMARY).exists():
             notes.append(f"{SUMMARY} is damaged and left out")
@@ -226,7 +226,7 @@ def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
     return view
 
 
-def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, Any]:
+def _task_row(episode: Episode, row: TaskResult, tree: Mapping[str, Any]) -> dict[str, Any]:
     nodes = episode.tree.nodes
     state = "error" if not episode.scored else "won" if episode.success else "lost"
     return {
@@ -246,7 +246,7 @@ def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def groups_of(row: Row) -> list[str]:
+def groups_of(row: TaskResult) -> list[str]:
     """Returns the groups of a task, as the page shows them."""
     return [f"{words(kind)}: {name}" for kind, name in row.groups.items()]
 
@@ -261,13 +261,13 @@ def sentence(note: str) -> str:
     return note[:1].upper() + note[1:]
 
 
-def _rate(value: float | None, interval: Sequence[float]) -> Figures:
+def _rate(value: float | None, interval: Sequence[float]) -> Metrics:
     """Returns a share with its interval; all are None if nothing was scored."""
     low, high = interval if value is not None else (None, None)
     return {"value": value, "low": low, "high": high}
 
 
-def _others(measured: Figures) -> list[Figures]:
+def _others(measured: Metrics) -> list[Metrics]:
     """Returns the measures beside the three main ones, as rows of a table."""
     found = [{"name": words(name)} | value for name, value in measured["metrics"].items()]
     speed = {"rounds to success": "rounds_to_success", "rounds, at most the limit": "restricted_rounds_to_success"}
@@ -278,7 +278,7 @@ def _others(measured: Figures) -> list[Figures]:
     return found
 
 
-def _by_round(events: Sequence[tuple[int, float]]) -> list[Figures]:
+def _by_round(events: Sequence[tuple[int, float]]) -> list[Metrics]:
     earned: defaultdict[int, list[float]] = defaultdict(list)
     for at, reward in events:
         earned[at].append(reward)
@@ -286,11 +286,11 @@ def _by_round(events: Sequence[tuple[int, float]]) -> list[Figures]:
     return [{"round": at, "count": len(earned[at]), "reward": round(sum(earned[at]), 6)} for at in rounds]
 
 
-def _groups(sample: Sample) -> list[Figures]:
+def _groups(sample: PolicyResults) -> list[Metrics]:
     """Returns the rate and the mean of every group; the interval of the rate is computed as for the whole run."""
 
-    def measure(part: Sample) -> Figures:
-        talks = [row.talks.values() for row in part.rows.values() if row.talks]
+    def measure(part: PolicyResults) -> Metrics:
+        talks = [row.conversations.values() for row in part.rows.values() if row.conversations]
         shares = [fmean(talk.success for talk in each) for each in talks]
         value = fmean(shares) if shares else None
         mean = main_measures(part)["average_reward"]

@@ -9,7 +9,7 @@ from evaluating import cell, evaluated, figures, spans
 from josh.cli import main
 from josh.errors import UsageError
 from josh.runs.evaluate.evaluate import Wanted, parts_of
-from josh.runs.evaluate.scores import Row, Sample, Talk, compared
+from josh.runs.evaluate.scores import PolicyResults, ScoredConversation, TaskResult, compared
 
 
 def test_references_stand_in_every_offline_table(capsys):
@@ -162,13 +162,15 @@ def test_errors_are_counted_and_bounded_but_not_scored(capsys):
 
 def talks(*outcomes):
     return {
-        str(place): Talk(float(won), won, rounds, {}) for place, (won, rounds) in enumerate(outcomes) if won is not None
+        str(place): ScoredConversation(float(won), won, rounds, {})
+        for place, (won, rounds) in enumerate(outcomes)
+        if won is not None
     }
 
 
 def sample(rows, policy="p"):
-    made = {task: Row(task, task[0], {}, 10, talks(*outcomes)) for task, outcomes in rows.items()}
-    return Sample(policy, "u", "u", {}, "", ("0", "1"), made, {})
+    made = {task: TaskResult(task, task[0], {}, 10, talks(*outcomes)) for task, outcomes in rows.items()}
+    return PolicyResults(policy, "u", "u", {}, "", ("0", "1"), made, {})
 
 
 def test_rounds_to_success_are_of_winners_and_restricted_ones_of_all():
