@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate.held_out import check, seen_by, seen_in, users_of
+from josh.runs.evaluate.held_out import assert_held_out, seen_by, seen_in, users_of
 from josh.runs.evaluate.scores import compared, read_policy_results
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
@@ -183,7 +183,7 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     for part in parts:
         casting = Runtime(RunSettings(**part.settings), rehearsed=True)
         try:
-            check(casting.tasks, casting.env, seen)
+            assert_held_out(casting.tasks, casting.env, seen)
             named[part.user] = users_of({"settings": part.settings, "plays": casting.names})
             called = casting.env.called
         finally:

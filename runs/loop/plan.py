@@ -8,7 +8,7 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.hf_loading import PREFIX, is_local
 from josh.roles import BaseEnv
-from josh.runs.evaluate.held_out import Seen, check
+from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out
 from josh.runs.export.export import choose
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice
 from josh.runs.loop.settings import NOT_FOR_LOOPS, LoopSettings
@@ -313,7 +313,7 @@ def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> di
     met = [task for run in searches for task in choose_tasks(env, run)]
     people = frozenset(str(person) for task in met for person in env.people(task))
     try:
-        check(choose_tasks(env, test), env, Seen(frozenset(task.id for task in met), people))
+        assert_held_out(choose_tasks(env, test), env, TrainingExposure(frozenset(task.id for task in met), people))
     except UsageError as error:
         found = str(error).partition(";")[0]
         raise UsageError(
