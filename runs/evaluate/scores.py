@@ -1,7 +1,7 @@
-"""What conversations came to: a run read back, measured and set against another one's.
+"""Read runs, measure their conversations, and compare policies.
 
-A `PolicyResults` holds the conversations of one policy with one user model. Conversations are known by their task and their
-path in its tree, from which their seeds follow, so two samples with the same settings are paired by them.
+A `PolicyResults` holds the conversations of one policy with one user model. A task and a path in its tree identify a
+conversation and decide its seeds, so the results of two policies with the same settings are paired by them.
 """
 
 import hashlib
