@@ -182,7 +182,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from josh.runs.evaluate.evaluate import Wanted, evaluate, resume
+    from josh.runs.evaluate.evaluate import EvaluationSpec, evaluate, resume
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -196,8 +196,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         if baseline or trained_on or trained_users or args.no_references:
             raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
         return 0 if asyncio.run(resume(args.resume, given, args.groups)) else 1
-    wanted = Wanted(baseline, not args.no_references, trained_on, trained_users)
-    return 0 if asyncio.run(evaluate(given, wanted, args.groups)) else 1
+    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users)
+    return 0 if asyncio.run(evaluate(given, spec, args.groups)) else 1
 
 
 def _loop(args: argparse.Namespace) -> int:

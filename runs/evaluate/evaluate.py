@@ -44,7 +44,7 @@ _OF_POLICY = ("model", "agent", "base_url", "api_key_var", "temperature")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EvaluationSpec:
     """What an evaluation is to be, beside the settings of its runs.
 
     Attributes:
@@ -61,12 +61,12 @@ class Wanted:
     trained_users: tuple[str, ...] = ()
 
 
-def parts_of(given: Mapping[str, Any], wanted: Wanted) -> list[Part]:
+def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[Part]:
     """The runs that an evaluation is made of, the baseline's first.
 
     Args:
         given: settings of `josh run`; those of the user may be several by commas.
-        wanted: the rest.
+        spec: the rest.
 
     Raises:
         UsageError: the settings make no sense.
@@ -79,11 +79,11 @@ def parts_of(given: Mapping[str, Any], wanted: Wanted) -> list[Part]:
     users = _users(whole)
     model = {name: value for name, value in whole.items() if name not in _OF_USER}
     policies: list[tuple[str, dict[str, Any]]] = [("model", model)]
-    if wanted.baseline:
-        policies.insert(0, ("baseline", _baseline(model, wanted.baseline)))
+    if spec.baseline:
+        policies.insert(0, ("baseline", _baseline(model, spec.baseline)))
     names = _labels([settings for _, settings in policies], _policy_names, env.agents)
     played = [(name, label, False, settings) for (name, settings), label in zip(policies, names, strict=True)]
-    if wanted.references:
+    if spec.references:
         offline = {"model": OFFLINE, "temperature": TEMPERATURE, "base_url": None, "api_key_var": None}
         played += [(label, label, True, model | offline | {"agent": agent}) for label, agent in env.references.items()]
     found = []
@@ -153,12 +153,12 @@ def _labels(settings: Sequence[Mapping[str, Any]], names: Any, known: Mapping[st
     return [f"{names(one, known)[0]} ({place})" for place, one in enumerate(settings, 1)]
 
 
-async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = False) -> bool:
+async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool = False) -> bool:
     """Begin an evaluation and play it to its end, or as far as its budget goes.
 
     Args:
-        given: settings of `josh run`; see `parts_of`.
-        wanted: the rest.
+        given: settings of `josh run`; see `sub_runs_of`.
+        spec: the rest.
         groups: show the breakdown by group.
 
     Returns:
@@ -168,11 +168,11 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
         UsageError: a setting is wrong, or the tasks are not held out. Nothing was played then.
         FatalError: going on made no sense.
     """
-    parts = parts_of(given, wanted)
+    parts = sub_runs_of(given, spec)
     if parts[0].settings["rollouts"] < ROLLOUTS:
         few = counted(parts[0].settings["rollouts"], "conversation")
         print(f"josh: {few} per task say little about pass^k and luck; {ROLLOUTS} or more are better", file=sys.stderr)
-    seen = seen_in(wanted.trained_on)
+    seen = seen_in(spec.trained_on)
     policies = seen_by(part.settings["model"] for part in parts)
     others = seen_by(name.strip() for part in parts for name in str(part.settings["user_model"]).split(","))
     seen |= policies.seen | replace(others.seen, users=frozenset())
@@ -188,14 +188,14 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
             called = casting.env.called
         finally:
             await casting.aclose()
-    met = seen.users | _trained_users(wanted.trained_users, named)
+    met = seen.users | _trained_users(spec.trained_users, named)
     notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings["log_dir"])
     try:
         folder = make_folder(log_dir, f"eval-{slug(parts[0].settings['env'])}-{datetime.now():%Y%m%d-%H%M%S}")
     except OSError as error:
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
-    sources = dict.fromkeys((*map(str, wanted.trained_on), *policies.known, *others.known))
+    sources = dict.fromkeys((*map(str, spec.trained_on), *policies.known, *others.known))
     held_out: dict[str, Any] = {"trained_on": list(sources), "tasks": len(seen.tasks), "people": len(seen.people)}
     held_out |= {"unknown": list(unknown)} if unknown else {}
     plan = {"held_out": held_out, "user_notes": notes, "called": called, "parts": list(map(asdict, parts))}
