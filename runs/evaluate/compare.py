@@ -12,7 +12,7 @@ from josh.errors import UsageError
 from josh.runs.evaluate.evaluate import read_plan
 from josh.runs.evaluate.scores import PolicyResults, compared, read_policy_results
 from josh.runs.evaluate.table import as_table
-from josh.runs.play.sub_runs import Part
+from josh.runs.play.sub_runs import SubRun
 from josh.runs.record.folder import CONFIG, PLAN, read_config, read_summary, who_played
 from josh.runs.record.summary import counted
 from josh.runs.settings import OFFLINE
@@ -76,13 +76,13 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
 def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
     """The samples of an evaluation, or of a run, which may be a search where `searched`. Raises UsageError."""
     if (folder / PLAN).exists():
-        parts = [Part(**part) for part in read_plan(folder)["parts"]]
+        parts = [SubRun(**part) for part in read_plan(folder)["parts"]]
         return [_source(folder, folder / part.folder, part) for part in parts]
     config = read_config(folder)
     settings, plays = config["settings"], who_played(config)
     agent, user = (plays.get(role, role).rpartition(":")[2] for role in ("agent", "user"))
     model, user_model = settings.get("model", OFFLINE), settings.get("user_model") or OFFLINE
-    part = Part(
+    part = SubRun(
         folder.name,
         agent if model == OFFLINE else model,
         user if user_model == OFFLINE else user_model,
@@ -92,7 +92,7 @@ def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
     return [_source(folder, folder, part, searched=searched)]
 
 
-def _source(folder: Path, run: Path, part: Part, *, searched: bool = False) -> Source:
+def _source(folder: Path, run: Path, part: SubRun, *, searched: bool = False) -> Source:
     if not (run / CONFIG).exists():
         raise UsageError(f"{folder} is not finished; go on with: josh evaluate --resume {folder}")
     sample = read_policy_results(run, part.policy, part.user, read_summary(run), searched=searched)

@@ -21,7 +21,7 @@ from josh.runs.evaluate.scores import compared, read_policy_results
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
 from josh.runs.play.runtime import Runtime
-from josh.runs.play.sub_runs import Part, part_from, play_part
+from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.summary import counted, told_left_out
 from josh.runs.registry import USERS, default_for, env_class
@@ -61,7 +61,7 @@ class EvaluationSpec:
     trained_users: tuple[str, ...] = ()
 
 
-def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[Part]:
+def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
     """The runs that an evaluation is made of, the baseline's first.
 
     Args:
@@ -92,7 +92,7 @@ def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[Part]:
             if is_reference and user.get("user_model", OFFLINE) != OFFLINE:
                 continue  # that would have to be paid for
             folder = slug(f"{name}-{user_label}")
-            found.append(Part(folder, label, user_label, is_reference, asdict(resolve(settings | user, {}))))
+            found.append(SubRun(folder, label, user_label, is_reference, asdict(resolve(settings | user, {}))))
     twice = [folder for folder, count in Counter(part.folder for part in found).items() if count > 1]
     if twice:
         raise UsageError(f"two runs would both be called {twice[0]!r}; rename a reference or a user model")
@@ -248,15 +248,15 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
     if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
         raise UsageError(f"{folder / PLAN} holds no plan of an evaluation")
-    return plan | {"parts": [asdict(part_from(part, folder / PLAN)) for part in plan["parts"]]}
+    return plan | {"parts": [asdict(sub_run_from(part, folder / PLAN)) for part in plan["parts"]]}
 
 
 async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], groups: bool) -> bool:
-    parts = [Part(**part) for part in plan["parts"]]
+    parts = [SubRun(**part) for part in plan["parts"]]
     try:
         stopped = ""
         for part in parts:
-            stopped = await play_part(folder, part, parts, given)
+            stopped = await play_sub_run(folder, part, parts, given)
             if stopped:
                 break
     except BaseException:
@@ -282,7 +282,7 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
 
 def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     """An evaluation's numbers, from its runs; nothing in them depends on time, or on how often it was resumed."""
-    parts = [Part(**part) for part in plan["parts"]]
+    parts = [SubRun(**part) for part in plan["parts"]]
     samples = [
         read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))
         for part in parts

@@ -10,7 +10,7 @@ from josh.runs.evaluate.scores import Metrics, compared, read_policy_results
 from josh.runs.evaluate.table import format_interval
 from josh.runs.intervals import mean
 from josh.runs.loop.plan import BASE_POLICY, CONTROL, Plan, search_of
-from josh.runs.play.sub_runs import Part
+from josh.runs.play.sub_runs import SubRun
 from josh.runs.record.folder import EPISODES, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
@@ -90,7 +90,7 @@ def _rounds(
     return found
 
 
-def _folder(parts: Iterable[Part], policy: str, user: str) -> str:
+def _folder(parts: Iterable[SubRun], policy: str, user: str) -> str:
     return next(part.folder for part in parts if (part.policy, part.user) == (policy, user))
 
 
@@ -98,7 +98,7 @@ def _calls(folder: Path, run: str) -> int:
     return sum(side["calls"] for side in read_summary(folder / run)["usage"].values())
 
 
-def _cells(folder: Path, parts: Sequence[Part], rewards: type[BaseRewards]) -> dict[str, Metrics]:
+def _cells(folder: Path, parts: Sequence[SubRun], rewards: type[BaseRewards]) -> dict[str, Metrics]:
     """What policies came to against one user model, by policy; the base comes first."""
     samples = [
         read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))

@@ -16,7 +16,7 @@ from josh.episode import Episode
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Metrics
-from josh.runs.play.sub_runs import part_from
+from josh.runs.play.sub_runs import sub_run_from
 from josh.runs.record.folder import CONFIG, EPISODES, LOOP, PLAN, read_config, runs_in, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
@@ -97,10 +97,10 @@ def _lines(folder: Path) -> list[PlottedRun]:
         return [line] if line else []
     path = folder / PLAN
     plan = json.loads(path.read_text(encoding="utf-8"))
-    whole = [part_from(part, path) for part in plan["parts"] if part["folder"] in parts]
+    whole = [sub_run_from(part, path) for part in plan["parts"] if part["folder"] in parts]
     if _is_loop(folder):
         # Only the user model of the training; `sample` exists only for the comparison with the first search.
-        main = part_from(plan["parts"][0], path).user
+        main = sub_run_from(plan["parts"][0], path).user
         whole = [part for part in whole if part.user == main and (part.policy or part.folder != "sample")]
     several = len({part.user for part in whole}) > 1
     found = []
