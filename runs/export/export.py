@@ -17,7 +17,7 @@ from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.runs.export.formats import FORMATS, PAIRED, Candidate, candidates
-from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice, best_of_tasks
+from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
 from josh.runs.record.folder import EPISODES, read_config, version
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
@@ -34,7 +34,7 @@ class NoRowsError(UsageError):
     """There is nothing in the runs that could be exported so."""
 
 
-def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> Choice:
+def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> PathSelection:
     """What to export: unless told otherwise, of conversations and verdicts every tree's best path, of pairs all wins.
 
     Raises:
@@ -56,7 +56,7 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
     paths = paths or (SUCCESSFUL if paired else GOLDEN)
     if paths == GOLDEN and top not in (None, 1):
         raise UsageError(f"top is {top}, but a tree has one {GOLDEN} path; leave it out, or give --paths {SUCCESSFUL}")
-    return Choice(paths, 1 if paths == GOLDEN else top, MIN_MARGIN if min_margin is None else min_margin)
+    return PathSelection(paths, 1 if paths == GOLDEN else top, MIN_MARGIN if min_margin is None else min_margin)
 
 
 def check_free(out: Path) -> None:
@@ -68,7 +68,7 @@ def check_free(out: Path) -> None:
         )
 
 
-def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
+def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, seed: int) -> dict[str, Any]:
     """Write the rows that some runs have to give, and their manifest; both whole or not at all.
 
     The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the

@@ -25,7 +25,15 @@ from josh.runs.export.messages import (
     hashed,
     with_tools,
 )
-from josh.runs.export.paths import LOST, SUCCESSFUL, Choice, lost_leaves, standing, was_refused, winning_leaves
+from josh.runs.export.paths import (
+    LOST,
+    SUCCESSFUL,
+    PathSelection,
+    losing_leaves,
+    node_outcomes,
+    was_refused,
+    winning_leaves,
+)
 from josh.tree import Speaker, internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -50,7 +58,7 @@ class Candidate:
 
 
 def candidates(
-    form: str, episode: Episode, choice: Choice, dropped: Counter[str], best: frozenset[int] | None = None
+    form: str, episode: Episode, choice: PathSelection, dropped: Counter[str], best: frozenset[int] | None = None
 ) -> Iterator[Candidate]:
     """The rows that one episode has to give, in tree order.
 
@@ -62,7 +70,7 @@ def candidates(
         best: the only winning leaves to take, from `best_of_tasks`.
     """
     whole = replace(choice, top=None)
-    leaves = lost_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
+    leaves = losing_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
     if episode.error or not leaves:
         lacking = "trees without a loss" if choice.paths == LOST else "trees without a win"
         dropped["trees given up" if episode.error else lacking] += 1
@@ -80,14 +88,16 @@ def candidates(
 
 def _conversations(
     render: Callable[[Sequence[Message], int, Tools], Row],
-) -> Callable[[Episode, Sequence[int], Choice, Counter[str]], Iterator[Candidate]]:
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[Candidate]]:
     """Export winning paths, each down to the agent's last words.
 
     Args:
         render: makes a row of the messages, of which that many at the start were there before the agent's first turn.
     """
 
-    def rows(episode: Episode, leaves: Sequence[int], choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[Candidate]:
         nodes = episode.tree.nodes
         before = len(with_opener(episode.tree.nodes[0].turn.internal))
         for leaf in leaves:
@@ -175,10 +185,10 @@ def _sharegpt_turn(message: Message) -> dict[str, str]:
 # Single messages with a verdict
 
 
-def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+def _kto(episode: Episode, leaves: Sequence[int], _: PathSelection, dropped: Counter[str]) -> Iterator[Candidate]:
     """JOSH's juxtaposed rule: the agent's messages on the winning paths, and those that lost after the same prompt."""
     nodes = episode.tree.nodes
-    stand = standing(episode)
+    stand = node_outcomes(episode)
     golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
     prompts: set[bytes] = set()
     for index in golden:
@@ -228,15 +238,17 @@ def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Messag
 
 def _pairs(
     render: Callable[[Sequence[Message], Message, Message, float, Tools], Row],
-) -> Callable[[Episode, Sequence[int], Choice, Counter[str]], Iterator[Candidate]]:
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[Candidate]]:
     """Export, for every two turns of the agent's after the same node, the better over the worse.
 
     The better one is on a winning path; the worse one led to a smaller reward, or none, and to no error.
     """
 
-    def rows(episode: Episode, leaves: Sequence[int], choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[Candidate]:
         nodes = episode.tree.nodes
-        stand = standing(episode)
+        stand = node_outcomes(episode)
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
         families: dict[int, list[int]] = {}
         for index in sorted(stand.best.keys() | stand.broken):

@@ -10,7 +10,7 @@ from josh.models.hf_loading import PREFIX, is_local
 from josh.roles import BaseEnv
 from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out
 from josh.runs.export.export import choose
-from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice
+from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection
 from josh.runs.loop.settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun
@@ -120,7 +120,7 @@ def adapter_of(folder: Path, what: int | str) -> Path:
     return folder / ADAPTERS / f"{folder.name}-{what if isinstance(what, str) else f'round-{what}'}"
 
 
-def choice_of(settings: LoopSettings, *, control: bool = False) -> Choice:
+def choice_of(settings: LoopSettings, *, control: bool = False) -> PathSelection:
     """What is exported for a round, or for the control. Raises UsageError."""
     paths = LOST if control else settings.paths
     several = TINY_TOP if settings.tiny else TOP

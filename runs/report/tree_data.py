@@ -12,7 +12,7 @@ from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
 from josh.runs.export.formats import Candidate, candidates
-from josh.runs.export.paths import SUCCESSFUL, Choice, standing
+from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.tree_text import was_cut_off
 from josh.threads import explain
 from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
@@ -101,7 +101,7 @@ class Viewer:
             earned: the rewards of its hits, see `earned`.
         """
         task, nodes = episode.task, row["nodes"]
-        best = standing(episode).best
+        best = node_outcomes(episode).best
         for index, (shown, stands) in enumerate(zip(nodes, standings(episode), strict=True)):
             node = episode.tree.nodes[index]
             shown["standing"] = stands
@@ -183,7 +183,7 @@ def _of_leaf(episode: Episode, leaf: int, outcome: Outcome) -> str:
 def pairs(episode: Episode) -> Sequence[dict[str, Any]]:
     """Returns the preference pairs of `josh export --format dpo` from this tree, by the indices of their turns."""
     first: dict[bytes, Candidate] = {}
-    for candidate in candidates("dpo", episode, Choice(SUCCESSFUL, None, MIN_MARGIN), Counter()):
+    for candidate in candidates("dpo", episode, PathSelection(SUCCESSFUL, None, MIN_MARGIN), Counter()):
         first.setdefault(candidate.key, candidate)
     kept = (candidate for candidate in first.values() if candidate.contrary not in first)
     return [{"chosen": one.nodes[0], "rejected": one.nodes[1], "margin": one.row["margin"]} for one in kept]
