@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.runs.export.formats import FORMATS, PAIRED, Candidate, candidates
+from josh.runs.export.formats import FORMATS, PAIRED, ExportRow, export_rows
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
 from josh.runs.record.folder import EPISODES, read_config, version
 from josh.runs.record.stored import stored_episodes
@@ -92,14 +92,14 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
     tasks: dict[str, None] = {}
     trees = 0
 
-    def found() -> Iterator[Candidate]:
+    def found() -> Iterator[ExportRow]:
         nonlocal trees
         ranked = choice.paths == SUCCESSFUL and choice.top is not None
         best = best_of_tasks(_episodes(runs, Counter()), choice) if ranked else {}
         for run, episode in _episodes(runs, dropped):
             trees += 1
             only = best.get((run, episode.task.id), frozenset()) if ranked else None
-            for candidate in candidates(form, episode, choice, dropped, only):
+            for candidate in export_rows(form, episode, choice, dropped, only):
                 tasks[episode.task.id] = None
                 yield candidate
 
@@ -187,17 +187,17 @@ class _Entry:
     start: int
     length: int
     key: bytes
-    contrary: bytes | None
+    contradicts: bytes | None
     label: bool | None
 
 
-def _spooled(spool: BinaryIO, rows: Iterator[Candidate]) -> Iterator[_Entry]:
+def _spooled(spool: BinaryIO, rows: Iterator[ExportRow]) -> Iterator[_Entry]:
     start = 0
     for candidate in rows:
         # Half a surrogate pair becomes an escape, which JSON has for it.
         line = f"{dumps(candidate.row)}\n".encode("utf-8", "backslashreplace")
         spool.write(line)
-        yield _Entry(start, len(line), candidate.key, candidate.contrary, candidate.row.get("label"))
+        yield _Entry(start, len(line), candidate.key, candidate.contradicts, candidate.row.get("label"))
         start += len(line)
 
 
@@ -207,7 +207,7 @@ def _kept(entries: Iterator[_Entry], dropped: Counter[str]) -> list[_Entry]:
     for entry in entries:
         if first.setdefault(entry.key, entry) is not entry:
             dropped["repeated rows"] += 1
-    kept = [entry for entry in first.values() if entry.contrary not in first]
+    kept = [entry for entry in first.values() if entry.contradicts not in first]
     dropped["contradictory rows"] += len(first) - len(kept)
     return kept
 

@@ -11,7 +11,7 @@ from josh.episode import Episode
 from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
-from josh.runs.export.formats import Candidate, candidates
+from josh.runs.export.formats import ExportRow, export_rows
 from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.tree_text import was_cut_off
 from josh.threads import explain
@@ -182,10 +182,10 @@ def _of_leaf(episode: Episode, leaf: int, outcome: Outcome) -> str:
 
 def pairs(episode: Episode) -> Sequence[dict[str, Any]]:
     """Returns the preference pairs of `josh export --format dpo` from this tree, by the indices of their turns."""
-    first: dict[bytes, Candidate] = {}
-    for candidate in candidates("dpo", episode, PathSelection(SUCCESSFUL, None, MIN_MARGIN), Counter()):
+    first: dict[bytes, ExportRow] = {}
+    for candidate in export_rows("dpo", episode, PathSelection(SUCCESSFUL, None, MIN_MARGIN), Counter()):
         first.setdefault(candidate.key, candidate)
-    kept = (candidate for candidate in first.values() if candidate.contrary not in first)
+    kept = (candidate for candidate in first.values() if candidate.contradicts not in first)
     return [{"chosen": one.nodes[0], "rejected": one.nodes[1], "margin": one.row["margin"]} for one in kept]
 
 
