@@ -164,7 +164,7 @@ def _rescore(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from josh.runs.export.check import check
-    from josh.runs.export.export import check_free, choose, export, tell
+    from josh.runs.export.export import check_free, choose, export, print_summary
 
     if args.check:
         if args.runs or args.format or args.out:
@@ -177,7 +177,7 @@ def _export(args: argparse.Namespace) -> int:
             raise UsageError(f"no {name} given; as in: josh export records/<run> --format sft --out sft.jsonl")
     choice = choose(args.format, args.paths, args.top, args.min_margin)
     check_free(args.out)
-    tell(export(args.runs, args.out, args.format, choice, args.seed), args.out)
+    print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
     return 0
 
 
@@ -227,10 +227,10 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from josh.runs.report.report import report, tell
+    from josh.runs.report.report import print_pages, report
 
     relax_gc()
-    tell(report(args.folders, args.out))
+    print_pages(report(args.folders, args.out))
     return 0
 
 

@@ -55,7 +55,7 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
     """
     names_of(folders)
     sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
-    figures = compared(shared(told_apart(sources)))
+    figures = compared(shared(with_distinct_names(sources)))
     if out is not None:
         if out.exists() and any((out.parent / name).exists() for name in (CONFIG, PLAN)):
             raise UsageError(f"{out} is part of what was played; give another --out")
@@ -134,20 +134,20 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     return [name(path) for path in whole]
 
 
-def told_apart(sources: Sequence[Source]) -> list[Source]:
+def with_distinct_names(sources: Sequence[Source]) -> list[Source]:
     """The sources, with the folder's name behind a policy's where several folders have one of that name."""
     folders = list(dict.fromkeys(source.folder for source in sources))
     names = dict(zip(folders, names_of(folders), strict=True))
     places = {(source.sample.policy, None if source.reference else source.folder) for source in sources}
     often = Counter(policy for policy, _ in places)
     users: dict[str, str] = {}
-    told = []
+    named = []
     for source in sources:
         sample = source.sample
         folder = "" if source.reference or often[sample.policy] == 1 else f" ({names[source.folder]})"
         user = users.setdefault(sample.user_signature, sample.user)
-        told.append(replace(source, sample=replace(sample, policy=sample.policy + folder, user=user)))
-    return told
+        named.append(replace(source, sample=replace(sample, policy=sample.policy + folder, user=user)))
+    return named
 
 
 def shared(sources: Sequence[Source]) -> list[PolicyResults]:

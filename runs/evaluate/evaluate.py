@@ -23,7 +23,7 @@ from josh.runs.intervals import RESAMPLES
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
-from josh.runs.record.summary import counted, told_left_out
+from josh.runs.record.summary import counted, describe_left_out
 from josh.runs.registry import USERS, default_for, env_class
 from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, resolve
 from josh.terminal import screen_width
@@ -324,7 +324,7 @@ def _headline(figures: Mapping[str, Any]) -> str:
         f"{each} each with every user; 95 % intervals, {drawn}"
     ]
     if figures["left_out"]:
-        lines.append(f"left out: {told_left_out(figures['left_out'])}")
+        lines.append(f"left out: {describe_left_out(figures['left_out'])}")
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])
         people = f" and {held['people']} people" if held["people"] else ""

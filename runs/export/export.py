@@ -229,7 +229,7 @@ def _because(dropped: Mapping[str, int]) -> str:
     return f"; left out: {reasons}" if reasons else "; it holds no whole episode"
 
 
-def tell(manifest: Mapping[str, Any], out: Path) -> None:
+def print_summary(manifest: Mapping[str, Any], out: Path) -> None:
     """Print what was exported."""
     labels = ", ".join(f"{count} {label}" for label, count in manifest.get("labels", {}).items())
     trees = f"{counted(len(manifest['tasks']), 'task')}, {counted(manifest['trees'], 'tree')}"

@@ -109,7 +109,7 @@ def _cells(folder: Path, parts: Sequence[SubRun], rewards: type[BaseRewards]) ->
     cells = {}
     for part, cell in zip(parts, found["results"], strict=True):
         value, rate = cell["average_reward"], cell["success_rate"]
-        told = {
+        cell_metrics = {
             rewards.mean: value["value"],
             f"{rewards.mean}_ci": [value["low"], value["high"]],
             rewards.rate: rate["value"],
@@ -121,12 +121,12 @@ def _cells(folder: Path, parts: Sequence[SubRun], rewards: type[BaseRewards]) ->
         }
         if "difference" in cell:
             apart = cell["difference"]["average_reward"]
-            told |= {
+            cell_metrics |= {
                 "diff": apart["value"],
                 "diff_ci": [apart["low"], apart["high"]],
                 "gain_percent": round(100 * apart["value"] / base, 1) if base and apart["value"] is not None else None,
             }
-        cells[part.policy] = told
+        cells[part.policy] = cell_metrics
     return cells
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from josh.errors import FatalError
 from josh.memory import relax_gc
-from josh.runs.export.export import NoRowsError, export, tell
+from josh.runs.export.export import NoRowsError, export, print_summary
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
 from josh.runs.play.sub_runs import SubRun, play_sub_run
@@ -108,7 +108,7 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
             raise
         _take_over(adapter_of(folder, stage.round - 1), target)
         return {"rows": 0, "told": "nothing to learn from; the last round's adapter stays"}
-    tell(manifest, data)
+    print_summary(manifest, data)
     if not (target / CARD).exists():
         own: dict[str, Any] = {
             "data": str(data),

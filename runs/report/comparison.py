@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from josh.episode import Episode
 from josh.errors import UsageError
-from josh.runs.evaluate.compare import names_of, shared, sources_in, told_apart
+from josh.runs.evaluate.compare import names_of, shared, sources_in, with_distinct_names
 from josh.runs.evaluate.scores import Metrics, PolicyResults, compared
 from josh.runs.intervals import LEVEL
 from josh.runs.record.folder import EPISODES, read_summary, who_played
@@ -189,6 +189,6 @@ def against(first: Path, second: Path) -> Comparison:
         raise UsageError(
             f"not comparable: {search} is a search and {plain} is not; give two searches, or two runs without --josh"
         )
-    base, tried = shared(told_apart([*sources[0], *sources[1]]))
+    base, tried = shared(with_distinct_names([*sources[0], *sources[1]]))
     played = len(sources[0][0].sample.rows), len(sources[1][0].sample.rows)
     return Comparison(readings, (one, other), played, (base, tried), compared([base, tried]))

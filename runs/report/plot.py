@@ -60,7 +60,7 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
     if not found:
         folders = ", ".join(map(str, paths))
         raise UsageError(f"{folders}: no conversation was scored, so there is nothing to plot; give other folders")
-    lines = _told_apart(found)
+    lines = _with_distinct_labels(found)
     (draw_turns if kind == TURNS else draw_pareto)(lines, out)
     return out
 
@@ -168,7 +168,7 @@ def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
     return name
 
 
-def _told_apart(found: Sequence[tuple[PlottedRun, Path]]) -> list[PlottedRun]:
+def _with_distinct_labels(found: Sequence[tuple[PlottedRun, Path]]) -> list[PlottedRun]:
     """Returns runs with different labels: equal labels get the folder's name. Raises UsageError if rewards differ."""
     first = found[0][0]
     for line, path in found:

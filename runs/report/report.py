@@ -195,7 +195,7 @@ class _Chunks:
                 self.folder.rmdir()
 
 
-def tell(pages: Sequence[Path]) -> None:
+def print_pages(pages: Sequence[Path]) -> None:
     """Print the paths of the pages."""
     for page in pages:
         print(f"report          {page}")

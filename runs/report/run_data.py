@@ -29,7 +29,7 @@ from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, ids_of_tasks, rea
 from josh.runs.record.headline import headline
 from josh.runs.record.journal import answer_times, stored_account
 from josh.runs.record.stored import count_examples, stored_episodes
-from josh.runs.record.summary import Result, bill, counted, result_of, summarize, told_left_out, wilson
+from josh.runs.record.summary import Result, bill, counted, describe_left_out, result_of, summarize, wilson
 from josh.runs.registry import USERS, env_class, plugged, rewards_class
 from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
@@ -160,7 +160,7 @@ class Reading:
             errors = counted(figures["infra_errors"], "task")
             notes.append(f"{errors} left out of every mean because of an error; the first: {figures['first_error']}")
         if isinstance(left_out := self.config.get("left_out"), dict) and left_out:
-            notes.append(f"Left out are {told_left_out(left_out)}")
+            notes.append(f"Left out are {describe_left_out(left_out)}")
         if "rescored_from" in self.config:
             notes.append(f"Rescored from {self.config['rescored_from']}")
         return notes
