@@ -78,10 +78,8 @@ def print_how_to_go_on(result: RunResult) -> None:
 
 def write_page(folder: Path, *, broken_off: bool = False) -> None:
     """Write the page of a run that has ended and, unless it was broken off, print where it is; see `report_at_end`."""
-    from josh.runs.report.report import (  # with numpy, for which the first result does not wait
-        print_pages,
-        report_at_end,
-    )
+    # With numpy, for which the first result does not wait.
+    from josh.runs.report.report import print_pages, report_at_end
 
     page = report_at_end(folder, quick=broken_off)
     if page and not broken_off:

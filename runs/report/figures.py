@@ -121,44 +121,44 @@ def draw_rounds(figures: Metrics, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_turns(lines: Sequence[PlottedRun], path: Path) -> None:
+def draw_turns(runs: Sequence[PlottedRun], path: Path) -> None:
     """Draw when conversations are won: the share won up to each round, with 95 % intervals, and in each round.
 
     Args:
-        lines: the runs.
+        runs: the runs.
         path: the file to write.
     """
-    figure = _figure(7.5, 6.0 + 0.22 * len(lines))
+    figure = _figure(7.5, 6.0 + 0.22 * len(runs))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    limit = max(rounds for line in lines for rounds in line.rounds)
-    wide = 0.8 / len(lines)
-    for place, line in enumerate(lines):
+    limit = max(rounds for run in runs for rounds in run.rounds)
+    wide = 0.8 / len(runs)
+    for place, run in enumerate(runs):
         colour = COLOURS[place % len(COLOURS)]
         style = ("-", "--", ":")[place // len(COLOURS) % 3]
-        shares = line.by_round(limit)
-        conversations = counted(len(line.rounds), "best path" if line.searched else "conversation")
-        label = f"{_short(line.label)} (n = {counted(line.tasks, 'task')}, {conversations})"
+        shares = run.by_round(limit)
+        conversations = counted(len(run.rounds), "best path" if run.searched else "conversation")
+        label = f"{_short(run.label)} (n = {counted(run.tasks, 'task')}, {conversations})"
         steps = range(limit + 1)
         # The last value is repeated, so that the last round is as wide as the others.
         ends = [*steps, limit + 1]
         values = [share.value or 0.0 for share in (*shares, shares[-1])]
         above.step(ends, values, where="mid", color=colour, linestyle=style, linewidth=1.8, label=label)
-        if len(lines) <= _BANDS and shares[0].low is not None:
+        if len(runs) <= _BANDS and shares[0].low is not None:
             low, high = ([getattr(share, end) for share in (*shares, shares[-1])] for end in ("low", "high"))
             above.fill_between(ends, low, high, step="mid", color=colour, alpha=0.15, linewidth=0)
-        spots = [number + (place - (len(lines) - 1) / 2) * wide for number in steps[1:]]
+        spots = [number + (place - (len(runs) - 1) / 2) * wide for number in steps[1:]]
         below.bar(
             spots,
-            [line.in_round(number) for number in steps[1:]],
+            [run.in_round(number) for number in steps[1:]],
             wide,
             facecolor="white" if place >= len(COLOURS) else colour,
             edgecolor=colour,
             linestyle=style,
             linewidth=0.8,
         )
-    what = lines[0].names["rate"].replace("_", " ")
+    what = runs[0].names["rate"].replace("_", " ")
     above.set_ylim(0, 1.02)
-    if len(lines) <= _BANDS:
+    if len(runs) <= _BANDS:
         above.set_title("bands: 95 % intervals", fontsize="medium")
     above.set_ylabel(f"{what}\nup to this round")
     below.set_ylabel(f"{what}\nin this round")
@@ -172,26 +172,26 @@ def draw_turns(lines: Sequence[PlottedRun], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_pareto(lines: Sequence[PlottedRun], path: Path) -> None:
+def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
     """Draw mean reward, with 95 % intervals, against model calls per task; the Pareto front is marked.
 
     If no run asked a model, the horizontal axis counts the agent's turns.
 
     Args:
-        lines: the runs.
+        runs: the runs.
         path: the file to write.
     """
-    asked = any(line.calls for line in lines)
-    costs = [line.calls if asked else line.turns for line in lines]
-    rewards = [line.reward for line in lines]
+    asked = any(run.calls for run in runs)
+    costs = [run.calls if asked else run.turns for run in runs]
+    rewards = [run.reward for run in runs]
     front = pareto_front([(cost, reward.value or 0.0) for cost, reward in zip(costs, rewards, strict=True)])
-    figure = _figure(9.5, max(4.6, 1.2 + 0.27 * len(lines)))
+    figure = _figure(9.5, max(4.6, 1.2 + 0.27 * len(runs)))
     axes = figure.add_subplot()
     corners = [(costs[place], rewards[place].value) for place in front]
     axes.step(*zip(*corners, strict=True), where="post", color="#999999", linestyle="--", linewidth=1.2, zorder=1)
-    for place, (line, cost, reward) in enumerate(zip(lines, costs, rewards, strict=True)):
+    for place, (run, cost, reward) in enumerate(zip(runs, costs, rewards, strict=True)):
         colour, mark = COLOURS[place % len(COLOURS)], _MARKS[(place + place // len(COLOURS)) % len(_MARKS)]
-        label = f"{_short(line.label)}{', best path' if line.searched else ''} ({counted(line.tasks, 'task')})"
+        label = f"{_short(run.label)}{', best path' if run.searched else ''} ({counted(run.tasks, 'task')})"
         _bars(axes, [cost], [reward], colour, mark, label, "", hollow=place not in front)
     axes.plot([], [], color="#999999", linestyle="--", linewidth=1.2, label="Pareto front (filled marks)")
     if min(costs) > 0 and max(costs) > 20 * min(costs):
@@ -203,7 +203,7 @@ def draw_pareto(lines: Sequence[PlottedRun], path: Path) -> None:
         if asked
         else "turns of the agent per task, all branches (no model was asked)"
     )
-    _count_from_nothing(axes, lines[0].names["mean"], lines[0].unit)
+    _count_from_nothing(axes, runs[0].names["mean"], runs[0].unit)
     axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
     axes.set_title("bars: 95 % intervals", fontsize="medium")
     _legend(figure, axes)

@@ -56,12 +56,12 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
             raise UsageError(f"kind {ROUNDS} takes the folder of one loop, not {', '.join(map(str, paths))}")
         draw_rounds(_figures(paths[0]), out)
         return out
-    found = [(line, path) for path in paths for line in _lines(path)]
+    found = [(run, path) for path in paths for run in _plotted_runs(path)]
     if not found:
         folders = ", ".join(map(str, paths))
         raise UsageError(f"{folders}: no conversation was scored, so there is nothing to plot; give other folders")
-    lines = _with_distinct_labels(found)
-    (draw_turns if kind == TURNS else draw_pareto)(lines, out)
+    runs = _with_distinct_labels(found)
+    (draw_turns if kind == TURNS else draw_pareto)(runs, out)
     return out
 
 
@@ -89,12 +89,12 @@ def _figures(folder: Path) -> Metrics:
     return figures
 
 
-def _lines(folder: Path) -> list[PlottedRun]:
+def _plotted_runs(folder: Path) -> list[PlottedRun]:
     """Returns the runs in a folder: the folder itself, or the scored runs of an evaluation or loop."""
     parts = runs_in(folder)
     if not parts:
-        line = _line(folder)
-        return [line] if line else []
+        run = _plotted_run(folder)
+        return [run] if run else []
     path = folder / PLAN
     plan = json.loads(path.read_text(encoding="utf-8"))
     whole = [sub_run_from(part, path) for part in plan["parts"] if part["folder"] in parts]
@@ -106,12 +106,12 @@ def _lines(folder: Path) -> list[PlottedRun]:
     found = []
     for part in whole:
         label = part.policy or part.folder
-        if line := _line(folder / part.folder, f"{label}, user {part.user}" if several else label):
-            found.append(line)
+        if run := _plotted_run(folder / part.folder, f"{label}, user {part.user}" if several else label):
+            found.append(run)
     return found
 
 
-def _line(folder: Path, label: str = "") -> PlottedRun | None:
+def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
     """Returns one run; None if it has no scored conversation. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
     settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
@@ -119,16 +119,16 @@ def _line(folder: Path, label: str = "") -> PlottedRun | None:
     with suppress(JoshError):
         env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
         rewards = rewards_class(settings, env)
-    talks: list[tuple[int, bool, float, str, str]] = []
+    conversations: list[tuple[int, bool, float, str, str]] = []
     tasks = calls = turns = 0
     for _, episode in stored_episodes(folder / EPISODES, []):
-        talks += _talks(episode, env)
+        conversations += _conversations(episode, env)
         tasks += 1
         calls += sum(episode.usage(speaker).calls for speaker in Speaker)
         turns += episode.agent_turns
-    if not talks:
+    if not conversations:
         return None
-    rounds, won, earned, people, ids = zip(*talks, strict=True)
+    rounds, won, earned, people, ids = zip(*conversations, strict=True)
     return PlottedRun(
         label or _name(config, settings),
         settings.josh,
@@ -144,7 +144,7 @@ def _line(folder: Path, label: str = "") -> PlottedRun | None:
     )
 
 
-def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float, str, str]]:
+def _conversations(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float, str, str]]:
     tree = episode.tree
     person = f"task {episode.task.id}" if env is None else person_of(episode.task, env)
     return [
@@ -171,12 +171,12 @@ def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
 def _with_distinct_labels(found: Sequence[tuple[PlottedRun, Path]]) -> list[PlottedRun]:
     """Returns runs with different labels: equal labels get the folder's name. Raises UsageError if rewards differ."""
     first = found[0][0]
-    for line, path in found:
-        if (line.unit, line.names) != (first.unit, first.names):
-            names = f"{first.names['mean']} and {line.names['mean']}"
+    for run, path in found:
+        if (run.unit, run.names) != (first.unit, first.names):
+            names = f"{first.names['mean']} and {run.names['mean']}"
             raise UsageError(f"{found[0][1]} and {path} have different rewards, {names}; plot them separately")
-    labels = [line.label for line, _ in found]
+    labels = [run.label for run, _ in found]
     return [
-        replace(line, label=line.label if labels.count(line.label) == 1 else f"{line.label} ({path.resolve().name})")
-        for line, path in found
+        replace(run, label=run.label if labels.count(run.label) == 1 else f"{run.label} ({path.resolve().name})")
+        for run, path in found
     ]
