@@ -367,7 +367,8 @@ def heard(user: Any, messages: Sequence[Message]) -> tuple[Message, ...] | None:
         return None
     words = flip_roles(messages)
     seen = user.hear(messages) if hasattr(user, "hear") else words
-    own.extend(seen)
+    # A new list, because a user's own `fork` may share the old one between branches.
+    user.messages_internal = [*own, *seen]
     return None if seen == words else tuple(seen)
 
 
@@ -377,7 +378,7 @@ def _spoken(user: Any, before: tuple[int, Message | None], messages: Sequence[Me
     assert own is not None, "a user keeps its view"
     added, words = _since(before, own, user, "messages_internal"), tuple(flip_roles(messages))
     if not added:
-        own.extend(words)
+        user.messages_internal = [*own, *words]
     return added if added and added != words else None
 
 

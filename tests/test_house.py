@@ -12,7 +12,7 @@ FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = {
     "messages": 0, "calls": 0, "errors": 0, "seeds": 0, "tags": 0,
     "tree": 1, "roles": 1, "transcript": 1, "loading": 1, "forking": 1,
-    "search": 2, "strategies": 2, "examples": 2, "branch": 2, "threads": 2,
+    "search": 2, "strategies": 2, "examples": 2, "branch": 2, "threads": 2, "tools": 2,
     "driver": 3, "turns": 3, "episode": 3, "scoring": 3, "steps": 3, "conformance": 3, "api": 3, "models": 3, "testing": 3, "terminal": 3,
     "envs": 4,
     "agents": 5, "users": 5, "rewards": 5,

@@ -13,7 +13,6 @@ from josh.agents.chat import Persuader
 from josh.agents.function_calling import FunctionCalling
 from josh.agents.human import Human
 from josh.agents.react import GO_ON, ReAct
-from josh.agents.tool_use import use
 from josh.cli import main
 from josh.messages import OPENER
 from josh.roles import Reply, fork
@@ -21,6 +20,7 @@ from josh.runs.experiments.loopback import Loopback
 from josh.runs.export.check import check
 from josh.runs.export.formats import FORMATS
 from josh.testing import AgentConformance, FixedModel
+from josh.tools import use
 
 
 class Slow(Shop):
