@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from josh.episode import Episode
-from josh.messages import Message, dumps
+from josh.messages import Message, dumps, flip_roles
 from josh.roles import BaseEnv
 from josh.runs.record.summary import counted
 from josh.terminal import cells, text_of, visible, wrap
@@ -52,7 +52,7 @@ class Style:
         width: columns.
         glyphs: what it is drawn with.
         colours: write in colours.
-        full: whole texts, and what only the agent saw.
+        full: whole texts, and what only one side saw.
         names: what the sides are called, by speaker.
         unit: what rewards are counted in.
     """
@@ -178,7 +178,10 @@ class _Drawing:
         before = root.internal if style.full else root.messages
         for message in before:
             yield from self._text(*self._said(message), "", "")
-        if before:
+        prompts = [message for message in root.user_internal or () if style.full and message.get("role") == "system"]
+        for message in prompts:
+            yield from self._text(f"system, for the {style.names['user']}", text_of(message), "", "")
+        if before or prompts:
             yield ""
 
     def _foot(self) -> Iterator[str]:
@@ -205,8 +208,18 @@ class _Drawing:
         return "(nothing)" if node.turn.outcome is Outcome.ALIVE else "(left)"
 
     def _messages(self, node: Node) -> Iterator[tuple[str, str]]:
-        """Who said what in a turn; with `full` as the agent is trained on it, else what both sides saw, and calls."""
+        """Who said what in a turn; with `full` as its speaker is trained on it, else what both sides saw, and calls."""
         turn = node.turn
+        if self._style.full and node.speaker is Speaker.USER and turn.user_internal is not None:
+            # In the user's own view its words are the assistant's, and the agent says nothing in its turn.
+            roles = {"assistant": self._style.names["user"], "user": "tool"}
+            for message in turn.user_internal:
+                yield roles.get(str(message.get("role")), "tool"), self._said(message)[1]
+            own = {dumps(message) for message in turn.user_internal}
+            for message, flipped in ((each, flip_roles([each])) for each in turn.messages):
+                if not flipped or dumps(flipped[0]) not in own:
+                    yield self._said(message)
+            return
         if self._style.full:
             for message in turn.internal:
                 who, text = self._said(message)
