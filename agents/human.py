@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from josh.agents.tool_use import use
 from josh.messages import dumps, with_opener
 from josh.roles import BaseEnv, BaseJOSHAgent, HumanInput, Task
 from josh.terminal import Seat
+from josh.tools import use
 from josh.tree import Outcome, Speaker
 
 CALL = "/"

@@ -175,7 +175,7 @@ def _export(args: argparse.Namespace) -> int:
     for name in ("runs", "format", "out"):
         if not getattr(args, name):
             raise UsageError(f"no {name} given; as in: josh export records/<run> --format sft --out sft.jsonl")
-    choice = choose(args.format, args.paths, args.top, args.min_margin)
+    choice = choose(args.format, args.paths, args.top, args.min_margin, args.learner)
     check_free(args.out)
     print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
     return 0

@@ -67,6 +67,7 @@ class Episode:
         metrics: the means of what the environment measures on the reported leaves, by name.
         error: why the task was given up, if it was; its numbers then count nowhere.
         tools: the schemas of the tools the agent had.
+        user_tools: those of the tools the user had.
         scores: what the rewards' `score()` says of each leaf that came to an end without an error, by node index and
             name; empty where there are no scores.
         judged: what the judge's calls cost.
@@ -80,6 +81,7 @@ class Episode:
     metrics: Mapping[str, float]
     error: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
+    user_tools: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     judged: Usage = NO_USAGE
 
@@ -136,6 +138,10 @@ class Episode:
     def agent_turns(self) -> int:
         """Turns that the agent took, in all branches."""
         return sum(node.speaker is Speaker.AGENT for node in self.tree.nodes[1:])
+
+    def tools_of(self, speaker: Speaker) -> tuple[Mapping[str, Any], ...]:
+        """The schemas of the tools that one side had."""
+        return self.tools if speaker is Speaker.AGENT else self.user_tools
 
     def usage(self, speaker: Speaker) -> Usage:
         """Model calls made for one side."""
@@ -314,7 +320,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     """
     root = search.branches[0]
     rewards: BaseRewards = root.rewards.fork()
-    tools = tuple(getattr(root.agent, "tools", ()))
+    tools, user_tools = (tuple(getattr(side, "tools", ())) for side in (root.agent, root.user))
     error = ""
     scores: Mapping[int, Mapping[str, float]] = {}
     try:
@@ -340,7 +346,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     except Exception as failure:
         error = f"it could not be scored: {explain(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
-    return replace(episode, tools=tools, judged=scorer.usage)
+    return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage)
 
 
 class UnscoredError(Exception):

@@ -81,6 +81,9 @@ def _add_records(commands: Any) -> None:
     export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
     export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
+    export.add_argument(
+        "--learner", default="agent", help="whose turns become rows, as its model is trained on them: agent or user"
+    )
     export.add_argument("--paths", help="golden, successful or lost (default: golden; of pairs successful)")
     export.add_argument(
         "--top", type=int, help="most successful paths of a task, the best ones, or lost ones of a tree (default: all)"

@@ -118,7 +118,7 @@ class HumanInput(TurnModel, Protocol):
 
 
 class ToolError(Exception):
-    """A tool refuses a call, and the branch goes on: the text is what the agent is told instead of a result."""
+    """A tool refuses a call, and the branch goes on: the text is what the caller is shown instead of a result."""
 
 
 class ToolWorld(Protocol):
@@ -234,8 +234,12 @@ class BaseJOSHUser(Forkable):
         messages_internal: the conversation as the user's model is trained on it, its own words as `assistant`: system
             prompt, thoughts, tool calls and tool results included. It only ever grows. What the agent says is added
             to it before `step`; what the user says is added after `step`, unless the user has added something itself.
+        tools: JSON schemas of the tools the user may call, attached to its training examples. It calls them by
+            `josh.tools.use(env, name, arguments, Speaker.USER)`, and adds the calls, their results and its words to
+            `messages_internal`.
     """
 
+    tools: Sequence[Mapping[str, Any]] = ()
     messages_internal: list[Message]
 
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:

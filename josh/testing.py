@@ -16,6 +16,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -46,7 +47,7 @@ class ScriptedModel:
     """A chat model that says what a script tells it.
 
     Attributes:
-        requests: every request, in order.
+        requests: every request, in order, with its messages as they were then.
     """
 
     endpoint = "scripted"
@@ -72,7 +73,7 @@ class ScriptedModel:
 
     async def complete(self, request: Request) -> Completion:
         """Reply by the script; see `ChatModel.complete`."""
-        self.requests.append(request)
+        self.requests.append(replace(request, messages=list(request.messages)))
         if self._latency:
             await asyncio.sleep(self._latency)
         given = [self._script(request.messages, request.seed + number) for number in range(request.n)]

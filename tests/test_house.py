@@ -16,7 +16,7 @@ FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
     "messages errors calls seeds tags redact threads memory forking",
     "tree search transcript branch roles loading",
-    "strategies examples",
+    "strategies examples tools",
     "driver turns steps scoring episode conformance api testing terminal models",
     "envs",
     "agents users rewards",

@@ -118,7 +118,7 @@ async def rescored(
         raise first_of(group) from None
     except* Exception as group:
         raise UsageError(f"{what}: {explain(first_of(group))}") from group
-    return replace(again, tools=episode.tools, judged=scorer.usage)
+    return replace(again, tools=episode.tools, user_tools=episode.user_tools, judged=scorer.usage)
 
 
 async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree:

@@ -11,8 +11,6 @@ from typing import Any
 
 from josh.episode import Episode
 from josh.errors import UsageError
-from josh.loading import load
-from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.evaluate.scores import (
     Metrics,
@@ -30,8 +28,8 @@ from josh.runs.record.headline import headline
 from josh.runs.record.journal import answer_times, stored_account
 from josh.runs.record.stored import count_examples, stored_episodes
 from josh.runs.record.summary import Result, bill, counted, describe_left_out, result_of, summarize, wilson
-from josh.runs.registry import USERS, env_class, plugged, rewards_class
-from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
+from josh.runs.registry import env_class, plugged, rewards_class
+from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
 from josh.runs.settings import FIELDS, RunSettings, recorded
 
@@ -191,9 +189,8 @@ def read(folder: Path) -> Reading:
         rewards = rewards_class(settings, env)
     except (UsageError, AttributeError) as error:
         rewards = BaseRewards
-        notes.append(f"rewards have general names, because their class cannot be loaded: {error}")
-    view = _view(settings.user or who_played(config).get("user", ""), env, settings)
-    viewer = Viewer(CarefulEnv(env), view, partial(_started, rewards, env, asdict(settings)))
+        notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
+    viewer = Viewer(CarefulEnv(env), partial(_started, rewards, env, asdict(settings)))
     return Reading(folder, config, settings, viewer, rewards, notes)
 
 
@@ -203,27 +200,6 @@ def _started(
     rewards = kind(list(goals))
     rewards.start(task, env, options)
     return rewards
-
-
-def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
-    """Returns how the run's user sees the agent's turns: the `view` of its class; None if it has none."""
-    try:
-        kind = load(name, USERS, "user")
-    except (UsageError, ValueError):
-        kind = None
-    if not callable(getattr(kind, "view", None)):
-        return None
-
-    def view(task: Task, messages: Sequence[Message]) -> Sequence[Message]:
-        if task.id not in users:
-            users.clear()  # trees are read one at a time
-            users[task.id] = kind()
-            users[task.id].start(task, env, asdict(settings))
-        seen: Sequence[Message] = users[task.id].view(list(messages))
-        return seen
-
-    users: dict[str, Any] = {}
-    return view
 
 
 def _task_row(episode: Episode, row: TaskResult, tree: Mapping[str, Any]) -> dict[str, Any]:
