@@ -191,7 +191,7 @@ class TreeRenderer:
         return "(nothing)" if node.turn.outcome is Outcome.ALIVE else "(left)"
 
     def _messages(self, node: Node) -> Iterator[tuple[str, str]]:
-        """Yields a turn's speakers and texts: with `full` as its speaker is trained on it, else calls and what both saw."""
+        """Yields a turn's speakers and texts: with `full` as its speaker is trained on it, else what both sides saw."""
         turn = node.turn
         if self._style.full and node.speaker is Speaker.USER and turn.user_internal is not None:
             # In the user's own view its words are the assistant's, and the agent says nothing in its turn.

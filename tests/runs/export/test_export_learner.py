@@ -16,8 +16,8 @@ from josh.examples import example_at, examples_of
 from josh.messages import dumps, with_opener, without_ids
 from josh.runs.export.check import wrong_row
 from josh.runs.export.export import choose
-from josh.runs.export.formats import FORMATS, candidates
-from josh.runs.export.paths import standing, was_refused, winning_leaves
+from josh.runs.export.formats import FORMATS, export_rows
+from josh.runs.export.paths import node_outcomes, was_refused, winning_leaves
 from josh.runs.record.episode_json import from_json, to_json
 from josh.strategies.beam import BeamSearch
 from josh.tree import Speaker, internal_conversation, walk
@@ -37,7 +37,7 @@ def episodes(strategy=UserBranches):
 
 
 def rows(form, episode, paths=None, learner=USER):
-    return [each.row for each in candidates(form, episode, choose(form, paths, None, None, learner), Counter())]
+    return [each.row for each in export_rows(form, episode, choose(form, paths, None, None, learner), Counter())]
 
 
 def test_a_row_is_the_conversation_as_the_users_model_is_trained_on_it():
@@ -72,8 +72,8 @@ def test_rows_of_every_format_are_sound_and_have_the_users_tools(form):
 def test_pairs_are_siblings_among_the_users_turns():
     pairs = 0
     for episode in episodes():
-        nodes, stand = episode.tree.nodes, standing(episode)
-        for pair in candidates("dpo", episode, choose("dpo", None, None, None, USER), Counter()):
+        nodes, stand = episode.tree.nodes, node_outcomes(episode)
+        for pair in export_rows("dpo", episode, choose("dpo", None, None, None, USER), Counter()):
             better, worse = (nodes[index] for index in pair.nodes)
             assert better.speaker is worse.speaker is USER
             assert better.parent == worse.parent
