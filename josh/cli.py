@@ -10,13 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from errno import EIO, ENOSPC
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from josh.errors import FatalError, UsageError
-from josh.parser import make_parser
-from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
+from josh.parser import parse
+from josh.runs.evaluate.settings import BASELINE, apart
+from josh.runs.loop.settings import LOOP, loop_settings
+from josh.runs.record.folder import read_settings
 from josh.runs.record.redact import redactor
-from josh.runs.settings import FIELDS, again, environment, read_toml, recorded, resolve
-from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
+from josh.runs.resolve import again, defaults_of, read_toml, resolve
+from josh.runs.settings import environment
+from josh.runs.train.settings import resolve_training
 from josh.terminal import in_a_line, visible
 
 
@@ -32,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(sys, stream) is None:  # closed by whoever began this process
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     try:
-        args = make_parser().parse_args(arguments)
+        args = parse(arguments)
         code = COMMANDS[args.command](args)
         sys.stdout.flush()
         return code
@@ -69,18 +73,23 @@ def _underscored(argument: str) -> str:
     return f"--{name[2:].replace('-', '_')}{equals}{value}"
 
 
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that a command line gives, its TOML file's among them; flags win. Raises UsageError."""
+    flags = {name: value for name, value in vars(args).items() if name in args.schema}
+    config = getattr(args, "config", None)
+    from_file = args.schema.read(read_toml(config), f"{config}: ") if config else {}
+    return {**from_file, **args.schema.read(flags)}
+
+
 def _run(args: argparse.Namespace) -> int:
     from josh.runs.play.run import calm_collector, dry_run, run
-    from josh.runs.record.folder import read_config
-    from josh.runs.registry import env_class
 
-    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
-    given = (read_toml(args.config) if args.config else {}) | flags
+    given = _given(args)
     if args.resume:
-        settings = again(recorded(read_config(args.resume)["settings"], args.resume), given, args.resume)
+        settings = again(read_settings(args.resume), given, args.resume)
     else:
-        settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
-    _log(settings.debug, settings.josh_debug)
+        settings = resolve(given, defaults_of(given))
+    _log(settings.output.debug, settings.output.josh_debug)
     if args.dry_run:
         print(dry_run(settings))
         return 0
@@ -134,7 +143,7 @@ def _rescore(args: argparse.Namespace) -> int:
     from josh.runs.play.run import calm_collector
 
     calm_collector()
-    return 0 if rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS}) else 1
+    return 0 if rescore(args.folder, _given(args)) else 1
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -160,10 +169,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from josh.runs.evaluate.evaluate import Wanted, evaluate, resume
     from josh.runs.play.run import calm_collector
 
-    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
-    given = (read_toml(args.config) if args.config else {}) | flags
-    apart = {name: getattr(args, f"baseline_{name}") for name in ("agent", "base_url", "api_key_var", "temperature")}
-    baseline = {name: value for name, value in ({"model": args.baseline} | apart).items() if value is not None}
+    given = _given(args)
+    baseline = apart(BASELINE.read({name: value for name, value in vars(args).items() if name in BASELINE}))
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given.get("debug", False), given.get("josh_debug", False))
@@ -179,9 +186,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _loop(args: argparse.Namespace) -> int:
     from josh.runs.loop.loop import do_stage, loop, resume
 
-    flags = {name: value for name, value in vars(args).items() if name in {**FIELDS, **LOOP_FIELDS}}
-    given = (read_toml(args.config, {**FIELDS, **LOOP_FIELDS}) if args.config else {}) | flags
-    own = {name: given.pop(name) for name in LOOP_FIELDS if name in given}
+    given = _given(args)
+    own = {name: given.pop(name) for name in LOOP if name in given}
     _log(given.get("debug", False), given.get("josh_debug", False))
     if args.stage:
         do_stage(args.resume, args.stage, given)
@@ -229,10 +235,8 @@ def _play(args: argparse.Namespace) -> int:
     from josh.runs.play.person import play_settings
     from josh.runs.play.run import run
 
-    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
-    given = (read_toml(args.config) if args.config else {}) | flags
-    settings = play_settings(given, args.side)
-    _log(settings.debug, settings.josh_debug)
+    settings = play_settings(_given(args), args.side)
+    _log(settings.output.debug, settings.output.josh_debug)
     return 0 if asyncio.run(run(settings)) else 1
 
 
@@ -258,10 +262,8 @@ def _tiny(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from josh.runs.train.train import train
 
-    flags = {name: value for name, value in vars(args).items() if name in TRAIN_FIELDS}
-    given = (read_toml(args.config, TRAIN_FIELDS) if args.config else {}) | flags
     try:
-        train(args.method, resolve_training(args.method, given))
+        train(args.method, resolve_training(args.method, _given(args)))
     except (UsageError, FatalError):
         if environment().get("RANK", "0") != "0":
             return 1  # the first of several processes says it

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from josh.config import setting
 from josh.driver import Search
 from josh.errors import JoshError
 from josh.roles import BaseEnv, BaseRewards, Task
@@ -114,6 +115,17 @@ class Episode:
     def usage(self, speaker: Speaker) -> Usage:
         """Model calls made for one side."""
         return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Where a conversation, a turn and a task are broken off."""
+
+    max_convo_turns: int | None = setting(
+        None, "rounds after which a conversation is cut off (default: environment's)", least=1
+    )
+    josh_agent_tries: int = setting(20, "most steps in one agent turn", least=1)
+    task_timeout: float = setting(3600.0, "seconds that one task may take", above=0, unit="seconds", resumable=True)
 
 
 class TaskClock:

@@ -6,21 +6,54 @@ arrive in any order: a tree grows in the order of its plan.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from josh.config import checked
 from josh.tree import Expand, Node, Outcome, Speaker, Tree, Turn, spend
 
 
-class Strategy(Protocol):
-    """What the driver needs of a search strategy."""
+class Strategy:
+    """What the driver needs of a search strategy.
+
+    Attributes:
+        config: its settings.
+        searched: whether the result is the best of many branches; False for plain conversations.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """No settings."""
+
+    searched: ClassVar[bool] = True
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        """Args: args, settings: a `Config`, or what one is made of."""
+        given = len(args) == 1 and not settings and isinstance(args[0], self.Config)
+        self.config: Any = checked(args[0] if given else self.Config(*args, **settings))
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.config == getattr(other, "config", None)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.config))
+
+    @property
+    def conversations(self) -> int:
+        """How many conversations of a task count."""
+        return 1
+
+    def describe(self) -> str:
+        """How it searches, in a few words that follow the number of tasks: `searched with a beam of 8`."""
+        return f"searched with {type(self).__name__}"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
         """Say which leaves go on, with how many turns each; empty when the search is over."""
-        ...
+        raise NotImplementedError
 
     def settle(self, tree: Tree) -> Tree:
         """Draw the conclusions from the turns just grown: drop what ended, collapse to a winner, or stop."""
-        ...
+        raise NotImplementedError
 
     def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
         """Draw the conclusions from a tree that has been played to its end.
@@ -33,7 +66,7 @@ class Strategy(Protocol):
         Returns:
             The tree, and the leaves whose conversations are its result.
         """
-        ...
+        raise NotImplementedError
 
 
 def next_speaker(tree: Tree) -> Speaker:

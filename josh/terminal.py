@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from io import UnsupportedOperation
 from shutil import get_terminal_size
-from typing import Any, TextIO
+from typing import TextIO
 from unicodedata import category, east_asian_width
 
 from josh.errors import FatalError, UsageError
@@ -198,7 +198,7 @@ def _read_line() -> str | None:
 class Seat:
     """A person's place on one side of a conversation: what they have been shown, and how they are asked."""
 
-    def __init__(self, title: str, side: str, env: BaseEnv, brief: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, title: str, side: str, env: BaseEnv, brief: str) -> None:
         """Take the place.
 
         Args:
@@ -206,17 +206,7 @@ class Seat:
             side: `agent` or `user`.
             env: where it takes place.
             brief: what a model on that side would be told.
-            options: the run's settings, by flag name.
-
-        Raises:
-            UsageError: the settings ask for more than one conversation at a time.
         """
-        for name, most in (("josh", False), ("rollouts", 1), ("max_concurrency", 1)):
-            if options.get(name, most) != most:
-                raise UsageError(
-                    f"{name} is {options[name]} with a person for the {side}, who has one conversation at a time; "
-                    "use josh play"
-                )
         self._title = title
         self._side = side
         self._names = dict(env.speakers)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from josh.errors import UsageError
 from josh.examples import distinct, examples_of
 from josh.search import grow, next_speaker
-from josh.strategies.beam import BeamSearch, BeamToEnd
+from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
 from josh.tree import Hit, Outcome, Speaker, Turn, hits, leaves, order, plant, walk
 
@@ -110,7 +110,7 @@ def test_rollouts_start_side_by_side_and_never_branch_again():
 
 
 def test_a_win_leaves_the_beam_to_later_splits_when_all_is_played_to_the_end():
-    strategy, tree = BeamToEnd(4), plant(["g"])
+    strategy, tree = BeamSearch(4, "best"), plant(["g"])
     tree = play(strategy, tree, [hit("g"), SPOKEN])
     assert [tree.nodes[leaf].path for leaf in tree.frontier] == ["1"]
     tree = play(strategy, tree, SPOKEN)
@@ -122,7 +122,7 @@ def test_a_win_leaves_the_beam_to_later_splits_when_all_is_played_to_the_end():
 
 
 def test_a_leaf_that_earned_a_part_spends_it_on_its_own_path_and_goes_on():
-    tree = play(BeamToEnd(4), plant(["a", "b"]), [hit("a"), SPOKEN])
+    tree = play(BeamSearch(4, "best"), plant(["a", "b"]), [hit("a"), SPOKEN])
     assert [tree.nodes[leaf].open for leaf in tree.frontier] == [("b",), ("a", "b")]
 
 
@@ -133,17 +133,17 @@ def worth(tree):
 
 
 def test_wins_are_ranked_by_reward_with_ties_in_tree_order():
-    tree = play(BeamToEnd(4), plant(["g"]), [SPOKEN, SPOKEN])
-    tree = play(BeamToEnd(4), tree, [SPOKEN, hit("g", value=1.0)])
-    tree = play(BeamToEnd(4), tree, [hit("g", value=1.0), hit("g", value=2.0)])
-    tree, result = BeamToEnd(4).conclude(tree, worth(tree))
+    tree = play(BeamSearch(4, "best"), plant(["g"]), [SPOKEN, SPOKEN])
+    tree = play(BeamSearch(4, "best"), tree, [SPOKEN, hit("g", value=1.0)])
+    tree = play(BeamSearch(4, "best"), tree, [hit("g", value=1.0), hit("g", value=2.0)])
+    tree, result = BeamSearch(4, "best").conclude(tree, worth(tree))
     assert [tree.nodes[leaf].path for leaf in result] == ["0/1"]
     assert [tree.nodes[leaf].path for leaf in tree.collapses[0].rewarded] == ["0/1", "0/0", "1"]
 
 
 def test_without_a_win_the_result_is_the_leaf_that_earned_most_and_nothing_is_golden():
-    tree = play(BeamToEnd(2), plant(["a", "b"]), [SPOKEN, hit("a")])
-    tree, result = BeamToEnd(2).conclude(tree, worth(tree))
+    tree = play(BeamSearch(2, "best"), plant(["a", "b"]), [SPOKEN, hit("a")])
+    tree, result = BeamSearch(2, "best").conclude(tree, worth(tree))
     assert [tree.nodes[leaf].path for leaf in result] == ["1"]
     (collapse,) = tree.collapses
     assert collapse.rewarded == ()
@@ -158,7 +158,7 @@ def test_every_rollout_earns_its_own_goals():
     assert [tree.nodes[leaf].path for leaf in tree.frontier] == ["1"]
 
 
-@pytest.mark.parametrize("make", [BeamSearch, BeamToEnd, Rollouts])
+@pytest.mark.parametrize("make", [BeamSearch, Rollouts])
 def test_a_width_below_one_is_refused(make):
     with pytest.raises(UsageError, match="is 0; give 1 or more"):
         make(0)
@@ -239,7 +239,7 @@ def test_golden_implies_successful_and_errors_are_no_examples(beam_size, data):
 @settings(max_examples=200, deadline=None)
 @given(beam_size=st.integers(1, 8), goals=st.lists(st.sampled_from("ab"), min_size=1, max_size=3), data=st.data())
 def test_what_holds_of_every_search_that_is_played_to_its_end(beam_size, goals, data):
-    strategy, tree = BeamToEnd(beam_size), plant(goals)
+    strategy, tree = BeamSearch(beam_size, "best"), plant(goals)
     for _ in range(10):
         plan = strategy.plan(tree)
         if not plan:

@@ -13,7 +13,7 @@ from josh.runs.record.episode_json import to_json
 from josh.runs.record.examples import examples
 from josh.runs.record.redact import redactor
 from josh.runs.record.summary import as_text, result_of, summarize, wilson
-from josh.strategies.beam import BeamSearch, BeamToEnd
+from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
 from josh.tree import plant
 
@@ -82,7 +82,7 @@ def test_a_search_without_a_win_reports_its_first_conversation():
 
 
 def test_a_search_to_the_end_reports_its_best_conversation_and_keeps_what_the_others_are_worth():
-    played = episode(BeamToEnd(2), Steps({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
+    played = episode(BeamSearch(2, "best"), Steps({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
     (leaf,) = played.reported
     assert (played.tree.nodes[leaf].path, played.reward, played.success) == ("1", 1.0, 1.0)
     # The other branch was played on, and split in the room that the winner left.

@@ -2,33 +2,41 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from josh.errors import UsageError
-from josh.search import next_speaker, unfinished
+from josh.config import setting
+from josh.search import Strategy, next_speaker, unfinished
 from josh.tree import Expand, Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Rollouts:
-    """Plain conversations from the same start, each on its own: best-of-n when they are compared afterwards.
+class Rollouts(Strategy):
+    """Plain conversations from the same start, each on its own: best-of-n when they are compared afterwards."""
 
-    Attributes:
-        n: how many; at least 1.
-    """
+    @dataclass(frozen=True, slots=True)
+    class Config:
+        """How many conversations."""
 
-    n: int = 1
+        n: int = setting(1, "conversations per task, without --josh", least=1, flag="rollouts")
 
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise UsageError(f"the number of rollouts is {self.n}; give 1 or more")
+    config: Config
+    searched: ClassVar[bool] = False
+
+    @property
+    def conversations(self) -> int:
+        """How many conversations of a task count."""
+        return self.config.n
+
+    def describe(self) -> str:
+        """Says how many conversations a task has."""
+        return f"{self.config.n} conversation{'' if self.config.n == 1 else 's'} each"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
         """Start `n` conversations, then continue each."""
         if not tree.frontier:
             return ()
         speaker = next_speaker(tree)
-        fresh = self.n > 1 and tree.frontier == (0,)
-        return tuple(Expand(leaf, speaker, self.n if fresh else 1) for leaf in tree.frontier)
+        fresh = self.config.n > 1 and tree.frontier == (0,)
+        return tuple(Expand(leaf, speaker, self.config.n if fresh else 1) for leaf in tree.frontier)
 
     def settle(self, tree: Tree) -> Tree:
         """Drop the conversations that ended or have earned all there is."""

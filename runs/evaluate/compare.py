@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from josh.runs.evaluate.evaluate import PLAN, read_plan
 from josh.runs.evaluate.scores import Sample, compared, read_sample
 from josh.runs.evaluate.table import as_table
 from josh.runs.play.sub_runs import Part
-from josh.runs.record.folder import CONFIG, read_config, read_summary, who_played
+from josh.runs.record.folder import CONFIG, read_config, read_settings, read_summary, who_played
 from josh.runs.record.summary import counted
-from josh.runs.settings import OFFLINE
+from josh.runs.registry import OFFLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,11 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
 def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
     """The samples of an evaluation, or of a run, which may be a search where `searched`. Raises UsageError."""
     if (folder / PLAN).exists():
-        parts = [Part(**part) for part in read_plan(folder)["parts"]]
-        return [_source(folder, folder / part.folder, part) for part in parts]
+        return [_source(folder, folder / part.folder, part) for part in read_plan(folder)["parts"]]
     config = read_config(folder)
-    settings, plays = config["settings"], who_played(config)
+    settings, plays = read_settings(folder, config), who_played(config)
     agent, user = (plays.get(role, role).rpartition(":")[2] for role in ("agent", "user"))
-    model, user_model = settings.get("model", OFFLINE), settings.get("user_model") or OFFLINE
+    model, user_model = settings.agent.model, settings.user.model
     part = Part(
         folder.name,
         agent if model == OFFLINE else model,
@@ -95,8 +94,8 @@ def _source(folder: Path, run: Path, part: Part, *, searched: bool = False) -> S
         raise UsageError(f"{folder} is not finished; go on with: josh evaluate --resume {folder}")
     sample = read_sample(run, part.policy, part.user, read_summary(run), searched=searched)
     config = read_config(run)
-    sampled = (config["settings"].get(name) for name in ("model", "temperature", "top_p", "min_p"))
-    who = [who_played(config).get("agent"), *sampled]
+    agent = read_settings(run, config).agent
+    who = [who_played(config).get("agent"), agent.model, asdict(agent.sampling), dict(agent.config)]
     return Source(folder, run, sample, json.dumps(who), part.reference)
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from josh.errors import UsageError
 from josh.runs.play.run import check_tasks, close, describe, play_all
 from josh.runs.play.runtime import Runtime
-from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_settings
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.redact import redactor
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, as_text
-from josh.runs.settings import again, environment, recorded
+from josh.runs.settings import environment
 
 
 async def replay(folder: Path, log_dir: Path | None = None) -> bool:
@@ -27,7 +27,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
     Raises:
         UsageError: there is no such run, or its tasks or plug-ins are not to be had.
     """
-    settings = again(recorded(read_config(folder)["settings"], folder / CONFIG), {}, folder)
+    settings = read_settings(folder)
     casting = Runtime(settings, recorded=True)
     check_tasks(casting, folder)
     if not (folder / FILE).exists():
@@ -37,7 +37,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
         raise UsageError(f"{folder} has {finished} of {len(casting.tasks)} tasks; resume it before it is replayed")
     results: dict[int, Result] = {}
     home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
-    record = Record.create(home, name, settings.josh, redactor(environment()), journal=folder)
+    record = Record.create(home, name, casting.strategy.searched, redactor(environment()), journal=folder)
     casting.exchange.journal = record.replies
     casting.exchange.account = record.replies.account()
     try:
@@ -46,7 +46,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> bool:
     finally:
         summary = close(casting, record, results, redactor(environment()), "", silent=True)
         await casting.aclose()
-    print(as_text(summary, searched=settings.josh, unit=casting.unit))
+    print(as_text(summary, searched=casting.strategy.searched, unit=casting.unit))
     differ = [file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file)]
     print(f"compared        {' and '.join(differ)} differ from {folder}" if differ else f"the same as     {folder}")
     print(f"written to      {record.folder}/")

@@ -13,15 +13,16 @@ from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.run import figures, show, tell
-from josh.runs.play.runtime import strategy_of
-from josh.runs.record.folder import CONFIG, EPISODES, read_config
+from josh.runs.record.folder import CONFIG, EPISODES, Search, read_config, read_settings
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.redact import redactor
+from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
-from josh.runs.registry import env_class, path_of, plugged, rewards_class
-from josh.runs.settings import RunSettings, environment, recorded, resolve
+from josh.runs.registry import new_rewards, path_of, plugged, rewards_class, strategy_of
+from josh.runs.resolve import changed
+from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.search import Strategy
 from josh.tree import Node, Outcome, Speaker, Tree, Turn, spend
 from josh.turns import judge, parting, user_texts
@@ -32,8 +33,8 @@ def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> boo
 
     Args:
         folder: the old run's folder, which stays as it is.
-        given: the settings that change: `rewards`, `min_reward`, and `log_dir`, where the new folder goes (beside the
-            old one unless given).
+        given: the settings that change: `rewards` and its own settings, and `log_dir`, where the new folder goes
+            (beside the old one unless given).
         page: write its report as well.
 
     Returns:
@@ -47,21 +48,27 @@ def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> boo
     places = {task_id: place for place, task_id in enumerate(config.get("task_ids", ()))}
     if not isinstance(plays, dict) or not {"agent", "user"} <= plays.keys() or not isinstance(tasks, int):
         raise UsageError(f"{folder / CONFIG} does not say who played and how many tasks; give the folder of a run")
-    settings = resolve(given, recorded(config["settings"], folder / CONFIG))
-    env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
-    rewards_type = rewards_class(settings, env)
+    settings = changed(read_settings(folder, config), given)
+    options = options_of(settings)
+    env, strategy = env_of(settings), strategy_of(settings.strategy)
+    rewards_type = rewards_class(settings.rewards, env)
     plays |= {"rewards": path_of(rewards_type)}
     redact = redactor(environment())
     home = folder.resolve()
     results: list[Result] = []
     people: list[str] = []
     damaged: list[int] = []
-    record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", settings.josh, redact)
+    record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", strategy.searched, redact)
     try:
-        changes = {"settings": asdict(settings), "plays": plays, "rescored_from": home.name}
+        changes = {
+            "settings": settings_to_json(settings),
+            "plays": plays,
+            "search": asdict(Search.of(strategy)),
+            "rescored_from": home.name,
+        }
         record.write_json(CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
-            episode = rescored(stored, rewards_type, env, settings)
+            episode = rescored(stored, rewards_type, env, settings, options)
             record.add(places.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
             people.append(plugged(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
@@ -79,21 +86,27 @@ def rescore(folder: Path, given: Mapping[str, Any], *, page: bool = True) -> boo
     if damaged or not summary["complete"]:
         left_out = f"; line {', '.join(map(str, damaged))} of {EPISODES} is damaged and left out" if damaged else ""
         print(f"josh: {len(results)} of {tasks} tasks are whole in {folder}{left_out}", file=sys.stderr)
-    tell(record, summary, settings, plays, str(getattr(rewards_type, "unit", "")))
+    tell(record, summary, settings, plays, Search.of(strategy), str(getattr(rewards_type, "unit", "")))
     if page:
         show(record.folder)
     return bool(summary["scored"])
 
 
-def rescored(episode: Episode, rewards_type: type[BaseRewards], env: BaseEnv, settings: RunSettings) -> Episode:
-    """An episode under another reward. Raises UsageError for whatever a plug-in raises."""
+def rescored(
+    episode: Episode,
+    rewards_type: type[BaseRewards],
+    env: BaseEnv,
+    settings: RunSettings,
+    options: Mapping[str, Any],
+) -> Episode:
+    """An episode under another reward; `options` are the settings by flag. Raises UsageError where a plug-in fails."""
 
     def score() -> Episode:
-        rewards = rewards_type(list(env.goals(episode.task)))
-        rewards.start(episode.task, env, asdict(settings))
+        rewards = new_rewards(rewards_type, settings.rewards, list(env.goals(episode.task)))
+        rewards.start(episode.task, env, options)
         # The stored actions are what JSON made of them (lists, no tuples), and so are the goals they may meet.
         rewards.rewards = json.loads(dumps(list(rewards.rewards)))
-        strategy = strategy_of(settings)
+        strategy = strategy_of(settings.strategy)
         tree = regrow(episode.tree, rewards, strategy)
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
         again = conclude(tree, episode.task, env, rewards, strategy, error)

@@ -21,12 +21,13 @@ from josh.runs.play.person import Onlooker, tell_person
 from josh.runs.play.progress import ProgressBar
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.trackers import About, Report, without_secrets
-from josh.runs.record.folder import BEFORE, CONFIG, SUMMARY, read_config, slug, version
+from josh.runs.record.folder import BEFORE, CONFIG, SUMMARY, Search, read_config, slug, version
 from josh.runs.record.headline import headline, model_names, short_name
 from josh.runs.record.record import Record, retries_before, set_aside
 from josh.runs.record.redact import redactor
+from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.summary import Result, as_text, bill, counted, result_of, summarize, told_left_out
-from josh.runs.settings import HUMAN, RunSettings, environment
+from josh.runs.settings import RunSettings, environment
 from josh.terminal import in_a_line
 
 log = logging.getLogger("josh")
@@ -51,14 +52,15 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
         FatalError: going on made no sense; what was finished is on disk.
     """
     casting = Runtime(settings)
+    searched = casting.strategy.searched
     redact = redactor(environment())
     results: dict[int, Result] = {}
     if resumed is None:
-        name = part or slug(f"{short_name(settings.env)}-{model_names(settings)[0].removeprefix(PREFIX)}")
-        record = Record.create(Path(settings.log_dir), name, settings.josh, redact, dated=not part)
+        name = part or slug(f"{short_name(str(settings.env.name))}-{model_names(settings)[0].removeprefix(PREFIX)}")
+        record = Record.create(Path(settings.output.log_dir), name, searched, redact, dated=not part)
     else:
         check_tasks(casting, resumed)
-        record, results = Record.reopen(resumed, casting.tasks, settings.josh, redact)
+        record, results = Record.reopen(resumed, casting.tasks, searched, redact)
     casting.exchange.journal = record.replies
     casting.exchange.account = record.replies.account()
     casting.exchange.uncounted = record.replies.uncounted()
@@ -69,8 +71,8 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
                 record.write_json(CONFIG, describe(casting))
             else:
                 set_aside(record.folder)
-            about = About(record.folder, bool(part), without_secrets(asdict(casting.settings), redact))
-            report = Report.begin(settings.report_to, about, casting.prices, results.values())
+            about = About(record.folder, bool(part), without_secrets(casting.options, redact))
+            report = Report.begin(settings.output.report_to, about, casting.prices, results.values())
             stopped = await play_all(casting, record, results, report)
         summary = close(casting, record, results, redact, stopped, silent=bool(part))
         report.end()
@@ -98,10 +100,10 @@ async def run(settings: RunSettings, resumed: Path | None = None, part: str = ""
 
 def _tell_all(casting: Runtime, record: Record, summary: dict[str, Any]) -> None:
     """Say what came of a run that has ended, and where it is."""
-    if HUMAN in (casting.settings.agent, casting.settings.user):
+    if casting.settings.people:
         tell_person(record.folder)
     else:
-        tell(record, summary, casting.settings, casting.names, casting.unit)
+        tell(record, summary, casting.settings, casting.names, Search.of(casting.strategy), casting.unit)
     show(record.folder)
 
 
@@ -119,7 +121,7 @@ async def _bring_home(casting: Runtime, error: BaseException) -> None:
     if isinstance(error, UsageError):
         return  # the disk has no room for them
     exchange, stopped = casting.exchange, not isinstance(error, JoshError)
-    seconds = GRACE if stopped else casting.settings.timeout
+    seconds = GRACE if stopped else casting.settings.traffic.timeout
     if not await exchange.drain(0.5):
         count = counted(exchange.in_flight, "call")
         drop = "; stop again to drop them" if stopped else ""
@@ -127,10 +129,17 @@ async def _bring_home(casting: Runtime, error: BaseException) -> None:
         await exchange.drain(seconds)
 
 
-def tell(record: Record, summary: dict[str, Any], settings: RunSettings, plays: Mapping[str, Any], unit: str) -> None:
+def tell(
+    record: Record,
+    summary: dict[str, Any],
+    settings: RunSettings,
+    plays: Mapping[str, Any],
+    search: Search,
+    unit: str,
+) -> None:
     """Print what came of a run."""
-    print(f"{in_a_line(headline(settings, plays, summary['tasks']))}\n")
-    print(as_text(summary, searched=settings.josh, unit=unit))
+    print(f"{in_a_line(headline(settings, plays, search, summary['tasks']))}\n")
+    print(as_text(summary, searched=search.searched, unit=unit))
     if left_out := read_config(record.folder).get("left_out"):
         print(f"left out        {in_a_line(told_left_out(left_out))}")
     print(f"examples        {record.examples}, {record.golden} of them on golden paths")
@@ -215,8 +224,9 @@ def calm_collector() -> None:
 def describe(casting: Runtime) -> dict[str, Any]:
     """What a run is made of: every setting, who plays, and the versions of what plays it."""
     return {
-        "settings": asdict(casting.settings),
+        "settings": settings_to_json(casting.settings),
         "plays": casting.names,
+        "search": asdict(Search.of(casting.strategy)),
         "tasks": len(casting.tasks),
         "tasks_digest": casting.tasks_digest,
         "task_ids": [task.id for task in casting.tasks],
@@ -263,7 +273,7 @@ async def play_all(casting: Runtime, record: Record, results: dict[int, Result],
         ticker = asyncio.ensure_future(progress.tick())
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(casting.tasks), settings.max_concurrency)):
+                for _ in range(min(len(casting.tasks), settings.traffic.max_concurrency)):
                     group.create_task(worker())
             await casting.exchange.drain()
         except* JoshError as group:
@@ -276,9 +286,9 @@ async def play_all(casting: Runtime, record: Record, results: dict[int, Result],
 def _watching(casting: Runtime, results: Mapping[int, Result]) -> "ProgressBar | Onlooker":
     """Who is told how the run goes."""
     settings = casting.settings
-    if HUMAN in (settings.agent, settings.user) and not casting.recorded:
-        return Onlooker(casting.env.speakers, "agent" if settings.agent == HUMAN else "user", casting.unit)
-    return ProgressBar(casting, settings.progress, results)
+    if settings.people and not casting.recorded:
+        return Onlooker(casting.env.speakers, settings.people[0], casting.unit)
+    return ProgressBar(casting, settings.output.progress, results)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -288,7 +298,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def _play(casting: Runtime, task: Task) -> Episode:
-    clock = TaskClock(casting.settings.task_timeout)
+    clock = TaskClock(casting.settings.limits.task_timeout)
     return await play(
         casting.search(task, clock),
         task,

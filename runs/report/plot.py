@@ -7,7 +7,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Figures
 from josh.runs.loop.loop import LOOP
 from josh.runs.play.sub_runs import part_from
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, runs_in, who_played
+from josh.runs.record.folder import EPISODES, Search, how_played, read_config, read_settings, runs_in, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
-from josh.runs.registry import env_class, plugged, rewards_class
+from josh.runs.registry import OFFLINE, rewards_class
 from josh.runs.report.figures import Line, draw_pareto, draw_rounds, draw_turns
-from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded
+from josh.runs.settings import RunSettings, env_of
 from josh.tree import Speaker, walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"
@@ -114,11 +114,12 @@ def _lines(folder: Path) -> list[Line]:
 def _line(folder: Path, label: str = "") -> Line | None:
     """One run, read back; None where no conversation came to an end. Raises UsageError where it is no run."""
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    settings = read_settings(folder, config)
+    search = how_played(config, settings)
     env, rewards = None, BaseRewards
     with suppress(JoshError):
-        env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
-        rewards = rewards_class(settings, env)
+        env = env_of(settings)
+        rewards = rewards_class(settings.rewards, env)
     talks: list[tuple[int, bool, float, str, str]] = []
     tasks = calls = turns = 0
     for _, episode in stored_episodes(folder / EPISODES, []):
@@ -130,8 +131,8 @@ def _line(folder: Path, label: str = "") -> Line | None:
         return None
     rounds, won, earned, people, ids = zip(*talks, strict=True)
     return Line(
-        label or _name(config, settings),
-        settings.josh,
+        label or _name(config, settings, search),
+        search.searched,
         rounds,
         won,
         earned,
@@ -159,13 +160,11 @@ def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float
     ]
 
 
-def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
+def _name(config: Mapping[str, Any], settings: RunSettings, search: Search) -> str:
     """What a run is called by itself: who plays, and how."""
-    agent = str(who_played(config).get("agent", settings.agent)).rpartition(":")[2]
-    name = agent if settings.model == OFFLINE else settings.model
-    if settings.josh:
-        name += f", beam {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"
-    return name
+    agent = str(who_played(config).get("agent", settings.agent.name)).rpartition(":")[2]
+    name = agent if settings.agent.model == OFFLINE else settings.agent.model
+    return f"{name}, {search.words.removeprefix('searched with ')}" if search.searched else name
 
 
 def _told_apart(found: Sequence[tuple[Line, Path]]) -> list[Line]:

@@ -19,7 +19,7 @@ from josh.agents.persuasion.scripts import Script, ScriptPersuader
 from josh.envs.persuasion.donation import DONATION
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.roles import BaseEnv, Task
-from josh.runs.settings import RunSettings
+from josh.runs.settings import core
 from josh.seeds import derive
 from josh.users.persuasion.donor import Donor
 
@@ -146,7 +146,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--people", type=int, default=200, help="people of the training split (default: 200)")
     parser.add_argument("--rollouts", type=int, default=2, help="conversations with each (default: 2)")
     parser.add_argument("--starts", type=int, default=3, help="how many of the starts (default: all 3)")
-    parser.add_argument("--seed", type=int, default=RunSettings.seed, help="of people and draws (default: the run's)")
+    parser.add_argument(
+        "--seed", type=int, default=core()["seed"].default, help="of people and draws (default: the run's)"
+    )
     args = parser.parse_args(argv)
     talks = opening(args.people, args.rollouts, args.seed)
 
