@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: a run that failed, or scored nothing. 2: bad input. 130: Ctrl-C. 143: SIGTERM.
     """
-    arguments = list(map(_underscored, sys.argv[1:] if argv is None else argv))
+    arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
         arguments.insert(0, "run")
     for stream in ("stdout", "stderr"):
@@ -63,14 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _drop_output() -> None:
     """Have the interpreter not try once more to write what is left when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _underscored(argument: str) -> str:
-    """`--beam-size=8` as `--beam_size=8`: both spellings of every flag work."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return f"--{name[2:].replace('-', '_')}{equals}{value}"
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

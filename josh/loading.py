@@ -42,7 +42,7 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
 
 def _from_file(path: Path, kind: str) -> ModuleType:
     if not path.is_file():
-        raise UsageError(f"{kind}: there is no file {path}")
+        raise UsageError(f"{kind}: there is no file {path.resolve()}")
     # A name of its own, the same for the same file, so that a class is loaded once and can be pickled.
     name = f"{FILE_MODULE}{path.resolve().as_posix().encode().hex()}"
     if name in sys.modules:

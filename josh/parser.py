@@ -40,8 +40,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         UsageError: a flag belongs to a plug-in that is not chosen, or a chosen one cannot be loaded. Everything else
             that is wrong is printed, and ends the process.
     """
+    arguments = list(map(_spelled, arguments))
     parser = make_parser(arguments)
-    args, rest = parser.parse_known_args(list(map(_spelled, arguments)))
+    args, rest = parser.parse_known_args(arguments)
     if rest:
         parser.error(_unknown(rest, getattr(args, "schema", None)))
     return args
@@ -72,10 +73,12 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _spelled(argument: str) -> str:
-    """`--agent.temperature` as `--temperature`; every setting can be given by its part as well."""
-    name, equals, value = argument.removeprefix("--").partition("=")
-    one = core().find(name) if argument.startswith("--") and "." in name else None
-    return argument if one is None else f"--{one.flag}{equals}{value}"
+    """`--beam-size=8` as `--beam_size=8`, and `--agent.temperature` as `--temperature`: all of them work."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    one = core().find(name) if "." in name else None
+    return f"--{name.replace('-', '_') if one is None else one.flag}{equals}{value}"
 
 
 def _unknown(rest: Sequence[str], schema: Schema | None) -> str:
@@ -98,7 +101,7 @@ def _choices(arguments: Sequence[str]) -> dict[str, Any]:
     _add_settings(peek, {name: core()[name] for name in known})
     peek.add_argument("--config", type=Path)
     peek.add_argument("--resume", type=Path)
-    flags = vars(peek.parse_known_args(list(map(_spelled, arguments)))[0])
+    flags = vars(peek.parse_known_args(arguments)[0])
     resumed, config = flags.pop("resume", None), flags.pop("config", None)
     if arguments[0] == "rescore":
         resumed = next(filter(Path.is_dir, map(Path, arguments[1:])), None)

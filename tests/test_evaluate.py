@@ -142,7 +142,8 @@ def test_the_numbers_are_those_of_the_runs():
     assert found["pass_hat"]["1"] == found["pass_at"]["1"] == found["success_rate"]
     assert found["conversations"] == found["scored"] == 24
     config = json.loads((folder / "model-donor" / "config.json").read_text())["settings"]
-    assert (config["temperature"], config["rollouts"], config["task_split"]) == (0.8, 3, "test")
+    assert (config["agent"]["temperature"], config["tasks"]["task_split"]) == (0.8, "test")
+    assert config["strategy"] == {"name": "rollouts", "n": 3}
 
 
 def test_groups_of_people_add_up_to_all(capsys):

@@ -20,7 +20,7 @@ from josh.runs.export.formats import FORMATS, PAIRED, candidates
 from josh.runs.export.paths import standing, winning_leaves
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.episode_json import from_json, to_json
-from josh.runs.settings import resolve
+from josh.runs.resolve import resolve
 from josh.tree import Outcome, Speaker, internal_conversation, walk
 
 WHOLE = ("sft", "openai-sft", "chatml", "sharegpt")
@@ -234,7 +234,7 @@ def test_every_format_comes_with_a_manifest_and_passes_its_check(run, capsys):
         manifest = json.loads(manifest_of(out).read_text())
         assert (manifest["format"], manifest["rows"]) == (form, len(rows))
         assert [each["run"] for each in manifest["runs"]] == [run.name]
-        assert manifest["runs"][0]["settings"]["stop"] == "best"
+        assert manifest["runs"][0]["settings"]["strategy"]["stop"] == "best"
         assert manifest["settings"]["seed"] == 10
         capsys.readouterr()
         assert main(["export", "--check", str(out)]) == 0, capsys.readouterr().err

@@ -16,7 +16,7 @@ import pytest
 
 from josh.cli import main
 from josh.errors import UsageError
-from josh.models.chat import ModelError, Request
+from josh.models.chat import ModelError, Request, Sampling
 from josh.models.decoding import AbandonedError, Asked, generate
 from josh.models.hf import HFChat
 from josh.models.hf_loading import split
@@ -46,7 +46,7 @@ def some_requests(count=12):
     return [
         Request(
             (HELLO, LONGER, LONGER[:1])[number % 3],
-            temperature=(1.0, 0.7, 0.0, 1.5)[number % 4],
+            sampling=Sampling(temperature=(1.0, 0.7, 0.0, 1.5)[number % 4]),
             seed=100 + number,
             n=1 + number % 3,
             options={"max_tokens": 4 + 5 * (number % 4), "top_p": 0.8 if number % 5 == 4 else 1.0},
@@ -89,7 +89,7 @@ def test_a_batch_holds_no_more_replies_than_it_may_and_loses_none(tiny_model):
 
 
 def test_replies_to_one_request_differ_and_the_first_is_that_of_a_request_for_one(chat):
-    several, single = ask(chat, Request(HELLO, 1.0, 7, 4), Request(HELLO, 1.0, 7))
+    several, single = ask(chat, Request(HELLO, Sampling(), 7, 4), Request(HELLO, Sampling(), 7))
     assert len({reply.token_ids for reply in several.replies}) == 4
     assert several.replies[0].token_ids == single.replies[0].token_ids
 
@@ -102,7 +102,7 @@ def test_the_likeliest_tokens_are_those_of_transformers(chat, tiny_model):
     text = tokenizer.apply_chat_template(LONGER, tokenize=False, add_generation_prompt=True)
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
     expected = model.generate(**ids, do_sample=False)[0, ids["input_ids"].shape[1] :].tolist()
-    short, long = ask(chat, Request(HELLO, 0.0, 1), Request(LONGER, 0.0, 1))
+    short, long = ask(chat, Request(HELLO, Sampling(temperature=0.0), 1), Request(LONGER, Sampling(temperature=0.0), 1))
     assert list(long.replies[0].token_ids) == expected
     assert long.usage.prompt_tokens == ids["input_ids"].shape[1] > short.usage.prompt_tokens
     logits = model(**ids).logits[0, -1].log_softmax(-1)
@@ -229,10 +229,10 @@ def test_a_reply_ends_at_an_end_token_at_its_limit_or_at_a_stop_text(chat):
 
 
 def test_a_stop_text_is_no_part_of_the_reply(chat):
-    whole = ask(chat, Request(HELLO, 1.0, 5))[0].replies[0].text
+    whole = ask(chat, Request(HELLO, Sampling(), 5))[0].replies[0].text
     stop = whole[4:7]
     assert stop in whole
-    cut = ask(chat, Request(HELLO, 1.0, 5, options={"stop": stop}))[0].replies[0]
+    cut = ask(chat, Request(HELLO, Sampling(), 5, options={"stop": stop}))[0].replies[0]
     assert cut.text == whole.partition(stop)[0]
     assert cut.finish_reason == "stop"
 
@@ -244,15 +244,15 @@ def test_nothing_goes_on_when_nobody_waits(chat):
 
 def test_a_request_that_is_given_up_is_not_answered(chat):
     async def asking():
-        lost = asyncio.ensure_future(chat.complete(Request(HELLO, 1.0, 1)))
-        kept = asyncio.ensure_future(chat.complete(Request(HELLO, 1.0, 2)))
+        lost = asyncio.ensure_future(chat.complete(Request(HELLO, Sampling(), 1)))
+        kept = asyncio.ensure_future(chat.complete(Request(HELLO, Sampling(), 2)))
         await asyncio.sleep(0)
         lost.cancel()
         return await asyncio.gather(lost, kept, return_exceptions=True)
 
     lost, kept = asyncio.run(asking())
     assert isinstance(lost, asyncio.CancelledError)
-    assert kept.replies[0].token_ids == ask(chat, Request(HELLO, 1.0, 2))[0].replies[0].token_ids
+    assert kept.replies[0].token_ids == ask(chat, Request(HELLO, Sampling(), 2))[0].replies[0].token_ids
 
 
 # What is wrong
@@ -260,7 +260,7 @@ def test_a_request_that_is_given_up_is_not_answered(chat):
 
 def test_a_conversation_that_is_too_long_costs_only_its_own_turn(chat):
     long = [{"role": "user", "content": "no " * 2000}]
-    error, answer = ask(chat, Request(long, 1.0, 1), Request(HELLO, 1.0, 1))
+    error, answer = ask(chat, Request(long, Sampling(), 1), Request(HELLO, Sampling(), 1))
     assert isinstance(error, ModelError)
     assert "tokens, its context 1024" in str(error)
     assert answer.replies
@@ -271,7 +271,11 @@ def test_what_its_template_refuses_is_told(tiny_model, tmp_path):
     template = strict / "chat_template.jinja"
     refusal = "{% if messages[0]['role'] == 'assistant' %}{{ raise_exception('users go first') }}{% endif %}"
     template.write_text(refusal + template.read_text())
-    error, answer = ask(HFChat(f"hf:{strict}"), Request(LONGER[1:], 1.0, 1), Request(HELLO, 1.0, 1))
+    error, answer = ask(
+        HFChat(f"hf:{strict}"),
+        Request(LONGER[1:], Sampling(), 1),
+        Request(HELLO, Sampling(), 1),
+    )
     assert isinstance(error, ModelError)
     assert "its chat template refuses the conversation" in str(error)
     assert "users go first" in str(error)
@@ -279,7 +283,7 @@ def test_what_its_template_refuses_is_told(tiny_model, tmp_path):
 
 
 def test_options_that_it_does_not_know_are_named(chat):
-    (error,) = ask(chat, Request(HELLO, 1.0, 1, options={"tools": [{"type": "function"}]}))
+    (error,) = ask(chat, Request(HELLO, Sampling(), 1, options={"tools": [{"type": "function"}]}))
     assert isinstance(error, UsageError)
     assert "knows no option 'tools'; give an agent that writes its calls as text (--agent react)" in str(error)
 
@@ -372,7 +376,7 @@ def test_a_name_is_a_base_and_perhaps_an_adapter(tmp_path):
 def test_an_adapter_changes_what_is_said(chat, tiny_model, adapter):
     tuned = HFChat(f"hf:{tiny_model}+{adapter}", threads=1)
     assert tuned.name == f"hf:{tiny_model}+{adapter}"
-    request = Request(HELLO, 1.0, 1)
+    request = Request(HELLO, Sampling(), 1)
     assert ask(tuned, request)[0].replies[0].token_ids != ask(chat, request)[0].replies[0].token_ids
 
 
@@ -515,6 +519,6 @@ def test_an_evaluation_misses_a_model_before_it_loads_another(tiny_model, tmp_pa
 def test_a_closed_model_says_so(tiny_model):
     closed = HFChat(f"hf:{tiny_model}", threads=1)
     asyncio.run(closed.aclose())
-    (error,) = ask(closed, Request(HELLO, 1.0, 1))
+    (error,) = ask(closed, Request(HELLO, Sampling(), 1))
     assert isinstance(error, ModelError)
     assert str(error) == f"hf:{tiny_model} is closed"

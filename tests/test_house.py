@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = {
-    "messages": 0, "errors": 0, "seeds": 0, "tags": 0,
+    "messages": 0, "errors": 0, "seeds": 0, "tags": 0, "config": 0,
     "tree": 1, "roles": 1, "loading": 1, "forking": 1,
     "search": 2, "strategies": 2, "examples": 2, "branch": 2, "threads": 2,
     "driver": 3, "turns": 3, "episode": 3, "api": 3, "models": 3, "testing": 3, "terminal": 3,

@@ -24,7 +24,7 @@ from josh.errors import UsageError
 from josh.rewards.tool_goals import ToolGoals
 from josh.roles import BaseEnv, Task, fork
 from josh.runs.play.runtime import Runtime
-from josh.runs.settings import resolve
+from josh.runs.resolve import resolve
 from josh.testing import AgentConformance, FixedModel, UserConformance
 from josh.tree import conversation, internal_conversation, leaves
 from josh.users.toolwoz import phrases as offline_goal_words

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from josh.cli import _underscored, main
+from josh.cli import main
 from josh.errors import UsageError
-from josh.parser import make_parser
+from josh.parser import make_parser, parse
 from josh.runs.train.data import Row, Template, fitting_template, prepare, read_rows
 from josh.runs.train.monitor import Look, fallen, spread
 from josh.runs.train.settings import PRESETS, resolve_training
@@ -688,4 +688,4 @@ def test_the_commands_of_the_recipes_parse(words):
         words = ["run", *words]
     if words[0] not in commands:
         pytest.skip(f"there is no josh {words[0]} yet")
-    parser.parse_args(list(map(_underscored, words)))
+    parse(words)
