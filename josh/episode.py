@@ -10,9 +10,10 @@ from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
 from josh.calls import names
+from josh.config import setting
 from josh.driver import Search
 from josh.errors import JoshError
-from josh.models.chat import ChatModel
+from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
 from josh.models.turn_model import BoundModel
@@ -38,6 +39,9 @@ def final_outcome(tree: Tree, leaf: int) -> Outcome:
         return outcome
     return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST
 
+
+USUAL, GREEDY = Sampling(), Sampling(temperature=0.0)
+"""How replies are drawn where nothing else is said, and a judge's."""
 
 TOO_LONG = "the task took longer than"
 """How the error of an episode begins that was given up, whatever it might have earned."""
@@ -148,6 +152,17 @@ class Episode:
         return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Where a conversation, a turn and a task are broken off."""
+
+    max_convo_turns: int | None = setting(
+        None, "rounds after which a conversation is cut off (default: environment's)", least=1
+    )
+    josh_agent_tries: int = setting(20, "most steps in one agent turn", least=1)
+    task_timeout: float = setting(3600.0, "seconds that one task may take", above=0, unit="seconds", resumable=True)
+
+
 class TaskClock:
     """The time limit of one task; it stands still while all the task's calls wait for their turn (`exchange.Clock`)."""
 
@@ -221,9 +236,9 @@ async def play(
     model: ChatModel | None = None,
     user_model: ChatModel | None = None,
     judge_model: ChatModel | None = None,
-    temperature: float = 1.0,
-    user_temperature: float = 1.0,
-    judge_temperature: float = 0.0,
+    sampling: Sampling = USUAL,
+    user_sampling: Sampling = USUAL,
+    judge_sampling: Sampling = GREEDY,
     seed: int = 10,
     max_rounds: int | None = None,
     max_turn_tries: int = 20,
@@ -243,9 +258,9 @@ async def play(
         model: the agent's chat model, which stays open; None for an agent that needs none.
         user_model: the user's.
         judge_model: the judge's, for rewards that ask one.
-        temperature: the agent's sampling temperature, 0 or more.
-        user_temperature: the user's.
-        judge_temperature: the judge's.
+        sampling: how the agent's replies are drawn.
+        user_sampling: how the user's are.
+        judge_sampling: how the judge's are.
         seed: every random choice follows from it and the task's id.
         max_rounds: rounds after which a conversation is cut off; by default the environment's number.
         max_turn_tries: most steps in one agent turn.
@@ -263,16 +278,16 @@ async def play(
     gateway, clock = ModelGateway(max_concurrency), TaskClock(timeout)
     nobody = OfflineModel()
     sides = {
-        Speaker.AGENT: (model or nobody, temperature),
-        Speaker.USER: (user_model or nobody, user_temperature),
-        JUDGE: (judge_model or nobody, judge_temperature),
+        Speaker.AGENT: (model or nobody, sampling),
+        Speaker.USER: (user_model or nobody, user_sampling),
+        JUDGE: (judge_model or nobody, judge_sampling),
     }
 
     def model_of(context: TurnContext, directed: bool = False) -> BoundModel:
-        who, warmth = sides[context.speaker]
+        who, how = sides[context.speaker]
         return BoundModel(
             who,
-            warmth,
+            how,
             context,
             gateway,
             seed,

@@ -22,7 +22,7 @@ from typing import Any
 
 from josh.conformance import StrategyConformance
 from josh.messages import Message
-from josh.models.chat import Completion, Request
+from josh.models.chat import Completion, Request, Sampling
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply, Task, TurnModel, fork
 from josh.tree import Usage
 
@@ -92,9 +92,14 @@ class FixedModel:
     def __init__(
         self, script: Script | Sequence[str | Reply] = ("Yes.",), temperature: float = 1.0, seed: int = 1
     ) -> None:
-        self.temperature = temperature
+        self.sampling = Sampling(temperature=temperature)
         self.model = ScriptedModel(script)
         self._seeds = count(seed)
+
+    @property
+    def temperature(self) -> float:
+        """See `Line.temperature`."""
+        return self.sampling.temperature
 
     def draw(self) -> int:
         """The next of the seeds, which count up."""
@@ -106,7 +111,7 @@ class FixedModel:
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """The script's next reply."""
-        request = Request(list(messages), self.temperature, self.draw(), options=options)
+        request = Request(list(messages), self.sampling, self.draw(), options=options)
         completion = await self.model.complete(request)
         return completion.replies[0]
 

@@ -19,7 +19,7 @@ class Human(BaseJOSHUser):
         """Take the system prompt. Raises UsageError where a person cannot play."""
         super().start(task, env, options)
         self.tag = env.tag
-        self.seat = Seat(task.id, "user", env, env.user_prompt(task), options)
+        self.seat = Seat(task.id, "user", env, env.user_prompt(task))
 
     async def step(self, agent: Any, *, model: HumanInput, **_: Any) -> tuple[Any, bool]:
         """Answer once. The conversation is over when the answer holds the environment's tag, or the person leaves."""
