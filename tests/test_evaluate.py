@@ -182,14 +182,14 @@ def test_models_and_users_are_called_what_tells_them_apart():
     assert [part.policy for part in warm] == ["m T=0.5", "m T=1"]
     mixed = parts(user="donor,persuadee", user_model="offline,gpt", user_base_url="http://here/v1")
     assert [part.user for part in mixed[:2]] == ["donor", "gpt"]
-    assert [part.settings["user_base_url"] for part in mixed[:2]] == [None, "http://here/v1"]
+    assert [part.settings.user.base_url for part in mixed[:2]] == [None, "http://here/v1"]
     assert {part.user for part in mixed if part.reference} == {"donor"}, "references cost nothing"
 
 
 def test_an_offline_baseline_has_neither_agent_nor_address_of_a_model():
     first, second = parts(Wanted({"model": "offline"}, references=False), model="m", agent="persuader", base_url="u")
-    assert (first.settings["agent"], first.settings["base_url"]) == (None, None)
-    assert (second.settings["agent"], second.settings["base_url"]) == ("persuader", "u")
+    assert (first.settings.agent.name, first.settings.agent.base_url) == (None, None)
+    assert (second.settings.agent.name, second.settings.agent.base_url) == ("persuader", "u")
 
 
 def test_users_that_do_not_fit_are_refused():
