@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -83,7 +83,7 @@ class BoundModel:
         digest = self._digest(messages, options, family)
         key = self._key(place.path, draw, digest)
         answer = exchange.journal.find(key) if exchange.journal is not None else None
-        request = Request(messages, self.temperature, seed, options=options)
+        request = Request(messages, self.temperature, seed, options=options, keep_samples=self.keep_samples)
         refused = False
         if answer is None and family and not self._alone:
             try:
@@ -168,7 +168,7 @@ class BoundModel:
 
         call = place.common.get(digest)
         if not isinstance(call, Call) or call.dropped:
-            several = Request(request.messages, self.temperature, seed, len(keys), request.options)
+            several = replace(request, seed=seed, n=len(keys))
             call = self._call(several, file)
             place.common[digest] = call
         return await call.answers()
