@@ -250,7 +250,7 @@ async def play(
 
     Args:
         task: the task.
-        env: its environment.
+        env: its environment; plug-ins get its `options`, and the seed, as the run's settings.
         agent: the agent's class (or anything else that makes one when called).
         user: the user's class, likewise.
         rewards: the class that says what counts; by default the goals, all alike (`BaseRewards`).
@@ -309,6 +309,7 @@ async def play(
         agent=players[0],
         user=players[1],
         rewards=(rewards or BaseRewards)(list(env.goals(task))),
+        options={**getattr(env, "options", {}), "seed": seed},
         seed=derive(seed, task.id),
         max_turn_tries=max_turn_tries,
         parallel=steps.waits,

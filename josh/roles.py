@@ -46,9 +46,9 @@ class Reply:
         text: what it says; empty when it only calls tools.
         tool_calls: tool calls in the chat-completions format.
         finish_reason: the server's word for why it stopped (`stop`, `length`, `tool_calls`, ...).
-        token_ids: the sampled tokens, where the server gives them.
-        logprobs: their log-probabilities, where the server gives them.
-        prompt_ids: the tokens of the prompt, where the server gives them.
+        token_ids: the sampled tokens, where the model gives them.
+        logprobs: their log-probabilities as `Sample.logprobs` has them, where the model gives them.
+        prompt_ids: the tokens of the prompt, where the model gives them.
     """
 
     text: str

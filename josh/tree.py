@@ -76,13 +76,16 @@ class Sample:
     """What one request of a turn sampled, token by token; on-policy training needs it.
 
     The prompt is stored once per path: its first `prefix` tokens are those of the sequence (prompt and completion)
-    that the same speaker's sample before it on the path ended with; `prompt_ids` holds the rest.
+    that the same speaker's sample before it on the path ended with; `prompt_ids` holds the rest. It is the prompt that
+    was sent: a directive is in it.
 
     Attributes:
         prefix: tokens of the prompt that the sample before it holds already; 0 for the first one of a path.
         prompt_ids: the other tokens of the prompt, in order.
         token_ids: the sampled tokens, the stop token included where one was sampled.
-        logprobs: the log-probability of each sampled token, in nats; None where the server gives none.
+        logprobs: the log-probability of each sampled token in nats, under the model's whole softmax at the sampling
+            temperature (at 1 where the temperature was 0), before top-p or min-p cut anything off. That is what a
+            trainer computes again for its ratios. None where the model gives none.
         finish_reason: why the sampling ended (`stop`, `length`, ...).
         model: name of the model that was asked.
     """

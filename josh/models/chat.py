@@ -79,6 +79,8 @@ class Request:
         seed: seed of this request; it follows from the place in the tree.
         n: how many replies to draw.
         options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
+        keep_samples: whether the tokens are wanted: `Reply.prompt_ids`, `token_ids` and `logprobs`. What is sampled
+            does not depend on it.
     """
 
     messages: Sequence[Message]
@@ -86,6 +88,7 @@ class Request:
     seed: int
     n: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
+    keep_samples: bool = False
 
     @property
     def body(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Asked:
         stop: texts that end a reply; they are no part of it.
         min_p: draw from tokens at least so many times as likely as the likeliest, in [0, 1] (Nguyen et al., 2024,
             arXiv:2407.01082). Where much is likely little is cut off, and slips are where little is.
+        logprobs: whether the log-probabilities of the tokens are wanted.
     """
 
     prompt: tuple[int, ...]
@@ -50,6 +51,7 @@ class Asked:
     limit: int = 512
     stop: tuple[str, ...] = ()
     min_p: float = 0.0
+    logprobs: bool = False
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Made:
 
     Attributes:
         token_ids: what was drawn, the end token included.
-        logprobs: log-probabilities of these tokens under the model, whatever the sampling made of it.
+        logprobs: their log-probabilities as `josh.tree.Sample` has them; empty unless they were asked for.
         finish_reason: `stop`, or `length` where it was cut off.
     """
 
@@ -184,7 +186,8 @@ def _add(
 ) -> bool:
     """Add a token to a reply; whether that ends it."""
     made.token_ids.append(token)
-    made.logprobs.append(round(logprob, 6))
+    if asked.logprobs:
+        made.logprobs.append(round(logprob, 6))
     if token in ends or (asked.stop and any(text in decode(made.token_ids) for text in asked.stop)):
         made.finish_reason = "stop"
         return True
@@ -202,6 +205,7 @@ class _Draw:
         self._min_p = torch.tensor([[asked.min_p] for asked, _ in rows], device=device).double()
         self._keys = torch.tensor([[_signed(derive(asked.seed, choice) * _GOLDEN)] for asked, choice in rows])
         self._keys = self._keys.to(device)
+        self._logprobs = any(asked.logprobs for asked, _ in rows)
         self._tokens = torch.arange(vocabulary, device=device)[None] * _signed(_GOLDEN)
 
     def keep(self, rows: Any) -> None:
@@ -210,12 +214,13 @@ class _Draw:
         self._top_p, self._min_p = self._top_p[rows], self._min_p[rows]
 
     def __call__(self, logits: Any, step: int) -> tuple[Any, Any]:
-        """A token for every row, and its log-probability."""
-        scores = logits.double()
-        logprobs = scores.log_softmax(-1)
+        """A token for every row, and its log-probability at the row's temperature; zeros unless a row asked for it."""
+        import torch
+
+        scores = whole = logits.double().log_softmax(-1)
         if (self._temperature > 0).any():
             warm = self._temperature.where(self._temperature > 0, 1.0)
-            scores = logprobs / warm
+            scores = whole = scores / warm
             if (self._top_p < 1).any():
                 scores = _nucleus(scores, self._top_p)
             if (self._min_p > 0).any():
@@ -224,7 +229,9 @@ class _Draw:
             noise = -(-self._uniform(step).log()).log()
             scores = scores + noise.where(self._temperature > 0, 0.0)
         tokens = scores.argmax(-1)
-        return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
+        if not self._logprobs:
+            return tokens, torch.zeros_like(tokens)
+        return tokens, whole.gather(-1, tokens[:, None])[:, 0] - whole.logsumexp(-1)
 
     def _uniform(self, step: int) -> Any:
         """A number in (0, 1) for every row and token."""

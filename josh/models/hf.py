@@ -176,6 +176,7 @@ class HFChat:
             min(int(limit), room),
             (stop,) if isinstance(stop, str) else tuple(stop),
             float(options.get("min_p") or 0.0),
+            request.keep_samples,
         )
 
     async def _run(self) -> None:
@@ -263,9 +264,10 @@ class HFChat:
         text = self._decode(made.token_ids)
         for stop in asked.stop:
             text = text.partition(stop)[0]
-        return Reply(
-            text, finish_reason=made.finish_reason, token_ids=tuple(made.token_ids), logprobs=tuple(made.logprobs)
-        )
+        if not asked.logprobs:
+            return Reply(text, finish_reason=made.finish_reason)
+        tokens, logprobs = tuple(made.token_ids), tuple(made.logprobs)
+        return Reply(text, (), made.finish_reason, tokens, logprobs, asked.prompt)
 
 
 def _prefixes(model: Any) -> Any:

@@ -80,7 +80,7 @@ class BoundModel:
         digest = self._digest(messages, options, family)
         key = self._key(place.path, draw, digest)
         answer = exchange.journal.find(key) if exchange.journal is not None else None
-        request = Request(messages, self.sampling, seed, options=options)
+        request = Request(messages, self.sampling, seed, options=options, keep_samples=self.keep_samples)
         refused = False
         if answer is None and family and not self._alone:
             try:

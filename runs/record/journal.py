@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS replies (
     PRIMARY KEY (task, path, depth, speaker, draw, request)
 ) WITHOUT ROWID
 """
-_LISTS = ("tool_calls", "token_ids", "logprobs")
+_LISTS = ("tool_calls", "token_ids", "logprobs", "prompt_ids")
 _FIND = """
 SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens FROM replies
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?

@@ -98,6 +98,40 @@ def test_a_directive_is_in_the_request_and_in_the_node_and_in_no_view(env):
             assert "ORDER" not in dumps([one.messages for one in example_at(tree, leaf, True, True, learner)])
 
 
+def test_a_step_that_names_its_directive_is_handed_it_and_asks_without_it():
+    handed = []
+
+    class Obeys(Persuader):
+        async def step(self, *, model, directive=None):
+            handed.append(directive)
+            return await super().step(model=model)
+
+    class Deaf(Persuader):
+        async def step(self, *, model):
+            return await super().step(model=model)
+
+    asked = {}
+    for agent in (Obeys, Deaf, Persuader):
+        _, model, user_model = played(Talk({}), Listener, Told(), agent=agent)
+        asked[agent] = {request.messages[0]["content"] for request in model.requests}
+        assert any("ORDER: refuse" in request.messages[0]["content"] for request in user_model.requests)
+    assert set(handed) == set(TABLE[Speaker.AGENT])
+    assert asked[Obeys] == {"You are the agent."}
+    prompts = {f"You are the agent.\n\n{directive}" for directive in TABLE[Speaker.AGENT] if directive}
+    assert asked[Deaf] == asked[Persuader] == {"You are the agent.", *prompts}
+
+
+def test_a_request_without_a_system_prompt_gets_one_for_the_directive():
+    class Silent(Talk):
+        def agent_prompt(self, task):
+            return ""
+
+    episode, model, _ = played(Silent({}), Listener, Told(), script=lambda messages, seed: f"So? {seed}")
+    assert {"role": "system", "content": "ORDER: be warm"} in [request.messages[0] for request in model.requests]
+    for leaf in episode.outcomes:
+        assert internal_conversation(episode.tree, leaf)[0]["role"] == "user"
+
+
 def requests_of(tree, leaf, speaker):
     """What a side was asked along a path, by its view: everything before each of its turns."""
     for index in walk(tree, leaf)[1:]:

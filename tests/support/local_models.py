@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,8 @@ LONGER = [
 
 def ask(chat, *requests):
     async def asking():
-        return await asyncio.gather(*(chat.complete(request) for request in requests), return_exceptions=True)
+        kept = (replace(request, keep_samples=True) for request in requests)
+        return await asyncio.gather(*(chat.complete(request) for request in kept), return_exceptions=True)
 
     return asyncio.run(asking())
 
