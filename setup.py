@@ -32,6 +32,7 @@ setup(
         "openpyxl>=3.1",
         "tqdm>=4.66",
         "tenacity>=9.0",
+        "rich>=14.3,<16",
     ],
     extras_require={
         "train": [

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.messages import with_opener, without_thoughts
-from josh.roles import BaseEnv, BaseJOSHAgent, Line, Task
+from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
 from josh.tree import Speaker
 
 
@@ -17,7 +17,7 @@ class Persuader(BaseJOSHAgent):
         if env.opens is Speaker.AGENT:
             self.messages_internal = with_opener(self.messages_internal)
 
-    async def step(self, *, model: Line, **_: Any) -> bool:
+    async def step(self, *, model: TurnModel, **_: Any) -> bool:
         """Say one thing. False, to be asked again, when the model said nothing."""
         reply = await model.reply(self.messages_internal)
         text = without_thoughts(reply.text)

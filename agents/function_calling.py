@@ -5,7 +5,7 @@ from typing import Any
 
 from josh.agents.tool_use import read, sendable, use
 from josh.messages import Message, dumps, with_opener, without_thoughts
-from josh.roles import BaseEnv, BaseJOSHAgent, Line, Task
+from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
 from josh.tree import Speaker
 
 
@@ -25,7 +25,7 @@ class FunctionCalling(BaseJOSHAgent):
             self.messages_internal = with_opener(self.messages_internal)
         self.tools = list(env.tools(task))
 
-    async def step(self, *, model: Line, env: Any = None, **_: Any) -> bool:
+    async def step(self, *, model: TurnModel, env: Any = None, **_: Any) -> bool:
         """Speak, which ends the turn, or make the calls of one reply. False, too, when the model said nothing."""
         options = {"tools": self.tools} if self.tools else {}
         reply = await model.reply(_readable(self.messages_internal), **options)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Call, Malformed, Speak, parse
 from josh.agents.tool_use import use
 from josh.messages import dumps, with_opener, without_thoughts
-from josh.roles import BaseEnv, BaseJOSHAgent, Line, Task
+from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
 from josh.tree import Speaker
 
 FORMAT: Final = f"""\
@@ -37,7 +37,7 @@ class ReAct(BaseJOSHAgent):
         if env.opens is Speaker.AGENT:
             self.messages_internal = with_opener(self.messages_internal)
 
-    async def step(self, *, model: Line, env: Any = None, **_: Any) -> bool:
+    async def step(self, *, model: TurnModel, env: Any = None, **_: Any) -> bool:
         """Have one completion and act on it. True when it speaks; of what comes after a call nothing is kept."""
         reply = await model.reply(self.messages_internal)
         text = without_thoughts(reply.text)

@@ -1,8 +1,13 @@
 """josh teaches a dialogue agent from its own best conversations."""
 
 from josh.api import JOSH
+from josh.driver import Search
+from josh.episode import Episode, play
 from josh.errors import FatalError, JoshError, UsageError
-from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
+from josh.search import Strategy
+from josh.transcript import Conversation
+from josh.tree import Expand, Node, Outcome, Speaker, Tree, Turn
 
 __all__ = [
     "JOSH",
@@ -10,7 +15,19 @@ __all__ = [
     "BaseJOSHAgent",
     "BaseJOSHUser",
     "BaseRewards",
+    "Conversation",
+    "Episode",
+    "Expand",
     "FatalError",
     "JoshError",
+    "Node",
+    "Outcome",
+    "Search",
+    "Speaker",
+    "Strategy",
+    "Task",
+    "Tree",
+    "Turn",
     "UsageError",
+    "play",
 ]

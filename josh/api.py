@@ -13,7 +13,6 @@ from josh.errors import UsageError
 from josh.examples import distinct, examples_of
 from josh.messages import Message
 from josh.roles import BaseJOSHAgent, BaseRewards
-from josh.search import next_speaker
 from josh.strategies.beam import BeamSearch
 from josh.threads import in_thread
 from josh.tree import Speaker, Tree, plant
@@ -127,7 +126,7 @@ class JOSH:
         Raises:
             UsageError: an async callback, or `max_concurrency`, inside a running event loop; await `astep` there.
         """
-        if self._parallel:
+        if self._parallel or inspect.iscoroutinefunction(self._judge.is_reward):
             return self._callbacks.run(self.astep())
         self._callbacks.blocking = True
         try:
@@ -145,7 +144,9 @@ class JOSH:
             for speaker in (Speaker.AGENT, Speaker.USER):
                 if self._search.done:
                     break
-                assert next_speaker(self.tree) is speaker, "a round is an agent turn and a user turn"
+                assert self.tree.nodes[self.tree.frontier[0]].speaker is speaker.other, (
+                    "a round is an agent turn and a user turn"
+                )
                 self._say(f"{len(self.tree.frontier)} live leaves, {speaker} to speak")
                 before = len(self.tree.collapses)
                 await self._search.advance()
@@ -210,13 +211,13 @@ class CallbackSteps:
         self._slots = asyncio.Semaphore(max_concurrency) if max_concurrency else None
         self._runner: asyncio.Runner | None = None
 
-    def agent_step(self, branch: Branch, place: TurnContext) -> Any:
+    def agent_step(self, branch: Branch, context: TurnContext) -> Any:
         """See `Steps`."""
         return self._call(
             self._agent_step, agent=branch.agent, model=self._model, tokenizer=self._tokenizer, env=self._env
         )
 
-    def user_step(self, branch: Branch, place: TurnContext) -> Any:
+    def user_step(self, branch: Branch, context: TurnContext) -> Any:
         """See `Steps`."""
         return self._call(self._user_step, branch.user, branch.agent)
 

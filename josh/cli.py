@@ -7,15 +7,17 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from errno import EIO, ENOSPC
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from josh.errors import FatalError, UsageError
 from josh.memory import relax_gc
 from josh.parser import make_parser
+from josh.redact import redactor
 from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
-from josh.runs.record.redact import redactor
 from josh.runs.registry import system_command
 from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
 from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
@@ -33,13 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by whoever began this process
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    settings: Mapping[str, Any] = {}
     try:
         args = make_parser().parse_args(arguments)
+        settings = vars(args)
         code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
         sys.stdout.flush()
         return code
     except (UsageError, FatalError) as error:
-        print(f"josh: {in_a_line(redactor(environment())(str(error)))}", file=sys.stderr)
+        print(f"josh: {in_a_line(redactor(environment(), settings)(str(error)))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("josh: interrupted", file=sys.stderr)
@@ -82,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
         settings = again(recorded(read_config(args.resume)["settings"], args.resume), given, args.resume)
     else:
         settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
-    _log(settings.debug, settings.josh_debug)
+    _log(asdict(settings))
     if args.dry_run:
         print(dry_run(settings))
         return 0
@@ -99,12 +103,12 @@ def _played(settings: RunSettings, resumed: Path | None = None) -> int:
     return 0 if result.worked else 1
 
 
-def _log(debug: bool, talkative: bool) -> None:
-    """Have warnings, and what else is asked for, written to stderr."""
+def _log(settings: Mapping[str, Any]) -> None:
+    """Write warnings, and what else the settings ask for, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_FewOfEach())
-    handler.setFormatter(_Redacting("josh: %(message)s"))
-    level = logging.DEBUG if debug else logging.INFO if talkative else logging.WARNING
+    handler.setFormatter(_Redacting(settings))
+    level = logging.DEBUG if settings.get("debug") else logging.INFO if settings.get("josh_debug") else logging.WARNING
     logging.basicConfig(handlers=[handler], force=True)
     logging.getLogger("josh").setLevel(level)
 
@@ -113,7 +117,7 @@ def _replay(args: argparse.Namespace) -> int:
     from josh.runs.play.replay import replay
     from josh.runs.report.ending import print_replayed
 
-    _log(debug=False, talkative=False)
+    _log({})
     replayed = asyncio.run(replay(args.run, args.log_dir))
     print_replayed(replayed)
     return 1 if replayed.differ else 0
@@ -122,8 +126,12 @@ def _replay(args: argparse.Namespace) -> int:
 class _Redacting(logging.Formatter):
     """Keeps keys out of the log, and what a terminal takes for commands."""
 
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__("josh: %(message)s")
+        self._settings = settings
+
     def format(self, record: logging.LogRecord) -> str:
-        return visible(redactor(environment())(super().format(record)))
+        return visible(redactor(environment(), self._settings)(super().format(record)))
 
 
 class _FewOfEach(logging.Filter):
@@ -148,7 +156,8 @@ def _rescore(args: argparse.Namespace) -> int:
     from josh.runs.report.ending import print_rescored
 
     relax_gc()
-    rescored = rescore(args.folder, {name: value for name, value in vars(args).items() if name in FIELDS})
+    given = {name: value for name, value in vars(args).items() if name in FIELDS}
+    rescored = asyncio.run(rescore(args.folder, given))
     print_rescored(rescored)
     return 0 if rescored.result.summary["scored"] else 1
 
@@ -181,7 +190,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     baseline = {name: value for name, value in ({"model": args.baseline} | apart).items() if value is not None}
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
-    _log(given.get("debug", False), given.get("josh_debug", False))
+    _log(given)
     relax_gc()
     if args.resume:
         if baseline or trained_on or trained_users or args.no_references:
@@ -197,7 +206,7 @@ def _loop(args: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(args).items() if name in {**FIELDS, **LOOP_FIELDS}}
     given = (read_toml(args.config, {**FIELDS, **LOOP_FIELDS}) if args.config else {}) | flags
     own = {name: given.pop(name) for name in LOOP_FIELDS if name in given}
-    _log(given.get("debug", False), given.get("josh_debug", False))
+    _log(given)
     if args.stage:
         do_stage(args.resume, args.stage, given)
     elif args.resume:
@@ -245,7 +254,7 @@ def _play(args: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
     settings = play_settings(given, args.side)
-    _log(settings.debug, settings.josh_debug)
+    _log(asdict(settings))
     return _played(settings)
 
 

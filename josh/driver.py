@@ -1,22 +1,31 @@
-"""Playing a plan: the driver asks a strategy what to do, has the turns taken, and tells it what happened.
+"""Playing a plan: the driver asks a strategy what to do, lets the turns be taken, and says what happened.
 
-This is the one place where an exception of a plug-in is caught: it ends its own leaf as `infra_error` and nothing
-else. Only `JoshError` (a wrong setting, a refused key) ends the whole search.
+The life of a phase:
+    1. Leaves that used up their rounds are hidden; the strategy plans with the others.
+    2. Each expansion becomes a group of siblings, each with a branch, a path and seeds of its own.
+    3. All turns are taken, side by side or step by step in their order (`turns.py`).
+    4. Siblings that repeat an elder one are taken once more, where the search is told to.
+    5. The turns are valued, where the plan asks for it.
+    6. `grow` adds them to the tree, `update` draws the conclusions, and goals are spent on the branches that go on.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.errors import JoshError, UsageError
-from josh.search import Strategy, child_paths, grow
+from josh.errors import FatalError, JoshError, UsageError
+from josh.search import Strategy, check_plan, child_paths, grow
 from josh.threads import explain
-from josh.tree import Expand, Speaker, Tree, spend
-from josh.turns import AgentTurnRunner, TurnRunner, UserTurnRunner
+from josh.tree import Expand, Outcome, Speaker, Tree, Turn, hits, spend
+from josh.turns import AgentTurnRunner, Rules, TurnRunner, UserTurnRunner
 
 log = logging.getLogger("josh")
+
+Value = Callable[[Branch, Tree, Expand, str, Turn], Awaitable[float | None]]
+"""Values a turn that is about to be added: what its branch carries, the tree, the expansion, the path, the turn."""
 
 
 class Search:
@@ -25,14 +34,14 @@ class Search:
     Attributes:
         strategy: the rules.
         tree: the tree so far.
-        branches: what the live leaves carry, by node index.
+        branches: what the nodes of the frontier carry, by node index.
         winner: the branch of the latest collapse; None before the first.
     """
 
     def __init__(
         self,
         strategy: Strategy,
-        cast: Steps,
+        steps: Steps,
         tree: Tree,
         root: Branch,
         *,
@@ -40,12 +49,14 @@ class Search:
         parallel: bool,
         resample: bool = False,
         name: str = "",
+        max_rounds: int | None = None,
+        value: Value | None = None,
     ) -> None:
         """Start a search.
 
         Args:
             strategy: the rules.
-            cast: the plug-ins' steps.
+            steps: the plug-ins' steps.
             tree: a tree whose frontier is its root.
             root: what the root carries.
             max_turn_tries: steps that an agent turn may take, at least 1.
@@ -53,22 +64,33 @@ class Search:
             resample: take a turn that repeats its elder sibling's a second time, with other seeds, and flag it where
                 that changes nothing.
             name: what the log calls it.
+            max_rounds: agent turns after which a leaf goes on no more; None for no limit.
+            value: values turns for plans that ask for it.
         """
         self.tree = tree
         self.branches = dict.fromkeys(tree.frontier, root)
         self.winner: Branch | None = None
         self.strategy = strategy
-        self._cast = cast
-        self._max_turn_tries = max_turn_tries
+        self._rules = Rules(steps, max_turn_tries, name)
         self._parallel = parallel
         self._resample = resample
-        self._name = name
+        self._max_rounds = max_rounds
+        self._value = value
+        self._rounds = dict.fromkeys(tree.frontier, 0)
+        self._over = False
         self._advancing = False
+
+    @property
+    def going(self) -> tuple[int, ...]:
+        """The nodes of the frontier that have rounds left."""
+        if self._max_rounds is None:
+            return self.tree.frontier
+        return tuple(leaf for leaf in self.tree.frontier if not self._used_up(leaf, self._max_rounds))
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to play."""
-        return not self.tree.frontier
+        return self._over or not self.going
 
     def check_whole(self) -> None:
         """Raises UsageError where an interrupt has left a phase half played."""
@@ -76,80 +98,198 @@ class Search:
             raise UsageError("the search was broken off in the middle of a turn; start a new one")
 
     async def advance(self) -> None:
-        """Play one phase: a turn of the same speaker on every live leaf. Does nothing when the search is done."""
+        """Play one phase. Does nothing when the search is done.
+
+        Raises:
+            UsageError: the strategy breaks a rule of `josh.search`.
+            FatalError: the strategy fails.
+        """
         self.check_whole()
         self._advancing = True
-        plan = self.strategy.plan(self.tree)
-        families = [self._takers(expand) for expand in plan]
-        await self._take([taker for family in families for taker in family])
-        if self._resample:
-            families = await self._without_copies(families)
-        takers = [taker for family in families for taker in family]
         before, size = self.tree, len(self.tree.nodes)
-        self.tree = self.strategy.settle(grow(before, plan, [taker.turn() for taker in takers]))
-        self.branches = {leaf: takers[leaf - size].branch for leaf in self.tree.frontier}
-        if len(self.tree.collapses) > len(before.collapses):
-            winner = self.tree.root
-            self.winner = takers[winner - size].branch
-            self._spend(self.winner, winner)
-        else:
-            for leaf, branch in self.branches.items():
-                if self.tree.nodes[leaf].turn.hits:
-                    branch.rewards = branch.rewards.fork()
-                    self._spend(branch, leaf)
+        plan = self._planned()
+        groups = [self._runners(expand, paths) for expand, paths in zip(plan, child_paths(before, plan), strict=True)]
+        await self._take([runner for group in groups for runner in group])
+        if self._resample:
+            groups = await self._without_copies(plan, groups)
+        runners = [runner for group in groups for runner in group]
+        turns = await self._valued(plan, groups)
+        self.tree = self._updated(grow(before, plan, turns))
+        self._carry(before, plan, [runner.branch for runner in runners], size)
         self._advancing = False
 
-    def _takers(self, expand: Expand) -> list["TurnRunner"]:
-        parent = self.tree.nodes[expand.node]
+    def _planned(self) -> Sequence[Expand]:
+        going = self.going
+        tree = self.tree if going == self.tree.frontier else replace(self.tree, frontier=going)
+        plan = self._asked("plan", tree) if going else ()
+        try:
+            check_plan(tree, plan)
+        except UsageError as error:
+            raise UsageError(f"strategy {type(self.strategy).__name__}: {error}") from None
+        self._over = not plan
+        return tuple(plan)
+
+    def _updated(self, tree: Tree) -> Tree:
+        updated: Tree = self._asked("update", tree)
+        strange = set(updated.frontier) - set(tree.frontier)
+        if strange:
+            raise UsageError(
+                f"strategy {type(self.strategy).__name__}: update() puts node {min(strange)} into the frontier; "
+                "keep a node there by Expand(..., keep=True)"
+            )
+        return updated
+
+    def _asked(self, method: str, tree: Tree) -> Any:
+        """Returns what the strategy answers."""
+        try:
+            return getattr(self.strategy, method)(tree)
+        except JoshError:
+            raise
+        except Exception as error:
+            raise FatalError(f"strategy {type(self.strategy).__name__}.{method}() failed: {explain(error)}") from error
+
+    def _carry(self, before: Tree, plan: Sequence[Expand], branches: Sequence[Branch], size: int) -> None:
+        """Hand the branches on to the nodes of the new frontier, and spend the goals that their turns met."""
+        tree = self.tree
+        held = self.branches | dict(enumerate(branches, size))
+        counted = self._rounds | {
+            index: self._rounds[tree.nodes[index].parent] + (tree.nodes[index].speaker is Speaker.AGENT)
+            for index in range(size, len(tree.nodes))
+        }
+        self.branches = {leaf: held[leaf] for leaf in tree.frontier}
+        self._rounds = {leaf: counted[leaf] for leaf in tree.frontier}
+        if len(tree.collapses) > len(before.collapses) and set(tree.frontier) <= {tree.root}:
+            # Nobody else needs the goals that the winner met: they are spent for good.
+            self.winner = held.get(tree.root)
+            if tree.root >= size:
+                self._spend(held[tree.root], tree.root)
+            return
+        if len(tree.collapses) > len(before.collapses):
+            self.winner = held.get(tree.root)
+        for leaf, branch in self.branches.items():
+            if leaf >= size and tree.nodes[leaf].turn.hits:
+                branch.rewards = branch.rewards.fork()
+                self._spend(branch, leaf)
+
+    def _used_up(self, leaf: int, most: int) -> bool:
+        rounds = self._rounds[leaf]
+        return rounds > most or (rounds == most and self.tree.nodes[leaf].speaker is Speaker.USER)
+
+    def _runners(self, expand: Expand, paths: Sequence[str]) -> list[TurnRunner]:
+        """The turns of one expansion. Those under the same directive ask the same, and may share a request."""
+        parent, tree = self.tree.nodes[expand.node], self.tree
         kind = AgentTurnRunner if expand.speaker is Speaker.AGENT else UserTurnRunner
-        paths = child_paths(parent, expand)
-        shared: dict[str, Any] = {"siblings": paths, "common": {}} if expand.copies > 1 else {}
+        branch = self.branches[expand.node]
+        directives = expand.directives
+        shared: dict[str | None, dict[str, Any]] = {
+            directive: {
+                "siblings": tuple(path for path, one in zip(paths, directives, strict=True) if one == directive)
+            }
+            | {"common": {}}
+            for directive in (set(directives) if len(directives) > 1 else ())
+        }
         return [
             kind(
-                self.branches[expand.node],
-                expand.copies > 1,
-                TurnContext(path, parent.depth + 1, expand.speaker, expand.directive, **shared),
-                self._cast,
-                self._max_turn_tries,
-                self._name,
+                branch,
+                len(directives) > 1 or expand.keep,
+                TurnContext(
+                    path,
+                    parent.depth + 1,
+                    expand.speaker,
+                    directive,
+                    decision=parent.path,
+                    sequence=branch.sequences.get(expand.speaker, ()),
+                    **shared.get(directive, {}),
+                ),
+                self._rules,
+                parent,
+                lambda: hits(tree, expand.node),
             )
-            for path in paths
+            for path, directive in zip(paths, directives, strict=True)
         ]
 
-    async def _without_copies(self, families: Sequence[list["TurnRunner"]]) -> list[list["TurnRunner"]]:
+    async def _without_copies(
+        self, plan: Sequence[Expand], groups: Sequence[list[TurnRunner]]
+    ) -> list[list[TurnRunner]]:
         """Take turns that repeat an elder sibling's once more; what still repeats one is flagged."""
+        elders = [self._elders(expand) for expand in plan]
         again = {
-            taker: taker.second_try()
-            for family in families
-            for place, taker in enumerate(family)
-            if taker.can_differ and any(taker.repeats(elder) for elder in family[:place])
+            runner: runner.second_try()
+            for group, before in zip(groups, elders, strict=True)
+            for place, runner in enumerate(group)
+            if runner.can_differ and any(map(runner.repeats, [*before, *(elder.said for elder in group[:place])]))
         }
         await self._take(list(again.values()))
         settled = []
-        for family in families:
+        for group, before in zip(groups, elders, strict=True):
             kept: list[TurnRunner] = []
-            for taker in family:
-                second = again.get(taker)
+            for runner in group:
+                said = [*before, *(elder.said for elder in kept)]
+                second = again.get(runner)
                 if second is not None:
-                    taker.account_for(second)
-                if second is not None and second.sound and not any(map(second.repeats, kept)):
+                    runner.account_for(second)
+                if second is not None and second.sound and not any(map(second.repeats, said)):
                     kept.append(second)
                 else:
-                    taker.is_duplicate = any(map(taker.repeats, kept))
-                    kept.append(taker)
+                    runner.is_duplicate = any(map(runner.repeats, said))
+                    kept.append(runner)
             settled.append(kept)
         return settled
 
-    async def _take(self, takers: Sequence["TurnRunner"]) -> None:
-        if not self._parallel or len(takers) < 2:
-            # Step by step over all leaves, the order in which the published JOSH calls back.
-            going = takers
-            while going:
-                going = [taker for taker in going if not await taker.step()]
+    def _elders(self, expand: Expand) -> list[Any]:
+        """What the turns said that a kept node has already."""
+        if not expand.keep:
+            return []
+        later = self.tree.nodes[expand.node + 1 :]
+        turns = [node.turn for node in later if node.parent == expand.node and node.speaker is expand.speaker]
+        return [(turn.messages, turn.internal) for turn in turns if turn.outcome is not Outcome.INFRA_ERROR]
+
+    async def _valued(self, plan: Sequence[Expand], groups: Sequence[list[TurnRunner]]) -> list[Turn]:
+        """The turns of a phase, valued where the plan asks for it. A turn whose valuation fails ends in that error."""
+        turns = [[runner.turn() for runner in group] for group in groups]
+        if self._value is not None and any(expand.value for expand in plan):
+            paths = child_paths(self.tree, plan)
+            places = [
+                (row, column)
+                for row, expand in enumerate(plan)
+                for column, turn in enumerate(turns[row])
+                if expand.value and turn.outcome is not Outcome.INFRA_ERROR
+            ]
+
+            async def valued(row: int, column: int) -> Turn:
+                runner, turn = groups[row][column], turns[row][column]
+                assert self._value is not None, "there is something to value with"
+                try:
+                    worth = await self._value(runner.branch, self.tree, plan[row], paths[row][column], turn)
+                except JoshError:
+                    raise
+                except Exception as error:
+                    runner.fail(error)
+                    return runner.turn()
+                return replace(turn, value=worth)
+
+            for (row, column), turn in zip(
+                places, await self._gathered([valued(*place) for place in places]), strict=True
+            ):
+                turns[row][column] = turn
+        return [turn for group in turns for turn in group]
+
+    async def _take(self, runners: Sequence[TurnRunner]) -> None:
+        if self._parallel and len(runners) > 1:
+            await self._gathered([runner.run() for runner in runners])
             return
-        tasks = [asyncio.ensure_future(taker.run()) for taker in takers]
+        # Step by step over all leaves, the order in which the published JOSH calls back.
+        going = runners
+        while going:
+            going = [runner for runner in going if not await runner.step()]
+
+    async def _gathered(self, work: Sequence[Any]) -> list[Any]:
+        """Do some work side by side; where one part fails, stop the others first."""
+        if not self._parallel or len(work) < 2:
+            return [await one for one in work]
+        tasks = [asyncio.ensure_future(one) for one in work]
         try:
-            await asyncio.gather(*tasks)
+            return list(await asyncio.gather(*tasks))
         except BaseException:
             for task in tasks:
                 task.cancel()

@@ -4,26 +4,38 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
+from josh.branch import Branch, Steps, TurnContext
+from josh.calls import names
 from josh.driver import Search
 from josh.errors import JoshError
+from josh.models.chat import ChatModel
+from josh.models.gateway import ModelGateway
+from josh.models.offline import OfflineModel
+from josh.models.turn_model import BoundModel
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.search import Strategy, next_speaker
+from josh.scoring import JUDGE, Scorer
+from josh.search import Strategy
+from josh.seeds import derive
+from josh.steps import PluginSteps
+from josh.strategies.beam import BeamSearch
 from josh.threads import explain
-from josh.tree import NO_USAGE, Node, Outcome, Speaker, Tree, Usage, conversation, hits, leaves, walk
+from josh.tree import NO_USAGE, Outcome, Speaker, Tree, Usage, conversation, hits, leaves, plant, walk
+from josh.turns import heard, view_of
 
 log = logging.getLogger("josh")
 
 
 def final_outcome(tree: Tree, leaf: int) -> Outcome:
     """How a leaf of a finished search stands: won where it met all goals, cut off where it could have gone on."""
-    node: Node = tree.nodes[leaf]
-    if not node.open:
+    if tree.is_won(leaf):
         return Outcome.WON
-    if node.turn.outcome is not Outcome.ALIVE:
-        return node.turn.outcome
+    outcome = tree.nodes[leaf].turn.outcome
+    if outcome is not Outcome.ALIVE:
+        return outcome
     return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST
 
 
@@ -55,6 +67,9 @@ class Episode:
         metrics: the means of what the environment measures on the reported leaves, by name.
         error: why the task was given up, if it was; its numbers then count nowhere.
         tools: the schemas of the tools the agent had.
+        scores: what the rewards' `score()` says of each leaf that came to an end without an error, by node index and
+            name; empty where there are no scores.
+        judged: what the judge's calls cost.
     """
 
     task: Task
@@ -65,6 +80,8 @@ class Episode:
     metrics: Mapping[str, float]
     error: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
+    scores: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    judged: Usage = NO_USAGE
 
     @property
     def scored(self) -> bool:
@@ -88,8 +105,8 @@ class Episode:
 
     @property
     def success(self) -> float:
-        """Share of the reported conversations that met all goals."""
-        won = [not self.tree.nodes[leaf].open for leaf in self.reported]
+        """Share of the reported conversations that won; 0 where the task has no goals."""
+        won = [self.tree.is_won(leaf) for leaf in self.reported]
         return sum(won) / len(won) if won else 0.0
 
     @property
@@ -100,6 +117,15 @@ class Episode:
             for leaf in self.reported
         ]
         return sum(counts) / len(counts) if counts else 0.0
+
+    @property
+    def mean_scores(self) -> dict[str, float]:
+        """The mean of each score over the reported conversations that have it, by name."""
+        found: dict[str, list[float]] = {}
+        for leaf in self.reported:
+            for name, number in self.scores.get(leaf, {}).items():
+                found.setdefault(name, []).append(number)
+        return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
 
     @property
     def ending(self) -> str:
@@ -143,46 +169,206 @@ class TaskClock:
             self.limit.reschedule(now + self._left)
 
 
-async def play(search: Search, task: Task, env: BaseEnv, *, max_rounds: int, clock: TaskClock) -> Episode:
-    """Play a task to its end.
+def begin(
+    task: Task,
+    env: BaseEnv,
+    steps: Steps,
+    strategy: Strategy,
+    *,
+    agent: Any,
+    user: Any,
+    rewards: BaseRewards,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    seed: int = 0,
+    **rules: Any,
+) -> Search:
+    """Start a search on one task.
+
+    Args:
+        task: the task.
+        env: its environment.
+        steps: how the plug-ins are called.
+        strategy: how the tree grows.
+        agent: the agent, new; it is started here, as user and rewards are.
+        user: the user.
+        rewards: holds the task's goals.
+        options: the run's settings, by flag name.
+        seed: see `Tree.seed`.
+        rules: further arguments of `Search`.
+    """
+    for role in (agent, user, rewards):
+        role.start(task, env, options)
+    heard(user, agent.messages)
+    own = view_of(user)
+    tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal, own, seed)
+    return Search(strategy, steps, tree, Branch(agent, user, env.world(task), rewards), **rules)
+
+
+async def play(
+    task: Task,
+    env: BaseEnv,
+    *,
+    agent: Any,
+    user: Any,
+    rewards: Any = None,
+    strategy: Strategy | None = None,
+    model: ChatModel | None = None,
+    user_model: ChatModel | None = None,
+    judge_model: ChatModel | None = None,
+    temperature: float = 1.0,
+    user_temperature: float = 1.0,
+    judge_temperature: float = 0.0,
+    seed: int = 10,
+    max_rounds: int | None = None,
+    max_turn_tries: int = 20,
+    max_concurrency: int = 16,
+    timeout: float = 3600.0,
+    keep_samples: bool = False,
+) -> Episode:
+    """Play and score one task, without a folder: what a run does with each of its tasks.
+
+    Args:
+        task: the task.
+        env: its environment.
+        agent: the agent's class (or anything else that makes one when called).
+        user: the user's class, likewise.
+        rewards: the class that says what counts; by default the goals, all alike (`BaseRewards`).
+        strategy: how the tree grows; by default a beam of 8.
+        model: the agent's chat model, which stays open; None for an agent that needs none.
+        user_model: the user's.
+        judge_model: the judge's, for rewards that ask one.
+        temperature: the agent's sampling temperature, 0 or more.
+        user_temperature: the user's.
+        judge_temperature: the judge's.
+        seed: every random choice follows from it and the task's id.
+        max_rounds: rounds after which a conversation is cut off; by default the environment's number.
+        max_turn_tries: most steps in one agent turn.
+        max_concurrency: most model calls in flight.
+        timeout: seconds after which the task is given up.
+        keep_samples: keep the tokens of each request (`Turn.samples`), where the models give them.
+
+    Returns:
+        The episode: the tree, its result, rewards and scores.
+
+    Raises:
+        UsageError: a plug-in or the strategy is wrong.
+        FatalError: a model refuses every call.
+    """
+    gateway, clock = ModelGateway(max_concurrency), TaskClock(timeout)
+    nobody = OfflineModel()
+    sides = {
+        Speaker.AGENT: (model or nobody, temperature),
+        Speaker.USER: (user_model or nobody, user_temperature),
+        JUDGE: (judge_model or nobody, judge_temperature),
+    }
+
+    def model_of(context: TurnContext, directed: bool = False) -> BoundModel:
+        who, warmth = sides[context.speaker]
+        return BoundModel(
+            who,
+            warmth,
+            context,
+            gateway,
+            seed,
+            task.id,
+            (context.path,),
+            clock=clock,
+            keep_samples=keep_samples,
+            directed=directed,
+        )
+
+    players = agent(), user()
+    steps = PluginSteps(type(players[0]), type(players[1]), model_of, lambda: gateway.plug_ins.slot(("",)))
+    scorer = Scorer(task, model_of if judge_model is not None else None)
+    search = begin(
+        task,
+        env,
+        steps,
+        strategy or BeamSearch(8),
+        agent=players[0],
+        user=players[1],
+        rewards=(rewards or BaseRewards)(list(env.goals(task))),
+        seed=derive(seed, task.id),
+        max_turn_tries=max_turn_tries,
+        parallel=steps.waits,
+        resample=(strategy or BeamSearch).searched,
+        name=f"task {task.id}",
+        max_rounds=max_rounds or env.max_rounds,
+        value=scorer.value,
+    )
+    try:
+        return await play_search(search, task, env, clock=clock, scorer=scorer)
+    finally:
+        await gateway.aclose()
+
+
+async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskClock, scorer: Scorer) -> Episode:
+    """Play a search to its end and score it.
 
     Args:
         search: the search, at its root.
         task: the task.
         env: its environment.
-        max_rounds: rounds after which it is cut off.
         clock: says when it is given up.
+        scorer: asks the rewards about its conversations.
     """
     root = search.branches[0]
     rewards: BaseRewards = root.rewards.fork()
     tools = tuple(getattr(root.agent, "tools", ()))
     error = ""
-    agent_turns = 0
+    scores: Mapping[int, Mapping[str, float]] = {}
     try:
         async with asyncio.timeout(clock.seconds) as limit:
             clock.limit = limit
-            while search.tree.goals and not search.done:
-                agent_next = next_speaker(search.tree) is Speaker.AGENT
-                if agent_next and agent_turns == max_rounds:
-                    break
-                agent_turns += agent_next
+            while not search.done:
                 await search.advance()
                 log.info("%s: %s", task.id, _progress(search.tree))
                 await asyncio.sleep(0)  # lets other tasks, the progress bar and Ctrl-C have their say
+            scores = await _scored(search.tree, rewards, scorer)
     except TimeoutError:
         if not limit.expired():
             raise
         error = f"{TOO_LONG} {clock.seconds:g} seconds"
+    except UnscoredError as failure:
+        error = str(failure)
     finally:
         clock.limit = None
     try:
-        episode = conclude(search.tree, task, env, rewards, search.strategy, error)
+        episode = conclude(search.tree, task, env, rewards, search.strategy, error, scores)
     except JoshError:
         raise
     except Exception as failure:
         error = f"it could not be scored: {explain(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
-    return replace(episode, tools=tools)
+    return replace(episode, tools=tools, judged=scorer.usage)
+
+
+class UnscoredError(Exception):
+    """A conversation that its rewards class could not score."""
+
+
+async def _scored(tree: Tree, rewards: BaseRewards, scorer: Scorer) -> Mapping[int, Mapping[str, float]]:
+    """The scores of the conversations that came to an end. Raises UnscoredError."""
+    outcomes = ends_of(tree)
+    sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
+    try:
+        return await scorer.scores(tree, sound, outcomes, rewards)
+    except* JoshError as group:
+        raise first_of(group) from None
+    except* Exception as group:
+        raise UnscoredError(f"it could not be scored: {explain(first_of(group))}") from None
+
+
+def first_of(error: BaseException) -> BaseException:
+    """Returns the first exception of a group, or of the groups in it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def ends_of(tree: Tree) -> dict[int, Outcome]:
+    """Returns how each leaf of a finished tree stands, by node index, in the order of the nodes."""
+    return {leaf: final_outcome(tree, leaf) for leaf in leaves(tree) if leaf}
 
 
 def _progress(tree: Tree) -> str:
@@ -196,9 +382,15 @@ def _progress(tree: Tree) -> str:
 
 
 def conclude(
-    tree: Tree, task: Task, env: BaseEnv, rewards: BaseRewards, strategy: Strategy, error: str = ""
+    tree: Tree,
+    task: Task,
+    env: BaseEnv,
+    rewards: BaseRewards,
+    strategy: Strategy,
+    error: str = "",
+    scores: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
 ) -> Episode:
-    """Score a finished tree.
+    """Draw the conclusions from a finished tree.
 
     Args:
         tree: the tree.
@@ -207,15 +399,20 @@ def conclude(
         rewards: a rewards object started on the task.
         strategy: names the tree's result.
         error: why the task was given up, if it was.
+        scores: what the rewards say of each leaf that came to an end without an error.
     """
-    error = error or ("" if tree.goals else "the task has no goals")
-    ends = [leaf for leaf in leaves(tree) if leaf]
-    outcomes = {leaf: final_outcome(tree, leaf) for leaf in ends}
-    sound = [leaf for leaf in ends if outcomes[leaf] is not Outcome.INFRA_ERROR]
-    worth = {} if error else {leaf: float(rewards.total(tree.goals, hits(tree, leaf))) for leaf in sound}
-    tree, reported = strategy.conclude(tree, worth) if worth else (tree, ())
+    outcomes = ends_of(tree)
+    takes_scores = names(rewards.path_reward, "scores")
+
+    def reward(leaf: int) -> float:
+        given = {"scores": scores.get(leaf, {})} if takes_scores else {}
+        return float(rewards.path_reward(tree.goals, hits(tree, leaf), **given))
+
+    sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
+    worth = {} if error else {leaf: reward(leaf) for leaf in sound}
+    tree, reported = strategy.result(tree, worth) if worth else (tree, ())
     for winner in {collapse.winner for collapse in tree.collapses if worth} - worth.keys():
-        worth[winner] = float(rewards.total(tree.goals, hits(tree, winner)))
+        worth[winner] = reward(winner)
     measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
     values: dict[str, list[float]] = {}
     for name, value in (item for one in measured for item in one.items()):
@@ -226,4 +423,4 @@ def conclude(
             raise ValueError(f"a reward or metric is {number}")
     if not reported and not error:
         error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
-    return Episode(task, tree, reported, outcomes, worth, metrics, error)
+    return Episode(task, tree, tuple(reported), outcomes, worth, metrics, error, scores=scores)

@@ -27,11 +27,16 @@ def isolate(thing: T) -> T:
         if type(history) is list:
             memo.update((id(message), message) for message in history)
             memo[id(history)] = history.copy()
-    memo.update((id(state[name]), state[name]) for name in getattr(thing, "shared", ()) if name in state)
+    memo.update((id(state[name]), state[name]) for name in shared_of(thing) if name in state)
     try:
         return copy.deepcopy(thing, memo)
     except TypeError as error:
         raise UsageError(f"{_culprit(kind.__name__, state, memo)} cannot be copied for a branch ({error})") from error
+
+
+def shared_of(thing: Any) -> tuple[str, ...]:
+    """The names of the attributes that all branches use together; the settings are always among them."""
+    return (*getattr(thing, "shared", ()), "config")
 
 
 @cache
@@ -47,7 +52,7 @@ def _is_plain(kind: type) -> bool:
 
 def _quickly(thing: T, state: Mapping[str, Any]) -> T | None:
     """The copy where nothing but histories has to be copied; None where something else does. `deepcopy` is slow."""
-    shared = getattr(thing, "shared", ())
+    shared = shared_of(thing)
     copies: dict[int, Any] = {}
     for name, value in state.items():
         if name in _HISTORIES and type(value) is list:

@@ -15,6 +15,15 @@ OPENER = "(The chat is open. You write first.)"
 _DEEPEST = 20
 
 
+def text_of(message: Message) -> str:
+    """Returns what a message says, empty where it only calls tools; of a list of parts, its texts one after another."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    return "".join(str(part.get("text") or "") if isinstance(part, dict) else str(part) for part in parts)
+
+
 def with_opener(messages: Sequence[Message]) -> list[Message]:
     """Have the user write first: put `OPENER` after the system prompt unless a message of the user's stands there."""
     first = next((at for at, each in enumerate(messages) if each.get("role") != "system"), len(messages))

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from josh.forking import isolate
-from josh.messages import Message
+from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
+from josh.transcript import Conversation
 from josh.tree import Hit, Speaker, spend
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Reply:
         finish_reason: the server's word for why it stopped (`stop`, `length`, `tool_calls`, ...).
         token_ids: the sampled tokens, where the server gives them.
         logprobs: their log-probabilities, where the server gives them.
+        prompt_ids: the tokens of the prompt, where the server gives them.
     """
 
     text: str
@@ -53,6 +55,7 @@ class Reply:
     finish_reason: str = "stop"
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
+    prompt_ids: tuple[int, ...] | None = None
 
     @property
     def message(self) -> Message:
@@ -63,7 +66,7 @@ class Reply:
         return message
 
 
-class Line(Protocol):
+class TurnModel(Protocol):
     """The chat model as a step sees it: it knows the place in the tree, and so the seed of every request."""
 
     @property
@@ -73,6 +76,13 @@ class Line(Protocol):
 
     def draw(self) -> int:
         """A fresh seed for this place, in [1, 2**31); the same in every run with the same settings."""
+        ...
+
+    def shared_draw(self) -> int:
+        """A fresh seed, in [1, 2**31), that all siblings of this decision get alike, in the order of their draws.
+
+        Siblings that draw their dice here differ by what they do alone.
+        """
         ...
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
@@ -85,7 +95,11 @@ class Line(Protocol):
         ...
 
 
-class HumanInput(Line, Protocol):
+Line = TurnModel
+"""The name that it had before."""
+
+
+class HumanInput(TurnModel, Protocol):
     """The line of a side that a person takes."""
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
@@ -108,17 +122,22 @@ class ToolError(Exception):
 
 
 class ToolWorld(Protocol):
-    """A world that an agent's tools act on. Every branch has its own: it is forked with the agent and the user."""
+    """A world that tools act on. Each branch has its own: it is forked with the agent and the user.
+
+    A world may also have `observe()`, which returns what JSON has a form for and may be `async`. It is called when a
+    turn ends, and what it says is stored with the turn: a rewards class whose `is_reward` takes `observed` judges it,
+    so that a state of the world can win without help from the agent.
+    """
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Call a tool. May be `async`.
+        """Call a tool. May be `async`. A world that wants to know who calls takes `caller`, a `Speaker`, by keyword.
 
         Args:
             name: which one, as its schema names it.
-            arguments: what the agent gave it, parsed.
+            arguments: what the caller gave it, parsed.
 
         Returns:
-            What JSON has a form for.
+            What JSON has a form for. A text is shown as it is, anything else as JSON.
 
         Raises:
             ToolError: there is no such tool, or it cannot do this.
@@ -190,8 +209,9 @@ class BaseJOSHAgent(Forkable):
         """Act once: speak, or call a tool. May be `async`.
 
         Args:
-            kwargs: `model`, a `Line` to the agent's chat model (called through `josh.JOSH`: the `agent_model` given
-                there); `env`, the branch's world; `tokenizer`, for local models; `directive`, where a search gives one.
+            kwargs: `model`, a `TurnModel`, asks the agent's chat model (called through `josh.JOSH`: the `agent_model`
+                given there); `env`, the branch's world; `tokenizer`, for local models; `directive`, where a search
+                gives one. A step without a parameter `directive` need not care: the directive is in what `model` asks.
 
         Returns:
             True when the turn is over and the user has the floor, False to be called again in the same turn, None to
@@ -208,18 +228,32 @@ class BaseJOSHAgent(Forkable):
 
 
 class BaseJOSHUser(Forkable):
-    """The side that answers. What it knows and the agent must not (persona, goal) stays in here."""
+    """The side that answers. What it knows and the agent must not (persona, goal) stays in here.
+
+    Attributes:
+        messages_internal: the conversation as the user's model is trained on it, its own words as `assistant`: system
+            prompt, thoughts, tool calls and tool results included. It only ever grows. What the agent says is added
+            to it before `step`; what the user says is added after `step`, unless the user has added something itself.
+    """
+
+    messages_internal: list[Message]
 
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
-        """Get ready for one task; called once, before the first turn. By default: nothing."""
+        """Get ready for one task; called once, before the first turn. By default: take the system prompt."""
+        prompt = env.user_prompt(task)
+        self.messages_internal = [{"role": "system", "content": prompt}] if prompt else []
+
+    def hear(self, messages: Sequence[Message]) -> list[Message]:
+        """Returns what the agent said, as the user's model is shown it; by default the two roles change places."""
+        return flip_roles(messages)
 
     def step(self, agent: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer the agent. May be `async`.
 
         Args:
             agent: the agent of this branch; read its `messages`, and add the answer with `add_message`.
-            kwargs: `model`, a `Line` to the user's chat model; `env`, the branch's world. Given on the command line's
-                runs, not through `josh.JOSH`.
+            kwargs: `model`, a `TurnModel`, asks the user's chat model; `env`, the branch's world; `directive`, as for
+                an agent. Given by runs and `josh.play`, not by `josh.JOSH`.
 
         Returns:
             The agent, and whether the conversation is over.
@@ -229,7 +263,11 @@ class BaseJOSHUser(Forkable):
 
 
 class BaseRewards:
-    """What counts: a multiset of goals, each of which can be earned once.
+    """What counts: a multiset of goals, each of which can be earned once, and scores of a finished conversation.
+
+    Two kinds of reward. *Events* (`is_reward`) are met while the search goes on and steer it. *Scores* (`score`) are
+    computed from a finished conversation. A task may have no goals at all; its conversations are then played to the
+    end and judged by their scores alone.
 
     Attributes:
         rewards: the goals still open.
@@ -256,8 +294,12 @@ class BaseRewards:
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
         """Get ready for one task; called once, before the first turn. By default: nothing."""
 
-    def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:
-        """Say which open goals some actions meet, without spending them. Every action meets one copy of a goal.
+    def is_reward(self, agent_actions: Sequence[Any]) -> Any:
+        """Say which open goals some actions meet, without spending them. Each action meets one copy of a goal.
+
+        May be `async`. A class that judges what the world says of itself takes `observed` as well, by keyword: what
+        the world's `observe()` said where a turn has just ended, else None. It is then asked after each turn of either
+        side, with no actions where the side is not the one that it reads.
 
         Returns:
             Whether any goal is met, and the goals met.
@@ -276,16 +318,44 @@ class BaseRewards:
             if goal in self.rewards:
                 self.rewards.remove(goal)
 
-    def value(self, actions: Sequence[Any]) -> float | None:
+    def hit_value(self, actions: Sequence[Any]) -> float | None:
         """What these actions are worth when several leaves earn in one phase; None where there is nothing to judge.
 
         By default all goals are alike, and the first leaf in tree order wins.
         """
         return None
 
-    def total(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
-        """The reward of a finished path: by default the share of the task's goals that it met, in [0, 1]."""
-        return len(spend(goals, hits)[0]) / len(goals)
+    def won(self, open_goals: Sequence[Any], hits: Sequence[Hit]) -> bool:
+        """Whether a path has won, so that it is over; asked after each turn that earned something.
+
+        Args:
+            open_goals: the goals that the path has not met. By default there must be none.
+            hits: the reward events on the path, in order.
+        """
+        return not open_goals and bool(hits)
+
+    def path_reward(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
+        """The reward of a finished path: by default the share of the task's goals that it met, in [0, 1].
+
+        A class that rewards by its scores takes `scores` as well, by keyword: what `score` returned for the path.
+        """
+        return len(spend(goals, hits)[0]) / len(goals) if goals else 0.0
+
+    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+        """Score a conversation that has ended, one number by name. Run for each leaf, and again by `josh rescore`.
+
+        It must say the same every time, so it has the task and the record of the conversation, never a live world. It
+        may be a plain function. A class that asks a judge takes `judge`, a `TurnModel` that asks the judge's model, by
+        keyword; it is None in a run without `--judge_model`.
+        """
+        return {}
+
+    async def value(self, task: Task, conversation: Conversation) -> float | None:
+        """What a conversation is worth so far, for strategies that ask (`Expand(..., value=True)`); None for unknown.
+
+        It may be a plain function, and take `judge` as `score` does.
+        """
+        return None
 
     def fork(self: T) -> T:
         """A copy with open goals of its own, for conversations that are scored apart. The rest is shared."""

@@ -1,83 +1,171 @@
-"""Search strategies, as pure functions on `Tree` (JOSH: Lattimer et al., 2024, arXiv:2409.04617, section 3).
+"""What a search strategy is, and how a tree grows by its plans; pure functions on `Tree`.
 
-A strategy is asked what to play next (`plan`), is told what happened (`grow`, the same for all), and draws its
-conclusions (`settle`, and `conclude` at the end). No input, output, clock or randomness lives here, and replies may
-arrive in any order: a tree grows in the order of its plan.
+A strategy is asked and told. `plan` says which nodes are expanded next; the turns are taken, in any order; `grow`, the
+same for all strategies, adds them to the tree in the order of the plan; `update` draws the conclusions. After the last
+phase `result` names the leaves that count. No input, output, clock or global randomness lives here: a strategy that
+draws seeds its generator with `Tree.seed`.
+
+A plan keeps four rules; `grow` and the driver raise `UsageError` where one is broken:
+    1. It names each node once, and only nodes of the frontier.
+    2. Each `Expand` has at least one directive (None for no instruction).
+    3. What it leaves alone, or keeps, stays in the frontier.
+    4. `update` takes nodes out of the frontier and puts none in.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from josh.tree import Expand, Node, Outcome, Speaker, Tree, Turn, spend
+from josh.errors import UsageError
+from josh.tree import Expand, Node, Outcome, Tree, Turn, order, spend
 
 
-class Strategy(Protocol):
-    """What the driver needs of a search strategy."""
+class Strategy:
+    """Base of all search strategies.
+
+    A subclass defines `plan`, and `update` and `result` where the defaults do not fit.
+
+    Its settings stand in a dataclass `Config` inside the class: `MyStrategy(simulations=60)` fills one, `self.config`
+    holds it, and on the command line they are `--strategy.simulations 60`. A strategy keeps nothing else: what it
+    knows of a search is a fold over the tree.
+
+    Attributes:
+        config: the settings.
+        searched: whether the result is the best of many branches; False for plain conversations, whose result is all
+            of them.
+        collapses: whether training examples come from collapses alone, so that a tree without a collapse has none.
+            Otherwise each leaf is an example.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """No settings."""
+
+    searched: ClassVar[bool] = True
+    collapses: ClassVar[bool] = False
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        """Args: args, settings: a `Config`, or what one is made of."""
+        given = len(args) == 1 and not settings and isinstance(args[0], self.Config)
+        self.config: Any = args[0] if given else self.Config(*args, **settings)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.config == getattr(other, "config", None)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.config))
+
+    def describe(self) -> str:
+        """How it searches, in a few words that follow the number of tasks: `searched with a beam of 8`."""
+        return f"searched with {type(self).__name__}"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
-        """Say which leaves go on, with how many turns each; empty when the search is over."""
-        ...
+        """Says which nodes of the frontier are expanded next, and by which turns.
 
-    def settle(self, tree: Tree) -> Tree:
-        """Draw the conclusions from the turns just grown: drop what ended, collapse to a winner, or stop."""
-        ...
+        Args:
+            tree: the tree. Leaves that used up their rounds are not in its frontier.
 
-    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
-        """Draw the conclusions from a tree that has been played to its end.
+        Returns:
+            The expansions; none to end the search.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no plan()")
+
+    def update(self, tree: Tree) -> Tree:
+        """Draws the conclusions from the phase just grown. By default drops from the frontier what ended or has won."""
+        return replace(tree, frontier=unfinished(tree))
+
+    def result(self, tree: Tree, rewards: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+        """Names the leaves that count, of a tree that has been played to its end. By default the best one.
 
         Args:
             tree: the tree.
-            worth: the reward of every leaf that came to an end without an error, in the order of the nodes; at least
-                one.
+            rewards: the reward of each leaf that ended without an error, in the order of the nodes; at least one.
 
         Returns:
-            The tree, and the leaves whose conversations are its result.
+            The tree (with a last collapse, where the strategy draws one), and the leaves, the best first.
         """
-        ...
+        return tree, ranked(tree, rewards)[:1]
 
 
-def next_speaker(tree: Tree) -> Speaker:
-    """Who has the floor: all leaves of the frontier wait for the same speaker."""
-    return Speaker.USER if tree.nodes[tree.frontier[0]].speaker is Speaker.AGENT else Speaker.AGENT
+def child_paths(tree: Tree, plan: Sequence[Expand]) -> list[tuple[str, ...]]:
+    """Returns the paths of the nodes that each expansion of a plan adds, eldest first.
 
-
-def child_paths(parent: Node, expand: Expand) -> tuple[str, ...]:
-    """The paths of the nodes that an expansion of `parent` adds, eldest first."""
-    if expand.copies == 1:
-        return (parent.path,)
-    prefix = f"{parent.path}/" if parent.path else ""
-    return tuple(f"{prefix}{copy}" for copy in range(expand.copies))
+    A single turn continues its parent's path. Siblings, and the children of a kept node, are numbered, on from the
+    children that the node has already.
+    """
+    first = min((expand.node for expand in plan), default=0)
+    elders = Counter(node.parent for node in tree.nodes[first + 1 :])
+    found: list[tuple[str, ...]] = []
+    for expand in plan:
+        path, count, elder = tree.nodes[expand.node].path, len(expand.directives), elders[expand.node]
+        if count == 1 and not expand.keep and not elder:
+            found.append((path,))
+        else:
+            prefix = f"{path}/" if path else ""
+            found.append(tuple(f"{prefix}{number}" for number in range(elder, elder + count)))
+    return found
 
 
 def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
-    """Add the turns that a plan asked for.
+    """Adds the turns that a plan asked for.
 
     Args:
         tree: the tree the plan was made for.
         plan: the plan.
-        turns: one turn for every copy of every expansion, in the plan's order.
+        turns: one turn for each directive of each expansion, in the plan's order.
 
     Returns:
-        A tree whose frontier is the new nodes, dead ones included; `settle` is to follow.
+        A tree whose frontier is what the plan left alone or kept, then the new nodes, dead ones included; `update` is
+        to follow.
+
+    Raises:
+        UsageError: the plan breaks a rule.
     """
-    assert len(turns) == sum(expand.copies for expand in plan), "one turn for every copy of every expansion"
+    check_plan(tree, plan)
+    assert len(turns) == sum(len(expand.directives) for expand in plan), "one turn for each directive"
+    size, phase = len(tree.nodes), tree.phase + 1
     new: list[Node] = []
     replies = iter(turns)
-    for expand in plan:
+    for expand, paths in zip(plan, child_paths(tree, plan), strict=True):
         parent = tree.nodes[expand.node]
-        for path in child_paths(parent, expand):
+        for path, directive in zip(paths, expand.directives, strict=True):
             turn = next(replies)
             left = spend(parent.open, turn.hits)[1] if turn.hits else parent.open
-            new.append(Node(expand.node, expand.speaker, path, parent.depth + 1, turn, left, expand.directive))
-    size = len(tree.nodes)
-    return Tree(tree.nodes + tuple(new), tuple(range(size, size + len(new))), tree.goals, tree.root, tree.collapses)
+            new.append(Node(expand.node, expand.speaker, path, parent.depth + 1, turn, left, directive, phase))
+    gone = {expand.node for expand in plan if not expand.keep}
+    stay = tuple(leaf for leaf in tree.frontier if leaf not in gone)
+    return replace(tree, nodes=tree.nodes + tuple(new), frontier=(*stay, *range(size, size + len(new))))
+
+
+def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
+    """Raises UsageError where a plan names a node twice, one outside the frontier, or an expansion without a turn."""
+    frontier, named = set(tree.frontier), set()
+    for expand in plan:
+        if expand.node in named:
+            raise UsageError(f"a plan names node {expand.node} twice; give one Expand with several directives")
+        if expand.node not in frontier:
+            raise UsageError(f"a plan names node {expand.node}, which is not in the frontier; expand it with keep=True")
+        if not expand.directives:
+            raise UsageError(f"a plan expands node {expand.node} by no turn; give a directive, None for no instruction")
+        named.add(expand.node)
 
 
 def alive(tree: Tree, leaves: Sequence[int]) -> tuple[int, ...]:
-    """Returns those of some leaves whose conversation goes on."""
+    """Returns those of some nodes whose conversation goes on."""
     return tuple(leaf for leaf in leaves if tree.nodes[leaf].turn.outcome is Outcome.ALIVE)
 
 
 def unfinished(tree: Tree) -> tuple[int, ...]:
-    """Returns the leaves of the frontier that are alive and have goals left."""
-    return tuple(leaf for leaf in alive(tree, tree.frontier) if tree.nodes[leaf].open)
+    """Returns the nodes of the frontier that are alive and have not met all goals."""
+    return tuple(leaf for leaf in alive(tree, tree.frontier) if not tree.is_won(leaf))
+
+
+def ranked(tree: Tree, rewards: Mapping[int, float]) -> tuple[int, ...]:
+    """Returns leaves best first: those that won, then the higher reward, then tree order."""
+    return tuple(
+        sorted(rewards, key=lambda leaf: (not tree.is_won(leaf), -rewards[leaf], order(tree.nodes[leaf].path)))
+    )

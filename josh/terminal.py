@@ -3,16 +3,19 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from io import UnsupportedOperation
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import StringIO, UnsupportedOperation
 from shutil import get_terminal_size
-from typing import Any, TextIO
-from unicodedata import category, east_asian_width
+from typing import TYPE_CHECKING, Any, TextIO
+from unicodedata import category
 
 from josh.errors import FatalError, UsageError
-from josh.messages import Message
+from josh.messages import Message, text_of
 from josh.roles import BaseEnv, HumanInput
 from josh.threads import in_thread
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 PIPED = 100
 """Columns where the output is no terminal and `COLUMNS` is not set."""
@@ -20,6 +23,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1bO.")
 """What arrow and function keys send."""
 _ORDER = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that change the direction of what is written after them."""
+_NO_LIMIT = 1 << 20
 _unread = bytearray()
 
 
@@ -43,67 +47,68 @@ def _acts(one: str) -> bool:
     return category(one) in {"Cc", "Cs", "Zl", "Zp"} or one in _ORDER
 
 
-def cells(text: str) -> int:
-    """Columns that a text takes on the screen: two for wide characters, none for those that join the one before."""
-    if text.isascii():
-        return len(text)
-    return sum(_cell(one) for one in text)
+def console_for(stream: TextIO, width: int, *, colours: bool = False) -> "Console":
+    """Returns a console that takes no text for markup or an emoji, and highlights nothing.
+
+    Args:
+        stream: its encoding decides between box characters and ASCII.
+        width: columns of a line.
+        colours: write styles as escape sequences; without, none is written.
+    """
+    from rich.console import Console
+
+    system: Any = "standard" if colours else None
+    return Console(file=stream, width=width, height=24, color_system=system, markup=False, emoji=False, highlight=False)
 
 
-def _cell(one: str) -> int:
-    return 0 if category(one) in {"Mn", "Me", "Cf"} else 2 if east_asian_width(one) in "WF" else 1
+def rendered(content: "RenderableType", console: "Console") -> list[str]:
+    """Returns the lines that a console would print, without spaces at their ends; it prints nothing."""
+    with console.capture() as capture:
+        console.print(content, crop=False)
+    return [line.rstrip() for line in capture.get().split("\n")[:-1]]
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken between words where they can be; at least one line."""
-    lines = []
-    for paragraph in text.split("\n"):
-        line, used = "", 0
-        for word in paragraph.split():
-            room = width - used - bool(line)
-            if line and cells(word) > room:
-                lines.append(line)
-                line, used = "", 0
-            while len(word) > 1 and cells(word) > width:
-                fits = _fitting(word, width)
-                lines.append(word[:fits])
-                word = word[fits:]  # noqa: PLW2901
-            line = f"{line} {word}" if line else word
-            used = cells(line)
-        lines.append(line)
-    return lines
+    """Returns lines of at most `width` columns, broken between words where they can be; at least one line."""
+    from rich.text import Text
 
-
-def _fitting(word: str, width: int) -> int:
-    """How many characters of a word fit into `width` columns; at least one."""
-    used = 0
-    for place, one in enumerate(word):
-        used += _cell(one)
-        if used > width:
-            return max(1, place)
-    return len(word)
+    return rendered(Text(text), console_for(StringIO(), width))
 
 
 def shortened(text: str, width: int) -> str:
-    """A text of at most `width` columns, 5 or more: a longer one lacks its middle."""
-    if cells(text) <= width:
+    """Returns a text of at most `width` columns, 5 or more; a longer text loses its middle."""
+    from rich.cells import cell_len, split_text
+
+    if cell_len(text) <= width:
         return text
     half = (width - 3) // 2
-    return f"{text[: _fitting(text, half)]}...{text[-_fitting(text[::-1], half) :]}"
+    return f"{split_text(text, half)[0].rstrip()}...{split_text(text, cell_len(text) - half)[1].lstrip()}"
+
+
+def align_columns(rows: Iterable[Sequence[str]], width: int | None = None) -> list[str]:
+    """Returns the lines of a table whose columns are as wide as their widest text.
+
+    Args:
+        rows: the table's cells, equally many in each row.
+        width: most columns on the screen; cells are folded to keep to it. None for no limit.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return rendered(table, console_for(StringIO(), width or _NO_LIMIT))
+
+
+def screen_width(stream: TextIO) -> int | None:
+    """Returns the columns of the terminal that a stream writes to; None where it is no terminal."""
+    return get_terminal_size((PIPED, 24)).columns if stream.isatty() else None
 
 
 def columns(stream: TextIO) -> int:
-    """Columns of the terminal that a stream writes to; what `COLUMNS` says, or `PIPED`, where it is none."""
+    """Returns the columns of the terminal that a stream writes to; `COLUMNS`, or `PIPED`, where it is no terminal."""
     return get_terminal_size((PIPED, 24)).columns if stream.isatty() or "COLUMNS" in os.environ else PIPED
-
-
-def can_show(text: str, stream: TextIO) -> bool:
-    """Whether a stream's encoding has all characters of a text."""
-    try:
-        text.encode(stream.encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
 
 
 def encodable(text: str, stream: TextIO) -> str:
@@ -139,15 +144,6 @@ def show_messages(messages: Sequence[Message], names: Mapping[str, str]) -> None
     for message in messages:
         if message.get("role") in sides and message.get("content"):
             say(f"{names[sides[message['role']]]}: {text_of(message)}")
-
-
-def text_of(message: Message) -> str:
-    """What a message says, its parts together; empty for none."""
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else [content]
-    return " ".join(str(part.get("text", part)) if isinstance(part, dict) else str(part) for part in parts)
 
 
 async def ask(prompt: str) -> str | None:

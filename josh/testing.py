@@ -19,10 +19,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any
 
+from josh.conformance import StrategyConformance
 from josh.messages import Message
 from josh.models.chat import Completion, Request
-from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Line, Reply, Task, fork
+from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply, Task, TurnModel, fork
 from josh.tree import Usage
+
+__all__ = [
+    "AgentConformance",
+    "EnvConformance",
+    "FixedLine",
+    "FixedModel",
+    "RewardsConformance",
+    "ScriptedAgent",
+    "ScriptedModel",
+    "ScriptedUser",
+    "StrategyConformance",
+    "UserConformance",
+]
 
 Script = Callable[[Sequence[Message], int], str | Reply]
 """From the messages of a request and its seed to the reply, or its text alone."""
@@ -85,6 +99,10 @@ class FixedModel:
         """The next of the seeds, which count up."""
         return next(self._seeds)
 
+    def shared_draw(self) -> int:
+        """The next of the seeds, which count up."""
+        return next(self._seeds)
+
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """The script's next reply."""
         request = Request(list(messages), self.temperature, self.draw(), options=options)
@@ -109,7 +127,7 @@ class ScriptedAgent(BaseJOSHAgent):
         super().__init__()
         self.script = script or (lambda messages, seed: (f"line {len(messages)}", ()))
 
-    def step(self, *, model: Line, **_: Any) -> bool:
+    def step(self, *, model: TurnModel, **_: Any) -> bool:
         """Say and do one thing; the turn is over."""
         text, actions = self.script(self.messages, model.draw())
         self.add_message({"role": "assistant", "content": text})
@@ -125,7 +143,7 @@ class ScriptedUser(BaseJOSHUser):
     def __init__(self, script: Callable[[Sequence[Message], int], str | None] | None = None) -> None:
         self.script = script or (lambda messages, seed: "I see.")
 
-    def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+    def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
         """JournalEntry, or leave."""
         text = self.script(agent.messages, model.draw())
         if text is not None:
@@ -140,7 +158,7 @@ class AgentConformance:
         """An agent before its first step, started on a task where it needs one."""
         raise NotImplementedError("define make() and return your agent")
 
-    def line(self) -> Line:
+    def line(self) -> TurnModel:
         """The line to its chat model."""
         return FixedModel()
 
@@ -183,7 +201,7 @@ class UserConformance:
         """A user, started on a task where it needs one."""
         raise NotImplementedError("define make() and return your user")
 
-    def line(self) -> Line:
+    def line(self) -> TurnModel:
         """The line to its chat model."""
         return FixedModel()
 
@@ -225,40 +243,40 @@ class RewardsConformance:
         raise NotImplementedError("define winning() and return what meets a goal")
 
     def test_nothing_earns_nothing(self) -> None:
-        met, goals = self.make().is_reward([])
+        met, goals = _wait(self.make().is_reward([]))
         assert not met
         assert not goals
 
     def test_asking_spends_no_goal(self) -> None:
         rewards = self.make()
-        assert rewards.is_reward(self.winning())[0]
-        assert rewards.is_reward(self.winning())[0]
+        assert _wait(rewards.is_reward(self.winning()))[0]
+        assert _wait(rewards.is_reward(self.winning()))[0]
         assert len(rewards) == len(self.make())
 
     def test_a_met_goal_is_one_of_the_open_goals(self) -> None:
         rewards = self.make()
-        _, goals = rewards.is_reward(self.winning())
+        _, goals = _wait(rewards.is_reward(self.winning()))
         assert all(goal in rewards.rewards for goal in goals)
 
     def test_deleting_spends_goals_and_does_so_once(self) -> None:
         rewards = self.make()
-        _, goals = rewards.is_reward(self.winning())
+        _, goals = _wait(rewards.is_reward(self.winning()))
         rewards.delete_reward(goals)
         left = len(rewards)
         assert left == len(self.make()) - len(goals)
         if not left:
             rewards.delete_reward(goals)
             assert len(rewards) == 0
-            assert not rewards.is_reward(self.winning())[0]
+            assert not _wait(rewards.is_reward(self.winning()))[0]
 
     def test_a_fork_spends_goals_of_its_own(self) -> None:
         rewards = self.make()
         twin = rewards.fork()
-        twin.delete_reward(twin.is_reward(self.winning())[1])
+        twin.delete_reward(_wait(twin.is_reward(self.winning()))[1])
         assert len(rewards) == len(self.make())
 
     def test_values_can_be_compared(self) -> None:
-        value = self.make().value(self.winning())
+        value = self.make().hit_value(self.winning())
         assert value is None or value == float(value)
 
 
@@ -278,9 +296,9 @@ class EnvConformance:
         assert len(ids) == len(set(ids))
         assert ids == [task.id for task in self._tasks()]
 
-    def test_every_task_has_goals(self) -> None:
+    def test_the_goals_of_a_task_are_the_same_every_time(self) -> None:
         env = self.make()
-        assert all(env.goals(task) for task in self._tasks())
+        assert all(list(env.goals(task)) == list(env.goals(task)) for task in self._tasks())
 
     def test_tasks_can_be_written_as_json(self) -> None:
         for task in self._tasks():

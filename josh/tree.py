@@ -1,11 +1,17 @@
-"""The conversation tree, as a value: nodes are only ever added, and every change makes a new `Tree`."""
+"""The conversation tree, as a value: nodes are only ever added, and every change makes a new `Tree`.
+
+What always holds:
+    1. A node comes after its parent, and siblings of one plan are adjacent, eldest first.
+    2. (path, depth) names a node, whatever order the replies came in.
+    3. The frontier holds each leaf that may go on, and a node with children only where a plan kept it.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from josh.messages import Message
+from josh.messages import Message, flip_roles
 
 
 class Speaker(StrEnum):
@@ -13,6 +19,11 @@ class Speaker(StrEnum):
 
     AGENT = "agent"
     USER = "user"
+
+    @property
+    def other(self) -> "Speaker":
+        """The other side."""
+        return Speaker.USER if self is Speaker.AGENT else Speaker.AGENT
 
 
 class Outcome(StrEnum):
@@ -61,15 +72,44 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """What one request of a turn sampled, token by token; on-policy training needs it.
+
+    The prompt is stored once per path: its first `prefix` tokens are those of the sequence (prompt and completion)
+    that the same speaker's sample before it on the path ended with; `prompt_ids` holds the rest.
+
+    Attributes:
+        prefix: tokens of the prompt that the sample before it holds already; 0 for the first one of a path.
+        prompt_ids: the other tokens of the prompt, in order.
+        token_ids: the sampled tokens, the stop token included where one was sampled.
+        logprobs: the log-probability of each sampled token, in nats; None where the server gives none.
+        finish_reason: why the sampling ended (`stop`, `length`, ...).
+        model: name of the model that was asked.
+    """
+
+    prefix: int
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] | None = None
+    finish_reason: str = "stop"
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
-    """What one speaker did with the floor; the driver reports one for every expansion.
+    """What one speaker did with the floor; the driver reports one for each directive of an expansion.
 
     Attributes:
         messages: the messages both sides see.
-        internal: the messages as the agent is trained on them (thoughts, tool calls, tool results).
+        internal: the messages as the agent's model is trained on them (thoughts, tool calls, tool results).
+        user_internal: the messages as the user's model is trained on them, its own words as `assistant`; None where
+            they are `messages` with the two roles swapped.
         actions: what each step of the turn did, for the rewards to read.
         hits: the reward events, in the order of the steps.
         outcome: how the conversation stands after this turn.
+        observed: what the world's `observe()` said when the turn ended, as JSON has it; None where it has none.
+        value: what the rewards' `value()` says the conversation is worth so far, where the plan asked for it.
+        samples: what was sampled for the turn, request by request; empty unless a run keeps samples.
         usage: model calls made for it.
         model: name of the model that spoke; empty when none was asked.
         seed: seed of the turn's first request; None when none was asked.
@@ -83,6 +123,10 @@ class Turn:
     actions: tuple[tuple[Any, ...], ...] = ()
     hits: tuple[Hit, ...] = ()
     outcome: Outcome = Outcome.ALIVE
+    observed: Any = None
+    value: float | None = None
+    samples: tuple[Sample, ...] = ()
+    user_internal: tuple[Message, ...] | None = None
     usage: Usage = NO_USAGE
     model: str = ""
     seed: int | None = None
@@ -90,15 +134,33 @@ class Turn:
     duplicate: bool = False
     error: str = ""
 
+    def view(self, speaker: Speaker) -> tuple[Message, ...]:
+        """The turn's messages as one speaker's model is trained on them."""
+        if speaker is Speaker.AGENT:
+            return self.internal
+        return tuple(flip_roles(self.messages)) if self.user_internal is None else self.user_internal
+
 
 @dataclass(frozen=True, slots=True)
 class Expand:
-    """A request to continue `node` with `copies` turns of `speaker`; `directive` is an instruction to that speaker."""
+    """A request to continue one node.
+
+    Attributes:
+        node: index of the node, which is in the frontier; a plan names it once.
+        speaker: whose turns follow.
+        directives: an instruction to the speaker for each new turn, None for none. There are as many new turns as
+            directives; each is a fork with a path, a seed and a branch of its own. Siblings share a request to the
+            model only where their directives are equal.
+        keep: whether the node stays in the frontier, so that a later plan can expand it again; its children are then
+            numbered on.
+        value: whether the rewards' `value()` judges each new turn (`Turn.value`).
+    """
 
     node: int
     speaker: Speaker
-    copies: int = 1
-    directive: str | None = None
+    directives: tuple[str | None, ...] = (None,)
+    keep: bool = False
+    value: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +171,12 @@ class Node:
         parent: index of the turn before; -1 at the root.
         speaker: who took the turn.
         path: the sibling numbers from the root down, such as `0/1`. A turn without siblings keeps its parent's path,
-            so (path, depth) names a place in the tree, whatever order the replies came in.
+            unless its parent was kept; so (path, depth) names a place in the tree.
         depth: turns since the root.
         turn: what was said and done.
         open: the goals this path has yet to meet.
         directive: the instruction the speaker was given, if any.
+        phase: which plan added the node, counted from 1; 0 at the root.
     """
 
     parent: int
@@ -123,6 +186,7 @@ class Node:
     turn: Turn
     open: tuple[Any, ...]
     directive: str | None = None
+    phase: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +213,12 @@ class Tree:
 
     Attributes:
         nodes: all turns ever taken, parents before children, siblings in order.
-        frontier: the leaves that go on, in tree order (depth first, elder sibling first).
-        goals: all goals of the task, a multiset.
+        frontier: the leaves that may go on, and the kept nodes, in the order in which they were added. Where a
+            strategy expands all leaves in each phase, that is tree order (depth first, elder sibling first).
+        goals: all goals of the task, a multiset; may be empty.
         root: the node the current phase grows from: 0, or the last collapse's winner.
         collapses: the cuts so far, oldest first.
+        seed: seed of the search, which follows from the run's seed and the task; a plan that draws, draws from it.
     """
 
     nodes: tuple[Node, ...]
@@ -160,6 +226,17 @@ class Tree:
     goals: tuple[Any, ...] = ()
     root: int = 0
     collapses: tuple[Collapse, ...] = field(default=())
+    seed: int = 0
+
+    @property
+    def phase(self) -> int:
+        """How many plans have been played."""
+        return self.nodes[-1].phase
+
+    def is_won(self, node: int) -> bool:
+        """Whether the path down to a node has won: it met all goals there are, or the rewards say that it did."""
+        one = self.nodes[node]
+        return one.turn.outcome is Outcome.WON or (not one.open and bool(self.goals))
 
 
 def plant(
@@ -167,19 +244,23 @@ def plant(
     next_speaker: Speaker = Speaker.AGENT,
     messages: Sequence[Message] = (),
     internal: Sequence[Message] = (),
+    user_internal: Sequence[Message] | None = None,
+    seed: int = 0,
 ) -> Tree:
     """A tree of one node, which holds the messages there were before the search.
 
     Args:
-        goals: what there is to earn.
+        goals: what there is to earn; may be empty.
         next_speaker: who has the floor first.
         messages: the conversation so far, as both sides see it.
-        internal: the same as the agent is trained on it, system prompt included.
+        internal: the same as the agent's model is trained on it, system prompt included.
+        user_internal: the same as the user's model is trained on it; None for `messages` with the two roles swapped.
+        seed: see `Tree.seed`.
     """
-    previous = Speaker.USER if next_speaker is Speaker.AGENT else Speaker.AGENT
-    turn = Turn(messages=tuple(messages), internal=tuple(internal))
+    view = None if user_internal is None else tuple(user_internal)
+    turn = Turn(messages=tuple(messages), internal=tuple(internal), user_internal=view)
     goals = tuple(goals)
-    return Tree(nodes=(Node(-1, previous, "", 0, turn, goals),), frontier=(0,), goals=goals)
+    return Tree(nodes=(Node(-1, next_speaker.other, "", 0, turn, goals),), frontier=(0,), goals=goals, seed=seed)
 
 
 def spend(goals: Sequence[Any], hits: Sequence[Hit]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -212,9 +293,9 @@ def conversation(tree: Tree, leaf: int) -> list[Message]:
     return [message for index in walk(tree, leaf) for message in tree.nodes[index].turn.messages]
 
 
-def internal_conversation(tree: Tree, leaf: int) -> list[Message]:
-    """The messages the agent is trained on, from the root down to `leaf`."""
-    return [message for index in walk(tree, leaf) for message in tree.nodes[index].turn.internal]
+def internal_conversation(tree: Tree, leaf: int, learner: Speaker = Speaker.AGENT) -> list[Message]:
+    """The messages that the learner's model is trained on, from the root down to `leaf`."""
+    return [message for index in walk(tree, leaf) for message in tree.nodes[index].turn.view(learner)]
 
 
 def hits(tree: Tree, leaf: int) -> list[Hit]:

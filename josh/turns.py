@@ -1,42 +1,92 @@
-"""One turn being taken, a step at a time. The only place that catches a plug-in's errors while it plays."""
+"""One turn being taken, a step at a time. The only place that catches a plug-in's errors while it plays.
+
+The life of a turn:
+    1. The branch is forked, unless the turn is its parent's only continuation.
+    2. The plug-in acts, step by step; the rewards judge what each step did (their events).
+    3. When the turn is over, the world says how it stands (`observe`), and the rewards may judge that too.
+    4. What both sides saw, and what each side's model is trained on, is noted.
+    5. The rewards decide whether the path has won.
+An exception in any of these ends this leaf as `infra_error` and nothing else. Only `JoshError` (a wrong setting, a
+refused key) ends the whole search.
+"""
 
 import asyncio
-import inspect
+import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
+from josh.calls import awaited, names
 from josh.errors import JoshError
-from josh.messages import Message, same_words
+from josh.messages import Message, dumps, flip_roles, same_words
 from josh.roles import BaseRewards
 from josh.threads import explain
-from josh.tree import Hit, Outcome, Speaker, Turn
+from josh.tree import Hit, Node, Outcome, Speaker, Turn, spend
 
 log = logging.getLogger("josh")
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for all turns of a search.
+
+    Attributes:
+        steps: the plug-ins' steps.
+        max_turn_tries: steps that an agent turn may take, at least 1.
+        name: what the log calls the search.
+    """
+
+    steps: Steps
+    max_turn_tries: int
+    name: str = ""
+
+
 class TurnRunner:
-    """One turn being taken, a step at a time."""
+    """One turn being taken.
+
+    Attributes:
+        branch: what the turn's leaf will carry.
+        is_duplicate: whether the turn repeats an elder sibling's, even on a second try.
+    """
 
     def __init__(
-        self, branch: Branch, is_copy: bool, place: TurnContext, cast: Steps, max_turn_tries: int, name: str
+        self,
+        branch: Branch,
+        is_copy: bool,
+        context: TurnContext,
+        rules: Rules,
+        parent: Node,
+        earned: Callable[[], Sequence[Hit]],
     ) -> None:
+        """Get ready; nothing is called yet.
+
+        Args:
+            branch: what the parent carries.
+            is_copy: whether the branch has to be forked first.
+            context: where the turn is taken.
+            rules: what holds for all turns.
+            parent: the turn before.
+            earned: gives the reward events on the path down to the parent.
+        """
         self.branch = branch
         self.is_duplicate = False
-        self._parent = branch
+        self._origin = branch
         self._to_fork = is_copy
-        self._place = place
-        self._cast = cast
-        self._max_turn_tries = max_turn_tries
-        self._name = name
+        self._context = context
+        self._rules = rules
+        self._parent = parent
+        self._earned = earned
         self._actions: list[tuple[Any, ...]] = []
         self._hits: list[Hit] = []
         self._outcome = Outcome.ALIVE
         self._error = ""
         self._added: tuple[tuple[Message, ...], tuple[Message, ...]] = ((), ())
+        self._user_view: tuple[Message, ...] | None = None
         self._seen: tuple[tuple[int, Message | None], ...] = ()
+        self._observed: Any = None
 
     @property
     def sound(self) -> bool:
@@ -46,26 +96,38 @@ class TurnRunner:
     @property
     def can_differ(self) -> bool:
         """Whether another try may come out otherwise: seeds were drawn for it."""
-        return self._place.draws > 0
+        return self._context.draws > 0
 
-    def repeats(self, other: "TurnRunner") -> bool:
-        """Whether both said and did the same."""
-        return (
-            self.sound
-            and other.sound
-            and same_words(self._added[0], other._added[0])
-            and same_words(self._added[1], other._added[1])
-        )
+    @property
+    def said(self) -> tuple[Sequence[Message], Sequence[Message]] | None:
+        """What the turn added, as both sides see it and as the agent is trained on it; None where it broke off."""
+        return self._added if self.sound else None
+
+    def repeats(self, other: tuple[Sequence[Message], Sequence[Message]] | None) -> bool:
+        """Whether the turn says and does the same as another one, given by its `said`."""
+        own = self.said
+        if own is None or other is None:
+            return False
+        return same_words(own[0], other[0]) and same_words(own[1], other[1])
 
     def second_try(self) -> "TurnRunner":
-        """The same turn once more, with the seeds that come next."""
-        place = self._place
-        onwards = TurnContext(place.path, place.depth, place.speaker, place.directive, place.draws, place.usage)
-        return type(self)(self._parent, True, onwards, self._cast, self._max_turn_tries, self._name)
+        """Returns the same turn once more, with the seeds that come next."""
+        was = self._context
+        context = TurnContext(
+            was.path,
+            was.depth,
+            was.speaker,
+            was.directive,
+            was.draws,
+            was.usage,
+            decision=was.decision,
+            sequence=was.sequence,
+        )
+        return type(self)(self._origin, True, context, self._rules, self._parent, self._earned)
 
     def account_for(self, second: "TurnRunner") -> None:
         """Take over the account of a second try, which holds the first one's, and the error that broke it off."""
-        self._place.usage = second._place.usage
+        self._context.usage = second._context.usage
         self._error = second._error
 
     async def run(self) -> None:
@@ -74,13 +136,16 @@ class TurnRunner:
             pass
 
     async def step(self) -> bool:
-        """Take one step; True when the turn is over. The only catcher of plug-in errors."""
+        """Take one step; True when the turn is over."""
         try:
             if self._to_fork:
                 self.branch, self._to_fork = self.branch.fork(), False
             if not self._seen:
-                self._seen = (_end(self.branch.agent.messages), _end(self.branch.agent.messages_internal))
-            return await self._step()
+                agent = self.branch.agent
+                self._seen = (_end(agent.messages), _end(agent.messages_internal))
+            if not await self._step():
+                return False
+            await self._close()
         except JoshError:
             raise
         except asyncio.CancelledError as error:
@@ -88,51 +153,75 @@ class TurnRunner:
             if task is not None and task.cancelling():
                 raise
             # Nobody cancelled the search: the plug-in let a cancellation of its own escape.
-            self._fail(error)
+            self.fail(error)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         return True
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End the turn with an error."""
         self._outcome, self._error = Outcome.INFRA_ERROR, explain(error)
-        task = f"{self._name}: " if self._name else ""
-        where = f"{task}{self._place.speaker} at {self._place.path or 'the root'}, turn {self._place.depth}"
+        task = f"{self._rules.name}: " if self._rules.name else ""
+        where = f"{task}{self._context.speaker} at {self._context.path or 'the root'}, turn {self._context.depth}"
         log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
 
     def turn(self) -> Turn:
-        """The turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
-        place = self._place
+        """Returns the turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
+        context = self._context
         account: dict[str, Any] = {
-            "usage": place.usage,
-            "model": place.model,
-            "seed": place.seed,
-            "choice": place.choice,
+            "usage": context.usage,
+            "model": context.model,
+            "seed": context.seed,
+            "choice": context.choice,
             "duplicate": self.is_duplicate,
             "error": self._error,
         }
         if self._outcome is Outcome.INFRA_ERROR:
             return Turn(outcome=self._outcome, **account)
         messages, internal = self._added
-        return Turn(messages, internal, tuple(self._actions), tuple(self._hits), self._outcome, **account)
+        return Turn(
+            messages,
+            internal,
+            tuple(self._actions),
+            tuple(self._hits),
+            self._outcome,
+            self._observed,
+            samples=context.samples,
+            user_internal=self._user_view,
+            **account,
+        )
 
     async def _step(self) -> bool:
         raise NotImplementedError
 
-    def _judge(self, actions: Sequence[Any]) -> float | None:
+    async def _judge(self, actions: Sequence[Any]) -> float | None:
         """Add a hit if the actions earned one; their value, if they have any."""
-        hit, value = judge(self.branch.rewards, actions, len(self._actions) - 1)
+        hit, value = await judge(self.branch.rewards, actions, max(len(self._actions) - 1, 0), self._observed)
         if hit:
             self._hits.append(hit)
         return value
+
+    async def _close(self) -> None:
+        """Draw the conclusions from a turn that is over."""
+        branch, context = self.branch, self._context
+        if branch.rewards.reads is not context.speaker and reads_world(branch.rewards) and self._observed is not None:
+            await self._judge(())
+        self._outcome = final(self._outcome, self._parent.open, self._earned, self._hits, branch.rewards)
+        if context.samples:
+            last = context.sequence
+            branch.sequences = {**branch.sequences, context.speaker: last}
+
+    async def _observe(self) -> None:
+        """Note what the world says of itself."""
+        self._observed = await observed(self.branch.world)
 
     def _note_messages(self) -> None:
         """Note what the turn added to the conversation, as both sides see it and as the agent is trained on it."""
         agent = self.branch.agent
         seen, seen_internal = self._seen
-        self._added = (
-            _since(seen, agent.messages, agent, "messages"),
-            _since(seen_internal, agent.messages_internal, agent, "messages_internal"),
-        )
+        messages = _since(seen, agent.messages, agent, "messages")
+        internal = _since(seen_internal, agent.messages_internal, agent, "messages_internal")
+        self._added = messages, messages if internal == messages else internal
 
 
 class AgentTurnRunner(TurnRunner):
@@ -142,23 +231,25 @@ class AgentTurnRunner(TurnRunner):
         branch = self.branch
         # What an earlier step did must never be paid again.
         branch.agent.recent_actions = []
-        result = self._cast.agent_step(branch, self._place)
-        branch.agent, passed = await result if inspect.isawaitable(result) else result
+        branch.agent, passed = await awaited(self._rules.steps.agent_step(branch, self._context))
         self._actions.append(tuple(branch.agent.recent_actions))
-        if branch.rewards.reads is Speaker.AGENT:
-            self._judge(self._actions[-1])
         over = passed is None or bool(passed)
+        last = over or len(self._actions) >= self._rules.max_turn_tries
+        if last:
+            await self._observe()
+        if branch.rewards.reads is Speaker.AGENT:
+            await self._judge(self._actions[-1])
         if passed is None or passed is Outcome.TRUNCATED:
             self._outcome = passed or Outcome.LOST
-        elif not over and len(self._actions) >= self._max_turn_tries:
+        elif not over and last:
             self._note_messages()
-            branch.agent = self._cast.add_error_message(
+            branch.agent = self._rules.steps.add_error_message(
                 branch.agent, silent=not any(self._added), tries=len(self._actions)
             )
-            over = True
-        if over:
+        if last:
             self._note_messages()
-        return over
+            self._user_view = heard(branch.user, self._added[0])
+        return last
 
 
 class UserTurnRunner(TurnRunner):
@@ -166,26 +257,33 @@ class UserTurnRunner(TurnRunner):
 
     async def _step(self) -> bool:
         branch = self.branch
-        result = self._cast.user_step(branch, self._place)
-        branch.agent, over = await result if inspect.isawaitable(result) else result
+        own = view_of(branch.user)
+        before = None if own is None else _end(own)
+        branch.agent, over = await awaited(self._rules.steps.user_step(branch, self._context))
         self._note_messages()
+        if before is not None:
+            self._user_view = _spoken(branch.user, before, self._added[0])
+        await self._observe()
         value = None
         if branch.rewards.reads is Speaker.USER:
             texts = user_texts(self._added[0])
             self._actions.append(tuple(texts))
-            value = self._judge(texts)
+            value = await self._judge(texts)
         if over:
             self._outcome = parting(self._hits, value)
         return True
 
 
-def judge(rewards: BaseRewards, actions: Sequence[Any], step: int) -> tuple[Hit | None, float | None]:
+async def judge(
+    rewards: BaseRewards, actions: Sequence[Any], step: int, world: Any = None
+) -> tuple[Hit | None, float | None]:
     """Judge one step of a turn.
 
     Args:
         rewards: holds the goals still open on the turn's path.
         actions: what the step did, or the texts of the user's turn.
         step: which step of the turn it is, counted from 0.
+        world: what the world said of itself after the step, where it was asked.
 
     Returns:
         The hit, if the actions earned one, and their value, if they have any.
@@ -193,26 +291,94 @@ def judge(rewards: BaseRewards, actions: Sequence[Any], step: int) -> tuple[Hit 
     Raises:
         ValueError: the rewards name a goal that is not open, or a value that is not finite.
     """
-    met, goals = rewards.is_reward(list(actions))
+    given = {"observed": world} if reads_world(rewards) else {}
+    met, goals = await awaited(rewards.is_reward(list(actions), **given))
     closed = [goal for goal in goals if goal not in rewards.rewards] if met else []
     if closed:
-        raise ValueError(f"{type(rewards).__name__}.is_reward() named {closed[0]!r}, which is no open goal")
-    value = rewards.value(actions)
+        raise ValueError(f"{type(rewards).__name__}.is_reward() named {closed[0]!r}, which is not an open goal")
+    value = rewards.hit_value(actions)
     if value is not None and not math.isfinite(value):
-        raise ValueError(f"{type(rewards).__name__}.value() is {value}; give a finite number or None")
+        raise ValueError(f"{type(rewards).__name__}.hit_value() is {value}; give a finite number or None")
     return Hit(step, tuple(goals), 1.0 if value is None else float(value)) if met else None, value
 
 
+def reads_world(rewards: BaseRewards) -> bool:
+    """Whether a rewards class judges what the world says of itself: its `is_reward` takes `observed`."""
+    return names(rewards.is_reward, "observed")
+
+
+async def observed(world: Any) -> Any:
+    """Returns what a world says of itself, as JSON has it; None where there is no world, or it says nothing."""
+    observe = getattr(world, "observe", None)
+    return json.loads(dumps(await awaited(observe()))) if callable(observe) else None
+
+
+def final(
+    outcome: Outcome,
+    still_open: Sequence[Any],
+    earned: Callable[[], Sequence[Hit]],
+    hits: Sequence[Hit],
+    rewards: BaseRewards,
+) -> Outcome:
+    """Returns how a conversation stands after a turn that earned something: whether it has won, the rewards decide.
+
+    Args:
+        outcome: how the turn itself left it.
+        still_open: the goals that were open before the turn.
+        earned: gives the reward events before the turn.
+        hits: those of the turn.
+        rewards: the rewards.
+    """
+    if not hits:
+        return outcome
+    left = spend(still_open, hits)[1]
+    if rewards.won(list(left), [*earned(), *hits]):
+        # A leaf that met all goals is known by that.
+        return Outcome.WON if left else outcome
+    return Outcome.USER_LEFT if outcome is Outcome.WON else outcome
+
+
 def user_texts(messages: Sequence[Message]) -> list[str]:
-    """What the user says in some messages, for the rewards to read."""
+    """Returns what the user says in some messages, for the rewards to read."""
     return [message.get("content") or "" for message in messages if message.get("role") == "user"]
 
 
 def parting(hits: Sequence[Hit], value: float | None) -> Outcome:
-    """How a conversation stands that the user's turn ended, by what the turn earned and what it was worth."""
+    """Returns how a conversation stands that the user's turn ended, by what the turn earned and what it was worth."""
     # A user who has given a verdict (a refusal, too little) has not just walked away.
     lost = Outcome.USER_LEFT if value is None else Outcome.LOST
     return Outcome.WON if hits else lost
+
+
+def view_of(user: Any) -> list[Message] | None:
+    """Returns the conversation as the user's model is trained on it; None for a user that keeps none."""
+    own = getattr(user, "messages_internal", None)
+    return own if isinstance(own, list) else None
+
+
+def heard(user: Any, messages: Sequence[Message]) -> tuple[Message, ...] | None:
+    """Add what the agent said to the conversation as the user's model is trained on it.
+
+    Returns:
+        What was added; None where that is the messages with the two roles swapped, or the user keeps no view.
+    """
+    own = view_of(user)
+    if own is None:
+        return None
+    words = flip_roles(messages)
+    seen = user.hear(messages) if hasattr(user, "hear") else words
+    own.extend(seen)
+    return None if seen == words else tuple(seen)
+
+
+def _spoken(user: Any, before: tuple[int, Message | None], messages: Sequence[Message]) -> tuple[Message, ...] | None:
+    """What a user added to its own view, and else its words; None where that is its words and nothing more."""
+    own = view_of(user)
+    assert own is not None, "a user keeps its view"
+    added, words = _since(before, own, user, "messages_internal"), tuple(flip_roles(messages))
+    if not added:
+        own.extend(words)
+    return added if added and added != words else None
 
 
 def _end(history: Sequence[Message]) -> tuple[int, Message | None]:
@@ -227,5 +393,5 @@ def _since(end: tuple[int, Message | None], history: Sequence[Message], agent: A
     new = tuple(history[size:])
     for message in new:
         if not isinstance(message, dict):
-            raise TypeError(f"{type(agent).__name__}.{name} got {message!r:.80}, which is no chat message")
+            raise TypeError(f"{type(agent).__name__}.{name} got {message!r:.80}, which is not a chat message")
     return new

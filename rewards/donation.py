@@ -40,14 +40,14 @@ class DonationRewards(BaseRewards):
         Args:
             agent_actions: the texts of the persuadee's turn; the last tag in them counts.
         """
-        amount = self.value(agent_actions) or 0.0
+        amount = self.hit_value(agent_actions) or 0.0
         met = self.rewards[:1] if amount > 0 and amount >= self.min_reward else []
         return bool(met), met
 
-    def value(self, actions: Sequence[Any]) -> float | None:
+    def hit_value(self, actions: Sequence[Any]) -> float | None:
         """The dollars of the last tag in the texts, in [0, 2]; None without a tag."""
         return DONATION.read("\n".join(map(str, actions)))
 
-    def total(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
+    def path_reward(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
         """The dollars a finished path earned."""
         return sum(hit.value for hit in hits if hit.goals)

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from serving import serving
+from sharing import made_once
 
 from josh.runs.experiments.loopback import Loopback
 from josh.runs.train.tiny import Tiny, build
@@ -45,6 +46,4 @@ def tiny_model(tmp_path_factory):
     """The folder of a language model that babbles: hidden 32, one layer, replies of 16 tokens at most."""
     pytest.importorskip("torch", reason="torch is not installed: pip install 'josh-dialogue[train]'")
     pytest.importorskip("transformers", reason="transformers is not installed: pip install 'josh-dialogue[train]'")
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    build(folder, Tiny("nano"))
-    return folder
+    return made_once(tmp_path_factory, "babbling", lambda folder: build(folder / "tiny", Tiny("nano"))) / "tiny"

@@ -15,10 +15,10 @@ from places import ROOT
 
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
-    "messages errors seeds tags threads memory forking",
-    "tree search branch roles loading",
+    "messages errors calls seeds tags redact threads memory forking",
+    "tree search transcript branch roles loading",
     "strategies examples",
-    "driver turns episode api testing terminal models",
+    "driver turns steps scoring episode conformance api testing terminal models",
     "envs",
     "agents users rewards",
     "runs.settings runs.registry runs.intervals",
@@ -179,7 +179,7 @@ def test_help_loads_nothing_heavy(tmp_path):
         "import sys, contextlib, io, josh.cli\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         "    josh.cli.main(['--help'])\n"
-        "heavy = {'openai', 'litellm', 'numpy', 'torch', 'tqdm', 'tenacity', 'httpx', 'aiohttp'}\n"
+        "heavy = {'openai', 'litellm', 'numpy', 'torch', 'tqdm', 'tenacity', 'httpx', 'aiohttp', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert run_python(code, tmp_path).stdout.strip() == "[]"

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from josh.messages import Message, without_thoughts
-from josh.roles import Line
+from josh.roles import TurnModel
 
 TRIES = 3
 """Times the model is asked for one answer before its silence counts as a failure."""
 
 
-async def spoken(model: Line, seen: Sequence[Message], who: str) -> str:
+async def spoken(model: TurnModel, seen: Sequence[Message], who: str) -> str:
     """One answer of a user's model, without its thoughts.
 
     Args:

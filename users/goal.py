@@ -1,11 +1,11 @@
 """The goal user: a chat model that knows what it wants, and talks until it has it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from josh.errors import UsageError
 from josh.messages import Message, flip_roles, with_opener
-from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import spoken
 from josh.users.ending import END, defuse, read
 
@@ -28,21 +28,28 @@ class GoalUser(BaseJOSHUser):
             raise UsageError(f"user goal: env {type(env).__name__} has no user_prompt for task {task.id}; give one")
         if END not in self.prompt:
             self.prompt += HOW_TO_END
+        self.messages_internal = [{"role": "system", "content": self.prompt}]
 
-    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+    async def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
         """Speak once. The conversation is over when the words hold the marker, which is taken out of them.
 
         Raises:
             RuntimeError: the model said nothing, three times over.
         """
-        said, over = read(await spoken(model, self.view(agent.messages), "goal user"))
+        text = await spoken(model, self.view(agent.messages), "goal user")
+        said, over = read(text)
+        # Its model learns from what it said, the marker included.
+        self.messages_internal.append({"role": "assistant", "content": text})
         agent.add_message({"role": "user", "content": said})
         return agent, over
 
     def view(self, messages: list[Message]) -> list[Message]:
         """The conversation as the user's model sees it; grows at its end as the conversation does."""
-        heard = [
+        return with_opener([{"role": "system", "content": self.prompt}, *self.hear(messages)])
+
+    def hear(self, messages: Sequence[Message]) -> list[Message]:
+        """Returns the messages with the two roles swapped, and the markers in the agent's words defused."""
+        return [
             {**message, "content": defuse(message["content"])} if message["role"] == "user" else message
             for message in flip_roles(messages)
         ]
-        return with_opener([{"role": "system", "content": self.prompt}, *heard])

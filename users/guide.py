@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from josh.messages import Message, without_thoughts
-from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import TRIES
 from josh.users.ending import END, defuse, read
 from josh.users.script import human_dialogue
@@ -48,11 +48,12 @@ class GuideUser(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the goal and the human dialogue from the task. Raises UsageError where it has no dialogue."""
+        super().start(task, env, options)
         dialogue = transcript(human_dialogue(task, "guide"))
         goals = "\n".join(f"- {sentence}" for sentence in task.data["message"])
         self.prompt = COACH.format(goals=goals, dialogue=dialogue, end=END)
 
-    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+    async def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
         """Speak once. The conversation is over when the suggestion holds the marker, which is taken out of it.
 
         Raises:

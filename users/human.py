@@ -17,6 +17,7 @@ class Human(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt. Raises UsageError where a person cannot play."""
+        super().start(task, env, options)
         self.tag = env.tag
         self.seat = Seat(task.id, "user", env, env.user_prompt(task), options)
 

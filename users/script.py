@@ -40,6 +40,7 @@ class ScriptUser(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the human user's turns. Raises UsageError where there are none."""
+        super().start(task, env, options)
         self.lines = [turn["content"] for turn in human_dialogue(task, "script") if turn["role"] == "user"]
 
     def step(self, agent: Any, **_: Any) -> tuple[Any, bool]:

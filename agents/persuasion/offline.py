@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, Final
 
-from josh.roles import BaseJOSHAgent, Line
+from josh.roles import BaseJOSHAgent, TurnModel
 
 
 class OfflinePersuader(BaseJOSHAgent):
@@ -24,7 +24,7 @@ class OfflinePersuader(BaseJOSHAgent):
 
     variety: ClassVar[int | None] = None
 
-    def step(self, *, model: Line, **_: Any) -> bool:
+    def step(self, *, model: TurnModel, **_: Any) -> bool:
         """Say one turn. Returns True: the user has the floor."""
         rng = Random(model.draw())
         said = [message.get("content") or "" for message in self.messages if message.get("role") == "assistant"]

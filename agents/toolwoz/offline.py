@@ -17,7 +17,7 @@ from josh.agents.toolwoz.reading import Ear, Told
 from josh.envs.toolwoz.values import plain
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.roles import BaseEnv, BaseJOSHAgent, Line, Task
+from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
 
 T = TypeVar("T", bound="OfflineToolAgent")
 
@@ -107,7 +107,7 @@ class OfflineToolAgent(BaseJOSHAgent):
         twin.recent_actions = self.recent_actions.copy()
         return twin
 
-    def step(self, *, model: Line, env: Any = None, **_: Any) -> bool | Awaitable[bool]:
+    def step(self, *, model: TurnModel, env: Any = None, **_: Any) -> bool | Awaitable[bool]:
         """Call a tool, and be asked again (False), or speak (True)."""
         chance = _Chance(model.draw(), model.temperature)
         self._listen()

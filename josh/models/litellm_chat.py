@@ -8,14 +8,14 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.models.chat import Completion, Request
-from josh.models.openai_chat import SHORTEST_KEY, address_of, answered, key_in
+from josh.models.openai_chat import address_of, answered, key_in
+from josh.redact import Redactor, redactor
 
 PREFIX = "litellm:"
 """In front of a model's name: have litellm ask it, whatever its address."""
 _NO_KEY = "none"
 _KEYLESS = {"openai", "hosted_vllm", "anthropic", "ollama", "ollama_chat"}
 """Providers that sign in with the key they are given and nothing else. Others find credentials by themselves."""
-_SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET")
 _NEEDED = ("_API_KEY", "_API_TOKEN", "_API_BASE")
 """Endings of variables without which a call cannot succeed; for others litellm has defaults and other sources."""
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
@@ -57,7 +57,7 @@ class LiteLLMChat:
         self.name = name.removeprefix(PREFIX)
         litellm = _load(self.name)
         key = key_in(os.environ, api_key_var, self.name, "its provider") if api_key_var else None
-        self._secrets = [key] if key and len(key) >= SHORTEST_KEY else _secrets(os.environ)
+        self._redact = Redactor.of(key) if key else redactor(os.environ)
         given = address_of(base_url) if base_url else None
         if key is None and (api_key_var is not None or (given and given.scheme == "http")):
             key = _NO_KEY
@@ -91,7 +91,7 @@ class LiteLLMChat:
     async def complete(self, request: Request) -> Completion:
         """Send a request once; see `ChatModel.complete`. What the provider does not know of it is left out."""
         where = f"{self.name} at {self.endpoint}"
-        return await answered(self._ask(request), request.n, self._timeout, where, self._secrets)
+        return await answered(self._ask(request), request.n, self._timeout, where, self._redact)
 
     async def aclose(self) -> None:
         """Close litellm's connections, which all its models share."""
@@ -119,12 +119,6 @@ class LiteLLMChat:
                 raise error.__context__ from None
             raise
         return answer.model_dump(include={"choices", "usage"}, exclude_none=True)
-
-
-def _secrets(environment: Mapping[str, str]) -> list[str]:
-    """What may be a key, longest first: which of them litellm takes, it alone knows."""
-    values = {value.strip() for name, value in environment.items() if name.endswith(_SECRET_ENDINGS)}
-    return sorted((value for value in values if len(value) >= SHORTEST_KEY), key=len, reverse=True)
 
 
 def _load(name: str) -> Any:

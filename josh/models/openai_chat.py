@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,14 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from josh.errors import FatalError, UsageError
 from josh.models.chat import Completion, ModelError, Request, RetryableError
+from josh.redact import Redactor, in_json
 from josh.roles import Reply
 from josh.tree import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""
 """In place of a variable's name: send no key."""
-SHORTEST_KEY = 8
-"""Letters of a key that is worth keeping out of texts."""
 _PASSING = {408, 409, 429}
 _REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no such model or address"}
 """Answers that every further call would get too. Not 403, with which some routers refuse a single prompt."""
@@ -58,8 +57,7 @@ class OpenAIChat:
         if variable is None and address.scheme == "https":
             variable = "OPENAI_API_KEY"
         self._key = key_in(environment, variable, name, address.netloc) if variable else "none"
-        # Shorter ones are dummies, and stand in ordinary words.
-        self._secrets = (self._key,) if variable and len(self._key) >= SHORTEST_KEY else ()
+        self._redact = Redactor.of(self._key)
         self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
         self._timeout = timeout
         self._client: Any = None
@@ -85,7 +83,7 @@ class OpenAIChat:
             body["n"] = request.n
         # The SDK's typed call spends four times as long on validating what goes out and comes back.
         call = self._connect().post("/chat/completions", cast_to=object, body=body)
-        return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._secrets)
+        return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._redact)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -119,7 +117,7 @@ def address_of(base_url: str) -> SplitResult:
     except ValueError:
         sound = False
     if not sound:
-        raise UsageError(f"base_url is {base_url!r}; give an address such as http://localhost:8000/v1")
+        raise UsageError(f"base_url is {Redactor.of()(base_url)!r}; give an address such as http://localhost:8000/v1")
     if address.username or address.password or address.query or address.fragment:
         raise UsageError(f"base_url holds more than an address; put the key for {address.hostname} in a variable")
     return address
@@ -135,7 +133,7 @@ def key_in(environment: Mapping[str, str], variable: str, name: str, where: str)
     return key
 
 
-async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, secrets: Sequence[str]) -> Completion:
+async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, redact: Redactor) -> Completion:
     """Await an SDK's answer to a chat-completions request, and sort out what may have gone wrong.
 
     Args:
@@ -144,52 +142,38 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, sec
         n: how many replies were asked for.
         timeout: seconds to wait.
         where: whom to name in errors.
-        secrets: keys to take out of errors and replies.
+        redact: takes secrets out of errors, and the known ones out of replies.
 
     Raises:
         FatalError, RetryableError, ModelError: see `ChatModel.complete`.
     """
     from openai import APIConnectionError, APIError
 
-    def clean(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        return text
-
-    def told(text: object) -> str:
-        return f"{where}: {clean(' '.join(str(text).split()))[:300]}"
+    def message(text: object) -> str:
+        return f"{where}: {redact(' '.join(str(text).split()))[:300]}"
 
     try:
         # The client's own timeout is one of silence; a server that trickles would keep it waiting.
         async with asyncio.timeout(timeout):
             answer = await call
     except TimeoutError:
-        raise RetryableError(told(f"no reply within {timeout:g} seconds")) from None
+        raise RetryableError(message(f"no reply within {timeout:g} seconds")) from None
     except APIConnectionError as error:
-        raise RetryableError(told(error.__cause__ or error)) from None
+        raise RetryableError(message(error.__cause__ or error)) from None
     except APIError as error:
         # Litellm has errors with a status that are no APIStatusError.
         status = getattr(error, "status_code", None)
-        raise _refusal(error, status, told(f"HTTP {status}, {error.message}")) from None
+        raise _refusal(error, status, message(f"HTTP {status}, {error.message}")) from None
     except ImportError as error:
-        raise FatalError(told(error)) from None
+        raise FatalError(message(error)) from None
     except ValueError:
-        raise RetryableError(told("the reply is not JSON")) from None
+        raise RetryableError(message("the reply is not JSON")) from None
     except Exception as error:
-        raise ModelError(told(str(error) or repr(error))) from None
+        raise ModelError(message(str(error) or repr(error))) from None
     try:
-        return _read(_cleaned(answer, clean) if secrets else answer, n)
+        return _read(in_json(answer, redact.known) if redact.secrets else answer, n)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        raise RetryableError(told("the reply is no chat completion")) from None
-
-
-def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
-    """A JSON value with all its texts cleaned."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list):
-        return [_cleaned(each, clean) for each in value]
-    return {key: _cleaned(each, clean) for key, each in value.items()} if isinstance(value, dict) else value
+        raise RetryableError(message("the reply is no chat completion")) from None
 
 
 def _refusal(error: Any, status: int | None, text: str) -> Exception:

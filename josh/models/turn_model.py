@@ -1,4 +1,4 @@
-"""The line that ties a chat model to one place in the tree (`roles.Line`)."""
+"""A chat model as one turn sees it: tied to one place in the tree (`roles.TurnModel`)."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from josh.models.chat import ChatModel, Completion, ModelError, Request
 from josh.models.gateway import Call, Clock, JournalEntry, Key, ModelGateway, refuses_several
 from josh.roles import Reply
 from josh.seeds import derive
-from josh.tree import NO_USAGE, Usage
+from josh.tree import NO_USAGE, Sample, Usage
 
 PERSON = "person"
 """Stands in the journal and the tree where a model's name does, for words that a person typed."""
@@ -46,6 +46,10 @@ class BoundModel:
     """Whether all words have to come from the journal, a person's among them."""
     top_p: float = 1.0
     """Replies are drawn from the smallest set of tokens that is this likely, unless a plug-in says otherwise."""
+    keep_samples: bool = False
+    """Whether the tokens of each request are kept (`Turn.samples`)."""
+    directed: bool = True
+    """Whether the directive of the turn goes into its requests here, because the plug-in does not see to it."""
     min_p: float = 0.0
     """Replies are drawn from tokens at least so many times as likely as the likeliest, unless a plug-in says so."""
 
@@ -58,9 +62,18 @@ class BoundModel:
             place.seed, place.model = seed, self.model.name
         return seed
 
+    def shared_draw(self) -> int:
+        """The next seed that all siblings of this decision get alike."""
+        place = self.place
+        seed = derive(self.seed, self.task, place.decision, place.depth, place.speaker, f"shared {place.shared_draws}")
+        place.shared_draws += 1
+        return seed
+
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
-        """Ask for one reply; see `roles.Line.reply`."""
+        """Ask for one reply; see `roles.TurnModel.reply`."""
         place, exchange = self.place, self.exchange
+        if self.directed and place.directive is not None:
+            messages = with_directive(messages, place.directive)
         if self.top_p < 1:
             options = {"top_p": self.top_p} | options
         if self.min_p > 0:
@@ -88,6 +101,8 @@ class BoundModel:
         place.usage += answer.usage
         if place.seed == seed:
             place.seed, place.choice = answer.seed, answer.choice
+        if self.keep_samples:
+            self._keep(answer)
         return answer.reply
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
@@ -113,6 +128,20 @@ class BoundModel:
             # No call was made, but what was said is worth keeping all the same.
             exchange.account.setdefault((str(place.speaker), PERSON), NO_USAGE)
         return None if answer.reply.finish_reason == LEFT else answer.reply.text
+
+    def _keep(self, answer: JournalEntry) -> None:
+        """Keep what was sampled; of the prompt only what the sample before it on the path does not hold."""
+        place, reply = self.place, answer.reply
+        if reply.token_ids is None or reply.prompt_ids is None:
+            return
+        prefix = next(
+            (at for at, (old, new) in enumerate(zip(place.sequence, reply.prompt_ids, strict=False)) if old != new),
+            min(len(place.sequence), len(reply.prompt_ids)),
+        )
+        place.sequence = reply.prompt_ids + reply.token_ids
+        new = reply.prompt_ids[prefix:]
+        sample = Sample(prefix, new, reply.token_ids, reply.logprobs, reply.finish_reason, answer.model)
+        place.samples = (*place.samples, sample)
 
     @property
     def _who(self) -> tuple[str, str]:
@@ -161,6 +190,14 @@ class BoundModel:
         """A hash of what is asked, and for which siblings. The seed of the request follows from that and the place."""
         asked = dumps([self.seed, self.model.name, self.temperature, messages, options, family])
         return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+
+def with_directive(messages: Sequence[Message], directive: str) -> list[Message]:
+    """Returns a request with an instruction for its one reply: at the end of the system prompt, which may be new."""
+    if messages and messages[0].get("role") == "system":
+        prompt = f"{messages[0].get('content') or ''}\n\n{directive}".strip()
+        return [{**messages[0], "content": prompt}, *messages[1:]]
+    return [{"role": "system", "content": directive}, *messages]
 
 
 def _nothing(waiting: int = 0, flying: int = 0) -> None:

@@ -2,80 +2,91 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from josh.errors import UsageError
-from josh.search import alive, next_speaker, unfinished
-from josh.tree import Collapse, Expand, Hit, Speaker, Tree, order, walk
+from josh.search import Strategy, alive, ranked, unfinished
+from josh.tree import Collapse, Expand, Hit, Speaker, Tree, walk
+
+FIRST, BEST = "first", "best"
 
 
-@dataclass(frozen=True, slots=True)
-class BeamSearch:
-    """JOSH's beam search over turns: branch while there is room, collapse to the first reward.
+class BeamSearch(Strategy):
+    """Branch while there is room, collapse to a reward.
 
-    Every live leaf is continued twice while that leaves at most `beam_size` of them, else once: all or nothing. When
-    leaves earn rewards in a phase the tree collapses to one of them: the most valuable hit, among equals the one of
-    the earliest step, then the first in tree order. Goals the winner met are spent; the others' are not.
+    Each live leaf is continued twice while that leaves at most `beam_size` of them, else once: all or nothing. Leaves
+    that used up their rounds take no room.
 
-    Attributes:
-        beam_size: most leaves alive at once; at least 1. With 1 the search is a plain rollout.
+    `stop="first"`, JOSH's rule: when leaves earn rewards in a phase the tree collapses to one of them: the most
+    valuable hit, among equals the one of the earliest step, then the first in tree order. Goals the winner met are
+    spent; the others' are not.
+
+    `stop="best"`: each leaf is played to its end, and the wins are compared when all are in. Stopping at the first
+    reward, with one reward to earn, puts every split into the first rounds and teaches early asks. Here a leaf leaves
+    the beam when it has met all goals, one that met some goes on with the others, and the room they leave is used for
+    later splits. The tree collapses once, to the result; the collapse's `rewarded` are the wins, best first.
     """
 
-    beam_size: int
+    @dataclass(frozen=True)
+    class Config:
+        """The beam's settings.
 
-    def __post_init__(self) -> None:
-        if self.beam_size < 1:
-            raise UsageError(f"beam_size is {self.beam_size}; give 1 or more")
+        Attributes:
+            beam_size: most leaves alive at once; at least 1. With 1 the search is a plain rollout.
+            stop: `first` or `best`.
+        """
+
+        beam_size: int = 8
+        stop: str = FIRST
+
+        def __post_init__(self) -> None:
+            if self.beam_size < 1:
+                raise UsageError(f"beam_size is {self.beam_size}; give 1 or more")
+            if self.stop not in (FIRST, BEST):
+                raise UsageError(f"stop is {self.stop!r}; give {FIRST} or {BEST}")
+
+    config: Config
+    collapses: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        """Says how wide the beam is, and whether it is played to the end."""
+        return f"searched with a beam of {self.config.beam_size}{' to the end' if self.config.stop == BEST else ''}"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
-        """Continue every live leaf, before an agent turn twice where the beam has room."""
-        if not tree.frontier:
-            return ()
-        speaker = next_speaker(tree)
-        room = speaker is Speaker.AGENT and 2 * len(tree.frontier) <= self.beam_size
-        return tuple(Expand(leaf, speaker, 2 if room else 1) for leaf in tree.frontier)
+        """Continues each live leaf, before an agent turn twice where the beam has room."""
+        room = 2 * len(tree.frontier) <= self.config.beam_size
+        plan = []
+        for leaf in tree.frontier:
+            speaker = tree.nodes[leaf].speaker.other
+            plan.append(Expand(leaf, speaker, (None, None) if room and speaker is Speaker.AGENT else (None,)))
+        return tuple(plan)
 
-    def settle(self, tree: Tree) -> Tree:
-        """Drop the leaves that ended; collapse to the best of those that earned a reward, if any."""
-        rewarded = tuple(leaf for leaf in tree.frontier if tree.nodes[leaf].turn.hits)
+    def update(self, tree: Tree) -> Tree:
+        """Drops the leaves that ended; with `stop="first"` collapses to the best of those that earned, if any."""
+        if self.config.stop == BEST:
+            return replace(tree, frontier=unfinished(tree))
+        phase = tree.phase
+        rewarded = tuple(
+            leaf for leaf in tree.frontier if tree.nodes[leaf].turn.hits and tree.nodes[leaf].phase == phase
+        )
         if not rewarded:
             return replace(tree, frontier=alive(tree, tree.frontier))
         winner = min(rewarded, key=lambda leaf: _rank(tree.nodes[leaf].turn.hits))
         collapse = Collapse(tree.root, len(tree.nodes), winner, rewarded)
-        frontier = alive(tree, (winner,)) if tree.nodes[winner].open else ()
+        frontier = () if tree.is_won(winner) else alive(tree, (winner,))
         return replace(tree, frontier=frontier, root=winner, collapses=(*tree.collapses, collapse))
 
-    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
-        """The result is the last winner, or the first leaf that its conversation went on to."""
-        if tree.collapses and not tree.nodes[tree.root].open:
+    def result(self, tree: Tree, rewards: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+        """Names the last winner, or the first leaf that its conversation went on to; with `stop="best"` the best."""
+        if self.config.stop == BEST:
+            leaves = ranked(tree, rewards)
+            wins = tuple(leaf for leaf in leaves if tree.is_won(leaf))
+            collapse = Collapse(tree.root, len(tree.nodes), leaves[0], wins)
+            return replace(tree, root=leaves[0], collapses=(*tree.collapses, collapse)), leaves[:1]
+        if tree.collapses and tree.is_won(tree.root):
             return tree, (tree.root,)
-        going = [leaf for leaf in tree.frontier if leaf in worth]
-        return tree, tuple((going or [leaf for leaf in worth if tree.root in walk(tree, leaf)])[:1])
-
-
-@dataclass(frozen=True, slots=True)
-class BeamToEnd(BeamSearch):
-    """The same beam with every leaf played to its end, and the wins compared when all are in.
-
-    Stopping at the first reward, with one reward to earn, puts every split into the first rounds and teaches early
-    asks. Here a leaf leaves the beam when it has met all goals, one that met some goes on with the others, and the room
-    they leave is used for later splits.
-    """
-
-    def settle(self, tree: Tree) -> Tree:
-        """Drop the leaves that ended or have earned all there is."""
-        return replace(tree, frontier=unfinished(tree))
-
-    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
-        """Rank the leaves: those that met all goals first, by reward, ties in tree order. The first is the result.
-
-        The tree collapses once, to the result; the collapse's `rewarded` are the wins, best first.
-        """
-        ranked = sorted(
-            worth, key=lambda leaf: (bool(tree.nodes[leaf].open), -worth[leaf], order(tree.nodes[leaf].path))
-        )
-        wins = tuple(leaf for leaf in ranked if not tree.nodes[leaf].open)
-        collapse = Collapse(tree.root, len(tree.nodes), ranked[0], wins)
-        return replace(tree, root=ranked[0], collapses=(*tree.collapses, collapse)), (ranked[0],)
+        going = [leaf for leaf in tree.frontier if leaf in rewards]
+        return tree, tuple((going or [leaf for leaf in rewards if tree.root in walk(tree, leaf)])[:1])
 
 
 def _rank(hits: Sequence[Hit]) -> tuple[float, int]:

@@ -1,39 +1,46 @@
 """Plain conversations, each on its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import ClassVar
 
 from josh.errors import UsageError
-from josh.search import next_speaker, unfinished
+from josh.search import Strategy
 from josh.tree import Expand, Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Rollouts:
-    """Plain conversations from the same start, each on its own: best-of-n when they are compared afterwards.
+class Rollouts(Strategy):
+    """Plain conversations from the same start, each on its own: best-of-n when they are compared afterwards."""
 
-    Attributes:
-        n: how many; at least 1.
-    """
+    @dataclass(frozen=True)
+    class Config:
+        """The settings.
 
-    n: int = 1
+        Attributes:
+            n: how many conversations; at least 1.
+        """
 
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise UsageError(f"the number of rollouts is {self.n}; give 1 or more")
+        n: int = 1
+
+        def __post_init__(self) -> None:
+            if self.n < 1:
+                raise UsageError(f"rollouts is {self.n}; give 1 or more")
+
+    config: Config
+    searched: ClassVar[bool] = False
+
+    def describe(self) -> str:
+        """Says how many conversations a task has."""
+        return f"{self.config.n} conversation{'' if self.config.n == 1 else 's'} each"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
-        """Start `n` conversations, then continue each."""
-        if not tree.frontier:
-            return ()
-        speaker = next_speaker(tree)
-        fresh = self.n > 1 and tree.frontier == (0,)
-        return tuple(Expand(leaf, speaker, self.n if fresh else 1) for leaf in tree.frontier)
+        """Starts the conversations, then continues each."""
+        fresh = tree.frontier == (0,)
+        return tuple(
+            Expand(leaf, tree.nodes[leaf].speaker.other, (None,) * (self.config.n if fresh else 1))
+            for leaf in tree.frontier
+        )
 
-    def settle(self, tree: Tree) -> Tree:
-        """Drop the conversations that ended or have earned all there is."""
-        return replace(tree, frontier=unfinished(tree))
-
-    def conclude(self, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
-        """All conversations are the result."""
-        return tree, tuple(worth)
+    def result(self, tree: Tree, rewards: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+        """Names all conversations, in their order."""
+        return tree, tuple(rewards)

@@ -1,6 +1,7 @@
 """`josh compare`: several evaluations, or runs, on the conversations they share."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from josh.runs.play.sub_runs import Part
 from josh.runs.record.folder import CONFIG, PLAN, read_config, read_summary, who_played
 from josh.runs.record.summary import counted
 from josh.runs.settings import OFFLINE
+from josh.terminal import screen_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
     most = max(len(source.sample.rows) for source in sources)
     if most > figures["tasks"]:
         print(f"left out: up to {most - figures['tasks']} tasks that some did not play")
-    print(f"\n{as_table(figures, groups=groups)}")
+    print(f"\n{as_table(figures, groups=groups, width=screen_width(sys.stdout))}")
     return figures
 
 

@@ -26,6 +26,7 @@ from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, 
 from josh.runs.record.summary import counted, told_left_out
 from josh.runs.registry import USERS, default_for, env_class
 from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, resolve
+from josh.terminal import screen_width
 
 ROLLOUTS = 3
 """Conversations per task and user model, unless told otherwise."""
@@ -271,7 +272,7 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
     figures = figures_of(folder, plan)
     write_json(folder / EVALUATION, figures)
     print(_headline(figures))
-    print(f"\n{as_table(figures, groups=groups)}\n")
+    print(f"\n{as_table(figures, groups=groups, width=screen_width(sys.stdout))}\n")
     print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
     owed = sum(read_summary(folder / part.folder)["owed"] for part in parts)
     if owed:

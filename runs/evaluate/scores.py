@@ -162,7 +162,7 @@ def row_of(episode: Episode, settings: RunSettings, env: BaseEnv) -> Row:
         rounds = sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:])
         metrics = dict(env.metrics(task, conversation(tree, leaf)))
         path = "" if settings.josh else tree.nodes[leaf].path
-        talks[path] = Talk(reward, not tree.nodes[leaf].open, rounds, metrics)
+        talks[path] = Talk(reward, tree.is_won(leaf), rounds, metrics)
     return Row(digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks)
 
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from josh.runs.evaluate.scores import Figures
-from josh.terminal import cells as columns_of
+from josh.terminal import align_columns
 
 
-def as_table(figures: Figures, *, groups: bool = False) -> str:
+def as_table(figures: Figures, *, groups: bool = False, width: int | None = None) -> str:
     """The figures for the terminal: a block for every user model, a line for every policy, then the differences.
 
     Args:
         figures: what `compared` gives; a user's `note` in `user_notes` stands beside its name.
         groups: show the breakdown by group too.
+        width: most columns on the screen; None for no limit.
     """
     unit, blocks = figures["unit"], []
     k = figures["conversations_per_task"]
@@ -25,12 +26,12 @@ def as_table(figures: Figures, *, groups: bool = False) -> str:
         changes = [["", "success rate", "mean reward", "rounds to success", f"pass^{k}", "McNemar"]] + [
             [f"  {cell['policy']}", *_change_columns(cell["difference"], unit, k)] for cell in others
         ]
-        block = [f"user: {user}{f' ({note})' if note else ''}", *aligned(lines)]
+        block = [f"user: {user}{f' ({note})' if note else ''}", *align_columns(lines, width)]
         if others:
-            block += [f"less {cells[0]['policy']}, paired", *aligned(changes)]
+            block += [f"less {cells[0]['policy']}, paired", *align_columns(changes, width)]
         block += [_errors(cell) for cell in cells if cell["infra_errors"]]
         if groups:
-            block += _group_lines(cells, unit)
+            block += _group_lines(cells, unit, width)
         blocks.append("\n".join(block))
     return "\n\n".join(blocks)
 
@@ -56,13 +57,13 @@ def _change_columns(change: Figures, unit: str, k: int) -> list[str]:
     ]
 
 
-def _group_lines(cells: Sequence[Figures], unit: str) -> list[str]:
+def _group_lines(cells: Sequence[Figures], unit: str, width: int | None) -> list[str]:
     lines = [["group", "tasks", *(str(cell["policy"]) for cell in cells)]]
     for kind, parts in cells[0]["groups"].items():
         for name, part in parts.items():
             rewards = [span(cell["groups"][kind][name]["average_reward"], unit) for cell in cells]
             lines.append([f"  {kind}: {name}", str(part["tasks"]), *rewards])
-    return ["mean reward by group", *aligned(lines)]
+    return ["mean reward by group", *align_columns(lines, width)]
 
 
 def _errors(cell: Figures) -> str:
@@ -94,12 +95,3 @@ def number(value: float | None, digits: int = 2, sign: str = "", unit: str = "")
 def _cost(used: Mapping[str, Any]) -> str:
     cost = used.get("cost")
     return "unknown cost" if cost is None else f"${cost:.4f}" if 0 < cost < 1 else f"${cost:.2f}"
-
-
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table, its columns as wide as their widest text."""
-    widths = [max(columns_of(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return [
-        "  ".join(text + " " * (width - columns_of(text)) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]

@@ -24,7 +24,7 @@ from typing import Any
 
 from josh.branch import Branch, TurnContext
 from josh.driver import Search
-from josh.episode import TaskClock, play
+from josh.episode import TaskClock, play_search
 from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
@@ -50,19 +50,19 @@ def search_alone(beam_size: int, rounds: int) -> Tree:
     for _ in range(rounds):
         for turn in (said, answered):
             plan = strategy.plan(tree)
-            turns = [turn] * sum(expand.copies for expand in plan)
-            tree = strategy.settle(grow(tree, plan, turns))
+            turns = [turn] * sum(len(expand.directives) for expand in plan)
+            tree = strategy.update(grow(tree, plan, turns))
     return tree
 
 
 class ScriptedCast:
     """An agent and a user that answer at once."""
 
-    def agent_step(self, branch: Branch, place: TurnContext) -> Any:
+    def agent_step(self, branch: Branch, context: TurnContext) -> Any:
         """Say hello."""
         return branch.agent, branch.agent.step()
 
-    def user_step(self, branch: Branch, place: TurnContext) -> Any:
+    def user_step(self, branch: Branch, context: TurnContext) -> Any:
         """Say hi."""
         return branch.user.step(branch.agent)
 
@@ -154,8 +154,9 @@ async def _play_all(runtime: Runtime, rounds: int) -> float:
     """Seconds that all tasks take, side by side."""
 
     async def one(task: Any) -> None:
-        search = runtime.search(task)
-        await play(search, task, runtime.env, max_rounds=rounds, clock=TaskClock(600.0))
+        scorer = runtime.scorer(task)
+        search = runtime.search(task, scorer=scorer)
+        await play_search(search, task, runtime.env, clock=TaskClock(600.0), scorer=scorer)
 
     started = time.perf_counter()
     await asyncio.gather(*(one(task) for task in runtime.tasks))
@@ -219,7 +220,7 @@ def rescoring(tasks: int) -> tuple[int, float]:
         (stored,) = Path(folder).iterdir()
         turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
         started = time.perf_counter()
-        rescore(stored, {})
+        asyncio.run(rescore(stored, {}))
         return turns, time.perf_counter() - started
 
 
@@ -268,7 +269,7 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
     watch = _Watch()
     await asyncio.gather(
         *(
-            play(search, task, runtime.env, max_rounds=10, clock=TaskClock(3600.0))
+            play_search(search, task, runtime.env, clock=TaskClock(3600.0), scorer=runtime.scorer(task))
             for search, task in zip(searches, runtime.tasks, strict=True)
         )
     )

@@ -16,8 +16,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from josh.runs.evaluate.table import aligned, number, span
+from josh.runs.evaluate.table import number, span
 from josh.runs.record.folder import LOOP, write_json
+from josh.terminal import align_columns
 
 SEEDS = "1,2,3,4,5"
 SUMMARY = "replicate.json"
@@ -103,7 +104,7 @@ def means(loops: Mapping[int, Figures]) -> str:
             cells = [one["search"][key] for one in found]
             values = [number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
             lines.append([f"{name}, {fmean(cell['replies'] for cell in cells):.0f} replies", *values])
-    return "\n".join(aligned(lines))
+    return "\n".join(align_columns(lines))
 
 
 def verdicts(loops: Mapping[int, Figures]) -> str:

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Final
 
 from josh.episode import Episode
-from josh.messages import Message, dumps, same_words, with_opener, without_ids
+from josh.messages import Message, dumps, same_words, text_of, with_opener, without_ids
 from josh.runs.export.messages import (
     Row,
     Tools,
@@ -23,7 +23,6 @@ from josh.runs.export.messages import (
     for_openai,
     for_trl,
     hashed,
-    text_of,
     with_tools,
 )
 from josh.runs.export.paths import LOST, SUCCESSFUL, Choice, lost_leaves, standing, was_refused, winning_leaves
@@ -280,7 +279,8 @@ def _parted(one: Sequence[Message], other: Sequence[Message]) -> tuple[Sequence[
         if not same_words([left], [right]):
             if left.get("role") != "assistant" or right.get("role") != "assistant":
                 raise UnfitError("turns that part at a tool's result")
-            if not left.get("tool_calls") and not right.get("tool_calls") and text_of(left) == text_of(right):
+            calls = left.get("tool_calls") or right.get("tool_calls")
+            if not calls and text_of(left).strip() == text_of(right).strip():
                 raise UnfitError("pairs of the same text")
             return one[:at], left, right
     raise UnfitError("pairs of the same text")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
-from josh.messages import Message, dumps
+from josh.messages import Message, dumps, text_of
 
 Row: TypeAlias = dict[str, Any]
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
@@ -30,13 +30,8 @@ def check_plain(messages: Sequence[Message]) -> None:
             raise UnfitError("messages of an unknown role")
         if not isinstance(message.get("content"), str | None):
             raise UnfitError("messages that are no plain text")
-        if message["role"] != "tool" and not text_of(message) and not message.get("tool_calls"):
+        if message["role"] != "tool" and not text_of(message).strip() and not message.get("tool_calls"):
             raise UnfitError("messages without words")
-
-
-def text_of(message: Message) -> str:
-    """What a message says; empty where it only calls tools."""
-    return str(message.get("content") or "").strip()
 
 
 def for_trl(message: Message) -> Message:

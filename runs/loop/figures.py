@@ -7,7 +7,7 @@ from typing import Any
 
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Figures, compared, read_sample
-from josh.runs.evaluate.table import aligned, span
+from josh.runs.evaluate.table import span
 from josh.runs.intervals import mean
 from josh.runs.loop.plan import BASE_POLICY, CONTROL, Plan, search_of
 from josh.runs.play.sub_runs import Part
@@ -16,6 +16,7 @@ from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
 from josh.runs.registry import env_class, rewards_class
 from josh.runs.settings import RunSettings
+from josh.terminal import align_columns
 from josh.tree import Outcome
 
 
@@ -150,7 +151,7 @@ def _search(folder: Path, env: BaseEnv) -> Figures:
         replies += episode.agent_turns
         if episode.scored:
             plain[episode.task.id] = [
-                (not episode.tree.nodes[leaf].open, reward)
+                (episode.tree.is_won(leaf), reward)
                 for leaf, reward in zip(episode.reported, episode.rewards, strict=True)
             ]
     tasks = [task for task in best if task in plain]
@@ -187,8 +188,8 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def as_text(figures: Figures) -> str:
-    """The table for the terminal."""
+def as_text(figures: Figures, width: int | None = None) -> str:
+    """Returns the tables for the terminal, at most `width` columns wide."""
     unit, names = figures["unit"], figures["names"]
     head = ["", names["rate"].replace("_", " "), names["mean"].replace("_", " "), "less base, paired", "gain", "calls"]
     blocks = [f"user: {figures['user']} (trained against)"]
@@ -197,12 +198,12 @@ def as_text(figures: Figures) -> str:
     if figures["control"]:
         lines.append(_line("control: losing paths", figures["control"], figures))
     lines += [_line(name, cell, figures) for name, cell in figures["references"].items()]
-    blocks[0] += "\n" + "\n".join(aligned(lines))
+    blocks[0] += "\n" + "\n".join(align_columns(lines, width))
     for user, cells in figures["other_users"].items():
         lines = [head, *(_line(name, cell, figures) for name, cell in cells.items())]
-        blocks.append("\n".join([f"user: {user} (not trained against)", *aligned(lines)]))
+        blocks.append("\n".join([f"user: {user} (not trained against)", *align_columns(lines, width)]))
     if figures["search"]:
-        blocks.append(_search_text(figures["search"], unit))
+        blocks.append(_search_text(figures["search"], unit, width))
     blocks.append(f"{figures['minutes']:.1f} minutes")
     return "\n\n".join(blocks)
 
@@ -221,7 +222,7 @@ def _line(name: str, cell: Figures, figures: Figures) -> list[str]:
     return line
 
 
-def _search_text(search: Figures, unit: str) -> str:
+def _search_text(search: Figures, unit: str, width: int | None) -> str:
     lines = [["", "tasks won", "reward", "replies", "calls"]]
     for name, key in (
         ("beam", "beam"), (f"best of {search['conversations']}", "best_of_n"), ("plain conversations, mean", "plain")
@@ -231,4 +232,4 @@ def _search_text(search: Figures, unit: str) -> str:
         lines.append([f"  {name}", *texts])
     less = search["beam_less_best_of_n"]
     lines.append(["  beam less best of n", span(less["tasks_won"], "", "+"), span(less["reward"], unit, "+"), "", ""])
-    return "\n".join([f"the first search, on its {search['tasks']} tasks, with the base", *aligned(lines)])
+    return "\n".join([f"the first search, on its {search['tasks']} tasks, with the base", *align_columns(lines, width)])

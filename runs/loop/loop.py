@@ -32,6 +32,7 @@ from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug,
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class, rewards_class
 from josh.runs.settings import RunSettings, again, environment
+from josh.terminal import screen_width
 
 PLOT, CLOCK, LOCK = "loop.png", "clock.json", "lock"
 NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
@@ -191,7 +192,7 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
     stages = {stage.name: noted(folder, stage) for stage in plan.stages}
     figures = figures_of(folder, plan, stages, seconds)
     write_json(folder / LOOP, figures)
-    print(f"\n{as_text(figures)}\n")
+    print(f"\n{as_text(figures, screen_width(sys.stdout))}\n")
     drawn = LOOP
     if find_spec("matplotlib") is None:
         print("josh: no plot, for it needs matplotlib: pip install 'josh-dialogue[plot]'", file=sys.stderr)

@@ -1,9 +1,10 @@
 """`josh replay`: play a run again from its journal alone, and see whether it comes out the same."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from josh.errors import UsageError
+from josh.redact import redactor
 from josh.runs.play.closing import RunResult, close
 from josh.runs.play.run import check_tasks, describe, hand_over_journal
 from josh.runs.play.runtime import Runtime
@@ -11,7 +12,6 @@ from josh.runs.play.side_by_side import play_all
 from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
-from josh.runs.record.redact import redactor
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result
 from josh.runs.settings import again, environment, recorded
@@ -51,7 +51,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
     if finished < len(runtime.tasks):
         raise UsageError(f"{folder} has {finished} of {len(runtime.tasks)} tasks; resume it before it is replayed")
     results: dict[int, Result] = {}
-    redact = redactor(environment())
+    redact = redactor(environment(), asdict(settings))
     home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
     record = Record.create(home, name, settings.josh, redact, journal=folder)
     hand_over_journal(runtime, record)

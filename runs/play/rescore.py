@@ -4,26 +4,29 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from josh.episode import TOO_LONG, Episode, conclude
-from josh.errors import UsageError
+from josh.episode import TOO_LONG, Episode, conclude, ends_of, first_of
+from josh.errors import JoshError, UsageError
 from josh.messages import dumps
+from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
 from josh.runs.play.runtime import strategy_of
 from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, read_config, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
-from josh.runs.record.redact import redactor
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
 from josh.runs.registry import env_class, path_of, plugged, rewards_class
 from josh.runs.settings import RunSettings, environment, recorded, resolve
+from josh.scoring import Scorer
 from josh.search import Strategy
-from josh.tree import Node, Outcome, Speaker, Tree, Turn, spend
-from josh.turns import judge, parting, user_texts
+from josh.threads import explain
+from josh.tree import Node, Outcome, Speaker, Tree, Turn, hits, spend
+from josh.turns import final, judge, parting, reads_world, user_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Rescored:
     damaged: tuple[int, ...]
 
 
-def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
+async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     """Write a new run's folder: the trees of an old one, finished or broken off, under another reward.
 
     Args:
@@ -61,7 +64,7 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
     rewards_type = rewards_class(settings, env)
     plays |= {"rewards": path_of(rewards_type)}
-    redact = redactor(environment())
+    redact = redactor(environment(), asdict(settings))
     home = folder.resolve()
     results: list[Result] = []
     people: list[str] = []
@@ -71,7 +74,7 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         changes = {"settings": asdict(settings), "plays": plays, "rescored_from": home.name}
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
-            episode = rescored(stored, rewards_type, env, settings)
+            episode = await rescored(stored, rewards_type, env, settings, Scorer(stored.task))
             record.add(places.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
             people.append(plugged(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
@@ -90,76 +93,104 @@ def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     return Rescored(folder, RunResult(record.folder, settings, plays, unit, summary), tuple(damaged))
 
 
-def rescored(episode: Episode, rewards_type: type[BaseRewards], env: BaseEnv, settings: RunSettings) -> Episode:
-    """An episode under another reward. Raises UsageError for whatever a plug-in raises."""
+async def rescored(
+    episode: Episode, rewards_type: type[BaseRewards], env: BaseEnv, settings: RunSettings, scorer: Scorer
+) -> Episode:
+    """Returns an episode under another reward. Raises UsageError for whatever a plug-in raises."""
+    what = f"task {episode.task.id} cannot be rescored"
 
-    def score() -> Episode:
+    def set_up() -> BaseRewards:
         rewards = rewards_type(list(env.goals(episode.task)))
         rewards.start(episode.task, env, asdict(settings))
         # The stored actions are what JSON made of them (lists, no tuples), and so are the goals they may meet.
         rewards.rewards = json.loads(dumps(list(rewards.rewards)))
-        strategy = strategy_of(settings)
-        tree = regrow(episode.tree, rewards, strategy)
+        return rewards
+
+    rewards, strategy = plugged(what, set_up), strategy_of(settings)
+    try:
+        tree = await regrow(episode.tree, rewards, strategy)
+        outcomes = ends_of(tree)
+        sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
-        again = conclude(tree, episode.task, env, rewards, strategy, error)
-        return replace(again, tools=episode.tools)
+        scores = {} if error else await scorer.scores(tree, sound, outcomes, rewards)
+        again = conclude(tree, episode.task, env, rewards, strategy, error, scores)
+    except* JoshError as group:
+        raise first_of(group) from None
+    except* Exception as group:
+        raise UsageError(f"{what}: {explain(first_of(group))}") from group
+    return replace(again, tools=episode.tools, judged=scorer.usage)
 
-    return plugged(f"task {episode.task.id} cannot be rescored", score)
 
-
-def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree:
+async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree:
     """Grow a tree again from the turns it has, phase by phase, under another reward.
 
     Args:
         stored: the tree.
         rewards: a rewards object started on the tree's task; its goals are not spent.
-        strategy: what draws the conclusions after every phase.
+        strategy: what draws the conclusions after each phase.
 
     Returns:
         The tree. Turns below a leaf that the strategy dropped are gone. Leaves that it would have continued, but that
-        have no further turns, are in the frontier, those of the longest conversations first.
+        have no further turns, stay in the frontier, those of the latest phases first.
     """
-    children: dict[int, list[int]] = {}
-    for index, node in enumerate(stored.nodes[1:], start=1):
-        children.setdefault(node.parent, []).append(index)
     goals = tuple(rewards.rewards)
-    tree = Tree((replace(stored.nodes[0], open=goals),), (0,), goals)
-    origins, carried = [0], {0: rewards}
-    idle: tuple[int, ...] = ()
-    while goals:
-        idle = (*(leaf for leaf in tree.frontier if origins[leaf] not in children), *idle)
-        turns = [(leaf, child) for leaf in tree.frontier for child in children.get(origins[leaf], ())]
-        if not turns:
-            return replace(tree, frontier=idle)
-        new = tuple(_judged(stored.nodes[child], leaf, tree.nodes[leaf].open, carried[leaf]) for leaf, child in turns)
-        origins += [child for _, child in turns]
+    tree = Tree((replace(stored.nodes[0], open=goals),), (0,), goals, seed=stored.seed)
+    grown, carried = {-1: -1, 0: 0}, {0: rewards}
+    last = {node.parent: node.phase for node in stored.nodes}
+    for phase, indices in groupby(range(1, len(stored.nodes)), key=lambda index: stored.nodes[index].phase):
+        frontier = set(tree.frontier)
+        taken = [index for index in indices if grown.get(stored.nodes[index].parent) in frontier]
+        new = []
+        for index in taken:
+            parent = grown[stored.nodes[index].parent]
+            new.append(await _judged(stored.nodes[index], parent, tree, carried[parent]))
+        if not new:
+            continue
         size, cuts = len(tree.nodes), len(tree.collapses)
-        tree = strategy.settle(replace(tree, nodes=tree.nodes + new, frontier=tuple(range(size, size + len(new)))))
-        if len(tree.collapses) > cuts:
-            idle = ()
-        carried = {leaf: _spent(carried[tree.nodes[leaf].parent], tree, leaf) for leaf in tree.frontier}
-    return tree
+        grown |= {index: size + place for place, index in enumerate(taken)}
+        gone = {
+            node.parent for node, index in zip(new, taken, strict=True) if last[stored.nodes[index].parent] == phase
+        }
+        stay = (leaf for leaf in tree.frontier if leaf not in gone)
+        wider = replace(tree, nodes=tree.nodes + tuple(new), frontier=(*stay, *range(size, size + len(new))))
+        tree = strategy.update(wider)
+        carried = {
+            leaf: carried[leaf] if leaf < size else _spent(carried[tree.nodes[leaf].parent], tree, leaf)
+            for leaf in tree.frontier
+        }
+        assert len(tree.collapses) <= cuts + 1, "a phase collapses once"
+    order = sorted(tree.frontier, key=lambda leaf: (-tree.nodes[leaf].phase, leaf))
+    return replace(tree, frontier=tuple(order))
 
 
-def _judged(node: Node, parent: int, still_open: tuple[Any, ...], rewards: BaseRewards) -> Node:
+async def _judged(node: Node, parent: int, tree: Tree, rewards: BaseRewards) -> Node:
     """A stored node in its new place, with what its turn earns there."""
-    turn = node.turn
+    turn, still_open = node.turn, tree.nodes[parent].open
     if turn.outcome is not Outcome.INFRA_ERROR:
-        turn = _judged_turn(turn, node.speaker, rewards)
+        turn = await _judged_turn(turn, node.speaker, rewards)
+        outcome = final(turn.outcome, still_open, lambda: hits(tree, parent), turn.hits, rewards)
+        turn = replace(turn, outcome=outcome)
     return replace(node, parent=parent, turn=turn, open=spend(still_open, turn.hits)[1])
 
 
-def _judged_turn(turn: Turn, speaker: Speaker, rewards: BaseRewards) -> Turn:
+async def _judged_turn(turn: Turn, speaker: Speaker, rewards: BaseRewards) -> Turn:
     by_user, read = speaker is Speaker.USER, rewards.reads is speaker
     actions = turn.actions
     if by_user:
         actions = (tuple(user_texts(turn.messages)),) if read else ()
-    verdicts = [judge(rewards, step, number) for number, step in enumerate(actions)] if read else []
-    hits = tuple(hit for hit, _ in verdicts if hit)
+    verdicts = []
+    for number, step in enumerate(actions if read else ()):
+        world = turn.observed if number == len(actions) - 1 else None
+        verdicts.append(await judge(rewards, step, number, world))
+    if not read and reads_world(rewards) and turn.observed is not None:
+        verdicts.append(await judge(rewards, (), max(len(actions) - 1, 0), turn.observed))
+    earned = tuple(hit for hit, _ in verdicts if hit)
     outcome = turn.outcome
     if by_user and outcome is not Outcome.ALIVE:
-        outcome = parting(hits, verdicts[0][1] if verdicts else None)
-    return replace(turn, actions=actions, hits=hits, outcome=outcome)
+        outcome = parting(earned, verdicts[0][1] if verdicts and read else None)
+    elif outcome is Outcome.WON:
+        outcome = Outcome.ALIVE  # that was the old reward's word
+    return replace(turn, actions=actions, hits=earned, outcome=outcome)
 
 
 def _spent(rewards: BaseRewards, tree: Tree, leaf: int) -> BaseRewards:

@@ -26,6 +26,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.models.litellm_chat import PREFIX
+from josh.redact import redactor
 from josh.runs.play.closing import RunResult, close, drain_calls
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
@@ -34,7 +35,6 @@ from josh.runs.play.trackers import About, Report, without_secrets
 from josh.runs.record.folder import CONFIG, read_config, slug, version, write_json
 from josh.runs.record.headline import model_names, short_name
 from josh.runs.record.record import Record, set_aside
-from josh.runs.record.redact import redactor
 from josh.runs.record.summary import Result
 from josh.runs.settings import RunSettings, environment
 
@@ -67,7 +67,7 @@ async def run(
         FatalError: going on makes no sense; what was finished is on disk.
     """
     runtime = Runtime(settings)
-    redact = redactor(environment())
+    redact = redactor(environment(), asdict(settings))
     record, results = _opened(runtime, resumed, part, redact)
     hand_over_journal(runtime, record)
     stopped, trackers = "", None

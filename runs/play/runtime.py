@@ -7,8 +7,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from josh.branch import Branch, TurnContext
+from josh.branch import TurnContext
 from josh.driver import Search
+from josh.episode import begin
 from josh.errors import UsageError
 from josh.loading import load
 from josh.messages import dumps
@@ -22,24 +23,26 @@ from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.models.turn_model import BoundModel
 from josh.roles import Task
 from josh.runs.play.model_factory import one_for_each, user_overrides, with_addresses
-from josh.runs.play.steps import PluginSteps
 from josh.runs.play.tasks import choose_tasks, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
 from josh.runs.record.summary import person_of
 from josh.runs.registry import AGENTS, USERS, checked, default_for, env_class, path_of, plugged, rewards_class
-from josh.runs.settings import BEST, FIELDS, HUMAN, OFFLINE, RunSettings, environment
+from josh.runs.settings import FIELDS, HUMAN, OFFLINE, RunSettings, environment
+from josh.scoring import Scorer
 from josh.search import Strategy
-from josh.strategies.beam import BeamSearch, BeamToEnd
+from josh.seeds import derive
+from josh.steps import PluginSteps
+from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
-from josh.tree import Speaker, Tree, plant
+from josh.tree import Speaker
 
 
 def strategy_of(settings: RunSettings) -> Strategy:
     """How a run's trees grow."""
     if not settings.josh:
         return Rollouts(settings.rollouts)
-    return (BeamToEnd if settings.stop == BEST else BeamSearch)(settings.beam_size)
+    return BeamSearch(settings.beam_size, settings.stop)
 
 
 class Runtime:
@@ -149,38 +152,43 @@ class Runtime:
         """The user's class: the one named, or the environment's for the kind of model that a row asks for."""
         return self._user_types[task.id]
 
-    def search(self, task: Task, clock: Clock | None = None) -> Search:
+    def search(self, task: Task, clock: Clock | None = None, scorer: Scorer | None = None) -> Search:
         """A search on one task, ready to be advanced. Raises UsageError where a plug-in cannot start on it."""
         settings, env = self.settings, self.env
-
-        def set_up() -> tuple[Tree, Branch]:
-            agent, user = self.agent_type(), self.user_type(task)()
-            rewards = self._rewards_type(list(env.goals(task)))
-            for role in (agent, user, rewards):
-                role.start(task, env, self.options)
-            tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal)
-            return tree, Branch(agent, user, env.world(task), rewards)
-
-        tree, root = plugged(f"task {task.id} cannot be set up", set_up)
-        cast = PluginSteps(
+        steps = PluginSteps(
             self.agent_type,
             self.user_type(task),
-            lambda place: self.line(task, place, clock),
+            lambda context, directed: self.line(task, context, clock, directed),
             lambda: self.slot(task),
         )
-        return Search(
-            self._strategy,
-            cast,
-            tree,
-            root,
-            max_turn_tries=settings.josh_agent_tries,
-            parallel=cast.waits,
-            # Plain rollouts are a sample: two that agree are no mistake.
-            resample=settings.josh,
-            name=f"task {task.id}",
-        )
 
-    def line(self, task: Task, place: TurnContext, clock: Clock | None = None) -> BoundModel:
+        def set_up() -> Search:
+            return begin(
+                task,
+                env,
+                steps,
+                self._strategy,
+                agent=self.agent_type(),
+                user=self.user_type(task)(),
+                rewards=self._rewards_type(list(env.goals(task))),
+                options=self.options,
+                seed=derive(settings.seed, task.id),
+                max_turn_tries=settings.josh_agent_tries,
+                parallel=steps.waits,
+                # Plain rollouts are a sample: two that agree are no mistake.
+                resample=self._strategy.searched,
+                name=f"task {task.id}",
+                max_rounds=self.max_rounds(task),
+                value=(scorer or self.scorer(task, clock)).value,
+            )
+
+        return plugged(f"task {task.id} cannot be set up", set_up)
+
+    def scorer(self, task: Task, clock: Clock | None = None) -> Scorer:
+        """What asks the rewards about the conversations of a task."""
+        return Scorer(task)
+
+    def line(self, task: Task, place: TurnContext, clock: Clock | None = None, directed: bool = True) -> BoundModel:
         """The chat model for one turn of one task."""
         settings = self.settings
         if place.speaker is Speaker.AGENT:
@@ -210,6 +218,7 @@ class Runtime:
             recorded=self.recorded,
             top_p=top_p,
             min_p=min_p,
+            directed=directed,
         )
 
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from josh.episode import Episode, TaskClock, play
+from josh.episode import Episode, TaskClock, first_of, play_search
 from josh.errors import BudgetError, JoshError
 from josh.roles import Task
 from josh.runs.play.person import Onlooker
@@ -59,7 +59,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
                     group.create_task(worker())
             await runtime.exchange.drain()
         except* JoshError as group:
-            raise _first(group) from None
+            raise first_of(group) from None
         finally:
             ticker.cancel()
     return stopped[0] if stopped else ""
@@ -75,11 +75,6 @@ def _display(runtime: Runtime, results: Mapping[int, Result]) -> ProgressBar | O
 
 async def _played(runtime: Runtime, task: Task) -> Episode:
     clock = TaskClock(runtime.settings.task_timeout)
-    search = runtime.search(task, clock)
-    return await play(search, task, runtime.env, max_rounds=runtime.max_rounds(task), clock=clock)
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    scorer = runtime.scorer(task, clock)
+    search = runtime.search(task, clock, scorer)
+    return await play_search(search, task, runtime.env, clock=clock, scorer=scorer)

@@ -6,7 +6,6 @@ None of the three is needed to install or run josh. What they are told changes n
 import json
 import logging
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 
 from josh.errors import UsageError
 from josh.models.gateway import Price, cost
+from josh.redact import in_json
 from josh.runs.record.summary import Result
 from josh.threads import explain
 
@@ -163,9 +163,8 @@ def check_trackers(report_to: str) -> None:
 
 
 def without_secrets(settings: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
-    """Settings as they may leave the machine: no key, and no password in an address."""
-    text = re.sub(r"//[^/@\"\s]*@", "//***@", json.dumps(settings, default=str))
-    found: dict[str, Any] = json.loads(redact(text))
+    """Returns settings as they may leave the machine: no key, and no password in an address."""
+    found: dict[str, Any] = in_json(json.loads(json.dumps(settings, default=str)), redact)
     return found
 
 

@@ -2,19 +2,21 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from josh.episode import Episode
 from josh.roles import Task
+from josh.scoring import JUDGE
 from josh.tree import (
     NO_USAGE,
     Collapse,
     Hit,
     Node,
     Outcome,
+    Sample,
     Speaker,
     Tree,
     Turn,
@@ -45,13 +47,16 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "rounds": episode.rounds,
         "metrics": dict(episode.metrics),
         "error": redact(episode.error),
-        "usage": {str(speaker): asdict(episode.usage(speaker)) for speaker in Speaker},
+        "usage": {str(speaker): asdict(episode.usage(speaker)) for speaker in Speaker}
+        | ({JUDGE: asdict(episode.judged)} if episode.judged.calls else {}),
         "reported": list(episode.reported),
         "goals": list(tree.goals),
         "collapses": [asdict(collapse) for collapse in tree.collapses],
         "frontier": list(tree.frontier),
         "nodes": [
-            _node(node, episode.outcomes.get(index), episode.worth.get(index, 0.0), redact)
+            _node(
+                node, episode.outcomes.get(index), episode.worth.get(index, 0.0), episode.scores.get(index, {}), redact
+            )
             for index, node in enumerate(tree.nodes)
         ],
         "task": {"index": episode.task.index, "data": dict(episode.task.data), "metadata": dict(episode.task.metadata)},
@@ -60,17 +65,27 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         # Of a single conversation, `reward` says it.
         "rewards": list(episode.rewards) if len(episode.rewards) > 1 else None,
         "tools": list(episode.tools),
+        "seed": tree.seed,
+        "scores": episode.mean_scores,
     }
     return row | {name: value for name, value in optional.items() if value}
 
 
-def _node(node: Node, outcome: Outcome | None, reward: float, redact: Callable[[str], str]) -> dict[str, Any]:
+def _node(
+    node: Node, outcome: Outcome | None, reward: float, scores: Mapping[str, float], redact: Callable[[str], str]
+) -> dict[str, Any]:
     """A node without what says nothing: no errors where there are none, no second copy of the same messages."""
     turn = node.turn
-    row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path}
+    row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path, "phase": node.phase}
     row["messages"] = list(turn.messages)
     if turn.internal != turn.messages:
         row["internal"] = list(turn.internal)
+    if turn.user_internal is not None:
+        row["user_internal"] = list(turn.user_internal)
+    if turn.observed is not None:
+        row["observed"] = turn.observed
+    if turn.value is not None:
+        row["value"] = turn.value
     optional = {
         "directive": node.directive,
         "actions": [list(step) for step in turn.actions],
@@ -85,6 +100,8 @@ def _node(node: Node, outcome: Outcome | None, reward: float, redact: Callable[[
         "outcome": outcome,
         # What the path down to a leaf or a winner earned.
         "reward": reward,
+        "scores": dict(scores),
+        "samples": [asdict(sample) for sample in turn.samples],
         "error": redact(turn.error),
     }
     return row | {name: value for name, value in optional.items() if value}
@@ -111,7 +128,7 @@ def from_json(row: Any) -> Episode:
     with _naming("collapses"):
         collapses = tuple(_read_collapse(each, size) for each in _list(row, "collapses", dict))
     root = collapses[-1].winner if collapses else 0
-    tree = Tree(tuple(nodes), _indices(row, "frontier", size), goals, root, collapses)
+    tree = Tree(tuple(nodes), _indices(row, "frontier", size), goals, root, collapses, _or(row, "seed", int, 0))
     outcomes = {index: Outcome(_get(each, "outcome", str)) for index, each in enumerate(rows) if "outcome" in each}
     strange = {leaf for leaf in leaves(tree) if leaf} ^ set(outcomes)
     if strange:
@@ -120,7 +137,9 @@ def from_json(row: Any) -> Episode:
     rewards = _list(row, "rewards", float, optional=True) or (_get(row, "reward", float),) * (len(reported) == 1)
     if len(rewards) != len(reported) or not outcomes.keys() >= set(reported):
         raise ValueError(f"reported is {list(reported)}, rewards {list(rewards)}; every leaf reported has a reward")
-    worth = {index: _get(each, "reward", float) for index, each in enumerate(rows) if "reward" in each}
+    sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR and reported]
+    worth = dict.fromkeys(sound, 0.0)
+    worth |= {index: _get(each, "reward", float) for index, each in enumerate(rows) if "reward" in each}
     task_id, task, metrics = _get(row, "task_id", str), _get(row, "task", dict), _get(row, "metrics", dict)
     return Episode(
         Task(task_id, _get(task, "index", int), _get(task, "data", dict), _get(task, "metadata", dict)),
@@ -130,6 +149,8 @@ def from_json(row: Any) -> Episode:
         worth | dict(zip(reported, rewards, strict=True)),
         metrics={name: _get(metrics, name, float) for name in metrics},
         error=_get(row, "error", str),
+        scores={index: _numbers(each, "scores") for index, each in enumerate(rows) if "scores" in each},
+        judged=_read_usage(row["usage"][JUDGE]) if JUDGE in _get(row, "usage", dict) else NO_USAGE,
         tools=_list(row, "tools", dict, optional=True),
     )
 
@@ -148,6 +169,10 @@ def _read_node(row: dict[str, Any], elder: Sequence[Node], goals: tuple[Any, ...
         seed=_or(row, "seed", int, None),
         choice=_or(row, "choice", int, 0),
         duplicate=_or(row, "duplicate", bool, False),
+        observed=row.get("observed"),
+        value=_or(row, "value", float, None),
+        samples=tuple(map(_read_sample, _list(row, "samples", dict, optional=True))),
+        user_internal=_list(row, "user_internal", dict) if "user_internal" in row else None,
         error=_or(row, "error", str, ""),
     )
     parent = _get(row, "parent", int)
@@ -164,11 +189,30 @@ def _read_node(row: dict[str, Any], elder: Sequence[Node], goals: tuple[Any, ...
         turn=turn,
         open=spend(elder[parent].open, turn.hits)[1] if elder else goals,
         directive=_or(row, "directive", str, None),
+        # Runs recorded before phases were kept played a phase for each turn of depth.
+        phase=_or(row, "phase", int, elder[parent].depth + 1 if elder else 0),
     )
 
 
 def _read_hit(row: dict[str, Any]) -> Hit:
     return Hit(_get(row, "step", int), tuple(_get(row, "goals", list)), _get(row, "value", float))
+
+
+def _read_sample(row: dict[str, Any]) -> Sample:
+    logprobs = _list(row, "logprobs", float) if row.get("logprobs") is not None else None
+    return Sample(
+        _get(row, "prefix", int),
+        _list(row, "prompt_ids", int),
+        _list(row, "token_ids", int),
+        logprobs,
+        _get(row, "finish_reason", str),
+        _get(row, "model", str),
+    )
+
+
+def _numbers(row: dict[str, Any], name: str) -> dict[str, float]:
+    found = _get(row, name, dict)
+    return {key: _get(found, key, float) for key in found}
 
 
 def _read_usage(row: dict[str, Any]) -> Usage:

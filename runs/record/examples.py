@@ -5,23 +5,32 @@ from collections.abc import Iterable, Iterator
 from josh.episode import Episode
 from josh.examples import Example, example_at, examples_of
 from josh.messages import dumps
+from josh.tree import Outcome
 
 
-def examples(episode: Episode, searched: bool) -> Iterator[Example]:
-    """An episode's training examples, every text once: where branches that say the same fared differently, the best.
+def examples(episode: Episode, collapses: bool) -> Iterator[Example]:
+    """Returns an episode's training examples, each text once: of branches that say the same, the one that fared best.
 
-    Of a search: what its collapses yield, also where it was given up later; where it was played to the end, that is
-    every branch. Of plain rollouts: every reported
-    conversation, successful where it met all goals, golden where it is the first of those worth most.
+    Args:
+        episode: the episode.
+        collapses: whether its strategy draws examples from collapses alone (`Strategy.collapses`). They then are what
+            the collapses yield, also where the task was given up later. Otherwise each leaf that came to an end
+            without an error is one: successful where it won; golden is the first leaf of the result or, where the task
+            has goals, the one of its winners that earned most.
     """
     tree = episode.tree
-    if searched:
+    if collapses:
         yield from _best_of_each(example for collapse in tree.collapses for example in examples_of(tree, collapse))
         return
-    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    won = [leaf for leaf in episode.reported if tree.is_won(leaf)]
     golden = max(won, key=lambda leaf: episode.worth[leaf], default=-1)
+    if not tree.goals and episode.reported:
+        golden = episode.reported[0]
     yield from _best_of_each(
-        example for leaf in episode.reported for example in example_at(tree, leaf, leaf in won, leaf == golden)
+        example
+        for leaf, outcome in episode.outcomes.items()
+        if outcome is not Outcome.INFRA_ERROR and episode.reported
+        for example in example_at(tree, leaf, tree.is_won(leaf), leaf == golden)
     )
 
 

@@ -33,12 +33,12 @@ class Record:
         golden: those of them on a golden path.
     """
 
-    def __init__(self, folder: Path, searched: bool, redact: Callable[[str], str], *, again: bool) -> None:
+    def __init__(self, folder: Path, collapses: bool, redact: Callable[[str], str], *, again: bool) -> None:
         """Open a folder that is there; see `create` and `reopen`."""
         self.folder = folder
         self.examples = 0
         self.golden = 0
-        self._searched = searched
+        self._collapses = collapses
         self._redact = redact
         self._made_log_dir = False
         self.replies = Replies(folder)
@@ -53,7 +53,7 @@ class Record:
         cls,
         log_dir: Path,
         name: str,
-        searched: bool,
+        collapses: bool,
         redact: Callable[[str], str] = str,
         journal: Path | None = None,
         *,
@@ -64,7 +64,7 @@ class Record:
         Args:
             log_dir: the folder it goes in.
             name: what its name starts with; a number follows where there is such a folder already.
-            searched: see `runs.episode.examples`.
+            collapses: see `examples`.
             redact: takes secrets out of an error's text.
             journal: a run's folder, a copy of whose journal to begin with.
             dated: have the date and time follow the name.
@@ -80,7 +80,7 @@ class Record:
         try:
             for file in sorted(journal.glob(f"{FILE}*")) if journal else ():
                 shutil.copyfile(file, folder / file.name)
-            record = cls(folder, searched, redact, again=False)
+            record = cls(folder, collapses, redact, again=False)
         except (OSError, UsageError) as error:
             remove_folder(folder, made)
             raise UsageError(str(error).replace(str(folder), str(journal or folder))) from None
@@ -89,7 +89,7 @@ class Record:
 
     @classmethod
     def reopen(
-        cls, folder: Path, tasks: Sequence[Task], searched: bool, redact: Callable[[str], str] = str
+        cls, folder: Path, tasks: Sequence[Task], collapses: bool, redact: Callable[[str], str] = str
     ) -> tuple["Record", dict[int, Result]]:
         """Open a run's folder again, to go on where it was broken off.
 
@@ -99,7 +99,7 @@ class Record:
         Args:
             folder: the run's folder.
             tasks: the run's tasks, in order.
-            searched: see `runs.episode.examples`.
+            collapses: see `examples`.
             redact: takes secrets out of an error's text.
 
         Returns:
@@ -115,7 +115,7 @@ class Record:
                 "%s: the journal is gone; what it cost is forgotten, and its replies are asked for again", folder
             )
         try:
-            record = cls(folder, searched, redact, again=True)
+            record = cls(folder, collapses, redact, again=True)
         except OSError as error:
             raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
         try:
@@ -158,7 +158,7 @@ class Record:
                 "messages": example.messages,
                 **tools,
             }
-            for example in examples(episode, self._searched)
+            for example in examples(episode, self._collapses)
         ]
         # The episode goes last: its line says that the task is finished, examples included.
         self._lines[EXAMPLES].append(position, [dumps(row) for row in rows])

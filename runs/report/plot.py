@@ -149,7 +149,7 @@ def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float
     return [
         (
             sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:]),
-            not tree.nodes[leaf].open,
+            tree.is_won(leaf),
             reward,
             person,
             episode.task.id,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from josh.errors import UsageError
+from josh.redact import redactor
 from josh.runs.record.folder import CONFIG, EPISODES, slug
-from josh.runs.record.redact import redactor
 from josh.runs.report.comparison import Comparison, against
 from josh.runs.report.page_html import render, safe_json
 from josh.runs.report.run_data import Reading, read

@@ -10,15 +10,14 @@ from typing import Any
 
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.evaluate.table import aligned
 from josh.runs.record.folder import CONFIG, EPISODES, ids_of_tasks, read_config, runs_in
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class, plugged, rewards_class
-from josh.runs.report.tree_text import ASCII, BOXES, Style, errors_in, tree_lines, verdict
+from josh.runs.report.tree_text import Style, errors_in, tree_lines, verdict
 from josh.runs.settings import RunSettings, environment, recorded
-from josh.terminal import can_show, cells, columns, encodable, in_colours, shortened, visible
+from josh.terminal import align_columns, columns, console_for, encodable, in_colours, shortened, visible
 
 NARROWEST = 40
 _DIGITS = 9
@@ -44,14 +43,8 @@ def show(folder: Path, task: str | None = None, width: int | None = None, *, ful
     config = _config(folder)
     out = sys.stdout
     names, unit = _read_by(config, folder)
-    style = Style(
-        width or max(NARROWEST, columns(out)),
-        BOXES if can_show("".join(asdict(BOXES).values()), out) else ASCII,
-        in_colours(out, environment()),
-        full,
-        names,
-        unit,
-    )
+    console = console_for(out, width or max(NARROWEST, columns(out)), colours=in_colours(out, environment()))
+    style = Style(console, full, names, unit)
     damaged: list[int] = []
     lines = _list(folder, config, style, damaged) if task is None else _task(folder, config, task, style, damaged)
     for line in lines:
@@ -86,6 +79,8 @@ def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str]
 
 def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[int]) -> Iterator[str]:
     """A line for every task."""
+    from rich.cells import cell_len
+
     found = {
         episode.task.id: [
             f"{style.unit}{episode.reward:.2f}" if episode.scored else "",
@@ -106,9 +101,9 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
         [str(number), visible(task).replace("\n", r"\n"), *found.get(task, ["", "", "not finished", "", ""])]
         for number, task in enumerate(ids, 1)
     ]
-    rest = max(map(cells, aligned([[row[0], "", *row[2:]] for row in rows])))
-    room = max(_ID, style.width - rest)
-    yield from ["", *aligned([[row[0], shortened(row[1], room), *row[2:]] for row in rows]), ""]
+    rest = max(map(cell_len, align_columns([row[0], "", *row[2:]] for row in rows)))
+    room = max(_ID, style.console.width - rest)
+    yield from ["", *align_columns([row[0], shortened(row[1], room), *row[2:]] for row in rows), ""]
     example = next((number for number, task in enumerate(ids, 1) if task in found), 1)
     yield f"see one of them, by number or id: josh show {folder} {example}"
 

@@ -131,7 +131,7 @@ class Viewer:
         """What the hits of an episode came to, by node."""
 
         def priced() -> Mapping[int, Sequence[Earned]]:
-            return earnings(episode, self.rewards(episode.task, episode.tree.goals).total)
+            return earnings(episode, self.rewards(episode.task, episode.tree.goals).path_reward)
 
         return self.env.ask(episode.task, priced, None) or earnings(episode)
 
@@ -168,7 +168,7 @@ def golden_leaves(episode: Episode) -> list[int]:
     tree = episode.tree
     if tree.collapses:
         return [collapse.winner for collapse in tree.collapses if collapse.winner in collapse.rewarded]
-    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    won = [leaf for leaf in episode.reported if tree.is_won(leaf)]
     return [max(won, key=lambda leaf: episode.worth[leaf])] if won else []
 
 

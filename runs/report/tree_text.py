@@ -2,38 +2,30 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from josh.episode import Episode
-from josh.messages import Message, dumps
+from josh.messages import Message, dumps, text_of
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
-from josh.terminal import cells, text_of, visible, wrap
+from josh.terminal import rendered, visible, wrap
 from josh.tree import Node, Outcome, Speaker, Turn, walk
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+    from rich.tree import Tree as Drawing
 
 LINES = 3
 """Lines that a turn gets, unless all of it is asked for."""
 _TEXT = 24
 """Columns that a text has at least, however deep it stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Glyphs:
-    """What a tree is drawn with, each a column wide."""
-
-    fork: str
-    last: str
-    pipe: str
-    dash: str
-    golden: str
-    won: str
-    other: str
-    error: str
-
-
-BOXES = Glyphs("├", "└", "│", "─", "★", "✓", "·", "✗")
-ASCII = Glyphs("|", "`", "|", "-", "*", "+", "-", "!")
-_PAINT = {"golden": "1;33", "won": "32", "lost": "2", "error": "31"}
+_STYLES = {"golden": "bold yellow", "won": "green", "lost": "dim", "error": "red"}
+_MARKS = {"golden": "★", "won": "✓", "lost": "·", "error": "✗"}
+_ASCII_MARKS = {"golden": "*", "won": "+", "lost": "-", "error": "!"}
+# What stands before a line: beside nothing, beside a sibling still to come, before a sibling, before the last sibling.
+_GUIDES = ("     ", "│    ", "├─ ", "└─ "), ("     ", "|    ", "|- ", "`- ")
+_NARROW_GUIDES = ("   ", "│  ", "├", "└"), ("   ", "|  ", "|", "`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +33,13 @@ class Style:
     """How a tree is written.
 
     Attributes:
-        width: columns.
-        glyphs: what it is drawn with.
-        colours: write in colours.
+        console: says the width, whether there are box characters, and whether there are colours.
         full: whole texts, and what only the agent saw.
         names: what the sides are called, by speaker.
         unit: what rewards are counted in.
     """
 
-    width: int
-    glyphs: Glyphs = BOXES
-    colours: bool = False
+    console: "Console"
     full: bool = False
     names: Mapping[str, str] = field(default_factory=lambda: BaseEnv.speakers)
     unit: str = ""
@@ -86,8 +74,8 @@ def errors_in(episode: Episode) -> int:
     return sum(bool(node.turn.error) for node in episode.tree.nodes) or int(bool(episode.error))
 
 
-def tree_lines(episode: Episode, style: Style) -> Iterator[str]:
-    """An episode's tree, a line at a time: a turn without siblings stands under the one before, siblings are indented.
+def tree_lines(episode: Episode, style: Style) -> list[str]:
+    """Returns an episode's tree as lines: a turn without siblings stands under the one before, siblings are indented.
 
     Args:
         episode: a finished task.
@@ -116,34 +104,39 @@ class _Drawing:
                 failed.add(index)
         self._failed = failed
         self._kept = {collapse.winner for collapse in tree.collapses}
-        # Where splits follow upon splits the texts need the columns.
-        self._narrow = 10 * max(node.path.count("/") + bool(node.path) for node in tree.nodes) > style.width
+        ascii_only = style.console.options.ascii_only
+        self._marks = _ASCII_MARKS if ascii_only else _MARKS
+        # Where many splits follow each other, the texts need the columns.
+        narrow = 10 * max(node.path.count("/") + bool(node.path) for node in tree.nodes) > style.console.width
+        self._guides = (_NARROW_GUIDES if narrow else _GUIDES)[ascii_only]
 
-    def lines(self) -> Iterator[str]:
-        """All of it."""
-        yield from self._head()
-        waiting = self._after(0, "")
+    def lines(self) -> list[str]:
+        """Returns all of it."""
+        from rich.console import Group
+
+        return rendered(Group(*self._head(), self._turns(), *self._foot()), self._style.console)
+
+    def _turns(self) -> "Drawing":
+        """The turns; those between two splits are one node of the drawing."""
+        from rich.console import Group
+        from rich.text import Text
+        from rich.tree import Tree as Drawing
+
+        top = Drawing("")
+        top.TREE_GUIDES, top.ASCII_GUIDES = [self._guides], self._guides
+        waiting = [(top, 0, 0)]
         while waiting:
-            index, first, rest = waiting.pop()
-            yield from self._turn(index, first, rest)
-            waiting += self._after(index, rest)
-        yield from self._foot()
-
-    def _after(self, index: int, prefix: str) -> list[tuple[int, str, str]]:
-        """The turns after one, with what stands before their first line and the others, the last one first."""
-        glyphs, below = self._style.glyphs, self._children.get(index, [])
-        if len(below) == 1:
-            return [(below[0], prefix, prefix)]
-        drawn = []
-        dash, gap = ("", "  ") if self._narrow else (f"{glyphs.dash} ", "    ")
-        for child in below:
-            fork, pipe = (glyphs.last, " ") if child == below[-1] else (glyphs.fork, glyphs.pipe)
-            drawn.append((child, f"{prefix}{fork}{dash}{self._mark(child)} ", f"{prefix}{pipe}{gap}"))
-        return drawn[::-1]
-
-    def _mark(self, index: int) -> str:
-        glyphs, kind = self._style.glyphs, self._kind(index)
-        return {"golden": glyphs.golden, "won": glyphs.won, "error": glyphs.error}.get(kind, glyphs.other)
+            drawing, index, indent = waiting.pop()
+            lines = list(self._turn(index, indent)) if index else []
+            if indent:
+                mark = f"{self._marks[self._kind(index)]} "
+                lines[0] = Text.assemble(mark, lines[0], no_wrap=True, overflow="ignore")
+            while len(below := self._children.get(index, [])) == 1:
+                index = below[0]
+                lines += self._turn(index, indent)
+            drawing.label = Group(*lines)
+            waiting += [(drawing.add(""), child, indent + len(self._guides[0])) for child in below]
+        return top
 
     def _kind(self, index: int) -> str:
         """What became of the best path through a turn."""
@@ -151,7 +144,9 @@ class _Drawing:
             return "golden"
         return "won" if index in self._won else "error" if index in self._failed else "lost"
 
-    def _head(self) -> Iterator[str]:
+    def _head(self) -> Iterator["RenderableType"]:
+        from rich.text import Text
+
         episode, style = self._episode, self._style
         figures = [verdict(episode)]
         if episode.scored:
@@ -160,36 +155,32 @@ class _Drawing:
         figures += [counted(len(self._tree.nodes) - 1, "turn"), counted(len(episode.outcomes), "path")]
         if errors := errors_in(episode):
             figures.append(counted(errors, "error"))
-        for line in wrap(f"{visible(episode.task.id)}: {'; '.join(figures)}", style.width):
-            yield line
+        yield f"{visible(episode.task.id)}: {'; '.join(figures)}"
         if episode.error:
-            for line in wrap(visible(f"error: {episode.error}"), style.width):
-                yield self._painted(line, "error")
+            yield Text(visible(f"error: {episode.error}"), _STYLES["error"])
         yield ""
         root = self._tree.nodes[0].turn
         before = root.internal if style.full else root.messages
         for message in before:
-            yield from self._text(*self._said(message), "", "")
+            yield from self._text(*self._said(message))
         if before:
             yield ""
 
     def _foot(self) -> Iterator[str]:
-        glyphs = self._style.glyphs
         if len(self._episode.outcomes) > 1:
-            marks = [(glyphs.golden, "golden path"), (glyphs.won, "successful"), (glyphs.other, "did not win")]
+            marks = {"golden": "golden path", "won": "successful", "lost": "did not win"}
             if self._failed:
-                marks.append((glyphs.error, "error"))
+                marks["error"] = "error"
             yield ""
-            yield "   ".join(f"{mark} {what}" for mark, what in marks)
+            yield "   ".join(f"{self._marks[kind]} {text}" for kind, text in marks.items())
 
-    def _turn(self, index: int, first: str, rest: str) -> Iterator[str]:
+    def _turn(self, index: int, indent: int) -> Iterator["Text"]:
         """A turn: what was said and done, and behind the last of it how the conversation stands."""
         node = self._tree.nodes[index]
         said = list(self._messages(node)) or [(self._style.names[node.speaker], self._silence(node))]
-        label = self._label(index, node)
-        for place, (who, text) in enumerate(said):
-            start = first if place == 0 else rest
-            yield from self._text(who, text, start, rest, label if place == len(said) - 1 else "", index)
+        for who, text in said[:-1]:
+            yield from self._text(who, text, indent, "", self._kind(index))
+        yield from self._text(*said[-1], indent, self._label(index, node), self._kind(index))
 
     def _silence(self, node: Node) -> str:
         if node.turn.error:
@@ -239,30 +230,24 @@ class _Drawing:
             return ""
         kind = self._kind(index)
         if kind == "golden" and index in self._kept | set(episode.reported):
-            return f"{self._style.glyphs.golden} {', '.join(words)}"
+            return f"{self._marks['golden']} {', '.join(words)}"
         return ", ".join(words)
 
-    def _text(self, who: str, text: str, first: str, rest: str, label: str = "", index: int = 0) -> Iterator[str]:
-        """A text with its speaker, wrapped, and a label at the end of its last line."""
-        style = self._style
-        room = max(_TEXT, style.width - cells(rest))
-        lines = wrap(f"{visible(who)}: {visible(text) if style.full else ' '.join(visible(text).split())}", room)
-        if not style.full and len(lines) > LINES:
-            end = lines[LINES - 1]
-            while " " in end and cells(end) + 6 > room:
-                end = end.rpartition(" ")[0]
-            lines = [*lines[: LINES - 1], f"{end} [...]"]
-        kind = self._kind(index) if index else ""
-        if label and cells(lines[-1]) + 2 + cells(label) > room:
-            lines.append("")
-        for place, line in enumerate(lines):
-            tail = ""
-            if label and place == len(lines) - 1:
-                tail = " " * (room - cells(line) - cells(label)) + self._painted(label, kind)
-            yield f"{rest if place else first}{self._painted(line, kind) if line else ''}{tail}".rstrip()
+    def _text(self, who: str, text: str, indent: int = 0, label: str = "", kind: str = "") -> list["Text"]:
+        """The lines of a text with its speaker, and a label at the end of the last one."""
+        from rich.cells import cell_len
+        from rich.text import Text
 
-    def _painted(self, text: str, kind: str) -> str:
-        return f"\x1b[{_PAINT[kind]}m{text}\x1b[0m" if self._style.colours and kind in _PAINT else text
+        full = self._style.full
+        room = max(_TEXT, self._style.console.width - indent)
+        lines = wrap(f"{visible(who)}: {visible(text) if full else ' '.join(visible(text).split())}", room)
+        if not full and len(lines) > LINES:
+            lines[LINES - 1 :] = [f"{wrap(lines[LINES - 1], room - 6)[0]} [...]"]
+        if label and cell_len(f"{lines[-1]}  {label}") > room:
+            lines.append("")
+        if label:
+            lines[-1] += " " * (room - cell_len(lines[-1] + label)) + label
+        return [Text(line, _STYLES.get(kind, ""), no_wrap=True, overflow="ignore") for line in lines]
 
 
 def _golden(episode: Episode) -> set[int]:
@@ -270,7 +255,7 @@ def _golden(episode: Episode) -> set[int]:
     tree = episode.tree
     if tree.collapses:
         return set(walk(tree, tree.collapses[-1].winner)) if tree.collapses[-1].rewarded else set()
-    won = [leaf for leaf in episode.reported if not tree.nodes[leaf].open]
+    won = [leaf for leaf in episode.reported if tree.is_won(leaf)]
     return set(walk(tree, max(won, key=lambda leaf: episode.worth[leaf]))) if won else set()
 
 

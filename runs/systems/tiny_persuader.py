@@ -58,5 +58,8 @@ class _Dice:
     def draw(self) -> int:
         return self._rng.randrange(1, 2**31)
 
+    def shared_draw(self) -> int:
+        return self.draw()
+
     async def reply(self, messages: Sequence[Message], **options: Any) -> Any:
         raise NotImplementedError("offline speakers have words of their own")

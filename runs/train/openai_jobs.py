@@ -13,6 +13,7 @@ from typing import Any
 
 from josh.errors import FatalError, UsageError
 from josh.models.openai_chat import OPENAI_URL, address_of, key_in
+from josh.redact import Redactor
 from josh.runs.export.check import wrong_row
 
 JOB = "josh_openai_job.json"
@@ -57,20 +58,21 @@ class Service:
         """
         self.base_url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
         where = address_of(self.base_url).netloc
-        self._key = key_in(environment, api_key_var or "OPENAI_API_KEY", "fine-tuning", where)
+        key = key_in(environment, api_key_var or "OPENAI_API_KEY", "fine-tuning", where)
+        self._redact = Redactor.of(key)
         self._poll = poll_seconds
         self._give_up = give_up
         from openai import OpenAI
 
-        self._client = OpenAI(api_key=self._key, base_url=self.base_url, max_retries=0, timeout=120.0)
+        self._client = OpenAI(api_key=key, base_url=self.base_url, max_retries=0, timeout=120.0)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def clean(self, text: object) -> str:
-        """A text on one line, without the key."""
-        return " ".join(str(text).replace(self._key, "***").split())
+        """Returns a text on one line, without the key."""
+        return " ".join(self._redact(str(text)).split())
 
     def upload(self, data: Path) -> str:
         """Upload a training file; returns its id. A call that fails may leave a copy behind, which costs nothing."""

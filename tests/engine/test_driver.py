@@ -125,7 +125,7 @@ def test_rewards_that_name_a_closed_goal_cost_the_leaf():
             return True, ["made up"]
 
     tree = play(search(BeamSearch(1), ByPlace(), rewards=Inventive(["a"]), goals=("a",)), phases=1)
-    assert tree.nodes[1].turn.error == "ValueError: Inventive.is_reward() named 'made up', which is no open goal"
+    assert tree.nodes[1].turn.error == "ValueError: Inventive.is_reward() named 'made up', which is not an open goal"
 
 
 def test_leaves_stand_as_they_ended():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from josh.errors import UsageError
 from josh.examples import distinct, examples_of
-from josh.search import grow, next_speaker
-from josh.strategies.beam import BeamSearch, BeamToEnd
+from josh.search import grow
+from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
 from josh.tree import Hit, Outcome, Speaker, Turn, hits, leaves, order, plant, walk
 
@@ -25,8 +25,8 @@ def hit(*goals, value=1.0, step=0):
 def play(strategy, tree, turns):
     """One phase; `turns` is one turn for all, or a list."""
     plan = strategy.plan(tree)
-    count = sum(expand.copies for expand in plan)
-    return strategy.settle(grow(tree, plan, [turns] * count if isinstance(turns, Turn) else turns))
+    count = sum(len(expand.directives) for expand in plan)
+    return strategy.update(grow(tree, plan, [turns] * count if isinstance(turns, Turn) else turns))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_rollouts_start_side_by_side_and_never_branch_again():
 
 
 def test_a_win_leaves_the_beam_to_later_splits_when_all_is_played_to_the_end():
-    strategy, tree = BeamToEnd(4), plant(["g"])
+    strategy, tree = BeamSearch(4, "best"), plant(["g"])
     tree = play(strategy, tree, [hit("g"), SPOKEN])
     assert [tree.nodes[leaf].path for leaf in tree.frontier] == ["1"]
     tree = play(strategy, tree, SPOKEN)
@@ -122,7 +122,7 @@ def test_a_win_leaves_the_beam_to_later_splits_when_all_is_played_to_the_end():
 
 
 def test_a_leaf_that_earned_a_part_spends_it_on_its_own_path_and_goes_on():
-    tree = play(BeamToEnd(4), plant(["a", "b"]), [hit("a"), SPOKEN])
+    tree = play(BeamSearch(4, "best"), plant(["a", "b"]), [hit("a"), SPOKEN])
     assert [tree.nodes[leaf].open for leaf in tree.frontier] == [("b",), ("a", "b")]
 
 
@@ -133,17 +133,17 @@ def worth(tree):
 
 
 def test_wins_are_ranked_by_reward_with_ties_in_tree_order():
-    tree = play(BeamToEnd(4), plant(["g"]), [SPOKEN, SPOKEN])
-    tree = play(BeamToEnd(4), tree, [SPOKEN, hit("g", value=1.0)])
-    tree = play(BeamToEnd(4), tree, [hit("g", value=1.0), hit("g", value=2.0)])
-    tree, result = BeamToEnd(4).conclude(tree, worth(tree))
+    tree = play(BeamSearch(4, "best"), plant(["g"]), [SPOKEN, SPOKEN])
+    tree = play(BeamSearch(4, "best"), tree, [SPOKEN, hit("g", value=1.0)])
+    tree = play(BeamSearch(4, "best"), tree, [hit("g", value=1.0), hit("g", value=2.0)])
+    tree, result = BeamSearch(4, "best").result(tree, worth(tree))
     assert [tree.nodes[leaf].path for leaf in result] == ["0/1"]
     assert [tree.nodes[leaf].path for leaf in tree.collapses[0].rewarded] == ["0/1", "0/0", "1"]
 
 
 def test_without_a_win_the_result_is_the_leaf_that_earned_most_and_nothing_is_golden():
-    tree = play(BeamToEnd(2), plant(["a", "b"]), [SPOKEN, hit("a")])
-    tree, result = BeamToEnd(2).conclude(tree, worth(tree))
+    tree = play(BeamSearch(2, "best"), plant(["a", "b"]), [SPOKEN, hit("a")])
+    tree, result = BeamSearch(2, "best").result(tree, worth(tree))
     assert [tree.nodes[leaf].path for leaf in result] == ["1"]
     (collapse,) = tree.collapses
     assert collapse.rewarded == ()
@@ -158,7 +158,7 @@ def test_every_rollout_earns_its_own_goals():
     assert [tree.nodes[leaf].path for leaf in tree.frontier] == ["1"]
 
 
-@pytest.mark.parametrize("make", [BeamSearch, BeamToEnd, Rollouts])
+@pytest.mark.parametrize("make", [BeamSearch, Rollouts])
 def test_a_width_below_one_is_refused(make):
     with pytest.raises(UsageError, match="is 0; give 1 or more"):
         make(0)
@@ -188,10 +188,10 @@ def test_what_holds_of_every_search(beam_size, goals, data):
         plan = strategy.plan(tree)
         if not plan:
             break
-        count = sum(expand.copies for expand in plan)
+        count = sum(len(expand.directives) for expand in plan)
         turns = [TURNS[kind] for kind in data.draw(st.lists(turn_kinds, min_size=count, max_size=count))]
         before = tree
-        tree = strategy.settle(grow(tree, plan, turns))
+        tree = strategy.update(grow(tree, plan, turns))
         # Nodes are only added, and a node is never changed.
         assert tree.nodes[: len(before.nodes)] == before.nodes
         # The frontier are leaves, alive, in tree order, all waiting for the same speaker, and fit in the beam.
@@ -226,8 +226,8 @@ def test_golden_implies_successful_and_errors_are_no_examples(beam_size, data):
         plan = strategy.plan(tree)
         if not plan:
             break
-        count = sum(expand.copies for expand in plan)
-        tree = strategy.settle(grow(tree, plan, [TURNS[data.draw(turn_kinds)] for _ in range(count)]))
+        count = sum(len(expand.directives) for expand in plan)
+        tree = strategy.update(grow(tree, plan, [TURNS[data.draw(turn_kinds)] for _ in range(count)]))
     for collapse in tree.collapses:
         for example in examples_of(tree, collapse):
             assert example.is_successful or not example.is_golden_path
@@ -239,13 +239,13 @@ def test_golden_implies_successful_and_errors_are_no_examples(beam_size, data):
 @settings(max_examples=200, deadline=None)
 @given(beam_size=st.integers(1, 8), goals=st.lists(st.sampled_from("ab"), min_size=1, max_size=3), data=st.data())
 def test_what_holds_of_every_search_that_is_played_to_its_end(beam_size, goals, data):
-    strategy, tree = BeamToEnd(beam_size), plant(goals)
+    strategy, tree = BeamSearch(beam_size, "best"), plant(goals)
     for _ in range(10):
         plan = strategy.plan(tree)
         if not plan:
             break
-        before, count = tree, sum(expand.copies for expand in plan)
-        tree = strategy.settle(grow(tree, plan, [TURNS[data.draw(turn_kinds)] for _ in range(count)]))
+        before, count = tree, sum(len(expand.directives) for expand in plan)
+        tree = strategy.update(grow(tree, plan, [TURNS[data.draw(turn_kinds)] for _ in range(count)]))
         assert len(tree.frontier) <= beam_size
         # Nobody is left behind: whoever is alive and has goals left goes on.
         going = [leaf for leaf in range(len(before.nodes), len(tree.nodes)) if tree.nodes[leaf].open]
@@ -253,7 +253,7 @@ def test_what_holds_of_every_search_that_is_played_to_its_end(beam_size, goals, 
     found = worth(tree)
     if not found:
         return
-    tree, (best,) = strategy.conclude(tree, found)
+    tree, (best,) = strategy.result(tree, found)
     (collapse,) = tree.collapses
     wins = [leaf for leaf in found if not tree.nodes[leaf].open]
     assert sorted(collapse.rewarded) == wins
@@ -288,6 +288,6 @@ def test_equal_texts_with_equal_labels_are_one_example():
 
 def test_the_speaker_after_the_agent_is_the_user():
     tree = plant(["a"])
-    assert next_speaker(tree) is Speaker.AGENT
-    assert next_speaker(play(BeamSearch(1), tree, SPOKEN)) is Speaker.USER
-    assert next_speaker(plant(["a"], Speaker.USER)) is Speaker.USER
+    assert BeamSearch(1).plan(tree)[0].speaker is Speaker.AGENT
+    assert BeamSearch(1).plan(play(BeamSearch(1), tree, SPOKEN))[0].speaker is Speaker.USER
+    assert BeamSearch(1).plan(plant(["a"], Speaker.USER))[0].speaker is Speaker.USER

@@ -186,7 +186,7 @@ def test_a_spent_goal_is_not_met_again():
 
 def test_the_reward_is_the_share_of_the_goals_met():
     hits = [Hit(0, ("search_restaurant",), 1.0), Hit(1, ("search_attraction",), 1.0)]
-    assert goals(*TARGETS).total([target["api"] for target in TARGETS], hits) == 0.5
+    assert goals(*TARGETS).path_reward([target["api"] for target in TARGETS], hits) == 0.5
 
 
 def test_a_failing_search_that_asks_for_more_than_all_meets_nothing():

@@ -1,5 +1,6 @@
 """Runs played for the tests of what becomes of them."""
 
+import json
 from pathlib import Path
 
 from josh.cli import main
@@ -18,6 +19,19 @@ class Looks(BaseJOSHAgent):
         return True
 """
 """An agent that calls tools in its text, and is told in its own turn what they return: `looks.py:Looks`."""
+PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
+"""A task's data for a persuasion of two people of whom nothing is known."""
+
+
+def lines(path):
+    """What a file of JSON lines holds."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def only_run():
+    """The folder of the only run in `records`."""
+    (folder,) = Path("records").iterdir()
+    return folder
 
 
 def run(log_dir, *flags):

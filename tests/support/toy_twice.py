@@ -43,5 +43,5 @@ class World(BaseEnv):
 class Odd(BaseRewards):
     """Three for coming, two for all that is to be earned."""
 
-    def total(self, goals, hits):
-        return 3.0 + 2 * super().total(goals, hits)
+    def path_reward(self, goals, hits):
+        return 3.0 + 2 * super().path_reward(goals, hits)

@@ -28,7 +28,7 @@ from josh.envs.persuasion import acts as s
 from josh.envs.persuasion import acts as strategies
 from josh.envs.persuasion.donation import DONATION
 from josh.errors import UsageError
-from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.seeds import derive
 from josh.users.persuasion import donor_phrases as donor_words
 
@@ -235,6 +235,7 @@ class Donor(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Become the persuadee of this task, in this run (`options["seed"]`, 0 by default)."""
+        super().start(task, env, options)
         persuadee = task.data.get("persuadee") or {}
         place = persuadee.get("id") or task.id
         seed = derive(options.get("seed", 0), "donor", place)
@@ -242,7 +243,7 @@ class Donor(BaseJOSHUser):
         self.state = State()
         self.said = frozenset()
 
-    def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+    def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
         """Answer what the persuader said since this user last spoke. Returns the agent, and whether it is over."""
         rng = Random(model.draw())
         text = _latest_words(agent.messages)

@@ -1,11 +1,11 @@
 """The persuadee, played by a chat model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from josh.envs.persuasion.donation import DONATION
 from josh.messages import Message, flip_roles
-from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import spoken
 
 
@@ -20,9 +20,10 @@ class Persuadee(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt, which the persuader never sees."""
+        super().start(task, env, options)
         self.prompt = env.user_prompt(task)
 
-    async def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+    async def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
         """Answer once. The conversation is over when the answer holds a tag.
 
         Raises:
@@ -34,10 +35,11 @@ class Persuadee(BaseJOSHUser):
 
     def view(self, messages: list[Message]) -> list[Message]:
         """The conversation as the persuadee's model sees it; grows at its end as the conversation does."""
+        return [{"role": "system", "content": self.prompt}, *self.hear(messages)]
+
+    def hear(self, messages: Sequence[Message]) -> list[Message]:
+        """Returns the messages with the two roles swapped, and the tags in the persuader's words defused."""
         return [
-            {"role": "system", "content": self.prompt},
-            *(
-                {**message, "content": DONATION.defuse(message["content"])} if message["role"] == "user" else message
-                for message in flip_roles(messages)
-            ),
+            {**message, "content": DONATION.defuse(message["content"])} if message["role"] == "user" else message
+            for message in flip_roles(messages)
         ]

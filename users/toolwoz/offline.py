@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from josh.envs.toolwoz.values import plain, wanted
 from josh.errors import UsageError
-from josh.roles import BaseEnv, BaseJOSHUser, Line, Task
+from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.seeds import derive
 from josh.users.toolwoz import phrases as words
 from josh.users.toolwoz import reading as ear
@@ -99,6 +99,7 @@ class OfflineGoal(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the task's goal. Raises UsageError where it has none, or one in a domain that it has no words for."""
+        super().start(task, env, options)
         goal = task.data.get("goal")
         if not isinstance(goal, Mapping) or not goal:
             raise UsageError(f"task {task.id} has no goal; give another --user")
@@ -123,7 +124,7 @@ class OfflineGoal(BaseJOSHUser):
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def step(self, agent: Any, *, model: Line, **_: Any) -> tuple[Any, bool]:
+    def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
         """Say one message; over when all is done, or patience is."""
         rng = Random(model.draw())
         last = agent.messages[-1] if agent.messages else {}

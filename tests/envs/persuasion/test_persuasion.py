@@ -305,7 +305,7 @@ class TestRewards:
         ],
     )
     def test_the_last_tag_counts_when_it_gives_anything(self, texts, amount, hit):
-        assert rewards().value(texts) == amount
+        assert rewards().hit_value(texts) == amount
         assert rewards().is_reward(texts) == (hit, ["donation"] if hit else [])
 
     def test_less_than_the_smallest_reward_is_no_hit(self):
@@ -325,11 +325,11 @@ class TestRewards:
         assert spent.is_reward(["[DONATE $1]"]) == (False, [])
 
     def test_a_path_is_worth_its_dollars(self):
-        assert rewards().total(["donation"], [Hit(0, ("donation",), 1.25)]) == 1.25
-        assert rewards().total(["donation"], []) == 0
+        assert rewards().path_reward(["donation"], [Hit(0, ("donation",), 1.25)]) == 1.25
+        assert rewards().path_reward(["donation"], []) == 0
 
     @given(st.lists(st.sampled_from(["[", "]", "DONATE", "give", " ", "$", "1", "9", ".", "-", "\n"])).map("".join))
     def test_no_text_gives_more_than_there_is(self, text):
-        amount = rewards().value(["[DONATE $1]", text])
+        amount = rewards().hit_value(["[DONATE $1]", text])
         assert amount is not None
         assert 0 <= amount <= 2

@@ -1,5 +1,6 @@
 """A recorded run under another reward."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from josh.cli import main
 from josh.episode import final_outcome
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards
-from josh.runs.play.rescore import regrow
+from josh.runs.play import rescore
 from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
 from josh.tree import Hit, Node, Outcome, Speaker, Turn, plant
@@ -92,6 +93,10 @@ def test_rescoring_a_rescored_run_changes_nothing_more(way):
     assert same(once, rescored(once, "twice"))
 
 
+def regrown(stored, rewards, strategy):
+    return asyncio.run(rescore.regrow(stored, rewards, strategy))
+
+
 def agent(*goals, **fields):
     words = ({"role": "assistant", "content": "please"},)
     return Speaker.AGENT, Turn(words, words, actions=(goals,), **fields)
@@ -109,7 +114,7 @@ def tree(turns):
     for (path, depth), (speaker, turn) in turns.items():
         parent = next(places[up, depth - 1] for up in (path, path.rpartition("/")[0]) if (up, depth - 1) in places)
         places[path, depth] = len(nodes)
-        nodes.append(Node(parent, speaker, path, depth, turn, ("gift",)))
+        nodes.append(Node(parent, speaker, path, depth, turn, ("gift",), phase=depth))
     return replace(plant(["gift"]), nodes=tuple(nodes))
 
 
@@ -137,7 +142,7 @@ DONATED = {
 
 
 def test_a_win_that_is_too_little_becomes_a_loss_and_its_rival_was_never_played_on():
-    found = regrow(tree(DONATED), DonationRewards(["gift"], min_reward=1.0), BeamSearch(2))
+    found = regrown(tree(DONATED), DonationRewards(["gift"], min_reward=1.0), BeamSearch(2))
     assert standing(found) == {
         ("0", 1): None,
         ("1", 1): None,
@@ -152,14 +157,14 @@ def test_a_win_that_is_too_little_becomes_a_loss_and_its_rival_was_never_played_
 
 
 def test_a_rival_that_the_new_reward_cuts_off_is_lost():
-    found = regrow(tree(DONATED), DonationRewards(["gift"]), BeamSearch(2))
+    found = regrown(tree(DONATED), DonationRewards(["gift"]), BeamSearch(2))
     assert (standing(found)["1/0", 4], standing(found)["1/1", 4]) == ("won", "lost")
     assert found.frontier == ()
 
 
 def test_an_earlier_win_cuts_off_the_turns_that_came_later():
     rewards = BaseRewards(["gift"])
-    found = regrow(tree(DONATED), rewards, BeamSearch(2))
+    found = regrown(tree(DONATED), rewards, BeamSearch(2))
     assert standing(found) == {
         ("0", 1): None,
         ("1", 1): None,
@@ -172,7 +177,7 @@ def test_an_earlier_win_cuts_off_the_turns_that_came_later():
 
 
 def test_a_reward_that_reads_the_agent_takes_a_users_parting_for_no_verdict():
-    found = regrow(tree(DONATED), BaseRewards(["something else"]), BeamSearch(2))
+    found = regrown(tree(DONATED), BaseRewards(["something else"]), BeamSearch(2))
     assert [found.nodes[index].turn.outcome for index in (3, 7)] == [Outcome.USER_LEFT, Outcome.USER_LEFT]
 
 
@@ -185,7 +190,7 @@ def test_every_path_is_judged_by_the_goals_still_open_on_it():
         ("0", 3): agent("gift"),
         ("1", 3): agent("gift"),
     }
-    found = regrow(tree(turns), BaseRewards(["gift", "other"]), Rollouts(2))
+    found = regrown(tree(turns), BaseRewards(["gift", "other"]), Rollouts(2))
     assert [bool(node.turn.hits) for node in found.nodes] == [False, True, False, False, False, False, True]
     assert [node.open for node in found.nodes[5:]] == [("other",), ("other",)]
 
@@ -195,7 +200,7 @@ def test_errors_and_an_agent_that_gave_up_stay_what_they_are():
         ("0", 1): (Speaker.AGENT, Turn(outcome=Outcome.INFRA_ERROR, error="gone")),
         ("1", 1): agent(outcome=Outcome.LOST),
     }
-    assert set(standing(regrow(tree(turns), BaseRewards(["gift"]), BeamSearch(2))).values()) == {"infra_error", "lost"}
+    assert set(standing(regrown(tree(turns), BaseRewards(["gift"]), BeamSearch(2))).values()) == {"infra_error", "lost"}
 
 
 def test_leaves_without_further_turns_wait_behind_those_that_were_played_to_the_end():
@@ -204,7 +209,7 @@ def test_leaves_without_further_turns_wait_behind_those_that_were_played_to_the_
         ("1", 1): agent("gift"),
         ("1", 2): user("hm"),
     }
-    found = regrow(tree(turns), BaseRewards(["something else"]), BeamSearch(2))
+    found = regrown(tree(turns), BaseRewards(["something else"]), BeamSearch(2))
     assert [(found.nodes[leaf].path, found.nodes[leaf].depth) for leaf in found.frontier] == [("1", 2), ("0", 1)]
     assert standing(found) == {("0", 1): "truncated", ("1", 1): None, ("1", 2): "truncated"}
 

@@ -14,10 +14,10 @@ import pytest
 
 from josh.cli import main
 from josh.models.gateway import Price
+from josh.redact import redactor
 from josh.runs.loop.plan import make_plan
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.play.trackers import KINDS, Report, without_secrets
-from josh.runs.record.redact import redactor
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import result_of
 

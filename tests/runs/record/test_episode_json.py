@@ -5,13 +5,14 @@ import json
 
 import pytest
 
-from josh.episode import TaskClock, play
+from josh.episode import TaskClock, play_search
 from josh.messages import dumps
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.episode_json import from_json, to_json
 from josh.runs.record.examples import examples
 from josh.runs.record.summary import result_of
 from josh.runs.settings import resolve
+from josh.scoring import Scorer
 
 WAYS = {
     "searches": {"josh": True},
@@ -30,8 +31,8 @@ def played(given, tasks=12):
     """The episodes of a run."""
     casting = Runtime(resolve(given | {"end_index": tasks}, {}))
     for task in casting.tasks:
-        rounds = casting.max_rounds(task)
-        yield asyncio.run(play(casting.search(task), task, casting.env, max_rounds=rounds, clock=TaskClock(60)))
+        search = casting.search(task)
+        yield asyncio.run(play_search(search, task, casting.env, clock=TaskClock(60), scorer=Scorer(task)))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -51,7 +52,8 @@ def test_an_episode_comes_back_as_it_was_written(way):
 def test_an_episode_that_was_given_up_comes_back_too():
     casting = Runtime(resolve({"env": "toy_world:World", "josh": True}, {}))
     task = casting.tasks[0]
-    given_up = asyncio.run(play(casting.search(task), task, casting.env, max_rounds=5, clock=TaskClock(0)))
+    search, clock = casting.search(task), TaskClock(0)
+    given_up = asyncio.run(play_search(search, task, casting.env, clock=clock, scorer=Scorer(task)))
     assert given_up.error
     line = dumps(to_json(given_up))
     assert dumps(to_json(from_json(json.loads(line)))) == line

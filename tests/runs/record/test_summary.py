@@ -7,13 +7,14 @@ import pytest
 
 from josh.branch import Branch
 from josh.driver import Search
-from josh.episode import TaskClock, play
+from josh.episode import TaskClock, play_search
+from josh.redact import redactor
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
 from josh.runs.record.episode_json import to_json
 from josh.runs.record.examples import examples
-from josh.runs.record.redact import redactor
 from josh.runs.record.summary import as_text, result_of, summarize, wilson
-from josh.strategies.beam import BeamSearch, BeamToEnd
+from josh.scoring import Scorer
+from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
 from josh.tree import plant
 
@@ -49,8 +50,8 @@ def episode(strategy, cast, goals=("a", "b"), rounds=3, agent=None):
     agent = agent or BaseJOSHAgent([{"role": "user", "content": "hi"}])
     root = Branch(agent, BaseJOSHUser(), None, BaseRewards(goals))
     tree = plant(goals, messages=agent.messages, internal=agent.messages_internal)
-    search = Search(strategy, cast, tree, root, max_turn_tries=1, parallel=False)
-    return asyncio.run(play(search, TASK, Env({}), max_rounds=rounds, clock=TaskClock(60)))
+    search = Search(strategy, cast, tree, root, max_turn_tries=1, parallel=False, max_rounds=rounds)
+    return asyncio.run(play_search(search, TASK, Env({}), clock=TaskClock(60), scorer=Scorer(TASK)))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_search_without_a_win_reports_its_first_conversation():
 
 
 def test_a_search_to_the_end_reports_its_best_conversation_and_keeps_what_the_others_are_worth():
-    played = episode(BeamToEnd(2), Steps({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
+    played = episode(BeamSearch(2, "best"), Steps({("0", 1): ["a"], ("1", 3): ["a", "b"]}))
     (leaf,) = played.reported
     assert (played.tree.nodes[leaf].path, played.reward, played.success) == ("1", 1.0, 1.0)
     # The other branch was played on, and split in the room that the winner left.

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from places import ROOT
 from playing import LOOKS
+from rich.cells import cell_len
 
 from josh.cli import main
-from josh.terminal import cells, visible, wrap
 
 RUDE = r"""
 from josh import BaseJOSHAgent, BaseJOSHUser
@@ -117,7 +117,7 @@ def test_no_line_is_wider_than_asked_for(searched, capsys, width):
     for task in "123":
         lines = shown(capsys, searched, task, "--width", str(width))
         # However deep a text stands, it keeps some columns.
-        assert max(map(cells, lines)) <= max(width, 18 + 24 + 2)
+        assert max(map(cell_len, lines)) <= max(width, 18 + 24 + 2)
 
 
 def test_a_task_is_named_by_id_or_number(searched, capsys):
@@ -256,17 +256,6 @@ def test_colours_are_for_terminals_that_want_them(searched, variables):
     assert (b"\x1b[1;33m" in written) is not bool(variables)
 
 
-def test_lines_are_wrapped_by_what_they_take_on_the_screen():
-    assert wrap("one two three", 7) == ["one two", "three"]
-    assert wrap("", 7) == [""]
-    assert wrap("a\n\nb", 7) == ["a", "", "b"]
-    assert wrap("unbreakable", 4) == ["unbr", "eaka", "ble"]
-    assert wrap("日本語 日本", 6) == ["日本語", "日本"]
-    assert wrap("日本語", 1) == ["日", "本", "語"]
-    assert cells("e\u0301") == 1
-    assert visible("tab\tbell\x07 line\x85 half \ud800") == r"tab    bell\x07 line\x85 half \ud800"
-
-
 def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     picture = readme.split("```\n")[1]
@@ -320,7 +309,7 @@ def test_awkward_ids_break_no_row_of_the_list(capsys, tmp_path):
     lines = shown(capsys, folder, "--width", "80")[2:-2]
     assert len(lines) == 4
     assert r"two\nlines" in lines[1]
-    assert max(map(cells, lines)) <= 80
+    assert max(map(cell_len, lines)) <= 80
     assert refused(capsys, folder, "9" * 5000).startswith(f"josh: {folder} has no task '999")
 
 

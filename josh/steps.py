@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from josh.branch import Branch, TurnContext
-from josh.roles import Line
+from josh.calls import accepted
+from josh.roles import TurnModel
 from josh.threads import in_thread
 from josh.tree import Outcome
 
@@ -22,7 +23,7 @@ class PluginSteps:
         self,
         agent_type: Any,
         user_type: Any,
-        model_of: Callable[[TurnContext], Line],
+        model_of: Callable[[TurnContext, bool], TurnModel],
         slot: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
         """Set the steps up.
@@ -30,28 +31,28 @@ class PluginSteps:
         Args:
             agent_type: the agent's class.
             user_type: the user's class.
-            model_of: gives the chat model of a turn.
+            model_of: gives the chat model of a turn; the flag says whether it has to put the directive into requests.
             slot: gives a place for a step that waits for something by itself.
         """
         self._model_of = model_of
         self._slot = slot
-        self._agent_takes = _accepted(agent_type.step)
-        self._user_takes = _accepted(user_type.step)
+        self._agent_takes = accepted(agent_type.step)
+        self._user_takes = accepted(user_type.step)
         types = (agent_type, user_type)
         self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
 
-    def agent_step(self, branch: Branch, place: TurnContext) -> Any:
+    def agent_step(self, branch: Branch, context: TurnContext) -> Any:
         """Let the agent act once; see `Steps`."""
-        given = self._given(branch, place, self._agent_takes)
+        given = self._given(branch, context, self._agent_takes)
         agent = branch.agent
         if getattr(agent, "blocking", False):
             return _paired(agent, self._in_slot(agent.step, **given))
         passed = agent.step(**given)
         return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, _spoken(agent, passed))
 
-    def user_step(self, branch: Branch, place: TurnContext) -> Any:
+    def user_step(self, branch: Branch, context: TurnContext) -> Any:
         """Let the user answer; see `Steps`."""
-        given = self._given(branch, place, self._user_takes)
+        given = self._given(branch, context, self._user_takes)
         if getattr(branch.user, "blocking", False):
             return self._in_slot(branch.user.step, branch.agent, **given)
         return branch.user.step(branch.agent, **given)
@@ -67,10 +68,11 @@ class PluginSteps:
         async with self._slot():
             return await in_thread(step, *args, **given)
 
-    def _given(self, branch: Branch, place: TurnContext, takes: frozenset[str] | None) -> dict[str, Any]:
-        given = {"model": self._model_of(place), "env": branch.world, "tokenizer": None}
-        if place.directive is not None:
-            given["directive"] = place.directive
+    def _given(self, branch: Branch, context: TurnContext, takes: frozenset[str] | None) -> dict[str, Any]:
+        directed = takes is None or "directive" not in takes
+        given = {"model": self._model_of(context, directed), "env": branch.world, "tokenizer": None}
+        if context.directive is not None:
+            given["directive"] = context.directive
         return given if takes is None else {name: value for name, value in given.items() if name in takes}
 
 
@@ -86,11 +88,3 @@ def _spoken(agent: Any, passed: Any) -> Any:
     if not isinstance(last.get("content"), str | list | None):
         raise TypeError(f"the agent said {last['content']!r:.80}, which is no text")
     return passed
-
-
-def _accepted(step: Any) -> frozenset[str] | None:
-    """The keyword arguments that a step takes; None for any."""
-    parameters = inspect.signature(step).parameters.values()
-    if any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return None
-    return frozenset(one.name for one in parameters)

@@ -1,0 +1,82 @@
+"""Keeping keys and passwords out of errors, logs, records and what is printed."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SHORTEST = 8
+"""Characters of a secret at least: shorter ones are dummies, and stand in ordinary words."""
+_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+_END = r"""[^\s"'\\,;&}\])]+"""
+_SHAPES = (
+    # https://user:password@host
+    re.compile(r"""(://)[^\s/@:"'\\]*(?::[^\s"'\\]*)?(?=@)"""),
+    # https://host?api_key=...
+    re.compile(rf"(?i)([?&](?:api[-_]?key|key|token|access[-_]token|signature|sig)=){_END}"),
+    # The header `Authorization: Bearer ...`, as a line or in a dict.
+    re.compile(rf"""(?i)((?:authorization|api[-_]key)["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token)\s+)?){_END}"""),
+    re.compile(r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{16,}"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Redactor:
+    """Replaces secrets by `***`.
+
+    Attributes:
+        secrets: keys and passwords, longest first.
+    """
+
+    secrets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, *secrets: str) -> "Redactor":
+        """Returns a redactor of some keys; those shorter than `SHORTEST` are left out."""
+        found = {secret.strip() for secret in secrets if len(secret.strip()) >= SHORTEST}
+        return cls(tuple(sorted(found, key=lambda secret: (-len(secret), secret))))
+
+    def __call__(self, text: str) -> str:
+        """Returns an error or a log line without the secrets, and without what looks like one by its place.
+
+        Such places are the user and password of an address, a key in its query, and headers that authorize.
+        """
+        text = self.known(text)
+        for shape in _SHAPES:
+            text = shape.sub(r"\1***", text)
+        return text
+
+    def known(self, text: str) -> str:
+        """Returns a text without the secrets alone: a conversation may well speak of addresses and headers."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def redactor(environment: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Redactor:
+    """Returns a redactor of the secrets in environment variables.
+
+    Args:
+        environment: a variable is secret if its name speaks of a key, token, secret or password. One that holds a
+            number of tokens or the name of another variable is not.
+        settings: further variables are named by settings such as `api_key_var`.
+    """
+    variables = [str(value) for name, value in (settings or {}).items() if name.endswith("key_var")]
+    named = [environment.get(variable, "") for variable in variables]
+    spoken_of = [
+        value
+        for name, value in environment.items()
+        if any(word in name.upper() for word in _NAMES)
+        and value.strip() not in environment
+        and (name.upper().endswith(_NAMES) or not value.strip().isdecimal())
+    ]
+    return Redactor.of(*named, *spoken_of)
+
+
+def in_json(value: Any, clean: Callable[[str], str]) -> Any:
+    """Returns a JSON value with all its texts cleaned; the names in its objects stay."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [in_json(each, clean) for each in value]
+    return {name: in_json(each, clean) for name, each in value.items()} if isinstance(value, dict) else value

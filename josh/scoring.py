@@ -1,0 +1,97 @@
+"""Asking a rewards class about conversations: scores of finished ones, values of those that go on.
+
+Both read a record of the conversation (`transcript.py`), never a live world, so that scores can be computed again from
+a stored tree. Both may ask a judge: a third speaker, whose seeds and journal entries follow from the place in the tree.
+"""
+
+import asyncio
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from josh.branch import Branch, TurnContext
+from josh.calls import accepted, awaited
+from josh.roles import BaseRewards, Task, TurnModel
+from josh.transcript import Conversation, transcript
+from josh.tree import NO_USAGE, Expand, Node, Outcome, Tree, Turn, Usage
+
+JUDGE = "judge"
+"""The judge's name where speakers are named: in the journal, and where calls and costs are counted."""
+
+
+class Scorer:
+    """Scores and values the conversations of one task."""
+
+    def __init__(self, task: Task, judge: Callable[[TurnContext], TurnModel] | None = None) -> None:
+        """Args: task: the task; judge: gives the judge's model for a place in the tree, None where there is none."""
+        self._task = task
+        self._judge = judge
+        self._contexts: list[TurnContext] = []
+
+    @property
+    def usage(self) -> Usage:
+        """What the judge's calls have cost so far."""
+        return sum((context.usage for context in self._contexts), NO_USAGE)
+
+    async def value(self, branch: Branch, tree: Tree, expand: Expand, path: str, turn: Turn) -> float | None:
+        """Returns what the rewards say a conversation is worth after a turn that is about to be added; see `Search`.
+
+        Raises:
+            ValueError: they say anything but a finite number or None.
+        """
+        parent = tree.nodes[expand.node]
+        node = Node(expand.node, expand.speaker, path, parent.depth + 1, turn, parent.open)
+        conversation = transcript(tree, expand.node, turn.outcome, node)
+        found = await self._ask(branch.rewards.value, conversation, path, node.depth)
+        if found is not None and not _is_finite(found):
+            raise ValueError(f"{type(branch.rewards).__name__}.value() is {found!r}; give a finite number or None")
+        return None if found is None else float(found)
+
+    async def scores(
+        self, tree: Tree, leaves: Sequence[int], outcomes: Mapping[int, Outcome], rewards: BaseRewards
+    ) -> dict[int, dict[str, float]]:
+        """Returns the scores of finished conversations, by node index; empty where the rewards have none.
+
+        Args:
+            tree: the tree.
+            leaves: where the conversations end.
+            outcomes: how these leaves stand.
+            rewards: a rewards object started on the task.
+
+        Raises:
+            ValueError: a score is anything but a finite number by name.
+        """
+        if getattr(type(rewards), "score", BaseRewards.score) is BaseRewards.score:
+            return {}
+
+        async def score(leaf: int) -> dict[str, float]:
+            node = tree.nodes[leaf]
+            conversation = transcript(tree, leaf, outcomes[leaf])
+            found = await self._ask(rewards.score, conversation, node.path, node.depth)
+            if not isinstance(found, Mapping) or not all(map(_is_finite, found.values())):
+                raise ValueError(f"{type(rewards).__name__}.score() is {found!r:.80}; give finite numbers by name")
+            return {str(name): float(number) for name, number in found.items()}
+
+        if not _waits(rewards.score):
+            return {leaf: await score(leaf) for leaf in leaves}
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(score(leaf)) for leaf in leaves]
+        return {leaf: task.result() for leaf, task in zip(leaves, tasks, strict=True)}
+
+    async def _ask(self, method: Callable[..., Any], conversation: Conversation, path: str, depth: int) -> Any:
+        takes = accepted(method)
+        given: dict[str, Any] = {}
+        if takes is None or "judge" in takes:
+            context = TurnContext(path, depth, JUDGE)
+            self._contexts.append(context)
+            given["judge"] = None if self._judge is None else self._judge(context)
+        return await awaited(method(self._task, conversation, **given))
+
+
+def _waits(method: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(method)
+
+
+def _is_finite(number: Any) -> bool:
+    return isinstance(number, int | float) and math.isfinite(number)

@@ -1,0 +1,33 @@
+"""Texts as a terminal shows them."""
+
+from rich.cells import cell_len
+
+from josh.terminal import align_columns, shortened, visible, wrap
+
+
+def test_lines_are_wrapped_by_what_they_take_on_the_screen():
+    assert wrap("one two three", 7) == ["one two", "three"]
+    assert wrap("", 7) == [""]
+    assert wrap("a\n\nb", 7) == ["a", "", "b"]
+    assert wrap("unbreakable", 4) == ["unbr", "eaka", "ble"]
+    assert wrap("日本語 日本", 6) == ["日本語", "日本"]
+    assert wrap("e\u0301a e\u0301", 2) == ["e\u0301a", "e\u0301"]
+    assert visible("tab\tbell\x07 line\x85 half \ud800") == r"tab    bell\x07 line\x85 half \ud800"
+
+
+def test_no_text_is_taken_for_markup_or_an_emoji():
+    text = "[DONATE $1.50] [bold]yes[/bold] [/] :smile: **1.50** https://x.org"
+    assert wrap(text, 100) == [text]
+    assert align_columns([[text, "1"], ["", "22"]]) == [f"{text}  1", f"{' ' * len(text)}  22"]
+
+
+def test_a_table_keeps_to_the_screen_by_folding_cells():
+    rows = [["policy", "calls"], ["  base", "12 agent, 11 user; unknown cost"]]
+    assert align_columns(rows) == ["policy  calls", "  base  12 agent, 11 user; unknown cost"]
+    assert align_columns(rows, 30) == ["policy  calls", "  base  12 agent, 11 user;", "        unknown cost"]
+
+
+def test_a_long_id_loses_its_middle():
+    assert shortened("synthetic-train-0001", 20) == "synthetic-train-0001"
+    assert shortened("synthetic-train-0001", 13) == "synth...-0001"
+    assert cell_len(shortened("日本" * 60, 12)) <= 12

@@ -1,0 +1,62 @@
+"""`josh compare` sets against each other what can be compared, and says what cannot."""
+
+import json
+from pathlib import Path
+
+import pytest
+from evaluating import SMALL, cell, evaluated, spans
+
+from josh.cli import main
+
+
+def test_evaluations_are_compared_on_what_they_share(capsys):
+    one = evaluated("--agent", "./mine.py:Asks")
+    other = evaluated("--end_index", "5", "--user", "donor_mild,donor")
+    capsys.readouterr()
+    assert main(["compare", str(one), str(other), "--out", "all.json"]) == 0
+    out = capsys.readouterr().out
+    assert "5 tasks that all played" in out
+    assert "left out: up to 3 tasks" in out
+    found = json.loads(Path("all.json").read_text())
+    assert found["users"] == ["donor"]
+    scripts = ["best script, 1 act a turn", "best script, 3 acts a turn"]
+    assert found["policies"] == ["./mine.py:Asks", "uniform", *scripts, "offline_persuader"]
+    assert {each["difference"]["from"] for each in found["results"][1:]} == {"./mine.py:Asks"}
+    assert cell(found, "offline_persuader")["conversations"] == 15
+
+
+def test_a_run_compared_with_its_own_copy_differs_by_nothing(capsys):
+    for folder in ("a", "b"):
+        assert main([*SMALL, "--rollouts", "3", "--temperature", "1", "--log_dir", folder]) == 0
+    runs = [str(next(Path(folder).iterdir())) for folder in ("a", "b")]
+    Path(runs[1]).rename("b/other")
+    assert main(["compare", runs[0], "b/other", "--out", "same.json"]) == 0
+    _, second = json.loads(Path("same.json").read_text())["results"]
+    assert {span["value"] for span in spans(second["difference"])} == {0}
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--seed", "11"], "seed is 10 and 11"),
+        (["--min_reward", "1"], "min_reward is 0.0 and 1.0"),
+        (["--user", "donor_firm"], "no user model was met by all"),
+        (["--task_split", "train"], "no task was played by all"),
+        (["--rollouts", "1"], "a single conversation has other seeds"),
+        (["--max_convo_turns", "5"], "max_convo_turns is 6 and 5"),
+    ],
+)
+def test_what_is_not_comparable_is_refused_with_what_differs(flags, why, capsys):
+    one, other = evaluated("--no_references"), evaluated("--no_references", *flags)
+    capsys.readouterr()
+    assert main(["compare", str(one), str(other)]) == 2
+    error = capsys.readouterr().err
+    assert why in error
+    assert error.count("\n") == 1
+
+
+def test_searches_are_not_compared(capsys):
+    assert main(["--josh", *SMALL]) == 0
+    (run,) = Path("records").iterdir()
+    assert main(["compare", str(run)]) == 2
+    assert "is a search" in capsys.readouterr().err

@@ -1,0 +1,147 @@
+"""`josh export --check` finds what was damaged in a training file."""
+
+import hashlib
+import json
+
+import pytest
+from exporting import episodes, says, stored
+
+from josh.cli import main
+from josh.messages import dumps
+from josh.runs.export.check import check
+from josh.runs.export.export import choose, export, manifest_of
+from josh.runs.export.formats import FORMATS
+
+
+def changed(row, way, value):
+    """A row with another value at a place; a function makes it of the old one."""
+    *path, last = way
+    place = row
+    for step in path:
+        place = place[step]
+    place[last] = value(place[last]) if callable(value) else value
+
+
+DAMAGE = [
+    ("sft", ["messages", 0, "role"], "critic", "messages[0]: role is 'critic'; known: system, user"),
+    ("sft", ["messages"], lambda old: [*old, {"role": "user", "content": "hm"}], "messages: the last message is"),
+    ("sft", ["messages"], lambda old: [old[0], *old[2:]], "messages: the assistant speaks first"),
+    ("sft", ["messages"], lambda old: [*old, old[0], old[-1]], "a system prompt after the start"),
+    ("sft", ["messages", 2, "content"], " ", "messages[2]: the assistant says nothing"),
+    ("sft", ["messages", 2, "content"], 3, "messages[2]: content is 3, which is no text"),
+    ("sft", ["messages"], [], "messages is empty, or no list"),
+    ("sft", ["tools"], "look", "tools is no list of schemas"),
+    ("kto", ["label"], 1, "label is 1; give true or false"),
+    ("kto", ["completion"], [], "completion is not one message"),
+    ("kto", ["completion", 0, "role"], "user", "completion is from the user; give the assistant's"),
+    ("kto", ["prompt"], lambda old: [*old, says("Hm.")], "prompt: the last message is from the assistant"),
+    ("dpo", ["rejected"], [], "rejected is not one message"),
+    ("dpo", ["margin"], -1, "margin is -1; give a number above 0"),
+    ("dpo", ["prompt"], lambda old: old[:1], "prompt: the system speaks first"),
+    ("openai-sft", ["messages", 1, "weight"], 1, "messages[1]: weight is for the assistant, and 0 or 1"),
+    ("openai-sft", ["margin"], 1, "margin has no place in this format"),
+    ("openai-dpo", ["input", "messages"], None, "input is empty, or no list"),
+    ("openai-dpo", ["preferred_output", 0, "content"], "", "preferred_output: the assistant says nothing"),
+    ("chatml", ["text"], lambda old: old.replace("<|im_end|>", "", 1), "text is not made of <|im_start|>role"),
+    ("chatml", ["text"], lambda old: f"{old}<|im_start|>user\nhm<|im_end|>\n", "text: the last message is from the"),
+    ("sharegpt", ["conversations"], lambda old: old[1:], "human or observation and gpt or function_call do not"),
+    ("sharegpt", ["conversations", 1, "value"], "", "conversations[1]: gpt says nothing"),
+    ("sharegpt", ["tools"], "{", "tools is no JSON in a text"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A sound file of every format, without its manifest."""
+    folder = tmp_path_factory.mktemp("sound")
+    runs = list(stored(folder, *(episodes("persuasion", 1, seed)[0] for seed in range(7))))
+    files = {}
+    for form in FORMATS:
+        files[form] = folder / f"{form}.jsonl"
+        export(runs, files[form], form, choose(form, "successful", 9, None), 10)
+        assert list(check(files[form])) == []
+    return files
+
+
+def problems(file, lines, form, tmp_path):
+    """What is found in these lines, as a file of the format."""
+    path = tmp_path / file.name
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    manifest = json.loads(manifest_of(file).read_text())
+    manifest["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest_of(path).write_text(json.dumps(manifest))
+    return list(check(path)), path
+
+
+@pytest.mark.parametrize(("form", "way", "value", "text"), DAMAGE)
+def test_a_damaged_row_is_named_by_line(form, way, value, text, sound, tmp_path):
+    lines = sound[form].read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[2])
+    changed(row, way, value)
+    found, path = problems(sound[form], [*lines[:2], dumps(row), *lines[3:]], form, tmp_path)
+    assert found[0].startswith(f"{path}:3: ")
+    assert text in found[0]
+
+
+def test_a_pair_of_the_same_text_is_found(sound, tmp_path):
+    for form, one, other in (("dpo", "chosen", "rejected"), ("openai-dpo", "preferred_output", "non_preferred_output")):
+        lines = sound[form].read_text(encoding="utf-8").splitlines()
+        row = json.loads(lines[0])
+        row[one] = row[other]
+        found, path = problems(sound[form], [dumps(row), *lines[1:]], form, tmp_path)
+        assert found == [f"{path}:1: {one} and {other} are the same"]
+
+
+def test_rows_that_repeat_or_contradict_others_are_found(sound, tmp_path):
+    for form in FORMATS:
+        lines = sound[form].read_text(encoding="utf-8").splitlines()
+        found, path = problems(sound[form], [*lines, lines[1]], form, tmp_path)
+        assert found == [f"{path}:{len(lines) + 1}: it repeats line 2"]
+    lines = sound["dpo"].read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[1])
+    row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
+    found, path = problems(sound["dpo"], [*lines, dumps(row)], "dpo", tmp_path)
+    assert found == [f"{path}:{len(lines) + 1}: it contradicts line 2"]
+    lines = sound["kto"].read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[1])
+    row["label"] = not row["label"]
+    found, path = problems(sound["kto"], [*lines, dumps(row)], "kto", tmp_path)
+    assert found[0] == f"{path}:{len(lines) + 1}: it contradicts line 2"
+    negatives = [line for line in lines if not json.loads(line)["label"]]
+    found, path = problems(sound["kto"], negatives, "kto", tmp_path)
+    assert found[0] == f"{path}:1: a negative whose prompt no positive row has"
+
+
+def test_torn_foreign_missing_and_too_few_lines_are_found(sound, tmp_path):
+    lines = sound["openai-sft"].read_text(encoding="utf-8").splitlines()
+    found, path = problems(sound["openai-sft"], lines[:3], "openai-sft", tmp_path)
+    assert found == [f"{path}: 3 rows; openai-sft needs 10 or more"]
+    found, path = problems(sound["openai-sft"], [lines[0][:-9], *lines[1:]], "openai-sft", tmp_path)
+    assert found[0].startswith(f"{path}:1: no JSON: ")
+    found, path = problems(sound["sft"], [], "sft", tmp_path)
+    assert found == [f"{path}: 0 rows; sft needs 1 or more"]
+    path.write_text(f"{lines[0]}\n")
+    assert list(check(path)) == [
+        f"{path}: it is not the file that {manifest_of(path).name} was written with (other sha256)"
+    ]
+    manifest_of(path).unlink()
+    assert list(check(path)) == []
+    path.write_text(lines[0])
+    assert list(check(path)) == [f"{path}:1: no JSON: the line is torn"]
+    path.write_text("[" * 100_000 + "\n")
+    (problem,) = check(path)
+    assert problem.startswith(f"{path}:1: no JSON: maximum recursion depth exceeded")
+    path.write_text('{"rows": 3}\n')
+    (problem,) = check(path)
+    assert problem.startswith(f"{path}:1: a row of no known format; known: sft, kto, dpo")
+    manifest_of(path).write_text("{}")
+    assert next(check(path)) == f"{manifest_of(path)}: it is no manifest: it names no format or no sha256"
+
+
+def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
+    path = tmp_path / "out.jsonl"
+    path.write_text("".join(f'{{"messages": [{number}]}}\n' for number in range(9)))
+    assert main(["export", "--check", str(path)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [f"{path}:{line}: messages[0] is no JSON object" for line in range(1, 6)]

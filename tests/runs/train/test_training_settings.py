@@ -1,0 +1,114 @@
+"""What is checked before the first step: rows, flags, presets and the recipes' commands."""
+
+import json
+import re
+import shlex
+
+import pytest
+from places import ROOT
+from tuning import DPO, LOST, SFT, WON, needs_trl, says
+
+from josh.cli import _underscored
+from josh.errors import UsageError
+from josh.parser import make_parser
+from josh.runs.train.data import read_rows
+from josh.runs.train.settings import PRESETS, resolve_training
+
+# PEFT's own affair, whenever a model is wrapped outside `josh train`.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "sentence"),
+    [
+        ("sft", ["not json"], "line 1: it is not a JSON object"),
+        ("sft", [SFT, DPO], "line 2: no 'messages', which sft rows have; it is a row for `josh train dpo`"),
+        ("sft", [{"messages": [says("user", "hello")]}], "line 1: messages have no assistant turn"),
+        ("sft", [{"messages": [{"role": "robot", "content": ""}]}], "line 1: messages is no list of messages"),
+        ("sft", [SFT, "[" * 100_000], "line 2: it is not a JSON object"),
+        ("sft", [{"messages": [{"role": [], "content": ""}]}], "line 1: messages is no list of messages"),
+        ("sft", [{"messages": [{**SFT["messages"][2], "tool_calls": "zz"}]}], "line 1: messages is no list"),
+        ("sft", [{"messages": [{**SFT["messages"][2], "tool_calls": [{"id": "1"}]}]}], "line 1: messages is no list"),
+        ("sft", [{"messages": [says("assistant", "\ud800")]}], "line 1: it has half of a surrogate pair"),
+        ("sft", [{**SFT, "tools": "not json"}], "line 1: tools is no list of schemas"),
+        ("kto", [{**WON, "tools": [5]}], "line 1: tools is no list of schemas"),
+        ("dpo", [{**DPO, "rejected": DPO["chosen"]}], "line 1: chosen and rejected say the same"),
+        ("dpo", [{**DPO, "chosen": DPO["prompt"]}], "line 1: chosen is not one assistant message"),
+        ("dpo", [{**DPO, "prompt": DPO["chosen"]}], "line 1: prompt ends with the assistant's own words"),
+        ("kto", [WON, {**LOST, "label": "no"}], "line 2: label is 'no'; give true or false"),
+        ("kto", [WON, WON], "has only winning turns"),
+        ("kto", [], "has no rows"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(method, rows, sentence, tmp_path):
+    data = tmp_path / "rows.jsonl"
+    data.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    with pytest.raises(UsageError) as error:
+        read_rows(data, method)
+    assert sentence in str(error.value)
+
+
+@needs_trl
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--data", "nowhere.jsonl"), "cannot read nowhere.jsonl: No such file"),
+        (("--model", "/nowhere/model"), "there is no folder /nowhere/model"),
+        (("--max_length", "5"), "longer than max_length, 5 tokens"),
+        (("--load_in_4bit",), "this machine has no CUDA device"),
+        (("--base_adapter", "nowhere"), "holds no adapter"),
+        (("--preset", "josh-kto"), "preset 'josh-kto' has no values for sft; give one of josh-sft,"),
+        (("--preset", "best"), "no preset named 'best'"),
+        (("--epochs", "0"), "epochs is 0.0; give a number above 0"),
+        (("--name", "../up"), "give a folder's name"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line_and_nothing_is_left(tune, flags, sentence):
+    code, said, made = tune("sft", *flags)
+    assert code == 2
+    assert made == []
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert sentence in said.err
+
+
+def test_kto_needs_two_rows_in_a_batch():
+    with pytest.raises(UsageError, match="batch_size is 1; KTO compares"):
+        resolve_training("kto", {"data": "d", "model": "m", "out": "o", "batch_size": 1})
+
+
+# Presets and recipes
+
+
+def test_the_presets_are_the_published_hyperparameters():
+    kto, sft = PRESETS["josh-kto"]["kto"], PRESETS["josh-sft"]["sft"]
+    assert (kto["learning_rate"], kto["beta"], kto["desirable_weight"], kto["undesirable_weight"]) == (
+        5e-7,
+        0.03,
+        2.05,
+        1,
+    )
+    assert (sft["learning_rate"], sft["lora_rank"], sft["lora_alpha"], sft["epochs"]) == (2e-5, 64, 64, 3)
+    for method, rows in (("sft", 16), ("kto", 8)):
+        settings = resolve_training(method, {"data": "d", "model": "m", "out": "o"})
+        assert settings.batch_size * settings.accumulation == rows
+
+
+def recipe_lines():
+    for path in sorted((ROOT / "runs" / "recipes").glob("*.md")):
+        for block in re.findall(r"^```bash\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if "josh" in words:
+                    yield pytest.param(words[words.index("josh") + 1 :], id=f"{path.stem}: {line[:60]}")
+
+
+@pytest.mark.parametrize("words", list(recipe_lines()))
+def test_the_commands_of_the_recipes_parse(words):
+    parser = make_parser()
+    (commands,) = (action.choices for action in parser._actions if action.dest == "==SUPPRESS==" and action.choices)
+    if words[0].startswith("-"):
+        words = ["run", *words]
+    if words[0] not in commands:
+        pytest.skip(f"there is no josh {words[0]} yet")
+    parser.parse_args(list(map(_underscored, words)))
