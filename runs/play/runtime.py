@@ -13,8 +13,10 @@ from josh.episode import begin
 from josh.errors import UsageError
 from josh.loading import load
 from josh.messages import dumps
+from josh.models.budget import Budget, Price
+from josh.models.call import Clock
 from josh.models.chat import ChatModel
-from josh.models.gateway import Budget, Clock, ModelGateway, Price
+from josh.models.gateway import ModelGateway
 from josh.models.hf import HFChat
 from josh.models.hf_loading import is_local, look_for
 from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
