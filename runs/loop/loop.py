@@ -32,10 +32,10 @@ from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug,
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class, rewards_class
 from josh.runs.settings import RunSettings, again, environment
+from josh.runs.train.machine import require_packages
 from josh.terminal import screen_width
 
 PLOT, CLOCK, LOCK = "loop.png", "clock.json", "lock"
-NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 
 
 def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> None:
@@ -50,9 +50,7 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
         UsageError: a setting is wrong. Nothing was played then.
         FatalError: a stage failed, or the budget is spent; the loop can be resumed.
     """
-    missing = next((name for name in NEEDED if find_spec(name) is None), None)
-    if missing:
-        raise UsageError(f"a loop needs {missing}; pip install 'josh-dialogue[train]'")
+    require_packages("a loop")
     variables = environment()
     env_defaults = env_class(given.get("env", RunSettings.env)).defaults(variables)
     log_dir = Path(given.get("log_dir", RunSettings.log_dir)).resolve()
