@@ -164,7 +164,7 @@ def _rescore(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from josh.runs.export.check import check
-    from josh.runs.export.export import check_free, choose, export, tell
+    from josh.runs.export.export import check_free, choose, export, print_summary
 
     if args.check:
         if args.runs or args.format or args.out:
@@ -177,12 +177,12 @@ def _export(args: argparse.Namespace) -> int:
             raise UsageError(f"no {name} given; as in: josh export records/<run> --format sft --out sft.jsonl")
     choice = choose(args.format, args.paths, args.top, args.min_margin)
     check_free(args.out)
-    tell(export(args.runs, args.out, args.format, choice, args.seed), args.out)
+    print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
     return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from josh.runs.evaluate.evaluate import Wanted, evaluate, resume
+    from josh.runs.evaluate.evaluate import EvaluationSpec, evaluate, resume
 
     flags = {name: value for name, value in vars(args).items() if name in FIELDS}
     given = (read_toml(args.config) if args.config else {}) | flags
@@ -196,8 +196,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         if baseline or trained_on or trained_users or args.no_references:
             raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
         return 0 if asyncio.run(resume(args.resume, given, args.groups)) else 1
-    wanted = Wanted(baseline, not args.no_references, trained_on, trained_users)
-    return 0 if asyncio.run(evaluate(given, wanted, args.groups)) else 1
+    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users)
+    return 0 if asyncio.run(evaluate(given, spec, args.groups)) else 1
 
 
 def _loop(args: argparse.Namespace) -> int:
@@ -227,10 +227,10 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from josh.runs.report.report import report, tell
+    from josh.runs.report.report import print_pages, report
 
     relax_gc()
-    tell(report(args.folders, args.out))
+    print_pages(report(args.folders, args.out))
     return 0
 
 

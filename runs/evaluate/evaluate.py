@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate.held_out import check, seen_by, seen_in, users_of
-from josh.runs.evaluate.scores import compared, read_sample
+from josh.runs.evaluate.held_out import assert_held_out, seen_by, seen_in, users_of
+from josh.runs.evaluate.scores import compared, read_policy_results
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
 from josh.runs.play.runtime import Runtime
-from josh.runs.play.sub_runs import Part, part_from, play_part
+from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
-from josh.runs.record.summary import counted, told_left_out
+from josh.runs.record.summary import counted, describe_left_out
 from josh.runs.registry import USERS, default_for, env_class
 from josh.runs.settings import FIELDS, OFFLINE, RunSettings, again, environment, resolve
 from josh.terminal import screen_width
@@ -44,7 +44,7 @@ _OF_POLICY = ("model", "agent", "base_url", "api_key_var", "temperature")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EvaluationSpec:
     """What an evaluation is to be, beside the settings of its runs.
 
     Attributes:
@@ -61,12 +61,12 @@ class Wanted:
     trained_users: tuple[str, ...] = ()
 
 
-def parts_of(given: Mapping[str, Any], wanted: Wanted) -> list[Part]:
+def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
     """The runs that an evaluation is made of, the baseline's first.
 
     Args:
         given: settings of `josh run`; those of the user may be several by commas.
-        wanted: the rest.
+        spec: the rest.
 
     Raises:
         UsageError: the settings make no sense.
@@ -79,11 +79,11 @@ def parts_of(given: Mapping[str, Any], wanted: Wanted) -> list[Part]:
     users = _users(whole)
     model = {name: value for name, value in whole.items() if name not in _OF_USER}
     policies: list[tuple[str, dict[str, Any]]] = [("model", model)]
-    if wanted.baseline:
-        policies.insert(0, ("baseline", _baseline(model, wanted.baseline)))
+    if spec.baseline:
+        policies.insert(0, ("baseline", _baseline(model, spec.baseline)))
     names = _labels([settings for _, settings in policies], _policy_names, env.agents)
     played = [(name, label, False, settings) for (name, settings), label in zip(policies, names, strict=True)]
-    if wanted.references:
+    if spec.references:
         offline = {"model": OFFLINE, "temperature": TEMPERATURE, "base_url": None, "api_key_var": None}
         played += [(label, label, True, model | offline | {"agent": agent}) for label, agent in env.references.items()]
     found = []
@@ -92,7 +92,7 @@ def parts_of(given: Mapping[str, Any], wanted: Wanted) -> list[Part]:
             if is_reference and user.get("user_model", OFFLINE) != OFFLINE:
                 continue  # that would have to be paid for
             folder = slug(f"{name}-{user_label}")
-            found.append(Part(folder, label, user_label, is_reference, asdict(resolve(settings | user, {}))))
+            found.append(SubRun(folder, label, user_label, is_reference, asdict(resolve(settings | user, {}))))
     twice = [folder for folder, count in Counter(part.folder for part in found).items() if count > 1]
     if twice:
         raise UsageError(f"two runs would both be called {twice[0]!r}; rename a reference or a user model")
@@ -153,12 +153,12 @@ def _labels(settings: Sequence[Mapping[str, Any]], names: Any, known: Mapping[st
     return [f"{names(one, known)[0]} ({place})" for place, one in enumerate(settings, 1)]
 
 
-async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = False) -> bool:
+async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool = False) -> bool:
     """Begin an evaluation and play it to its end, or as far as its budget goes.
 
     Args:
-        given: settings of `josh run`; see `parts_of`.
-        wanted: the rest.
+        given: settings of `josh run`; see `sub_runs_of`.
+        spec: the rest.
         groups: show the breakdown by group.
 
     Returns:
@@ -168,11 +168,11 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
         UsageError: a setting is wrong, or the tasks are not held out. Nothing was played then.
         FatalError: going on made no sense.
     """
-    parts = parts_of(given, wanted)
+    parts = sub_runs_of(given, spec)
     if parts[0].settings["rollouts"] < ROLLOUTS:
         few = counted(parts[0].settings["rollouts"], "conversation")
         print(f"josh: {few} per task say little about pass^k and luck; {ROLLOUTS} or more are better", file=sys.stderr)
-    seen = seen_in(wanted.trained_on)
+    seen = seen_in(spec.trained_on)
     policies = seen_by(part.settings["model"] for part in parts)
     others = seen_by(name.strip() for part in parts for name in str(part.settings["user_model"]).split(","))
     seen |= policies.seen | replace(others.seen, users=frozenset())
@@ -183,19 +183,19 @@ async def evaluate(given: Mapping[str, Any], wanted: Wanted, groups: bool = Fals
     for part in parts:
         casting = Runtime(RunSettings(**part.settings), rehearsed=True)
         try:
-            check(casting.tasks, casting.env, seen)
+            assert_held_out(casting.tasks, casting.env, seen)
             named[part.user] = users_of({"settings": part.settings, "plays": casting.names})
             called = casting.env.called
         finally:
             await casting.aclose()
-    met = seen.users | _trained_users(wanted.trained_users, named)
+    met = seen.users | _trained_users(spec.trained_users, named)
     notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings["log_dir"])
     try:
         folder = make_folder(log_dir, f"eval-{slug(parts[0].settings['env'])}-{datetime.now():%Y%m%d-%H%M%S}")
     except OSError as error:
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
-    sources = dict.fromkeys((*map(str, wanted.trained_on), *policies.known, *others.known))
+    sources = dict.fromkeys((*map(str, spec.trained_on), *policies.known, *others.known))
     held_out: dict[str, Any] = {"trained_on": list(sources), "tasks": len(seen.tasks), "people": len(seen.people)}
     held_out |= {"unknown": list(unknown)} if unknown else {}
     plan = {"held_out": held_out, "user_notes": notes, "called": called, "parts": list(map(asdict, parts))}
@@ -248,15 +248,15 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
     if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
         raise UsageError(f"{folder / PLAN} holds no plan of an evaluation")
-    return plan | {"parts": [asdict(part_from(part, folder / PLAN)) for part in plan["parts"]]}
+    return plan | {"parts": [asdict(sub_run_from(part, folder / PLAN)) for part in plan["parts"]]}
 
 
 async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], groups: bool) -> bool:
-    parts = [Part(**part) for part in plan["parts"]]
+    parts = [SubRun(**part) for part in plan["parts"]]
     try:
         stopped = ""
         for part in parts:
-            stopped = await play_part(folder, part, parts, given)
+            stopped = await play_sub_run(folder, part, parts, given)
             if stopped:
                 break
     except BaseException:
@@ -282,9 +282,10 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
 
 def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     """An evaluation's numbers, from its runs; nothing in them depends on time, or on how often it was resumed."""
-    parts = [Part(**part) for part in plan["parts"]]
+    parts = [SubRun(**part) for part in plan["parts"]]
     samples = [
-        read_sample(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder)) for part in parts
+        read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))
+        for part in parts
     ]
     settings = parts[0].settings
     shared = {
@@ -323,7 +324,7 @@ def _headline(figures: Mapping[str, Any]) -> str:
         f"{each} each with every user; 95 % intervals, {drawn}"
     ]
     if figures["left_out"]:
-        lines.append(f"left out: {told_left_out(figures['left_out'])}")
+        lines.append(f"left out: {describe_left_out(figures['left_out'])}")
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])
         people = f" and {held['people']} people" if held["people"] else ""

@@ -23,7 +23,7 @@ _BEGAN = ("base_adapter", "base")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TrainingExposure:
     """What training has seen.
 
     Attributes:
@@ -36,12 +36,12 @@ class Seen:
     people: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
 
-    def __or__(self, other: "Seen") -> "Seen":
-        return Seen(self.tasks | other.tasks, self.people | other.people, self.users | other.users)
+    def __or__(self, other: "TrainingExposure") -> "TrainingExposure":
+        return TrainingExposure(self.tasks | other.tasks, self.people | other.people, self.users | other.users)
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class ModelExposure:
     """What the training of local models has seen.
 
     Attributes:
@@ -50,12 +50,12 @@ class Tuned:
         unknown: those of which any was not, with the reason.
     """
 
-    seen: Seen
+    seen: TrainingExposure
     known: tuple[str, ...]
     unknown: Mapping[str, str]
 
 
-def seen_in(sources: Sequence[Path]) -> Seen:
+def seen_in(sources: Sequence[Path]) -> TrainingExposure:
     """What runs, or the runs that export manifests and adapters name, have played.
 
     Args:
@@ -68,7 +68,7 @@ def seen_in(sources: Sequence[Path]) -> Seen:
     Raises:
         UsageError: a source is none of these, or it or a run that it names cannot be read.
     """
-    seen = Seen()
+    seen = TrainingExposure()
     for source in sources:
         for found in _runs_of(source):
             try:
@@ -78,13 +78,13 @@ def seen_in(sources: Sequence[Path]) -> Seen:
     return seen
 
 
-def seen_by(models: Iterable[str]) -> Tuned:
+def seen_by(models: Iterable[str]) -> ModelExposure:
     """What the training of some models has seen, as far as they are local and their adapters say.
 
     Args:
         models: names of models; see `josh.models.hf`.
     """
-    seen, known, unknown = Seen(), [], {}
+    seen, known, unknown = TrainingExposure(), [], {}
     for name in dict.fromkeys(models):
         base, adapter = split(name) if is_local(name) else ("", None)
         # A base without a card is a model as somebody else made it.
@@ -99,10 +99,10 @@ def seen_by(models: Iterable[str]) -> Tuned:
                     problems.append(str(error))
             if problems:
                 unknown[where] = problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
-    return Tuned(seen, tuple(dict.fromkeys(known)), unknown)
+    return ModelExposure(seen, tuple(dict.fromkeys(known)), unknown)
 
 
-def check(tasks: Sequence[Task], env: BaseEnv, seen: Seen) -> None:
+def assert_held_out(tasks: Sequence[Task], env: BaseEnv, seen: TrainingExposure) -> None:
     """Raises UsageError, in one line, where any task was seen, or anybody in one."""
     repeated = [task.id for task in tasks if task.id in seen.tasks]
     met = {str(person): task.id for task in tasks for person in env.people(task) if str(person) in seen.people}
@@ -200,7 +200,7 @@ def _run_of(entry: Any, where: str, home: Path) -> Found:
     return UsageError(f"{where} is {name}, {why}; name its folder")
 
 
-def _seen_in_run(folder: Found) -> Seen:
+def _seen_in_run(folder: Found) -> TrainingExposure:
     if isinstance(folder, UsageError):
         raise folder
     config = read_config(folder)
@@ -208,7 +208,7 @@ def _seen_in_run(folder: Found) -> Seen:
     env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
     tasks = list(_played(folder / EPISODES))
     met = plugged(f"the people of {folder}", lambda: [str(person) for task in tasks for person in env.people(task)])
-    return Seen(frozenset(task.id for task in tasks), frozenset(met), users_of(config))
+    return TrainingExposure(frozenset(task.id for task in tasks), frozenset(met), users_of(config))
 
 
 def users_of(config: dict[str, Any]) -> frozenset[str]:

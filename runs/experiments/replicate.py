@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from josh.runs.evaluate.table import number, span
+from josh.runs.evaluate.table import format_interval, format_number
 from josh.runs.record.folder import LOOP, write_json
 from josh.terminal import align_columns
 
@@ -74,11 +74,13 @@ def way(found: Figures, reference: str) -> float:
 def _cell(one: Figures, loop: Figures) -> str:
     mean, rate = loop["names"]["mean"], loop["names"]["rate"]
     low, high = one[f"{mean}_ci"]
-    return f"{span({'value': one[mean], 'low': low, 'high': high}, loop['unit'])}, {one[rate]:.2f}"
+    return f"{format_interval({'value': one[mean], 'low': low, 'high': high}, loop['unit'])}, {one[rate]:.2f}"
 
 
 def _apart(one: Figures, loop: Figures) -> str:
-    return span({"value": one["diff"], "low": one["diff_ci"][0], "high": one["diff_ci"][1]}, loop["unit"], "+")
+    return format_interval(
+        {"value": one["diff"], "low": one["diff_ci"][0], "high": one["diff_ci"][1]}, loop["unit"], "+"
+    )
 
 
 def means(loops: Mapping[int, Figures]) -> str:
@@ -88,7 +90,7 @@ def means(loops: Mapping[int, Figures]) -> str:
     lines = [["mean over seeds", *(name.replace("_", " ") for name in names)]]
 
     def line(name: str, cells: Sequence[Figures]) -> list[str]:
-        return [name, *(number(fmean(one[kind] for one in cells)) for kind in names)]
+        return [name, *(format_number(fmean(one[kind] for one in cells)) for kind in names)]
 
     lines.append(line("base", [one["base"] for one in found]))
     for place, last in enumerate(found[0]["rounds"]):
@@ -102,7 +104,7 @@ def means(loops: Mapping[int, Figures]) -> str:
         lines += [["", "", ""], ["first search", "tasks won", "reward"]]
         for name, key in (("beam", "beam"), ("best of n", "best_of_n"), ("plain conversations", "plain")):
             cells = [one["search"][key] for one in found]
-            values = [number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
+            values = [format_number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
             lines.append([f"{name}, {fmean(cell['replies'] for cell in cells):.0f} replies", *values])
     return "\n".join(align_columns(lines))
 

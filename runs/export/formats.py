@@ -17,7 +17,7 @@ from josh.messages import Message, dumps, same_words, text_of, with_opener, with
 from josh.runs.export.messages import (
     Row,
     Tools,
-    UnfitError,
+    UnexportableError,
     check_plain,
     check_prompt,
     for_openai,
@@ -25,7 +25,15 @@ from josh.runs.export.messages import (
     hashed,
     with_tools,
 )
-from josh.runs.export.paths import LOST, SUCCESSFUL, Choice, lost_leaves, standing, was_refused, winning_leaves
+from josh.runs.export.paths import (
+    LOST,
+    SUCCESSFUL,
+    PathSelection,
+    losing_leaves,
+    node_outcomes,
+    was_refused,
+    winning_leaves,
+)
 from josh.tree import Speaker, internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -33,25 +41,25 @@ START, END = "<|im_start|>", "<|im_end|>"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ExportRow:
     """A row that may be exported.
 
     Attributes:
         row: the row.
         key: what it says; of rows that say the same one is kept.
-        contrary: the key of rows that say the contrary; where there is one, this row is dropped.
+        contradicts: the key of rows that say the contrary; where there is one, this row is dropped.
         nodes: of a pair, the turns it is made of: the better one, the worse one.
     """
 
     row: Row
     key: bytes
-    contrary: bytes | None = None
+    contradicts: bytes | None = None
     nodes: tuple[int, ...] = ()
 
 
-def candidates(
-    form: str, episode: Episode, choice: Choice, dropped: Counter[str], best: frozenset[int] | None = None
-) -> Iterator[Candidate]:
+def export_rows(
+    form: str, episode: Episode, choice: PathSelection, dropped: Counter[str], best: frozenset[int] | None = None
+) -> Iterator[ExportRow]:
     """The rows that one episode has to give, in tree order.
 
     Args:
@@ -62,7 +70,7 @@ def candidates(
         best: the only winning leaves to take, from `best_of_tasks`.
     """
     whole = replace(choice, top=None)
-    leaves = lost_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
+    leaves = losing_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
     if episode.error or not leaves:
         lacking = "trees without a loss" if choice.paths == LOST else "trees without a win"
         dropped["trees given up" if episode.error else lacking] += 1
@@ -71,7 +79,7 @@ def candidates(
         kept = leaves[: choice.top] if best is None else [leaf for leaf in leaves if leaf in best]
         dropped["winning paths beyond the best of their task"] += len(leaves) - len(kept)
         leaves = kept
-    make: Callable[..., Iterator[Candidate]] = FORMATS[form]
+    make: Callable[..., Iterator[ExportRow]] = FORMATS[form]
     yield from make(episode, leaves, choice, dropped)
 
 
@@ -80,14 +88,16 @@ def candidates(
 
 def _conversations(
     render: Callable[[Sequence[Message], int, Tools], Row],
-) -> Callable[[Episode, Sequence[int], Choice, Counter[str]], Iterator[Candidate]]:
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
     """Export winning paths, each down to the agent's last words.
 
     Args:
         render: makes a row of the messages, of which that many at the start were there before the agent's first turn.
     """
 
-    def rows(episode: Episode, leaves: Sequence[int], choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[ExportRow]:
         nodes = episode.tree.nodes
         before = len(with_opener(episode.tree.nodes[0].turn.internal))
         for leaf in leaves:
@@ -96,15 +106,15 @@ def _conversations(
                 messages.pop()
             try:
                 if len(messages) <= before:
-                    raise UnfitError("paths without a word of the agent's")
+                    raise UnexportableError("paths without a word of the agent's")
                 if choice.paths != LOST and any(was_refused(nodes[index].turn) for index in walk(episode.tree, leaf)):
-                    raise UnfitError("paths on which a tool refused a call")
+                    raise UnexportableError("paths on which a tool refused a call")
                 check_plain(messages)
                 row = render(messages, before, episode.tools)
-            except UnfitError as reason:
+            except UnexportableError as reason:
                 dropped[str(reason)] += 1
                 continue
-            yield Candidate(row, hashed(row))
+            yield ExportRow(row, hashed(row))
 
     return rows
 
@@ -127,7 +137,7 @@ def _chatml(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     for message in map(for_trl, messages):
         content = message.get("content") or ""
         if START in content or END in content:
-            raise UnfitError("texts with marks of ChatML")
+            raise UnexportableError("texts with marks of ChatML")
         calls = [f"<tool_call>\n{dumps(call['function'])}\n</tool_call>" for call in message.get("tool_calls") or ()]
         text += f"{START}{message['role']}\n" + "\n".join(filter(None, (content, *calls))) + f"{END}\n"
     return {"text": text} | with_tools(tools)
@@ -144,7 +154,7 @@ def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
         else:
             turns.append(turn)
     if not sharegpt_alternates([turn["from"] for turn in turns]):
-        raise UnfitError("conversations whose roles do not alternate")
+        raise UnexportableError("conversations whose roles do not alternate")
     row: Row = {"conversations": turns}
     if first:
         row["system"] = messages[0]["content"]
@@ -163,32 +173,32 @@ def _sharegpt_turn(message: Message) -> dict[str, str]:
     content, calls = message.get("content") or "", message.get("tool_calls")
     if calls:
         if content:
-            raise UnfitError("messages that speak and call a tool")
+            raise UnexportableError("messages that speak and call a tool")
         made = [{key: call["function"].get(key) for key in ("name", "arguments")} for call in calls]
         return {"from": "function_call", "value": dumps(made if len(made) > 1 else made[0])}
     names = {"user": "human", "assistant": "gpt", "tool": "observation"}
     if message["role"] not in names:
-        raise UnfitError("conversations whose roles do not alternate")
+        raise UnexportableError("conversations whose roles do not alternate")
     return {"from": names[message["role"]], "value": content}
 
 
 # Single messages with a verdict
 
 
-def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+def _kto(episode: Episode, leaves: Sequence[int], _: PathSelection, dropped: Counter[str]) -> Iterator[ExportRow]:
     """JOSH's juxtaposed rule: the agent's messages on the winning paths, and those that lost after the same prompt."""
     nodes = episode.tree.nodes
-    stand = standing(episode)
+    stand = node_outcomes(episode)
     golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
     prompts: set[bytes] = set()
     for index in golden:
         for prompt, message in _spoken(episode, index):
             try:
                 if was_refused(nodes[index].turn):
-                    raise UnfitError("messages of winning turns in which a tool refused a call")
+                    raise UnexportableError("messages of winning turns in which a tool refused a call")
                 yield _verdict(prompt, message, True, episode.tools)
                 prompts.add(hashed(prompt))
-            except UnfitError as reason:
+            except UnexportableError as reason:
                 dropped[str(reason)] += 1
     for index in sorted(stand.best.keys() - stand.won - set(golden)):
         for prompt, message in _spoken(episode, index) if nodes[index].speaker is Speaker.AGENT else ():
@@ -199,11 +209,11 @@ def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[st
             else:
                 try:
                     yield _verdict(prompt, message, False, episode.tools)
-                except UnfitError as reason:
+                except UnexportableError as reason:
                     dropped[str(reason)] += 1
 
 
-def _verdict(prompt: Sequence[Message], message: Message, label: bool, tools: Tools) -> Candidate:
+def _verdict(prompt: Sequence[Message], message: Message, label: bool, tools: Tools) -> ExportRow:
     check_prompt(prompt)
     check_plain([*prompt, message])
     row: Row = {"prompt": list(map(for_trl, prompt)), "completion": [for_trl(message)], "label": label} | with_tools(
@@ -211,7 +221,7 @@ def _verdict(prompt: Sequence[Message], message: Message, label: bool, tools: To
     )
     says = (row["prompt"], without_ids(row["completion"][0]), list(tools))
     # What won somewhere is no negative elsewhere.
-    return Candidate(row, hashed((*says, label)), None if label else hashed((*says, True)))
+    return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
 
 
 def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Message]]:
@@ -228,15 +238,17 @@ def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Messag
 
 def _pairs(
     render: Callable[[Sequence[Message], Message, Message, float, Tools], Row],
-) -> Callable[[Episode, Sequence[int], Choice, Counter[str]], Iterator[Candidate]]:
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
     """Export, for every two turns of the agent's after the same node, the better over the worse.
 
     The better one is on a winning path; the worse one led to a smaller reward, or none, and to no error.
     """
 
-    def rows(episode: Episode, leaves: Sequence[int], choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[ExportRow]:
         nodes = episode.tree.nodes
-        stand = standing(episode)
+        stand = node_outcomes(episode)
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
         families: dict[int, list[int]] = {}
         for index in sorted(stand.best.keys() | stand.broken):
@@ -251,24 +263,24 @@ def _pairs(
                 margin = round(stand.best.get(better, 0.0) - stand.best.get(worse, 0.0), 6)
                 try:
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
-                        raise UnfitError("duplicates of a sibling")
+                        raise UnexportableError("duplicates of a sibling")
                     if was_refused(nodes[better].turn):
-                        raise UnfitError("pairs whose better turn has a call that a tool refused")
+                        raise UnexportableError("pairs whose better turn has a call that a tool refused")
                     if worse in stand.broken and worse not in stand.won:
-                        raise UnfitError("losing turns with errors below")
+                        raise UnexportableError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
-                        raise UnfitError("pairs with too small a margin")
+                        raise UnexportableError("pairs with too small a margin")
                     same, chosen, rejected = _parted(nodes[better].turn.internal, nodes[worse].turn.internal)
                     prompt = [*context, *same]
                     check_prompt(prompt)
                     check_plain([*prompt, chosen, rejected])
                     row = render(prompt, chosen, rejected, margin, episode.tools)
-                except UnfitError as reason:
+                except UnexportableError as reason:
                     dropped[str(reason)] += 1
                     continue
                 asked = hashed((list(prompt), list(episode.tools)))
                 one, other = (hashed(without_ids(message)) for message in (chosen, rejected))
-                yield Candidate(row, asked + one + other, asked + other + one, (better, worse))
+                yield ExportRow(row, asked + one + other, asked + other + one, (better, worse))
 
     return rows
 
@@ -278,12 +290,12 @@ def _parted(one: Sequence[Message], other: Sequence[Message]) -> tuple[Sequence[
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if not same_words([left], [right]):
             if left.get("role") != "assistant" or right.get("role") != "assistant":
-                raise UnfitError("turns that part at a tool's result")
+                raise UnexportableError("turns that part at a tool's result")
             calls = left.get("tool_calls") or right.get("tool_calls")
             if not calls and text_of(left).strip() == text_of(right).strip():
-                raise UnfitError("pairs of the same text")
+                raise UnexportableError("pairs of the same text")
             return one[:at], left, right
-    raise UnfitError("pairs of the same text")
+    raise UnexportableError("pairs of the same text")
 
 
 def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: float, tools: Tools) -> Row:
@@ -297,7 +309,7 @@ def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: 
 
 def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _: float, tools: Tools) -> Row:
     if chosen.get("tool_calls") or rejected.get("tool_calls"):
-        raise UnfitError("answers that call a tool")
+        raise UnexportableError("answers that call a tool")
     return {
         "input": {"messages": list(map(for_openai, prompt))} | with_tools(tools),
         "preferred_output": [for_openai(chosen)],
@@ -305,7 +317,7 @@ def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _
     }
 
 
-FORMATS: Final[Mapping[str, Callable[..., Iterator[Candidate]]]] = {
+FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
     "sft": _conversations(_sft),
     "kto": _kto,
     "dpo": _pairs(_dpo),

@@ -12,7 +12,7 @@ GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PathSelection:
     """Which parts of a tree are exported.
 
     Attributes:
@@ -28,7 +28,7 @@ class Choice:
     min_margin: float
 
 
-def winning_leaves(episode: Episode, choice: Choice) -> list[int]:
+def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
     """The leaves that met all goals, best first, ties in tree order; of those that read the same, the first."""
     nodes, worth = episode.tree.nodes, episode.worth
     wins = [leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON]
@@ -43,7 +43,9 @@ def winning_leaves(episode: Episode, choice: Choice) -> list[int]:
     return best[: 1 if choice.paths == GOLDEN else choice.top]
 
 
-def best_of_tasks(episodes: Iterable[tuple[int, Episode]], choice: Choice) -> Mapping[tuple[int, str], frozenset[int]]:
+def best_of_tasks(
+    episodes: Iterable[tuple[int, Episode]], choice: PathSelection
+) -> Mapping[tuple[int, str], frozenset[int]]:
     """The winning leaves that are among the `choice.top` best of their task in all runs together.
 
     Ties go to the earlier run, then to the order of `winning_leaves`. Conversations that read the same count once.
@@ -73,7 +75,7 @@ def best_of_tasks(episodes: Iterable[tuple[int, Episode]], choice: Choice) -> Ma
     }
 
 
-def lost_leaves(episode: Episode, choice: Choice) -> list[int]:
+def losing_leaves(episode: Episode, choice: PathSelection) -> list[int]:
     """The leaves that ended without a win by themselves, in tree order; those that a collapse cut off are not known."""
     nodes = episode.tree.nodes
     lost = [
@@ -94,7 +96,7 @@ def _told_apart(episode: Episode, leaves: Sequence[int]) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class NodeOutcomes:
     """How the nodes of a tree stand in the phase that each belongs to.
 
     Attributes:
@@ -108,7 +110,7 @@ class Standing:
     broken: frozenset[int]
 
 
-def standing(episode: Episode) -> Standing:
+def node_outcomes(episode: Episode) -> NodeOutcomes:
     """Judge every node by what came of it before the tree was cut, or ended."""
     nodes = episode.tree.nodes
     best: dict[int, float] = {}
@@ -133,7 +135,7 @@ def standing(episode: Episode) -> Standing:
             for marked in (won, broken):
                 if index in marked:
                     marked.add(parent)
-    return Standing(best, frozenset(won), frozenset(broken))
+    return NodeOutcomes(best, frozenset(won), frozenset(broken))
 
 
 def was_refused(turn: Turn) -> bool:

@@ -8,12 +8,12 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.hf_loading import PREFIX, is_local
 from josh.roles import BaseEnv
-from josh.runs.evaluate.held_out import Seen, check
+from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out
 from josh.runs.export.export import choose
-from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice
+from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection
 from josh.runs.loop.settings import NOT_FOR_LOOPS, LoopSettings
 from josh.runs.play.runtime import Runtime
-from josh.runs.play.sub_runs import Part
+from josh.runs.play.sub_runs import SubRun
 from josh.runs.play.tasks import choose_tasks
 from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
@@ -82,11 +82,11 @@ class Plan:
     train: Mapping[str, Any]
     base: str
     stages: tuple[Stage, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[SubRun, ...]
     seen: Mapping[str, int]
     folder: str
 
-    def part(self, folder: str) -> Part:
+    def part(self, folder: str) -> SubRun:
         """A run by its folder."""
         return next(part for part in self.parts if part.folder == folder)
 
@@ -102,7 +102,7 @@ def from_json(content: Mapping[str, Any]) -> Plan:
         Stage(**{**stage, "needs": tuple(stage["needs"]), "plays": tuple(stage["plays"])})
         for stage in content["stages"]
     )
-    parts = tuple(Part(**part) for part in content["parts"])
+    parts = tuple(SubRun(**part) for part in content["parts"])
     for part in parts:
         recorded(part.settings, Path(content["folder"]))
     if not parts or not stages:
@@ -120,7 +120,7 @@ def adapter_of(folder: Path, what: int | str) -> Path:
     return folder / ADAPTERS / f"{folder.name}-{what if isinstance(what, str) else f'round-{what}'}"
 
 
-def choice_of(settings: LoopSettings, *, control: bool = False) -> Choice:
+def choice_of(settings: LoopSettings, *, control: bool = False) -> PathSelection:
     """What is exported for a round, or for the control. Raises UsageError."""
     paths = LOST if control else settings.paths
     several = TINY_TOP if settings.tiny else TOP
@@ -221,7 +221,7 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     return train
 
 
-def _rehearse(settings: LoopSettings, parts: Sequence[Part], env: BaseEnv) -> None:
+def _rehearse(settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv) -> None:
     """Raises UsageError where a run could not be played: a plug-in, a key or a package is missing, or unfit."""
     if settings.tiny:
         Tiny(settings.tiny_size)
@@ -233,15 +233,15 @@ def _rehearse(settings: LoopSettings, parts: Sequence[Part], env: BaseEnv) -> No
             Runtime(RunSettings(**given), rehearsed=True)
 
 
-def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[Part]:
+def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[SubRun]:
     """The runs: searches, plain conversations on the first search's tasks, and tests."""
     user, users = _users(settings, run, env)
 
     def model_of(number: int) -> str:
         return f"{run['model']}+{adapter_of(folder, number)}" if number else str(run["model"])
 
-    def part(name: str, policy: str, who: str, own: Mapping[str, Any], reference: bool = False) -> Part:
-        return Part(slug(name), policy, who, reference, asdict(resolve({**run, **own}, {})))
+    def part(name: str, policy: str, who: str, own: Mapping[str, Any], reference: bool = False) -> SubRun:
+        return SubRun(slug(name), policy, who, reference, asdict(resolve({**run, **own}, {})))
 
     found = []
     for number in range(1, settings.rounds + 1):
@@ -290,7 +290,7 @@ def _users(settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> tupl
     return user, {user: {}, **{name: {"user" if offline else "user_model": name} for name in others}}
 
 
-def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> dict[str, int]:
+def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[SubRun]) -> dict[str, int]:
     """How many tasks and people the searches meet. Raises UsageError where the tests meet any of them, or are short."""
     searches = [RunSettings(**part.settings) for part in parts if part.settings["josh"]]
     test = next(
@@ -313,7 +313,7 @@ def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> di
     met = [task for run in searches for task in choose_tasks(env, run)]
     people = frozenset(str(person) for task in met for person in env.people(task))
     try:
-        check(choose_tasks(env, test), env, Seen(frozenset(task.id for task in met), people))
+        assert_held_out(choose_tasks(env, test), env, TrainingExposure(frozenset(task.id for task in met), people))
     except UsageError as error:
         found = str(error).partition(";")[0]
         raise UsageError(
@@ -322,7 +322,7 @@ def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> di
     return {"tasks": len(met), "people": len(people)}
 
 
-def _stages(settings: LoopSettings, parts: Sequence[Part]) -> Iterator[Stage]:
+def _stages(settings: LoopSettings, parts: Sequence[SubRun]) -> Iterator[Stage]:
     """The stages in the order in which one alone does them: what a round came to is known before the next begins."""
     made = (MODEL,) if settings.tiny else ()
     main = next(part.user for part in parts)

@@ -107,9 +107,11 @@ class Stages:
 
     def _begin(self, stage: Stage) -> Any:
         log = self.folder / LOGS / f"{stage.name}.log"
-        told = ["loop", "--resume", str(self.folder), "--stage", stage.name]
-        told += [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value]
-        process = _processes().Process(target=_child, args=(self.command, told, log))
+        arguments = ["loop", "--resume", str(self.folder), "--stage", stage.name]
+        arguments += [
+            f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value
+        ]
+        process = _processes().Process(target=_child, args=(self.command, arguments, log))
         with _calm():
             process.start()
         return process
@@ -187,7 +189,7 @@ def _calm() -> Iterator[None]:
             del os.environ["PYTHONSAFEPATH"]
 
 
-def _child(command: Command, told: Sequence[str], log: Path) -> None:
+def _child(command: Command, arguments: Sequence[str], log: Path) -> None:
     """Do a stage in the process that was begun for it. Its words go to a file, as far as nobody waits for them."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
@@ -198,7 +200,7 @@ def _child(command: Command, told: Sequence[str], log: Path) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
-    sys.exit(command(told))
+    sys.exit(command(arguments))
 
 
 def _tasks(settings: Mapping[str, Any]) -> int:

@@ -15,7 +15,7 @@ _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SubRun:
     """One run of something larger: a policy with a user model.
 
     Attributes:
@@ -33,7 +33,7 @@ class Part:
     settings: dict[str, Any]
 
 
-def part_from(content: Any, path: Path) -> Part:
+def sub_run_from(content: Any, path: Path) -> SubRun:
     """A part as a file has it; settings that it lacks get their defaults. Raises UsageError where it is no part."""
     texts = ("folder", "policy", "user")
     whole = isinstance(content, dict) and content.keys() == {*texts, "reference", "settings"}
@@ -42,10 +42,10 @@ def part_from(content: Any, path: Path) -> Part:
     folder, settings = content["folder"], content["settings"]
     if not folder or slug(folder) != folder or not isinstance(settings, dict) or type(content["reference"]) is not bool:
         raise UsageError(f"{path} is damaged: the part in {folder!r} makes no sense")
-    return Part(**{**content, "settings": asdict(RunSettings(**recorded(settings, path)))})
+    return SubRun(**{**content, "settings": asdict(RunSettings(**recorded(settings, path)))})
 
 
-async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapping[str, Any]) -> str:
+async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], given: Mapping[str, Any]) -> str:
     """Play one run as far as it goes: begin it, or go on with it; what is done and has no errors stays as it is.
 
     Args:

@@ -9,7 +9,7 @@ from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.headline import headline
-from josh.runs.record.summary import as_text, counted, told_left_out
+from josh.runs.record.summary import as_text, counted, describe_left_out
 from josh.runs.settings import HUMAN
 from josh.terminal import in_a_line
 
@@ -57,7 +57,7 @@ def print_summary(result: RunResult) -> None:
     print(f"{in_a_line(headline(result.settings, result.plays, summary['tasks']))}\n")
     print(as_text(dict(summary), searched=result.settings.josh, unit=result.unit))
     if left_out := read_config(result.folder).get("left_out"):
-        print(f"left out        {in_a_line(told_left_out(left_out))}")
+        print(f"left out        {in_a_line(describe_left_out(left_out))}")
     print(f"examples        {summary['training_examples']}, {summary['golden_examples']} of them on golden paths")
     print(f"written to      {result.folder}/")
 
@@ -78,8 +78,9 @@ def print_how_to_go_on(result: RunResult) -> None:
 
 def write_page(folder: Path, *, broken_off: bool = False) -> None:
     """Write the page of a run that has ended and, unless it was broken off, print where it is; see `report_at_end`."""
-    from josh.runs.report.report import report_at_end, tell  # with numpy, for which the first result does not wait
+    # With numpy, for which the first result does not wait.
+    from josh.runs.report.report import print_pages, report_at_end
 
     page = report_at_end(folder, quick=broken_off)
     if page and not broken_off:
-        tell([page])
+        print_pages([page])
