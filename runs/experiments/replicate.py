@@ -78,9 +78,8 @@ def _cell(one: Figures, loop: Figures) -> str:
 
 
 def _apart(one: Figures, loop: Figures) -> str:
-    return format_interval(
-        {"value": one["diff"], "low": one["diff_ci"][0], "high": one["diff_ci"][1]}, loop["unit"], "+"
-    )
+    low, high = one["diff_ci"]
+    return format_interval({"value": one["diff"], "low": low, "high": high}, loop["unit"], "+")
 
 
 def means(loops: Mapping[int, Figures]) -> str:
