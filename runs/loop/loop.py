@@ -25,9 +25,10 @@ from typing import Any
 from josh.errors import UsageError
 from josh.runs.loop.figures import as_text, figures_of
 from josh.runs.loop.plan import Plan, as_json, from_json, make_plan
-from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted, terminable
+from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import do
+from josh.runs.play.signals import cancelled_error_on_sigterm
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
 from josh.runs.registry import env_class, rewards_class
@@ -115,7 +116,7 @@ def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
         raise UsageError(f"{folder} has no stage named {name!r}; it has {', '.join(one.name for one in plan.stages)}")
     _end_with_parent()
     began = time.monotonic()
-    with terminable():
+    with cancelled_error_on_sigterm():
         done = do(folder, plan, stage, given, unit_of(plan))
     write_json(folder / STAGES / f"{name}.json", {**done, "seconds": round(time.monotonic() - began, 1)})
 
@@ -149,7 +150,7 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
     with locked(folder):
         clock = Clock(folder / CLOCK)
         try:
-            with terminable():
+            with cancelled_error_on_sigterm():
                 Stages(folder, plan, given, command, clock).play(jobs)
         except BaseException as error:
             if "go on with" not in str(error):
