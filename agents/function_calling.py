@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from josh.agents.prompted import PromptedAgent
-from josh.agents.tool_use import read, sendable, use
 from josh.messages import Message, dumps, without_thoughts
 from josh.roles import BaseEnv, Task, TurnModel
+from josh.tools import read, sendable, use
 
 
 class FunctionCalling(PromptedAgent):

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from josh.agents.prompted import PromptedAgent
 from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Call, Malformed, Speak, parse
-from josh.agents.tool_use import use
 from josh.messages import dumps, without_thoughts
 from josh.roles import BaseEnv, Task, TurnModel
+from josh.tools import use
 
 FORMAT: Final = f"""\
 Write every message in blocks. A block starts on a line of its own with one of three words in capitals:

@@ -195,7 +195,7 @@ def _read_line() -> str | None:
 class Seat:
     """A person on one side of a conversation: shows them the messages and asks them for lines."""
 
-    def __init__(self, title: str, side: str, env: BaseEnv, brief: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, title: str, side: str, env: BaseEnv, brief: str) -> None:
         """Prepare a conversation with a person; nothing is printed yet.
 
         Args:
@@ -203,17 +203,7 @@ class Seat:
             side: `agent` or `user`.
             env: the environment.
             brief: the prompt of a model on that side.
-            options: the run's settings, by flag name.
-
-        Raises:
-            UsageError: the settings ask for more than one conversation at a time.
         """
-        for name, most in (("josh", False), ("rollouts", 1), ("max_concurrency", 1)):
-            if options.get(name, most) != most:
-                raise UsageError(
-                    f"{name} is {options[name]} with a person for the {side}, who has one conversation at a time; "
-                    "use josh play"
-                )
         self._title = title
         self._side = side
         self._names = dict(env.speakers)

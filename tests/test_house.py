@@ -15,13 +15,13 @@ from places import ROOT
 
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
-    "messages errors calls seeds tags redact threads memory forking",
+    "messages errors calls config seeds tags redact threads memory forking",
     "tree search transcript branch roles loading",
-    "strategies examples",
+    "strategies examples tools",
     "driver turns steps scoring episode conformance api testing terminal models",
     "envs",
     "agents users rewards",
-    "runs.settings runs.registry runs.intervals",
+    "runs.settings runs.resolve runs.registry runs.intervals",
     "runs.record",
     "runs.export",
     "runs.play",
@@ -38,7 +38,6 @@ FLOORS = (
 ROOMS = {room: number for number, floor in enumerate(FLOORS) for room in floor.split()}
 WORLDS = re.compile("donat|donor|persua|woz|p4g", re.IGNORECASE)
 """What gives a world away, in code and in docstrings."""
-NAME_WORLDS = ("runs.registry", "runs.settings")
 APART = ("agents", "users", "rewards")
 """Rooms of one floor that never import each other."""
 
@@ -117,7 +116,7 @@ def test_no_module_imports_a_private_name():
 
 def test_the_engine_and_the_life_of_a_run_name_no_world():
     for module, path in FILES.items():
-        if module.split(".")[0] in {"envs", "agents", "users", "rewards"} or module in NAME_WORLDS:
+        if module.split(".")[0] in {"envs", "agents", "users", "rewards"} or module == "runs.registry":
             continue
         if module.startswith("runs.systems."):
             continue

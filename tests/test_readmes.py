@@ -7,8 +7,8 @@ import shlex
 import pytest
 from places import ROOT
 
-from josh.cli import _underscored, main
-from josh.parser import make_parser
+from josh.cli import main
+from josh.parser import parse
 
 
 def blocks(path, language):
@@ -40,7 +40,7 @@ def test_a_recipe_keeps_the_people_of_training_and_test_apart(recipe):
         words = shlex.split(line)
         # Every file that is trained on has a manifest, which no other program writes.
         assert words[0] in ("josh", "accelerate"), line
-        given = vars(make_parser().parse_args(list(map(_underscored, words[words.index("josh") + 1 :]))))
+        given = vars(parse(words[words.index("josh") + 1 :]))
         kinds.append(given["command"])
         if "corpus" in given:
             assert given["split_rule"] == "user_disjoint"
@@ -56,8 +56,8 @@ def test_the_commands_of_the_readme_are_ones_that_josh_takes():
     commands = re.findall(r"^josh (.*)", plain, re.MULTILINE)
     assert len(commands) > 15
     for command in commands:
-        words = list(map(_underscored, shlex.split(command, comments=True)))
-        assert make_parser().parse_args(["run", *words] if words[0].startswith("-") else words)
+        words = shlex.split(command, comments=True)
+        assert parse(["run", *words] if words[0].startswith("-") else words)
 
 
 def test_no_line_of_a_page_of_text_is_too_long():

@@ -4,7 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from josh.config import setting
 from josh.tree import NO_USAGE, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What a run may spend."""
+
+    max_calls: int | None = setting(
+        None, "model calls after which the run stops; resume it with more", least=1, resumable=True
+    )
+    max_tokens_total: int | None = setting(
+        None, "the same in tokens, prompts and replies together", least=1, resumable=True
+    )
+    max_cost: float | None = setting(None, "the same in US dollars", above=0, unit="US dollars", resumable=True)
+    price: str | None = setting(
+        None,
+        "dollars per million tokens as MODEL=PROMPT/REPLY, several by commas (default: litellm's)",
+        resumable=True,
+    )
 
 
 class Price(NamedTuple):

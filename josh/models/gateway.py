@@ -20,8 +20,10 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from josh.config import setting
 from josh.errors import BudgetError, FatalError
 from josh.models.budget import NO_BUDGET, Budget
 from josh.models.call import NO_CLOCK, Call, Clock
@@ -35,6 +37,24 @@ log = logging.getLogger("josh")
 
 REFUSALS = 20
 """Requests that an endpoint refuses, while it has served none, after which it counts as refusing everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """How models are asked: how often, for how long, and again after a failure."""
+
+    max_concurrency: int = setting(
+        16, "most model calls in flight per endpoint, and most tasks at a time", least=1, resumable=True
+    )
+    requests_per_minute: float | None = setting(
+        None, "most model calls to begin per minute and endpoint", above=0, unit="calls", resumable=True
+    )
+    single_replies: bool = setting(False, "ask for every sibling's reply apart, instead of for several with n=2")
+    timeout: float = setting(120.0, "seconds that one model call may take", above=0, unit="seconds", resumable=True)
+    max_attempts: int = setting(10, "most times that a failing model call is made", least=1, resumable=True)
+    max_retry_seconds: float = setting(
+        300.0, "seconds in which a failing model call is made again", above=0, unit="seconds", resumable=True
+    )
 
 
 class ModelGateway:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from josh.runs.evaluate.evaluate import read_plan
 from josh.runs.evaluate.scores import PolicyResults, compared, read_policy_results
 from josh.runs.evaluate.table import as_table
 from josh.runs.play.sub_runs import SubRun
-from josh.runs.record.folder import CONFIG, PLAN, read_config, read_summary, who_played
+from josh.runs.record.folder import CONFIG, PLAN, read_config, read_settings, read_summary, who_played
 from josh.runs.record.summary import counted
-from josh.runs.settings import OFFLINE
+from josh.runs.registry import OFFLINE
 from josh.terminal import screen_width
 
 
@@ -76,12 +76,11 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
 def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
     """The samples of an evaluation, or of a run, which may be a search where `searched`. Raises UsageError."""
     if (folder / PLAN).exists():
-        parts = [SubRun(**part) for part in read_plan(folder)["parts"]]
-        return [_source(folder, folder / part.folder, part) for part in parts]
+        return [_source(folder, folder / part.folder, part) for part in read_plan(folder)["parts"]]
     config = read_config(folder)
-    settings, plays = config["settings"], who_played(config)
+    settings, plays = read_settings(folder, config), who_played(config)
     agent, user = (plays.get(role, role).rpartition(":")[2] for role in ("agent", "user"))
-    model, user_model = settings.get("model", OFFLINE), settings.get("user_model") or OFFLINE
+    model, user_model = settings.agent.model, settings.user.model
     part = SubRun(
         folder.name,
         agent if model == OFFLINE else model,
@@ -97,8 +96,8 @@ def _source(folder: Path, run: Path, part: SubRun, *, searched: bool = False) ->
         raise UsageError(f"{folder} is not finished; go on with: josh evaluate --resume {folder}")
     sample = read_policy_results(run, part.policy, part.user, read_summary(run), searched=searched)
     config = read_config(run)
-    sampled = (config["settings"].get(name) for name in ("model", "temperature", "top_p", "min_p"))
-    who = [who_played(config).get("agent"), *sampled]
+    agent = read_settings(run, config).agent
+    who = [who_played(config).get("agent"), agent.model, asdict(agent.sampling), dict(agent.config)]
     return Source(folder, run, sample, json.dumps(who), part.reference)
 
 

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from josh.errors import UsageError
 from josh.models.hf_loading import is_local, split
 from josh.roles import BaseEnv, Task
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, who_played
-from josh.runs.registry import env_class, plugged
-from josh.runs.settings import OFFLINE, RunSettings, recorded
+from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_settings, who_played
+from josh.runs.registry import OFFLINE, plugged
+from josh.runs.settings import RunSettings, core, env_of
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.sources import fingerprint
 
@@ -184,10 +184,13 @@ def _run_of(entry: Any, where: str, home: Path) -> Found:
     if not isinstance(entry, dict) or not isinstance(entry.get("run"), str):
         return UsageError(f"{where} is {entry!r:.80}; give a run's name, or an object with a `run`")
     name, folder, settings = str(entry["run"]), entry.get("folder"), entry.get("settings") or {}
-    log_dir = settings.get("log_dir") if isinstance(settings, dict) else settings
+    log_dir: Any = settings
+    if isinstance(settings, dict):
+        output = settings.get("output")
+        log_dir = output.get("log_dir") if isinstance(output, dict) else settings.get("log_dir")
     if not isinstance(folder, texts) or not isinstance(log_dir, texts):
         return UsageError(f"{where} is damaged: its folder is {folder!r:.80}, its settings {settings!r:.80}")
-    places = (home / name, home.parent / name, Path(log_dir or RunSettings.log_dir) / name, Path(name))
+    places = (home / name, home.parent / name, Path(log_dir or core()["log_dir"].default) / name, Path(name))
     digest, why = entry.get("tasks_digest"), "which is in none of its folders"
     for place in (*([Path(folder)] if folder else []), *places):
         if (place / CONFIG).is_file():
@@ -204,17 +207,18 @@ def _seen_in_run(folder: Found) -> TrainingExposure:
     if isinstance(folder, UsageError):
         raise folder
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-    env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
+    settings = read_settings(folder, config)
+    env = env_of(settings)
     tasks = list(_played(folder / EPISODES))
     met = plugged(f"the people of {folder}", lambda: [str(person) for task in tasks for person in env.people(task)])
-    return TrainingExposure(frozenset(task.id for task in tasks), frozenset(met), users_of(config))
+    return TrainingExposure(
+        frozenset(task.id for task in tasks), frozenset(met), users_of(settings, who_played(config))
+    )
 
 
-def users_of(config: dict[str, Any]) -> frozenset[str]:
+def users_of(settings: RunSettings, plays: Mapping[str, str]) -> frozenset[str]:
     """The user models of a run: its classes where they play offline, else its chat models."""
-    settings, plays = config["settings"], who_played(config)
-    models = str(settings.get("user_model") or OFFLINE)
+    models = settings.user.model
     return frozenset(name.strip() for name in (plays.get("user", "") if models == OFFLINE else models).split(","))
 
 

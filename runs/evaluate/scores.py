@@ -12,17 +12,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from josh.config import settings_of_plug_in
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
 from josh.runs.play.tasks import round_limit
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, who_played
+from josh.runs.record.folder import EPISODES, HowPlayed, how_played, read_config, read_settings, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import alone, person_of
-from josh.runs.registry import env_class, plugged, rewards_class
-from josh.runs.settings import RunSettings, recorded
+from josh.runs.registry import plugged, rewards_class
+from josh.runs.settings import RunSettings, env_of
 from josh.tree import Speaker, conversation, walk
 
 Values = Mapping[str, Sequence[float]]
@@ -117,15 +118,18 @@ def read_policy_results(
         UsageError: it is no run, or a search that was not asked for, or a line of its episodes is damaged.
     """
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-    if settings.josh and not searched:
+    settings = read_settings(folder, config)
+    search = how_played(config, settings)
+    if search.searched and not searched:
         raise UsageError(f"{folder} is a search; what its best paths earned is not what its agent earns by itself")
-    env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
-    rewards = rewards_class(settings, env)
+    env = env_of(settings)
+    rewards = rewards_class(settings.rewards, env)
     damaged: list[int] = []
     rows = {}
     for _, episode in stored_episodes(folder / EPISODES, damaged):
-        rows[episode.task.id] = plugged(f"task {episode.task.id}", partial(task_result_of, episode, settings, env))
+        rows[episode.task.id] = plugged(
+            f"task {episode.task.id}", partial(task_result_of, episode, settings, search, env)
+        )
     if damaged:
         raise UsageError(f"{folder / EPISODES}: line {damaged[0]} is damaged; josh --resume {folder} mends it")
     return policy_results_of(config, settings, rewards, rows, policy, user, summary)
@@ -142,28 +146,33 @@ def policy_results_of(
 ) -> PolicyResults:
     """The conversations of a run whose tasks were read: its `config.json`, settings, rewards, tasks, names, summary."""
     plays = who_played(config)
-    names = ("env", "min_reward", "seed", "max_convo_turns", "josh_agent_tries")
-    comparable = {"rewards": plays.get("rewards")} | {name: getattr(settings, name) for name in names}
-    signature = f"{plays.get('user')} {settings.user_model} at {settings.user_temperature:g}"
-    if settings.user_top_p < 1:
-        signature += f", top_p {settings.user_top_p:g}"
-    if settings.user_min_p > 0:
-        signature += f", min_p {settings.user_min_p:g}"
-    several = settings.rollouts > 1 and not settings.josh
-    paths = tuple(map(str, range(settings.rollouts))) if several else ("",)
+    limits, user_side = settings.limits, settings.user
+    # What the world and the rewards are set to: tasks that differ are told apart by themselves.
+    comparable = {
+        "rewards": plays.get("rewards"),
+        "env": settings.env.name,
+        **{one.flag: one.found_in(settings) for one in settings_of_plug_in(rewards, "rewards")},
+        "seed": settings.seed,
+        "max_convo_turns": limits.max_convo_turns,
+        "josh_agent_tries": limits.josh_agent_tries,
+    }
+    signature = f"{plays.get('user')} {user_side.model} at {user_side.sampling.temperature:g}"
+    for name, value in {**user_side.sampling.added_to({}), **user_side.config}.items():
+        signature += f", {name} {value:g}" if isinstance(value, float) else f", {name} {value}"
+    paths = how_played(config, settings).paths
     usage = {side: dict(summary.get("usage", {}).get(side, {})) for side in map(str, Speaker)}
     unpriced = tuple(summary.get("unpriced", ()))
     return PolicyResults(policy, user, signature, comparable, rewards.unit, paths, rows, usage, unpriced)
 
 
-def task_result_of(episode: Episode, settings: RunSettings, env: BaseEnv) -> TaskResult:
+def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, env: BaseEnv) -> TaskResult:
     """A task as it was played. The best path of a search stands for a conversation by itself, whose path is empty."""
     task, tree = episode.task, episode.tree
     talks = {}
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
         rounds = sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:])
         metrics = dict(env.metrics(task, conversation(tree, leaf)))
-        path = "" if settings.josh else tree.nodes[leaf].path
+        path = "" if search.searched else tree.nodes[leaf].path
         talks[path] = ScoredConversation(reward, tree.is_won(leaf), rounds, metrics)
     return TaskResult(
         digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks

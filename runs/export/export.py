@@ -21,6 +21,7 @@ from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best
 from josh.runs.record.folder import EPISODES, read_config, version
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
+from josh.tree import Speaker
 
 MIN_MARGIN: Final = 0.01
 
@@ -34,7 +35,9 @@ class NoRowsError(UsageError):
     """There is nothing in the runs that could be exported so."""
 
 
-def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> PathSelection:
+def choose(
+    form: str, paths: str | None, top: int | None, min_margin: float | None, learner: str = Speaker.AGENT
+) -> PathSelection:
     """What to export: unless told otherwise, of conversations and verdicts every tree's best path, of pairs all wins.
 
     Raises:
@@ -50,13 +53,16 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
         raise UsageError(f"top is {top}; give 1 or more")
     if min_margin is not None and not 0 <= min_margin < float("inf"):
         raise UsageError(f"min_margin is {min_margin}; give 0 or more")
+    if learner not in tuple(Speaker):
+        raise UsageError(f"learner is {learner!r}; give {' or '.join(Speaker)}")
     paired = form in PAIRED
     if min_margin is not None and not paired:
         raise UsageError(f"min_margin is given, but {form} has no pairs; leave it out")
     paths = paths or (SUCCESSFUL if paired else GOLDEN)
     if paths == GOLDEN and top not in (None, 1):
         raise UsageError(f"top is {top}, but a tree has one {GOLDEN} path; leave it out, or give --paths {SUCCESSFUL}")
-    return PathSelection(paths, 1 if paths == GOLDEN else top, MIN_MARGIN if min_margin is None else min_margin)
+    margin = MIN_MARGIN if min_margin is None else min_margin
+    return PathSelection(paths, 1 if paths == GOLDEN else top, margin, Speaker(learner))
 
 
 def check_free(out: Path) -> None:

@@ -1,9 +1,10 @@
 """What the trees teach, as rows of training files; pure, files are the business of `export`.
 
 A tree names its winning paths, and at every split which sibling led to what. From there: whole conversations (`sft` and
-its dialects), single messages with a verdict (`kto`), and pairs of siblings (`dpo`). Preference rows are about one
-assistant message, with everything before it as the prompt: a turn of several (tool calls, then the answer) gives a
-`kto` row for each, and a `dpo` row for the first in which two siblings differ.
+its dialects), single messages with a verdict (`kto`), and pairs of siblings (`dpo`). All rows are the conversation as
+the learner's model is trained on it: the learner's words are the assistant's. Preference rows are about one assistant
+message, with everything before it as the prompt: a turn of several (tool calls, then the answer) gives a `kto` row for
+each, and a `dpo` row for the first in which two siblings differ.
 """
 
 from collections import Counter
@@ -89,28 +90,29 @@ def export_rows(
 def _conversations(
     render: Callable[[Sequence[Message], int, Tools], Row],
 ) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
-    """Export winning paths, each down to the agent's last words.
+    """Export winning paths, each down to the learner's last words.
 
     Args:
-        render: makes a row of the messages, of which that many at the start were there before the agent's first turn.
+        render: makes a row of the messages, of which that many at the start were there before the first turn.
     """
 
     def rows(
         episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
     ) -> Iterator[ExportRow]:
-        nodes = episode.tree.nodes
-        before = len(with_opener(episode.tree.nodes[0].turn.internal))
+        nodes, learner = episode.tree.nodes, choice.learner
+        before = len(with_opener(nodes[0].turn.view(learner)))
         for leaf in leaves:
-            messages = with_opener(internal_conversation(episode.tree, leaf))
+            messages = with_opener(internal_conversation(episode.tree, leaf, learner))
             while messages and messages[-1].get("role") != "assistant":
                 messages.pop()
             try:
                 if len(messages) <= before:
-                    raise UnexportableError("paths without a word of the agent's")
-                if choice.paths != LOST and any(was_refused(nodes[index].turn) for index in walk(episode.tree, leaf)):
+                    raise UnexportableError(f"paths without a word of the {learner}'s")
+                turns = (nodes[index].turn for index in walk(episode.tree, leaf))
+                if choice.paths != LOST and any(was_refused(turn, learner) for turn in turns):
                     raise UnexportableError("paths on which a tool refused a call")
                 check_plain(messages)
-                row = render(messages, before, episode.tools)
+                row = render(messages, before, episode.tools_of(learner))
             except UnexportableError as reason:
                 dropped[str(reason)] += 1
                 continue
@@ -125,7 +127,7 @@ def _sft(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 def _openai_sft(messages: Sequence[Message], before: int, tools: Tools) -> Row:
     found = [for_openai(message) for message in messages]
-    # The agent is not to learn words that were put into its mouth.
+    # The learner does not learn words that were put into its mouth.
     for message in found[:before]:
         if message["role"] == "assistant":
             message["weight"] = 0
@@ -164,7 +166,7 @@ def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 
 def sharegpt_alternates(speakers: Sequence[str]) -> bool:
-    """Whether the other side has the even places and the agent the odd ones, the last among them."""
+    """Whether the other side has the even places and the learner the odd ones, the last among them."""
     sides = (("human", "observation"), ("gpt", "function_call"))
     return len(speakers) % 2 == 0 and all(speaker in sides[at % 2] for at, speaker in enumerate(speakers))
 
@@ -185,37 +187,38 @@ def _sharegpt_turn(message: Message) -> dict[str, str]:
 # Single messages with a verdict
 
 
-def _kto(episode: Episode, leaves: Sequence[int], _: PathSelection, dropped: Counter[str]) -> Iterator[ExportRow]:
-    """JOSH's juxtaposed rule: the agent's messages on the winning paths, and those that lost after the same prompt."""
-    nodes = episode.tree.nodes
+def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]) -> Iterator[ExportRow]:
+    """JOSH's juxtaposed rule: the learner's messages on winning paths, and those that lost after the same prompt."""
+    nodes, learner = episode.tree.nodes, choice.learner
     stand = node_outcomes(episode)
     golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
     prompts: set[bytes] = set()
     for index in golden:
-        for prompt, message in _spoken(episode, index):
+        for prompt, message in _spoken(episode, index, learner):
             try:
-                if was_refused(nodes[index].turn):
+                if was_refused(nodes[index].turn, learner):
                     raise UnexportableError("messages of winning turns in which a tool refused a call")
-                yield _verdict(prompt, message, True, episode.tools)
+                yield _verdict(prompt, message, True, episode, learner)
                 prompts.add(hashed(prompt))
             except UnexportableError as reason:
                 dropped[str(reason)] += 1
     for index in sorted(stand.best.keys() - stand.won - set(golden)):
-        for prompt, message in _spoken(episode, index) if nodes[index].speaker is Speaker.AGENT else ():
+        for prompt, message in _spoken(episode, index, learner):
             if hashed(prompt) not in prompts:
                 dropped["losing turns whose prompt no winning turn has"] += 1
             elif index in stand.broken or nodes[index].turn.duplicate:
                 dropped["losing turns with errors below" if index in stand.broken else "duplicates of a sibling"] += 1
             else:
                 try:
-                    yield _verdict(prompt, message, False, episode.tools)
+                    yield _verdict(prompt, message, False, episode, learner)
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
 
 
-def _verdict(prompt: Sequence[Message], message: Message, label: bool, tools: Tools) -> ExportRow:
-    check_prompt(prompt)
+def _verdict(prompt: Sequence[Message], message: Message, label: bool, episode: Episode, learner: Speaker) -> ExportRow:
+    check_prompt(prompt, learner)
     check_plain([*prompt, message])
+    tools = episode.tools_of(learner)
     row: Row = {"prompt": list(map(for_trl, prompt)), "completion": [for_trl(message)], "label": label} | with_tools(
         tools
     )
@@ -224,13 +227,16 @@ def _verdict(prompt: Sequence[Message], message: Message, label: bool, tools: To
     return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
 
 
-def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Message]]:
-    """The assistant's messages in a turn of the agent's, each with everything before it."""
-    turn = episode.tree.nodes[node].turn
-    context = with_opener(internal_conversation(episode.tree, episode.tree.nodes[node].parent))
-    for at, message in enumerate(turn.internal):
+def _spoken(episode: Episode, index: int, learner: Speaker) -> Iterator[tuple[list[Message], Message]]:
+    """The assistant's messages in a turn of the learner's, each with everything before it; none of other turns."""
+    node = episode.tree.nodes[index]
+    if node.speaker is not learner:
+        return
+    said = node.turn.view(learner)
+    context = with_opener(internal_conversation(episode.tree, node.parent, learner))
+    for at, message in enumerate(said):
         if message.get("role") == "assistant":
-            yield [*context, *turn.internal[:at]], message
+            yield [*context, *said[:at]], message
 
 
 # Pairs of siblings
@@ -239,7 +245,7 @@ def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Messag
 def _pairs(
     render: Callable[[Sequence[Message], Message, Message, float, Tools], Row],
 ) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
-    """Export, for every two turns of the agent's after the same node, the better over the worse.
+    """Export, for every two turns of the learner's after the same node, the better over the worse.
 
     The better one is on a winning path; the worse one led to a smaller reward, or none, and to no error.
     """
@@ -247,15 +253,15 @@ def _pairs(
     def rows(
         episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
     ) -> Iterator[ExportRow]:
-        nodes = episode.tree.nodes
+        nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)
         stand = node_outcomes(episode)
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
         families: dict[int, list[int]] = {}
         for index in sorted(stand.best.keys() | stand.broken):
-            if nodes[index].speaker is Speaker.AGENT:
+            if nodes[index].speaker is learner:
                 families.setdefault(nodes[index].parent, []).append(index)
         for parent, siblings in families.items():
-            context = with_opener(internal_conversation(episode.tree, parent))
+            context = with_opener(internal_conversation(episode.tree, parent, learner))
             for pair in combinations(siblings, 2):
                 better, worse = sorted(pair, key=lambda index: -stand.best.get(index, 0.0))
                 if better not in golden:
@@ -264,21 +270,22 @@ def _pairs(
                 try:
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
                         raise UnexportableError("duplicates of a sibling")
-                    if was_refused(nodes[better].turn):
+                    if was_refused(nodes[better].turn, learner):
                         raise UnexportableError("pairs whose better turn has a call that a tool refused")
                     if worse in stand.broken and worse not in stand.won:
                         raise UnexportableError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
                         raise UnexportableError("pairs with too small a margin")
-                    same, chosen, rejected = _parted(nodes[better].turn.internal, nodes[worse].turn.internal)
+                    said = (nodes[index].turn.view(learner) for index in (better, worse))
+                    same, chosen, rejected = _parted(*said)
                     prompt = [*context, *same]
-                    check_prompt(prompt)
+                    check_prompt(prompt, learner)
                     check_plain([*prompt, chosen, rejected])
-                    row = render(prompt, chosen, rejected, margin, episode.tools)
+                    row = render(prompt, chosen, rejected, margin, tools)
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
                     continue
-                asked = hashed((list(prompt), list(episode.tools)))
+                asked = hashed((list(prompt), list(tools)))
                 one, other = (hashed(without_ids(message)) for message in (chosen, rejected))
                 yield ExportRow(row, asked + one + other, asked + other + one, (better, worse))
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from josh.messages import Message, dumps, text_of
+from josh.tree import Speaker
 
 Row: TypeAlias = dict[str, Any]
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
@@ -17,10 +18,10 @@ class UnexportableError(Exception):
     """A conversation that a format has no form for; the text is the reason it is counted under."""
 
 
-def check_prompt(prompt: Sequence[Message]) -> None:
-    """Raises UnexportableError where it is not the agent's turn to speak after these messages."""
+def check_prompt(prompt: Sequence[Message], learner: Speaker) -> None:
+    """Raises UnexportableError where it is not the learner's turn to speak after these messages."""
     if not prompt or prompt[-1].get("role") not in ("user", "tool"):
-        raise UnexportableError("messages right after another of the agent's")
+        raise UnexportableError(f"messages right after another of the {learner}'s")
 
 
 def check_plain(messages: Sequence[Message]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from josh.episode import Episode
 from josh.messages import dumps
 from josh.runs.export.messages import hashed
-from josh.tree import Collapse, Outcome, Turn, internal_conversation, order
+from josh.tools import is_refusal
+from josh.tree import Collapse, Outcome, Speaker, Turn, internal_conversation, order
 
 GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
 
@@ -21,11 +22,13 @@ class PathSelection:
         top: most successful paths of one task, those worth most (see `best_of_tasks`), or most lost paths of one tree,
             the first in tree order; None for all.
         min_margin: least difference in reward between the best that was reached from two siblings, above 0.
+        learner: the speaker whose turns become rows; the rows are the conversation as its model is trained on it.
     """
 
     paths: str
     top: int | None
     min_margin: float
+    learner: Speaker = Speaker.AGENT
 
 
 def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
@@ -39,7 +42,7 @@ def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
 
     if choice.paths == GOLDEN and golden is not None:
         return [golden] if golden in wins else []
-    best = _told_apart(episode, sorted(wins, key=rank))
+    best = _told_apart(episode, sorted(wins, key=rank), choice.learner)
     return best[: 1 if choice.paths == GOLDEN else choice.top]
 
 
@@ -62,7 +65,7 @@ def best_of_tasks(
     for run, episode in episodes:
         # What is not among its own tree's best is not among its task's.
         leaves = [] if episode.error else winning_leaves(episode, choice)
-        read = [(leaf, hashed(internal_conversation(episode.tree, leaf))) for leaf in leaves]
+        read = [(leaf, hashed(internal_conversation(episode.tree, leaf, choice.learner))) for leaf in leaves]
         of_tasks.setdefault(episode.task.id, []).extend((episode.worth.get(leaf, 0.0), text) for leaf, text in read)
         of_runs[run, episode.task.id] = read
     best = {
@@ -84,14 +87,14 @@ def losing_leaves(episode: Episode, choice: PathSelection) -> list[int]:
         if outcome in (Outcome.USER_LEFT, Outcome.TRUNCATED)
         or (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.LOST)
     ]
-    return _told_apart(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)))[: choice.top]
+    return _told_apart(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)), choice.learner)[: choice.top]
 
 
-def _told_apart(episode: Episode, leaves: Sequence[int]) -> list[int]:
-    """Of leaves whose conversations read the same the first."""
+def _told_apart(episode: Episode, leaves: Sequence[int], learner: Speaker) -> list[int]:
+    """Returns the first of the leaves whose conversations read the same to the learner."""
     first: dict[str, int] = {}
     for leaf in leaves:
-        first.setdefault(dumps(internal_conversation(episode.tree, leaf)), leaf)
+        first.setdefault(dumps(internal_conversation(episode.tree, leaf, learner)), leaf)
     return list(first.values())
 
 
@@ -138,11 +141,15 @@ def node_outcomes(episode: Episode) -> NodeOutcomes:
     return NodeOutcomes(best, frozenset(won), frozenset(broken))
 
 
-def was_refused(turn: Turn) -> bool:
-    """Whether a tool refused a call in a turn, by the custom of `BaseJOSHAgent.recent_actions`.
+def was_refused(turn: Turn, learner: Speaker = Speaker.AGENT) -> bool:
+    """Whether a tool refused a call of the learner's in a turn.
 
-    That the conversation was won all the same makes no example of such a call.
+    That the conversation was won all the same makes no example of such a call. The agent's calls are known by the
+    custom of `BaseJOSHAgent.recent_actions`, the user's by what its own view says of their results.
     """
+    if learner is Speaker.USER:
+        results = [message.get("content") for message in turn.view(learner) if message.get("role") == "tool"]
+        return any(map(is_refusal, results))
     return any(isinstance(action, Mapping) and "error" in action for step in turn.actions for action in step)
 
 

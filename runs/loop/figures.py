@@ -14,8 +14,8 @@ from josh.runs.play.sub_runs import SubRun
 from josh.runs.record.folder import EPISODES, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
-from josh.runs.registry import env_class, rewards_class
-from josh.runs.settings import RunSettings
+from josh.runs.registry import rewards_class
+from josh.runs.settings import env_of
 from josh.terminal import align_columns
 from josh.tree import Outcome
 
@@ -34,9 +34,9 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
         trained against, each with its paired difference from the base; `other_users`: the same against others;
         `search`: the first search, and plain conversations on its tasks.
     """
-    settings = RunSettings(**plan.parts[0].settings)
-    env = env_class(settings.env)(plan.run)
-    rewards = rewards_class(settings, env)
+    settings = plan.parts[0].settings
+    env = env_of(settings)
+    rewards = rewards_class(settings.rewards, env)
     main = plan.parts[0].user
     tests = [part for part in plan.parts if part.policy]
     cells = _cells(folder, [part for part in tests if part.user == main], rewards)
@@ -51,7 +51,7 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
         "test_tasks": base["tasks"],
         "conversations_per_task": plan.run["rollouts"],
         "held_out_from": dict(plan.seen),
-        "base": {"model": plan.part(_folder(tests, BASE_POLICY, main)).settings["model"], **base},
+        "base": {"model": plan.part(_folder(tests, BASE_POLICY, main)).settings.agent.model, **base},
         "rounds": _rounds(folder, plan, stages, cells),
         "references": {part.policy: cells[part.policy] for part in tests if part.reference and part.user == main},
         "control": {**cells[CONTROL], "rows": stages[f"train-{CONTROL}"]["rows"]} if CONTROL in cells else None,
@@ -74,7 +74,7 @@ def _rounds(
         found.append(
             {
                 "round": number,
-                "model": plan.part(_folder(plan.parts, f"round {number}", plan.parts[0].user)).settings["model"],
+                "model": plan.part(_folder(plan.parts, f"round {number}", plan.parts[0].user)).settings.agent.model,
                 **cell,
                 "calls": calls + cell["calls"],
                 "search_calls": calls,

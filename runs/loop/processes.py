@@ -16,6 +16,7 @@ from typing import Any
 from josh.errors import FatalError, UsageError
 from josh.runs.loop.plan import Plan, Stage
 from josh.runs.record.folder import EPISODES, read_summary, write_json
+from josh.runs.settings import RunSettings
 
 STAGES, LOGS = "stages", "logs"
 Command = Callable[[Sequence[str]], int]
@@ -201,8 +202,8 @@ def _child(command: Command, arguments: Sequence[str], log: Path) -> None:
     sys.exit(command(arguments))
 
 
-def _tasks(settings: Mapping[str, Any]) -> int:
-    return int(settings["end_index"] - settings["start_index"])
+def _tasks(settings: RunSettings) -> int:
+    return settings.tasks.end_index - settings.tasks.start_index
 
 
 def _lines(path: Path) -> int:

@@ -16,9 +16,11 @@ from josh.runs.export.export import NoRowsError, export, print_summary
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
 from josh.runs.play.sub_runs import SubRun, play_sub_run
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_summary
+from josh.runs.record.folder import CONFIG, EPISODES, read_settings, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
+from josh.runs.registry import strategy_of
+from josh.runs.resolve import changed
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.settings import resolve_training
 from josh.runs.train.tiny import Tiny, build
@@ -59,7 +61,7 @@ def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: s
     for name in stage.plays:
         part = plan.part(name)
         if stage.kind == "sample":
-            part = replace(part, settings=part.settings | {"rollouts": conversations(folder, part)})
+            part = replace(part, settings=changed(part.settings, {"rollouts": conversations(folder, part)}))
         stopped = asyncio.run(play_sub_run(folder, part, plan.parts, given))
         if stopped:
             limit = stopped.split(maxsplit=1)[0]
@@ -76,7 +78,7 @@ def conversations(folder: Path, part: SubRun) -> int:
     As many as the base's conversations of the test, on the average, have turns; then one more.
     """
     if (folder / part.folder / CONFIG).exists():
-        return int(read_config(folder / part.folder)["settings"]["rollouts"])
+        return strategy_of(read_settings(folder / part.folder).strategy).conversations
     summary = read_summary(folder / search_of(1))
     each = read_summary(folder / f"{BASE_POLICY}-{part.user}")["mean_rounds"]
     replies = sum(episode.agent_turns for _, episode in stored_episodes(folder / search_of(1) / EPISODES, []))

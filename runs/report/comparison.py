@@ -83,7 +83,7 @@ class Comparison:
             if episode.task.id in tasks:
                 earned = reading.viewer.earned(episode)
                 for leaf in episode.reported:
-                    path = "" if reading.settings.josh else episode.tree.nodes[leaf].path
+                    path = "" if reading.search.searched else episode.tree.nodes[leaf].path
                     found[episode.task.id, path] = _turns(episode, leaf, earned)
         return found
 
@@ -102,7 +102,7 @@ class Comparison:
                     self.names, (first, second), self.readings, summaries, strict=True
                 )
             ],
-            "searched": self.readings[0].settings.josh,
+            "searched": self.readings[0].search.searched,
             "tasks_shared": self.figures["tasks"],
             "people": self.figures["people"],
             "drawn_from": self.figures["drawn_from"],
@@ -184,8 +184,8 @@ def against(first: Path, second: Path) -> Comparison:
             parts = ", ".join(str(source.run) for source in found)
             raise UsageError(f"{folder} has several runs; give one of them: {parts}")
     readings = read(first), read(second)
-    if readings[0].settings.josh != readings[1].settings.josh:
-        search, plain = (first, second) if readings[0].settings.josh else (second, first)
+    if readings[0].search.searched != readings[1].search.searched:
+        search, plain = (first, second) if readings[0].search.searched else (second, first)
         raise UsageError(
             f"not comparable: {search} is a search and {plain} is not; give two searches, or two runs without --josh"
         )

@@ -10,14 +10,13 @@ from josh.runs.play.rescore import Rescored
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.headline import headline
 from josh.runs.record.summary import as_text, counted, describe_left_out
-from josh.runs.settings import HUMAN
 from josh.terminal import in_a_line
 
 
 def print_run(result: RunResult) -> None:
     """Print what came of a run, how to go on with it where something is owed, and where its page is."""
     print_how_to_go_on(result)
-    if HUMAN in (result.settings.agent, result.settings.user):
+    if result.settings.people:
         print(f"written to      {result.folder}/\nsee it with     josh show {result.folder} 1")
     else:
         print_summary(result)
@@ -46,7 +45,7 @@ def print_rescored(rescored: Rescored) -> None:
 def print_replayed(replayed: Replayed) -> None:
     """Print what came of a run that was played again, and whether it came out the same."""
     result, files = replayed.result, " and ".join(replayed.differ)
-    print(as_text(dict(result.summary), searched=result.settings.josh, unit=result.unit))
+    print(as_text(dict(result.summary), searched=result.how.searched, unit=result.unit))
     print(f"compared        {files} differ from {replayed.source}" if files else f"the same as     {replayed.source}")
     print(f"written to      {result.folder}/")
 
@@ -54,8 +53,8 @@ def print_replayed(replayed: Replayed) -> None:
 def print_summary(result: RunResult) -> None:
     """Print the numbers of a run and where it is."""
     summary = result.summary
-    print(f"{in_a_line(headline(result.settings, result.plays, summary['tasks']))}\n")
-    print(as_text(dict(summary), searched=result.settings.josh, unit=result.unit))
+    print(f"{in_a_line(headline(result.settings, result.plays, result.how, summary['tasks']))}\n")
+    print(as_text(dict(summary), searched=result.how.searched, unit=result.unit))
     if left_out := read_config(result.folder).get("left_out"):
         print(f"left out        {in_a_line(describe_left_out(left_out))}")
     print(f"examples        {summary['training_examples']}, {summary['golden_examples']} of them on golden paths")

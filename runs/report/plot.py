@@ -7,7 +7,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,22 @@ from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.play.sub_runs import sub_run_from
-from josh.runs.record.folder import CONFIG, EPISODES, LOOP, PLAN, read_config, runs_in, who_played
+from josh.runs.record.folder import (
+    EPISODES,
+    LOOP,
+    PLAN,
+    HowPlayed,
+    how_played,
+    read_config,
+    read_settings,
+    runs_in,
+    who_played,
+)
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
-from josh.runs.registry import env_class, plugged, rewards_class
+from josh.runs.registry import OFFLINE, rewards_class
 from josh.runs.report.figures import PlottedRun, draw_pareto, draw_rounds, draw_turns
-from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded
+from josh.runs.settings import RunSettings, env_of
 from josh.tree import Speaker, walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"
@@ -114,11 +124,12 @@ def _plotted_runs(folder: Path) -> list[PlottedRun]:
 def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
     """Returns one run; None if it has no scored conversation. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    settings = read_settings(folder, config)
+    search = how_played(config, settings)
     env, rewards = None, BaseRewards
     with suppress(JoshError):
-        env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
-        rewards = rewards_class(settings, env)
+        env = env_of(settings)
+        rewards = rewards_class(settings.rewards, env)
     conversations: list[tuple[int, bool, float, str, str]] = []
     tasks = calls = turns = 0
     for _, episode in stored_episodes(folder / EPISODES, []):
@@ -130,8 +141,8 @@ def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
         return None
     rounds, won, earned, people, ids = zip(*conversations, strict=True)
     return PlottedRun(
-        label or _name(config, settings),
-        settings.josh,
+        label or _name(config, settings, search),
+        search.searched,
         rounds,
         won,
         earned,
@@ -159,13 +170,11 @@ def _conversations(episode: Episode, env: BaseEnv | None) -> list[tuple[int, boo
     ]
 
 
-def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
+def _name(config: Mapping[str, Any], settings: RunSettings, search: HowPlayed) -> str:
     """Returns the default name of a run: its agent or model, and its search."""
-    agent = str(who_played(config).get("agent", settings.agent)).rpartition(":")[2]
-    name = agent if settings.model == OFFLINE else settings.model
-    if settings.josh:
-        name += f", beam {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"
-    return name
+    agent = str(who_played(config).get("agent", settings.agent.name)).rpartition(":")[2]
+    name = agent if settings.agent.model == OFFLINE else settings.agent.model
+    return f"{name}, {search.words.removeprefix('searched with ')}" if search.searched else name
 
 
 def _with_distinct_labels(found: Sequence[tuple[PlottedRun, Path]]) -> list[PlottedRun]:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -11,8 +11,6 @@ from typing import Any
 
 from josh.episode import Episode
 from josh.errors import UsageError
-from josh.loading import load
-from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.evaluate.scores import (
     Metrics,
@@ -25,15 +23,24 @@ from josh.runs.evaluate.scores import (
     policy_results_of,
     task_result_of,
 )
-from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, ids_of_tasks, read_config, read_summary, who_played
+from josh.runs.record.folder import (
+    EPISODES,
+    SUMMARY,
+    how_played,
+    ids_of_tasks,
+    read_config,
+    read_settings,
+    read_summary,
+    who_played,
+)
 from josh.runs.record.headline import headline
 from josh.runs.record.journal import answer_times, stored_account
 from josh.runs.record.stored import count_examples, stored_episodes
 from josh.runs.record.summary import Result, bill, counted, describe_left_out, result_of, summarize, wilson
-from josh.runs.registry import USERS, env_class, plugged, rewards_class
-from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
+from josh.runs.registry import new_rewards, rewards_class
+from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
-from josh.runs.settings import FIELDS, RunSettings, recorded
+from josh.runs.settings import JOSH, RunSettings, choices_of, env_of, options_of, schema_of
 
 
 @dataclass
@@ -65,6 +72,7 @@ class Reading:
     _rounds: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.search = how_played(self.config, self.settings)
         self._places = {task: place for place, task in enumerate(ids_of_tasks(self.config))}
 
     def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -75,7 +83,7 @@ class Reading:
         """
         with answer_times(self.folder) as times:
             for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
-                row = task_result_of(episode, self.settings, self.viewer.env)
+                row = task_result_of(episode, self.settings, self.search, self.viewer.env)
                 earned = self.viewer.earned(episode)
                 tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id), earned)
                 self.rows[episode.task.id] = row
@@ -102,10 +110,12 @@ class Reading:
         return {
             "kind": "run",
             "id": self.folder.resolve().name,
-            "headline": headline(self.settings, {"agent": "agent", "user": "user"} | who_played(self.config), tasks),
+            "headline": headline(
+                self.settings, {"agent": "agent", "user": "user"} | who_played(self.config), self.search, tasks
+            ),
             "names": {"rate": words(self.rewards.rate), "mean": words(self.rewards.mean)},
             "unit": self.rewards.unit,
-            "searched": self.settings.josh,
+            "searched": self.search.searched,
             "drawn_from": drawn_from(self.rows),
             "tagged": self.viewer.env.tagged,
             "notes": self._state(figures, summary) + list(map(sentence, self.notes)),
@@ -167,63 +177,50 @@ class Reading:
 
     def _settings(self) -> list[tuple[str, str]]:
         """Returns the settings that differ from their defaults."""
+        known = schema_of(choices_of(self.settings), careful=True)
         shown = self.shown_settings().items()
-        return [(name, str(value)) for name, value in shown if name not in FIELDS or value != FIELDS[name].default]
+        return [(name, str(value)) for name, value in shown if name not in known or value != known[name].default]
 
     def shown_settings(self) -> dict[str, Any]:
         """Returns settings and versions, without addresses, folders and the names of key variables."""
-        hidden = {name for name in FIELDS if name.endswith(("base_url", "api_key_var")) or name == "log_dir"}
-        shown = {name: value for name, value in asdict(self.settings).items() if name not in hidden}
+        shown = {
+            name: value
+            for name, value in options_of(self.settings).items()
+            if not name.endswith(("base_url", "api_key_var")) and name not in ("log_dir", JOSH)
+        }
         return shown | dict(self.config.get("versions", {}))
 
 
 def read(folder: Path) -> Reading:
     """Open a run's folder. Plug-ins that cannot be loaded give a note. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    settings = read_settings(folder, config)
     notes = []
     try:
-        env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
+        env = env_of(settings)
     except UsageError as error:
         env = BaseEnv({})
         notes.append(f"people and groups are missing, because the environment cannot be loaded: {error}")
     try:
-        rewards = rewards_class(settings, env)
+        rewards = rewards_class(settings.rewards, env)
     except (UsageError, AttributeError) as error:
         rewards = BaseRewards
-        notes.append(f"rewards have general names, because their class cannot be loaded: {error}")
-    view = _view(settings.user or who_played(config).get("user", ""), env, settings)
-    viewer = Viewer(CarefulEnv(env), view, partial(_started, rewards, env, asdict(settings)))
+        notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
+    viewer = Viewer(CarefulEnv(env), partial(_started, rewards, env, settings, options_of(settings)))
     return Reading(folder, config, settings, viewer, rewards, notes)
 
 
 def _started(
-    kind: type[BaseRewards], env: BaseEnv, options: Mapping[str, Any], task: Task, goals: Sequence[Any]
+    kind: type[BaseRewards],
+    env: BaseEnv,
+    settings: RunSettings,
+    options: Mapping[str, Any],
+    task: Task,
+    goals: Sequence[Any],
 ) -> BaseRewards:
-    rewards = kind(list(goals))
+    rewards = new_rewards(kind, settings.rewards, list(goals))
     rewards.start(task, env, options)
     return rewards
-
-
-def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
-    """Returns how the run's user sees the agent's turns: the `view` of its class; None if it has none."""
-    try:
-        kind = load(name, USERS, "user")
-    except (UsageError, ValueError):
-        kind = None
-    if not callable(getattr(kind, "view", None)):
-        return None
-
-    def view(task: Task, messages: Sequence[Message]) -> Sequence[Message]:
-        if task.id not in users:
-            users.clear()  # trees are read one at a time
-            users[task.id] = kind()
-            users[task.id].start(task, env, asdict(settings))
-        seen: Sequence[Message] = users[task.id].view(list(messages))
-        return seen
-
-    users: dict[str, Any] = {}
-    return view
 
 
 def _task_row(episode: Episode, row: TaskResult, tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,20 +3,19 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.record.folder import CONFIG, EPISODES, ids_of_tasks, read_config, runs_in
+from josh.runs.record.folder import EPISODES, how_played, ids_of_tasks, read_config, read_settings, runs_in
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
-from josh.runs.registry import env_class, plugged, rewards_class
+from josh.runs.registry import rewards_class
 from josh.runs.report.tree_text import Style, errors_in, tree_lines, verdict
-from josh.runs.settings import RunSettings, environment, recorded
+from josh.runs.settings import env_of, environment
 from josh.terminal import align_columns, columns, console_for, encodable, in_colours, shortened, visible
 
 NARROWEST = 40
@@ -69,10 +68,10 @@ def _config(folder: Path) -> dict[str, Any]:
 def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str], str]:
     """Returns the names of the sides and the unit of rewards; defaults if the run's plug-ins cannot be loaded."""
     with suppress(JoshError, KeyError):
-        settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-        env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
+        settings = read_settings(folder, config)
+        env = env_of(settings)
         with suppress(JoshError):
-            return env.speakers, rewards_class(settings, env).unit
+            return env.speakers, rewards_class(settings.rewards, env).unit
         return env.speakers, ""
     return BaseEnv.speakers, BaseRewards.unit
 
@@ -111,8 +110,8 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
 def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:
     name = folder.resolve().name
     with suppress(JoshError, KeyError, TypeError, AttributeError):
-        settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-        return visible(f"{name}: {headline(settings, config['plays'], tasks)}")
+        settings = read_settings(folder, config)
+        return visible(f"{name}: {headline(settings, config['plays'], how_played(config, settings), tasks)}")
     return f"{name}: {counted(tasks, 'task')}"
 
 

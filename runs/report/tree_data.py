@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
 from josh.episode import Episode
-from josh.messages import Message, flip_roles
+from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
 from josh.runs.export.formats import ExportRow, export_rows
@@ -18,7 +17,6 @@ from josh.threads import explain
 from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
 
 T = TypeVar("T")
-_NOTHING: Final[Mapping[str, Any]] = {}
 _NONE: Final[Sequence[dict[str, Any]]] = ()
 
 GOLDEN_PATH, WON, LOST, DEAD, ERROR = STANDINGS = ("golden", "successful", "lost", "dead", "error")
@@ -27,8 +25,6 @@ before its end, because another branch won; ended by an error."""
 ATTEMPTS: Final = "tag_attempts"
 """The environment's metric that counts reward tags in the agent's words."""
 
-View = Callable[[Task, Sequence[Message]], Sequence[Message]]
-"""Gives messages as the user's side sees them: the agent's words as `user`, its own as `assistant`."""
 Times = Mapping[tuple[str, int, str], float]
 Total = Callable[[Sequence[Any], Sequence[Hit]], float]
 """Gives the reward of a path with some goals and some hits: `BaseRewards.total`."""
@@ -80,13 +76,11 @@ class Viewer:
     """What the page needs beside a tree to show it.
 
     Attributes:
-        env: the environment; `BaseEnv` if the run's cannot be loaded.
-        view: how the user's side sees the agent's turns; None if it sees them unchanged.
+        env: the environment; one that knows nothing, where the run's cannot be loaded.
         rewards: makes the rewards object of a task, started on it.
     """
 
     env: CarefulEnv
-    view: View | None
     rewards: Callable[[Task, Sequence[Any]], BaseRewards]
 
     def tree(
@@ -104,17 +98,16 @@ class Viewer:
         best = node_outcomes(episode).best
         for index, (shown, stands) in enumerate(zip(nodes, standings(episode), strict=True)):
             node = episode.tree.nodes[index]
-            shown["standing"] = stands
+            shown["node_outcomes"] = stands
+            shown.pop("samples", None)  # tokens are for trainers
             if index in best:
                 shown["best"] = best[index]
             if shown.pop("hits", None):
                 shown["hits"] = [asdict(each) for each in earned[index]]
             if node.speaker is Speaker.USER:
-                shown.pop("actions", None)  # they repeat the user's words
-            elif node.turn.messages:
-                shown.update(self.env.ask(task, partial(self._seen, task, node.turn.messages), _NOTHING))
-                if attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS):
-                    shown["attempts"] = int(attempts)
+                shown.pop("actions", None)  # they repeat its words
+            elif attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS) if node.turn.messages else 0:
+                shown["attempts"] = int(attempts)
             if (spent := times.get((node.path, node.depth, str(node.speaker)))) is not None:
                 shown["seconds"] = round(spent, 3)
         kept = ("task_id", "ending", "reward", "success", "rounds", "metrics", "error", "reported", "goals", "tools")
@@ -135,16 +128,9 @@ class Viewer:
 
         return self.env.ask(episode.task, priced, None) or earnings(episode)
 
-    def _seen(self, task: Task, messages: Sequence[Message]) -> Mapping[str, Any]:
-        """Returns the words that the user's side sees; empty if they are the same."""
-        if self.view is None:
-            return {}
-        seen = [message["content"] for message in self.view(task, messages) if message["role"] != "system"]
-        return {"seen": seen} if seen != [message["content"] for message in flip_roles(messages)] else {}
-
 
 def standings(episode: Episode) -> list[str]:
-    """Returns the standing of every node: the best standing among the leaves below it."""
+    """Returns the node_outcomes of every node: the best node_outcomes among the leaves below it."""
     tree = episode.tree
     best = [len(STANDINGS)] * len(tree.nodes)
 

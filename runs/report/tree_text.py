@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from josh.episode import Episode
-from josh.messages import Message, dumps, text_of
+from josh.messages import Message, dumps, flip_roles, text_of
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.terminal import rendered, visible, wrap
@@ -34,7 +34,7 @@ class Style:
 
     Attributes:
         console: decides about the width, box characters and colours.
-        full: show whole texts, and what only the agent saw.
+        full: show whole texts, and what only one side saw.
         names: the names of the sides, by speaker.
         unit: the unit of rewards.
     """
@@ -163,7 +163,10 @@ class TreeRenderer:
         before = root.internal if style.full else root.messages
         for message in before:
             yield from self._text(*self._said(message))
-        if before:
+        prompts = [message for message in root.user_internal or () if style.full and message.get("role") == "system"]
+        for message in prompts:
+            yield from self._text(f"system, for the {style.names['user']}", text_of(message))
+        if before or prompts:
             yield ""
 
     def _foot(self) -> Iterator[str]:
@@ -188,8 +191,18 @@ class TreeRenderer:
         return "(nothing)" if node.turn.outcome is Outcome.ALIVE else "(left)"
 
     def _messages(self, node: Node) -> Iterator[tuple[str, str]]:
-        """Yields a turn's speakers and texts: with `full` the training view, else the calls and what both sides saw."""
+        """Yields a turn's speakers and texts: with `full` as its speaker is trained on it, else what both sides saw."""
         turn = node.turn
+        if self._style.full and node.speaker is Speaker.USER and turn.user_internal is not None:
+            # In the user's own view its words are the assistant's, and the agent says nothing in its turn.
+            roles = {"assistant": self._style.names["user"], "user": "tool"}
+            for message in turn.user_internal:
+                yield roles.get(str(message.get("role")), "tool"), self._said(message)[1]
+            own = {dumps(message) for message in turn.user_internal}
+            for message, flipped in ((each, flip_roles([each])) for each in turn.messages):
+                if not flipped or dumps(flipped[0]) not in own:
+                    yield self._said(message)
+            return
         if self._style.full:
             for message in turn.internal:
                 who, text = self._said(message)

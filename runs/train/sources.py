@@ -11,7 +11,7 @@ from typing import Any
 from josh.errors import UsageError
 from josh.runs.export.export import manifest_of
 from josh.runs.train.machine import note
-from josh.runs.train.settings import TRAIN_FIELDS, TrainSettings
+from josh.runs.train.settings import TRAINING, TrainSettings
 
 _ENDS = 1 << 20
 _READ_WHOLE = (
@@ -89,8 +89,6 @@ def digest_of(method: str, settings: TrainSettings, sources: Mapping[str, Any]) 
         "method": method,
         "hashes": [one["sha256"] for one in sources.values()],
         "model": settings.model if sources["base"]["sha256"] is None else None,
-        "settings": {
-            name: value for name, value in asdict(settings).items() if not TRAIN_FIELDS[name].metadata["free"]
-        },
+        "settings": {name: value for name, value in asdict(settings).items() if not TRAINING[name].rule.resumable},
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()

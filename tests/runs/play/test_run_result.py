@@ -6,7 +6,7 @@ import json
 import pytest
 
 from josh.runs.play.run import run
-from josh.runs.settings import resolve
+from josh.runs.resolve import resolve
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
