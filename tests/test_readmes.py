@@ -25,7 +25,7 @@ def test_the_example_of_a_folder_runs(folder, tmp_path, monkeypatch, endpoint):
     url, _ = endpoint(respond=lambda body: f"They would ask {body['seed']}. SAY: Because children need help.")
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     _, *flags = shlex.split(command)
-    assert main([*flags, "--synthetic_tasks", "6"]) == 0
+    assert main([*flags, "--end_index", "6"]) == 0
     (folder,) = (tmp_path / "records").iterdir()
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["infra_errors"] == 0
