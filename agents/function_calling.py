@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from josh.messages import Message, dumps, with_opener, without_thoughts
-from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
+from josh.agents.prompted import PromptedAgent
+from josh.messages import Message, dumps, without_thoughts
+from josh.roles import BaseEnv, Task, TurnModel
 from josh.tools import read, sendable, use
-from josh.tree import Speaker
 
 
-class FunctionCalling(BaseJOSHAgent):
+class FunctionCalling(PromptedAgent):
     """Calls whatever tools its model asks for, in order, and says what the model says when it calls none.
 
     What the model writes beside a call stays with the agent. Every call is answered: one that makes no sense, by what
@@ -21,8 +21,6 @@ class FunctionCalling(BaseJOSHAgent):
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt and the tools, and the opener where the agent speaks first."""
         super().start(task, env, options)
-        if env.opens is Speaker.AGENT:
-            self.messages_internal = with_opener(self.messages_internal)
         self.tools = list(env.tools(task))
 
     async def step(self, *, model: TurnModel, env: Any = None, **_: Any) -> bool:

@@ -4,17 +4,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from josh.messages import dumps, with_opener
-from josh.roles import BaseEnv, BaseJOSHAgent, HumanInput, Task
+from josh.agents.prompted import PromptedAgent
+from josh.messages import dumps
+from josh.roles import BaseEnv, HumanInput, Task
 from josh.terminal import Seat
 from josh.tools import use
-from josh.tree import Outcome, Speaker
+from josh.tree import Outcome
 
 CALL = "/"
 """What a line begins with that calls a tool."""
 
 
-class Human(BaseJOSHAgent):
+class Human(PromptedAgent):
     """Says what a person types, who is shown what the agent's model would be told.
 
     Where there are tools, `/search_hotel area=north stars=4` calls one. The call and its result are kept as those of
@@ -26,8 +27,6 @@ class Human(BaseJOSHAgent):
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt, as an agent with a model does. Raises UsageError where a person cannot play."""
         super().start(task, env, options)
-        if env.opens is Speaker.AGENT:
-            self.messages_internal = with_opener(self.messages_internal)
         self.tools = list(env.tools(task))
         self.parameters = dict(map(_parameters, self.tools))
         brief = [env.agent_prompt(task)]

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from josh.agents.prompted import PromptedAgent
 from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Call, Malformed, Speak, parse
-from josh.messages import dumps, with_opener, without_thoughts
-from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
+from josh.messages import dumps, without_thoughts
+from josh.roles import BaseEnv, Task, TurnModel
 from josh.tools import use
-from josh.tree import Speaker
 
 FORMAT: Final = f"""\
 Write every message in blocks. A block starts on a line of its own with one of three words in capitals:
@@ -23,19 +23,16 @@ GO_ON: Final = f"(Go on with {CALL} or {SPEAK}.)"
 """What the agent is told after a plan alone."""
 
 
-class ReAct(BaseJOSHAgent):
+class ReAct(PromptedAgent):
     """Plans, calls one tool at a time and speaks, by the grammar of `react_grammar`.
 
     What tools return and what is wrong with a completion comes to the model as a user message, which stands in
     `messages_internal` alone; the tools stand in the system prompt.
     """
 
-    def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the system prompt, with the format and the tools, and the opener where the agent speaks first."""
-        prompt = system_prompt(env.agent_prompt(task), env.tools(task))
-        self.messages_internal.insert(0, {"role": "system", "content": prompt})
-        if env.opens is Speaker.AGENT:
-            self.messages_internal = with_opener(self.messages_internal)
+    def prompt(self, task: Task, env: BaseEnv) -> str:
+        """The world's prompt, the format, and the tools."""
+        return system_prompt(env.agent_prompt(task), env.tools(task))
 
     async def step(self, *, model: TurnModel, env: Any = None, **_: Any) -> bool:
         """Have one completion and act on it. True when it speaks; of what comes after a call nothing is kept."""

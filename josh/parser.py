@@ -16,7 +16,7 @@ from josh.errors import UsageError
 from josh.runs.evaluate.settings import BASELINE, EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS
 from josh.runs.loop.settings import LOOP, LOOP_DEFAULTS, NOT_FOR_LOOPS
 from josh.runs.record.settings_json import settings_in_folder
-from josh.runs.registry import BEAM, COMMANDS, ROLES, ROLLOUTS, system_command
+from josh.runs.registry import BEAM, COMMANDS, DEFAULT_ENV, ROLES, ROLLOUTS, system_command
 from josh.runs.resolve import read_toml
 from josh.runs.settings import JOSH, NOT_FOR_PLAY, PARTS, choices_of, core, schema_of
 from josh.runs.train.settings import METHODS, TRAINING
@@ -278,9 +278,7 @@ def _add_models(commands: Any) -> None:
     tiny.set_defaults(command="tiny")
     tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
     tiny.add_argument("--size", default="small", help="small (half a million parameters), or nano for tests")
-    tiny.add_argument(
-        "--env", default=core()["env"].default, help=f"world that it learns from (default: {core()['env'].default})"
-    )
+    tiny.add_argument("--env", default=DEFAULT_ENV, help=f"world that it learns from (default: {DEFAULT_ENV})")
     tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
     tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")

@@ -390,6 +390,8 @@ class BaseEnv:
         called: what a task is called where figures are told; empty for the environment's short name.
         speakers: what the two sides are called where people read what they said, by `agent` and `user`.
         hints: what a person who takes a side has to be told beside its prompt, by side.
+        tiny_dialogues: the import path of what a tiny model learns from (`josh.runs.train.tiny.TinyDialogues`); empty
+            where the world offers nothing.
         tag: what ends the conversation in a user's words, and is defused in the agent's, where a person is the user.
         row_settings: names that a task's metadata may have for the user's `model`, `base_url` and `api_key_var`, beside
             `user_model` and so on; the later of two counts.
@@ -408,6 +410,7 @@ class BaseEnv:
     called: str = ""
     speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
     hints: Mapping[str, str] = {}
+    tiny_dialogues = ""
     tag: RewardTag | None = None
     row_settings: Mapping[str, str] = {}
     left_out: Mapping[str, int] = {}

@@ -26,6 +26,7 @@ ENVS = {
     "persuasion": "josh.envs.persuasion.env:PersuasionEnv",
     "toolwoz": "josh.envs.toolwoz.env:ToolwozEnv",
 }
+DEFAULT_ENV = "persuasion"
 AGENTS = {
     "persuader": "josh.agents.chat:Persuader",
     "script_persuader": "josh.agents.persuasion.scripts:ScriptPersuader",

@@ -15,12 +15,14 @@ from typing import Any
 from josh.config import Rule, Schema, Setting, create, part, setting, settings_in, settings_of_plug_in
 from josh.episode import Limits
 from josh.errors import UsageError
+from josh.models.budget import Spending
 from josh.models.chat import ModelSettings
-from josh.models.gateway import Spending, Traffic
+from josh.models.gateway import Traffic
 from josh.models.hf_loading import LocalModel
 from josh.roles import BaseEnv
 from josh.runs.registry import (
     BEAM,
+    DEFAULT_ENV,
     HUMAN,
     OFFLINE,
     ROLES,
@@ -78,7 +80,7 @@ class RunSettings:
     env: PlugIn = part(
         PlugIn,
         title="world",
-        name={"default": "persuasion", "flag": "env", "help": "where tasks, prompts and goals come from"},
+        name={"default": DEFAULT_ENV, "flag": "env", "help": "where tasks, prompts and goals come from"},
     )
     agent: Side = part(
         Side,

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -35,6 +36,8 @@ FLOORS = (
 )
 """From the ground up, modules and folders of modules. A module may import what is on its own floor, and below."""
 ROOMS = {room: number for number, floor in enumerate(FLOORS) for room in floor.split()}
+WORLDS = re.compile("donat|donor|persua|woz|p4g", re.IGNORECASE)
+"""What gives a world away, in code and in docstrings."""
 APART = ("agents", "users", "rewards")
 """Rooms of one floor that never import each other."""
 
@@ -109,6 +112,16 @@ def test_no_module_imports_a_private_name():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("josh"):
                 private = [alias.name for alias in node.names if alias.name.startswith("_")]
                 assert not private, f"josh.{module} imports {private} from {node.module}"
+
+
+def test_the_engine_and_the_life_of_a_run_name_no_world():
+    for module, path in FILES.items():
+        if module.split(".")[0] in {"envs", "agents", "users", "rewards"} or module == "runs.registry":
+            continue
+        if module.startswith("runs.systems."):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            assert not WORLDS.search(line), f"{path.relative_to(ROOT)}:{number} names a world: {line.strip()}"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -1,5 +1,9 @@
 """Replies of a local transformers model to many requests at once, each from its own seed.
 
+It is written by hand because transformers samples a whole batch from one random state: which requests happen to be
+answered together would change every reply. A search asks for many replies at once, and has to come out the same when it
+is resumed. vLLM and llama.cpp keep a seed for each request too, and are the first choice on a real GPU (see `hf.py`).
+
 A batch is padded on the left and read once, but for what is known of it from turns before; the cache is then repeated
 for the requests that want several replies, and grows a token at a time until every reply has ended. Rows that have
 ended are taken out when a quarter of them have.

@@ -1,141 +1,42 @@
-"""A run's whole traffic with its chat models: journal, budget, limits, retries.
+"""The one way from a run to its chat models.
 
-Every reply is in the journal before anybody uses it, so that no reply is paid for twice.
+The life of a request:
+
+1. A turn asks. Its place in the tree gives the seed and the key of the reply (`turn_model.py`).
+2. Find: where the journal has the reply already, nothing is sent (`reply_journal.py`).
+3. Share: siblings that ask the same wait for one call for several replies, whose prompt is paid once. A model that
+   gives one reply a request, whatever is asked, gets a call for each.
+4. Slot: the call waits until its endpoint has room for it, elder tasks first (`limiter.py`, `call.py`).
+5. Budget: what was spent, and what is in flight, is held against the limits (`budget.py`). Once a limit is reached
+   nothing more is sent; what is in flight is paid for, and brought to its end.
+6. Send: the model makes one attempt (`chat.py`).
+7. Retry: what may pass is sent again (`retry.py`). An endpoint that asks to stay away gets nothing from anybody
+   meanwhile. An error that will hit every call, and nothing but refusals, end the run.
+8. Journal: the replies are on disk before anybody uses them, so that no reply is paid for twice.
+9. Hand on: the call is on the account, and every turn that still waits gets its reply.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from josh.config import setting
 from josh.errors import BudgetError, FatalError
+from josh.models.budget import NO_BUDGET, Budget
+from josh.models.call import NO_CLOCK, Call, Clock
 from josh.models.chat import ChatModel, Completion, ModelError, Request, RetryableError
 from josh.models.limiter import Limiter
-from josh.roles import Reply
+from josh.models.reply_journal import Journal, JournalEntry, ReplyKey
+from josh.models.retry import until_answered
 from josh.tree import NO_USAGE, Usage
 
 log = logging.getLogger("josh")
 
-
-class Key(NamedTuple):
-    """Where in a run a reply belongs, and to what.
-
-    Attributes:
-        task: the task's id.
-        path: see `Node.path`.
-        depth: see `Node.depth`.
-        speaker: whose turn it is.
-        draw: which of the turn's draws, from 0.
-        request: a hash of what is asked: run seed, model, temperature, messages, options, and for which siblings.
-    """
-
-    task: str
-    path: str
-    depth: int
-    speaker: str
-    draw: int
-    request: str
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One reply as the journal keeps it.
-
-    Attributes:
-        reply: the reply.
-        model: name of the model that gave it.
-        seed: seed of the request that it came with.
-        choice: which of that request's replies it is, from 0.
-        usage: what that request cost; nothing for any choice but the first, so that sums are right.
-    """
-
-    reply: Reply
-    model: str
-    seed: int
-    choice: int = 0
-    usage: Usage = NO_USAGE
-
-
-class Journal(Protocol):
-    """Where answers are kept, for good."""
-
-    def find(self, key: Key) -> JournalEntry | None:
-        """The answer kept under a key, if any."""
-        ...
-
-    def keep(self, answers: Mapping[Key, JournalEntry], seconds: float) -> None:
-        """Keep the answers to one request, all or none, before this returns.
-
-        Args:
-            answers: the answers by their keys.
-            seconds: how long the endpoint took.
-        """
-        ...
-
-
-class Price(NamedTuple):
-    """US dollars per token."""
-
-    prompt: float
-    completion: float
-
-
-def cost(usage: Usage, price: Price) -> float:
-    """What some calls cost, in US dollars; discounts for cached prompts are not known, and not counted."""
-    return usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a run may spend, over all its resumptions; None for no limit. Calls in flight are brought to their end.
-
-    Attributes:
-        calls: most calls; never exceeded by calls that are answered.
-        tokens: tokens, prompts and replies together, after which no further call goes out.
-        cost: US dollars after which no further call goes out; every model that is called needs a price.
-        prices: what models cost, by name.
-    """
-
-    calls: int | None = None
-    tokens: int | None = None
-    cost: float | None = None
-    prices: Mapping[str, Price] | None = None
-
-    def spent(self, account: Mapping[tuple[str, str], Usage], in_flight: int) -> str:
-        """Which limit is reached, in words; empty while there is none.
-
-        Args:
-            account: what was spent so far, by speaker and model.
-            in_flight: calls that are about to be answered.
-        """
-        total = sum(account.values(), NO_USAGE)
-        if self.calls is not None and total.calls + in_flight >= self.calls:
-            return f"max_calls {self.calls}"
-        if self.tokens is not None and total.prompt_tokens + total.completion_tokens >= self.tokens:
-            return f"max_tokens_total {self.tokens}"
-        if self.cost is not None:
-            prices = self.prices or {}
-            if sum(cost(usage, prices[model]) for (_, model), usage in account.items() if usage.calls) >= self.cost:
-                return f"max_cost ${self.cost:g}"
-        return ""
-
-
-NO_BUDGET = Budget()
-
 REFUSALS = 20
-"""Requests that an endpoint refuses, and none served, after which it is taken at its word."""
-
-
-class Clock(Protocol):
-    """Measures a task's time, and is told how many of its calls wait for their turn, and how many have it."""
-
-    def change(self, waiting: int = 0, flying: int = 0) -> None:
-        """So many more, or fewer, calls wait or have their turn."""
-        ...
+"""Requests that an endpoint refuses, while it has served none, after which it counts as refusing everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,24 +57,6 @@ class Traffic:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
-    """What a run may spend."""
-
-    max_calls: int | None = setting(
-        None, "model calls after which the run stops; resume it with more", least=1, resumable=True
-    )
-    max_tokens_total: int | None = setting(
-        None, "the same in tokens, prompts and replies together", least=1, resumable=True
-    )
-    max_cost: float | None = setting(None, "the same in US dollars", above=0, unit="US dollars", resumable=True)
-    price: str | None = setting(
-        None,
-        "dollars per million tokens as MODEL=PROMPT/REPLY, several by commas (default: litellm's)",
-        resumable=True,
-    )
-
-
 class ModelGateway:
     """Asks models on behalf of a run.
 
@@ -182,7 +65,7 @@ class ModelGateway:
         account: what was spent, by speaker and model name.
         uncounted: the speakers and models of calls whose endpoint did not say how many tokens they took.
         retries: calls that had to be repeated.
-        alone: models, by endpoint and name, found to give one reply per request only.
+        single_reply_only: models, by endpoint and name, found to give one reply per request only.
         plug_ins: the limit on steps that wait for something by themselves, most likely for a model of their own.
     """
 
@@ -211,7 +94,7 @@ class ModelGateway:
         self.account: dict[tuple[str, str], Usage] = {}
         self.uncounted: set[tuple[str, str]] = set()
         self.retries = 0
-        self.alone: set[tuple[str, str]] = set()
+        self.single_reply_only: set[tuple[str, str]] = set()
         self.plug_ins = Limiter(max_concurrency, first=max_concurrency)
         self._limits = max_concurrency, per_minute
         self._max_attempts = max_attempts
@@ -243,9 +126,9 @@ class ModelGateway:
         request: Request,
         speaker: str,
         priority: Any,
-        file: Callable[[Completion], Mapping[Key, JournalEntry]],
+        file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]],
         clock: Clock | None = None,
-    ) -> "Call":
+    ) -> Call:
         """Have a request answered and the answers journalled.
 
         The call goes on by itself: once it is sent it is brought to its end, whatever becomes of those who wait.
@@ -258,7 +141,7 @@ class ModelGateway:
             file: which answers the completion holds, and under which keys they belong.
             clock: the task's, if it has one.
         """
-        call = Call(clock)
+        call = Call(clock or NO_CLOCK)
         call.start(self._answer(call, model, request, speaker, priority, file))
         self._running.add(call)
         call.task.add_done_callback(lambda _: self._ended(call))
@@ -287,20 +170,20 @@ class ModelGateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self, call: "Call") -> None:
+    def _ended(self, call: Call) -> None:
         self._running.discard(call)
         if not call.task.cancelled():
             call.task.exception()  # seen, whether or not anybody still waits to be told
 
     async def _answer(
         self,
-        call: "Call",
+        call: Call,
         model: ChatModel,
         request: Request,
         speaker: str,
         priority: Any,
-        file: Callable[[Completion], Mapping[Key, JournalEntry]],
-    ) -> Mapping[Key, JournalEntry]:
+        file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]],
+    ) -> Mapping[ReplyKey, JournalEntry]:
         completion, seconds = await self._ask(call, model, request, priority)
         answers = file(completion)
         if self.journal is not None:
@@ -316,35 +199,17 @@ class ModelGateway:
         self.account[who] = sum((answer.usage for answer in answers.values()), self.account.get(who, NO_USAGE))
         return answers
 
-    async def _ask(self, call: "Call", model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
+    async def _ask(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """Send a request until it is answered, within the limits of attempts and time."""
-        try:
-            return await self._send(call, model, request, priority)
-        except RetryableError as error:
-            first = [error]
-
-        async def again() -> tuple[Completion, float]:
-            # The failure that led here counts as the first attempt; tenacity costs too much to go through every call.
-            if first:
-                raise first.pop()
-            return await self._send(call, model, request, priority)
-
-        def spent(state: Any) -> bool:
-            # Not the time that others had the endpoint, or that it asked for.
-            return not call.wanted or call.seconds + state.idle_for >= self._max_retry_seconds
-
-        from tenacity import AsyncRetrying, retry_if_exception_type
-
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type(RetryableError),
-            wait=_pause,
-            stop=lambda state: state.attempt_number >= self._max_attempts or spent(state),
-            before_sleep=self._count_retry,
-            reraise=True,
+        return await until_answered(
+            lambda: self._send(call, model, request, priority),
+            call,
+            max_attempts=self._max_attempts,
+            max_seconds=self._max_retry_seconds,
+            failed=self._count_retry,
         )
-        return await attempts(again)
 
-    async def _send(self, call: "Call", model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
+    async def _send(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """One attempt, in a slot of its endpoint."""
         limiter, clock = self.limiter(model.endpoint, model.at_once), asyncio.get_running_loop().time
         async with call.turn(limiter, priority):
@@ -395,82 +260,6 @@ class ModelGateway:
         if error.wait > 10:
             log.warning("%s asks to wait %.0f seconds", model.endpoint, error.wait)
 
-    def _count_retry(self, state: Any) -> None:
+    def _count_retry(self, error: str) -> None:
         self.retries += 1
-        log.info("%s; asking again", state.outcome.exception())
-
-
-class Call:
-    """One request on its way.
-
-    Attributes:
-        task: what brings the answers.
-        in_flight: whether it is out now.
-        dropped: whether it was given up because nobody waited for it any more.
-        seconds: how long it was out so far, over all attempts.
-    """
-
-    __slots__ = ("_clock", "_waiters", "dropped", "in_flight", "seconds", "task")
-
-    def __init__(self, clock: Clock | None = None) -> None:
-        """Args: clock: the task's, if it has one."""
-        self.in_flight = False
-        self.dropped = False
-        self.seconds = 0.0
-        self._clock = clock
-        self._waiters = 0
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody waits for the answers."""
-        return self._waiters > 0
-
-    @asynccontextmanager
-    async def turn(self, limiter: Limiter, priority: Any) -> AsyncIterator[None]:
-        """Wait for a turn at the endpoint and have it, while the task's clock knows."""
-        change = self._clock.change if self._clock else _nothing
-        change(waiting=1)
-        waiting = True
-        try:
-            async with limiter.slot(priority):
-                change(waiting=-1, flying=1)
-                waiting = False
-                try:
-                    yield
-                finally:
-                    change(flying=-1)
-        finally:
-            if waiting:
-                change(waiting=-1)
-
-    def start(self, work: Coroutine[Any, Any, Mapping[Key, JournalEntry]]) -> None:
-        """Set off."""
-        self.task = asyncio.ensure_future(work)
-
-    async def answers(self) -> Mapping[Key, JournalEntry]:
-        """Wait for the answers. Raises what `ChatModel.complete` raises, and BudgetError."""
-        self._waiters += 1
-        try:
-            return await asyncio.shield(self.task)
-        finally:
-            self._waiters -= 1
-            if not self._waiters and not self.in_flight and not self.task.done():
-                self.dropped = True
-                self.task.cancel()
-
-
-def _nothing(waiting: int = 0, flying: int = 0) -> None:
-    """What a clock that nobody keeps does."""
-
-
-def _pause(state: Any) -> float:
-    """Seconds before the next attempt: random and growing, up to 30; what an endpoint asks for, its limiter sees to."""
-    from tenacity import wait_random_exponential
-
-    error = state.outcome.exception()
-    return 0.0 if error.wait else wait_random_exponential(multiplier=0.5, max=30)(state)
-
-
-def refuses_several(error: ModelError) -> bool:
-    """Whether a request for several replies at once may have failed for just that."""
-    return error.status is not None and 400 <= error.status < 500 and not isinstance(error, RetryableError)
+        log.info("%s; asking again", error)

@@ -1,7 +1,14 @@
 """Models of transformers that run in this process: `hf:FOLDER` or `hf:ORG/NAME`, with `+ADAPTER` for a LoRA adapter.
 
-The requests of all leaves and tasks in flight are answered together, in a thread of their own; while one batch is
-under way the next one gathers. See `josh.models.decoding` for how a batch is made.
+On a real GPU, vLLM or llama.cpp behind `--base_url` is the first choice: they are faster, and serve larger models. This
+module is for models that were trained here a moment ago, for tests, and for machines without such a server. It exists
+because `generate` of transformers has one random state for a whole batch, so that a reply would depend on its
+neighbours, and a search could not be repeated or resumed; and because one request after the other would leave the
+processor idle, while the leaves of a search ask side by side. So every reply has a seed of its own, and the requests of
+all leaves and tasks in flight are answered together, in a thread of their own; while one batch is under way the next
+one gathers.
+
+`decoding.py` makes a batch, `kv_cache.py` keeps what it has read, `hf_loading.py` finds and loads the model.
 """
 
 import asyncio

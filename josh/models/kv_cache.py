@@ -1,4 +1,9 @@
-"""Attention states: a cache with room to grow, and the states of conversations that may go on."""
+"""Attention states: a cache with room to grow, and the states of conversations that may go on.
+
+It exists because the branches of a search share their beginnings: without it every turn would read the whole
+conversation again, once for each branch, and transformers' own cache copies itself for every token. vLLM (automatic
+prefix caching) and llama.cpp (prompt cache) have both built in, and are the first choice on a real GPU (see `hf.py`).
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence

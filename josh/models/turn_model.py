@@ -8,8 +8,11 @@ from typing import Any
 
 from josh.branch import TurnContext
 from josh.messages import Message, dumps
+from josh.models.call import NO_CLOCK, Call, Clock
 from josh.models.chat import ChatModel, Completion, ModelError, Request, Sampling
-from josh.models.gateway import Call, Clock, JournalEntry, Key, ModelGateway, refuses_several
+from josh.models.gateway import ModelGateway
+from josh.models.reply_journal import JournalEntry, ReplyKey
+from josh.models.retry import refuses_several
 from josh.roles import Reply
 from josh.seeds import derive
 from josh.tree import NO_USAGE, Sample, Usage
@@ -94,7 +97,7 @@ class BoundModel:
             answer = (await call.answers())[key]
             if refused:
                 # The request was sound; asking for several replies to it was not.
-                exchange.alone.add(self._who)
+                exchange.single_reply_only.add(self._who)
         place.usage += answer.usage
         if place.seed == seed:
             place.seed, place.choice = answer.seed, answer.choice
@@ -113,7 +116,7 @@ class BoundModel:
             if self.recorded:
                 raise ModelError(f"the journal has no words of a person to these {len(messages)} messages")
             began = time.monotonic()
-            change = self.clock.change if self.clock else _nothing
+            change = (self.clock or NO_CLOCK).change
             change(waiting=1)
             try:
                 text = await ask()
@@ -146,9 +149,9 @@ class BoundModel:
 
     @property
     def _alone(self) -> bool:
-        return self._who in self.exchange.alone
+        return self._who in self.exchange.single_reply_only
 
-    async def _together(self, request: Request, digest: str) -> Mapping[Key, JournalEntry]:
+    async def _together(self, request: Request, digest: str) -> Mapping[ReplyKey, JournalEntry]:
         """The answers to a question that all fresh siblings share; those of some of them only, if it gets fewer."""
         place, exchange = self.place, self.exchange
         keys = [self._key(path, 0, digest) for path in place.siblings]
@@ -158,9 +161,9 @@ class BoundModel:
                 return kept  # the endpoint gave fewer when it was asked, in an earlier session
         seed = self._seed(place.siblings[0], 0)
 
-        def file(got: Completion) -> dict[Key, JournalEntry]:
+        def file(got: Completion) -> dict[ReplyKey, JournalEntry]:
             if len(got.replies) == 1:
-                exchange.alone.add(self._who)
+                exchange.single_reply_only.add(self._who)
             return {key: self._filed(got, choice, seed) for choice, key in enumerate(keys[: len(got.replies)])}
 
         call = place.common.get(digest)
@@ -170,7 +173,7 @@ class BoundModel:
             place.common[digest] = call
         return await call.answers()
 
-    def _call(self, request: Request, file: Callable[[Completion], Mapping[Key, JournalEntry]]) -> Call:
+    def _call(self, request: Request, file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]]) -> Call:
         return self.exchange.call(self.model, request, self.place.speaker, self.priority, file, self.clock)
 
     def _filed(self, got: Completion, choice: int, seed: int) -> JournalEntry:
@@ -180,8 +183,8 @@ class BoundModel:
     def _seed(self, path: str, draw: int) -> int:
         return derive(self.seed, self.task, path, self.place.depth, self.place.speaker, draw)
 
-    def _key(self, path: str, draw: int, digest: str) -> Key:
-        return Key(self.task, path, self.place.depth, str(self.place.speaker), draw, digest)
+    def _key(self, path: str, draw: int, digest: str) -> ReplyKey:
+        return ReplyKey(self.task, path, self.place.depth, str(self.place.speaker), draw, digest)
 
     def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], family: Sequence[str]) -> str:
         """A hash of what is asked, and for which siblings. The seed of the request follows from that and the place."""
@@ -196,7 +199,3 @@ def with_directive(messages: Sequence[Message], directive: str) -> list[Message]
         prompt = f"{messages[0].get('content') or ''}\n\n{directive}".strip()
         return [{**messages[0], "content": prompt}, *messages[1:]]
     return [{"role": "system", "content": directive}, *messages]
-
-
-def _nothing(waiting: int = 0, flying: int = 0) -> None:
-    """What a clock that nobody keeps does."""

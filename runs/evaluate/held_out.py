@@ -12,7 +12,8 @@ from josh.roles import BaseEnv, Task
 from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_settings, who_played
 from josh.runs.registry import OFFLINE, plugged
 from josh.runs.settings import RunSettings, core, env_of
-from josh.runs.train.train import CARD, fingerprint
+from josh.runs.train.adapter_folder import CARD
+from josh.runs.train.sources import fingerprint
 
 Found: TypeAlias = Path | UsageError
 """A run's folder, or why there is none."""

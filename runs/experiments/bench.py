@@ -32,6 +32,7 @@ from josh.runs.play.rescore import rescore
 from josh.runs.play.run import run
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
+from josh.runs.registry import ENVS
 from josh.runs.resolve import resolve
 from josh.search import grow
 from josh.strategies.beam import BeamSearch
@@ -139,26 +140,26 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
         },
         {},
     )
-    casting = Runtime(settings)
-    await _warm_up(casting.models)
+    runtime = Runtime(settings)
+    await _warm_up(runtime.models)
     with TemporaryDirectory() as folder:
-        casting.exchange.journal = journal = Replies(Path(folder))
-        seconds = await _play_all(casting, rounds)
+        runtime.exchange.journal = journal = Replies(Path(folder))
+        seconds = await _play_all(runtime, rounds)
         journal.close()
-    await casting.aclose()
-    return seconds, sum(casting.exchange.account.values(), NO_USAGE).calls
+    await runtime.aclose()
+    return seconds, sum(runtime.exchange.account.values(), NO_USAGE).calls
 
 
-async def _play_all(casting: Runtime, rounds: int) -> float:
+async def _play_all(runtime: Runtime, rounds: int) -> float:
     """Seconds that all tasks take, side by side."""
 
     async def one(task: Any) -> None:
-        scorer = casting.scorer(task)
-        search = casting.search(task, scorer=scorer)
-        await play_search(search, task, casting.env, clock=TaskClock(600.0), scorer=scorer)
+        scorer = runtime.scorer(task)
+        search = runtime.search(task, scorer=scorer)
+        await play_search(search, task, runtime.env, clock=TaskClock(600.0), scorer=scorer)
 
     started = time.perf_counter()
-    await asyncio.gather(*(one(task) for task in casting.tasks))
+    await asyncio.gather(*(one(task) for task in runtime.tasks))
     return time.perf_counter() - started
 
 
@@ -179,8 +180,8 @@ async def bare_client(url: str, calls: int, aiohttp: bool) -> float:
     from openai import AsyncOpenAI, DefaultAioHttpClient
 
     slots = asyncio.Semaphore(IN_FLIGHT)
-    casting = Runtime(resolve({"model": "agent", "base_url": url}, {}))
-    prompt = casting.env.agent_prompt(casting.tasks[0])
+    runtime = Runtime(resolve({"model": "agent", "base_url": url}, {}))
+    prompt = runtime.env.agent_prompt(runtime.tasks[0])
     messages: list[Any] = [{"role": "system", "content": prompt}]
     messages += [{"role": ("user", "assistant")[turn % 2], "content": "reply to 9 messages"} for turn in range(10)]
     transport = DefaultAioHttpClient() if aiohttp else None
@@ -219,19 +220,23 @@ def rescoring(tasks: int) -> tuple[int, float]:
         (stored,) = Path(folder).iterdir()
         turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
         started = time.perf_counter()
-        asyncio.run(rescore(stored, {"min_reward": 1.0}))
+        asyncio.run(rescore(stored, {}))
         return turns, time.perf_counter() - started
 
 
-async def forking(repetitions: int) -> float:
-    """Median microseconds in which a branch of a ToolWOZ search is forked: agent, user and world, some turns in."""
-    casting = Runtime(resolve({"env": "toolwoz", "josh": True, "synthetic_tasks": repetitions}, {}))
+async def forking(env: str, repetitions: int) -> float:
+    """Median microseconds in which a branch of a world's search is forked: agent, user and world, some turns in."""
+    runtime = Runtime(resolve({"env": env, "josh": True, "synthetic_tasks": repetitions}, {}))
     times = []
-    for task in casting.tasks:
-        search = casting.search(task)
+    for task in runtime.tasks:
+        search = runtime.search(task)
+        branches = list(search.branches.values())
         for _ in range(6):
             await search.advance()
-        for branch in search.branches.values():
+            if not search.tree.frontier:
+                break  # the search is over: its branches of the phase before are measured
+            branches = list(search.branches.values())
+        for branch in branches:
             started = time.perf_counter()
             for _ in range(100):
                 branch.fork()
@@ -239,14 +244,17 @@ async def forking(repetitions: int) -> float:
     return median(times) * 1e6
 
 
-def tool_episodes(tasks: int) -> tuple[float, float]:
-    """Made-up ToolWOZ tasks with several goals that a run searches per minute, and the goals of each."""
-    settings = {"env": "toolwoz", "josh": True, "synthetic_tasks": 2 * tasks}
-    casting = Runtime(resolve(settings, {}))
-    casting.tasks = [task for task in casting.tasks if len(casting.env.goals(task)) > 1][:tasks]
-    goals = sum(len(casting.env.goals(task)) for task in casting.tasks) / len(casting.tasks)
-    seconds = asyncio.run(_play_all(casting, casting.env.max_rounds))
-    return 60 * len(casting.tasks) / seconds, goals
+def episodes(env: str, tasks: int) -> tuple[float, float]:
+    """Made-up tasks of a world that a run searches per minute, and the goals of each.
+
+    They are those with several goals, where the world has such.
+    """
+    runtime = Runtime(resolve({"env": env, "josh": True, "synthetic_tasks": 2 * tasks}, {}))
+    several = [task for task in runtime.tasks if len(runtime.env.goals(task)) > 1]
+    runtime.tasks = (several or runtime.tasks)[:tasks]
+    goals = sum(len(runtime.env.goals(task)) for task in runtime.tasks) / len(runtime.tasks)
+    seconds = asyncio.run(_play_all(runtime, runtime.env.max_rounds))
+    return 60 * len(runtime.tasks) / seconds, goals
 
 
 async def local_figures(folder: str, tasks: int, threads: int) -> None:
@@ -255,19 +263,19 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
     import transformers
 
     settings = {"josh": True, "model": f"hf:{folder}", "synthetic_tasks": tasks, "torch_threads": threads}
-    casting = Runtime(resolve(settings, {}))
-    await _warm_up([model for model in casting.models if model.name == casting.settings.agent.model])
-    searches = [casting.search(task) for task in casting.tasks]
+    runtime = Runtime(resolve(settings, {}))
+    await _warm_up([model for model in runtime.models if model.name == runtime.settings.agent.model])
+    searches = [runtime.search(task) for task in runtime.tasks]
     watch = _Watch()
     await asyncio.gather(
         *(
-            play_search(search, task, casting.env, clock=TaskClock(3600.0), scorer=casting.scorer(task))
-            for search, task in zip(searches, casting.tasks, strict=True)
+            play_search(search, task, runtime.env, clock=TaskClock(3600.0), scorer=runtime.scorer(task))
+            for search, task in zip(searches, runtime.tasks, strict=True)
         )
     )
     prompts = [prompt for search in searches for prompt in _prompts(search.tree)]
     together = watch.per_second(len(prompts))
-    await casting.aclose()
+    await runtime.aclose()
     torch.set_num_threads(threads)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
@@ -326,9 +334,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"beam {beam_size:3d}, {rounds:3d} rounds {alone:23.1f} {with_driver:39.1f} {held:16.0f}")
     turns, seconds = rescoring(tasks=150)
     print(f"rescoring {turns} stored turns: {seconds:.2f} s")
-    print(f"forking a branch of a ToolWOZ search, with its world: {asyncio.run(forking(args.repetitions)):.1f} us")
-    episodes, goals = tool_episodes(300)
-    print(f"ToolWOZ searches with a beam of 8: {episodes:.0f} a minute, of {goals:.1f} goals each")
+    for env in ENVS:
+        microseconds_each = asyncio.run(forking(env, args.repetitions))
+        print(f"{env}: forking a branch of a search, with its world: {microseconds_each:.1f} us")
+        a_minute, goals = episodes(env, 300)
+        print(f"{env}: searches with a beam of 8: {a_minute:.0f} a minute, of {goals:.1f} goals each")
     asyncio.run(endpoint_figures(args.tasks, args.repetitions))
     return 0
 

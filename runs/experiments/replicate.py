@@ -1,28 +1,27 @@
-"""Whether the loop teaches anything: `josh loop --tiny` with several seeds, and what they come to together.
+"""Whether a loop teaches anything: `josh loop` with several seeds, and what they come to together.
 
-python -m josh.runs.experiments.five_seeds --out records/five-seeds
+python -m josh.runs.experiments.replicate --out records/seeds --tiny --control --other_users A,B
 
-Every seed has a small model, training people and held-out people of its own. Loops that are done are not done again,
-and those that were broken off are gone on with. Everything runs on a processor, without a network.
+Flags that this does not know go to `josh loop`. Every seed has training tasks and held-out tasks of its own, and with
+`--tiny` a model of its own. Loops that are done are not done again, and those that were broken off are gone on with.
+The users, the reference policies and the names of the figures come from the loops' records.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from josh.runs.evaluate.table import format_interval, format_number
+from josh.runs.record.folder import LOOP, write_json
 from josh.terminal import align_columns
 
 SEEDS = "1,2,3,4,5"
-OTHERS = "donor_mild,donor_firm"
-GAIN = 74.0
-"""Per cent by which JOSH's best training raised its base (Lattimer et al., 2024): Llama-3-8B on ToolWOZ."""
-SCRIPTS = ("best script, 1 act a turn", "best script, 3 acts a turn")
+SUMMARY = "replicate.json"
 
 Figures = Mapping[str, Any]
 
@@ -31,10 +30,10 @@ def loop_of(out: Path, seed: int, flags: Sequence[str]) -> Figures:
     """Do a seed's loop, or what is left of it; its `loop.json`. Raises SystemExit where it fails."""
     place = out / f"seed-{seed}"
     begun = sorted(place.glob("loop-*"))
-    if begun and (begun[0] / "loop.json").exists():
-        found: Figures = json.loads((begun[0] / "loop.json").read_text(encoding="utf-8"))
+    if begun and (begun[0] / LOOP).exists():
+        found: Figures = json.loads((begun[0] / LOOP).read_text(encoding="utf-8"))
         return found
-    own = ["--tiny", "--control", "--other_users", OTHERS, "--seed", str(seed), "--log_dir", str(place), *flags]
+    own = ["--seed", str(seed), "--log_dir", str(place), *flags]
     command = [sys.executable, "-m", "josh", "loop", *(["--resume", str(begun[0])] if begun else own)]
     code = subprocess.run(command, check=False).returncode  # noqa: S603 (this very program)
     if code:
@@ -44,110 +43,104 @@ def loop_of(out: Path, seed: int, flags: Sequence[str]) -> Figures:
 
 def table(loops: Mapping[int, Figures]) -> str:
     """A line for every seed, as Markdown."""
-    head = [
-        "seed",
-        "base",
-        "last round",
-        "less base",
-        "gain",
-        "of the way to the script of 1 act",
-        "control less base",
-        "minutes",
-    ]
+    found = list(loops.values())
+    towards, control = better_references(found), all(one["control"] for one in found)
+    ways = [f"of the way to {name}" for name in towards]
+    head = ["seed", "base", "last round", "less base", "gain", *ways, *["control less base"] * control, "minutes"]
     lines = [head, ["---"] * len(head)]
-    for seed, found in loops.items():
-        last = found["rounds"][-1]
-        lines.append(
-            [
-                str(seed),
-                _cell(found["base"]),
-                _cell(last),
-                _apart(last),
-                f"{last['gain_percent']:+.0f} %",
-                f"{100 * way(found, SCRIPTS[0]):.0f} %",
-                _apart(found["control"]),
-                f"{found['minutes']:.1f}",
-            ]
-        )
+    for seed, one in loops.items():
+        last = one["rounds"][-1]
+        gain = "-" if last["gain_percent"] is None else f"{last['gain_percent']:+.0f} %"
+        cells = [str(seed), _cell(one["base"], one), _cell(last, one), _apart(last, one), gain]
+        cells += [f"{100 * way(one, name):.0f} %" for name in towards]
+        cells += [_apart(one["control"], one)] if control else []
+        lines.append([*cells, f"{one['minutes']:.1f}"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def way(found: Figures, script: str) -> float:
-    """How much of the distance from the base to a script the last round has gone."""
-    base, last = _ends(found)
-    far = found["references"][script]["mean_donation"] - base["mean_donation"]
-    return float((last["mean_donation"] - base["mean_donation"]) / far) if far else float("nan")
+def better_references(found: Sequence[Figures]) -> list[str]:
+    """The reference policies that earn more than the base, with every seed by more than chance."""
+    return [name for name in found[0]["references"] if all(one["references"][name]["diff_ci"][0] > 0 for one in found)]
 
 
-def _cell(one: Figures) -> str:
-    low, high = one["mean_donation_ci"]
-    return (
-        f"{format_interval({'value': one['mean_donation'], 'low': low, 'high': high}, '$')}, {one['donation_rate']:.2f}"
-    )
+def way(found: Figures, reference: str) -> float:
+    """How much of the distance from the base to a reference policy the last round has gone."""
+    mean = found["names"]["mean"]
+    base, last = found["base"][mean], found["rounds"][-1][mean]
+    far = found["references"][reference][mean] - base
+    return float((last - base) / far) if far else float("nan")
 
 
-def _apart(one: Figures) -> str:
-    return format_interval({"value": one["diff"], "low": one["diff_ci"][0], "high": one["diff_ci"][1]}, "$", "+")
+def _cell(one: Figures, loop: Figures) -> str:
+    mean, rate = loop["names"]["mean"], loop["names"]["rate"]
+    low, high = one[f"{mean}_ci"]
+    return f"{format_interval({'value': one[mean], 'low': low, 'high': high}, loop['unit'])}, {one[rate]:.2f}"
+
+
+def _apart(one: Figures, loop: Figures) -> str:
+    low, high = one["diff_ci"]
+    return format_interval({"value": one["diff"], "low": low, "high": high}, loop["unit"], "+")
 
 
 def means(loops: Mapping[int, Figures]) -> str:
     """Means over the seeds: every policy against every user model, and the search against plain conversations."""
     found = list(loops.values())
-    policies = ["base", *(f"round {one['round']}" for one in found[0]["rounds"])]
-    lines = [["mean over seeds", "mean donation", "donation rate"]]
+    names = found[0]["names"]["mean"], found[0]["names"]["rate"]
+    lines = [["mean over seeds", *(name.replace("_", " ") for name in names)]]
 
     def line(name: str, cells: Sequence[Figures]) -> list[str]:
-        return [
-            name,
-            *(format_number(fmean(one[kind] for one in cells)) for kind in ("mean_donation", "donation_rate")),
-        ]
+        return [name, *(format_number(fmean(one[kind] for one in cells)) for kind in names)]
 
-    for place, name in enumerate(policies):
-        lines.append(line(name, [one["base"] if not place else one["rounds"][place - 1] for one in found]))
-    lines.append(line("control: losing paths", [one["control"] for one in found]))
+    lines.append(line("base", [one["base"] for one in found]))
+    for place, last in enumerate(found[0]["rounds"]):
+        lines.append(line(f"round {last['round']}", [one["rounds"][place] for one in found]))
+    if all(one["control"] for one in found):
+        lines.append(line("control: losing paths", [one["control"] for one in found]))
     lines += [line(name, [one["references"][name] for one in found]) for name in found[0]["references"]]
-    for user in found[0]["other_users"]:
-        for name in found[0]["other_users"][user]:
-            lines.append(line(f"{user}: {name}", [one["other_users"][user][name] for one in found]))
-    lines.append(["", "", ""])
-    lines.append(["first search", "tasks won", "reward"])
-    for name, key in (("beam of 8", "beam"), ("best of n", "best_of_n"), ("plain conversations", "plain")):
-        cells = [one["search"][key] for one in found]
-        values = [format_number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
-        lines.append([f"{name}, {fmean(cell['replies'] for cell in cells):.0f} replies", *values])
+    for user, cells in found[0]["other_users"].items():
+        lines += [line(f"{user}: {name}", [one["other_users"][user][name] for one in found]) for name in cells]
+    if all(one["search"] for one in found):
+        lines += [["", "", ""], ["first search", "tasks won", "reward"]]
+        for name, key in (("beam", "beam"), ("best of n", "best_of_n"), ("plain conversations", "plain")):
+            cells = [one["search"][key] for one in found]
+            values = [format_number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
+            lines.append([f"{name}, {fmean(cell['replies'] for cell in cells):.0f} replies", *values])
     return "\n".join(align_columns(lines))
 
 
 def verdicts(loops: Mapping[int, Figures]) -> str:
-    """What was hoped for, and whether it came so."""
+    """What the seeds say together, a line for each question."""
     found = list(loops.values())
+    mean = found[0]["names"]["mean"]
     gains = [one["rounds"][-1]["gain_percent"] for one in found]
-    base, last = (
-        fmean(one["mean_donation"] for one in ones) for ones in zip(*[_ends(one) for one in found], strict=True)
-    )
-    over = 100 * (last / base - 1)
+    base, last = fmean(one["base"][mean] for one in found), fmean(one["rounds"][-1][mean] for one in found)
+    over = 100 * (last / base - 1) if base else float("nan")
     gained = fmean(one["rounds"][-1]["diff"] for one in found) or float("nan")
     kept = {user: fmean(_gain(one, user) for one in found) / gained for user in found[0]["other_users"]}
-    clear = sum(one["rounds"][-1]["diff_ci"][0] > 0 for one in found)
-    control = sum(one["control"]["diff_ci"][0] > 0 for one in found)
-    beam = fmean(one["search"]["beam_less_best_of_n"]["tasks_won"]["value"] for one in found)
+    ways = {name: 100 * fmean(way(one, name) for one in found) for name in better_references(found)}
     lines = [
-        f"gain of the mean donation, all seeds together: {over:+.0f} % ({GAIN:.0f} hoped for); of each: "
-        + ", ".join(f"{gain:+.0f}" for gain in gains),
-        f"seeds whose interval of the difference excludes 0: {clear} of {len(found)}",
-        "of the way from the base to the "
-        + ", ".join(f"{script}: {100 * fmean(way(one, script) for one in found):.0f} %" for script in SCRIPTS),
-        "gain kept against users not trained against: "
-        + ", ".join(f"{user} {part:.2f}" for user, part in kept.items()),
-        f"seeds whose control improves: {control} of {len(found)}",
-        f"tasks won by the beam less best of n: {beam:+.3f}",
-        "minutes: " + ", ".join(f"{one['minutes']:.1f}" for one in found),
+        f"gain of the {mean.replace('_', ' ')}, all seeds together: {over:+.0f} %; of each: "
+        + ", ".join("-" if gain is None else f"{gain:+.0f}" for gain in gains),
+        f"seeds whose interval of the difference excludes 0: {_clear(one['rounds'][-1] for one in found)}",
     ]
-    return "\n".join(lines)
+    if ways:
+        text = ", ".join(f"{name}: {share:.0f} %" for name, share in ways.items())
+        lines.append(f"of the way from the base to better references: {text}")
+    if kept:
+        text = ", ".join(f"{user} {share:.2f}" for user, share in kept.items())
+        lines.append(f"gain kept against users not trained against: {text}")
+    if all(one["control"] for one in found):
+        lines.append(f"seeds whose control improves: {_clear(one['control'] for one in found)}")
+    if all(one["search"] for one in found):
+        beam = fmean(one["search"]["beam_less_best_of_n"]["tasks_won"]["value"] for one in found)
+        lines.append(f"tasks won by the beam less best of n: {beam:+.3f}")
+    return "\n".join([*lines, "minutes: " + ", ".join(f"{one['minutes']:.1f}" for one in found)])
 
 
-def _ends(found: Figures) -> tuple[Figures, Figures]:
-    return found["base"], found["rounds"][-1]
+def _clear(cells: Iterable[Figures]) -> str:
+    """How many are above the base by more than chance."""
+    above = [one["diff_ci"][0] > 0 for one in cells]
+    return f"{sum(above)} of {len(above)}"
 
 
 def _gain(found: Figures, user: str) -> float:
@@ -155,15 +148,15 @@ def _gain(found: Figures, user: str) -> float:
     return float(cells[f"round {found['rounds'][-1]['round']}"]["diff"])
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Do the loops, and print what they came to. Further flags go to `josh loop`."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder for the loops and five_seeds.json")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
+    parser.add_argument("--out", type=Path, required=True, help=f"folder for the loops and {SUMMARY}")
     parser.add_argument("--seeds", default=SEEDS, help=f"by commas (default: {SEEDS})")
-    args, flags = parser.parse_known_args()
+    args, flags = parser.parse_known_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     loops = {int(seed): loop_of(args.out, int(seed), flags) for seed in args.seeds.split(",")}
-    (args.out / "five_seeds.json").write_text(json.dumps(loops, indent=1) + "\n", encoding="utf-8")
+    write_json(args.out / SUMMARY, {str(seed): found for seed, found in loops.items()})
     print(f"\n{table(loops)}\n\n{means(loops)}\n\n{verdicts(loops)}")
 
 

@@ -25,18 +25,19 @@ from typing import Any
 from josh.errors import UsageError
 from josh.runs.loop.figures import as_text, figures_of
 from josh.runs.loop.plan import Plan, as_json, from_json, make_plan
-from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted, terminable
+from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import do
+from josh.runs.play.signals import cancelled_error_on_sigterm
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
 from josh.runs.registry import rewards_class
 from josh.runs.resolve import again, defaults_of
 from josh.runs.settings import core, env_of
+from josh.runs.train.machine import require_packages
 from josh.terminal import screen_width
 
 PLOT, CLOCK, LOCK = "loop.png", "clock.json", "lock"
-NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 
 
 def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> None:
@@ -51,9 +52,7 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
         UsageError: a setting is wrong. Nothing was played then.
         FatalError: a stage failed, or the budget is spent; the loop can be resumed.
     """
-    missing = next((name for name in NEEDED if find_spec(name) is None), None)
-    if missing:
-        raise UsageError(f"a loop needs {missing}; pip install 'josh-dialogue[train]'")
+    require_packages("a loop")
     env_defaults = defaults_of(given)
     log_dir = Path(given.get("log_dir") or core()["log_dir"].default).resolve()
     name = f"loop-{slug(str(given.get('env') or core()['env'].default))}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -117,7 +116,7 @@ def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
         raise UsageError(f"{folder} has no stage named {name!r}; it has {', '.join(one.name for one in plan.stages)}")
     _end_with_parent()
     began = time.monotonic()
-    with terminable():
+    with cancelled_error_on_sigterm():
         done = do(folder, plan, stage, given, unit_of(plan))
     write_json(folder / STAGES / f"{name}.json", {**done, "seconds": round(time.monotonic() - began, 1)})
 
@@ -151,7 +150,7 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
     with locked(folder):
         clock = Clock(folder / CLOCK)
         try:
-            with terminable():
+            with cancelled_error_on_sigterm():
                 Stages(folder, plan, given, command, clock).play(jobs)
         except BaseException as error:
             if "go on with" not in str(error):

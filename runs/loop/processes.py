@@ -1,6 +1,5 @@
 """The stages of a loop as they are done: several at a time, each in a process of its own, noted when it is done."""
 
-import asyncio
 import json
 import multiprocessing
 import os
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from josh.errors import FatalError, UsageError
@@ -219,21 +217,3 @@ def _lines(path: Path) -> int:
 def _time(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Have SIGTERM end the loop as Ctrl-C does."""
-
-    def told(_: int, __: FrameType | None) -> None:
-        raise asyncio.CancelledError
-
-    try:
-        before = signal.signal(signal.SIGTERM, told)
-    except ValueError:  # not in the main thread: whoever runs us there looks after signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

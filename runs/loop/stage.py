@@ -21,9 +21,10 @@ from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.registry import strategy_of
 from josh.runs.resolve import changed
+from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.settings import resolve_training
 from josh.runs.train.tiny import Tiny, build
-from josh.runs.train.train import CARD, train
+from josh.runs.train.train import train
 
 Done = dict[str, Any]
 

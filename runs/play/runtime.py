@@ -12,8 +12,10 @@ from josh.driver import Search
 from josh.episode import begin
 from josh.errors import UsageError
 from josh.messages import dumps
+from josh.models.budget import Budget, Price
+from josh.models.call import Clock
 from josh.models.chat import ChatModel
-from josh.models.gateway import Budget, Clock, ModelGateway, Price
+from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
 from josh.models.openai_chat import NO_KEY
 from josh.models.turn_model import BoundModel

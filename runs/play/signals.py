@@ -1,14 +1,15 @@
-"""How a run hears that it has to stop."""
+"""How a run, or a loop of runs, hears that it has to stop: SIGTERM, with which schedulers end a job, acts as Ctrl-C."""
 
 import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 
 @contextmanager
 def cancelled_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM, with which schedulers end a job, cancel the current task as Ctrl-C does.
+    """Let SIGTERM cancel the current task, in a program that runs an event loop.
 
     Where the platform has no signal handlers for event loops, and outside the main thread, this changes nothing.
     """
@@ -21,3 +22,21 @@ def cancelled_by_sigterm() -> Iterator[None]:
     finally:
         with suppress(NotImplementedError, RuntimeError):
             loop.remove_signal_handler(signal.SIGTERM)
+
+
+@contextmanager
+def cancelled_error_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise CancelledError, in a program without an event loop. In other threads this changes nothing."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise asyncio.CancelledError
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: whoever runs us there looks after signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

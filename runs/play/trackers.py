@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from josh.errors import UsageError
-from josh.models.gateway import Price, cost
+from josh.models.budget import Price, cost
 from josh.redact import in_json
 from josh.runs.record.summary import Result
 from josh.threads import explain

@@ -12,7 +12,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.models.gateway import JournalEntry, Key
+from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
 from josh.tree import Usage
 
@@ -94,7 +94,7 @@ class Replies:
         if page and (log_file.stat().st_size - 32) % (page + 24):
             log.warning("%s: its end is missing; replies that stood there are asked for again", log_file)
 
-    def find(self, key: Key) -> JournalEntry | None:
+    def find(self, key: ReplyKey) -> JournalEntry | None:
         """The answer kept under a key, if any."""
         with self._explained():
             row = self._base.execute(_FIND, key).fetchone()
@@ -108,7 +108,7 @@ class Replies:
         except (TypeError, ValueError, KeyError, AttributeError):
             raise self._damaged(f"the reply to task {key.task} at {key.path or 'the root'}, turn {key.depth}") from None
 
-    def keep(self, answers: Mapping[Key, JournalEntry], seconds: float) -> None:
+    def keep(self, answers: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
         """Keep the answers to one request, all or none. Raises UsageError when the disk is full."""
         rows = [
             (

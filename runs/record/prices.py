@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.budget import Price
 from josh.models.chat import ChatModel
-from josh.models.gateway import Price
 from josh.models.hf_loading import is_local
 from josh.models.litellm_chat import PREFIX
 from josh.models.openai_chat import OPENAI_URL

@@ -1,6 +1,6 @@
 """Settings as `config.json` and plans have them: a table for each part of a run, the same as in a TOML file.
 
-Versions of josh before the tables had one flat object (`{"env": "persuasion", "josh": true, "beam_size": 8, ...}`);
+Versions of josh before the tables had one flat object (`{"env": "a_world", "josh": true, "beam_size": 8, ...}`);
 `upgraded` makes tables of it, so that runs recorded then can still be read.
 """
 

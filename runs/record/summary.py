@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from josh.episode import Episode
-from josh.models.gateway import Price, cost
+from josh.models.budget import Price, cost
 from josh.roles import BaseEnv, Task
 from josh.terminal import in_a_line
 from josh.tree import NO_USAGE, Outcome, Speaker, Usage

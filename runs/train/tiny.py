@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
@@ -30,8 +30,7 @@ from josh.loading import load
 from josh.messages import Message
 from josh.roles import BaseEnv
 from josh.runs.record.folder import version
-from josh.runs.registry import env_class
-from josh.runs.settings import core
+from josh.runs.registry import DEFAULT_ENV, env_class
 from josh.seeds import derive
 
 MANIFEST = "josh_tiny.json"
@@ -114,7 +113,7 @@ class TinyDialogues:
 
 def tiny_dialogues(env: type[BaseEnv]) -> TinyDialogues | None:
     """The dialogues that a world offers, under `tiny_dialogues`, by their import path; None where it offers none."""
-    path = getattr(env, "tiny_dialogues", "")
+    path = env.tiny_dialogues
     if not path:
         return None
     found: TinyDialogues = load(path, {}, "tiny_dialogues")
@@ -135,7 +134,7 @@ class Tiny:
     size: str = "small"
     seed: int = 0
     threads: int = 1
-    env: str = field(default_factory=lambda: str(core()["env"].default))
+    env: str = DEFAULT_ENV
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:

@@ -8,9 +8,11 @@ from faulty_server import KINDS, BusyServer, FaultyServer
 
 from josh.branch import TurnContext
 from josh.errors import BudgetError, FatalError
+from josh.models.budget import Budget, Price
 from josh.models.chat import Completion, ModelError, Request, RetryableError, Sampling
-from josh.models.gateway import Budget, JournalEntry, Key, ModelGateway, Price
+from josh.models.gateway import ModelGateway
 from josh.models.openai_chat import OpenAIChat
+from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.models.turn_model import BoundModel
 from josh.roles import Reply
 from josh.runs.record.journal import Replies
@@ -26,7 +28,7 @@ def model_at(url, **options):
 
 def filed(key="a"):
     """File a completion's first reply."""
-    where = Key("task", "", 1, "agent", 0, str(key))
+    where = ReplyKey("task", "", 1, "agent", 0, str(key))
     return lambda got: {where: JournalEntry(got.replies[0], "tiny", 1, 0, Usage(calls=1) + got.usage)}
 
 
@@ -178,7 +180,7 @@ def test_a_call_that_is_sent_comes_to_its_end_though_nobody_waits_any_more(tmp_p
         await asyncio.gather(*waiting, return_exceptions=True)
         assert [(call.in_flight, call.dropped) for call in calls] == [(True, False), (False, True)]
         await exchange.drain()
-        kept = [journal.find(Key("task", "", 1, "agent", 0, name)) for name in "ab"]
+        kept = [journal.find(ReplyKey("task", "", 1, "agent", 0, name)) for name in "ab"]
         journal.close()
         return model.requests, kept
 

@@ -15,8 +15,8 @@ from serving import serving
 
 from josh.cli import main
 from josh.errors import FatalError, UsageError
+from josh.models.budget import Price
 from josh.models.chat import ModelError, Request, RetryableError, Sampling
-from josh.models.gateway import Price
 from josh.models.litellm_chat import LiteLLMChat, is_for_litellm
 from josh.models.openai_chat import NO_KEY
 from josh.runs.record.prices import prices_of

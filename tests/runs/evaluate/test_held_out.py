@@ -14,7 +14,8 @@ from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
 from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out, seen_by, seen_in
 from josh.runs.record.summary import person_of
-from josh.runs.train.train import CARD, fingerprint
+from josh.runs.train.adapter_folder import CARD
+from josh.runs.train.sources import fingerprint
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 60))

@@ -11,7 +11,7 @@ import pytest
 
 from josh.cli import main
 from josh.errors import UsageError
-from josh.runs.experiments import five_seeds
+from josh.runs.experiments import replicate
 from josh.runs.export.export import choose, export
 from josh.runs.loop.loop import locked
 from josh.runs.loop.plan import make_plan
@@ -173,14 +173,13 @@ def test_a_finished_loop_is_told_again(whole, capsys):
     assert {**after, "minutes": 0} == {**before, "minutes": 0}
 
 
-def test_several_seeds_are_told_together(whole, tmp_path, capsys, monkeypatch):
+def test_several_seeds_are_told_together(whole, tmp_path, capsys):
     folder, _ = whole
     for seed in (1, 2):
         place = tmp_path / "seeds" / f"seed-{seed}" / "loop-1"
         place.mkdir(parents=True)
         (place / "loop.json").write_text((folder / "loop.json").read_text())
-    monkeypatch.setattr(sys, "argv", ["five_seeds", "--out", str(tmp_path / "seeds"), "--seeds", "1,2"])
-    five_seeds.main()
+    replicate.main(["--out", str(tmp_path / "seeds"), "--seeds", "1,2"])
     said = capsys.readouterr().out
     last = read(folder / "loop.json")["rounds"][-1]
     assert f"gain of the mean donation, all seeds together: {last['gain_percent']:+.0f} %" in said

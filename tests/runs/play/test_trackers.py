@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from josh.cli import main
-from josh.models.gateway import Price
+from josh.models.budget import Price
 from josh.redact import redactor
 from josh.runs.loop.plan import make_plan
 from josh.runs.loop.settings import LoopSettings

@@ -6,8 +6,8 @@ import pytest
 from tuning import ASK, MARKED, MORE, PLAIN, TALK, THANKS, needs_trl, says
 
 from josh.errors import UsageError
+from josh.runs.train.base import training_variant
 from josh.runs.train.data import Row, Template, fitting_template, prepare
-from josh.runs.train.train import _training_variant
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def shipped(tiny):
     ],
 )
 def test_the_families_templates_are_masked_to_the_assistants_words(shipped, name, row, learned):
-    template = fitting_template(shipped(name), [row], _training_variant)
+    template = fitting_template(shipped(name), [row], training_variant)
     ids, mask = template.labelled(row)
     assert template.tokenizer.decode([token for token, own in zip(ids, mask, strict=True) if own]) == learned
 
@@ -157,5 +157,5 @@ def test_the_families_templates_are_masked_to_the_assistants_words(shipped, name
 def test_the_families_that_cannot_be_trained_so_are_refused(shipped, name, messages, sentence):
     rows = [Row(1, {"messages": messages})]
     with pytest.raises(UsageError) as error:
-        prepare(rows, "sft", fitting_template(shipped(name), rows, _training_variant), 512, Path("rows.jsonl"))
+        prepare(rows, "sft", fitting_template(shipped(name), rows, training_variant), 512, Path("rows.jsonl"))
     assert sentence in str(error.value)

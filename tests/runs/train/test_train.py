@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 from tuning import ASK, DPO, MORE, ROWS, THANKS, card, likelihood, needs_trl, says, write
 
-from josh.runs.train.train import fingerprint
+from josh.runs.train.sources import fingerprint
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

@@ -1,0 +1,107 @@
+"""The model that a training begins with: its tokenizer and chat template, its weights, and the adapter to train."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.train.data import Template
+from josh.runs.train.machine import compute_dtype, one_line
+from josh.runs.train.settings import TrainSettings
+
+_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def load_template(model: str) -> Template:
+    """A model's tokenizer and template. Raises UsageError."""
+    from transformers import AutoTokenizer, GenerationConfig
+
+    findable(model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError, ImportError) as error:
+        raise UsageError(f"cannot load the tokenizer of {model}: {one_line(error)}") from None
+    if not tokenizer.is_fast:
+        raise UsageError(f"{model} has no fast tokenizer (tokenizer.json), which the assistant mask needs")
+    stops = {tokenizer.eos_token_id}
+    try:
+        ends = GenerationConfig.from_pretrained(model).eos_token_id
+        stops |= set(ends) if isinstance(ends, list) else {ends}
+    except OSError:
+        pass
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Template(tokenizer, model, sorted(stop for stop in stops if stop is not None))
+
+
+def findable(model: str) -> None:
+    """Raise UsageError for what is neither a folder nor a hub id."""
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise UsageError(f"{model} holds no model (no config.json); give a model's folder or a hub id")
+    elif folder.is_absolute() or model.startswith(".") or model.count("/") != 1:
+        raise UsageError(f"there is no folder {model}; give a model's folder or a hub id such as Qwen/Qwen3-4B")
+
+
+def training_variant(tokenizer: Any) -> str | None:
+    """TRL's variant of a template, for the families that it knows."""
+    try:
+        from trl.chat_template_utils import get_training_chat_template
+
+        text: str | None = get_training_chat_template(tokenizer)
+    except (ImportError, ValueError, TypeError, KeyError):
+        return None
+    return text
+
+
+def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:
+    """The model to train, and the adapter to put on it, None if it has one; `whole` means never in 4 bits."""
+    import torch
+    from peft import LoraConfig, PeftModel
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": compute_dtype()}
+    if settings.load_in_4bit and not whole:
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute_dtype(),
+        )
+        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(settings.model, **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise UsageError(f"cannot load the model {settings.model}: {one_line(error)}") from None
+    if whole:
+        return model, None
+    if settings.base_adapter:
+        try:
+            return PeftModel.from_pretrained(model, settings.base_adapter, is_trainable=True), None
+        except (RuntimeError, ValueError, OSError) as error:
+            raise UsageError(f"{settings.base_adapter} does not fit {settings.model}: {one_line(error)}") from None
+    ends = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Module)}
+    targets = [name for name in _TARGETS if name in ends]
+    lora = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=targets or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return model, lora
+
+
+def merge(settings: TrainSettings, part: Path) -> None:
+    """Turn the adapter in the folder into the whole tuned model."""
+    from peft import PeftModel
+
+    # A model in 4 bits would be merged with what it lost; it is loaded anew.
+    model, _ = load_model(settings, whole=True)
+    merged = PeftModel.from_pretrained(model, part).merge_and_unload()
+    for path in part.glob("adapter_*"):
+        path.unlink()
+    merged.save_pretrained(part)

@@ -1,0 +1,85 @@
+"""The machine and the process that a training runs in: its packages, threads, number format, and what it may print."""
+
+import gc
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.train.settings import TrainSettings
+
+NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
+"""Packages of the extra `train`."""
+
+
+def require_packages(what: str) -> None:
+    """Raise UsageError where a package of the extra `train` is missing; `what` needs it (`training`)."""
+    missing = next((name for name in NEEDED if find_spec(name) is None), None)
+    if missing:
+        raise UsageError(f"{what} needs {missing}; pip install 'josh-dialogue[train]'")
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def note(text: str) -> None:
+    """Print a line on stderr, in the process that prints."""
+    if is_first():
+        print(f"josh: {text}", file=sys.stderr)
+
+
+def check_machine(settings: TrainSettings) -> None:
+    """Set the number of threads. Raises UsageError where the machine cannot do what is asked."""
+    import torch
+
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    if settings.load_in_4bit and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+        lacking = "bitsandbytes is not installed" if torch.cuda.is_available() else "this machine has no CUDA device"
+        raise UsageError(f"load_in_4bit is given, but {lacking}; leave it out, or train where both are there")
+
+
+def compute_dtype() -> Any:
+    """What this machine computes in: bf16 or fp16 on CUDA, else 32 bits."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' warnings and bars, which speak of their own plans, out of the user's sight."""
+    import datasets
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    trl = logging.getLogger("trl")
+    trl_level = trl.level
+    transformers_logging.set_verbosity_error()
+    trl.setLevel(logging.ERROR)
+    if not sys.stderr.isatty() or not is_first():
+        transformers_logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            for module in ("transformers", "trl", "peft", "accelerate", "torch", "datasets"):
+                warnings.filterwarnings("ignore", module=rf"{module}\..*")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        trl.setLevel(trl_level)
+        gc.collect()
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in a line of 300 characters at most."""
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,94 @@
+"""What an adapter is made of: hashes of its base, of the adapter before it, of its rows, and of its settings."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from josh.errors import UsageError
+from josh.runs.export.export import manifest_of
+from josh.runs.train.machine import note
+from josh.runs.train.settings import TRAINING, TrainSettings
+
+_ENDS = 1 << 20
+_READ_WHOLE = (
+    "config.json",
+    "adapter_config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer*",
+    "vocab.json",
+    "merges.txt",
+    "chat_template*",
+)
+
+
+def sources_of(method: str, settings: TrainSettings) -> dict[str, Any]:
+    """What an adapter is made of: base, earlier adapter, data."""
+    data = Path(settings.data)
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    sources: dict[str, Any] = {
+        "base": {"name": settings.model, "sha256": fingerprint(Path(settings.model))},
+        "data": {"file": str(data), "sha256": digest, "manifest": _manifest(data, digest)},
+    }
+    if settings.base_adapter:
+        folder = Path(settings.base_adapter)
+        if not (folder / "adapter_config.json").exists():
+            raise UsageError(f"base_adapter is {folder}, which holds no adapter (no adapter_config.json)")
+        sources["base_adapter"] = {"name": str(folder), "sha256": fingerprint(folder)}
+    return sources
+
+
+def _manifest(data: Path, digest: str) -> dict[str, Any] | None:
+    """The manifest beside exported rows; None where there is none, or one of other rows. Raises UsageError."""
+    path = manifest_of(data)
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise UsageError(f"{path} is no manifest that can be read; export the rows again, or remove it")
+    if manifest.get("sha256") != digest:
+        note(f"{path.name} is not of this {data.name} (other sha256); it is left out of the adapter's card")
+        return None
+    return manifest
+
+
+def fingerprint(folder: Path) -> str | None:
+    """A hash of a model's or an adapter's folder; None for a hub id.
+
+    It is of configuration, tokenizer and chat template, and of every weights file's name, size, first and last
+    mebibyte: a large model is not read whole.
+    """
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _READ_WHOLE):
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
+            digest.update(path.read_bytes())
+        elif path.suffix in {".safetensors", ".bin"}:
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size}".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(_ENDS))
+                file.seek(max(0, size - _ENDS))
+                digest.update(file.read(_ENDS))
+    return digest.hexdigest()
+
+
+def digest_of(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
+    """A hash of everything that makes another adapter of it."""
+    made_of = {
+        "method": method,
+        "hashes": [one["sha256"] for one in sources.values()],
+        "model": settings.model if sources["base"]["sha256"] is None else None,
+        "settings": {name: value for name, value in asdict(settings).items() if not TRAINING[name].rule.resumable},
+    }
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,145 @@
+"""The training itself: TRL's trainer for each method, and what is said of how it went."""
+
+import math
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from josh.errors import FatalError
+from josh.runs.train.adapter_folder import CHECKPOINTS, last_checkpoint
+from josh.runs.train.base import load_model
+from josh.runs.train.data import Prepared, Template
+from josh.runs.train.machine import compute_dtype, is_first, note, one_line
+from josh.runs.train.monitor import Sampler, Watch, callbacks, spread
+from josh.runs.train.settings import TrainSettings
+
+
+def tuned(method: str, settings: TrainSettings, template: Template, prepared: Prepared, part: Path) -> dict[str, Any]:
+    """Train, and leave the adapter's files in the `.part` folder; returns what the card says of it."""
+    import torch
+    from transformers import set_seed
+
+    set_seed(settings.seed)
+    model, lora = load_model(settings)
+    rows = list(prepared.rows)
+    if method == "kto":
+        # TRL's KTO goes through the rows in order and pairs neighbours, which must not be of one kind.
+        random.Random(settings.seed).shuffle(rows)
+    watch = None
+    if method != "sft" and settings.monitor_every:
+        prompts = spread(prepared.prompts, settings.monitor_samples)
+        sampler = Sampler(template.tokenizer, prompts, tuple(template.stops), settings.seed)
+        watch = Watch(sampler, settings.monitor_every, settings.monitor_drop)
+    show = is_first() and (settings.progress or sys.stderr.isatty())
+    own = template.tokenizer.chat_template
+    template.tokenizer.chat_template = template.text
+    try:
+        trainer = _trainer(method, settings, model, lora, template.tokenizer, rows, part)
+        for callback in callbacks(watch, show):
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=last_checkpoint(part) if settings.resume else None)
+    except torch.OutOfMemoryError as error:
+        raise FatalError(
+            f"out of memory: {one_line(error)[:120]}; give a smaller batch_size with more accumulation, a smaller "
+            "max_length, activation_checkpointing or load_in_4bit"
+        ) from None
+    finally:
+        template.tokenizer.chat_template = own
+    losses = _losses(trainer.state.log_history)
+    if watch is not None and watch.verdict:
+        raise FatalError(
+            f"{watch.verdict}; no adapter was written, give a lower learning_rate than {settings.learning_rate:g} or a "
+            f"higher beta than {settings.beta:g}"
+        )
+    if not math.isfinite(losses["last"]):
+        raise FatalError(
+            f"the loss became {losses['last']}; no adapter was written, give a lower learning_rate than "
+            f"{settings.learning_rate:g}"
+        )
+    trainer.accelerator.wait_for_everyone()
+    if is_first():
+        tuned = trainer.accelerator.unwrap_model(trainer.model)
+        tuned.save_pretrained(part, selected_adapters=["default"])
+        (part / "README.md").unlink(missing_ok=True)  # an empty form
+    return {
+        "rows": {"used": len(rows), "dropped": prepared.dropped, "tokens": prepared.tokens},
+        "losses": losses | {"steps": trainer.state.global_step},
+        "monitor": watch.written() if watch is not None else None,
+        "devices": trainer.args.world_size,
+        "dtype": str(tuned.dtype if is_first() else model.dtype).removeprefix("torch."),
+        "revision": getattr(model.config, "_commit_hash", None),
+    }
+
+
+def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    logged = [entry for entry in history if "loss" in entry]
+    mean = next((entry["train_loss"] for entry in reversed(history) if "train_loss" in entry), math.nan)
+    first, last = (logged[0]["loss"], logged[-1]["loss"]) if logged else (mean, mean)
+    more = {key: value for key, value in (logged[-1] if logged else {}).items() if key.startswith("rewards/")}
+    return {"first": float(first), "last": float(last), "mean": float(mean), **more}
+
+
+def _trainer(
+    method: str, settings: TrainSettings, model: Any, lora: Any, tokenizer: Any, rows: list[dict[str, Any]], part: Path
+) -> Any:
+    import torch
+    import trl
+    from datasets import Dataset
+    from transformers import PrinterCallback, ProgressCallback
+
+    dtype = compute_dtype()
+    optimizer = settings.optimizer
+    if "8bit" in optimizer and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+        note(f"{optimizer} needs CUDA and bitsandbytes; adamw_torch takes its place")
+        optimizer = "adamw_torch"
+    common: dict[str, Any] = {
+        "output_dir": str(part / CHECKPOINTS),
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.accumulation,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "optim": optimizer,
+        "seed": settings.seed,
+        # Too long rows are gone already: nothing is cut.
+        "max_length": None,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": dtype == torch.bfloat16,
+        "fp16": dtype == torch.float16,
+        "gradient_checkpointing": settings.activation_checkpointing,
+        "ddp_find_unused_parameters": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "report_to": [name.strip() for name in settings.report_to.split(",")],
+        "logging_steps": settings.logging_steps,
+        "logging_first_step": True,
+        "save_strategy": "steps",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 2,
+        "disable_tqdm": True,
+    }
+    if method == "sft":
+        config = trl.SFTConfig(**common)
+        kind, mixed = trl.SFTTrainer, None
+    elif method == "dpo":
+        config = trl.DPOConfig(beta=settings.beta, **common)
+        kind, mixed = trl.DPOTrainer, "use_json"
+    else:
+        config = trl.KTOConfig(
+            beta=settings.beta,
+            desirable_weight=settings.desirable_weight,
+            undesirable_weight=settings.undesirable_weight,
+            train_sampling_strategy="sequential",
+            **common,
+        )
+        kind, mixed = trl.KTOTrainer, "use_json"
+    # As JSON, messages keep their own keys; Arrow would give every message and tool call those of all others.
+    dataset = Dataset.from_list(rows, on_mixed_types=mixed)
+    trainer = kind(model=model, args=config, train_dataset=dataset, processing_class=tokenizer, peft_config=lora)
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    return trainer
