@@ -3,7 +3,6 @@
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -284,12 +283,11 @@ class TestTheJudge:
         assert said(capsys, "--judge_base_url", "http://x/v1").startswith("josh: judge_base_url is given, but judge_mo")
 
 
-class TestRecords:
-    FLAT: ClassVar = {
-        "env": "persuasion", "agent": None, "model": "offline", "user_model": None, "josh": True, "beam_size": 4,
-        "stop": "best", "rollouts": 1, "temperature": 0.9, "seed": 3, "corpus": None, "data": None,
-        "split_rule": "convokit", "synthetic_tasks": 7, "min_reward": 0.5, "end_index": 2, "log_dir": "old",
-    }  # fmt: skip
+FLAT = {
+    "env": "persuasion", "agent": None, "model": "offline", "user_model": None, "josh": True, "beam_size": 4,
+    "stop": "best", "rollouts": 1, "temperature": 0.9, "seed": 3, "corpus": None, "data": None,
+    "split_rule": "convokit", "synthetic_tasks": 7, "min_reward": 0.5, "end_index": 2, "log_dir": "old",
+}  # fmt: skip
 
 
 class TestRecords:
