@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from josh.agents.tool_use import read, sendable, use
 from josh.messages import Message, dumps, with_opener, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
+from josh.tools import read, sendable, use
 from josh.tree import Speaker
 
 

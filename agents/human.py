@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from josh.agents.tool_use import use
 from josh.messages import dumps, with_opener
 from josh.roles import BaseEnv, BaseJOSHAgent, HumanInput, Task
 from josh.terminal import Seat
+from josh.tools import use
 from josh.tree import Outcome, Speaker
 
 CALL = "/"
@@ -34,7 +34,7 @@ class Human(BaseJOSHAgent):
         if self.tools:
             brief.append("\nTools, to be called by a line such as the following, with the values filled in:")
             brief += [" ".join((CALL + name, *(f"{one}=" for one in known))) for name, known in self.parameters.items()]
-        self.seat = Seat(task.id, "agent", env, "\n".join(brief), options)
+        self.seat = Seat(task.id, "agent", env, "\n".join(brief))
 
     async def step(self, *, model: HumanInput, env: Any = None, **_: Any) -> bool | Outcome:
         """Say one thing, after any number of calls; a person who leaves breaks the conversation off."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Call, Malformed, Speak, parse
-from josh.agents.tool_use import use
 from josh.messages import dumps, with_opener, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
+from josh.tools import use
 from josh.tree import Speaker
 
 FORMAT: Final = f"""\

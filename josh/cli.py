@@ -7,7 +7,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from errno import EIO, ENOSPC
 from itertools import islice
 from pathlib import Path
@@ -15,12 +14,15 @@ from typing import Any
 
 from josh.errors import FatalError, UsageError
 from josh.memory import relax_gc
-from josh.parser import make_parser
+from josh.parser import parse
 from josh.redact import redactor
-from josh.runs.loop.settings import LOOP_FIELDS, loop_settings
+from josh.runs.evaluate.settings import BASELINE, apart
+from josh.runs.loop.settings import LOOP, loop_settings
+from josh.runs.record.folder import read_settings
 from josh.runs.registry import system_command
-from josh.runs.settings import FIELDS, RunSettings, again, environment, read_toml, recorded, resolve
-from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
+from josh.runs.resolve import again, defaults_of, read_toml, resolve
+from josh.runs.settings import RunSettings, core, environment
+from josh.runs.train.settings import resolve_training
 from josh.terminal import in_a_line, visible
 
 
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: a run that failed, or scored nothing. 2: bad input. 130: Ctrl-C. 143: SIGTERM.
     """
-    arguments = list(map(_underscored, sys.argv[1:] if argv is None else argv))
+    arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
         arguments.insert(0, "run")
     for stream in ("stdout", "stderr"):
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     settings: Mapping[str, Any] = {}
     try:
-        args = make_parser().parse_args(arguments)
+        args = parse(arguments)
         settings = vars(args)
         code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
         sys.stdout.flush()
@@ -67,26 +69,23 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _underscored(argument: str) -> str:
-    """`--beam-size=8` as `--beam_size=8`: both spellings of every flag work."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return f"--{name[2:].replace('-', '_')}{equals}{value}"
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that a command line gives, its TOML file's among them; flags win. Raises UsageError."""
+    flags = {name: value for name, value in vars(args).items() if name in args.schema}
+    config = getattr(args, "config", None)
+    from_file = args.schema.read(read_toml(config), f"{config}: ") if config else {}
+    return {**from_file, **args.schema.read(flags)}
 
 
 def _run(args: argparse.Namespace) -> int:
     from josh.runs.play.run import dry_run
-    from josh.runs.record.folder import read_config
-    from josh.runs.registry import env_class
 
-    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
-    given = (read_toml(args.config) if args.config else {}) | flags
+    given = _given(args)
     if args.resume:
-        settings = again(recorded(read_config(args.resume)["settings"], args.resume), given, args.resume)
+        settings = again(read_settings(args.resume), given, args.resume)
     else:
-        settings = resolve(given, env_class(given.get("env", FIELDS["env"].default)).defaults(environment()))
-    _log(asdict(settings))
+        settings = resolve(given, defaults_of(given))
+    _log(core().flat(settings))
     if args.dry_run:
         print(dry_run(settings))
         return 0
@@ -156,15 +155,14 @@ def _rescore(args: argparse.Namespace) -> int:
     from josh.runs.report.ending import print_rescored
 
     relax_gc()
-    given = {name: value for name, value in vars(args).items() if name in FIELDS}
-    rescored = asyncio.run(rescore(args.folder, given))
+    rescored = asyncio.run(rescore(args.folder, _given(args)))
     print_rescored(rescored)
     return 0 if rescored.result.summary["scored"] else 1
 
 
 def _export(args: argparse.Namespace) -> int:
     from josh.runs.export.check import check
-    from josh.runs.export.export import check_free, choose, export, tell
+    from josh.runs.export.export import check_free, choose, export, print_summary
 
     if args.check:
         if args.runs or args.format or args.out:
@@ -175,19 +173,17 @@ def _export(args: argparse.Namespace) -> int:
     for name in ("runs", "format", "out"):
         if not getattr(args, name):
             raise UsageError(f"no {name} given; as in: josh export records/<run> --format sft --out sft.jsonl")
-    choice = choose(args.format, args.paths, args.top, args.min_margin)
+    choice = choose(args.format, args.paths, args.top, args.min_margin, args.learner)
     check_free(args.out)
-    tell(export(args.runs, args.out, args.format, choice, args.seed), args.out)
+    print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
     return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from josh.runs.evaluate.evaluate import Wanted, evaluate, resume
+    from josh.runs.evaluate.evaluate import EvaluationSpec, evaluate, resume
 
-    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
-    given = (read_toml(args.config) if args.config else {}) | flags
-    apart = {name: getattr(args, f"baseline_{name}") for name in ("agent", "base_url", "api_key_var", "temperature")}
-    baseline = {name: value for name, value in ({"model": args.baseline} | apart).items() if value is not None}
+    given = _given(args)
+    baseline = apart(BASELINE.read({name: value for name, value in vars(args).items() if name in BASELINE}))
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given)
@@ -196,16 +192,15 @@ def _evaluate(args: argparse.Namespace) -> int:
         if baseline or trained_on or trained_users or args.no_references:
             raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
         return 0 if asyncio.run(resume(args.resume, given, args.groups)) else 1
-    wanted = Wanted(baseline, not args.no_references, trained_on, trained_users)
-    return 0 if asyncio.run(evaluate(given, wanted, args.groups)) else 1
+    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users)
+    return 0 if asyncio.run(evaluate(given, spec, args.groups)) else 1
 
 
 def _loop(args: argparse.Namespace) -> int:
     from josh.runs.loop.loop import do_stage, loop, resume
 
-    flags = {name: value for name, value in vars(args).items() if name in {**FIELDS, **LOOP_FIELDS}}
-    given = (read_toml(args.config, {**FIELDS, **LOOP_FIELDS}) if args.config else {}) | flags
-    own = {name: given.pop(name) for name in LOOP_FIELDS if name in given}
+    given = _given(args)
+    own = {name: given.pop(name) for name in LOOP if name in given}
     _log(given)
     if args.stage:
         do_stage(args.resume, args.stage, given)
@@ -227,10 +222,10 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from josh.runs.report.report import report, tell
+    from josh.runs.report.report import print_pages, report
 
     relax_gc()
-    tell(report(args.folders, args.out))
+    print_pages(report(args.folders, args.out))
     return 0
 
 
@@ -251,10 +246,8 @@ def _plot(args: argparse.Namespace) -> int:
 def _play(args: argparse.Namespace) -> int:
     from josh.runs.play.person import play_settings
 
-    flags = {name: value for name, value in vars(args).items() if name in FIELDS}
-    given = (read_toml(args.config) if args.config else {}) | flags
-    settings = play_settings(given, args.side)
-    _log(asdict(settings))
+    settings = play_settings(_given(args), args.side)
+    _log(core().flat(settings))
     return _played(settings)
 
 
@@ -270,10 +263,8 @@ def _tiny(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from josh.runs.train.train import train
 
-    flags = {name: value for name, value in vars(args).items() if name in TRAIN_FIELDS}
-    given = (read_toml(args.config, TRAIN_FIELDS) if args.config else {}) | flags
     try:
-        train(args.method, resolve_training(args.method, given))
+        train(args.method, resolve_training(args.method, _given(args)))
     except (UsageError, FatalError):
         if environment().get("RANK", "0") != "0":
             return 1  # the first of several processes says it

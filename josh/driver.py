@@ -242,7 +242,8 @@ class Search:
             return []
         later = self.tree.nodes[expand.node + 1 :]
         turns = [node.turn for node in later if node.parent == expand.node and node.speaker is expand.speaker]
-        return [(turn.messages, turn.internal) for turn in turns if turn.outcome is not Outcome.INFRA_ERROR]
+        sound = (turn for turn in turns if turn.outcome is not Outcome.INFRA_ERROR)
+        return [(turn.messages, turn.internal, turn.user_internal or ()) for turn in sound]
 
     async def _valued(self, plan: Sequence[Expand], groups: Sequence[list[TurnRunner]]) -> list[Turn]:
         """The turns of a phase, valued where the plan asks for it. A turn whose valuation fails ends in that error."""

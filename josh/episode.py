@@ -10,9 +10,10 @@ from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
 from josh.calls import names
+from josh.config import setting
 from josh.driver import Search
 from josh.errors import JoshError
-from josh.models.chat import ChatModel
+from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
 from josh.models.turn_model import BoundModel
@@ -38,6 +39,9 @@ def final_outcome(tree: Tree, leaf: int) -> Outcome:
         return outcome
     return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST
 
+
+USUAL, GREEDY = Sampling(), Sampling(temperature=0.0)
+"""How replies are drawn where nothing else is said, and a judge's."""
 
 TOO_LONG = "the task took longer than"
 """How the error of an episode begins that was given up, whatever it might have earned."""
@@ -67,6 +71,7 @@ class Episode:
         metrics: the means of what the environment measures on the reported leaves, by name.
         error: why the task was given up, if it was; its numbers then count nowhere.
         tools: the schemas of the tools the agent had.
+        user_tools: those of the tools the user had.
         scores: what the rewards' `score()` says of each leaf that came to an end without an error, by node index and
             name; empty where there are no scores.
         judged: what the judge's calls cost.
@@ -80,6 +85,7 @@ class Episode:
     metrics: Mapping[str, float]
     error: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
+    user_tools: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     judged: Usage = NO_USAGE
 
@@ -137,9 +143,24 @@ class Episode:
         """Turns that the agent took, in all branches."""
         return sum(node.speaker is Speaker.AGENT for node in self.tree.nodes[1:])
 
+    def tools_of(self, speaker: Speaker) -> tuple[Mapping[str, Any], ...]:
+        """The schemas of the tools that one side had."""
+        return self.tools if speaker is Speaker.AGENT else self.user_tools
+
     def usage(self, speaker: Speaker) -> Usage:
         """Model calls made for one side."""
         return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Where a conversation, a turn and a task are broken off."""
+
+    max_convo_turns: int | None = setting(
+        None, "rounds after which a conversation is cut off (default: environment's)", least=1
+    )
+    josh_agent_tries: int = setting(20, "most steps in one agent turn", least=1)
+    task_timeout: float = setting(3600.0, "seconds that one task may take", above=0, unit="seconds", resumable=True)
 
 
 class TaskClock:
@@ -215,9 +236,9 @@ async def play(
     model: ChatModel | None = None,
     user_model: ChatModel | None = None,
     judge_model: ChatModel | None = None,
-    temperature: float = 1.0,
-    user_temperature: float = 1.0,
-    judge_temperature: float = 0.0,
+    sampling: Sampling = USUAL,
+    user_sampling: Sampling = USUAL,
+    judge_sampling: Sampling = GREEDY,
     seed: int = 10,
     max_rounds: int | None = None,
     max_turn_tries: int = 20,
@@ -237,9 +258,9 @@ async def play(
         model: the agent's chat model, which stays open; None for an agent that needs none.
         user_model: the user's.
         judge_model: the judge's, for rewards that ask one.
-        temperature: the agent's sampling temperature, 0 or more.
-        user_temperature: the user's.
-        judge_temperature: the judge's.
+        sampling: how the agent's replies are drawn.
+        user_sampling: how the user's are.
+        judge_sampling: how the judge's are.
         seed: every random choice follows from it and the task's id.
         max_rounds: rounds after which a conversation is cut off; by default the environment's number.
         max_turn_tries: most steps in one agent turn.
@@ -257,16 +278,16 @@ async def play(
     gateway, clock = ModelGateway(max_concurrency), TaskClock(timeout)
     nobody = OfflineModel()
     sides = {
-        Speaker.AGENT: (model or nobody, temperature),
-        Speaker.USER: (user_model or nobody, user_temperature),
-        JUDGE: (judge_model or nobody, judge_temperature),
+        Speaker.AGENT: (model or nobody, sampling),
+        Speaker.USER: (user_model or nobody, user_sampling),
+        JUDGE: (judge_model or nobody, judge_sampling),
     }
 
     def model_of(context: TurnContext, directed: bool = False) -> BoundModel:
-        who, warmth = sides[context.speaker]
+        who, how = sides[context.speaker]
         return BoundModel(
             who,
-            warmth,
+            how,
             context,
             gateway,
             seed,
@@ -314,7 +335,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     """
     root = search.branches[0]
     rewards: BaseRewards = root.rewards.fork()
-    tools = tuple(getattr(root.agent, "tools", ()))
+    tools, user_tools = (tuple(getattr(side, "tools", ())) for side in (root.agent, root.user))
     error = ""
     scores: Mapping[int, Mapping[str, float]] = {}
     try:
@@ -340,7 +361,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     except Exception as failure:
         error = f"it could not be scored: {explain(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
-    return replace(episode, tools=tools, judged=scorer.usage)
+    return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage)
 
 
 class UnscoredError(Exception):

@@ -1,14 +1,15 @@
 """Training examples from a finished or growing tree (reference rules: arXiv:2409.04617, section 3.2).
 
-An example is the whole conversation so far, as the agent is trained on it, down to one place in the tree. It is
-*successful* when a leaf rewarded in the same phase lies below it, *on the golden path* when the winner does.
+An example is the whole conversation so far, as the learner is trained on it, down to one place in the tree. The learner
+is the agent, unless the user is asked for. An example is *successful* when a leaf rewarded in the same phase lies below
+it, *on the golden path* when the winner does.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from josh.messages import Message, dumps, trim_user_messages
-from josh.tree import Collapse, Outcome, Tree, internal_conversation, order
+from josh.tree import Collapse, Outcome, Speaker, Tree, internal_conversation, order
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Example:
     """One labelled conversation.
 
     Attributes:
-        messages: from the first message to the last one that is not the user's.
+        messages: from the first message to the last one that is not the other side's; the learner's are `assistant`.
         is_successful: a rewarded leaf of the phase lies on or below it.
         is_golden_path: the leaf that the tree collapsed to lies on or below it.
         node: index of the turn it ends with.
@@ -28,12 +29,12 @@ class Example:
     node: int
 
 
-def examples_of(tree: Tree, collapse: Collapse) -> Iterator[Example]:
+def examples_of(tree: Tree, collapse: Collapse, learner: Speaker = Speaker.AGENT) -> Iterator[Example]:
     """The examples that one collapse yields: one for every branch of the tree it cut off.
 
     A branch is a run of turns without a split; its example ends where it stood at the collapse. They come in tree
     order, parents before children. Left out are unsuccessful branches with an error on them or below, of which nobody
-    knows what would have come, and those in which the agent has not spoken.
+    knows what would have come, and those in which the learner has not spoken.
     """
     last: dict[str, int] = {}
     inside = {collapse.root}
@@ -49,12 +50,14 @@ def examples_of(tree: Tree, collapse: Collapse) -> Iterator[Example]:
         index = last[path]
         if path in broken and path not in successful:
             continue
-        yield from example_at(tree, index, path in successful, path in golden)
+        yield from example_at(tree, index, path in successful, path in golden, learner)
 
 
-def example_at(tree: Tree, node: int, is_successful: bool, is_golden_path: bool) -> Iterator[Example]:
-    """The conversation down to a node as an example; none where the agent has not spoken."""
-    messages = tuple(trim_user_messages(internal_conversation(tree, node)))
+def example_at(
+    tree: Tree, node: int, is_successful: bool, is_golden_path: bool, learner: Speaker = Speaker.AGENT
+) -> Iterator[Example]:
+    """The conversation down to a node as an example; none where the learner has not spoken."""
+    messages = tuple(trim_user_messages(internal_conversation(tree, node, learner)))
     if any(message.get("role") == "assistant" for message in messages):
         yield Example(messages, is_successful, is_golden_path, node)
 

@@ -16,8 +16,9 @@ def isolate(thing: T) -> T:
     """The default `fork`. Raises UsageError, with the attribute's name, where something cannot be copied."""
     state = getattr(thing, "__dict__", {})
     kind: Any = type(thing)
+    shared = _shared(thing)
     if _is_plain(kind):
-        twin = _quickly(thing, state)
+        twin = _quickly(thing, state, shared)
         if twin is not None:
             return twin
     # What the memo holds already, deepcopy takes from there, wherever it comes across it.
@@ -27,7 +28,7 @@ def isolate(thing: T) -> T:
         if type(history) is list:
             memo.update((id(message), message) for message in history)
             memo[id(history)] = history.copy()
-    memo.update((id(state[name]), state[name]) for name in shared_of(thing) if name in state)
+    memo.update((id(state[name]), state[name]) for name in shared if name in state)
     try:
         return copy.deepcopy(thing, memo)
     except TypeError as error:
@@ -50,9 +51,14 @@ def _is_plain(kind: type) -> bool:
     )
 
 
-def _quickly(thing: T, state: Mapping[str, Any]) -> T | None:
+def _shared(thing: Any) -> tuple[str, ...]:
+    """The attributes that branches have in common: those that the plug-in names, and its settings."""
+    names: tuple[str, ...] = getattr(thing, "shared", ())
+    return (*names, "config") if getattr(thing, "Config", None) is not None else names
+
+
+def _quickly(thing: T, state: Mapping[str, Any], shared: tuple[str, ...]) -> T | None:
     """The copy where nothing but histories has to be copied; None where something else does. `deepcopy` is slow."""
-    shared = shared_of(thing)
     copies: dict[int, Any] = {}
     for name, value in state.items():
         if name in _HISTORIES and type(value) is list:

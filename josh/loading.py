@@ -10,6 +10,9 @@ from typing import Any
 
 from josh.errors import UsageError
 
+FILE_MODULE = "josh_plugin_"
+"""What the names of modules begin with that were loaded from a file by its path."""
+
 
 def load(name: str, known: Mapping[str, str], kind: str) -> Any:
     """Find what a name stands for.
@@ -39,9 +42,9 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
 
 def _from_file(path: Path, kind: str) -> ModuleType:
     if not path.is_file():
-        raise UsageError(f"{kind}: there is no file {path}")
+        raise UsageError(f"{kind}: there is no file {path.resolve()}")
     # A name of its own, the same for the same file, so that a class is loaded once and can be pickled.
-    name = f"josh_plugin_{path.resolve().as_posix().encode().hex()}"
+    name = f"{FILE_MODULE}{path.resolve().as_posix().encode().hex()}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

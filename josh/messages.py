@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
@@ -40,17 +40,23 @@ def trim_user_messages(messages: Sequence[Message]) -> list[Message]:
     return list(messages[:end])
 
 
-def flip_roles(messages: Sequence[Message]) -> list[Message]:
+def flip_roles(messages: Sequence[Message], defuse: Callable[[str], str] = str) -> list[Message]:
     """Show a conversation from the other side: the agent's words become `user`, the user's become `assistant`.
 
     Only text is carried over; tool calls and tool results are the agent's own business and are left out.
+
+    Args:
+        messages: the conversation as the agent sees it.
+        defuse: changes the agent's words, such as tags that count in the user's words alone.
     """
     other = {"assistant": "user", "user": "assistant"}
-    return [
-        {"role": other[message["role"]], "content": message["content"]}
-        for message in messages
-        if message.get("role") in other and message.get("content")
-    ]
+    flipped = []
+    for message in messages:
+        role, words = message.get("role"), message.get("content")
+        if role in other and words:
+            read = defuse(words) if role == "assistant" and isinstance(words, str) else words
+            flipped.append({"role": other[role], "content": read})
+    return flipped
 
 
 def same_words(some: Sequence[Message], others: Sequence[Message]) -> bool:

@@ -1,15 +1,25 @@
-"""What the command line understands: every command with its flags."""
+"""What the command line understands: every command with its flags.
+
+The flags of settings come from the settings classes (`josh.config`). Those of plug-ins depend on which plug-ins the
+command line, its TOML file or the run that it goes on with choose, so the arguments are looked through for that first.
+"""
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
 from pathlib import Path
-from types import UnionType
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
-from josh.runs.loop.settings import LOOP_FIELDS, NOT_FOR_LOOPS
-from josh.runs.registry import COMMANDS, system_command
-from josh.runs.settings import FIELDS, NOT_FOR_PLAY, RunSettings
-from josh.runs.train.settings import METHODS, TRAIN_FIELDS
+from josh.config import NOTHING, Schema, Setting
+from josh.errors import UsageError
+from josh.runs.evaluate.settings import BASELINE, EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS
+from josh.runs.loop.settings import LOOP, LOOP_DEFAULTS, NOT_FOR_LOOPS
+from josh.runs.record.settings_json import settings_in_folder
+from josh.runs.registry import BEAM, COMMANDS, ROLES, ROLLOUTS, system_command
+from josh.runs.resolve import read_toml
+from josh.runs.settings import JOSH, NOT_FOR_PLAY, PARTS, choices_of, core, schema_of
+from josh.runs.train.settings import METHODS, TRAINING
 from josh.terminal import in_a_line
 
 
@@ -23,8 +33,23 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"josh: {in_a_line(message)}; see josh --help\n")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; what it finds holds the command's name in `command`."""
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a command line says: the command's name in `command`, and its settings' schema in `schema`, if it has one.
+
+    Raises:
+        UsageError: a flag belongs to a plug-in that is not chosen, or a chosen one cannot be loaded. Everything else
+            that is wrong is printed, and ends the process.
+    """
+    arguments = list(map(_spelled, arguments))
+    parser = make_parser(arguments)
+    args, rest = parser.parse_known_args(arguments)
+    if rest:
+        parser.error(_unknown(rest, getattr(args, "schema", None)))
+    return args
+
+
+def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands, with the flags of the plug-ins that some arguments choose. Raises UsageError."""
     parser = _Parser(
         prog="josh",
         description="Teach a dialogue agent from its own best conversations.",
@@ -32,102 +57,100 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and stop")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    run = _add_run(commands)
-    parser.epilog = f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{run.format_help()}"
-    for add in (_add_records, _add_evaluation, _add_models, _add_loop, _add_terminal):
-        add(commands)
+    command = arguments[0] if arguments else ""
+    chosen = _choices(arguments) if command in _ADD else {}
+    # Help without any choice shows what every run has, and waits for no class that nobody asked about.
+    sides = bool(chosen) or (bool(arguments) and not {"-h", "--help"} & set(arguments))
+    for name, add in _ADD.items():
+        added = add(commands, chosen if name == command else {}, sides and name == command)
+        if name == "run":
+            parser.epilog = (
+                f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{added.format_help()}"
+            )
+    for add_more in (_add_records, _add_evaluation, _add_models, _add_terminal):
+        add_more(commands)
     return parser
 
 
-def _add_run(commands: Any) -> argparse.ArgumentParser:
+def _spelled(argument: str) -> str:
+    """`--beam-size=8` as `--beam_size=8`, and `--agent.temperature` as `--temperature`: all of them work."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    one = core().find(name) if "." in name else None
+    return f"--{name.replace('-', '_') if one is None else one.flag}{equals}{value}"
+
+
+def _unknown(rest: Sequence[str], schema: Schema | None) -> str:
+    """What to say of arguments that no flag takes. Raises UsageError where a plug-in that is not chosen has it."""
+    told = f"unrecognized arguments: {' '.join(rest)}"
+    flag = next((one[2:].partition("=")[0] for one in rest if one.startswith("--")), "")
+    if not flag or schema is None:
+        return told
+    why = schema.refusal(flag)
+    if " is given, but " in why:
+        raise UsageError(why)
+    near = schema.near(flag)
+    return f"{told}; did you mean --{near}?" if near else told
+
+
+def _choices(arguments: Sequence[str]) -> dict[str, Any]:
+    """The plug-ins and models that arguments choose: by flags, by a TOML file, or by the run that they go on with."""
+    peek = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    known = [*ROLES, JOSH, "model", "user_model"]
+    _add_settings(peek, {name: core()[name] for name in known})
+    peek.add_argument("--config", type=Path)
+    peek.add_argument("--resume", type=Path)
+    flags = vars(peek.parse_known_args(arguments)[0])
+    resumed, config = flags.pop("resume", None), flags.pop("config", None)
+    if arguments[0] == "rescore":
+        resumed = next(filter(Path.is_dir, map(Path, arguments[1:])), None)
+    found: dict[str, Any] = {}
+    if resumed and (settings := settings_in_folder(resumed)) is not None:
+        found |= choices_of(settings)
+    for name, value in (read_toml(config) if config else {}).items():
+        one = core().find(name)
+        if one is not None and one.flag in known:
+            found[one.flag] = value
+    found |= flags
+    for name in ("agent", "user"):  # an evaluation takes several users
+        if isinstance(found.get(name), str):
+            found[name] = found[name].partition(",")[0].strip()
+    return found
+
+
+def _strategies(chosen: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The strategies whose settings a run takes; both of ours where none is chosen."""
+    return None if chosen.get("strategy") or chosen.get(JOSH) else (BEAM, ROLLOUTS)
+
+
+def _add_run(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
     """`josh run`."""
     run: argparse.ArgumentParser = commands.add_parser(
         "run",
         help="play tasks, searching with --josh, and record them (the default command)",
         argument_default=argparse.SUPPRESS,
     )
-    run.set_defaults(command="run")
-    for name, one in FIELDS.items():
-        _add_flag(run, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
+    schema = schema_of(chosen, strategies=_strategies(chosen), sides=sides)
+    run.set_defaults(command="run", schema=schema)
     run.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     run.add_argument(
         "--resume", type=Path, default=None, metavar="RUN", help="go on with a run, by its folder; it has every setting"
     )
     run.add_argument("--dry_run", action="store_true", default=False, help="print the settings and stop")
+    _add_settings(run, schema)
     return run
 
 
-def _add_records(commands: Any) -> None:
-    """`josh replay`, `josh rescore` and `josh export`, for records, and the commands of single systems."""
-    replay = commands.add_parser("replay", help="play a run again from its journal, without any endpoint")
-    replay.set_defaults(command="replay")
-    replay.add_argument("run", type=Path, help="the run's folder")
-    replay.add_argument("--log_dir", type=Path, help="where the new run's folder is made (default: beside the old one)")
-
-    rescore = commands.add_parser(
-        "rescore",
-        help="write a recorded run anew under another reward, without model calls",
-        argument_default=argparse.SUPPRESS,
-    )
-    rescore.set_defaults(command="rescore")
-    rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
-    rescore.add_argument("--rewards", help="what counts (default: as in the run)")
-    rescore.add_argument("--min_reward", type=float, help="smallest reward that counts (default: as in the run)")
-    rescore.add_argument("--log_dir", help="where the new folder is made (default: beside the run's)")
-
-    export = commands.add_parser("export", help="write training files from recorded runs, or check one")
-    export.set_defaults(command="export")
-    export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
-    export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
-    export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
-    export.add_argument("--paths", help="golden, successful or lost (default: golden; of pairs successful)")
-    export.add_argument(
-        "--top", type=int, help="most successful paths of a task, the best ones, or lost ones of a tree (default: all)"
-    )
-    export.add_argument(
-        "--min_margin", type=float, help="of pairs: least difference in reward, in its unit (default: 0.01)"
-    )
-    export.add_argument("--seed", type=int, default=RunSettings.seed, help="shuffles the rows of kto (default: 10)")
-    export.add_argument("--check", type=Path, metavar="FILE", help="say what is wrong with an exported file")
-
-    for name in COMMANDS:
-        command = system_command(name)
-        own = commands.add_parser(name, help=command.help)
-        own.set_defaults(command=name)
-        command.add_flags(own)
-
-
-def _add_models(commands: Any) -> None:
-    """`josh tiny` and `josh train`."""
-    tiny = commands.add_parser("tiny", help="make a small language model of our own, to learn with where there is none")
-    tiny.set_defaults(command="tiny")
-    tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
-    tiny.add_argument("--size", default="small", help="small (half a million parameters), or nano for tests")
-    tiny.add_argument("--env", default=RunSettings.env, help=f"world that it learns from (default: {RunSettings.env})")
-    tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
-    tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
-    tiny.add_argument("--force", action="store_true", help="make it anew in any case")
-
-    train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
-    _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
-
-
-def _add_terminal(commands: Any) -> None:
-    """`josh show`, `josh play` and `josh plot`: what people look at, and take part in."""
-    show = commands.add_parser("show", help="print a run's tasks, or the tree of one of them")
-    show.set_defaults(command="show")
-    show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
-    show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list them)")
-    show.add_argument("--width", type=int, help="columns to write in (default: the terminal's)")
-    show.add_argument("--full", action="store_true", help="whole texts, and what only the agent saw")
-
-    play = commands.add_parser(
+def _add_play(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+    """`josh play`."""
+    play: argparse.ArgumentParser = commands.add_parser(
         "play",
         help="take part in a conversation yourself, on either side, and have it recorded",
         argument_default=argparse.SUPPRESS,
     )
-    play.set_defaults(command="play")
+    schema = schema_of(chosen, strategies=_strategies(chosen), sides=sides)
+    play.set_defaults(command="play", schema=schema)
     play.add_argument(
         "--as",
         dest="side",
@@ -136,58 +159,23 @@ def _add_terminal(commands: Any) -> None:
         help="user or agent, or what the environment calls them (default: user)",
     )
     play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
-    for name, one in FIELDS.items():
-        # Those that make no sense are understood all the same, and refused with the reason.
-        told = argparse.SUPPRESS if name in NOT_FOR_PLAY else f"{one.metadata['help']}{_default(one.default)}"
-        _add_flag(play, name, one.type, told, one.metadata["aliases"])
-
-    plot = commands.add_parser("plot", help="draw loops, runs and evaluations; needs matplotlib")
-    plot.set_defaults(command="plot")
-    plot.add_argument("paths", type=Path, nargs="+", metavar="FOLDER", help="of a run, an evaluation or a loop")
-    plot.add_argument("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: KIND.png)")
-    plot.add_argument(
-        "--kind",
-        choices=("rounds", "turns", "pareto"),
-        help="reward by round of training (default for a loop), when conversations are won (default for a run), or "
-        "reward against model calls (default for several, and for an evaluation)",
-    )
+    # Those that make no sense are understood all the same, and refused with the reason.
+    _add_settings(play, schema, hidden=(*NOT_FOR_PLAY, *schema.of("strategy")))
+    return play
 
 
-def _add_loop(commands: Any) -> None:
-    about = "search, export, train and evaluate, round after round"
-    loop = commands.add_parser("loop", help=about, argument_default=argparse.SUPPRESS)
-    loop.set_defaults(command="loop")
-    for name, one in LOOP_FIELDS.items():
-        _add_flag(loop, name, one.type, f"{one.metadata['help']}{_default(one.default)}", one.metadata["aliases"])
-    loop.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
-    loop.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with a loop, by its folder")
-    loop.add_argument("--stage", default=None, help=argparse.SUPPRESS)
-    other = {"rollouts": 3, "temperature": 1.0, "max_concurrency": 64, "stop": "best"}
-    runs = loop.add_argument_group("settings of its runs (see josh run)")
-    for name, one in FIELDS.items():
-        if name not in NOT_FOR_LOOPS:
-            text = one.metadata["help"].partition(" (default")[0] if name in other else one.metadata["help"]
-            _add_flag(runs, name, one.type, f"{text}{_default(other.get(name, one.default))}", one.metadata["aliases"])
-
-
-def _add_evaluation(commands: Any) -> None:
-    """`josh evaluate`, `josh compare` and `josh report`."""
-    evaluate = commands.add_parser(
+def _add_evaluate(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+    """`josh evaluate`."""
+    evaluate: argparse.ArgumentParser = commands.add_parser(
         "evaluate",
         help="play models on held-out tasks, paired, with intervals",
         description="Every setting of `josh run` but the search's holds for all models; `--user` and `--user_model` "
         "may be several by commas, and each is reported apart.",
         argument_default=argparse.SUPPRESS,
     )
-    evaluate.set_defaults(command="evaluate")
-    for flag, text in {
-        "--baseline": "chat model to compare with, or `offline`; what is not said of it is as for the model",
-        "--baseline_agent": "its agent",
-        "--baseline_base_url": "its address",
-        "--baseline_api_key_var": "environment variable with its key",
-    }.items():
-        evaluate.add_argument(flag, default=None, help=text)
-    evaluate.add_argument("--baseline_temperature", type=float, default=None, help="its sampling temperature")
+    schema = schema_of(chosen, strategies=(ROLLOUTS,), sides=sides)
+    evaluate.set_defaults(command="evaluate", schema=schema)
+    _add_settings(evaluate, BASELINE, dict.fromkeys(BASELINE), title="baseline")
     evaluate.add_argument(
         "--no_references", action="store_true", default=False, help="leave the reference policies out"
     )
@@ -205,13 +193,125 @@ def _add_evaluation(commands: Any) -> None:
         "--config", type=Path, default=None, metavar="FILE", help="TOML file with settings of the runs"
     )
     evaluate.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with an evaluation")
-    other = {"rollouts": 3, "temperature": 1.0, "task_split": "test"}
-    for name, one in FIELDS.items():
-        if name not in {"josh", "beam_size"}:
-            text = one.metadata["help"].partition(" (default")[0] if name in other else one.metadata["help"]
-            shown = f"{text}{_default(other.get(name, one.default))}"
-            _add_flag(evaluate, name, one.type, shown, one.metadata["aliases"])
+    _add_settings(evaluate, schema, EVALUATION_DEFAULTS, without=NOT_FOR_EVALUATIONS)
+    return evaluate
 
+
+def _add_loop(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+    """`josh loop`."""
+    about = "search, export, train and evaluate, round after round"
+    loop: argparse.ArgumentParser = commands.add_parser("loop", help=about, argument_default=argparse.SUPPRESS)
+    searches = (chosen.get("strategy") or BEAM, ROLLOUTS)
+    schema = schema_of(chosen, strategies=searches, sides=sides, further=LOOP.values())
+    loop.set_defaults(command="loop", schema=schema)
+    _add_settings(loop, LOOP)
+    loop.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
+    loop.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with a loop, by its folder")
+    loop.add_argument("--stage", default=None, help=argparse.SUPPRESS)
+    _add_settings(loop, schema, LOOP_DEFAULTS, without=(*NOT_FOR_LOOPS, *LOOP))
+    return loop
+
+
+def _add_rescore(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+    """`josh rescore`."""
+    rescore: argparse.ArgumentParser = commands.add_parser(
+        "rescore",
+        help="write a recorded run anew under another reward, without model calls",
+        argument_default=argparse.SUPPRESS,
+    )
+    schema = schema_of(chosen, sides=False)
+    rescore.set_defaults(command="rescore", schema=schema)
+    rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
+    own = ("rewards", *schema.of("rewards"), "log_dir")
+    defaults = dict.fromkeys(own, "as in the run") | {"log_dir": "beside the run's"}
+    _add_settings(rescore, {name: schema[name] for name in own}, defaults)
+    return rescore
+
+
+_ADD = {
+    "run": _add_run,
+    "play": _add_play,
+    "evaluate": _add_evaluate,
+    "loop": _add_loop,
+    "rescore": _add_rescore,
+}
+"""The commands with settings of runs."""
+
+
+def _add_records(commands: Any) -> None:
+    """`josh replay` and `josh export`, for records, and `josh prepare`, for tasks."""
+    replay = commands.add_parser("replay", help="play a run again from its journal, without any endpoint")
+    replay.set_defaults(command="replay")
+    replay.add_argument("run", type=Path, help="the run's folder")
+    replay.add_argument("--log_dir", type=Path, help="where the new run's folder is made (default: beside the old one)")
+
+    export = commands.add_parser("export", help="write training files from recorded runs, or check one")
+    export.set_defaults(command="export")
+    export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
+    export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
+    export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
+    export.add_argument(
+        "--learner", default="agent", help="whose turns become rows, as its model is trained on them: agent or user"
+    )
+    export.add_argument("--paths", help="golden, successful or lost (default: golden; of pairs successful)")
+    export.add_argument(
+        "--top", type=int, help="most successful paths of a task, the best ones, or lost ones of a tree (default: all)"
+    )
+    export.add_argument(
+        "--min_margin", type=float, help="of pairs: least difference in reward, in its unit (default: 0.01)"
+    )
+    export.add_argument(
+        "--seed", type=int, default=core()["seed"].default, help="shuffles the rows of kto (default: 10)"
+    )
+    export.add_argument("--check", type=Path, metavar="FILE", help="say what is wrong with an exported file")
+
+    for name in COMMANDS:
+        command = system_command(name)
+        own = commands.add_parser(name, help=command.help)
+        own.set_defaults(command=name)
+        command.add_flags(own)
+
+
+def _add_models(commands: Any) -> None:
+    """`josh tiny` and `josh train`."""
+    tiny = commands.add_parser("tiny", help="make a small language model of our own, to learn with where there is none")
+    tiny.set_defaults(command="tiny")
+    tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
+    tiny.add_argument("--size", default="small", help="small (half a million parameters), or nano for tests")
+    tiny.add_argument(
+        "--env", default=core()["env"].default, help=f"world that it learns from (default: {core()['env'].default})"
+    )
+    tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
+    tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
+    tiny.add_argument("--force", action="store_true", help="make it anew in any case")
+
+    train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
+    _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
+
+
+def _add_terminal(commands: Any) -> None:
+    """`josh show` and `josh plot`: what people look at."""
+    show = commands.add_parser("show", help="print a run's tasks, or the tree of one of them")
+    show.set_defaults(command="show")
+    show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
+    show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list them)")
+    show.add_argument("--width", type=int, help="columns to write in (default: the terminal's)")
+    show.add_argument("--full", action="store_true", help="whole texts, and what only the agent saw")
+
+    plot = commands.add_parser("plot", help="draw loops, runs and evaluations; needs matplotlib")
+    plot.set_defaults(command="plot")
+    plot.add_argument("paths", type=Path, nargs="+", metavar="FOLDER", help="of a run, an evaluation or a loop")
+    plot.add_argument("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: KIND.png)")
+    plot.add_argument(
+        "--kind",
+        choices=("rounds", "turns", "pareto"),
+        help="reward by round of training (default for a loop), when conversations are won (default for a run), or "
+        "reward against model calls (default for several, and for an evaluation)",
+    )
+
+
+def _add_evaluation(commands: Any) -> None:
+    """`josh compare` and `josh report`."""
     compare = commands.add_parser(
         "compare", help="set evaluations, or runs, against each other on the tasks they share"
     )
@@ -237,9 +337,9 @@ def _add_training(methods: Any) -> None:
     """`josh train sft|dpo|kto` for local models, `josh train openai` for hosted ones."""
     for name, text in METHODS.items():
         tuning = methods.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS)
-        tuning.set_defaults(command="train", method=name)
-        for setting, one in TRAIN_FIELDS.items():
-            _add_flag(tuning, setting, one.type, one.metadata["help"], one.metadata["aliases"])
+        tuning.set_defaults(command="train", method=name, schema=TRAINING)
+        # Presets have other numbers than the classes.
+        _add_settings(tuning, TRAINING, dict.fromkeys(TRAINING))
         tuning.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with these settings")
 
     hosted = methods.add_parser("openai", help="fine-tune a hosted model by OpenAI's API")
@@ -271,16 +371,83 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_flag(parser: Any, name: str, kind: Any, text: str, aliases: Sequence[str]) -> None:
-    """A setting as a flag, under its name and its aliases."""
-    names = [f"--{one}" for one in (name, *aliases)]
-    text = text.replace("%", "%%")
-    if kind is bool:
-        parser.add_argument(*names, dest=name, action="store_true", help=text)
+def _add_settings(
+    parser: Any,
+    schema: Mapping[str, Setting],
+    defaults: Mapping[str, Any] = NOTHING,
+    *,
+    hidden: Sequence[str] = (),
+    without: Sequence[str] = (),
+    title: str = "",
+) -> None:
+    """Add flags for settings, under the titles of their parts.
+
+    Args:
+        parser: takes the flags.
+        schema: the settings.
+        defaults: other defaults that the help shows; None for none.
+        hidden: flags that are understood, and not in the help.
+        without: flags that are left out.
+        title: the title of them all.
+    """
+    groups: dict[str, Any] = {}
+    known = schema if isinstance(schema, Schema) else Schema(schema.values())
+    for flag, one in schema.items():
+        if flag in without:
+            continue
+        heading = title or PARTS.get(one.path[0] if one.path else "strategy", "")
+        if heading and heading not in groups:
+            groups[heading] = parser.add_argument_group(heading)
+        text = one.rule.help
+        if flag in defaults:
+            text = f"{text.partition(' (default')[0]}{_default(defaults[flag])}"
+        else:
+            text += _default(one.default)
+        names = [one.dotted] if one.of_plug_in and one.dotted != flag and known.find(one.dotted) is one else []
+        _add_flag(
+            groups.get(heading, parser),
+            [f"--{name}" for name in (flag, *names, *one.rule.aliases)],
+            one,
+            argparse.SUPPRESS if flag in hidden else text.replace("%", "%%"),
+        )
+
+
+def _add_flag(parser: Any, names: Sequence[str], one: Setting, text: str) -> None:
+    """A setting as a flag."""
+    if one.kind is bool and one.default is not True:
+        parser.add_argument(*names, dest=one.flag, action="store_true", help=text)
         return
-    base = get_args(kind)[0] if isinstance(kind, UnionType) else kind
-    parser.add_argument(*names, dest=name, type=base, metavar=base.__name__.upper(), help=text)
+    metavar = {tuple: "TEXT", dict: "JSON", Path: "PATH"}.get(one.kind, one.kind.__name__.upper())
+    kind = {bool: _truth, tuple: _items, dict: _object, Path: str}.get(one.kind, one.kind)
+    parser.add_argument(*names, dest=one.flag, type=kind, metavar=metavar, help=text)
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _items(text: str) -> Any:
+    """One text, or a JSON list."""
+    if not text.startswith("["):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON list: {error}") from None
+
+
+def _object(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return found
 
 
 def _default(value: object) -> str:
-    return "" if value is None or value is False else f" (default: {value})"
+    nothing = value is None or value is False or value is MISSING or value in ("", ()) or value == {}
+    return "" if nothing else f" (default: {value})"

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from josh.config import OwnConfig, configured_by_flags
 from josh.forking import isolate
 from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
@@ -118,7 +119,7 @@ class HumanInput(TurnModel, Protocol):
 
 
 class ToolError(Exception):
-    """A tool refuses a call, and the branch goes on: the text is what the agent is told instead of a result."""
+    """A tool refuses a call, and the branch goes on: the text is what the caller is shown instead of a result."""
 
 
 class ToolWorld(Protocol):
@@ -152,10 +153,13 @@ class Forkable:
         shared: names of attributes that all branches use together (clients, models, tools, databases).
         blocking: whether a plain `step` waits for something (a network call of its own, say); it then runs in a
             thread, so that the other branches go on meanwhile.
+        config: the settings that the class declares in a dataclass `Config` (see `josh.config`), as the run has them;
+            all branches share it. It is there before `__init__` begins.
     """
 
     shared: ClassVar[tuple[str, ...]] = ()
     blocking: ClassVar[bool] = False
+    config: Any = OwnConfig()
 
     def fork(self: T) -> T:
         """A copy for a sibling branch.
@@ -234,8 +238,12 @@ class BaseJOSHUser(Forkable):
         messages_internal: the conversation as the user's model is trained on it, its own words as `assistant`: system
             prompt, thoughts, tool calls and tool results included. It only ever grows. What the agent says is added
             to it before `step`; what the user says is added after `step`, unless the user has added something itself.
+        tools: JSON schemas of the tools the user may call, attached to its training examples. It calls them by
+            `josh.tools.use(env, name, arguments, Speaker.USER)`, and adds the calls, their results and its words to
+            `messages_internal`.
     """
 
+    tools: Sequence[Mapping[str, Any]] = ()
     messages_internal: list[Message]
 
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
@@ -277,7 +285,10 @@ class BaseRewards:
         verb: what became of the rewards so far, for the progress bar (`$1.50 given`).
         rate: what reports call the share of conversations that met all goals.
         mean: what they call the mean reward of a conversation.
+        config: the settings that the class declares in a dataclass `Config`, as the run has them; see `josh.config`.
     """
+
+    config: Any = OwnConfig()
 
     reads: ClassVar[Speaker] = Speaker.AGENT
     unit: ClassVar[str] = ""
@@ -371,37 +382,42 @@ class BaseEnv:
         opens: who speaks first.
         max_rounds: rounds after which a conversation is cut off, unless the run says otherwise.
         splits: names that `--task_split` takes; the first is the default.
-        agents: short name or import path of the agent that plays by default, for a `chat` model, for `offline` and,
-            where it is another one than for `chat`, for a `local` model.
+        agents: the agent that plays by default, for a `chat` model, for `offline` and, where it is another one than for
+            `chat`, for a `local` model; a class, its short name or its import path.
         users: the same for the user.
-        rewards: short name or import path of the rewards class used by default.
-        references: offline agents that an evaluation plays beside the models, short name or import path by label.
+        rewards: the rewards class used by default, in the same way.
+        references: offline agents that an evaluation plays beside the models, by label.
         called: what a task is called where figures are told; empty for the environment's short name.
         speakers: what the two sides are called where people read what they said, by `agent` and `user`.
         hints: what a person who takes a side has to be told beside its prompt, by side.
         tag: what ends the conversation in a user's words, and is defused in the agent's, where a person is the user.
-        unread: settings of other environments that this one has no use for; giving one is refused.
+        row_settings: names that a task's metadata may have for the user's `model`, `base_url` and `api_key_var`, beside
+            `user_model` and so on; the later of two counts.
         left_out: rows of the data that are no tasks: how many, by reason (`{"without a goal": 3}`). Known once `tasks`
             has been called.
+        config: the settings that the class declares in a dataclass `Config`, as the run has them; see `josh.config`.
     """
 
     opens: Speaker = Speaker.AGENT
     max_rounds: int = 15
     splits: tuple[str, ...] = ("train",)
-    agents: Mapping[str, str] = {}
-    users: Mapping[str, str] = {}
-    rewards: str = "goals"
-    references: Mapping[str, str] = {}
+    agents: Mapping[str, str | type] = {}
+    users: Mapping[str, str | type] = {}
+    rewards: str | type = "goals"
+    references: Mapping[str, str | type] = {}
     called: str = ""
     speakers: Mapping[str, str] = {"agent": "agent", "user": "user"}
     hints: Mapping[str, str] = {}
     tag: RewardTag | None = None
-    unread: tuple[str, ...] = ()
+    row_settings: Mapping[str, str] = {}
     left_out: Mapping[str, int] = {}
+    config: Any = OwnConfig()
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """Args: options: the run's settings, by flag name."""
+        """Args: options: the run's settings, by flag name; an environment made by hand has its own from there too."""
         self.options = options
+        if "config" not in vars(self):
+            self.config = configured_by_flags(type(self), "env", options)
 
     @classmethod
     def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from josh.config import checked
 from josh.errors import UsageError
 from josh.tree import Expand, Node, Outcome, Tree, Turn, order, spend
 
@@ -48,7 +49,7 @@ class Strategy:
     def __init__(self, *args: Any, **settings: Any) -> None:
         """Args: args, settings: a `Config`, or what one is made of."""
         given = len(args) == 1 and not settings and isinstance(args[0], self.Config)
-        self.config: Any = args[0] if given else self.Config(*args, **settings)
+        self.config: Any = checked(args[0] if given else self.Config(*args, **settings))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.config!r})"
@@ -58,6 +59,11 @@ class Strategy:
 
     def __hash__(self) -> int:
         return hash((type(self), self.config))
+
+    @property
+    def conversations(self) -> int:
+        """How many conversations of a task count."""
+        return 1
 
     def describe(self) -> str:
         """How it searches, in a few words that follow the number of tasks: `searched with a beam of 8`."""

@@ -1,4 +1,4 @@
-"""A person at a terminal: texts made safe and wrapped for the screen, and lines read from the keyboard or a pipe."""
+"""Write safe texts, tables and wrapped lines to a terminal; read lines from the keyboard or a pipe."""
 
 import os
 import re
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PIPED = 100
-"""Columns where the output is no terminal and `COLUMNS` is not set."""
+"""Columns of a line if the output is not a terminal and `COLUMNS` is not set."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1bO.")
-"""What arrow and function keys send."""
+"""The bytes of arrow and function keys."""
 _ORDER = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that change the direction of what is written after them."""
+"""Characters that change the direction of the text after them."""
 _NO_LIMIT = 1 << 20
 _unread = bytearray()
 
 
 def visible(text: str) -> str:
-    """A text that a terminal takes for nothing but text: control characters, escape sequences among them, are spelt.
+    """Returns a text that cannot command a terminal: control characters and escape sequences are spelled out.
 
-    Line breaks stay. So do letters of all scripts; what would turn the direction of the others is spelt, too.
+    Line breaks and the letters of all scripts stay. Characters that change the direction of text become escapes, too.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -39,11 +39,12 @@ def visible(text: str) -> str:
 
 
 def in_a_line(text: str) -> str:
-    """The same on one line."""
+    """Returns the same text on one line."""
     return " ".join(line.strip() for line in visible(text).split("\n") if line.strip())
 
 
 def _acts(one: str) -> bool:
+    """Returns whether a terminal acts on a character instead of showing it."""
     return category(one) in {"Cc", "Cs", "Zl", "Zp"} or one in _ORDER
 
 
@@ -112,18 +113,18 @@ def columns(stream: TextIO) -> int:
 
 
 def encodable(text: str, stream: TextIO) -> str:
-    """A text with what the stream's encoding lacks spelt out."""
+    """Returns a text whose characters outside the stream's encoding are written as escapes."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def in_colours(stream: TextIO, variables: Mapping[str, str]) -> bool:
-    """Whether to write in colours: to a terminal that has them, unless `NO_COLOR` is set (https://no-color.org)."""
+    """Returns whether to write colours: to a terminal that has them, unless `NO_COLOR` is set (no-color.org)."""
     return stream.isatty() and not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"
 
 
 def say(text: str) -> None:
-    """Print a text at once, in lines of the terminal's width. Raises FatalError where nobody can read it."""
+    """Print a text at once, in lines of the terminal's width. Raises FatalError if the output is closed."""
     for line in wrap(visible(text), max(20, columns(sys.stdout))):
         _put(f"{line}\n")
 
@@ -139,7 +140,7 @@ def _put(text: str) -> None:
 
 
 def show_messages(messages: Sequence[Message], names: Mapping[str, str]) -> None:
-    """Print what was said, each message with its speaker's name; `names` has those of `agent` and `user`."""
+    """Print the words of both sides, each message after its speaker's name; `names` has those of `agent` and `user`."""
     sides = {"assistant": "agent", "user": "user"}
     for message in messages:
         if message.get("role") in sides and message.get("content"):
@@ -147,10 +148,10 @@ def show_messages(messages: Sequence[Message], names: Mapping[str, str]) -> None
 
 
 async def ask(prompt: str) -> str | None:
-    """Have a person write a line; the loop goes on meanwhile.
+    """Ask a person for a line; the event loop goes on meanwhile.
 
     Returns:
-        The line without what only a terminal understands; None at the end of the input (Ctrl-D), or after `/quit`.
+        The line without escape sequences; None at the end of the input (Ctrl-D), or after `/quit`.
 
     Raises:
         FatalError: the terminal is gone.
@@ -167,9 +168,9 @@ async def ask(prompt: str) -> str | None:
 
 
 def _read_line() -> str | None:
-    """A line of the standard input; None at its end.
+    """Returns a line of the standard input; None at its end.
 
-    It is read from the file itself: a thread that waits in `sys.stdin` would hold a lock that Python needs to exit.
+    It reads the file itself, because a thread that waits in `sys.stdin` holds a lock that Python needs to exit.
     """
     if sys.stdin is None or sys.stdin.closed:
         return None
@@ -192,27 +193,17 @@ def _read_line() -> str | None:
 
 
 class Seat:
-    """A person's place on one side of a conversation: what they have been shown, and how they are asked."""
+    """A person on one side of a conversation: shows them the messages and asks them for lines."""
 
-    def __init__(self, title: str, side: str, env: BaseEnv, brief: str, options: Mapping[str, Any]) -> None:
-        """Take the place.
+    def __init__(self, title: str, side: str, env: BaseEnv, brief: str) -> None:
+        """Prepare a conversation with a person; nothing is printed yet.
 
         Args:
-            title: what the conversation is called.
+            title: the name of the conversation.
             side: `agent` or `user`.
-            env: where it takes place.
-            brief: what a model on that side would be told.
-            options: the run's settings, by flag name.
-
-        Raises:
-            UsageError: the settings ask for more than one conversation at a time.
+            env: the environment.
+            brief: the prompt of a model on that side.
         """
-        for name, most in (("josh", False), ("rollouts", 1), ("max_concurrency", 1)):
-            if options.get(name, most) != most:
-                raise UsageError(
-                    f"{name} is {options[name]} with a person for the {side}, who has one conversation at a time; "
-                    "use josh play"
-                )
         self._title = title
         self._side = side
         self._names = dict(env.speakers)
@@ -222,18 +213,18 @@ class Seat:
         self._notes: list[str] = []
 
     def note(self, text: str) -> None:
-        """Have the person read something before they are asked again."""
+        """Show the person a text before the next question."""
         self._notes.append(text)
 
     async def hear(
         self, messages: Sequence[Message], model: HumanInput, check: Callable[[str], None] | None = None
     ) -> str | None:
-        """What the person says to a conversation; None where they leave.
+        """Returns the person's next words in a conversation; None if they leave.
 
         Args:
             messages: the conversation.
-            model: the person's line.
-            check: raises ValueError, in words for the person, for what cannot be taken; they are asked again.
+            model: the person's model handle.
+            check: raises ValueError, with a text for the person, for words that are not allowed.
         """
         return await model.hear(messages, lambda: self._ask(messages, check))
 
@@ -248,7 +239,7 @@ class Seat:
         for note in self._notes:
             say(note)
         self._notes = []
-        # What is typed now stands on the screen already.
+        # The words typed now are on the screen already.
         self._shown = len(messages) + 1
         text = await self._checked(f"{own}> ", check)
         if text is None and self._side == "agent" and not any(each.get("role") == "assistant" for each in messages):

@@ -16,12 +16,13 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from josh.conformance import StrategyConformance
 from josh.messages import Message
-from josh.models.chat import Completion, Request
+from josh.models.chat import Completion, Request, Sampling
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply, Task, TurnModel, fork
 from josh.tree import Usage
 
@@ -46,7 +47,7 @@ class ScriptedModel:
     """A chat model that says what a script tells it.
 
     Attributes:
-        requests: every request, in order.
+        requests: every request, in order, with its messages as they were then.
     """
 
     endpoint = "scripted"
@@ -72,7 +73,7 @@ class ScriptedModel:
 
     async def complete(self, request: Request) -> Completion:
         """Reply by the script; see `ChatModel.complete`."""
-        self.requests.append(request)
+        self.requests.append(replace(request, messages=list(request.messages)))
         if self._latency:
             await asyncio.sleep(self._latency)
         given = [self._script(request.messages, request.seed + number) for number in range(request.n)]
@@ -91,9 +92,14 @@ class FixedModel:
     def __init__(
         self, script: Script | Sequence[str | Reply] = ("Yes.",), temperature: float = 1.0, seed: int = 1
     ) -> None:
-        self.temperature = temperature
+        self.sampling = Sampling(temperature=temperature)
         self.model = ScriptedModel(script)
         self._seeds = count(seed)
+
+    @property
+    def temperature(self) -> float:
+        """See `Line.temperature`."""
+        return self.sampling.temperature
 
     def draw(self) -> int:
         """The next of the seeds, which count up."""
@@ -105,7 +111,7 @@ class FixedModel:
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """The script's next reply."""
-        request = Request(list(messages), self.temperature, self.draw(), options=options)
+        request = Request(list(messages), self.sampling, self.draw(), options=options)
         completion = await self.model.complete(request)
         return completion.replies[0]
 

@@ -76,6 +76,7 @@ class TurnRunner:
         self._origin = branch
         self._to_fork = is_copy
         self._context = context
+        self._sequence = context.sequence
         self._rules = rules
         self._parent = parent
         self._earned = earned
@@ -99,16 +100,16 @@ class TurnRunner:
         return self._context.draws > 0
 
     @property
-    def said(self) -> tuple[Sequence[Message], Sequence[Message]] | None:
-        """What the turn added, as both sides see it and as the agent is trained on it; None where it broke off."""
-        return self._added if self.sound else None
+    def said(self) -> tuple[Sequence[Message], ...] | None:
+        """What the turn added, as both sides see it and as each is trained on it; None where it broke off."""
+        return (*self._added, self._user_view or ()) if self.sound else None
 
-    def repeats(self, other: tuple[Sequence[Message], Sequence[Message]] | None) -> bool:
+    def repeats(self, other: tuple[Sequence[Message], ...] | None) -> bool:
         """Whether the turn says and does the same as another one, given by its `said`."""
         own = self.said
         if own is None or other is None:
             return False
-        return same_words(own[0], other[0]) and same_words(own[1], other[1])
+        return all(map(same_words, own, other))
 
     def second_try(self) -> "TurnRunner":
         """Returns the same turn once more, with the seeds that come next."""
@@ -121,7 +122,7 @@ class TurnRunner:
             was.draws,
             was.usage,
             decision=was.decision,
-            sequence=was.sequence,
+            sequence=self._sequence,
         )
         return type(self)(self._origin, True, context, self._rules, self._parent, self._earned)
 
@@ -367,7 +368,8 @@ def heard(user: Any, messages: Sequence[Message]) -> tuple[Message, ...] | None:
         return None
     words = flip_roles(messages)
     seen = user.hear(messages) if hasattr(user, "hear") else words
-    own.extend(seen)
+    # A new list, because a user's own `fork` may share the old one between branches.
+    user.messages_internal = [*own, *seen]
     return None if seen == words else tuple(seen)
 
 
@@ -377,7 +379,7 @@ def _spoken(user: Any, before: tuple[int, Message | None], messages: Sequence[Me
     assert own is not None, "a user keeps its view"
     added, words = _since(before, own, user, "messages_internal"), tuple(flip_roles(messages))
     if not added:
-        own.extend(words)
+        user.messages_internal = [*own, *words]
     return added if added and added != words else None
 
 

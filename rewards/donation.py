@@ -1,11 +1,12 @@
 """Donations: dollars that the persuadee gives, read from its own words alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from josh.config import setting
 from josh.envs.persuasion.donation import DONATION
-from josh.errors import UsageError
-from josh.roles import BaseEnv, BaseRewards, Task
+from josh.roles import BaseRewards
 from josh.tree import Hit, Speaker
 
 
@@ -16,23 +17,31 @@ class DonationRewards(BaseRewards):
         min_reward: dollars below which a donation meets no goal; 0 lets every amount above nothing count.
     """
 
+    @dataclass(frozen=True, slots=True)
+    class Config:
+        """The settings of these rewards."""
+
+        min_reward: float = setting(
+            0.0,
+            "smallest donation that counts as a win",
+            flag="min_reward",
+            least=DONATION.low,
+            most=DONATION.high,
+            unit="dollars",
+        )
+
+    config: Config
+
     reads: ClassVar[Speaker] = Speaker.USER
     unit: ClassVar[str] = "$"
     verb: ClassVar[str] = "donated"
     rate: ClassVar[str] = "donation_rate"
     mean: ClassVar[str] = "mean_donation"
 
-    def __init__(self, rewards: Sequence[Any], min_reward: float = 0.0) -> None:
+    def __init__(self, rewards: Sequence[Any], min_reward: float | None = None) -> None:
+        """Args: rewards: the goals; min_reward: what counts instead of the setting."""
         super().__init__(rewards)
-        self.min_reward = min_reward
-
-    def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the setting `min_reward`, if there is one. Raises UsageError when no donation could reach it."""
-        wanted = options.get("min_reward")
-        if wanted is not None:
-            if not DONATION.low <= wanted <= DONATION.high:
-                raise UsageError(f"min_reward is {wanted}; give {DONATION.low:g} to {DONATION.high:g} dollars")
-            self.min_reward = float(wanted)
+        self.min_reward = self.config.min_reward if min_reward is None else min_reward
 
     def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:
         """Say whether the persuadee gave enough, and which goal that meets: the first one open.

@@ -1,252 +1,287 @@
-"""The settings of a run: one frozen dataclass, filled from flags, a TOML file, the environment and defaults."""
+"""The settings of a run: one value made of the settings classes of its parts, and the flags that follow from them.
+
+Settings live in two forms. Before a run they are a flat mapping by flag name with what was given (`{"josh": True,
+"env.difficulty": 3}`), which is easily laid over another one. `josh.runs.resolve` makes a `RunSettings` of it, once:
+complete, checked, every address in it. That is what is played and recorded.
+"""
 
 import os
-import tomllib
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, replace
-from difflib import get_close_matches
-from math import inf
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
+from josh.config import Rule, Schema, Setting, create, part, setting, settings_in, settings_of_plug_in
+from josh.episode import Limits
 from josh.errors import UsageError
-from josh.models.hf_loading import DTYPES
+from josh.models.chat import ModelSettings
+from josh.models.gateway import Spending, Traffic
+from josh.models.hf_loading import LocalModel
+from josh.roles import BaseEnv
+from josh.runs.registry import (
+    BEAM,
+    HUMAN,
+    OFFLINE,
+    ROLES,
+    ROLLOUTS,
+    PlugIn,
+    class_of,
+    default_for,
+    env_class,
+    label_of,
+    plugged,
+    who_has,
+)
 
-CHAT, LOCAL, OFFLINE = "chat", "local", "offline"
-HUMAN = "human"
-"""The agent, or the user, that is a person at the terminal."""
-FIRST, BEST = "first", "best"
+JOSH = "josh"
+"""The published flag that means `--strategy beam`; without it and without `--strategy`, a run plays `rollouts`."""
 
 
-def _flag(default: Any, text: str, *aliases: str, free: bool = False) -> Any:
-    """A setting; a free one changes no request and no result, so that a run may be resumed with another value."""
-    return field(default=default, metadata={"help": text, "aliases": aliases, "free": free})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side(ModelSettings, PlugIn):
+    """Who takes a side, and the chat model that gives them their words."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSlice:
+    """Which tasks are played."""
+
+    task_split: str | None = setting(None, "which tasks (default: the environment's first split)")
+    start_index: int = setting(0, "first task of the split to play", least=0)
+    end_index: int = setting(
+        -1, "task to stop before; -1 for all", least=-1, way="-1 for all, or a number above start_index"
+    )
+    shuffle: bool = setting(False, "shuffle the tasks, by the seed, before start and end index apply")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What is written and shown."""
+
+    keep_samples: bool = setting(False, "keep the tokens that local models sample, and their log-probabilities")
+    report_to: str = setting(
+        "none",
+        "log the run's figures while it goes on: trackio, wandb or tensorboard, several by commas",
+        resumable=True,
+    )
+    log_dir: str = setting("records", "where the run's folder is made", resumable=True)
+    debug: bool = setting(False, "show the traceback of every failed turn", resumable=True)
+    josh_debug: bool = setting(False, "say on stderr how every search goes", resumable=True)
+    progress: bool = setting(False, "show the progress bar even when stderr is no terminal", resumable=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What `josh run` can be told. None stands for a default that depends on other settings."""
+    """All settings of a run, resolved."""
 
-    env: str = _flag("persuasion", "where tasks, prompts and goals come from")
-    agent: str | None = _flag(None, "who learns (default: the environment's)", "agent_strategy")
-    user: str | None = _flag(None, "who answers (default: the environment's)", "user_mode")
-    rewards: str | None = _flag(None, "what counts (default: the environment's)")
-    model: str = _flag(OFFLINE, "the agent's chat model, or `offline`")
-    user_model: str | None = _flag(None, "the user's chat model, several by commas to rotate, or `offline` (default)")
-    base_url: str | None = _flag(
-        None, "address of the agent's model (default: OPENAI_BASE_URL, else OpenAI)", free=True
+    env: PlugIn = part(
+        PlugIn,
+        title="world",
+        name={"default": "persuasion", "flag": "env", "help": "where tasks, prompts and goals come from"},
     )
-    user_base_url: str | None = _flag(
-        None, "address of the user's model; one for all, or one each by commas", free=True
+    agent: Side = part(
+        Side,
+        title="agent",
+        who="the agent's",
+        name={"flag": "agent", "help": "who learns (default: the environment's)", "aliases": ("agent_strategy",)},
+        temperature={"default": None, "help": "the agent's sampling temperature (default: 1 with a search, else 0)"},
     )
-    api_key_var: str | None = _flag(
-        None, "environment variable with the agent model's key (default: OPENAI_API_KEY)", free=True
+    user: Side = part(
+        Side,
+        title="user",
+        prefix="user_",
+        who="the user's",
+        name={"flag": "user", "help": "who answers (default: the environment's)", "aliases": ("user_mode",)},
+        model={"help": "the user's chat model, several by commas to rotate, or `offline`"},
+        base_url={"help": "address of the user's model; one for all, or one each by commas"},
+        api_key_var={"help": "variable with the key of the user's model; one for all, or one each by commas"},
     )
-    user_api_key_var: str | None = _flag(
-        None, "the same for the user's model; one for all, or one each by commas", free=True
+    rewards: PlugIn = part(
+        PlugIn, title="rewards", name={"flag": "rewards", "help": "what counts (default: the environment's)"}
     )
-    josh: bool = _flag(False, "search with JOSH's beam instead of playing one conversation per task")
-    beam_size: int = _flag(8, "most branches alive at once, with --josh")
-    stop: str = _flag(FIRST, "with --josh: end at the `first` win, or play every branch to its end for the `best`")
-    rollouts: int = _flag(1, "conversations per task, without --josh")
-    temperature: float | None = _flag(None, "the agent's sampling temperature (default: 1 with --josh, else 0)")
-    user_temperature: float = _flag(1.0, "the user's sampling temperature")
-    top_p: float = _flag(1.0, "the agent's model draws from the fewest tokens that are this likely together")
-    user_top_p: float = _flag(1.0, "the same for the user's model")
-    min_p: float = _flag(0.0, "the agent's model draws from tokens so many times as likely as the likeliest, or more")
-    user_min_p: float = _flag(0.0, "the same for the user's model")
-    seed: int = _flag(10, "every random choice follows from it")
-    task_split: str | None = _flag(None, "which tasks (default: the environment's first split)")
-    start_index: int = _flag(0, "first task of the split to play")
-    end_index: int = _flag(-1, "task to stop before; -1 for all")
-    shuffle: bool = _flag(False, "shuffle the tasks, by the seed, before start and end index apply")
-    max_convo_turns: int | None = _flag(None, "rounds after which a conversation is cut off (default: environment's)")
-    josh_agent_tries: int = _flag(20, "most steps in one agent turn")
-    max_concurrency: int = _flag(16, "most model calls in flight per endpoint, and most tasks at a time", free=True)
-    requests_per_minute: float | None = _flag(None, "most model calls to begin per minute and endpoint", free=True)
-    max_calls: int | None = _flag(None, "model calls after which the run stops; resume it with more", free=True)
-    max_tokens_total: int | None = _flag(None, "the same in tokens, prompts and replies together", free=True)
-    max_cost: float | None = _flag(None, "the same in US dollars", free=True)
-    price: str | None = _flag(
-        None, "dollars per million tokens as MODEL=PROMPT/REPLY, several by commas (default: litellm's)", free=True
+    judge: ModelSettings = part(
+        ModelSettings,
+        title="judge",
+        prefix="judge_",
+        who="the judge's",
+        model={"default": None, "help": "chat model that rewards may ask to judge conversations (default: none)"},
+        temperature={"default": 0.0},
     )
-    single_replies: bool = _flag(False, "ask for every sibling's reply apart, instead of for several with n=2")
-    corpus: str | None = _flag(None, "folder of the real corpus, or a task file made by `josh prepare`", free=True)
-    data: str | None = _flag(None, "folder of the environment's own data, such as MultiWOZ for toolwoz", free=True)
-    split_rule: str = _flag("convokit", "how the corpus is split: convokit, annotated or user_disjoint")
-    synthetic_tasks: int | None = _flag(None, "made-up tasks per split, without a corpus (default: environment's)")
-    include_bad: bool = _flag(False, "keep the corpus's dialogues that its authors marked as spoilt")
-    min_reward: float = _flag(0.0, "smallest reward that counts as a win")
-    dtype: str = _flag("auto", "numbers of a local model (hf:...): auto, float32, bfloat16 or float16")
-    load_in_4bit: bool = _flag(False, "hold a local model's weights in 4 bits; needs CUDA and bitsandbytes")
-    batch_size: int = _flag(64, "most replies that a local model makes at once", free=True)
-    torch_threads: int | None = _flag(
-        None, "threads that a local model works with (default: 1 for small ones, else torch's)", free=True
+    strategy: PlugIn = part(
+        PlugIn,
+        title="strategy",
+        name={"flag": "strategy", "help": "how trees grow: beam, rollouts, module:Class or ./file.py:Class"},
     )
-    timeout: float = _flag(120.0, "seconds that one model call may take", free=True)
-    task_timeout: float = _flag(3600.0, "seconds that one task may take", free=True)
-    max_attempts: int = _flag(10, "most times that a failing model call is made", free=True)
-    max_retry_seconds: float = _flag(300.0, "seconds in which a failing model call is made again", free=True)
-    report_to: str = _flag(
-        "none", "log the run's figures while it goes on: trackio, wandb or tensorboard, several by commas", free=True
-    )
-    log_dir: str = _flag("records", "where the run's folder is made", free=True)
-    debug: bool = _flag(False, "show the traceback of every failed turn", free=True)
-    josh_debug: bool = _flag(False, "say on stderr how every search goes", free=True)
-    progress: bool = _flag(False, "show the progress bar even when stderr is no terminal", free=True)
+    seed: int = setting(10, "every random choice follows from it")
+    tasks: TaskSlice = part(TaskSlice, title="tasks")
+    limits: Limits = part(Limits, title="limits")
+    traffic: Traffic = part(Traffic, title="traffic")
+    spending: Spending = part(Spending, title="spending")
+    local: LocalModel = part(LocalModel, title="models on this machine")
+    output: Output = part(Output, title="output")
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The sides that a person at the terminal takes."""
+        return tuple(side for side, chosen in (("agent", self.agent), ("user", self.user)) if chosen.name == HUMAN)
 
 
-NOT_FOR_PLAY = ("josh", "beam_size", "stop", "rollouts", "max_concurrency", "progress")
-"""Settings that make no sense where a person has one conversation."""
-FIELDS = {one.name: one for one in fields(RunSettings)}
+PARTS: Mapping[str, str] = {
+    one.name: one.metadata["part"]["title"] for one in fields(RunSettings) if "part" in one.metadata
+}
+"""The names of a run's parts, which are the tables of a TOML file, and what they are called in the help."""
+SEARCH = Setting(
+    JOSH,
+    (),
+    bool,
+    False,
+    False,
+    Rule("search with JOSH's beam, as --strategy beam does"),
+)
+
+NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress")
+"""Settings that make no sense where a person has one conversation; those of a strategy do not either."""
 
 
-def read_toml(path: Path, known: Mapping[str, Field[Any]] = FIELDS) -> dict[str, Any]:
-    """Settings from a TOML file, by flag name. Raises UsageError, naming an unknown or ill-typed entry."""
-    aliases = {alias: one.name for one in known.values() for alias in one.metadata["aliases"]}
-    try:
-        with path.open("rb") as file:
-            raw = tomllib.loads(file.read().decode("utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
-    given: dict[str, Any] = {}
-    for key, value in raw.items():
-        name = key.replace("-", "_")
-        name = aliases.get(name, name)
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise UsageError(f"{path}: no setting named {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        if name in given:
-            raise UsageError(f"{path}: {name} is given twice, once as {key!r}")
-        given[name] = _typed(known[name], value, path)
-    return given
+@cache
+def core() -> Schema:
+    """The settings that every run has, whatever plug-ins it chooses."""
+    found = list(settings_in(RunSettings))
+    place = next(place for place, one in enumerate(found) if one.flag == "strategy") + 1
+    return Schema([*found[:place], SEARCH, *found[place:]])
 
 
-def _typed(one: Field[Any], value: Any, path: Path) -> Any:
-    name, kind = one.name, one.type
-    kinds: tuple[type, ...] = (bool,) if kind is bool else (str,)
-    if kind in (int, int | None):
-        kinds = (int,)
-    elif kind in (float, float | None):
-        kinds = (int, float)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds != (bool,)):
-        raise UsageError(f"{path}: {name} is {value!r}; give a value of type {kinds[-1].__name__}")
-    return float(value) if isinstance(value, int) and kinds == (int, float) else value
+class RunSchema(Schema):
+    """The settings of a run with the plug-ins that it chooses."""
+
+    def __init__(self, chosen: Sequence[tuple[str, str, Any]], further: Iterable[Setting] = ()) -> None:
+        """Take the settings of plug-ins.
+
+        Args:
+            chosen: role, name and class of each plug-in.
+            further: settings of something that runs are a part of.
+
+        Raises:
+            UsageError: two settings have one flag.
+        """
+        self.chosen = tuple(chosen)
+        self._names_of = {role: name for role, name, _ in reversed(chosen)}
+        own = [one for role, _, kind in chosen for one in settings_of_plug_in(kind, role)]
+        taken = next((one for one in own if core().find(one.dotted) is not None), None)
+        if taken is not None:
+            raise UsageError(f"a plug-in has a setting {taken.dotted}, which every run has; name it otherwise")
+        super().__init__([*own, *further], core())
+
+    def refusal(self, name: str) -> str:
+        """What to say of a name that no setting has; one that another plug-in has belongs to the role of that."""
+        role, dot, _ = name.partition(".")
+        if dot and role in ROLES:
+            near = self.near(name)
+            hint = f"; did you mean {near!r}?" if near and near.startswith(f"{role}.") else ""
+            return f"{name} is given, but {role} {self._names_of.get(role)!r} has no such setting{hint}"
+        having = next(who_has(name.replace("-", "_")), None)
+        if having is None:
+            return super().refusal(name)
+        role, short = having
+        way = "--josh" if short == BEAM else f"--{role} {short}"
+        other = f"{role} {self._names_of[role]!r}" if role in self._names_of else f"no {role} that is chosen"
+        return f"{name} is given, but {other} has no such setting; leave it out, or give {way}"
+
+    def of(self, role: str) -> list[str]:
+        """The flags of the settings of a role's plug-in."""
+        return [flag for flag, one in self.items() if one.of_plug_in and one.path[0] == role]
 
 
-def recorded(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Settings from a run's `config.json`, by name. Raises UsageError, naming an unknown or ill-typed one."""
-    unknown = next((name for name in settings if name not in FIELDS), None)
-    if unknown is not None:
-        raise UsageError(f"{path}: no setting named {unknown!r}")
-    return {
-        name: value if value is None is FIELDS[name].default else _typed(FIELDS[name], value, path)
-        for name, value in settings.items()
-    }
-
-
-def resolve(given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> RunSettings:
-    """Put settings together: what was given, else what the environment's variables say, else the default.
-
-    Raises:
-        UsageError: a value makes no sense, alone or with another.
-    """
-    return _checked(RunSettings(**{**env_defaults, **given}), given)
-
-
-def again(before: Mapping[str, Any], given: Mapping[str, Any], where: Path) -> RunSettings:
-    """The settings of a run to be resumed: the recorded ones, but for what changes nothing about its requests.
+def schema_of(
+    given: Mapping[str, Any],
+    *,
+    strategies: Sequence[str] | None = None,
+    sides: bool = True,
+    careful: bool = False,
+    further: Iterable[Setting] = (),
+) -> RunSchema:
+    """The settings that a run with the given choices takes.
 
     Args:
-        before: the recorded settings.
-        given: what was given now.
-        where: the run's folder.
+        given: what is given; `env`, `agent`, `user`, `rewards`, `strategy`, `josh`, `model` and `user_model` count.
+        strategies: those whose settings are understood; by default the one that is given, else `rollouts`.
+        sides: load the classes of agent and user even where they are not named.
+        careful: pass over plug-ins that cannot be loaded.
+        further: settings of something that runs are a part of.
 
     Raises:
-        UsageError: a setting that has to stay as it was is given another value.
+        UsageError: a plug-in cannot be loaded, or its settings clash with others.
     """
-    for name, value in given.items():
-        was = before.get(name, FIELDS[name].default)
-        if name == "log_dir":
-            raise UsageError("log_dir is given; a run is resumed where it is, leave it out")
-        if not FIELDS[name].metadata["free"] and was not in (value, absolute(value)):
-            raise UsageError(
-                f"{name} is {value!r}, and {was!r} in {where}; it changes what is asked: leave it out, or start a new "
-                "run"
-            )
-    return _checked(RunSettings(**{**before, **given}), given)
+    given = spelled_out(given)
+    chosen: list[tuple[str, str, Any]] = []
+
+    def choose(role: str, name: Any) -> Any:
+        kind = None
+        if careful:
+            with suppress(UsageError):
+                kind = class_of(role, name)
+        else:
+            kind = class_of(role, name)
+        if kind is not None:
+            chosen.append((role, label_of(name), kind))
+        return kind
+
+    env = choose("env", given.get("env") or core()["env"].default) or BaseEnv
+    for role, flag in (("agent", "model"), ("user", "user_model")):
+        model = str(given.get(flag) or OFFLINE).partition(",")[0].strip()
+        table = getattr(env, f"{role}s")
+        name = given.get(role) or (default_for(model, table) if sides and isinstance(table, Mapping) else None)
+        if name:
+            choose(role, name)
+    choose("rewards", given.get("rewards") or env.rewards)
+    for name in strategies or (given.get("strategy") or ROLLOUTS,):
+        choose("strategy", name)
+    return RunSchema(chosen, further)
 
 
-def absolute(name: Any) -> Any:
-    """A plug-in's `./file.py:Class` with the file's whole path; anything else as it is."""
-    file, colon, kind = str(name).rpartition(":")
-    return f"{Path(file).resolve()}:{kind}" if colon and file.endswith(".py") else name
+def spelled_out(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Given settings with `strategy` for `josh`. Raises UsageError where both are given."""
+    found = dict(given)
+    if found.pop(JOSH, None):
+        if found.get("strategy") not in (None, BEAM):
+            raise UsageError(f"josh is given with strategy {found['strategy']!r}; leave one of them out")
+        found["strategy"] = BEAM
+    return found
 
 
-def _checked(settings: RunSettings, given: Mapping[str, Any]) -> RunSettings:
-    """Settings with the defaults that depend on others. Raises UsageError; `given` is what the user has just said."""
-    empty = next((name for name, value in given.items() if value == ""), None)
-    if empty:
-        raise UsageError(f"{empty} is empty; give a value, or leave it out")
-    if settings.temperature is None:
-        settings = replace(settings, temperature=1.0 if settings.josh else 0.0)
-    if settings.user_model is None:
-        settings = replace(settings, user_model=OFFLINE)
-    # Recorded so, a run can be resumed from anywhere.
-    plug_ins = {name: absolute(getattr(settings, name)) for name in ("env", "agent", "user", "rewards")}
-    settings = replace(settings, **plug_ins, corpus=_resolved(settings.corpus), data=_resolved(settings.data))
-    settings = replace(settings, report_to=",".join(name.strip() for name in settings.report_to.split(",")))
-    _check_ranges(settings)
-    for address, model in (("base_url", "model"), ("user_base_url", "user_model")):
-        if given.get(address) and getattr(settings, model) == OFFLINE:
-            raise UsageError(f"{address} is given, but {model} is {OFFLINE!r}; give --{model} too")
-    if settings.josh and settings.temperature == 0:
-        raise UsageError("temperature is 0 with --josh; siblings would be copies of each other, give one above 0")
-    if settings.stop not in (FIRST, BEST):
-        raise UsageError(f"stop is {settings.stop!r}; give {FIRST} or {BEST}")
-    if settings.stop == BEST and not settings.josh:
-        raise UsageError(f"stop is {BEST!r} without --josh; plain conversations always end by themselves, add --josh")
-    if settings.josh and settings.rollouts > 1:
-        raise UsageError(f"rollouts is {settings.rollouts} with --josh; a search is one episode, leave one of them out")
-    return settings
+def choices_of(settings: RunSettings) -> dict[str, Any]:
+    """What `schema_of` wants to know of some settings."""
+    names = {role: getattr(settings, role).name for role in ROLES}
+    return {**names, "model": settings.agent.model, "user_model": settings.user.model}
 
 
-def _resolved(path: str | None) -> str | None:
-    return path and str(Path(path).resolve())
+def flat(settings: RunSettings) -> dict[str, Any]:
+    """All settings by flag, those of the plug-ins among them. Raises UsageError where a plug-in cannot be loaded."""
+    return schema_of(choices_of(settings)).flat(settings)
 
 
-def _check_ranges(settings: RunSettings) -> None:
-    for name in ("temperature", "user_temperature", "min_reward", "start_index"):
-        if not 0 <= getattr(settings, name) < inf:
-            raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
-    for name in ("top_p", "user_top_p"):
-        if not 0 < getattr(settings, name) <= 1:
-            raise UsageError(f"{name} is {getattr(settings, name)}; give a share above 0, at most 1")
-    for name in ("min_p", "user_min_p"):
-        if not 0 <= getattr(settings, name) <= 1:
-            raise UsageError(f"{name} is {getattr(settings, name)}; give a share from 0 to 1")
-    counts = ("beam_size", "rollouts", "max_convo_turns", "josh_agent_tries", "max_concurrency", "synthetic_tasks")
-    local = ("batch_size", "torch_threads")
-    for name in (*counts, *local, "max_calls", "max_tokens_total", "max_attempts"):
-        number = getattr(settings, name)
-        if number is not None and number < 1:
-            raise UsageError(f"{name} is {number}; give 1 or more")
-    for name, unit in (
-        ("timeout", "seconds"),
-        ("task_timeout", "seconds"),
-        ("max_retry_seconds", "seconds"),
-        ("requests_per_minute", "calls"),
-        ("max_cost", "US dollars"),
-    ):
-        number = getattr(settings, name)
-        if number is not None and not 0 < number < inf:
-            raise UsageError(f"{name} is {number}; give a number of {unit} above 0")
-    if settings.dtype not in DTYPES:
-        raise UsageError(f"dtype is {settings.dtype!r}; give {', '.join(DTYPES[:-1])} or {DTYPES[-1]}")
-    if settings.end_index < -1:
-        raise UsageError(f"end_index is {settings.end_index}; give -1 for all, or a number above start_index")
+def options_of(settings: RunSettings) -> dict[str, Any]:
+    """The settings as plug-ins are given them: by flag; those of plug-ins that cannot be loaded by their own names."""
+    schema = schema_of(choices_of(settings), careful=True)
+    rest = {
+        name: value
+        for role in ROLES
+        for name, value in getattr(settings, role).config.items()
+        if schema.find(f"{role}.{name}") is None
+    }
+    return {**rest, **schema.flat(settings), JOSH: settings.strategy.name == BEAM}
+
+
+def env_of(settings: RunSettings) -> BaseEnv:
+    """The environment of a run, ready to give its tasks. Raises UsageError for whatever it raises."""
+    name = str(settings.env.name)
+
+    def make() -> BaseEnv:
+        made: BaseEnv = create(env_class(name), "env", settings.env.config, options_of(settings))
+        return made
+
+    return plugged(f"env {name!r}", make)
 
 
 def environment() -> Mapping[str, str]:

@@ -14,13 +14,13 @@ from places import ROOT
 
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
-    "messages errors calls seeds tags redact threads memory forking",
+    "messages errors calls config seeds tags redact threads memory forking",
     "tree search transcript branch roles loading",
-    "strategies examples",
+    "strategies examples tools",
     "driver turns steps scoring episode conformance api testing terminal models",
     "envs",
     "agents users rewards",
-    "runs.settings runs.registry runs.intervals",
+    "runs.settings runs.resolve runs.registry runs.intervals",
     "runs.record",
     "runs.export",
     "runs.play",

@@ -7,8 +7,8 @@ import shlex
 import pytest
 from places import ROOT
 
-from josh.cli import _underscored, main
-from josh.parser import make_parser
+from josh.cli import main
+from josh.parser import parse
 
 PAGES = sorted(
     str(page.relative_to(ROOT))
@@ -32,7 +32,7 @@ def test_the_example_of_a_folder_runs(folder, tmp_path, monkeypatch, endpoint):
     url, _ = endpoint(respond=lambda body: f"They would ask {body['seed']}. SAY: Because children need help.")
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     _, *flags = shlex.split(command)
-    assert main([*flags, "--synthetic_tasks", "6"]) == 0
+    assert main([*flags, "--end_index", "6"]) == 0
     (folder,) = (tmp_path / "records").iterdir()
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["infra_errors"] == 0
@@ -47,7 +47,7 @@ def test_a_recipe_keeps_the_people_of_training_and_test_apart(recipe):
         words = shlex.split(line)
         # Every file that is trained on has a manifest, which no other program writes.
         assert words[0] in ("josh", "accelerate"), line
-        given = vars(make_parser().parse_args(list(map(_underscored, words[words.index("josh") + 1 :]))))
+        given = vars(parse(words[words.index("josh") + 1 :]))
         kinds.append(given["command"])
         if "corpus" in given:
             assert given["split_rule"] == "user_disjoint"
@@ -60,7 +60,8 @@ def test_a_recipe_keeps_the_people_of_training_and_test_apart(recipe):
 def commands(page):
     """The `josh` commands of a page, in its blocks and tables, but for those that name a file of the reader's."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    inside = "".join(block.partition("\n")[2] for block in text.split("```")[1::2])
+    fenced = (block.partition("\n") for block in text.split("```")[1::2])
+    inside = "".join(block for language, _, block in fenced if language in ("", "bash"))
     cells = "\n".join(re.findall(r"`(josh [^`]+)` \|$", text, re.MULTILINE))
     found = re.findall(r"^josh (.*)", f"{inside}\n{cells}", re.MULTILINE)
     return [words for words in (shlex.split(one, comments=True) for one in found) if "./" not in " ".join(words)]
@@ -68,13 +69,12 @@ def commands(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_are_ones_that_josh_takes(page):
-    for given in commands(ROOT / page):
-        words = list(map(_underscored, given))
-        assert make_parser().parse_args(["run", *words] if words[0].startswith("-") else words)
+    for words in commands(ROOT / page):
+        assert parse(["run", *words] if words[0].startswith("-") else words)
 
 
 def test_the_readme_shows_many_commands_and_is_short():
-    assert len(commands(ROOT / "README.md")) > 15
+    assert len(commands(ROOT / "README.md")) >= 12
     assert len((ROOT / "README.md").read_bytes()) <= 12_000
 
 
@@ -100,7 +100,8 @@ def test_every_link_of_a_page_leads_somewhere(page):
 
 def headings(page):
     """The anchors that GitHub gives the headings of a page."""
-    lines = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    outside = "".join(page.read_text(encoding="utf-8").split("```")[::2])
+    lines = re.findall(r"^#+ (.*)", outside, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
 
 

@@ -13,9 +13,6 @@ from josh.cli import main
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE))
-needs_settings = pytest.mark.xfail(
-    not (ROOT / "josh" / "config.py").exists(), reason="plug-ins have no settings of their own yet", strict=True
-)
 
 
 @pytest.fixture
@@ -33,7 +30,7 @@ def commands(name):
     return [shlex.split(line)[1:] for line in lines if name in line]
 
 
-@pytest.mark.parametrize("name", [pytest.param("test_market.py", marks=needs_settings), "test_best_first.py"])
+@pytest.mark.parametrize("name", ["test_market.py", "test_best_first.py"])
 def test_the_tests_of_a_tutorial_pass(name, tutorial):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", name]
     done = subprocess.run(command, cwd=tutorial, capture_output=True, text=True, check=False)
@@ -41,7 +38,6 @@ def test_the_tests_of_a_tutorial_pass(name, tutorial):
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 10
 
 
-@needs_settings
 def test_the_world_is_played_with_its_setting_from_a_flag_and_from_a_file(tutorial):
     flags = commands("--env.difficulty")[0]
     assert main([*flags, "--log_dir", "by-flag"]) == 0
@@ -51,7 +47,6 @@ def test_the_world_is_played_with_its_setting_from_a_flag_and_from_a_file(tutori
     assert "Deal, $" in by_flag.read_text(encoding="utf-8")
 
 
-@needs_settings
 def test_the_help_lists_the_settings_of_the_world(tutorial, capsys):
     with pytest.raises(SystemExit) as ended:
         main(next(flags for flags in commands("market.py") if "--help" in flags))
@@ -61,7 +56,6 @@ def test_the_help_lists_the_settings_of_the_world(tutorial, capsys):
     assert "--env.patience" in shown
 
 
-@needs_settings
 @pytest.mark.parametrize(
     ("flags", "refusal"),
     [(["--env.difficulty", "9"], "env.difficulty is 9; give 1 to 5"), (["--corpus", "p4g"], "corpus is given, but ")],
@@ -71,7 +65,6 @@ def test_a_setting_that_is_out_of_range_or_that_nobody_reads_is_refused(flags, r
     assert refusal in capsys.readouterr().err
 
 
-@needs_settings
 @pytest.mark.parametrize("flags", commands("best_first.py"), ids=" ".join)
 def test_the_strategy_is_played_on_any_world(flags, tutorial):
     assert main(flags) == 0
@@ -100,3 +93,15 @@ def test_the_annotated_tree_names_every_room_and_no_file_that_is_gone():
     ]
     assert set(re.findall(r"\b\w+\.py\b", tree)) <= {path.name for path in files}
     assert {f"{path.parent.name}/" for path in files} <= set(re.findall(r"\b\w+/", tree))
+
+
+def test_the_floors_are_those_that_the_tests_check():
+    block = next(block for block in TEXT.split("```")[1::2] if "main __main__ __init__" in block)
+    shown = [line.replace("/ ", " ").rstrip("/").replace("/", ".") for line in block.strip().splitlines()]
+    module = ast.parse((ROOT / "tests" / "test_house.py").read_text(encoding="utf-8"))
+    (checked,) = [
+        ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "FLOORS"
+    ]
+    assert shown == list(reversed(checked))

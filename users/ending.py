@@ -10,9 +10,19 @@ END = "END_CONVERSATION"
 GOODBYE = "Goodbye."
 """Stands for the words of a user who writes nothing but the marker."""
 
+HOW_TO_END = f"""
+
+Once you have all you want, or see that you cannot get it, take your leave with {END} in that message. It closes the \
+conversation."""
+
 _WORDS = r"END\\?_CONVERSATION"
 _MARKER = re.compile(_WORDS, re.IGNORECASE)
 _WITH_FRAME = re.compile(rf"(\s?)([\[(<{{*_`\"']{{0,4}}){_WORDS}([\])>}}*_`\"']{{0,4}})[.!]?", re.IGNORECASE)
+
+
+def with_ending(prompt: str) -> str:
+    """Returns a user's system prompt that says how to end, unless it does already."""
+    return prompt if END in prompt else prompt + HOW_TO_END
 
 
 def read(text: str) -> tuple[str, bool]:

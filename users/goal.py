@@ -7,27 +7,25 @@ from josh.errors import UsageError
 from josh.messages import Message, flip_roles, with_opener
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import spoken
-from josh.users.ending import END, defuse, read
-
-HOW_TO_END = f"""
-
-Once you have all you want, or see that you cannot get it, take your leave with {END} in that message. It closes the \
-conversation."""
+from josh.users.ending import defuse, read, with_ending
 
 
 class GoalUser(BaseJOSHUser):
-    """Asks for what its prompt says it wants, and ends the conversation with `closing.END`."""
+    """Asks for what its prompt says it wants, and ends the conversation with `ending.END`.
+
+    What its model is asked is what `messages_internal` holds; where the user speaks first, both a request and a
+    training example have `messages.OPENER` before its first words. The marker stays in its own last words there.
+    """
 
     def __init__(self) -> None:
         self.prompt = ""
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt, with how to end where it does not say. Raises UsageError where there is none."""
-        self.prompt = env.user_prompt(task)
-        if not self.prompt:
+        prompt = env.user_prompt(task)
+        if not prompt:
             raise UsageError(f"user goal: env {type(env).__name__} has no user_prompt for task {task.id}; give one")
-        if END not in self.prompt:
-            self.prompt += HOW_TO_END
+        self.prompt = with_ending(prompt)
         self.messages_internal = [{"role": "system", "content": self.prompt}]
 
     async def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
@@ -49,7 +47,4 @@ class GoalUser(BaseJOSHUser):
 
     def hear(self, messages: Sequence[Message]) -> list[Message]:
         """Returns the messages with the two roles swapped, and the markers in the agent's words defused."""
-        return [
-            {**message, "content": defuse(message["content"])} if message["role"] == "user" else message
-            for message in flip_roles(messages)
-        ]
+        return flip_roles(messages, defuse)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from josh.messages import Message, without_thoughts
+from josh.messages import Message, flip_roles, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import TRIES
-from josh.users.ending import END, defuse, read
+from josh.users.ending import END, defuse, read, with_ending
 from josh.users.script import human_dialogue
 
 COACH = """\
@@ -41,14 +41,21 @@ _MARKS = {'"': '"', "\u201c": "\u201d", "'": "'", "\u2018": "\u2019", "\u00ab": 
 
 
 class GuideUser(BaseJOSHUser):
-    """Says what a coach suggests, and ends the conversation with `closing.END` in the suggestion."""
+    """Says what a coach suggests, and ends the conversation with `ending.END` in the suggestion.
+
+    Its model is the coach, who is asked one question a turn and suggests a quote; that is no conversation, and nobody
+    is trained on it. `messages_internal` is the conversation of the user who is coached, as a goal user has it: the
+    environment's prompt with how to end, the agent's words, and each suggestion with its marker. A model trained on
+    it plays such a user without a coach, as `--user goal`. Samples of a turn are the coach's.
+    """
 
     def __init__(self) -> None:
         self.prompt = ""
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the goal and the human dialogue from the task. Raises UsageError where it has no dialogue."""
-        super().start(task, env, options)
+        prompt = env.user_prompt(task)
+        self.messages_internal = [{"role": "system", "content": with_ending(prompt)}] if prompt else []
         dialogue = transcript(human_dialogue(task, "guide"))
         goals = "\n".join(f"- {sentence}" for sentence in task.data["message"])
         self.prompt = COACH.format(goals=goals, dialogue=dialogue, end=END)
@@ -66,11 +73,16 @@ class GuideUser(BaseJOSHUser):
             suggestion = suggested(text)
             if suggestion:
                 said, over = read(suggestion)
+                self.messages_internal.append({"role": "assistant", "content": suggestion})
                 agent.add_message({"role": "user", "content": unquoted(said) or said})
                 return agent, over
             if text:
                 seen = [*seen, {"role": "assistant", "content": text}, {"role": "user", "content": AGAIN}]
         raise RuntimeError(f"the guide user's model gave {TRIES} replies without a suggested quote")
+
+    def hear(self, messages: Sequence[Message]) -> list[Message]:
+        """Returns the messages with the two roles swapped, and the markers in the agent's words defused."""
+        return flip_roles(messages, defuse)
 
     def view(self, messages: Sequence[Message]) -> list[Message]:
         """What the coach is asked: who said what, up to now. Only its end changes as the conversation goes on."""

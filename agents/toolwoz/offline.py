@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, ClassVar, Final, TypeVar
 
-from josh.agents.tool_use import Used, use
 from josh.agents.toolwoz import phrases as words
 from josh.agents.toolwoz import reading as ear
 from josh.agents.toolwoz.reading import Ear, Told
@@ -18,6 +17,7 @@ from josh.envs.toolwoz.values import plain
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
+from josh.tools import Used, use
 
 T = TypeVar("T", bound="OfflineToolAgent")
 

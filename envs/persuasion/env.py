@@ -6,10 +6,12 @@ made up from the published marginals where there is no corpus.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from josh.config import listed, setting
 from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
 from josh.envs.persuasion.corpus import split as split_corpus
 from josh.envs.persuasion.donation import DONATION
@@ -67,14 +69,34 @@ message itself."""
 class PersuasionEnv(BaseEnv):
     """Persuasion for Good. The persuader is the agent and speaks first; the goal is a donation.
 
-    Settings it reads:
-        corpus: a folder that holds the corpus, or the task files made by `josh prepare`, or one of those files;
-            without it people are made up.
-        split_rule: how the corpus is divided, see `josh.envs.persuasion.corpus.split` (`convokit` unless given).
-        include_bad: keep the dialogues that the corpus's authors marked as spoilt.
-        synthetic_tasks: made-up tasks per split (20 unless given).
-        seed: what made-up people are drawn with (0 unless given).
+    Made-up people are drawn with the run's `seed` (0 unless given). How the corpus is divided says
+    `josh.envs.persuasion.corpus.split`.
     """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        """The settings of this world."""
+
+        corpus: Path | None = setting(
+            None,
+            "folder of the real corpus, or a task file made by `josh prepare` (default: people are made up)",
+            flag="corpus",
+            resumable=True,
+        )
+        split_rule: str = setting(
+            RULES[0], f"how the corpus is split: {listed(RULES)}", flag="split_rule", choices=RULES
+        )
+        synthetic_tasks: int | None = setting(
+            None,
+            f"made-up tasks per split, without a corpus (default: {SYNTHETIC_TASKS})",
+            flag="synthetic_tasks",
+            least=1,
+        )
+        include_bad: bool = setting(
+            False, "keep the corpus's dialogues that its authors marked as spoilt", flag="include_bad"
+        )
+
+    config: Config
 
     opens = Speaker.AGENT
     max_rounds = 10
@@ -88,7 +110,11 @@ class PersuasionEnv(BaseEnv):
         "best script, 3 acts a turn": "dense_script_persuader",
     }
     speakers: Mapping[str, str] = {"agent": "persuader", "user": "persuadee"}
-    unread = ("data",)
+    row_settings: Mapping[str, str] = {
+        "persuadee_model": "model",
+        "persuadee_base_url": "base_url",
+        "persuadee_api_key_var": "api_key_var",
+    }
     tag = DONATION
     tiny_dialogues = "josh.runs.systems.tiny_persuader:DIALOGUES"
     hints: Mapping[str, str] = {
@@ -124,19 +150,15 @@ class PersuasionEnv(BaseEnv):
         """
         if split not in self.splits:
             raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
-        rule = self.options.get("split_rule") or RULES[0]
-        if rule not in RULES:
-            raise UsageError(f"no split rule named {rule!r}; known: {', '.join(RULES)}")
-        corpus = self.options.get("corpus")
-        if not corpus:
+        path = self.config.corpus
+        if path is None:
             return self._made_up(split)
-        if self.options.get("synthetic_tasks") is not None:
+        if self.config.synthetic_tasks is not None:
             raise UsageError("synthetic_tasks is given with a corpus, whose tasks are not made up; give --end_index")
-        path = Path(corpus)
         prepared = path / f"{split}_tasks.jsonl"
         if path.suffix == ".jsonl" or prepared.is_file():
             return _read_tasks(path if path.suffix == ".jsonl" else prepared, split)
-        every = bool(self.options.get("include_bad"))
+        every = self.config.include_bad
         spoilt = sum(each.bad for part in self._dialogues.values() for each in part)
         if spoilt and not every:
             self.left_out = {"marked as spoilt by its authors": spoilt}
@@ -181,13 +203,11 @@ class PersuasionEnv(BaseEnv):
 
     @cached_property
     def _dialogues(self) -> Mapping[str, Sequence[Dialogue]]:
-        return split_corpus(load_corpus(Path(self.options["corpus"])), self.options.get("split_rule") or RULES[0])
+        assert self.config.corpus is not None
+        return split_corpus(load_corpus(self.config.corpus), self.config.split_rule)
 
     def _made_up(self, split: str) -> Sequence[Task]:
-        wanted = self.options.get("synthetic_tasks")
-        count = SYNTHETIC_TASKS if wanted is None else int(wanted)
-        if count < 1:
-            raise UsageError(f"synthetic_tasks is {count}; give 1 or more")
+        count = self.config.synthetic_tasks or SYNTHETIC_TASKS
         seed = int(self.options.get("seed") or 0)
         first = 2 * self.splits.index(split)
         tasks = []

@@ -5,10 +5,12 @@ town that comes with josh. Made-up tasks are no part of ToolWOZ, and nothing mea
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from josh.config import setting
 from josh.envs.toolwoz import multiwoz as woz_official
 from josh.envs.toolwoz import tasks as woz_tasks
 from josh.envs.toolwoz.database import Database
@@ -69,17 +71,29 @@ One chat message at a time, the way people type: a sentence or two in your own w
 class ToolwozEnv(BaseEnv):
     """A person with wishes and a desk with tools. The person speaks first; the goals are the calls that grant wishes.
 
-    Settings it reads:
-        data: a folder with MultiWOZ's `data.json` (see `multiwoz.py`), or that file, be it of another name;
-            or a folder with nothing but its database, over which tasks are then made up. Without it that is done over
-            a small town of josh's own.
-        synthetic_tasks: made-up tasks per split (20 unless given).
-        seed: what made-up tasks are drawn with (0 unless given).
+    Its data are a folder with MultiWOZ's `data.json` (see `multiwoz.py`), or that file, be it of another name; or a
+    folder with nothing but its database, over which tasks are then made up. Without data that is done over a small town
+    of josh's own. Made-up tasks are drawn with the run's `seed` (0 unless given).
 
     Attributes:
         splits: MultiWOZ's, or those of made-up tasks, which have no `full_test`.
     """
 
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        """The settings of this world."""
+
+        data: Path | None = setting(
+            None, "folder of MultiWOZ, or of its database (default: a small made-up town)", flag="data", resumable=True
+        )
+        synthetic_tasks: int | None = setting(
+            None,
+            f"made-up tasks per split, without MultiWOZ's (default: {SYNTHETIC_TASKS})",
+            flag="synthetic_tasks",
+            least=1,
+        )
+
+    config: Config
     opens = Speaker.USER
     max_rounds = 15
     splits: tuple[str, ...] = woz_official.SPLITS
@@ -92,11 +106,10 @@ class ToolwozEnv(BaseEnv):
     rewards = "tool_goals"
     speakers: Mapping[str, str] = {"agent": "assistant", "user": "user"}
     hints: Mapping[str, str] = {"user": "Once you have said goodbye, end the chat with /quit."}
-    unread = ("corpus", "split_rule", "include_bad")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
-        self._folder = Path(options["data"]) if options.get("data") else None
+        self._folder = self.config.data
         if self._folder is not None and not self._folder.exists():
             raise UsageError(f"there is no {self._folder}; give the folder of MultiWOZ's data.json, or of its database")
         self._published = self._folder and woz_official.data_file(self._folder)
@@ -119,13 +132,10 @@ class ToolwozEnv(BaseEnv):
         """
         if split not in self.splits:
             raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
-        wanted = self.options.get("synthetic_tasks")
         if self._published is None:
-            count = SYNTHETIC_TASKS if wanted is None else int(wanted)
-            if count < 1:
-                raise UsageError(f"synthetic_tasks is {count}; give 1 or more")
+            count = self.config.synthetic_tasks or SYNTHETIC_TASKS
             return woz_tasks.made_up(self.database, split, count, int(self.options.get("seed") or 0))
-        if wanted is not None:
+        if self.config.synthetic_tasks is not None:
             raise UsageError(
                 f"synthetic_tasks is given with {self._published}, whose tasks are not made up; give --end_index"
             )

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from josh.config import setting
 from josh.errors import BudgetError, FatalError
 from josh.models.chat import ChatModel, Completion, ModelError, Request, RetryableError
 from josh.models.limiter import Limiter
@@ -135,6 +136,42 @@ class Clock(Protocol):
     def change(self, waiting: int = 0, flying: int = 0) -> None:
         """So many more, or fewer, calls wait or have their turn."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """How models are asked: how often, for how long, and again after a failure."""
+
+    max_concurrency: int = setting(
+        16, "most model calls in flight per endpoint, and most tasks at a time", least=1, resumable=True
+    )
+    requests_per_minute: float | None = setting(
+        None, "most model calls to begin per minute and endpoint", above=0, unit="calls", resumable=True
+    )
+    single_replies: bool = setting(False, "ask for every sibling's reply apart, instead of for several with n=2")
+    timeout: float = setting(120.0, "seconds that one model call may take", above=0, unit="seconds", resumable=True)
+    max_attempts: int = setting(10, "most times that a failing model call is made", least=1, resumable=True)
+    max_retry_seconds: float = setting(
+        300.0, "seconds in which a failing model call is made again", above=0, unit="seconds", resumable=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What a run may spend."""
+
+    max_calls: int | None = setting(
+        None, "model calls after which the run stops; resume it with more", least=1, resumable=True
+    )
+    max_tokens_total: int | None = setting(
+        None, "the same in tokens, prompts and replies together", least=1, resumable=True
+    )
+    max_cost: float | None = setting(None, "the same in US dollars", above=0, unit="US dollars", resumable=True)
+    price: str | None = setting(
+        None,
+        "dollars per million tokens as MODEL=PROMPT/REPLY, several by commas (default: litellm's)",
+        resumable=True,
+    )
 
 
 class ModelGateway:

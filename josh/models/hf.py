@@ -27,6 +27,7 @@ PREFIX_BYTES = 1 << 30
 """Most memory for the states of conversations that may go on, on a processor. A GPU's is for the batches."""
 SMALL = 20_000_000
 """Parameters below which several threads gain little, and took three times as long on a machine without idle cores."""
+_OWN = ("temperature", "seed", "n")
 _OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "min_p", "stop")
 _SETTLED = 20
 """Turns of the event loop in which no request comes, before a batch sets out that could hold more."""
@@ -148,8 +149,8 @@ class HFChat:
             torch.set_num_threads(self._threads)  # holds for this thread's work
 
     def _asked(self, request: Request) -> Asked:
-        options = {name: value for name, value in request.options.items() if value is not None}
-        strange = next((name for name in options if name not in _OPTIONS), None)
+        options = {name: value for name, value in request.body.items() if value is not None}
+        strange = next((name for name in options if name not in (*_OPTIONS, *_OWN)), None)
         if strange:
             way = f"it heeds {', '.join(_OPTIONS)}"
             if strange == "tools":
@@ -170,7 +171,7 @@ class HFChat:
             tuple(prompt),
             request.seed,
             request.n,
-            request.temperature,
+            float(options.get("temperature", request.sampling.temperature)),
             float(options.get("top_p") or 1.0),
             min(int(limit), room),
             (stop,) if isinstance(stop, str) else tuple(stop),

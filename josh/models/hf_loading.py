@@ -1,9 +1,11 @@
 """Finding, checking and loading a local model of transformers."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from josh.config import listed, setting
 from josh.errors import UsageError
 from josh.threads import explain
 
@@ -15,6 +17,21 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 PROBE = "josh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalModel:
+    """How models that run on this machine are loaded and asked."""
+
+    dtype: str = setting("auto", f"numbers of a local model (hf:...): {listed(DTYPES)}", choices=DTYPES)
+    load_in_4bit: bool = setting(False, "hold a local model's weights in 4 bits; needs CUDA and bitsandbytes")
+    batch_size: int = setting(64, "most replies that a local model makes at once", least=1, resumable=True)
+    torch_threads: int | None = setting(
+        None,
+        "threads that a local model works with (default: 1 for small ones, else torch's)",
+        least=1,
+        resumable=True,
+    )
 
 
 def is_local(name: str) -> bool:

@@ -107,13 +107,9 @@ class LiteLLMChat:
         from openai import APIError
 
         # Messages and tools are shared by many requests, and some of litellm's providers write into them.
-        body = deepcopy({"messages": list(request.messages), **request.options})
-        if request.n > 1:
-            body["n"] = request.n
+        body = deepcopy({"messages": list(request.messages), **request.body})
         try:
-            answer = await litellm.acompletion(
-                **self._asked, **body, temperature=request.temperature, seed=request.seed
-            )
+            answer = await litellm.acompletion(**{**self._asked, **body})
         except APIError as error:
             if isinstance(error.__context__, ImportError):
                 raise error.__context__ from None

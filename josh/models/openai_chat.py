@@ -72,15 +72,7 @@ class OpenAIChat:
 
         Worth asking again: 408, 409, 429, 5xx, lost connections, timeouts, and bodies that cannot be read.
         """
-        body = {
-            "model": self.name,
-            "messages": list(request.messages),
-            "temperature": request.temperature,
-            "seed": request.seed,
-            **request.options,
-        }
-        if request.n > 1:
-            body["n"] = request.n
+        body = {"model": self.name, "messages": list(request.messages), **request.body}
         # The SDK's typed call spends four times as long on validating what goes out and comes back.
         call = self._connect().post("/chat/completions", cast_to=object, body=body)
         return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._redact)

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
 from josh.branch import TurnContext
 from josh.messages import Message, dumps
-from josh.models.chat import ChatModel, Completion, ModelError, Request
+from josh.models.chat import ChatModel, Completion, ModelError, Request, Sampling
 from josh.models.gateway import Call, Clock, JournalEntry, Key, ModelGateway, refuses_several
 from josh.roles import Reply
 from josh.seeds import derive
@@ -29,7 +29,7 @@ class BoundModel:
     """
 
     model: ChatModel
-    temperature: float
+    sampling: Sampling
     place: TurnContext
     exchange: ModelGateway
     seed: int
@@ -44,14 +44,15 @@ class BoundModel:
     """The task's clock."""
     recorded: bool = False
     """Whether all words have to come from the journal, a person's among them."""
-    top_p: float = 1.0
-    """Replies are drawn from the smallest set of tokens that is this likely, unless a plug-in says otherwise."""
     keep_samples: bool = False
     """Whether the tokens of each request are kept (`Turn.samples`)."""
     directed: bool = True
     """Whether the directive of the turn goes into its requests here, because the plug-in does not see to it."""
-    min_p: float = 0.0
-    """Replies are drawn from tokens at least so many times as likely as the likeliest, unless a plug-in says so."""
+
+    @property
+    def temperature(self) -> float:
+        """Sampling temperature of this speaker."""
+        return self.sampling.temperature
 
     def draw(self) -> int:
         """The next seed of this turn."""
@@ -74,16 +75,12 @@ class BoundModel:
         place, exchange = self.place, self.exchange
         if self.directed and place.directive is not None:
             messages = with_directive(messages, place.directive)
-        if self.top_p < 1:
-            options = {"top_p": self.top_p} | options
-        if self.min_p > 0:
-            options = {"min_p": self.min_p} | options
         draw, seed = place.draws, self.draw()
         family = place.siblings if self.share and draw == 0 and len(place.siblings) > 1 else ()
         digest = self._digest(messages, options, family)
         key = self._key(place.path, draw, digest)
         answer = exchange.journal.find(key) if exchange.journal is not None else None
-        request = Request(messages, self.temperature, seed, options=options)
+        request = Request(messages, self.sampling, seed, options=options)
         refused = False
         if answer is None and family and not self._alone:
             try:
@@ -168,7 +165,7 @@ class BoundModel:
 
         call = place.common.get(digest)
         if not isinstance(call, Call) or call.dropped:
-            several = Request(request.messages, self.temperature, seed, len(keys), request.options)
+            several = replace(request, seed=seed, n=len(keys))
             call = self._call(several, file)
             place.common[digest] = call
         return await call.answers()
@@ -188,7 +185,8 @@ class BoundModel:
 
     def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], family: Sequence[str]) -> str:
         """A hash of what is asked, and for which siblings. The seed of the request follows from that and the place."""
-        asked = dumps([self.seed, self.model.name, self.temperature, messages, options, family])
+        drawn = self.sampling.added_to(options)
+        asked = dumps([self.seed, self.model.name, self.temperature, messages, drawn, family])
         return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from josh.errors import UsageError
+from josh.config import setting
 from josh.search import Strategy, alive, ranked, unfinished
 from josh.tree import Collapse, Expand, Hit, Speaker, Tree, walk
+
+FIRST, BEST = "first", "best"
 
 FIRST, BEST = "first", "best"
 
@@ -27,23 +29,17 @@ class BeamSearch(Strategy):
     later splits. The tree collapses once, to the result; the collapse's `rewarded` are the wins, best first.
     """
 
-    @dataclass(frozen=True)
+    @dataclass(frozen=True, slots=True)
     class Config:
-        """The beam's settings.
+        """The beam's settings. With a beam of 1 the search is a plain rollout."""
 
-        Attributes:
-            beam_size: most leaves alive at once; at least 1. With 1 the search is a plain rollout.
-            stop: `first` or `best`.
-        """
-
-        beam_size: int = 8
-        stop: str = FIRST
-
-        def __post_init__(self) -> None:
-            if self.beam_size < 1:
-                raise UsageError(f"beam_size is {self.beam_size}; give 1 or more")
-            if self.stop not in (FIRST, BEST):
-                raise UsageError(f"stop is {self.stop!r}; give {FIRST} or {BEST}")
+        beam_size: int = setting(8, "most branches alive at once, with --josh", least=1, flag="beam_size")
+        stop: str = setting(
+            FIRST,
+            "with --josh: end at the `first` win, or play every branch to its end for the `best`",
+            choices=(FIRST, BEST),
+            flag="stop",
+        )
 
     config: Config
     collapses: ClassVar[bool] = True

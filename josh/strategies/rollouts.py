@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from josh.errors import UsageError
+from josh.config import setting
 from josh.search import Strategy
 from josh.tree import Expand, Tree
 
@@ -12,22 +12,19 @@ from josh.tree import Expand, Tree
 class Rollouts(Strategy):
     """Plain conversations from the same start, each on its own: best-of-n when they are compared afterwards."""
 
-    @dataclass(frozen=True)
+    @dataclass(frozen=True, slots=True)
     class Config:
-        """The settings.
+        """How many conversations."""
 
-        Attributes:
-            n: how many conversations; at least 1.
-        """
-
-        n: int = 1
-
-        def __post_init__(self) -> None:
-            if self.n < 1:
-                raise UsageError(f"rollouts is {self.n}; give 1 or more")
+        n: int = setting(1, "conversations per task, without --josh", least=1, flag="rollouts")
 
     config: Config
     searched: ClassVar[bool] = False
+
+    @property
+    def conversations(self) -> int:
+        """How many conversations of a task count."""
+        return self.config.n
 
     def describe(self) -> str:
         """Says how many conversations a task has."""

@@ -4,18 +4,18 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.evaluate.evaluate import read_plan
-from josh.runs.evaluate.scores import Sample, compared, read_sample
+from josh.runs.evaluate.scores import PolicyResults, compared, read_policy_results
 from josh.runs.evaluate.table import as_table
-from josh.runs.play.sub_runs import Part
-from josh.runs.record.folder import CONFIG, PLAN, read_config, read_summary, who_played
+from josh.runs.play.sub_runs import SubRun
+from josh.runs.record.folder import CONFIG, PLAN, read_config, read_settings, read_summary, who_played
 from josh.runs.record.summary import counted
-from josh.runs.settings import OFFLINE
+from josh.runs.registry import OFFLINE
 from josh.terminal import screen_width
 
 
@@ -33,7 +33,7 @@ class Source:
 
     folder: Path
     run: Path
-    sample: Sample
+    sample: PolicyResults
     who: str
     reference: bool = False
 
@@ -55,7 +55,7 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
     """
     names_of(folders)
     sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
-    figures = compared(shared(told_apart(sources)))
+    figures = compared(shared(with_distinct_names(sources)))
     if out is not None:
         if out.exists() and any((out.parent / name).exists() for name in (CONFIG, PLAN)):
             raise UsageError(f"{out} is part of what was played; give another --out")
@@ -76,13 +76,12 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
 def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
     """The samples of an evaluation, or of a run, which may be a search where `searched`. Raises UsageError."""
     if (folder / PLAN).exists():
-        parts = [Part(**part) for part in read_plan(folder)["parts"]]
-        return [_source(folder, folder / part.folder, part) for part in parts]
+        return [_source(folder, folder / part.folder, part) for part in read_plan(folder)["parts"]]
     config = read_config(folder)
-    settings, plays = config["settings"], who_played(config)
+    settings, plays = read_settings(folder, config), who_played(config)
     agent, user = (plays.get(role, role).rpartition(":")[2] for role in ("agent", "user"))
-    model, user_model = settings.get("model", OFFLINE), settings.get("user_model") or OFFLINE
-    part = Part(
+    model, user_model = settings.agent.model, settings.user.model
+    part = SubRun(
         folder.name,
         agent if model == OFFLINE else model,
         user if user_model == OFFLINE else user_model,
@@ -92,13 +91,13 @@ def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
     return [_source(folder, folder, part, searched=searched)]
 
 
-def _source(folder: Path, run: Path, part: Part, *, searched: bool = False) -> Source:
+def _source(folder: Path, run: Path, part: SubRun, *, searched: bool = False) -> Source:
     if not (run / CONFIG).exists():
         raise UsageError(f"{folder} is not finished; go on with: josh evaluate --resume {folder}")
-    sample = read_sample(run, part.policy, part.user, read_summary(run), searched=searched)
+    sample = read_policy_results(run, part.policy, part.user, read_summary(run), searched=searched)
     config = read_config(run)
-    sampled = (config["settings"].get(name) for name in ("model", "temperature", "top_p", "min_p"))
-    who = [who_played(config).get("agent"), *sampled]
+    agent = read_settings(run, config).agent
+    who = [who_played(config).get("agent"), agent.model, asdict(agent.sampling), dict(agent.config)]
     return Source(folder, run, sample, json.dumps(who), part.reference)
 
 
@@ -107,7 +106,7 @@ def _without_repeats(sources: Sequence[Source]) -> list[Source]:
     kept: dict[tuple[str, str], Source] = {}
     found = []
     for source in sources:
-        place = (source.who, source.sample.cast)
+        place = (source.who, source.sample.user_signature)
         if not source.reference or place not in kept:
             found.append(source)
             kept[place] = source
@@ -134,23 +133,23 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     return [name(path) for path in whole]
 
 
-def told_apart(sources: Sequence[Source]) -> list[Source]:
+def with_distinct_names(sources: Sequence[Source]) -> list[Source]:
     """The sources, with the folder's name behind a policy's where several folders have one of that name."""
     folders = list(dict.fromkeys(source.folder for source in sources))
     names = dict(zip(folders, names_of(folders), strict=True))
     places = {(source.sample.policy, None if source.reference else source.folder) for source in sources}
     often = Counter(policy for policy, _ in places)
     users: dict[str, str] = {}
-    told = []
+    named = []
     for source in sources:
         sample = source.sample
         folder = "" if source.reference or often[sample.policy] == 1 else f" ({names[source.folder]})"
-        user = users.setdefault(sample.cast, sample.user)
-        told.append(replace(source, sample=replace(sample, policy=sample.policy + folder, user=user)))
-    return told
+        user = users.setdefault(sample.user_signature, sample.user)
+        named.append(replace(source, sample=replace(sample, policy=sample.policy + folder, user=user)))
+    return named
 
 
-def shared(sources: Sequence[Source]) -> list[Sample]:
+def shared(sources: Sequence[Source]) -> list[PolicyResults]:
     """What sources have in common: user models, tasks and conversations.
 
     Reference policies stand wherever they were played; no user model is left out for want of them.
@@ -161,13 +160,13 @@ def shared(sources: Sequence[Source]) -> list[Sample]:
     samples = [source.sample for source in sources]
     first = samples[0]
     for sample in samples:
-        for name, value in first.terms.items():
-            other = sample.terms[name]
+        for name, value in first.comparable_settings.items():
+            other = sample.comparable_settings[name]
             if other != value:
                 both = f"{first.policy} and {sample.policy}"
                 raise UsageError(f"{both} are not comparable: {name} is {value!r} and {other!r}")
     users = _users_of_all([source for source in sources if not source.reference] or sources)
-    kept = [sample for sample in samples if sample.cast in users]
+    kept = [sample for sample in samples if sample.user_signature in users]
     tasks = [
         task
         for task, row in kept[0].rows.items()
@@ -184,9 +183,9 @@ def shared(sources: Sequence[Source]) -> list[Sample]:
 
 def _users_of_all(sources: Sequence[Source]) -> set[str]:
     by_policy: dict[tuple[Path, str], set[str]] = {}
-    names: Mapping[str, str] = {source.sample.cast: source.sample.user for source in sources}
+    names: Mapping[str, str] = {source.sample.user_signature: source.sample.user for source in sources}
     for source in sources:
-        by_policy.setdefault((source.folder, source.sample.policy), set()).add(source.sample.cast)
+        by_policy.setdefault((source.folder, source.sample.policy), set()).add(source.sample.user_signature)
     users = set.intersection(*by_policy.values())
     if not users:
         each = "; ".join(
@@ -196,5 +195,5 @@ def _users_of_all(sources: Sequence[Source]) -> set[str]:
     return users
 
 
-def _names(samples: Sequence[Sample]) -> str:
+def _names(samples: Sequence[PolicyResults]) -> str:
     return ", ".join(dict.fromkeys(sample.policy for sample in samples))

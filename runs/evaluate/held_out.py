@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from josh.errors import UsageError
 from josh.models.hf_loading import is_local, split
 from josh.roles import BaseEnv, Task
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, who_played
-from josh.runs.registry import env_class, plugged
-from josh.runs.settings import OFFLINE, RunSettings, recorded
+from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_settings, who_played
+from josh.runs.registry import OFFLINE, plugged
+from josh.runs.settings import RunSettings, core, env_of
 from josh.runs.train.train import CARD, fingerprint
 
 Found: TypeAlias = Path | UsageError
@@ -22,7 +22,7 @@ _BEGAN = ("base_adapter", "base")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TrainingExposure:
     """What training has seen.
 
     Attributes:
@@ -35,12 +35,12 @@ class Seen:
     people: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
 
-    def __or__(self, other: "Seen") -> "Seen":
-        return Seen(self.tasks | other.tasks, self.people | other.people, self.users | other.users)
+    def __or__(self, other: "TrainingExposure") -> "TrainingExposure":
+        return TrainingExposure(self.tasks | other.tasks, self.people | other.people, self.users | other.users)
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class ModelExposure:
     """What the training of local models has seen.
 
     Attributes:
@@ -49,12 +49,12 @@ class Tuned:
         unknown: those of which any was not, with the reason.
     """
 
-    seen: Seen
+    seen: TrainingExposure
     known: tuple[str, ...]
     unknown: Mapping[str, str]
 
 
-def seen_in(sources: Sequence[Path]) -> Seen:
+def seen_in(sources: Sequence[Path]) -> TrainingExposure:
     """What runs, or the runs that export manifests and adapters name, have played.
 
     Args:
@@ -67,7 +67,7 @@ def seen_in(sources: Sequence[Path]) -> Seen:
     Raises:
         UsageError: a source is none of these, or it or a run that it names cannot be read.
     """
-    seen = Seen()
+    seen = TrainingExposure()
     for source in sources:
         for found in _runs_of(source):
             try:
@@ -77,13 +77,13 @@ def seen_in(sources: Sequence[Path]) -> Seen:
     return seen
 
 
-def seen_by(models: Iterable[str]) -> Tuned:
+def seen_by(models: Iterable[str]) -> ModelExposure:
     """What the training of some models has seen, as far as they are local and their adapters say.
 
     Args:
         models: names of models; see `josh.models.hf`.
     """
-    seen, known, unknown = Seen(), [], {}
+    seen, known, unknown = TrainingExposure(), [], {}
     for name in dict.fromkeys(models):
         base, adapter = split(name) if is_local(name) else ("", None)
         # A base without a card is a model as somebody else made it.
@@ -98,10 +98,10 @@ def seen_by(models: Iterable[str]) -> Tuned:
                     problems.append(str(error))
             if problems:
                 unknown[where] = problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
-    return Tuned(seen, tuple(dict.fromkeys(known)), unknown)
+    return ModelExposure(seen, tuple(dict.fromkeys(known)), unknown)
 
 
-def check(tasks: Sequence[Task], env: BaseEnv, seen: Seen) -> None:
+def assert_held_out(tasks: Sequence[Task], env: BaseEnv, seen: TrainingExposure) -> None:
     """Raises UsageError, in one line, where any task was seen, or anybody in one."""
     repeated = [task.id for task in tasks if task.id in seen.tasks]
     met = {str(person): task.id for task in tasks for person in env.people(task) if str(person) in seen.people}
@@ -183,10 +183,13 @@ def _run_of(entry: Any, where: str, home: Path) -> Found:
     if not isinstance(entry, dict) or not isinstance(entry.get("run"), str):
         return UsageError(f"{where} is {entry!r:.80}; give a run's name, or an object with a `run`")
     name, folder, settings = str(entry["run"]), entry.get("folder"), entry.get("settings") or {}
-    log_dir = settings.get("log_dir") if isinstance(settings, dict) else settings
+    log_dir: Any = settings
+    if isinstance(settings, dict):
+        output = settings.get("output")
+        log_dir = output.get("log_dir") if isinstance(output, dict) else settings.get("log_dir")
     if not isinstance(folder, texts) or not isinstance(log_dir, texts):
         return UsageError(f"{where} is damaged: its folder is {folder!r:.80}, its settings {settings!r:.80}")
-    places = (home / name, home.parent / name, Path(log_dir or RunSettings.log_dir) / name, Path(name))
+    places = (home / name, home.parent / name, Path(log_dir or core()["log_dir"].default) / name, Path(name))
     digest, why = entry.get("tasks_digest"), "which is in none of its folders"
     for place in (*([Path(folder)] if folder else []), *places):
         if (place / CONFIG).is_file():
@@ -199,21 +202,22 @@ def _run_of(entry: Any, where: str, home: Path) -> Found:
     return UsageError(f"{where} is {name}, {why}; name its folder")
 
 
-def _seen_in_run(folder: Found) -> Seen:
+def _seen_in_run(folder: Found) -> TrainingExposure:
     if isinstance(folder, UsageError):
         raise folder
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-    env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
+    settings = read_settings(folder, config)
+    env = env_of(settings)
     tasks = list(_played(folder / EPISODES))
     met = plugged(f"the people of {folder}", lambda: [str(person) for task in tasks for person in env.people(task)])
-    return Seen(frozenset(task.id for task in tasks), frozenset(met), users_of(config))
+    return TrainingExposure(
+        frozenset(task.id for task in tasks), frozenset(met), users_of(settings, who_played(config))
+    )
 
 
-def users_of(config: dict[str, Any]) -> frozenset[str]:
+def users_of(settings: RunSettings, plays: Mapping[str, str]) -> frozenset[str]:
     """The user models of a run: its classes where they play offline, else its chat models."""
-    settings, plays = config["settings"], who_played(config)
-    models = str(settings.get("user_model") or OFFLINE)
+    models = settings.user.model
     return frozenset(name.strip() for name in (plays.get("user", "") if models == OFFLINE else models).split(","))
 
 

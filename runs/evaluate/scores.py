@@ -1,7 +1,7 @@
-"""What conversations came to: a run read back, measured and set against another one's.
+"""Read runs, measure their conversations, and compare policies.
 
-A `Sample` holds the conversations of one policy with one user model. Conversations are known by their task and their
-path in its tree, from which their seeds follow, so two samples with the same settings are paired by them.
+A `PolicyResults` holds the conversations of one policy with one user model. A task and a path in its tree identify a
+conversation and decide its seeds, so the results of two policies with the same settings are paired by them.
 """
 
 import hashlib
@@ -12,27 +12,28 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from josh.config import settings_of_plug_in
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
 from josh.runs.play.tasks import round_limit
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, who_played
+from josh.runs.record.folder import EPISODES, HowPlayed, how_played, read_config, read_settings, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import alone, person_of
-from josh.runs.registry import env_class, plugged, rewards_class
-from josh.runs.settings import RunSettings, recorded
+from josh.runs.registry import plugged, rewards_class
+from josh.runs.settings import RunSettings, env_of
 from josh.tree import Speaker, conversation, walk
 
 Values = Mapping[str, Sequence[float]]
 """Numbers by the id of the task they belong to."""
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 """Numbers by name, as JSON has them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class ScoredConversation:
     """One conversation that came to an end."""
 
     reward: float
@@ -46,7 +47,7 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TaskResult:
     """One task as it was played.
 
     Attributes:
@@ -54,25 +55,25 @@ class Row:
         person: whom its conversations are about; a task without people is its own.
         groups: see `BaseEnv.groups`.
         limit: rounds after which a conversation was cut off.
-        talks: the conversations, by path; those that an error ended are missing.
+        conversations: the conversations, by path; those that an error ended are missing.
     """
 
     digest: str
     person: str
     groups: Mapping[str, str]
     limit: int
-    talks: Mapping[str, Talk]
+    conversations: Mapping[str, ScoredConversation]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class PolicyResults:
     """The conversations of one policy with one user model.
 
     Attributes:
         policy: what the policy is called.
         user: what the user model is called.
-        cast: the user model as it is told apart from others: its class, its chat models, its temperature.
-        terms: what samples must have in common to be compared, by setting.
+        user_signature: the user model as it is told apart from others: its class, its chat models, its temperature.
+        comparable_settings: what samples must have in common to be compared, by setting.
         unit: what rewards are counted in.
         paths: the paths that every task was played on.
         rows: the tasks that were finished, by id.
@@ -82,26 +83,28 @@ class Sample:
 
     policy: str
     user: str
-    cast: str
-    terms: Mapping[str, Any]
+    user_signature: str
+    comparable_settings: Mapping[str, Any]
     unit: str
     paths: tuple[str, ...]
-    rows: Mapping[str, Row]
+    rows: Mapping[str, TaskResult]
     usage: Mapping[str, Mapping[str, Any]]
     unpriced: tuple[str, ...] = ()
 
-    def of(self, tasks: Iterable[str], paths: Iterable[str]) -> "Sample":
+    def of(self, tasks: Iterable[str], paths: Iterable[str]) -> "PolicyResults":
         """The part of it that has to do with some tasks, all played, and some paths."""
         kept = tuple(path for path in self.paths if path in set(paths))
         rows = {task: self.rows[task] for task in tasks}
         short = {
-            task: replace(row, talks={path: talk for path, talk in row.talks.items() if path in kept})
+            task: replace(row, conversations={path: talk for path, talk in row.conversations.items() if path in kept})
             for task, row in rows.items()
         }
         return replace(self, paths=kept, rows=short)
 
 
-def read_sample(folder: Path, policy: str, user: str, summary: Mapping[str, Any], *, searched: bool = False) -> Sample:
+def read_policy_results(
+    folder: Path, policy: str, user: str, summary: Mapping[str, Any], *, searched: bool = False
+) -> PolicyResults:
     """Read a run back.
 
     Args:
@@ -115,55 +118,65 @@ def read_sample(folder: Path, policy: str, user: str, summary: Mapping[str, Any]
         UsageError: it is no run, or a search that was not asked for, or a line of its episodes is damaged.
     """
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-    if settings.josh and not searched:
+    settings = read_settings(folder, config)
+    search = how_played(config, settings)
+    if search.searched and not searched:
         raise UsageError(f"{folder} is a search; what its best paths earned is not what its agent earns by itself")
-    env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
-    rewards = rewards_class(settings, env)
+    env = env_of(settings)
+    rewards = rewards_class(settings.rewards, env)
     damaged: list[int] = []
     rows = {}
     for _, episode in stored_episodes(folder / EPISODES, damaged):
-        rows[episode.task.id] = plugged(f"task {episode.task.id}", partial(row_of, episode, settings, env))
+        rows[episode.task.id] = plugged(
+            f"task {episode.task.id}", partial(task_result_of, episode, settings, search, env)
+        )
     if damaged:
         raise UsageError(f"{folder / EPISODES}: line {damaged[0]} is damaged; josh --resume {folder} mends it")
-    return sample_of(config, settings, rewards, rows, policy, user, summary)
+    return policy_results_of(config, settings, rewards, rows, policy, user, summary)
 
 
-def sample_of(
+def policy_results_of(
     config: Mapping[str, Any],
     settings: RunSettings,
     rewards: type[BaseRewards],
-    rows: Mapping[str, Row],
+    rows: Mapping[str, TaskResult],
     policy: str,
     user: str,
     summary: Mapping[str, Any],
-) -> Sample:
+) -> PolicyResults:
     """The conversations of a run whose tasks were read: its `config.json`, settings, rewards, tasks, names, summary."""
     plays = who_played(config)
-    names = ("env", "min_reward", "seed", "max_convo_turns", "josh_agent_tries")
-    terms = {"rewards": plays.get("rewards")} | {name: getattr(settings, name) for name in names}
-    cast = f"{plays.get('user')} {settings.user_model} at {settings.user_temperature:g}"
-    if settings.user_top_p < 1:
-        cast += f", top_p {settings.user_top_p:g}"
-    if settings.user_min_p > 0:
-        cast += f", min_p {settings.user_min_p:g}"
-    several = settings.rollouts > 1 and not settings.josh
-    paths = tuple(map(str, range(settings.rollouts))) if several else ("",)
+    limits, user_side = settings.limits, settings.user
+    # What the world and the rewards are set to: tasks that differ are told apart by themselves.
+    comparable = {
+        "rewards": plays.get("rewards"),
+        "env": settings.env.name,
+        **{one.flag: one.found_in(settings) for one in settings_of_plug_in(rewards, "rewards")},
+        "seed": settings.seed,
+        "max_convo_turns": limits.max_convo_turns,
+        "josh_agent_tries": limits.josh_agent_tries,
+    }
+    signature = f"{plays.get('user')} {user_side.model} at {user_side.sampling.temperature:g}"
+    for name, value in {**user_side.sampling.added_to({}), **user_side.config}.items():
+        signature += f", {name} {value:g}" if isinstance(value, float) else f", {name} {value}"
+    paths = how_played(config, settings).paths
     usage = {side: dict(summary.get("usage", {}).get(side, {})) for side in map(str, Speaker)}
     unpriced = tuple(summary.get("unpriced", ()))
-    return Sample(policy, user, cast, terms, rewards.unit, paths, rows, usage, unpriced)
+    return PolicyResults(policy, user, signature, comparable, rewards.unit, paths, rows, usage, unpriced)
 
 
-def row_of(episode: Episode, settings: RunSettings, env: BaseEnv) -> Row:
+def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, env: BaseEnv) -> TaskResult:
     """A task as it was played. The best path of a search stands for a conversation by itself, whose path is empty."""
     task, tree = episode.task, episode.tree
     talks = {}
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
         rounds = sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:])
         metrics = dict(env.metrics(task, conversation(tree, leaf)))
-        path = "" if settings.josh else tree.nodes[leaf].path
-        talks[path] = Talk(reward, tree.is_won(leaf), rounds, metrics)
-    return Row(digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks)
+        path = "" if search.searched else tree.nodes[leaf].path
+        talks[path] = ScoredConversation(reward, tree.is_won(leaf), rounds, metrics)
+    return TaskResult(
+        digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks
+    )
 
 
 def digest_of(task: Task) -> str:
@@ -172,12 +185,12 @@ def digest_of(task: Task) -> str:
     return hashlib.blake2b(whole, digest_size=8).hexdigest()
 
 
-def drawn_from(rows: Mapping[str, Row]) -> str:
+def drawn_from(rows: Mapping[str, TaskResult]) -> str:
     """What the intervals over some tasks, by id, are drawn from: their `people`, or `tasks` where there are none."""
     return "people" if any(row.person != alone(task) for task, row in rows.items()) else "tasks"
 
 
-def compared(samples: Sequence[Sample]) -> Figures:
+def compared(samples: Sequence[PolicyResults]) -> Metrics:
     """Measure samples, each user model apart, with the differences of all others from the first policy.
 
     Args:
@@ -186,7 +199,7 @@ def compared(samples: Sequence[Sample]) -> Figures:
     """
     tasks = samples[0].rows
     users = list(dict.fromkeys(sample.user for sample in samples))
-    cells: list[Figures] = []
+    cells: list[Metrics] = []
     for user in users:
         first, *others = (sample for sample in samples if sample.user == user)
         cells.append(_cell(first))
@@ -207,14 +220,14 @@ def compared(samples: Sequence[Sample]) -> Figures:
     }
 
 
-def _cell(sample: Sample) -> Figures:
+def _cell(sample: PolicyResults) -> Metrics:
     """One policy with one user model, in numbers.
 
     Means are over tasks, each of which counts alike: the mean of its conversations that came to an end, those cut off
     among them. Conversations that an error ended are counted apart; the bounds say what they could change.
     """
     rows = sample.rows.values()
-    talks = [talk for row in rows for talk in row.talks.values()]
+    talks = [talk for row in rows for talk in row.conversations.values()]
     owed = len(rows) * len(sample.paths)
     won = sum(talk.success for talk in talks)
     return {
@@ -223,22 +236,25 @@ def _cell(sample: Sample) -> Figures:
         "conversations": owed,
         "scored": len(talks),
         "infra_errors": owed - len(talks),
-        "tasks_without_score": sum(not row.talks for row in rows),
+        "tasks_without_score": sum(not row.conversations for row in rows),
         **measures(sample),
         "success_rate_bounds": [won / owed, (won + owed - len(talks)) / owed] if owed else None,
         "average_reward_if_errors_earned_nothing": sum(talk.reward for talk in talks) / owed if owed else None,
         "usage": {side: dict(used) for side, used in sample.usage.items()},
         "unpriced": list(sample.unpriced),
         "groups": by_group(sample, main_measures),
-        "rows": {task: [_talk_row(row.talks.get(path)) for path in sample.paths] for task, row in sample.rows.items()},
+        "rows": {
+            task: [_conversation_row(row.conversations.get(path)) for path in sample.paths]
+            for task, row in sample.rows.items()
+        },
     }
 
 
-def _talk_row(talk: Talk | None) -> list[float] | None:
+def _conversation_row(talk: ScoredConversation | None) -> list[float] | None:
     return None if talk is None else [talk.reward, float(talk.success), talk.rounds]
 
 
-def measures(sample: Sample) -> Figures:
+def measures(sample: PolicyResults) -> Metrics:
     """Everything measured on a sample, with intervals clustered by person.
 
     `success_rate`, `average_reward`, `mean_rounds`; `rounds_to_success`: of the conversations that succeeded;
@@ -246,19 +262,22 @@ def measures(sample: Sample) -> Figures:
     analysis); `pass_hat` and `pass_at`: by k, over tasks with at least k conversations; `metrics`: the environment's.
     """
     rows = sample.rows
-    wins = [(talk, row.person) for row in rows.values() for talk in row.talks.values() if talk.success]
-    counts = {task: (sum(talk.success for talk in row.talks.values()), len(row.talks)) for task, row in rows.items()}
-    names = sorted({name for row in rows.values() for talk in row.talks.values() for name in talk.metrics})
+    wins = [(talk, row.person) for row in rows.values() for talk in row.conversations.values() if talk.success]
+    counts = {
+        task: (sum(talk.success for talk in row.conversations.values()), len(row.conversations))
+        for task, row in rows.items()
+    }
+    names = sorted({name for row in rows.values() for talk in row.conversations.values() for name in talk.metrics})
     ks = range(1, len(sample.paths) + 1)
 
-    def each(of: Callable[[Talk, Row], float | None]) -> Figures:
+    def each(of: Callable[[ScoredConversation, TaskResult], float | None]) -> Metrics:
         values = {
-            task: [value for talk in row.talks.values() if (value := of(talk, row)) is not None]
+            task: [value for talk in row.conversations.values() if (value := of(talk, row)) is not None]
             for task, row in rows.items()
         }
         return _over_tasks(values, rows)
 
-    def passed(count: Callable[[int, int, int], float], k: int) -> Figures:
+    def passed(count: Callable[[int, int, int], float], k: int) -> Metrics:
         return _over_tasks({task: [count(c, n, k)] for task, (c, n) in counts.items() if n >= k}, rows)
 
     return {
@@ -274,22 +293,26 @@ def measures(sample: Sample) -> Figures:
     }
 
 
-def main_measures(sample: Sample) -> Figures:
+def main_measures(sample: PolicyResults) -> Metrics:
     """`success_rate` and `average_reward`."""
     values = {
         "success_rate": {
-            task: [float(talk.success) for talk in row.talks.values()] for task, row in sample.rows.items()
+            task: [float(talk.success) for talk in row.conversations.values()] for task, row in sample.rows.items()
         },
-        "average_reward": {task: [talk.reward for talk in row.talks.values()] for task, row in sample.rows.items()},
+        "average_reward": {
+            task: [talk.reward for talk in row.conversations.values()] for task, row in sample.rows.items()
+        },
     }
     return {name: _over_tasks(one, sample.rows) for name, one in values.items()}
 
 
-def _difference(sample: Sample, first: Sample) -> Figures:
+def _difference(sample: PolicyResults, first: PolicyResults) -> Metrics:
     """How a sample differs from the first, over the conversations that came to an end in both."""
     pairs = {
         task: [
-            (talk, first.rows[task].talks[path]) for path, talk in row.talks.items() if path in first.rows[task].talks
+            (talk, first.rows[task].conversations[path])
+            for path, talk in row.conversations.items()
+            if path in first.rows[task].conversations
         ]
         for task, row in sample.rows.items()
     }
@@ -297,22 +320,22 @@ def _difference(sample: Sample, first: Sample) -> Figures:
     names = sorted({name for both in pairs.values() for one, _ in both for name in one.metrics})
     k = len(sample.paths)
 
-    def less(of: Callable[[Talk, Row], float]) -> Figures:
+    def less(of: Callable[[ScoredConversation, TaskResult], float]) -> Metrics:
         values = {
             task: [of(one, rows[task]) - of(two, rows[task]) for one, two in both] for task, both in pairs.items()
         }
         return _over_tasks(values, rows)
 
-    def all_passed(both: Sequence[tuple[Talk, Talk]], side: int) -> float:
+    def all_passed(both: Sequence[tuple[ScoredConversation, ScoredConversation]], side: int) -> float:
         return float(all(pair[side].success for pair in both))
 
     whole = {task: [all_passed(both, 0) - all_passed(both, 1)] for task, both in pairs.items() if len(both) == k}
-    main: dict[str, Callable[[Talk, Row], float]] = {
+    main: dict[str, Callable[[ScoredConversation, TaskResult], float]] = {
         "success_rate": lambda talk, _: float(talk.success),
         "average_reward": lambda talk, _: talk.reward,
     }
     # One pair for every person: McNemar's test takes independent ones.
-    singles: dict[str, tuple[Talk, Talk]] = {}
+    singles: dict[str, tuple[ScoredConversation, ScoredConversation]] = {}
     for task, both in pairs.items():
         if both:
             singles.setdefault(rows[task].person, both[0])
@@ -353,28 +376,28 @@ def _difference(sample: Sample, first: Sample) -> Figures:
     }
 
 
-def by_group(sample: Sample, measure: Callable[[Sample], Figures]) -> Figures:
+def by_group(sample: PolicyResults, measure: Callable[[PolicyResults], Metrics]) -> Metrics:
     """The same numbers for every group of every kind, in the order of their names; `tasks` are those with a score."""
     kinds = sorted({kind for row in sample.rows.values() for kind in row.groups})
-    found: Figures = {}
+    found: Metrics = {}
     for kind in kinds:
         names = sorted({row.groups[kind] for row in sample.rows.values() if kind in row.groups})
         parts = {name: [task for task, row in sample.rows.items() if row.groups.get(kind) == name] for name in names}
         found[kind] = {
-            name: {"tasks": sum(bool(sample.rows[task].talks) for task in part)}
+            name: {"tasks": sum(bool(sample.rows[task].conversations) for task in part)}
             | measure(sample.of(part, sample.paths))
             for name, part in parts.items()
         }
     return found
 
 
-def _over_tasks(values: Values, rows: Mapping[str, Row]) -> Figures:
+def _over_tasks(values: Values, rows: Mapping[str, TaskResult]) -> Metrics:
     """The mean over tasks of each one's own mean; tasks without a value do not count."""
     means = [(fmean(found), rows[task].person) for task, found in values.items() if found]
     return _plain(mean([value for value, _ in means], [person for _, person in means]))
 
 
-def _plain(estimate: Estimate) -> Figures:
+def _plain(estimate: Estimate) -> Metrics:
     return {name: _round(value) for name, value in asdict(estimate).items()}
 
 

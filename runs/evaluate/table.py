@@ -1,17 +1,17 @@
-"""Figures of an evaluation or a comparison, as a table for the terminal."""
+"""The figures of an evaluation or a comparison, as tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from josh.runs.evaluate.scores import Figures
+from josh.runs.evaluate.scores import Metrics
 from josh.terminal import align_columns
 
 
-def as_table(figures: Figures, *, groups: bool = False, width: int | None = None) -> str:
-    """The figures for the terminal: a block for every user model, a line for every policy, then the differences.
+def as_table(figures: Metrics, *, groups: bool = False, width: int | None = None) -> str:
+    """Returns the figures as text: a block for every user model, a line for every policy, then the differences.
 
     Args:
-        figures: what `compared` gives; a user's `note` in `user_notes` stands beside its name.
+        figures: those of `compared`; a user's note in `user_notes` is shown beside its name.
         groups: show the breakdown by group too.
         width: most columns on the screen; None for no limit.
     """
@@ -36,55 +36,63 @@ def as_table(figures: Figures, *, groups: bool = False, width: int | None = None
     return "\n\n".join(blocks)
 
 
-def _columns(cell: Figures, unit: str, k: int) -> list[str]:
-    won, restricted = (number(cell[name]["value"], 1) for name in ("rounds_to_success", "restricted_rounds_to_success"))
+def _columns(cell: Metrics, unit: str, k: int) -> list[str]:
+    won, restricted = (
+        format_number(cell[name]["value"], 1) for name in ("rounds_to_success", "restricted_rounds_to_success")
+    )
     agent, user = (cell["usage"].get(side, {}) for side in ("agent", "user"))
     calls = "none"
     if agent.get("calls", 0) + user.get("calls", 0):
         calls = f"{agent['calls']} agent, {user['calls']} user; {_cost(agent)} and {_cost(user)}"
-    passed = number(cell["pass_hat"][str(k)]["value"])
-    return [span(cell["success_rate"]), span(cell["average_reward"], unit), f"{won} ({restricted})", passed, calls]
+    passed = format_number(cell["pass_hat"][str(k)]["value"])
+    return [
+        format_interval(cell["success_rate"]),
+        format_interval(cell["average_reward"], unit),
+        f"{won} ({restricted})",
+        passed,
+        calls,
+    ]
 
 
-def _change_columns(change: Figures, unit: str, k: int) -> list[str]:
+def _change_columns(change: Metrics, unit: str, k: int) -> list[str]:
     speed, passed = change["restricted_rounds_to_success"], change["pass_hat"][str(k)]
     return [
-        span(change["success_rate"], sign="+"),
-        span(change["average_reward"], unit, "+"),
-        f"({number(speed['value'], 1, '+')})",
-        number(passed["value"], sign="+"),
+        format_interval(change["success_rate"], sign="+"),
+        format_interval(change["average_reward"], unit, "+"),
+        f"({format_number(speed['value'], 1, '+')})",
+        format_number(passed["value"], sign="+"),
         "p < 0.001" if change["mcnemar"]["p"] < 0.001 else f"p = {change['mcnemar']['p']:.2g}",
     ]
 
 
-def _group_lines(cells: Sequence[Figures], unit: str, width: int | None) -> list[str]:
+def _group_lines(cells: Sequence[Metrics], unit: str, width: int | None) -> list[str]:
     lines = [["group", "tasks", *(str(cell["policy"]) for cell in cells)]]
     for kind, parts in cells[0]["groups"].items():
         for name, part in parts.items():
-            rewards = [span(cell["groups"][kind][name]["average_reward"], unit) for cell in cells]
+            rewards = [format_interval(cell["groups"][kind][name]["average_reward"], unit) for cell in cells]
             lines.append([f"  {kind}: {name}", str(part["tasks"]), *rewards])
     return ["mean reward by group", *align_columns(lines, width)]
 
 
-def _errors(cell: Figures) -> str:
+def _errors(cell: Metrics) -> str:
     low, high = cell["success_rate_bounds"]
     share = f"{cell['infra_errors']} of {cell['conversations']} conversations"
     return (
         f"  errors: {share} of {cell['policy']} are in no mean; "
-        f"its success rate is between {low:.2f} and {high:.2f}, whatever they would have been"
+        f"with any outcome of these, its success rate is between {low:.2f} and {high:.2f}"
     )
 
 
-def span(estimate: Figures, unit: str = "", sign: str = "") -> str:
-    """An estimate with its interval; with a sign, where it is a difference."""
+def format_interval(estimate: Metrics, unit: str = "", sign: str = "") -> str:
+    """Returns an estimate with its interval; with `sign`, positive numbers get a plus."""
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
     if low is None:
-        return number(value, 2, sign, unit)
-    return f"{number(value, 2, sign, unit)} [{number(low, 2, sign)}, {number(high, 2, sign)}]"
+        return format_number(value, 2, sign, unit)
+    return f"{format_number(value, 2, sign, unit)} [{format_number(low, 2, sign)}, {format_number(high, 2, sign)}]"
 
 
-def number(value: float | None, digits: int = 2, sign: str = "", unit: str = "") -> str:
-    """A number, or a dash for none."""
+def format_number(value: float | None, digits: int = 2, sign: str = "", unit: str = "") -> str:
+    """Returns a number as text; a dash for None."""
     if value is None:
         return "-"
     rounded = round(value, digits) + 0.0

@@ -26,13 +26,13 @@ from josh.branch import Branch, TurnContext
 from josh.driver import Search
 from josh.episode import TaskClock, play_search
 from josh.memory import relax_gc
-from josh.models.chat import ChatModel, Request
+from josh.models.chat import ChatModel, Request, Sampling
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.play.rescore import rescore
 from josh.runs.play.run import run
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
-from josh.runs.settings import resolve
+from josh.runs.resolve import resolve
 from josh.search import grow
 from josh.strategies.beam import BeamSearch
 from josh.tree import NO_USAGE, Speaker, Tree, Turn, internal_conversation, plant
@@ -164,7 +164,7 @@ async def _play_all(casting: Runtime, rounds: int) -> float:
 
 async def _warm_up(models: Sequence[ChatModel]) -> None:
     """Load the client and open the connections, as any but a run's first second finds them."""
-    hello = Request([{"role": "user", "content": "hello"}], temperature=1.0, seed=1)
+    hello = Request([{"role": "user", "content": "hello"}], sampling=Sampling(temperature=1.0), seed=1)
     await asyncio.gather(*(model.complete(hello) for model in models for _ in range(8)))
 
 
@@ -256,7 +256,7 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
 
     settings = {"josh": True, "model": f"hf:{folder}", "synthetic_tasks": tasks, "torch_threads": threads}
     casting = Runtime(resolve(settings, {}))
-    await _warm_up([model for model in casting.models if model.name == casting.settings.model])
+    await _warm_up([model for model in casting.models if model.name == casting.settings.agent.model])
     searches = [casting.search(task) for task in casting.tasks]
     watch = _Watch()
     await asyncio.gather(

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from josh.runs.evaluate.table import number, span
+from josh.runs.evaluate.table import format_interval, format_number
 from josh.terminal import align_columns
 
 SEEDS = "1,2,3,4,5"
@@ -81,11 +81,13 @@ def way(found: Figures, script: str) -> float:
 
 def _cell(one: Figures) -> str:
     low, high = one["mean_donation_ci"]
-    return f"{span({'value': one['mean_donation'], 'low': low, 'high': high}, '$')}, {one['donation_rate']:.2f}"
+    return (
+        f"{format_interval({'value': one['mean_donation'], 'low': low, 'high': high}, '$')}, {one['donation_rate']:.2f}"
+    )
 
 
 def _apart(one: Figures) -> str:
-    return span({"value": one["diff"], "low": one["diff_ci"][0], "high": one["diff_ci"][1]}, "$", "+")
+    return format_interval({"value": one["diff"], "low": one["diff_ci"][0], "high": one["diff_ci"][1]}, "$", "+")
 
 
 def means(loops: Mapping[int, Figures]) -> str:
@@ -95,7 +97,10 @@ def means(loops: Mapping[int, Figures]) -> str:
     lines = [["mean over seeds", "mean donation", "donation rate"]]
 
     def line(name: str, cells: Sequence[Figures]) -> list[str]:
-        return [name, *(number(fmean(one[kind] for one in cells)) for kind in ("mean_donation", "donation_rate"))]
+        return [
+            name,
+            *(format_number(fmean(one[kind] for one in cells)) for kind in ("mean_donation", "donation_rate")),
+        ]
 
     for place, name in enumerate(policies):
         lines.append(line(name, [one["base"] if not place else one["rounds"][place - 1] for one in found]))
@@ -108,7 +113,7 @@ def means(loops: Mapping[int, Figures]) -> str:
     lines.append(["first search", "tasks won", "reward"])
     for name, key in (("beam of 8", "beam"), ("best of n", "best_of_n"), ("plain conversations", "plain")):
         cells = [one["search"][key] for one in found]
-        values = [number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
+        values = [format_number(fmean(cell[kind]["value"] for cell in cells)) for kind in ("tasks_won", "reward")]
         lines.append([f"{name}, {fmean(cell['replies'] for cell in cells):.0f} replies", *values])
     return "\n".join(align_columns(lines))
 

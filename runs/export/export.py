@@ -16,11 +16,12 @@ from typing import Any, BinaryIO, Final
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.runs.export.formats import FORMATS, PAIRED, Candidate, candidates
-from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice, best_of_tasks
+from josh.runs.export.formats import FORMATS, PAIRED, ExportRow, export_rows
+from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
 from josh.runs.record.folder import EPISODES, read_config, version
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
+from josh.tree import Speaker
 
 MIN_MARGIN: Final = 0.01
 
@@ -34,7 +35,9 @@ class NoRowsError(UsageError):
     """There is nothing in the runs that could be exported so."""
 
 
-def choose(form: str, paths: str | None, top: int | None, min_margin: float | None) -> Choice:
+def choose(
+    form: str, paths: str | None, top: int | None, min_margin: float | None, learner: str = Speaker.AGENT
+) -> PathSelection:
     """What to export: unless told otherwise, of conversations and verdicts every tree's best path, of pairs all wins.
 
     Raises:
@@ -50,13 +53,16 @@ def choose(form: str, paths: str | None, top: int | None, min_margin: float | No
         raise UsageError(f"top is {top}; give 1 or more")
     if min_margin is not None and not 0 <= min_margin < float("inf"):
         raise UsageError(f"min_margin is {min_margin}; give 0 or more")
+    if learner not in tuple(Speaker):
+        raise UsageError(f"learner is {learner!r}; give {' or '.join(Speaker)}")
     paired = form in PAIRED
     if min_margin is not None and not paired:
         raise UsageError(f"min_margin is given, but {form} has no pairs; leave it out")
     paths = paths or (SUCCESSFUL if paired else GOLDEN)
     if paths == GOLDEN and top not in (None, 1):
         raise UsageError(f"top is {top}, but a tree has one {GOLDEN} path; leave it out, or give --paths {SUCCESSFUL}")
-    return Choice(paths, 1 if paths == GOLDEN else top, MIN_MARGIN if min_margin is None else min_margin)
+    margin = MIN_MARGIN if min_margin is None else min_margin
+    return PathSelection(paths, 1 if paths == GOLDEN else top, margin, Speaker(learner))
 
 
 def check_free(out: Path) -> None:
@@ -68,7 +74,7 @@ def check_free(out: Path) -> None:
         )
 
 
-def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int) -> dict[str, Any]:
+def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, seed: int) -> dict[str, Any]:
     """Write the rows that some runs have to give, and their manifest; both whole or not at all.
 
     The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the
@@ -92,14 +98,14 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: Choice, seed: int
     tasks: dict[str, None] = {}
     trees = 0
 
-    def found() -> Iterator[Candidate]:
+    def found() -> Iterator[ExportRow]:
         nonlocal trees
         ranked = choice.paths == SUCCESSFUL and choice.top is not None
         best = best_of_tasks(_episodes(runs, Counter()), choice) if ranked else {}
         for run, episode in _episodes(runs, dropped):
             trees += 1
             only = best.get((run, episode.task.id), frozenset()) if ranked else None
-            for candidate in candidates(form, episode, choice, dropped, only):
+            for candidate in export_rows(form, episode, choice, dropped, only):
                 tasks[episode.task.id] = None
                 yield candidate
 
@@ -187,17 +193,17 @@ class _Entry:
     start: int
     length: int
     key: bytes
-    contrary: bytes | None
+    contradicts: bytes | None
     label: bool | None
 
 
-def _spooled(spool: BinaryIO, rows: Iterator[Candidate]) -> Iterator[_Entry]:
+def _spooled(spool: BinaryIO, rows: Iterator[ExportRow]) -> Iterator[_Entry]:
     start = 0
     for candidate in rows:
         # Half a surrogate pair becomes an escape, which JSON has for it.
         line = f"{dumps(candidate.row)}\n".encode("utf-8", "backslashreplace")
         spool.write(line)
-        yield _Entry(start, len(line), candidate.key, candidate.contrary, candidate.row.get("label"))
+        yield _Entry(start, len(line), candidate.key, candidate.contradicts, candidate.row.get("label"))
         start += len(line)
 
 
@@ -207,7 +213,7 @@ def _kept(entries: Iterator[_Entry], dropped: Counter[str]) -> list[_Entry]:
     for entry in entries:
         if first.setdefault(entry.key, entry) is not entry:
             dropped["repeated rows"] += 1
-    kept = [entry for entry in first.values() if entry.contrary not in first]
+    kept = [entry for entry in first.values() if entry.contradicts not in first]
     dropped["contradictory rows"] += len(first) - len(kept)
     return kept
 
@@ -229,7 +235,7 @@ def _because(dropped: Mapping[str, int]) -> str:
     return f"; left out: {reasons}" if reasons else "; it holds no whole episode"
 
 
-def tell(manifest: Mapping[str, Any], out: Path) -> None:
+def print_summary(manifest: Mapping[str, Any], out: Path) -> None:
     """Print what was exported."""
     labels = ", ".join(f"{count} {label}" for label, count in manifest.get("labels", {}).items())
     trees = f"{counted(len(manifest['tasks']), 'task')}, {counted(manifest['trees'], 'tree')}"

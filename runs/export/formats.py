@@ -1,9 +1,10 @@
 """What the trees teach, as rows of training files; pure, files are the business of `export`.
 
 A tree names its winning paths, and at every split which sibling led to what. From there: whole conversations (`sft` and
-its dialects), single messages with a verdict (`kto`), and pairs of siblings (`dpo`). Preference rows are about one
-assistant message, with everything before it as the prompt: a turn of several (tool calls, then the answer) gives a
-`kto` row for each, and a `dpo` row for the first in which two siblings differ.
+its dialects), single messages with a verdict (`kto`), and pairs of siblings (`dpo`). All rows are the conversation as
+the learner's model is trained on it: the learner's words are the assistant's. Preference rows are about one assistant
+message, with everything before it as the prompt: a turn of several (tool calls, then the answer) gives a `kto` row for
+each, and a `dpo` row for the first in which two siblings differ.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from josh.messages import Message, dumps, same_words, text_of, with_opener, with
 from josh.runs.export.messages import (
     Row,
     Tools,
-    UnfitError,
+    UnexportableError,
     check_plain,
     check_prompt,
     for_openai,
@@ -25,7 +26,15 @@ from josh.runs.export.messages import (
     hashed,
     with_tools,
 )
-from josh.runs.export.paths import LOST, SUCCESSFUL, Choice, lost_leaves, standing, was_refused, winning_leaves
+from josh.runs.export.paths import (
+    LOST,
+    SUCCESSFUL,
+    PathSelection,
+    losing_leaves,
+    node_outcomes,
+    was_refused,
+    winning_leaves,
+)
 from josh.tree import Speaker, internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -33,25 +42,25 @@ START, END = "<|im_start|>", "<|im_end|>"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ExportRow:
     """A row that may be exported.
 
     Attributes:
         row: the row.
         key: what it says; of rows that say the same one is kept.
-        contrary: the key of rows that say the contrary; where there is one, this row is dropped.
+        contradicts: the key of rows that say the contrary; where there is one, this row is dropped.
         nodes: of a pair, the turns it is made of: the better one, the worse one.
     """
 
     row: Row
     key: bytes
-    contrary: bytes | None = None
+    contradicts: bytes | None = None
     nodes: tuple[int, ...] = ()
 
 
-def candidates(
-    form: str, episode: Episode, choice: Choice, dropped: Counter[str], best: frozenset[int] | None = None
-) -> Iterator[Candidate]:
+def export_rows(
+    form: str, episode: Episode, choice: PathSelection, dropped: Counter[str], best: frozenset[int] | None = None
+) -> Iterator[ExportRow]:
     """The rows that one episode has to give, in tree order.
 
     Args:
@@ -62,7 +71,7 @@ def candidates(
         best: the only winning leaves to take, from `best_of_tasks`.
     """
     whole = replace(choice, top=None)
-    leaves = lost_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
+    leaves = losing_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
     if episode.error or not leaves:
         lacking = "trees without a loss" if choice.paths == LOST else "trees without a win"
         dropped["trees given up" if episode.error else lacking] += 1
@@ -71,7 +80,7 @@ def candidates(
         kept = leaves[: choice.top] if best is None else [leaf for leaf in leaves if leaf in best]
         dropped["winning paths beyond the best of their task"] += len(leaves) - len(kept)
         leaves = kept
-    make: Callable[..., Iterator[Candidate]] = FORMATS[form]
+    make: Callable[..., Iterator[ExportRow]] = FORMATS[form]
     yield from make(episode, leaves, choice, dropped)
 
 
@@ -80,31 +89,34 @@ def candidates(
 
 def _conversations(
     render: Callable[[Sequence[Message], int, Tools], Row],
-) -> Callable[[Episode, Sequence[int], Choice, Counter[str]], Iterator[Candidate]]:
-    """Export winning paths, each down to the agent's last words.
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
+    """Export winning paths, each down to the learner's last words.
 
     Args:
-        render: makes a row of the messages, of which that many at the start were there before the agent's first turn.
+        render: makes a row of the messages, of which that many at the start were there before the first turn.
     """
 
-    def rows(episode: Episode, leaves: Sequence[int], choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
-        nodes = episode.tree.nodes
-        before = len(with_opener(episode.tree.nodes[0].turn.internal))
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[ExportRow]:
+        nodes, learner = episode.tree.nodes, choice.learner
+        before = len(with_opener(nodes[0].turn.view(learner)))
         for leaf in leaves:
-            messages = with_opener(internal_conversation(episode.tree, leaf))
+            messages = with_opener(internal_conversation(episode.tree, leaf, learner))
             while messages and messages[-1].get("role") != "assistant":
                 messages.pop()
             try:
                 if len(messages) <= before:
-                    raise UnfitError("paths without a word of the agent's")
-                if choice.paths != LOST and any(was_refused(nodes[index].turn) for index in walk(episode.tree, leaf)):
-                    raise UnfitError("paths on which a tool refused a call")
+                    raise UnexportableError(f"paths without a word of the {learner}'s")
+                turns = (nodes[index].turn for index in walk(episode.tree, leaf))
+                if choice.paths != LOST and any(was_refused(turn, learner) for turn in turns):
+                    raise UnexportableError("paths on which a tool refused a call")
                 check_plain(messages)
-                row = render(messages, before, episode.tools)
-            except UnfitError as reason:
+                row = render(messages, before, episode.tools_of(learner))
+            except UnexportableError as reason:
                 dropped[str(reason)] += 1
                 continue
-            yield Candidate(row, hashed(row))
+            yield ExportRow(row, hashed(row))
 
     return rows
 
@@ -115,7 +127,7 @@ def _sft(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 def _openai_sft(messages: Sequence[Message], before: int, tools: Tools) -> Row:
     found = [for_openai(message) for message in messages]
-    # The agent is not to learn words that were put into its mouth.
+    # The learner does not learn words that were put into its mouth.
     for message in found[:before]:
         if message["role"] == "assistant":
             message["weight"] = 0
@@ -127,7 +139,7 @@ def _chatml(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     for message in map(for_trl, messages):
         content = message.get("content") or ""
         if START in content or END in content:
-            raise UnfitError("texts with marks of ChatML")
+            raise UnexportableError("texts with marks of ChatML")
         calls = [f"<tool_call>\n{dumps(call['function'])}\n</tool_call>" for call in message.get("tool_calls") or ()]
         text += f"{START}{message['role']}\n" + "\n".join(filter(None, (content, *calls))) + f"{END}\n"
     return {"text": text} | with_tools(tools)
@@ -144,7 +156,7 @@ def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
         else:
             turns.append(turn)
     if not sharegpt_alternates([turn["from"] for turn in turns]):
-        raise UnfitError("conversations whose roles do not alternate")
+        raise UnexportableError("conversations whose roles do not alternate")
     row: Row = {"conversations": turns}
     if first:
         row["system"] = messages[0]["content"]
@@ -154,7 +166,7 @@ def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 
 def sharegpt_alternates(speakers: Sequence[str]) -> bool:
-    """Whether the other side has the even places and the agent the odd ones, the last among them."""
+    """Whether the other side has the even places and the learner the odd ones, the last among them."""
     sides = (("human", "observation"), ("gpt", "function_call"))
     return len(speakers) % 2 == 0 and all(speaker in sides[at % 2] for at, speaker in enumerate(speakers))
 
@@ -163,64 +175,68 @@ def _sharegpt_turn(message: Message) -> dict[str, str]:
     content, calls = message.get("content") or "", message.get("tool_calls")
     if calls:
         if content:
-            raise UnfitError("messages that speak and call a tool")
+            raise UnexportableError("messages that speak and call a tool")
         made = [{key: call["function"].get(key) for key in ("name", "arguments")} for call in calls]
         return {"from": "function_call", "value": dumps(made if len(made) > 1 else made[0])}
     names = {"user": "human", "assistant": "gpt", "tool": "observation"}
     if message["role"] not in names:
-        raise UnfitError("conversations whose roles do not alternate")
+        raise UnexportableError("conversations whose roles do not alternate")
     return {"from": names[message["role"]], "value": content}
 
 
 # Single messages with a verdict
 
 
-def _kto(episode: Episode, leaves: Sequence[int], _: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
-    """JOSH's juxtaposed rule: the agent's messages on the winning paths, and those that lost after the same prompt."""
-    nodes = episode.tree.nodes
-    stand = standing(episode)
+def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]) -> Iterator[ExportRow]:
+    """JOSH's juxtaposed rule: the learner's messages on winning paths, and those that lost after the same prompt."""
+    nodes, learner = episode.tree.nodes, choice.learner
+    stand = node_outcomes(episode)
     golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
     prompts: set[bytes] = set()
     for index in golden:
-        for prompt, message in _spoken(episode, index):
+        for prompt, message in _spoken(episode, index, learner):
             try:
-                if was_refused(nodes[index].turn):
-                    raise UnfitError("messages of winning turns in which a tool refused a call")
-                yield _verdict(prompt, message, True, episode.tools)
+                if was_refused(nodes[index].turn, learner):
+                    raise UnexportableError("messages of winning turns in which a tool refused a call")
+                yield _verdict(prompt, message, True, episode, learner)
                 prompts.add(hashed(prompt))
-            except UnfitError as reason:
+            except UnexportableError as reason:
                 dropped[str(reason)] += 1
     for index in sorted(stand.best.keys() - stand.won - set(golden)):
-        for prompt, message in _spoken(episode, index) if nodes[index].speaker is Speaker.AGENT else ():
+        for prompt, message in _spoken(episode, index, learner):
             if hashed(prompt) not in prompts:
                 dropped["losing turns whose prompt no winning turn has"] += 1
             elif index in stand.broken or nodes[index].turn.duplicate:
                 dropped["losing turns with errors below" if index in stand.broken else "duplicates of a sibling"] += 1
             else:
                 try:
-                    yield _verdict(prompt, message, False, episode.tools)
-                except UnfitError as reason:
+                    yield _verdict(prompt, message, False, episode, learner)
+                except UnexportableError as reason:
                     dropped[str(reason)] += 1
 
 
-def _verdict(prompt: Sequence[Message], message: Message, label: bool, tools: Tools) -> Candidate:
-    check_prompt(prompt)
+def _verdict(prompt: Sequence[Message], message: Message, label: bool, episode: Episode, learner: Speaker) -> ExportRow:
+    check_prompt(prompt, learner)
     check_plain([*prompt, message])
+    tools = episode.tools_of(learner)
     row: Row = {"prompt": list(map(for_trl, prompt)), "completion": [for_trl(message)], "label": label} | with_tools(
         tools
     )
     says = (row["prompt"], without_ids(row["completion"][0]), list(tools))
     # What won somewhere is no negative elsewhere.
-    return Candidate(row, hashed((*says, label)), None if label else hashed((*says, True)))
+    return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
 
 
-def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Message]]:
-    """The assistant's messages in a turn of the agent's, each with everything before it."""
-    turn = episode.tree.nodes[node].turn
-    context = with_opener(internal_conversation(episode.tree, episode.tree.nodes[node].parent))
-    for at, message in enumerate(turn.internal):
+def _spoken(episode: Episode, index: int, learner: Speaker) -> Iterator[tuple[list[Message], Message]]:
+    """The assistant's messages in a turn of the learner's, each with everything before it; none of other turns."""
+    node = episode.tree.nodes[index]
+    if node.speaker is not learner:
+        return
+    said = node.turn.view(learner)
+    context = with_opener(internal_conversation(episode.tree, node.parent, learner))
+    for at, message in enumerate(said):
         if message.get("role") == "assistant":
-            yield [*context, *turn.internal[:at]], message
+            yield [*context, *said[:at]], message
 
 
 # Pairs of siblings
@@ -228,22 +244,24 @@ def _spoken(episode: Episode, node: int) -> Iterator[tuple[list[Message], Messag
 
 def _pairs(
     render: Callable[[Sequence[Message], Message, Message, float, Tools], Row],
-) -> Callable[[Episode, Sequence[int], Choice, Counter[str]], Iterator[Candidate]]:
-    """Export, for every two turns of the agent's after the same node, the better over the worse.
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
+    """Export, for every two turns of the learner's after the same node, the better over the worse.
 
     The better one is on a winning path; the worse one led to a smaller reward, or none, and to no error.
     """
 
-    def rows(episode: Episode, leaves: Sequence[int], choice: Choice, dropped: Counter[str]) -> Iterator[Candidate]:
-        nodes = episode.tree.nodes
-        stand = standing(episode)
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[ExportRow]:
+        nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)
+        stand = node_outcomes(episode)
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
         families: dict[int, list[int]] = {}
         for index in sorted(stand.best.keys() | stand.broken):
-            if nodes[index].speaker is Speaker.AGENT:
+            if nodes[index].speaker is learner:
                 families.setdefault(nodes[index].parent, []).append(index)
         for parent, siblings in families.items():
-            context = with_opener(internal_conversation(episode.tree, parent))
+            context = with_opener(internal_conversation(episode.tree, parent, learner))
             for pair in combinations(siblings, 2):
                 better, worse = sorted(pair, key=lambda index: -stand.best.get(index, 0.0))
                 if better not in golden:
@@ -251,24 +269,25 @@ def _pairs(
                 margin = round(stand.best.get(better, 0.0) - stand.best.get(worse, 0.0), 6)
                 try:
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
-                        raise UnfitError("duplicates of a sibling")
-                    if was_refused(nodes[better].turn):
-                        raise UnfitError("pairs whose better turn has a call that a tool refused")
+                        raise UnexportableError("duplicates of a sibling")
+                    if was_refused(nodes[better].turn, learner):
+                        raise UnexportableError("pairs whose better turn has a call that a tool refused")
                     if worse in stand.broken and worse not in stand.won:
-                        raise UnfitError("losing turns with errors below")
+                        raise UnexportableError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
-                        raise UnfitError("pairs with too small a margin")
-                    same, chosen, rejected = _parted(nodes[better].turn.internal, nodes[worse].turn.internal)
+                        raise UnexportableError("pairs with too small a margin")
+                    said = (nodes[index].turn.view(learner) for index in (better, worse))
+                    same, chosen, rejected = _parted(*said)
                     prompt = [*context, *same]
-                    check_prompt(prompt)
+                    check_prompt(prompt, learner)
                     check_plain([*prompt, chosen, rejected])
-                    row = render(prompt, chosen, rejected, margin, episode.tools)
-                except UnfitError as reason:
+                    row = render(prompt, chosen, rejected, margin, tools)
+                except UnexportableError as reason:
                     dropped[str(reason)] += 1
                     continue
-                asked = hashed((list(prompt), list(episode.tools)))
+                asked = hashed((list(prompt), list(tools)))
                 one, other = (hashed(without_ids(message)) for message in (chosen, rejected))
-                yield Candidate(row, asked + one + other, asked + other + one, (better, worse))
+                yield ExportRow(row, asked + one + other, asked + other + one, (better, worse))
 
     return rows
 
@@ -278,12 +297,12 @@ def _parted(one: Sequence[Message], other: Sequence[Message]) -> tuple[Sequence[
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if not same_words([left], [right]):
             if left.get("role") != "assistant" or right.get("role") != "assistant":
-                raise UnfitError("turns that part at a tool's result")
+                raise UnexportableError("turns that part at a tool's result")
             calls = left.get("tool_calls") or right.get("tool_calls")
             if not calls and text_of(left).strip() == text_of(right).strip():
-                raise UnfitError("pairs of the same text")
+                raise UnexportableError("pairs of the same text")
             return one[:at], left, right
-    raise UnfitError("pairs of the same text")
+    raise UnexportableError("pairs of the same text")
 
 
 def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: float, tools: Tools) -> Row:
@@ -297,7 +316,7 @@ def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: 
 
 def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _: float, tools: Tools) -> Row:
     if chosen.get("tool_calls") or rejected.get("tool_calls"):
-        raise UnfitError("answers that call a tool")
+        raise UnexportableError("answers that call a tool")
     return {
         "input": {"messages": list(map(for_openai, prompt))} | with_tools(tools),
         "preferred_output": [for_openai(chosen)],
@@ -305,7 +324,7 @@ def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _
     }
 
 
-FORMATS: Final[Mapping[str, Callable[..., Iterator[Candidate]]]] = {
+FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
     "sft": _conversations(_sft),
     "kto": _kto,
     "dpo": _pairs(_dpo),

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from josh.messages import Message, dumps, text_of
+from josh.tree import Speaker
 
 Row: TypeAlias = dict[str, Any]
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
@@ -13,25 +14,25 @@ Tools: TypeAlias = Sequence[Mapping[str, Any]]
 ROLES: Final = ("system", "user", "assistant", "tool")
 
 
-class UnfitError(Exception):
+class UnexportableError(Exception):
     """A conversation that a format has no form for; the text is the reason it is counted under."""
 
 
-def check_prompt(prompt: Sequence[Message]) -> None:
-    """Raises UnfitError where it is not the agent's turn to speak after these messages."""
+def check_prompt(prompt: Sequence[Message], learner: Speaker) -> None:
+    """Raises UnexportableError where it is not the learner's turn to speak after these messages."""
     if not prompt or prompt[-1].get("role") not in ("user", "tool"):
-        raise UnfitError("messages right after another of the agent's")
+        raise UnexportableError(f"messages right after another of the {learner}'s")
 
 
 def check_plain(messages: Sequence[Message]) -> None:
-    """Raises UnfitError where a message is of an unknown role, is no text, or says (and calls) nothing."""
+    """Raises UnexportableError where a message is of an unknown role, is no text, or says (and calls) nothing."""
     for message in messages:
         if message.get("role") not in ROLES:
-            raise UnfitError("messages of an unknown role")
+            raise UnexportableError("messages of an unknown role")
         if not isinstance(message.get("content"), str | None):
-            raise UnfitError("messages that are no plain text")
+            raise UnexportableError("messages that are no plain text")
         if message["role"] != "tool" and not text_of(message).strip() and not message.get("tool_calls"):
-            raise UnfitError("messages without words")
+            raise UnexportableError("messages without words")
 
 
 def for_trl(message: Message) -> Message:
@@ -68,7 +69,7 @@ def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
             for call in calls
         ]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise UnfitError("tool calls that make no sense") from None
+        raise UnexportableError("tool calls that make no sense") from None
     return {**message, "tool_calls": converted}
 
 

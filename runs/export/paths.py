@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from josh.episode import Episode
 from josh.messages import dumps
 from josh.runs.export.messages import hashed
-from josh.tree import Collapse, Outcome, Turn, internal_conversation, order
+from josh.tools import is_refusal
+from josh.tree import Collapse, Outcome, Speaker, Turn, internal_conversation, order
 
 GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PathSelection:
     """Which parts of a tree are exported.
 
     Attributes:
@@ -21,14 +22,16 @@ class Choice:
         top: most successful paths of one task, those worth most (see `best_of_tasks`), or most lost paths of one tree,
             the first in tree order; None for all.
         min_margin: least difference in reward between the best that was reached from two siblings, above 0.
+        learner: the speaker whose turns become rows; the rows are the conversation as its model is trained on it.
     """
 
     paths: str
     top: int | None
     min_margin: float
+    learner: Speaker = Speaker.AGENT
 
 
-def winning_leaves(episode: Episode, choice: Choice) -> list[int]:
+def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
     """The leaves that met all goals, best first, ties in tree order; of those that read the same, the first."""
     nodes, worth = episode.tree.nodes, episode.worth
     wins = [leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON]
@@ -39,11 +42,13 @@ def winning_leaves(episode: Episode, choice: Choice) -> list[int]:
 
     if choice.paths == GOLDEN and golden is not None:
         return [golden] if golden in wins else []
-    best = _told_apart(episode, sorted(wins, key=rank))
+    best = _told_apart(episode, sorted(wins, key=rank), choice.learner)
     return best[: 1 if choice.paths == GOLDEN else choice.top]
 
 
-def best_of_tasks(episodes: Iterable[tuple[int, Episode]], choice: Choice) -> Mapping[tuple[int, str], frozenset[int]]:
+def best_of_tasks(
+    episodes: Iterable[tuple[int, Episode]], choice: PathSelection
+) -> Mapping[tuple[int, str], frozenset[int]]:
     """The winning leaves that are among the `choice.top` best of their task in all runs together.
 
     Ties go to the earlier run, then to the order of `winning_leaves`. Conversations that read the same count once.
@@ -60,7 +65,7 @@ def best_of_tasks(episodes: Iterable[tuple[int, Episode]], choice: Choice) -> Ma
     for run, episode in episodes:
         # What is not among its own tree's best is not among its task's.
         leaves = [] if episode.error else winning_leaves(episode, choice)
-        read = [(leaf, hashed(internal_conversation(episode.tree, leaf))) for leaf in leaves]
+        read = [(leaf, hashed(internal_conversation(episode.tree, leaf, choice.learner))) for leaf in leaves]
         of_tasks.setdefault(episode.task.id, []).extend((episode.worth.get(leaf, 0.0), text) for leaf, text in read)
         of_runs[run, episode.task.id] = read
     best = {
@@ -73,7 +78,7 @@ def best_of_tasks(episodes: Iterable[tuple[int, Episode]], choice: Choice) -> Ma
     }
 
 
-def lost_leaves(episode: Episode, choice: Choice) -> list[int]:
+def losing_leaves(episode: Episode, choice: PathSelection) -> list[int]:
     """The leaves that ended without a win by themselves, in tree order; those that a collapse cut off are not known."""
     nodes = episode.tree.nodes
     lost = [
@@ -82,19 +87,19 @@ def lost_leaves(episode: Episode, choice: Choice) -> list[int]:
         if outcome in (Outcome.USER_LEFT, Outcome.TRUNCATED)
         or (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.LOST)
     ]
-    return _told_apart(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)))[: choice.top]
+    return _told_apart(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)), choice.learner)[: choice.top]
 
 
-def _told_apart(episode: Episode, leaves: Sequence[int]) -> list[int]:
-    """Of leaves whose conversations read the same the first."""
+def _told_apart(episode: Episode, leaves: Sequence[int], learner: Speaker) -> list[int]:
+    """Returns the first of the leaves whose conversations read the same to the learner."""
     first: dict[str, int] = {}
     for leaf in leaves:
-        first.setdefault(dumps(internal_conversation(episode.tree, leaf)), leaf)
+        first.setdefault(dumps(internal_conversation(episode.tree, leaf, learner)), leaf)
     return list(first.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class NodeOutcomes:
     """How the nodes of a tree stand in the phase that each belongs to.
 
     Attributes:
@@ -108,7 +113,7 @@ class Standing:
     broken: frozenset[int]
 
 
-def standing(episode: Episode) -> Standing:
+def node_outcomes(episode: Episode) -> NodeOutcomes:
     """Judge every node by what came of it before the tree was cut, or ended."""
     nodes = episode.tree.nodes
     best: dict[int, float] = {}
@@ -133,14 +138,18 @@ def standing(episode: Episode) -> Standing:
             for marked in (won, broken):
                 if index in marked:
                     marked.add(parent)
-    return Standing(best, frozenset(won), frozenset(broken))
+    return NodeOutcomes(best, frozenset(won), frozenset(broken))
 
 
-def was_refused(turn: Turn) -> bool:
-    """Whether a tool refused a call in a turn, by the custom of `BaseJOSHAgent.recent_actions`.
+def was_refused(turn: Turn, learner: Speaker = Speaker.AGENT) -> bool:
+    """Whether a tool refused a call of the learner's in a turn.
 
-    That the conversation was won all the same makes no example of such a call.
+    That the conversation was won all the same makes no example of such a call. The agent's calls are known by the
+    custom of `BaseJOSHAgent.recent_actions`, the user's by what its own view says of their results.
     """
+    if learner is Speaker.USER:
+        results = [message.get("content") for message in turn.view(learner) if message.get("role") == "tool"]
+        return any(map(is_refusal, results))
     return any(isinstance(action, Mapping) and "error" in action for step in turn.actions for action in step)
 
 

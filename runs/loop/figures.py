@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.evaluate.scores import Figures, compared, read_sample
-from josh.runs.evaluate.table import span
+from josh.runs.evaluate.scores import Metrics, compared, read_policy_results
+from josh.runs.evaluate.table import format_interval
 from josh.runs.intervals import mean
 from josh.runs.loop.plan import BASE_POLICY, CONTROL, Plan, search_of
-from josh.runs.play.sub_runs import Part
+from josh.runs.play.sub_runs import SubRun
 from josh.runs.record.folder import EPISODES, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
-from josh.runs.registry import env_class, rewards_class
-from josh.runs.settings import RunSettings
+from josh.runs.registry import rewards_class
+from josh.runs.settings import env_of
 from josh.terminal import align_columns
 from josh.tree import Outcome
 
 
-def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Figures:
+def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Metrics:
     """All numbers of a finished loop, as `loop.json` has them.
 
     Args:
@@ -34,9 +34,9 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
         trained against, each with its paired difference from the base; `other_users`: the same against others;
         `search`: the first search, and plain conversations on its tasks.
     """
-    settings = RunSettings(**plan.parts[0].settings)
-    env = env_class(settings.env)(plan.run)
-    rewards = rewards_class(settings, env)
+    settings = plan.parts[0].settings
+    env = env_of(settings)
+    rewards = rewards_class(settings.rewards, env)
     main = plan.parts[0].user
     tests = [part for part in plan.parts if part.policy]
     cells = _cells(folder, [part for part in tests if part.user == main], rewards)
@@ -51,7 +51,7 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
         "test_tasks": base["tasks"],
         "conversations_per_task": plan.run["rollouts"],
         "held_out_from": dict(plan.seen),
-        "base": {"model": plan.part(_folder(tests, BASE_POLICY, main)).settings["model"], **base},
+        "base": {"model": plan.part(_folder(tests, BASE_POLICY, main)).settings.agent.model, **base},
         "rounds": _rounds(folder, plan, stages, cells),
         "references": {part.policy: cells[part.policy] for part in tests if part.reference and part.user == main},
         "control": {**cells[CONTROL], "rows": stages[f"train-{CONTROL}"]["rows"]} if CONTROL in cells else None,
@@ -63,8 +63,8 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
 
 
 def _rounds(
-    folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], cells: Mapping[str, Figures]
-) -> list[Figures]:
+    folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], cells: Mapping[str, Metrics]
+) -> list[Metrics]:
     """The rounds that were evaluated; what they cost counts from the one before."""
     found, before = [], 0
     for number in plan.settings.tested:
@@ -74,7 +74,7 @@ def _rounds(
         found.append(
             {
                 "round": number,
-                "model": plan.part(_folder(plan.parts, f"round {number}", plan.parts[0].user)).settings["model"],
+                "model": plan.part(_folder(plan.parts, f"round {number}", plan.parts[0].user)).settings.agent.model,
                 **cell,
                 "calls": calls + cell["calls"],
                 "search_calls": calls,
@@ -90,7 +90,7 @@ def _rounds(
     return found
 
 
-def _folder(parts: Iterable[Part], policy: str, user: str) -> str:
+def _folder(parts: Iterable[SubRun], policy: str, user: str) -> str:
     return next(part.folder for part in parts if (part.policy, part.user) == (policy, user))
 
 
@@ -98,17 +98,18 @@ def _calls(folder: Path, run: str) -> int:
     return sum(side["calls"] for side in read_summary(folder / run)["usage"].values())
 
 
-def _cells(folder: Path, parts: Sequence[Part], rewards: type[BaseRewards]) -> dict[str, Figures]:
+def _cells(folder: Path, parts: Sequence[SubRun], rewards: type[BaseRewards]) -> dict[str, Metrics]:
     """What policies came to against one user model, by policy; the base comes first."""
     samples = [
-        read_sample(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder)) for part in parts
+        read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))
+        for part in parts
     ]
     found = compared(samples)
     base = found["results"][0]["average_reward"]["value"]
     cells = {}
     for part, cell in zip(parts, found["results"], strict=True):
         value, rate = cell["average_reward"], cell["success_rate"]
-        told = {
+        cell_metrics = {
             rewards.mean: value["value"],
             f"{rewards.mean}_ci": [value["low"], value["high"]],
             rewards.rate: rate["value"],
@@ -120,16 +121,16 @@ def _cells(folder: Path, parts: Sequence[Part], rewards: type[BaseRewards]) -> d
         }
         if "difference" in cell:
             apart = cell["difference"]["average_reward"]
-            told |= {
+            cell_metrics |= {
                 "diff": apart["value"],
                 "diff_ci": [apart["low"], apart["high"]],
                 "gain_percent": round(100 * apart["value"] / base, 1) if base and apart["value"] is not None else None,
             }
-        cells[part.policy] = told
+        cells[part.policy] = cell_metrics
     return cells
 
 
-def _search(folder: Path, env: BaseEnv) -> Figures:
+def _search(folder: Path, env: BaseEnv) -> Metrics:
     """The first search beside plain conversations of the same model on the same tasks.
 
     They are compared by replies, the turns that the agent took, because a call may bring several: the plain
@@ -158,7 +159,7 @@ def _search(folder: Path, env: BaseEnv) -> Figures:
     who = [people[task] for task in tasks]
     chosen = {task: (any(won for won, _ in plain[task]), max(reward for _, reward in plain[task])) for task in tasks}
 
-    def line(values: Mapping[str, tuple[float, float]], replies: int, run: str) -> Figures:
+    def line(values: Mapping[str, tuple[float, float]], replies: int, run: str) -> Metrics:
         rates, rewards = ([float(values[task][place]) for task in tasks] for place in (0, 1))
         return {
             "replies": replies,
@@ -188,7 +189,7 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def as_text(figures: Figures, width: int | None = None) -> str:
+def as_text(figures: Metrics, width: int | None = None) -> str:
     """Returns the tables for the terminal, at most `width` columns wide."""
     unit, names = figures["unit"], figures["names"]
     head = ["", names["rate"].replace("_", " "), names["mean"].replace("_", " "), "less base, paired", "gain", "calls"]
@@ -208,28 +209,41 @@ def as_text(figures: Figures, width: int | None = None) -> str:
     return "\n\n".join(blocks)
 
 
-def _line(name: str, cell: Figures, figures: Figures) -> list[str]:
+def _line(name: str, cell: Metrics, figures: Metrics) -> list[str]:
     unit, names = figures["unit"], figures["names"]
     rate, value = (
-        span({"value": cell[one], "low": cell[f"{one}_ci"][0], "high": cell[f"{one}_ci"][1]}, mark)
+        format_interval({"value": cell[one], "low": cell[f"{one}_ci"][0], "high": cell[f"{one}_ci"][1]}, mark)
         for one, mark in ((names["rate"], ""), (names["mean"], unit))
     )
     line = [f"  {name}", rate, value, "", "", str(cell["calls"])]
     if "diff" in cell:
         low, high = cell["diff_ci"]
-        line[3] = span({"value": cell["diff"], "low": low, "high": high}, unit, "+")
+        line[3] = format_interval({"value": cell["diff"], "low": low, "high": high}, unit, "+")
         line[4] = "-" if cell["gain_percent"] is None else f"{cell['gain_percent']:+.0f} %"
     return line
 
 
-def _search_text(search: Figures, unit: str, width: int | None) -> str:
+def _search_text(search: Metrics, unit: str, width: int | None) -> str:
     lines = [["", "tasks won", "reward", "replies", "calls"]]
     for name, key in (
         ("beam", "beam"), (f"best of {search['conversations']}", "best_of_n"), ("plain conversations, mean", "plain")
     ):  # fmt: skip
         cell = search[key]
-        texts = [span(cell["tasks_won"]), span(cell["reward"], unit), str(cell["replies"]), str(cell["calls"])]
+        texts = [
+            format_interval(cell["tasks_won"]),
+            format_interval(cell["reward"], unit),
+            str(cell["replies"]),
+            str(cell["calls"]),
+        ]
         lines.append([f"  {name}", *texts])
     less = search["beam_less_best_of_n"]
-    lines.append(["  beam less best of n", span(less["tasks_won"], "", "+"), span(less["reward"], unit, "+"), "", ""])
+    lines.append(
+        [
+            "  beam less best of n",
+            format_interval(less["tasks_won"], "", "+"),
+            format_interval(less["reward"], unit, "+"),
+            "",
+            "",
+        ]
+    )
     return "\n".join([f"the first search, on its {search['tasks']} tasks, with the base", *align_columns(lines, width)])

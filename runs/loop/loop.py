@@ -30,8 +30,9 @@ from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import do
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
-from josh.runs.registry import env_class, rewards_class
-from josh.runs.settings import RunSettings, again, environment
+from josh.runs.registry import rewards_class
+from josh.runs.resolve import again, defaults_of
+from josh.runs.settings import core, env_of
 from josh.terminal import screen_width
 
 PLOT, CLOCK, LOCK = "loop.png", "clock.json", "lock"
@@ -53,10 +54,9 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
     missing = next((name for name in NEEDED if find_spec(name) is None), None)
     if missing:
         raise UsageError(f"a loop needs {missing}; pip install 'josh-dialogue[train]'")
-    variables = environment()
-    env_defaults = env_class(given.get("env", RunSettings.env)).defaults(variables)
-    log_dir = Path(given.get("log_dir", RunSettings.log_dir)).resolve()
-    name = f"loop-{slug(str(given.get('env', RunSettings.env)))}-{datetime.now():%Y%m%d-%H%M%S}"
+    env_defaults = defaults_of(given)
+    log_dir = Path(given.get("log_dir") or core()["log_dir"].default).resolve()
+    name = f"loop-{slug(str(given.get('env') or core()['env'].default))}-{datetime.now():%Y%m%d-%H%M%S}"
     given = {**given, "log_dir": str(log_dir)}
     # Whatever is wrong shows before there is a folder.
     plan = make_plan(log_dir / name, settings, given, env_defaults)
@@ -124,8 +124,8 @@ def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
 
 def unit_of(plan: Plan) -> str:
     """What a loop's rewards are counted in."""
-    settings = RunSettings(**plan.parts[0].settings)
-    return rewards_class(settings, env_class(settings.env)(plan.run)).unit
+    settings = plan.parts[0].settings
+    return rewards_class(settings.rewards, env_of(settings)).unit
 
 
 def _end_with_parent() -> None:

@@ -8,24 +8,23 @@ from typing import Any
 from josh.errors import UsageError
 from josh.models.hf_loading import PREFIX, is_local
 from josh.roles import BaseEnv
-from josh.runs.evaluate.held_out import Seen, check
+from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out
 from josh.runs.export.export import choose
-from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, Choice
-from josh.runs.loop.settings import NOT_FOR_LOOPS, LoopSettings
+from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection
+from josh.runs.loop.settings import LOOP_DEFAULTS, NOT_FOR_LOOPS, LoopSettings
 from josh.runs.play.runtime import Runtime
-from josh.runs.play.sub_runs import Part
+from josh.runs.play.sub_runs import SubRun, sub_run_from, sub_run_to_json
 from josh.runs.play.tasks import choose_tasks
 from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
-from josh.runs.registry import default_for, env_class, plugged
-from josh.runs.settings import BEST, FIELDS, OFFLINE, RunSettings, read_toml, recorded, resolve
-from josh.runs.train.settings import TRAIN_FIELDS, resolve_training
+from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_for, label_of, name_of
+from josh.runs.resolve import read_toml, resolve, without_plug_in
+from josh.runs.settings import core, env_of, schema_of
+from josh.runs.train.settings import TRAINING, resolve_training
 from josh.runs.train.tiny import Tiny, tiny_dialogues
 
 BASE_POLICY, CONTROL = "base", "control"
 MODEL, ADAPTERS = "model", "adapters"
-IN_FLIGHT = 64
-"""Tasks at a time unless told otherwise: they fill a local model's batches."""
 TINY_BATCH = 128
 """Replies that a tiny model makes at once."""
 TINY_MIN_P = 0.005
@@ -33,7 +32,6 @@ TINY_MIN_P = 0.005
 slips, round after round, in the end one in five does."""
 TINY_TOP = 2
 """The same as `TOP` for a tiny model, whose rounds are many: what is best counts more than how much there is of it."""
-ROLLOUTS = 3
 TOP = 3
 """Paths of a task that a round learns from, unless told otherwise; several, so that a round has rows enough."""
 
@@ -68,7 +66,7 @@ class Plan:
 
     Attributes:
         settings: its settings.
-        run: settings of its runs, as far as they have them in common.
+        run: settings of its runs by flag, as far as they have them in common.
         train: settings of its trainings, but for data, base and names.
         base: the model that it begins with, as transformers takes it.
         stages: in the order in which they are best done.
@@ -82,18 +80,18 @@ class Plan:
     train: Mapping[str, Any]
     base: str
     stages: tuple[Stage, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[SubRun, ...]
     seen: Mapping[str, int]
     folder: str
 
-    def part(self, folder: str) -> Part:
+    def part(self, folder: str) -> SubRun:
         """A run by its folder."""
         return next(part for part in self.parts if part.folder == folder)
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """A plan for its file."""
-    return asdict(plan)
+    return asdict(replace(plan, parts=())) | {"parts": list(map(sub_run_to_json, plan.parts))}
 
 
 def from_json(content: Mapping[str, Any]) -> Plan:
@@ -102,9 +100,7 @@ def from_json(content: Mapping[str, Any]) -> Plan:
         Stage(**{**stage, "needs": tuple(stage["needs"]), "plays": tuple(stage["plays"])})
         for stage in content["stages"]
     )
-    parts = tuple(Part(**part) for part in content["parts"])
-    for part in parts:
-        recorded(part.settings, Path(content["folder"]))
+    parts = tuple(sub_run_from(part, Path(content["folder"])) for part in content["parts"])
     if not parts or not stages:
         raise KeyError("parts")
     return Plan(**{**content, "settings": LoopSettings(**content["settings"]), "stages": stages, "parts": parts})
@@ -120,7 +116,7 @@ def adapter_of(folder: Path, what: int | str) -> Path:
     return folder / ADAPTERS / f"{folder.name}-{what if isinstance(what, str) else f'round-{what}'}"
 
 
-def choice_of(settings: LoopSettings, *, control: bool = False) -> Choice:
+def choice_of(settings: LoopSettings, *, control: bool = False) -> PathSelection:
     """What is exported for a round, or for the control. Raises UsageError."""
     paths = LOST if control else settings.paths
     several = TINY_TOP if settings.tiny else TOP
@@ -150,7 +146,7 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
     choice_of(settings)
     if settings.control:
         choice_of(settings, control=True)
-    env = plugged(f"env {run['env']!r}", lambda: env_class(run["env"])(run))
+    env = env_of(resolve(_ways(run)[1]))
     if settings.tiny and tiny_dialogues(type(env)) is None:
         why = "which has no dialogues for a tiny model to learn from"
         raise UsageError(f"env is {run['env']!r} with --tiny, {why}; give --model hf:FOLDER")
@@ -166,17 +162,16 @@ def _common(settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapp
     for name in NOT_FOR_LOOPS:
         if name in given:
             raise UsageError(f"{name} is given; a loop chooses it by itself, leave it out")
-    defaults = {
-        "env": FIELDS["env"].default,
-        "seed": RunSettings.seed,
-        "temperature": 1.0,
-        "rollouts": ROLLOUTS,
-        "max_concurrency": IN_FLIGHT,
-    }
+    defaults = {name: core()[name].default for name in ("env", "seed")} | dict(LOOP_DEFAULTS)
+    if given.get("strategy", BEAM) != BEAM:
+        del defaults["stop"]
     if settings.tiny:
         defaults |= {"batch_size": TINY_BATCH, "min_p": TINY_MIN_P}
     run = {**defaults, **env_defaults, **given}
-    if not run.get("corpus") and not run.get("data"):
+    schema = schema_of(run)
+    made_up = schema.find("synthetic_tasks")
+    data = [flag for flag in schema.of("env") if schema[flag].kind is Path and run.get(flag)]
+    if made_up is not None and not data:
         run.setdefault("synthetic_tasks", max(_first(run) + settings.rounds * settings.tasks, settings.test_tasks))
     return run
 
@@ -205,7 +200,9 @@ def _base(folder: Path, settings: LoopSettings, run: Mapping[str, Any]) -> str:
 def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base: str) -> dict[str, Any]:
     """The settings of every training, checked; those that the loop chooses itself are missing."""
     own = {"data", "model", "out", "name", "base_adapter", "merge", "resume"}
-    train = read_toml(Path(settings.train_config), TRAIN_FIELDS) if settings.train_config else {}
+    train: dict[str, Any] = {}
+    if settings.train_config:
+        train = TRAINING.read(read_toml(Path(settings.train_config)), f"{settings.train_config}: ")
     strange = next((name for name in train if name in own), None)
     if strange:
         raise UsageError(f"{settings.train_config}: {strange} is given; a loop chooses it by itself, leave it out")
@@ -213,7 +210,7 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     # Searches, tests and trainings report to the same trackers.
     train = {
         "seed": run["seed"],
-        "report_to": run.get("report_to", RunSettings.report_to),
+        "report_to": run.get("report_to", core()["report_to"].default),
         **train,
         **({"preset": preset} if preset else {}),
     }
@@ -221,37 +218,38 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     return train
 
 
-def _rehearse(settings: LoopSettings, parts: Sequence[Part], env: BaseEnv) -> None:
+def _rehearse(settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv) -> None:
     """Raises UsageError where a run could not be played: a plug-in, a key or a package is missing, or unfit."""
     if settings.tiny:
         Tiny(settings.tiny_size)
     for part in parts:
         if part.policy == BASE_POLICY or part.reference or part.folder == search_of(1):
-            given = part.settings
+            run = part.settings
             if settings.tiny and not part.reference:  # the model is yet to be made
-                given = {**given, "model": OFFLINE, "agent": given["agent"] or default_for(given["model"], env.agents)}
-            Runtime(RunSettings(**given), rehearsed=True)
+                agent = run.agent.name or name_of(default_for(run.agent.model, env.agents) or "")
+                run = replace(run, agent=replace(run.agent, model=OFFLINE, name=agent))
+            Runtime(run, rehearsed=True)
 
 
-def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[Part]:
+def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[SubRun]:
     """The runs: searches, plain conversations on the first search's tasks, and tests."""
     user, users = _users(settings, run, env)
 
     def model_of(number: int) -> str:
         return f"{run['model']}+{adapter_of(folder, number)}" if number else str(run["model"])
 
-    def part(name: str, policy: str, who: str, own: Mapping[str, Any], reference: bool = False) -> Part:
-        return Part(slug(name), policy, who, reference, asdict(resolve({**run, **own}, {})))
+    def part(name: str, policy: str, who: str, whole: Mapping[str, Any], reference: bool = False) -> SubRun:
+        return SubRun(slug(name), policy, who, reference, resolve(whole))
 
+    search, plain = _ways(run)
     found = []
     for number in range(1, settings.rounds + 1):
         first = _first(run) + (number - 1) * settings.tasks
         span = {"task_split": env.splits[0], "start_index": first, "end_index": first + settings.tasks}
-        search = {"josh": True, "stop": run.get("stop", BEST), "rollouts": 1}
-        found.append(part(search_of(number), "", user, {**span, **search, "model": model_of(number - 1)}))
+        found.append(part(search_of(number), "", user, {**search, **span, "model": model_of(number - 1)}))
         if number == 1 and not settings.no_sampling:
-            found.append(part("sample", "", user, _plain(span)))
-    test = _plain({"task_split": env.splits[-1], "start_index": 0, "end_index": settings.test_tasks})
+            found.append(part("sample", "", user, {**plain, **span}))
+    test = {**plain, "task_split": env.splits[-1], "start_index": 0, "end_index": settings.test_tasks}
     last = f"round {settings.rounds}"
     tested: list[tuple[str, str, Sequence[str]]] = [(BASE_POLICY, model_of(0), list(users))]
     for number in settings.tested:
@@ -263,24 +261,31 @@ def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: Ba
         found += [part(f"{policy}-{who}", policy, who, {**test, **users[who], "model": model}) for who in met]
     if not settings.no_references:
         offline = {"model": OFFLINE, "temperature": 1.0, "base_url": None, "api_key_var": None}
+        test = without_plug_in(test, "agent")
         for label, agent in env.references.items():
             found += [
-                part(f"{label}-{who}", label, who, {**test, **own, **offline, "agent": agent}, True)
+                part(f"{label}-{who}", label, who, {**test, **own, **offline, "agent": name_of(agent)}, True)
                 for who, own in users.items()
                 if (own.get("user_model") or run.get("user_model") or OFFLINE) == OFFLINE
             ]
     return found
 
 
-def _plain(span: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of plain conversations on some tasks."""
-    return {**span, "josh": False, "stop": FIELDS["stop"].default}
+def _ways(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the searches, and those of plain conversations: each has its own strategy's."""
+    search = {name: value for name, value in run.items() if name not in _strategys({**run, "strategy": ROLLOUTS})}
+    plain = {name: value for name, value in run.items() if name not in _strategys(run)}
+    return search, plain | {"strategy": ROLLOUTS}
+
+
+def _strategys(run: Mapping[str, Any]) -> list[str]:
+    return schema_of(run).of("strategy")
 
 
 def _users(settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> tuple[str, dict[str, dict[str, Any]]]:
     """What the user model is called, and all user models of the tests: their settings by their names."""
     offline = (run.get("user_model") or OFFLINE) == OFFLINE
-    user = str((run.get("user") or env.users.get("offline", "user")) if offline else run["user_model"])
+    user = str((run.get("user") or label_of(env.users.get(OFFLINE)) or "user") if offline else run["user_model"])
     others = [name.strip() for name in settings.other_users.split(",")] if settings.other_users else []
     if not all(others):
         raise UsageError(f"other_users is {settings.other_users!r}; one of the names is empty")
@@ -290,30 +295,28 @@ def _users(settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> tupl
     return user, {user: {}, **{name: {"user" if offline else "user_model": name} for name in others}}
 
 
-def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> dict[str, int]:
+def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[SubRun]) -> dict[str, int]:
     """How many tasks and people the searches meet. Raises UsageError where the tests meet any of them, or are short."""
-    searches = [RunSettings(**part.settings) for part in parts if part.settings["josh"]]
-    test = next(
-        RunSettings(**part.settings) for part in parts if not part.settings["josh"] and part.policy == BASE_POLICY
-    )
+    searches = [part.settings for part in parts if part.folder in map(search_of, range(1, settings.rounds + 1))]
+    test = next(part.settings for part in parts if part.policy == BASE_POLICY)
     for run, need, what in (
         (
             searches[-1],
-            searches[-1].end_index,
+            searches[-1].tasks.end_index,
             f"{counted(settings.rounds, 'round')} of {counted(settings.tasks, 'task')}",
         ),
-        (test, test.end_index, "the test"),
+        (test, test.tasks.end_index, "the test"),
     ):
-        there = len(choose_tasks(env, replace(run, start_index=0, end_index=-1)))
+        there = len(choose_tasks(env, replace(run, tasks=replace(run.tasks, start_index=0, end_index=-1))))
         if there < need:
             raise UsageError(
-                f"split {run.task_split!r} has {counted(there, 'task')}, and {what} need {need}; "
+                f"split {run.tasks.task_split!r} has {counted(there, 'task')}, and {what} need {need}; "
                 "give fewer --rounds, --tasks or --test_tasks"
             )
     met = [task for run in searches for task in choose_tasks(env, run)]
     people = frozenset(str(person) for task in met for person in env.people(task))
     try:
-        check(choose_tasks(env, test), env, Seen(frozenset(task.id for task in met), people))
+        assert_held_out(choose_tasks(env, test), env, TrainingExposure(frozenset(task.id for task in met), people))
     except UsageError as error:
         found = str(error).partition(";")[0]
         raise UsageError(
@@ -322,7 +325,7 @@ def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[Part]) -> di
     return {"tasks": len(met), "people": len(people)}
 
 
-def _stages(settings: LoopSettings, parts: Sequence[Part]) -> Iterator[Stage]:
+def _stages(settings: LoopSettings, parts: Sequence[SubRun]) -> Iterator[Stage]:
     """The stages in the order in which one alone does them: what a round came to is known before the next begins."""
     made = (MODEL,) if settings.tiny else ()
     main = next(part.user for part in parts)

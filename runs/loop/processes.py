@@ -18,6 +18,7 @@ from typing import Any
 from josh.errors import FatalError, UsageError
 from josh.runs.loop.plan import Plan, Stage
 from josh.runs.record.folder import EPISODES, read_summary, write_json
+from josh.runs.settings import RunSettings
 
 STAGES, LOGS = "stages", "logs"
 Command = Callable[[Sequence[str]], int]
@@ -107,9 +108,11 @@ class Stages:
 
     def _begin(self, stage: Stage) -> Any:
         log = self.folder / LOGS / f"{stage.name}.log"
-        told = ["loop", "--resume", str(self.folder), "--stage", stage.name]
-        told += [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value]
-        process = _processes().Process(target=_child, args=(self.command, told, log))
+        arguments = ["loop", "--resume", str(self.folder), "--stage", stage.name]
+        arguments += [
+            f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value
+        ]
+        process = _processes().Process(target=_child, args=(self.command, arguments, log))
         with _calm():
             process.start()
         return process
@@ -187,7 +190,7 @@ def _calm() -> Iterator[None]:
             del os.environ["PYTHONSAFEPATH"]
 
 
-def _child(command: Command, told: Sequence[str], log: Path) -> None:
+def _child(command: Command, arguments: Sequence[str], log: Path) -> None:
     """Do a stage in the process that was begun for it. Its words go to a file, as far as nobody waits for them."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
@@ -198,11 +201,11 @@ def _child(command: Command, told: Sequence[str], log: Path) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
-    sys.exit(command(told))
+    sys.exit(command(arguments))
 
 
-def _tasks(settings: Mapping[str, Any]) -> int:
-    return int(settings["end_index"] - settings["start_index"])
+def _tasks(settings: RunSettings) -> int:
+    return settings.tasks.end_index - settings.tasks.start_index
 
 
 def _lines(path: Path) -> int:

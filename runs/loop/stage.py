@@ -12,13 +12,15 @@ from typing import Any
 
 from josh.errors import FatalError
 from josh.memory import relax_gc
-from josh.runs.export.export import NoRowsError, export, tell
+from josh.runs.export.export import NoRowsError, export, print_summary
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
-from josh.runs.play.sub_runs import Part, play_part
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_summary
+from josh.runs.play.sub_runs import SubRun, play_sub_run
+from josh.runs.record.folder import CONFIG, EPISODES, read_settings, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
+from josh.runs.registry import strategy_of
+from josh.runs.resolve import changed
 from josh.runs.train.settings import resolve_training
 from josh.runs.train.tiny import Tiny, build
 from josh.runs.train.train import CARD, train
@@ -58,8 +60,8 @@ def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: s
     for name in stage.plays:
         part = plan.part(name)
         if stage.kind == "sample":
-            part = replace(part, settings=part.settings | {"rollouts": conversations(folder, part)})
-        stopped = asyncio.run(play_part(folder, part, plan.parts, given))
+            part = replace(part, settings=changed(part.settings, {"rollouts": conversations(folder, part)}))
+        stopped = asyncio.run(play_sub_run(folder, part, plan.parts, given))
         if stopped:
             limit = stopped.split(maxsplit=1)[0]
             raise BudgetSpentError(f"{stopped} is reached; go on with: josh loop --resume {folder} --{limit} MORE")
@@ -69,13 +71,13 @@ def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: s
     return {"told": _told(folder, stage, unit)}
 
 
-def conversations(folder: Path, part: Part) -> int:
+def conversations(folder: Path, part: SubRun) -> int:
     """How many plain conversations per task have at least as many of the agent's turns as the first search had.
 
     As many as the base's conversations of the test, on the average, have turns; then one more.
     """
     if (folder / part.folder / CONFIG).exists():
-        return int(read_config(folder / part.folder)["settings"]["rollouts"])
+        return strategy_of(read_settings(folder / part.folder).strategy).conversations
     summary = read_summary(folder / search_of(1))
     each = read_summary(folder / f"{BASE_POLICY}-{part.user}")["mean_rounds"]
     replies = sum(episode.agent_turns for _, episode in stored_episodes(folder / search_of(1) / EPISODES, []))
@@ -108,7 +110,7 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
             raise
         _take_over(adapter_of(folder, stage.round - 1), target)
         return {"rows": 0, "told": "nothing to learn from; the last round's adapter stays"}
-    tell(manifest, data)
+    print_summary(manifest, data)
     if not (target / CARD).exists():
         own: dict[str, Any] = {
             "data": str(data),

@@ -9,7 +9,7 @@ from typing import Any
 
 from josh.errors import JoshError, UsageError
 from josh.runs.play.runtime import Runtime
-from josh.runs.record.folder import BEFORE, SUMMARY, write_json
+from josh.runs.record.folder import BEFORE, SUMMARY, HowPlayed, write_json
 from josh.runs.record.record import Record, retries_before
 from josh.runs.record.summary import Result, bill, counted, summarize
 from josh.runs.settings import RunSettings
@@ -28,6 +28,7 @@ class RunResult:
         folder: its folder; every file in it is closed.
         settings: its settings, addresses included.
         plays: who played, by role, see `Runtime.names`.
+        how: how its trees grew.
         unit: what its rewards are counted in, as a prefix.
         summary: what `summary.json` says.
     """
@@ -35,6 +36,7 @@ class RunResult:
     folder: Path
     settings: RunSettings
     plays: Mapping[str, Any]
+    how: HowPlayed
     unit: str
     summary: Mapping[str, Any]
 
@@ -54,7 +56,7 @@ async def drain_calls(runtime: Runtime, error: BaseException) -> None:
     if isinstance(error, UsageError):
         return  # the disk has no room for them
     gateway, by_hand = runtime.exchange, not isinstance(error, JoshError)
-    seconds = GRACE if by_hand else runtime.settings.timeout
+    seconds = GRACE if by_hand else runtime.settings.traffic.timeout
     if not await gateway.drain(0.5):
         count = counted(gateway.in_flight, "call")
         drop = "; stop again to drop them" if by_hand else ""
@@ -89,7 +91,9 @@ def close(
         write_json(record.folder / SUMMARY, summary)
         with suppress(OSError):
             (record.folder / BEFORE).unlink(missing_ok=True)
-    return RunResult(record.folder, runtime.settings, runtime.names, runtime.unit, summary)
+    return RunResult(
+        record.folder, runtime.settings, runtime.names, HowPlayed.of(runtime.strategy), runtime.unit, summary
+    )
 
 
 def with_examples(record: Record, summary: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:

@@ -1,44 +1,89 @@
-"""Which model is asked where, and with which key."""
+"""The chat models of a run: which is asked where, with which key; each is made once."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
 
 from josh.errors import UsageError
-from josh.models.hf_loading import PREFIX as HF
-from josh.models.litellm_chat import PREFIX, is_for_litellm
-from josh.models.openai_chat import OPENAI_URL
-from josh.runs.settings import OFFLINE, RunSettings
+from josh.models.chat import ChatModel
+from josh.models.hf import HFChat
+from josh.models.hf_loading import LocalModel, is_local, look_for
+from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
+from josh.models.offline import OfflineModel, RecordedModel
+from josh.models.openai_chat import OpenAIChat
+from josh.runs.registry import OFFLINE
+
+Address = tuple[str, str | None, str | None]
+"""A model's name, its address, and the environment variable with its key."""
 
 
-def user_overrides(called: str) -> dict[str, str]:
-    """What a task's row may say of the user's model, and what it stands for: `user_model`, `user_base_url`, ...
+class ModelFactory:
+    """Makes chat models, and keeps them."""
 
-    Args:
-        called: what the world calls its user; the same keys may begin with that.
-    """
-    return {f"{who}_{kind}": kind for who in (called, "user") for kind in ("model", "base_url", "api_key_var")}
+    def __init__(self, local: LocalModel, timeout: float, *, recorded: bool = False, rehearsed: bool = False) -> None:
+        """Set the factory up.
+
+        Args:
+            local: how models that run here are loaded.
+            timeout: seconds that one call may take.
+            recorded: make models that give no reply, because every reply comes from the journal.
+            rehearsed: look for models that run here, and do not load them.
+        """
+        self._local = local
+        self._timeout = timeout
+        self._recorded = recorded
+        self._rehearsed = rehearsed
+        self._made: dict[Address, ChatModel] = {}
+
+    @property
+    def models(self) -> Sequence[ChatModel]:
+        """The models made so far."""
+        return list(self._made.values())
+
+    def get(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
+        """A model by its name, address and the variable with its key. Raises UsageError where it cannot be asked."""
+        if is_local(name):
+            if base_url:
+                raise UsageError(f"model {name!r} runs here, and an address is given for it, {base_url}; leave one out")
+            api_key_var = None
+        key = (name, base_url, api_key_var)
+        if key not in self._made:
+            self._made[key] = self._make(name, base_url, api_key_var)
+        return self._made[key]
+
+    def _make(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
+        if name == OFFLINE:
+            return OfflineModel()
+        if self._recorded:
+            return RecordedModel(name.removeprefix(PREFIX))
+        if is_local(name):
+            return self._load(name)
+        if is_for_litellm(name, base_url):
+            return LiteLLMChat(name, base_url, api_key_var, timeout=self._timeout)
+        return OpenAIChat(name, base_url, api_key_var, timeout=self._timeout)
+
+    def _load(self, name: str) -> ChatModel:
+        local = self._local
+        if self._rehearsed:
+            look_for(name, local.load_in_4bit)
+            return RecordedModel(name)
+        return HFChat(
+            name,
+            dtype=local.dtype,
+            load_in_4bit=local.load_in_4bit,
+            threads=local.torch_threads,
+            batch_size=local.batch_size,
+        )
 
 
-def with_addresses(settings: RunSettings, variables: Mapping[str, str]) -> RunSettings:
-    """Settings that name every address, so that they are recorded, and a resumption asks the same servers."""
-    user_model = settings.user_model or OFFLINE
-    model, base_url = explicit(settings.model, settings.base_url, variables)
-    if not settings.user_base_url:
-        pairs = [explicit(name.strip(), None, variables) for name in user_model.split(",")]
-        user_model = ",".join(name for name, _ in pairs)
-        urls = {url for _, url in pairs}
-        user_base_url = urls.pop() if len(urls) == 1 else ",".join(url or "" for _, url in pairs)
-        settings = replace(settings, user_model=user_model, user_base_url=user_base_url)
-    return replace(settings, model=model, base_url=base_url)
-
-
-def explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> tuple[str, str | None]:
-    """A model's name and address, so that they say all by themselves who is asked."""
-    if base_url or name in {OFFLINE, ""} or name.startswith((PREFIX, HF)):
-        return name, base_url
-    if is_for_litellm(name, None, variables):
-        return PREFIX + name, None
-    return name, variables.get("OPENAI_BASE_URL") or OPENAI_URL
+def rotation_of(model: str, base_url: str | None, api_key_var: str | None) -> list[Address]:
+    """The user's models, from names, addresses and variables that may be several by commas. Raises UsageError."""
+    names = [name.strip() for name in model.split(",")]
+    if not all(names):
+        raise UsageError(f"user_model is {model!r}; one of the names is empty")
+    if OFFLINE in names and len(names) > 1:
+        raise UsageError(f"user_model is {model!r}; `offline` cannot rotate with chat models")
+    urls = one_for_each(base_url, len(names), "user_base_url")
+    keys = one_for_each(api_key_var, len(names), "user_api_key_var")
+    return list(zip(names, urls, keys, strict=True))
 
 
 def one_for_each(given: str | None, count: int, flag: str) -> list[str | None]:

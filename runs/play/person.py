@@ -7,23 +7,11 @@ from josh.episode import Episode
 from josh.errors import UsageError
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
-from josh.runs.registry import env_class
-from josh.runs.settings import FIELDS, HUMAN, NOT_FOR_PLAY, RunSettings, environment, resolve
+from josh.runs.registry import HUMAN, STRATEGIES, env_class
+from josh.runs.resolve import defaults_of, resolve
+from josh.runs.settings import NOT_FOR_PLAY, RunSettings, core, schema_of
 from josh.terminal import say, show_messages
 from josh.tree import Speaker, walk
-
-_OF_SIDE = {
-    "agent": ("agent", "model", "base_url", "api_key_var", "temperature", "top_p", "min_p"),
-    "user": (
-        "user",
-        "user_model",
-        "user_base_url",
-        "user_api_key_var",
-        "user_temperature",
-        "user_top_p",
-        "user_min_p",
-    ),
-}
 
 
 def play_settings(given: Mapping[str, Any], side: str) -> RunSettings:
@@ -36,17 +24,18 @@ def play_settings(given: Mapping[str, Any], side: str) -> RunSettings:
     Raises:
         UsageError: there is no such side, or a setting is wrong, or says how the person is to be played.
     """
-    env = env_class(given.get("env", FIELDS["env"].default))
-    taken = side_of(side, env)
-    strange = next((name for name in (*NOT_FOR_PLAY, *_OF_SIDE[taken]) if name in given), None)
-    if strange in NOT_FOR_PLAY:
-        raise UsageError(f"{strange} is given; a person has one conversation at a time, leave it out")
-    if strange:
+    taken = side_of(side, env_class(given.get("env") or core()["env"].default))
+    schema = schema_of(given, strategies=tuple(STRATEGIES))
+    of_side = [flag for flag, one in schema.items() if one.path[:1] == (taken,)]
+    strange = next((name for name in (*NOT_FOR_PLAY, *schema.of("strategy"), *of_side) if name in given), None)
+    if strange in of_side:
         raise UsageError(
             f"{strange} is {given[strange]!r}, but you play the {taken}; leave it out, or take another side"
         )
-    defaults = {name: value for name, value in env.defaults(environment()).items() if name not in _OF_SIDE[taken]}
-    start = given.get("start_index", RunSettings.start_index)
+    if strange:
+        raise UsageError(f"{strange} is given; a person has one conversation at a time, leave it out")
+    defaults = {name: value for name, value in defaults_of(given).items() if name not in of_side}
+    start = given.get("start_index", core()["start_index"].default)
     own = {taken: HUMAN, "max_concurrency": 1}
     return resolve({"end_index": start + 1, **given, **own}, defaults)
 

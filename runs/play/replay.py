@@ -9,12 +9,12 @@ from josh.runs.play.closing import RunResult, close
 from josh.runs.play.run import check_tasks, describe, hand_over_journal
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
-from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_config, write_json
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_settings, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result
-from josh.runs.settings import again, environment, recorded
+from josh.runs.settings import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
     Raises:
         UsageError: there is no such run, or its tasks or plug-ins are not to be had.
     """
-    settings = again(recorded(read_config(folder)["settings"], folder / CONFIG), {}, folder)
+    settings = read_settings(folder)
     runtime = Runtime(settings, recorded=True)
     check_tasks(runtime, folder)
     if not (folder / FILE).exists():
@@ -53,7 +53,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
     results: dict[int, Result] = {}
     redact = redactor(environment(), asdict(settings))
     home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
-    record = Record.create(home, name, settings.josh, redact, journal=folder)
+    record = Record.create(home, name, runtime.strategy.collapses, redact, journal=folder)
     hand_over_journal(runtime, record)
     try:
         write_json(record.folder / CONFIG, describe(runtime) | {"replayed_from": folder.resolve().name})

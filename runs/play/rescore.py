@@ -14,14 +14,15 @@ from josh.messages import dumps
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
-from josh.runs.play.runtime import strategy_of
-from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, read_config, write_json
+from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, HowPlayed, read_config, read_settings, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
+from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
-from josh.runs.registry import env_class, path_of, plugged, rewards_class
-from josh.runs.settings import RunSettings, environment, recorded, resolve
+from josh.runs.registry import new_rewards, path_of, plugged, rewards_class, strategy_of
+from josh.runs.resolve import changed
+from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.scoring import Scorer
 from josh.search import Strategy
 from josh.threads import explain
@@ -49,8 +50,8 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
 
     Args:
         folder: the old run's folder, which stays as it is.
-        given: the settings that change: `rewards`, `min_reward`, and `log_dir`, where the new folder goes (beside the
-            old one unless given).
+        given: the settings that change: `rewards` and its own settings, and `log_dir`, where the new folder goes
+            (beside the old one unless given).
 
     Raises:
         UsageError: there is no such run, a setting is wrong, or a plug-in fails; nothing is left on disk then.
@@ -60,21 +61,27 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     places = {task_id: place for place, task_id in enumerate(config.get("task_ids", ()))}
     if not isinstance(plays, dict) or not {"agent", "user"} <= plays.keys() or not isinstance(tasks, int):
         raise UsageError(f"{folder / CONFIG} does not say who played and how many tasks; give the folder of a run")
-    settings = resolve(given, recorded(config["settings"], folder / CONFIG))
-    env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
-    rewards_type = rewards_class(settings, env)
+    settings = changed(read_settings(folder, config), given)
+    options = options_of(settings)
+    env, strategy = env_of(settings), strategy_of(settings.strategy)
+    rewards_type = rewards_class(settings.rewards, env)
     plays |= {"rewards": path_of(rewards_type)}
     redact = redactor(environment(), asdict(settings))
     home = folder.resolve()
     results: list[Result] = []
     people: list[str] = []
     damaged: list[int] = []
-    record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", settings.josh, redact)
+    record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", strategy.searched, redact)
     try:
-        changes = {"settings": asdict(settings), "plays": plays, "rescored_from": home.name}
+        changes = {
+            "settings": settings_to_json(settings),
+            "plays": plays,
+            "search": asdict(HowPlayed.of(strategy)),
+            "rescored_from": home.name,
+        }
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
-            episode = await rescored(stored, rewards_type, env, settings, Scorer(stored.task))
+            episode = await rescored(stored, rewards_type, env, settings, options, Scorer(stored.task))
             record.add(places.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
             people.append(plugged(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
@@ -90,23 +97,29 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         record.discard()
         raise
     unit = str(getattr(rewards_type, "unit", ""))
-    return Rescored(folder, RunResult(record.folder, settings, plays, unit, summary), tuple(damaged))
+    how = HowPlayed.of(strategy)
+    return Rescored(folder, RunResult(record.folder, settings, plays, how, unit, summary), tuple(damaged))
 
 
 async def rescored(
-    episode: Episode, rewards_type: type[BaseRewards], env: BaseEnv, settings: RunSettings, scorer: Scorer
+    episode: Episode,
+    rewards_type: type[BaseRewards],
+    env: BaseEnv,
+    settings: RunSettings,
+    options: Mapping[str, Any],
+    scorer: Scorer,
 ) -> Episode:
     """Returns an episode under another reward. Raises UsageError for whatever a plug-in raises."""
     what = f"task {episode.task.id} cannot be rescored"
 
     def set_up() -> BaseRewards:
-        rewards = rewards_type(list(env.goals(episode.task)))
-        rewards.start(episode.task, env, asdict(settings))
+        rewards = new_rewards(rewards_type, settings.rewards, list(env.goals(episode.task)))
+        rewards.start(episode.task, env, options)
         # The stored actions are what JSON made of them (lists, no tuples), and so are the goals they may meet.
         rewards.rewards = json.loads(dumps(list(rewards.rewards)))
         return rewards
 
-    rewards, strategy = plugged(what, set_up), strategy_of(settings)
+    rewards, strategy = plugged(what, set_up), strategy_of(settings.strategy)
     try:
         tree = await regrow(episode.tree, rewards, strategy)
         outcomes = ends_of(tree)
@@ -118,7 +131,7 @@ async def rescored(
         raise first_of(group) from None
     except* Exception as group:
         raise UsageError(f"{what}: {explain(first_of(group))}") from group
-    return replace(again, tools=episode.tools, judged=scorer.usage)
+    return replace(again, tools=episode.tools, user_tools=episode.user_tools, judged=scorer.usage)
 
 
 async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree:

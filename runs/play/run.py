@@ -32,9 +32,10 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_sigterm
 from josh.runs.play.trackers import About, Report, without_secrets
-from josh.runs.record.folder import CONFIG, read_config, slug, version, write_json
+from josh.runs.record.folder import CONFIG, HowPlayed, read_config, slug, version, write_json
 from josh.runs.record.headline import model_names, short_name
 from josh.runs.record.record import Record, set_aside
+from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.summary import Result
 from josh.runs.settings import RunSettings, environment
 
@@ -67,7 +68,7 @@ async def run(
         FatalError: going on makes no sense; what was finished is on disk.
     """
     runtime = Runtime(settings)
-    redact = redactor(environment(), asdict(settings))
+    redact = redactor(environment(), runtime.options)
     record, results = _opened(runtime, resumed, part, redact)
     hand_over_journal(runtime, record)
     stopped, trackers = "", None
@@ -77,8 +78,8 @@ async def run(
                 write_json(record.folder / CONFIG, describe(runtime))
             else:
                 set_aside(record.folder)
-            about = About(record.folder, bool(part), without_secrets(asdict(runtime.settings), redact))
-            trackers = Report.begin(settings.report_to, about, runtime.prices, results.values())
+            about = About(record.folder, bool(part), without_secrets(runtime.options, redact))
+            trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
             stopped = await play_all(runtime, record, results, trackers)
         result = close(runtime, record, results, redact, stopped)
         trackers.end()
@@ -104,12 +105,12 @@ def _opened(
     runtime: Runtime, resumed: Path | None, part: str, redact: Callable[[str], str]
 ) -> tuple[Record, dict[int, Result]]:
     """A new folder, or the one to go on with and the results that stand, by the place of their task."""
-    settings = runtime.settings
+    settings, collapses = runtime.settings, runtime.strategy.collapses
     if resumed is not None:
         check_tasks(runtime, resumed)
-        return Record.reopen(resumed, runtime.tasks, settings.josh, redact)
-    name = part or slug(f"{short_name(settings.env)}-{model_names(settings)[0].removeprefix(PREFIX)}")
-    return Record.create(Path(settings.log_dir), name, settings.josh, redact, dated=not part), {}
+        return Record.reopen(resumed, runtime.tasks, collapses, redact)
+    name = part or slug(f"{short_name(str(settings.env.name))}-{model_names(settings)[0].removeprefix(PREFIX)}")
+    return Record.create(Path(settings.output.log_dir), name, collapses, redact, dated=not part), {}
 
 
 def check_tasks(runtime: Runtime, folder: Path) -> None:
@@ -131,7 +132,8 @@ def hand_over_journal(runtime: Runtime, record: Record) -> None:
 def describe(runtime: Runtime) -> dict[str, Any]:
     """What a run is made of, for `config.json`: every setting, who plays, and the versions of what plays it."""
     return {
-        "settings": asdict(runtime.settings),
+        "settings": settings_to_json(runtime.settings),
+        "search": asdict(HowPlayed.of(runtime.strategy)),
         "plays": runtime.names,
         "tasks": len(runtime.tasks),
         "tasks_digest": runtime.tasks_digest,

@@ -12,7 +12,6 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.trackers import Report
 from josh.runs.record.record import Record
 from josh.runs.record.summary import Result, bill, result_of
-from josh.runs.settings import HUMAN
 
 
 async def play_all(runtime: Runtime, record: Record, results: dict[int, Result], trackers: Report | None = None) -> str:
@@ -55,7 +54,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
         ticker = asyncio.ensure_future(display.tick())
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(runtime.tasks), runtime.settings.max_concurrency)):
+                for _ in range(min(len(runtime.tasks), runtime.settings.traffic.max_concurrency)):
                     group.create_task(worker())
             await runtime.exchange.drain()
         except* JoshError as group:
@@ -68,13 +67,13 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
 def _display(runtime: Runtime, results: Mapping[int, Result]) -> ProgressBar | Onlooker:
     """What shows a person how the run goes."""
     settings = runtime.settings
-    if HUMAN in (settings.agent, settings.user) and not runtime.recorded:
-        return Onlooker(runtime.env.speakers, "agent" if settings.agent == HUMAN else "user", runtime.unit)
-    return ProgressBar(runtime, settings.progress, results)
+    if settings.people and not runtime.recorded:
+        return Onlooker(runtime.env.speakers, settings.people[0], runtime.unit)
+    return ProgressBar(runtime, settings.output.progress, results)
 
 
 async def _played(runtime: Runtime, task: Task) -> Episode:
-    clock = TaskClock(runtime.settings.task_timeout)
+    clock = TaskClock(runtime.settings.limits.task_timeout)
     scorer = runtime.scorer(task, clock)
     search = runtime.search(task, clock, scorer)
     return await play_search(search, task, runtime.env, clock=clock, scorer=scorer)

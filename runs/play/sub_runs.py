@@ -2,20 +2,22 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.play.run import run
-from josh.runs.record.folder import BEFORE, CONFIG, read_config, read_summary, slug, sound_summary
-from josh.runs.settings import FIELDS, RunSettings, again, recorded
+from josh.runs.record.folder import BEFORE, CONFIG, read_settings, read_summary, slug, sound_summary
+from josh.runs.record.settings_json import settings_from_json, settings_to_json
+from josh.runs.resolve import again, resumable
+from josh.runs.settings import RunSettings
 
 _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SubRun:
     """One run of something larger: a policy with a user model.
 
     Attributes:
@@ -30,10 +32,16 @@ class Part:
     policy: str
     user: str
     reference: bool
-    settings: dict[str, Any]
+    settings: RunSettings
 
 
-def part_from(content: Any, path: Path) -> Part:
+def sub_run_to_json(part: SubRun) -> dict[str, Any]:
+    """A part for a file."""
+    names = ("folder", "policy", "user", "reference")
+    return {name: getattr(part, name) for name in names} | {"settings": settings_to_json(part.settings)}
+
+
+def sub_run_from(content: Any, path: Path) -> SubRun:
     """A part as a file has it; settings that it lacks get their defaults. Raises UsageError where it is no part."""
     texts = ("folder", "policy", "user")
     whole = isinstance(content, dict) and content.keys() == {*texts, "reference", "settings"}
@@ -42,10 +50,10 @@ def part_from(content: Any, path: Path) -> Part:
     folder, settings = content["folder"], content["settings"]
     if not folder or slug(folder) != folder or not isinstance(settings, dict) or type(content["reference"]) is not bool:
         raise UsageError(f"{path} is damaged: the part in {folder!r} makes no sense")
-    return Part(**{**content, "settings": asdict(RunSettings(**recorded(settings, path)))})
+    return SubRun(**{**content, "settings": settings_from_json(settings, path)})
 
 
-async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapping[str, Any]) -> str:
+async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], given: Mapping[str, Any]) -> str:
     """Play one run as far as it goes: begin it, or go on with it; what is done and has no errors stays as it is.
 
     Args:
@@ -67,9 +75,9 @@ async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapp
         return ""
     if where.exists() and not begun:
         shutil.rmtree(where)  # it was killed before anything was asked
-    before = recorded(read_config(where)["settings"], where / CONFIG) if begun else part.settings
-    settings = replace(again(part.settings, given, folder), log_dir=str(folder))
-    limits = {name: getattr(settings, name) for name in _LIMITS}
+    before = read_settings(where) if begun else part.settings
+    settings = _in(folder, again(part.settings, given, folder))
+    limits = {name: getattr(settings.spending, name) for name in _LIMITS}
     spent = [_spent(folder / other.folder) for other in parts if other != part]
     for name, what in _LIMITS.items():
         if limits[name] is not None:
@@ -77,14 +85,20 @@ async def play_part(folder: Path, part: Part, parts: Sequence[Part], given: Mapp
             if left <= 0:
                 return f"{name} {limits[name]:g}"
             limits[name] = left
-    anew = {name: value for name, value in given.items() if FIELDS[name].metadata["free"]} | limits
-    settings = replace(again(before, anew, where) if begun else replace(settings, **limits), log_dir=str(folder))
+    if begun:
+        settings = again(before, resumable(before, given), where)
+    settings = _in(folder, replace(settings, spending=replace(settings.spending, **limits)))
     await run(settings, where if begun else None, part.folder)
     ended = read_summary(where)
     if ended["truncated"]:
         name = ended["truncated"].split(maxsplit=1)[0]
-        return f"{name} {getattr(again(part.settings, given, folder), name):g}"
+        return f"{name} {getattr(again(part.settings, given, folder).spending, name):g}"
     return ""
+
+
+def _in(folder: Path, settings: RunSettings) -> RunSettings:
+    """Settings of a run in a folder."""
+    return replace(settings, output=replace(settings.output, log_dir=str(folder)))
 
 
 def _spent(run_folder: Path) -> dict[str, float]:

@@ -14,7 +14,7 @@ def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
     """Rounds after which a task is cut off: the row's own number, the run's or the environment's. Raises UsageError."""
     row = task.metadata.get("max_turns")
     if row is None:
-        return settings.max_convo_turns or env.max_rounds
+        return settings.limits.max_convo_turns or env.max_rounds
     if type(row) is not int or row < 1:
         raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
     return row
@@ -22,23 +22,24 @@ def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
 
 def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
     """The slice of the split that is to be played. Raises UsageError where it is empty, or no slice of tasks."""
-    split = settings.task_split or env.splits[0]
+    wanted, name = settings.tasks, settings.env.name
+    split = wanted.task_split or env.splits[0]
     if split not in env.splits:
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
     tasks = plugged(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
     strange = next((task for task in tasks if not isinstance(task, Task)), None)
     if strange is not None:
-        raise UsageError(f"env {settings.env!r} gives a {type(strange).__name__} for a task; give josh.roles.Task")
+        raise UsageError(f"env {name!r} gives a {type(strange).__name__} for a task; give josh.roles.Task")
     twice = next((task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1), None)
     if twice is not None:
-        raise UsageError(f"env {settings.env!r} has several tasks of id {twice!r}; ids tell tasks apart")
-    if settings.shuffle:
+        raise UsageError(f"env {name!r} has several tasks of id {twice!r}; ids tell tasks apart")
+    if wanted.shuffle:
         Random(settings.seed).shuffle(tasks)
-    end = len(tasks) if settings.end_index == -1 else settings.end_index
-    chosen = tasks[settings.start_index : end]
+    end = len(tasks) if wanted.end_index == -1 else wanted.end_index
+    chosen = tasks[wanted.start_index : end]
     if not chosen:
         raise UsageError(
-            f"start_index {settings.start_index} to end_index {settings.end_index} holds no task; "
+            f"start_index {wanted.start_index} to end_index {wanted.end_index} holds no task; "
             f"split {split!r} has {len(tasks)}"
         )
     return chosen

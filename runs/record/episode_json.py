@@ -65,6 +65,7 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         # Of a single conversation, `reward` says it.
         "rewards": list(episode.rewards) if len(episode.rewards) > 1 else None,
         "tools": list(episode.tools),
+        "user_tools": list(episode.user_tools),
         "seed": tree.seed,
         "scores": episode.mean_scores,
     }
@@ -152,6 +153,7 @@ def from_json(row: Any) -> Episode:
         scores={index: _numbers(each, "scores") for index, each in enumerate(rows) if "scores" in each},
         judged=_read_usage(row["usage"][JUDGE]) if JUDGE in _get(row, "usage", dict) else NO_USAGE,
         tools=_list(row, "tools", dict, optional=True),
+        user_tools=_list(row, "user_tools", dict, optional=True),
     )
 
 

@@ -5,10 +5,15 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.runs.record.settings_json import settings_from_json, upgraded
+from josh.runs.registry import strategy_of
+from josh.runs.settings import RunSettings
+from josh.search import Strategy
 
 CONFIG, EPISODES, EXAMPLES, SUMMARY = "config.json", "episodes.jsonl", "training_examples.jsonl", "summary.json"
 """The files of a run; its journal is `journal.FILE`."""
@@ -19,7 +24,7 @@ PLAN, EVALUATION, LOOP = "plan.json", "evaluation.json", "loop.json"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A run's `config.json`. Raises UsageError where there is none."""
+    """A run's `config.json`, its settings as this version writes them. Raises UsageError where there is none."""
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -29,7 +34,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is damaged: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
         raise UsageError(f"{path} holds no settings")
-    return config
+    return config | {"settings": upgraded(config["settings"])}
+
+
+def read_settings(folder: Path, config: Mapping[str, Any] | None = None) -> RunSettings:
+    """A run's settings, from its folder, or from its `config.json` if that was read. Raises UsageError."""
+    return settings_from_json((config or read_config(folder))["settings"], folder / CONFIG)
 
 
 def version(package: str) -> str:
@@ -126,6 +136,40 @@ def who_played(config: Mapping[str, Any]) -> dict[str, str]:
     plays = config.get("plays")
     named = plays.items() if isinstance(plays, dict) else ()
     return {role: name for role, name in named if isinstance(name, str)}
+
+
+@dataclass(frozen=True, slots=True)
+class HowPlayed:
+    """How a run's trees grew, which its record says even where the strategy is gone.
+
+    Attributes:
+        words: `searched with a beam of 8`, or how many conversations each task had.
+        searched: whether the result of a task is the best of many branches.
+        conversations: how many conversations of a task count.
+    """
+
+    words: str
+    searched: bool
+    conversations: int
+
+    @classmethod
+    def of(cls, strategy: Strategy) -> "HowPlayed":
+        """What there is to say of a strategy."""
+        return cls(strategy.describe(), strategy.searched, strategy.conversations)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths under which the conversations of a task are known; the best one of a search has the empty one."""
+        several = self.conversations > 1 and not self.searched
+        return tuple(map(str, range(self.conversations))) if several else ("",)
+
+
+def how_played(config: Mapping[str, Any], settings: RunSettings) -> HowPlayed:
+    """How a run's trees grew, by its `config.json`; by its strategy where that was written by an earlier version."""
+    found = config.get("search")
+    if isinstance(found, dict) and found.keys() == {"words", "searched", "conversations"}:
+        return HowPlayed(str(found["words"]), bool(found["searched"]), int(found["conversations"]))
+    return HowPlayed.of(strategy_of(settings.strategy))
 
 
 def ids_of_tasks(config: Mapping[str, Any]) -> list[str]:

@@ -4,27 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.models.turn_model import PERSON
+from josh.runs.record.folder import HowPlayed
 from josh.runs.record.summary import counted
-from josh.runs.settings import BEST, HUMAN, OFFLINE, RunSettings
+from josh.runs.settings import RunSettings
 
 
-def headline(settings: RunSettings, plays: Mapping[str, Any], tasks: int) -> str:
+def headline(settings: RunSettings, plays: Mapping[str, Any], search: HowPlayed, tasks: int) -> str:
     """What was played, in a line."""
     agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
-    way = (
-        f"searched with a beam of {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"
-        if settings.josh
-        else f"{counted(settings.rollouts, 'conversation')} each"
-    )
     model, user_model = model_names(settings)
     cast = f"{agent} ({model}) and {user} ({user_model})"
-    return f"{counted(tasks, plays.get('task') or f'{short_name(settings.env)} task')}, {way}: {cast}"
+    called = plays.get("task") or f"{short_name(str(settings.env.name))} task"
+    return f"{counted(tasks, called)}, {search.words}: {cast}"
 
 
 def model_names(settings: RunSettings) -> tuple[str, str]:
     """Who gives both sides their words."""
-    agent, user = settings.model, settings.user_model or OFFLINE
-    return PERSON if settings.agent == HUMAN else agent, PERSON if settings.user == HUMAN else user
+    people, sides = settings.people, {"agent": settings.agent, "user": settings.user}
+    agent, user = (PERSON if side in people else chosen.model for side, chosen in sides.items())
+    return agent, user
 
 
 def short_name(name: str) -> str:

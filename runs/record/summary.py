@@ -222,7 +222,7 @@ def _share(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def told_left_out(counts: Mapping[str, int]) -> str:
+def describe_left_out(counts: Mapping[str, int]) -> str:
     """What `BaseEnv.left_out` says, as a phrase; empty for nothing."""
     reasons = ", ".join(f"{number} {reason}" for reason, number in counts.items())
     return f"{counted(sum(counts.values()), 'row')} of the data, in all splits: {reasons}" if counts else ""

@@ -1,4 +1,4 @@
-"""Two runs on the same tasks for one page: the paired difference, and the conversations that came out otherwise."""
+"""Two runs on the same tasks for one page: the paired difference, and the conversations that ended differently."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from josh.episode import Episode
 from josh.errors import UsageError
-from josh.runs.evaluate.compare import names_of, shared, sources_in, told_apart
-from josh.runs.evaluate.scores import Figures, Sample, compared
+from josh.runs.evaluate.compare import names_of, shared, sources_in, with_distinct_names
+from josh.runs.evaluate.scores import Metrics, PolicyResults, compared
 from josh.runs.intervals import LEVEL
 from josh.runs.record.folder import EPISODES, read_summary, who_played
 from josh.runs.record.stored import stored_episodes
@@ -18,36 +18,36 @@ from josh.runs.report.tree_data import Earned
 from josh.tree import walk
 
 MOVED: Final = 100
-"""Conversations at most that are shown because their reward moved, though not their outcome."""
+"""Most conversations that the page shows because their reward changed and their outcome did not."""
 
 
 @dataclass
 class Comparison:
-    """Two runs, and what sets them apart.
+    """Two runs and their differences.
 
     Attributes:
         readings: the two runs' folders, opened.
-        names: what the two are called.
+        names: the names of the two runs.
         played: how many tasks each has finished.
-        samples: their conversations, those they share.
+        samples: the conversations of each run that both runs have.
         figures: the numbers of `josh compare`.
     """
 
     readings: tuple[Reading, Reading]
     names: tuple[str, str]
     played: tuple[int, int]
-    samples: tuple[Sample, Sample]
-    figures: Figures
+    samples: tuple[PolicyResults, PolicyResults]
+    figures: Metrics
 
     def __post_init__(self) -> None:
         self._changes: list[dict[str, Any]] = []
         self._moved = 0
 
     def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """The conversations that came out otherwise: a row for the list, and both, turn by turn.
+        """Yields the conversations that ended differently: a row for the list, and both conversations, turn by turn.
 
-        First those that one run won and the other lost, in the order of the tasks; then those of the others whose
-        reward moved, `MOVED` at most, those that moved most first.
+        First come the conversations that one run won and the other lost, in the order of the tasks. Then come at most
+        `MOVED` others whose reward changed, the largest change first.
         """
         pairs = sorted(self._pairs(), key=lambda row: self.readings[0].place(row["task"]))
         flipped = [row for row in pairs if row["won"][0] != row["won"][1]]
@@ -61,11 +61,11 @@ class Comparison:
             yield row, {"task_id": row["task"], "sides": [one[place] for one in talks]}
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
-        """Every conversation that came to an end in both runs."""
+        """Yields every conversation that was scored in both runs."""
         first, second = self.samples
         for task, row in first.rows.items():
-            for path, talk in row.talks.items():
-                other = second.rows[task].talks.get(path)
+            for path, talk in row.conversations.items():
+                other = second.rows[task].conversations.get(path)
                 if other is not None:
                     yield {
                         "task": task,
@@ -77,18 +77,18 @@ class Comparison:
                     }
 
     def _conversations(self, side: int, tasks: set[str]) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
-        """The reported conversations of some tasks, by task and path."""
+        """Returns the reported conversations of some tasks, by task and path."""
         reading, found = self.readings[side], {}
         for _, episode in stored_episodes(reading.folder / EPISODES, []):
             if episode.task.id in tasks:
                 earned = reading.viewer.earned(episode)
                 for leaf in episode.reported:
-                    path = "" if reading.settings.josh else episode.tree.nodes[leaf].path
+                    path = "" if reading.search.searched else episode.tree.nodes[leaf].path
                     found[episode.task.id, path] = _turns(episode, leaf, earned)
         return found
 
     def head(self) -> dict[str, Any]:
-        """What the page shows first, once `trees` is through."""
+        """Returns what the page shows first; call it when `trees` is exhausted."""
         first, second = self.figures["results"]
         summaries = [read_summary(reading.folder) for reading in self.readings]
         return {
@@ -102,7 +102,7 @@ class Comparison:
                     self.names, (first, second), self.readings, summaries, strict=True
                 )
             ],
-            "searched": self.readings[0].settings.josh,
+            "searched": self.readings[0].search.searched,
             "tasks_shared": self.figures["tasks"],
             "people": self.figures["people"],
             "drawn_from": self.figures["drawn_from"],
@@ -118,7 +118,7 @@ class Comparison:
         }
 
     def _notes(self) -> list[str]:
-        """What a reader should know of the two runs and of what they share."""
+        """Returns what a reader must know about the two runs and their common tasks."""
         notes = []
         for name, reading, played in zip(self.names, self.readings, self.played, strict=True):
             tasks = int(reading.config.get("tasks", played))
@@ -130,13 +130,13 @@ class Comparison:
             each = " and ".join(
                 f"{counted(count, 'task')} of {name}" for count, name in zip(left_out, self.names, strict=True) if count
             )
-            notes.append(f"Left out, for the other one has not finished them: {each}")
+            notes.append(f"Left out, because the other run has not finished them: {each}")
         return notes
 
     def _settings(self) -> list[tuple[str, str, str]]:
-        """The settings that differ, with what they are in both runs."""
+        """Returns the settings that differ, each with its value in both runs."""
         first, second = (
-            # Who played, whether it was asked for by a short name, a path or not at all.
+            # The classes that played, however the settings named them.
             who_played(reading.config) | reading.shown_settings() | who_played(reading.config)
             for reading in self.readings
         )
@@ -146,13 +146,13 @@ class Comparison:
 
 
 def _moved(row: Mapping[str, Any]) -> float:
-    """By how much a conversation's reward moved, either way; what adds up otherwise is no move."""
+    """Returns the size of the change of a conversation's reward; rounding errors are not a change."""
     one, other = map(float, row["rewards"])
     return round(abs(other - one), 6)
 
 
-def _cost(spent: Mapping[str, Any]) -> Figures:
-    """Calls and US dollars of both sides, all tasks of a run; None where they are not known."""
+def _cost(spent: Mapping[str, Any]) -> Metrics:
+    """Returns the calls and US dollars of both sides over all tasks of a run; None for unknown."""
     sides = spent.get("usage", {}).values()
     return {"calls": sum(side["calls"] for side in sides) if spent else None, "cost": spent.get("cost")}
 
@@ -162,7 +162,7 @@ def _plain(value: Any) -> str:
 
 
 def _turns(episode: Episode, leaf: int, earned: Mapping[int, Sequence[Earned]]) -> list[dict[str, Any]]:
-    """A conversation, turn by turn."""
+    """Returns a conversation, turn by turn."""
     nodes = episode.tree.nodes
     return [
         {
@@ -176,7 +176,7 @@ def _turns(episode: Episode, leaf: int, earned: Mapping[int, Sequence[Earned]]) 
 
 
 def against(first: Path, second: Path) -> Comparison:
-    """Pair two runs. Raises UsageError where they have nothing in common, were played on other terms, or are one."""
+    """Pair two runs. Raises UsageError if they are one run, share no task, or have settings that are not comparable."""
     one, other = names_of((first, second))
     sources = [sources_in(folder, searched=True) for folder in (first, second)]
     for folder, found in zip((first, second), sources, strict=True):
@@ -184,11 +184,11 @@ def against(first: Path, second: Path) -> Comparison:
             parts = ", ".join(str(source.run) for source in found)
             raise UsageError(f"{folder} has several runs; give one of them: {parts}")
     readings = read(first), read(second)
-    if readings[0].settings.josh != readings[1].settings.josh:
-        search, plain = (first, second) if readings[0].settings.josh else (second, first)
+    if readings[0].search.searched != readings[1].search.searched:
+        search, plain = (first, second) if readings[0].search.searched else (second, first)
         raise UsageError(
-            f"not comparable: {search} is a search, whose best paths are no match for conversations of {plain}"
+            f"not comparable: {search} is a search and {plain} is not; give two searches, or two runs without --josh"
         )
-    base, tried = shared(told_apart([*sources[0], *sources[1]]))
+    base, tried = shared(with_distinct_names([*sources[0], *sources[1]]))
     played = len(sources[0][0].sample.rows), len(sources[1][0].sample.rows)
     return Comparison(readings, (one, other), played, (base, tried), compared([base, tried]))

@@ -9,15 +9,14 @@ from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.headline import headline
-from josh.runs.record.summary import as_text, counted, told_left_out
-from josh.runs.settings import HUMAN
+from josh.runs.record.summary import as_text, counted, describe_left_out
 from josh.terminal import in_a_line
 
 
 def print_run(result: RunResult) -> None:
     """Print what came of a run, how to go on with it where something is owed, and where its page is."""
     print_how_to_go_on(result)
-    if HUMAN in (result.settings.agent, result.settings.user):
+    if result.settings.people:
         print(f"written to      {result.folder}/\nsee it with     josh show {result.folder} 1")
     else:
         print_summary(result)
@@ -46,7 +45,7 @@ def print_rescored(rescored: Rescored) -> None:
 def print_replayed(replayed: Replayed) -> None:
     """Print what came of a run that was played again, and whether it came out the same."""
     result, files = replayed.result, " and ".join(replayed.differ)
-    print(as_text(dict(result.summary), searched=result.settings.josh, unit=result.unit))
+    print(as_text(dict(result.summary), searched=result.how.searched, unit=result.unit))
     print(f"compared        {files} differ from {replayed.source}" if files else f"the same as     {replayed.source}")
     print(f"written to      {result.folder}/")
 
@@ -54,10 +53,10 @@ def print_replayed(replayed: Replayed) -> None:
 def print_summary(result: RunResult) -> None:
     """Print the numbers of a run and where it is."""
     summary = result.summary
-    print(f"{in_a_line(headline(result.settings, result.plays, summary['tasks']))}\n")
-    print(as_text(dict(summary), searched=result.settings.josh, unit=result.unit))
+    print(f"{in_a_line(headline(result.settings, result.plays, result.how, summary['tasks']))}\n")
+    print(as_text(dict(summary), searched=result.how.searched, unit=result.unit))
     if left_out := read_config(result.folder).get("left_out"):
-        print(f"left out        {in_a_line(told_left_out(left_out))}")
+        print(f"left out        {in_a_line(describe_left_out(left_out))}")
     print(f"examples        {summary['training_examples']}, {summary['golden_examples']} of them on golden paths")
     print(f"written to      {result.folder}/")
 
@@ -78,8 +77,9 @@ def print_how_to_go_on(result: RunResult) -> None:
 
 def write_page(folder: Path, *, broken_off: bool = False) -> None:
     """Write the page of a run that has ended and, unless it was broken off, print where it is; see `report_at_end`."""
-    from josh.runs.report.report import report_at_end, tell  # with numpy, for which the first result does not wait
+    # With numpy, for which the first result does not wait.
+    from josh.runs.report.report import print_pages, report_at_end
 
     page = report_at_end(folder, quick=broken_off)
     if page and not broken_off:
-        tell([page])
+        print_pages([page])

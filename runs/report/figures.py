@@ -1,4 +1,4 @@
-"""The figures of `josh plot` and `josh loop`, drawn with matplotlib: numbers in, a file out."""
+"""Draw the figures of `josh plot` and `josh loop` with matplotlib: numbers in, a file out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,35 +8,35 @@ from statistics import fmean
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate.scores import Figures
+from josh.runs.evaluate.scores import Metrics
 from josh.runs.intervals import Estimate, mean
 from josh.runs.record.summary import counted
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, which colour-blind people tell apart, but for the yellow that white paper swallows."""
+"""Okabe and Ito's palette for colour-blind readers, without its yellow, which is hard to see on white."""
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 _LONGEST = 60
-"""Letters of a label; longer ones are cut in the middle."""
+"""Most characters of a label; a longer label loses its middle."""
 _BANDS = 4
-"""Most runs whose intervals are drawn as bands; those of more would hide each other."""
+"""Most runs whose intervals are drawn as bands; more bands would hide each other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One run as it is plotted.
+class PlottedRun:
+    """One plotted run.
 
     Attributes:
-        label: what it is called.
-        searched: whether its conversations are the best paths of searches, and not all that its agent had.
-        rounds: of every conversation that came to an end its rounds.
-        won: in the same order, whether it met all goals.
-        rewards: in the same order, what it earned.
-        people: in the same order, whom it was about.
-        task_ids: in the same order, the task it was played on.
+        label: its name in the legend.
+        searched: its conversations are the best paths of searches; otherwise they are all of its conversations.
+        rounds: the rounds of every scored conversation.
+        won: whether each met all goals, in the same order.
+        rewards: the reward of each, in the same order.
+        people: the person of each, in the same order.
+        task_ids: the task of each, in the same order.
         calls: model calls of both sides, in all branches, per task.
         turns: turns of the agent, in all branches, per task.
-        unit: what rewards are counted in.
-        names: what the share of conversations won (`rate`) and the mean reward (`mean`) are called.
+        unit: the unit of rewards.
+        names: the names of the share of won conversations (`rate`) and of the mean reward (`mean`).
     """
 
     label: str
@@ -53,15 +53,15 @@ class Line:
 
     @property
     def tasks(self) -> int:
-        """Tasks of which a conversation came to an end."""
+        """The number of tasks with a scored conversation."""
         return len(set(self.task_ids))
 
     def by_round(self, limit: int) -> list[Estimate]:
-        """The share won up to the end of each round, from 0 to the limit; see `reward`."""
+        """Returns the share won up to the end of each round, from 0 to the limit; see `reward`."""
         return [self._share(lambda rounds, last=last: rounds <= last) for last in range(limit + 1)]  # type: ignore[misc]
 
     def in_round(self, number: int) -> float:
-        """The share that was won in a round."""
+        """Returns the share won in a round."""
         return self._share(lambda rounds: rounds == number).value or 0.0
 
     def _share(self, when: Callable[[int], bool]) -> Estimate:
@@ -69,7 +69,7 @@ class Line:
 
     @property
     def reward(self) -> Estimate:
-        """The mean reward over tasks, each of which counts alike: the mean of its conversations."""
+        """The mean reward over tasks. Every task has the same weight: its value is the mean of its conversations."""
         return self._over_tasks(self.rewards)
 
     def _over_tasks(self, values: Sequence[float]) -> Estimate:
@@ -80,10 +80,11 @@ class Line:
         return mean(list(map(fmean, found.values())), [people[task] for task in found])
 
 
-def draw_rounds(figures: Figures, path: Path) -> None:
-    """Draw a loop: the mean reward and the share won by round of training, 0 being the base, with 95 % intervals.
+def draw_rounds(figures: Metrics, path: Path) -> None:
+    """Draw a loop: the mean reward and the share won by round of training, with 95 % intervals.
 
-    Reference policies are lines across; other user models have the base and the last round alone.
+    Round 0 is the base. Horizontal lines are reference policies. Other user models have only the base and the last
+    round.
 
     Args:
         figures: `loop.json`.
@@ -91,7 +92,7 @@ def draw_rounds(figures: Figures, path: Path) -> None:
     """
     rows = [figures["base"], *figures["rounds"]]
     numbers = [0, *(row["round"] for row in figures["rounds"])]
-    apart = 0.01 * numbers[-1]  # so that marks of the same round do not hide each other
+    apart = 0.01 * numbers[-1]  # marks of the same round must not hide each other
     figure = _figure(9.5, 4.6)
     for place, kind in enumerate(("mean", "rate")):
         name = figures["names"][kind]
@@ -120,44 +121,44 @@ def draw_rounds(figures: Figures, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_turns(lines: Sequence[Line], path: Path) -> None:
-    """Draw when conversations are won: the share won up to each round, with 95 % intervals, and in it.
+def draw_turns(runs: Sequence[PlottedRun], path: Path) -> None:
+    """Draw when conversations are won: the share won up to each round, with 95 % intervals, and in each round.
 
     Args:
-        lines: the runs.
+        runs: the runs.
         path: the file to write.
     """
-    figure = _figure(7.5, 6.0 + 0.22 * len(lines))
+    figure = _figure(7.5, 6.0 + 0.22 * len(runs))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    limit = max(rounds for line in lines for rounds in line.rounds)
-    wide = 0.8 / len(lines)
-    for place, line in enumerate(lines):
+    limit = max(rounds for run in runs for rounds in run.rounds)
+    wide = 0.8 / len(runs)
+    for place, run in enumerate(runs):
         colour = COLOURS[place % len(COLOURS)]
         style = ("-", "--", ":")[place // len(COLOURS) % 3]
-        shares = line.by_round(limit)
-        conversations = counted(len(line.rounds), "best path" if line.searched else "conversation")
-        label = f"{_short(line.label)} (n = {counted(line.tasks, 'task')}, {conversations})"
+        shares = run.by_round(limit)
+        conversations = counted(len(run.rounds), "best path" if run.searched else "conversation")
+        label = f"{_short(run.label)} (n = {counted(run.tasks, 'task')}, {conversations})"
         steps = range(limit + 1)
-        # Once more at the end, so that the last round is as wide as the others.
+        # The last value is repeated, so that the last round is as wide as the others.
         ends = [*steps, limit + 1]
         values = [share.value or 0.0 for share in (*shares, shares[-1])]
         above.step(ends, values, where="mid", color=colour, linestyle=style, linewidth=1.8, label=label)
-        if len(lines) <= _BANDS and shares[0].low is not None:
+        if len(runs) <= _BANDS and shares[0].low is not None:
             low, high = ([getattr(share, end) for share in (*shares, shares[-1])] for end in ("low", "high"))
             above.fill_between(ends, low, high, step="mid", color=colour, alpha=0.15, linewidth=0)
-        spots = [number + (place - (len(lines) - 1) / 2) * wide for number in steps[1:]]
+        spots = [number + (place - (len(runs) - 1) / 2) * wide for number in steps[1:]]
         below.bar(
             spots,
-            [line.in_round(number) for number in steps[1:]],
+            [run.in_round(number) for number in steps[1:]],
             wide,
             facecolor="white" if place >= len(COLOURS) else colour,
             edgecolor=colour,
             linestyle=style,
             linewidth=0.8,
         )
-    what = lines[0].names["rate"].replace("_", " ")
+    what = runs[0].names["rate"].replace("_", " ")
     above.set_ylim(0, 1.02)
-    if len(lines) <= _BANDS:
+    if len(runs) <= _BANDS:
         above.set_title("bands: 95 % intervals", fontsize="medium")
     above.set_ylabel(f"{what}\nup to this round")
     below.set_ylabel(f"{what}\nin this round")
@@ -171,26 +172,26 @@ def draw_turns(lines: Sequence[Line], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_pareto(lines: Sequence[Line], path: Path) -> None:
+def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
     """Draw mean reward, with 95 % intervals, against model calls per task; the Pareto front is marked.
 
-    Where no run asked a model, the agent's turns stand for the calls.
+    If no run asked a model, the horizontal axis counts the agent's turns.
 
     Args:
-        lines: the runs.
+        runs: the runs.
         path: the file to write.
     """
-    asked = any(line.calls for line in lines)
-    costs = [line.calls if asked else line.turns for line in lines]
-    rewards = [line.reward for line in lines]
+    asked = any(run.calls for run in runs)
+    costs = [run.calls if asked else run.turns for run in runs]
+    rewards = [run.reward for run in runs]
     front = pareto_front([(cost, reward.value or 0.0) for cost, reward in zip(costs, rewards, strict=True)])
-    figure = _figure(9.5, max(4.6, 1.2 + 0.27 * len(lines)))
+    figure = _figure(9.5, max(4.6, 1.2 + 0.27 * len(runs)))
     axes = figure.add_subplot()
     corners = [(costs[place], rewards[place].value) for place in front]
     axes.step(*zip(*corners, strict=True), where="post", color="#999999", linestyle="--", linewidth=1.2, zorder=1)
-    for place, (line, cost, reward) in enumerate(zip(lines, costs, rewards, strict=True)):
+    for place, (run, cost, reward) in enumerate(zip(runs, costs, rewards, strict=True)):
         colour, mark = COLOURS[place % len(COLOURS)], _MARKS[(place + place // len(COLOURS)) % len(_MARKS)]
-        label = f"{_short(line.label)}{', best path' if line.searched else ''} ({counted(line.tasks, 'task')})"
+        label = f"{_short(run.label)}{', best path' if run.searched else ''} ({counted(run.tasks, 'task')})"
         _bars(axes, [cost], [reward], colour, mark, label, "", hollow=place not in front)
     axes.plot([], [], color="#999999", linestyle="--", linewidth=1.2, label="Pareto front (filled marks)")
     if min(costs) > 0 and max(costs) > 20 * min(costs):
@@ -202,7 +203,7 @@ def draw_pareto(lines: Sequence[Line], path: Path) -> None:
         if asked
         else "turns of the agent per task, all branches (no model was asked)"
     )
-    _count_from_nothing(axes, lines[0].names["mean"], lines[0].unit)
+    _count_from_nothing(axes, runs[0].names["mean"], runs[0].unit)
     axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
     axes.set_title("bars: 95 % intervals", fontsize="medium")
     _legend(figure, axes)
@@ -210,10 +211,12 @@ def draw_pareto(lines: Sequence[Line], path: Path) -> None:
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points no other one beats: none that costs as little, or less, earns more; the cheapest first.
+    """Returns the places of the points on the Pareto front, the cheapest first.
+
+    A point is on the front if no point of the same or a lower cost has a higher reward.
 
     Args:
-        points: cost and reward of each.
+        points: the cost and the reward of each.
     """
     front: list[int] = []
     for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
@@ -222,7 +225,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def _estimate(row: Figures, name: str) -> Estimate:
+def _estimate(row: Metrics, name: str) -> Estimate:
     low, high = row[f"{name}_ci"]
     return Estimate(row[name], low, high, 0, 0)
 
@@ -244,7 +247,7 @@ def _bars(
     *,
     hollow: bool = False,
 ) -> None:
-    """Points with their intervals."""
+    """Draw points with their intervals."""
     values = [one.value or 0.0 for one in estimates]
     lows, highs = (
         [abs(value - (end if end is not None else value)) for value, end in zip(values, ends, strict=True)]
@@ -280,7 +283,7 @@ def _grid(axes: Any) -> None:
 
 
 def _legend(figure: Any, axes: Any) -> None:
-    """The legend beside the axes, the points before the lines."""
+    """Draw the legend beside the axes, the points before the lines."""
     handles, labels = axes.get_legend_handles_labels()
     pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: not hasattr(pair[0], "has_yerr"))
     figure.legend(*zip(*pairs, strict=True), loc="outside right center", frameon=False, fontsize="small")
@@ -292,12 +295,12 @@ def _short(label: str) -> str:
 
 
 def _save(figure: Any, path: Path) -> None:
-    """Write a figure as a whole, the same bytes for the same numbers. Raises UsageError."""
+    """Write a figure; the same numbers give the same bytes. Raises UsageError."""
     from matplotlib import rc_context
 
     dates: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     kind, drawn = path.suffix.lower(), BytesIO()
-    # A dollar sign is one, and begins no formula.
+    # A dollar sign must not start a formula.
     with rc_context({"svg.hashsalt": "josh", "svg.fonttype": "none", "text.parse_math": False}):
         figure.savefig(drawn, format=kind[1:], dpi=140, metadata=dates.get(kind))
     try:

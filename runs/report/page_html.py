@@ -1,7 +1,7 @@
-"""The report's page as one file: style, script and data in it, and a policy that keeps the network out.
+"""The report's page as one file: it holds style, script and data, and its policy forbids every network request.
 
-What the data say was written by models and people. In the page it stands as JSON in which no character could end a
-`<script>`; the script puts it on the screen as text, never as markup.
+Models and people wrote the data. The page holds them as JSON without any character that could end a `<script>`, and
+the script shows them as text, never as markup.
 """
 
 import base64
@@ -20,18 +20,18 @@ _ESCAPES: Final = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028
 
 
 def safe_json(value: Any) -> str:
-    """A value as JSON that may stand within a script of a page."""
+    """Returns a value as JSON that is safe inside a script of a page."""
     return dumps(value).translate(_ESCAPES)
 
 
 def render(title: str, head: Any, chunks: Sequence[str], *, split: bool) -> str:
-    """The whole page.
+    """Returns the whole page.
 
     Args:
-        title: what stands in the browser's tab.
+        title: the title of the browser's tab.
         head: what the page shows first.
-        chunks: the data that are read when they are needed, as `safe_json` has them; empty where `split`.
-        split: whether those lie in files beside the page.
+        chunks: the data that the page reads on demand, from `safe_json`; empty if `split`.
+        split: whether these data are in files beside the page.
     """
     style = (PAGE / "style.css").read_text(encoding="utf-8")
     script = '"use strict";\n(() => {\n' + "\n".join(map(_script, SCRIPTS)) + "})();\n"
@@ -46,8 +46,8 @@ def render(title: str, head: Any, chunks: Sequence[str], *, split: bool) -> str:
 
 
 def policy(script: str, style: str, *, split: bool) -> str:
-    """What the page may load: its own script and style, known by their hashes, and the files that hold its data."""
-    files = " 'self'" if split else ""  # of a page on disk, Chromium and Firefox take that for the files beside it
+    """Returns the content security policy: the page may load its own script and style, by hash, and its data files."""
+    files = " 'self'" if split else ""  # for a page on disk, this means the files beside it, in Chromium and Firefox
     return (
         f"default-src 'none'; script-src '{_hash(script)}'{files}; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"

@@ -1,13 +1,13 @@
-"""`josh plot`: figures of loops, runs and evaluations, as files.
+"""`josh plot`: draw figures of loops, runs and evaluations into files.
 
-`rounds`: what a loop's models earn, by round of training. `turns`: in which round of a conversation people are won.
-`pareto`: mean reward against model calls. The numbers are read back from the folders; drawing needs matplotlib.
+`rounds`: the rewards of a loop's models by round of training. `turns`: the round in which conversations are won.
+`pareto`: mean reward against model calls. The numbers come from the folders; drawing needs matplotlib.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,24 @@ from typing import Any
 from josh.episode import Episode
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.evaluate.scores import Figures
-from josh.runs.play.sub_runs import part_from
-from josh.runs.record.folder import CONFIG, EPISODES, LOOP, PLAN, read_config, runs_in, who_played
+from josh.runs.evaluate.scores import Metrics
+from josh.runs.play.sub_runs import sub_run_from
+from josh.runs.record.folder import (
+    EPISODES,
+    LOOP,
+    PLAN,
+    HowPlayed,
+    how_played,
+    read_config,
+    read_settings,
+    runs_in,
+    who_played,
+)
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
-from josh.runs.registry import env_class, plugged, rewards_class
-from josh.runs.report.figures import Line, draw_pareto, draw_rounds, draw_turns
-from josh.runs.settings import BEST, OFFLINE, RunSettings, recorded
+from josh.runs.registry import OFFLINE, rewards_class
+from josh.runs.report.figures import PlottedRun, draw_pareto, draw_rounds, draw_turns
+from josh.runs.settings import RunSettings, env_of
 from josh.tree import Speaker, walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"
@@ -34,14 +44,14 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
 
     Args:
         paths: folders of runs, evaluations and loops.
-        out: the file to write; by default it is called by its kind, a PNG in the current folder.
+        out: the file to write; by default `<kind>.png` in the current folder.
         kind: `rounds`, `turns` or `pareto`; by default `rounds` for a loop alone, `turns` for a run alone.
 
     Returns:
         The file.
 
     Raises:
-        UsageError: the folders hold nothing of the kind, matplotlib is missing, or the file cannot be written.
+        UsageError: the folders have nothing to plot, matplotlib is missing, or the file cannot be written.
     """
     need_matplotlib()
     is_loop = [_is_loop(path) for path in paths]
@@ -56,16 +66,17 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
             raise UsageError(f"kind {ROUNDS} takes the folder of one loop, not {', '.join(map(str, paths))}")
         draw_rounds(_figures(paths[0]), out)
         return out
-    found = [(line, path) for path in paths for line in _lines(path)]
+    found = [(run, path) for path in paths for run in _plotted_runs(path)]
     if not found:
-        raise UsageError(f"no conversation came to an end in {', '.join(map(str, paths))}; there is nothing to plot")
-    lines = _told_apart(found)
-    (draw_turns if kind == TURNS else draw_pareto)(lines, out)
+        folders = ", ".join(map(str, paths))
+        raise UsageError(f"{folders}: no conversation was scored, so there is nothing to plot; give other folders")
+    runs = _with_distinct_labels(found)
+    (draw_turns if kind == TURNS else draw_pareto)(runs, out)
     return out
 
 
 def need_matplotlib() -> None:
-    """Raises UsageError where matplotlib is not installed."""
+    """Raises UsageError if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         raise UsageError("a plot needs matplotlib: pip install 'josh-dialogue[plot]'")
 
@@ -77,9 +88,9 @@ def _is_loop(folder: Path) -> bool:
         return False
 
 
-def _figures(folder: Path) -> Figures:
+def _figures(folder: Path) -> Metrics:
     try:
-        figures: Figures = json.loads((folder / LOOP).read_text(encoding="utf-8"))
+        figures: Metrics = json.loads((folder / LOOP).read_text(encoding="utf-8"))
         figures["base"], figures["rounds"], figures["names"]["mean"], figures["names"]["rate"]
     except OSError:
         raise UsageError(f"{folder} has no {LOOP} yet; go on with: josh loop --resume {folder}") from None
@@ -88,49 +99,50 @@ def _figures(folder: Path) -> Figures:
     return figures
 
 
-def _lines(folder: Path) -> list[Line]:
-    """The runs in a folder: itself, or those of an evaluation or loop that have something to show."""
+def _plotted_runs(folder: Path) -> list[PlottedRun]:
+    """Returns the runs in a folder: the folder itself, or the scored runs of an evaluation or loop."""
     parts = runs_in(folder)
     if not parts:
-        line = _line(folder)
-        return [line] if line else []
+        run = _plotted_run(folder)
+        return [run] if run else []
     path = folder / PLAN
     plan = json.loads(path.read_text(encoding="utf-8"))
-    whole = [part_from(part, path) for part in plan["parts"] if part["folder"] in parts]
+    whole = [sub_run_from(part, path) for part in plan["parts"] if part["folder"] in parts]
     if _is_loop(folder):
-        # Against the user model that it trained against; the plain conversations beside the first search are for that.
-        main = part_from(plan["parts"][0], path).user
+        # Only the user model of the training; `sample` exists only for the comparison with the first search.
+        main = sub_run_from(plan["parts"][0], path).user
         whole = [part for part in whole if part.user == main and (part.policy or part.folder != "sample")]
     several = len({part.user for part in whole}) > 1
     found = []
     for part in whole:
         label = part.policy or part.folder
-        if line := _line(folder / part.folder, f"{label}, user {part.user}" if several else label):
-            found.append(line)
+        if run := _plotted_run(folder / part.folder, f"{label}, user {part.user}" if several else label):
+            found.append(run)
     return found
 
 
-def _line(folder: Path, label: str = "") -> Line | None:
-    """One run, read back; None where no conversation came to an end. Raises UsageError where it is no run."""
+def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
+    """Returns one run; None if it has no scored conversation. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    settings = read_settings(folder, config)
+    search = how_played(config, settings)
     env, rewards = None, BaseRewards
     with suppress(JoshError):
-        env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
-        rewards = rewards_class(settings, env)
-    talks: list[tuple[int, bool, float, str, str]] = []
+        env = env_of(settings)
+        rewards = rewards_class(settings.rewards, env)
+    conversations: list[tuple[int, bool, float, str, str]] = []
     tasks = calls = turns = 0
     for _, episode in stored_episodes(folder / EPISODES, []):
-        talks += _talks(episode, env)
+        conversations += _conversations(episode, env)
         tasks += 1
         calls += sum(episode.usage(speaker).calls for speaker in Speaker)
         turns += episode.agent_turns
-    if not talks:
+    if not conversations:
         return None
-    rounds, won, earned, people, ids = zip(*talks, strict=True)
-    return Line(
-        label or _name(config, settings),
-        settings.josh,
+    rounds, won, earned, people, ids = zip(*conversations, strict=True)
+    return PlottedRun(
+        label or _name(config, settings, search),
+        search.searched,
         rounds,
         won,
         earned,
@@ -143,7 +155,7 @@ def _line(folder: Path, label: str = "") -> Line | None:
     )
 
 
-def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float, str, str]]:
+def _conversations(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float, str, str]]:
     tree = episode.tree
     person = f"task {episode.task.id}" if env is None else person_of(episode.task, env)
     return [
@@ -158,24 +170,22 @@ def _talks(episode: Episode, env: BaseEnv | None) -> list[tuple[int, bool, float
     ]
 
 
-def _name(config: Mapping[str, Any], settings: RunSettings) -> str:
-    """What a run is called by itself: who plays, and how."""
-    agent = str(who_played(config).get("agent", settings.agent)).rpartition(":")[2]
-    name = agent if settings.model == OFFLINE else settings.model
-    if settings.josh:
-        name += f", beam {settings.beam_size}{' to the end' if settings.stop == BEST else ''}"
-    return name
+def _name(config: Mapping[str, Any], settings: RunSettings, search: HowPlayed) -> str:
+    """Returns the default name of a run: its agent or model, and its search."""
+    agent = str(who_played(config).get("agent", settings.agent.name)).rpartition(":")[2]
+    name = agent if settings.agent.model == OFFLINE else settings.agent.model
+    return f"{name}, {search.words.removeprefix('searched with ')}" if search.searched else name
 
 
-def _told_apart(found: Sequence[tuple[Line, Path]]) -> list[Line]:
-    """The lines, with the folder's name where two would be called the same. Raises UsageError for other rewards."""
+def _with_distinct_labels(found: Sequence[tuple[PlottedRun, Path]]) -> list[PlottedRun]:
+    """Returns runs with different labels: equal labels get the folder's name. Raises UsageError if rewards differ."""
     first = found[0][0]
-    for line, path in found:
-        if (line.unit, line.names) != (first.unit, first.names):
-            names = f"{first.names['mean']} and {line.names['mean']}"
-            raise UsageError(f"{found[0][1]} and {path} count different rewards, {names}; plot them apart")
-    labels = [line.label for line, _ in found]
+    for run, path in found:
+        if (run.unit, run.names) != (first.unit, first.names):
+            names = f"{first.names['mean']} and {run.names['mean']}"
+            raise UsageError(f"{found[0][1]} and {path} have different rewards, {names}; plot them separately")
+    labels = [run.label for run, _ in found]
     return [
-        replace(line, label=line.label if labels.count(line.label) == 1 else f"{line.label} ({path.resolve().name})")
-        for line, path in found
+        replace(run, label=run.label if labels.count(run.label) == 1 else f"{run.label} ({path.resolve().name})")
+        for run, path in found
     ]

@@ -1,7 +1,7 @@
-"""`josh report`: a run, or two against each other, as a page for the browser that needs nothing but itself.
+"""`josh report`: write a run, or the comparison of two runs, as one page for the browser.
 
-Trees of a small run are in the page. Those of a large one lie beside it, in files that the page loads one by one when
-a tree is opened; their names have a hash in them, so that a page never meets the files of another.
+The page of a small run holds its trees. The trees of a large run are in files beside the page, which loads a file when
+a reader opens one of its trees. The names of these files hold a hash, so a page never loads the files of another page.
 """
 
 import hashlib
@@ -23,28 +23,28 @@ from josh.terminal import in_a_line
 
 REPORT: Final = "report.html"
 INLINE: Final = 5_000_000
-"""Characters of data that a page may hold; more lie in files beside it."""
+"""Most characters of data in a page; more data go to files beside it."""
 CHUNK: Final = 1_000_000
-"""Characters of data in such a file, where a single task has not more."""
+"""Most characters of data in such a file, unless one task alone has more."""
 QUICK: Final = 10_000_000
-"""Bytes of episodes that are read in a few seconds: what an interrupted run takes the time for."""
+"""Most bytes of episodes for the page of an interrupted run: reading them takes a few seconds."""
 
 
 def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = INLINE, chunk: int = CHUNK) -> list[Path]:
-    """Write the report of a run, of every run in a folder, or of two runs against each other.
+    """Write the report of a run, of every run in a folder, or of the comparison of two runs.
 
     Args:
-        folders: one or two; one that is no run is taken for a folder of runs, such as an evaluation or a loop.
-        out: the page (default: `report.html` in the run's folder; of two `report-vs-B.html` in the first one's, where B
-            stands for the way to the second one from the folder that both lie in).
+        folders: one or two runs, or one folder of runs, such as an evaluation or a loop.
+        out: the page. By default it is `report.html` in the run's folder; for two runs it is `report-vs-B.html` in the
+            first run's folder, where B is the path of the second run below the folder that holds both.
         inline: most characters of data in a page, see `INLINE`.
-        chunk: characters of data in a file beside it, see `CHUNK`.
+        chunk: most characters of data in a file beside it, see `CHUNK`.
 
     Returns:
         The pages.
 
     Raises:
-        UsageError: a folder is no run, two cannot be compared, or the page cannot be written.
+        UsageError: a folder is not a run, two runs are not comparable, or the page cannot be written.
     """
     if len(folders) > 2:
         raise UsageError(f"{len(folders)} folders are given; give one run, or two to compare")
@@ -69,25 +69,25 @@ def _write_run(run: Path, out: Path | None, inline: int, chunk: int) -> Path:
 
 
 def _way(first: Path, second: Path) -> str:
-    """The second folder as a part of a file's name: its name, after those of folders that the first does not lie in."""
+    """Returns the path of the second folder below the folder that holds both, as a part of a file name."""
     one, other = first.resolve(), second.resolve()
     above = next(folder for folder in one.parents if folder in other.parents)
     return slug("-".join(other.relative_to(above).parts))[-150:]
 
 
 def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
-    """Write the report of a run that has just ended, whatever its plug-ins do: the run itself is safe on disk.
+    """Write the report of a run that has just ended. No error of a plug-in escapes, because the run itself is complete.
 
     Args:
         folder: the run's folder.
-        quick: somebody waits for the process to end; leave out what takes more than a few seconds.
+        quick: write no page that takes more than a few seconds, because somebody waits for the process to end.
 
     Returns:
-        The page; None where it was not written, which a line on stderr explains.
+        The page; None if it was not written. A line on stderr says why.
     """
     try:
         if quick and (folder / EPISODES).stat().st_size > QUICK:
-            raise UsageError("it would take more than a moment")
+            raise UsageError("it would take more than a few seconds")
         (page,) = report([folder])
     except Exception as error:
         why = in_a_line(redactor(environment())(str(error)))
@@ -97,7 +97,7 @@ def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
 
 
 def _write(page: Path, source: Reading | Comparison, inline: int, chunk: int) -> Path:
-    """Write a page and its data, both whole or not at all. Raises UsageError."""
+    """Write a page and its data, both completely or neither. Raises UsageError."""
     if page.suffix != ".html":
         raise UsageError(f"out is {str(page)!r}; give a name that ends in .html")
     chunks = _Chunks(page.with_suffix(""), inline, chunk)
@@ -110,7 +110,7 @@ def _write(page: Path, source: Reading | Comparison, inline: int, chunk: int) ->
             head = source.head() | {"files": [f"{path.parent.name}/{path.name}" for path in chunks.files]}
             title = in_a_line(f"{head['id']} · josh")
             text = render(title, head, chunks.blocks, split=bool(chunks.files))
-            # Half a surrogate pair becomes an escape, which JSON has for it.
+            # Half of a surrogate pair becomes the JSON escape for it.
             part.write_bytes(text.encode("utf-8", "backslashreplace"))
             part.replace(page)
         except BaseException:
@@ -125,14 +125,14 @@ def _write(page: Path, source: Reading | Comparison, inline: int, chunk: int) ->
 
 @dataclass
 class _Chunks:
-    """The trees of a page in pieces: kept, as long as they fit in the page, else written to files.
+    """The trees of a page in pieces: in the page while they fit there, otherwise in files.
 
     Attributes:
-        folder: where the files go.
+        folder: the folder of the files.
         inline: most characters in the page.
-        chunk: characters of a piece, where a single tree has not more.
-        blocks: the pieces that go in the page.
-        files: the files, in order; the page has no pieces if there are any.
+        chunk: most characters of a piece, unless one tree alone has more.
+        blocks: the pieces in the page.
+        files: the files, in order; if there are any, `blocks` is empty.
     """
 
     folder: Path
@@ -146,7 +146,7 @@ class _Chunks:
     _made: list[Path] = field(default_factory=list)
 
     def add(self, tree: str) -> tuple[int, int]:
-        """Take a tree; the number of its piece, and its place in there."""
+        """Add a tree. Returns the number of its piece, and its place in the piece."""
         if self._trees and self._size + len(tree) > self.chunk:
             self._end()
         self._trees.append(tree)
@@ -180,22 +180,22 @@ class _Chunks:
             part.replace(path)
 
     def discard(self) -> None:
-        """Take away what was written for a page that came to nothing."""
+        """Delete the files of a page that could not be written."""
         self._remove(self._made)
 
     def sweep(self) -> None:
-        """Take away the files of the page that stood here before."""
+        """Delete the files of an earlier page."""
         self._remove(sorted(set(self.folder.glob("trees-*")) - set(self.files)))
 
     def _remove(self, paths: Sequence[Path]) -> None:
         for path in paths:
             path.unlink(missing_ok=True)
         if paths:
-            with suppress(OSError):  # there is more in it
+            with suppress(OSError):  # the folder holds other files
                 self.folder.rmdir()
 
 
-def tell(pages: Sequence[Path]) -> None:
-    """Print where the pages are."""
+def print_pages(pages: Sequence[Path]) -> None:
+    """Print the paths of the pages."""
     for page in pages:
         print(f"report          {page}")

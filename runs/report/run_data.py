@@ -1,9 +1,9 @@
-"""A run read back for its report: figures with intervals, one row per task, and the trees one at a time."""
+"""Read a run for its report: figures with intervals, one row per task, and the trees one at a time."""
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -11,29 +11,36 @@ from typing import Any
 
 from josh.episode import Episode
 from josh.errors import UsageError
-from josh.loading import load
-from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.evaluate.scores import (
-    Figures,
-    Row,
-    Sample,
+    Metrics,
+    PolicyResults,
+    TaskResult,
     by_group,
     drawn_from,
     main_measures,
     measures,
-    row_of,
-    sample_of,
+    policy_results_of,
+    task_result_of,
 )
-from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, ids_of_tasks, read_config, read_summary, who_played
+from josh.runs.record.folder import (
+    EPISODES,
+    SUMMARY,
+    how_played,
+    ids_of_tasks,
+    read_config,
+    read_settings,
+    read_summary,
+    who_played,
+)
 from josh.runs.record.headline import headline
 from josh.runs.record.journal import answer_times, stored_account
 from josh.runs.record.stored import count_examples, stored_episodes
-from josh.runs.record.summary import Result, bill, counted, result_of, summarize, told_left_out, wilson
-from josh.runs.registry import USERS, env_class, plugged, rewards_class
-from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, View, Viewer, rewards_by_round
+from josh.runs.record.summary import Result, bill, counted, describe_left_out, result_of, summarize, wilson
+from josh.runs.registry import new_rewards, rewards_class
+from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
-from josh.runs.settings import FIELDS, RunSettings, recorded
+from josh.runs.settings import JOSH, RunSettings, choices_of, env_of, options_of, schema_of
 
 
 @dataclass
@@ -46,9 +53,9 @@ class Reading:
         settings: its settings.
         viewer: the environment and the user's side.
         rewards: its rewards class.
-        notes: what a reader should know about how the report came about.
-        rows: its tasks, measured, by id; filled by `trees`.
-        damaged: the numbers of the lines of its episodes that are left out; filled by `trees`.
+        notes: what a reader must know about the report, such as lines that it leaves out.
+        rows: the results of its tasks, by id; `trees` fills them.
+        damaged: the numbers of the lines of `episodes.jsonl` that are left out; `trees` fills them.
     """
 
     folder: Path
@@ -57,7 +64,7 @@ class Reading:
     viewer: Viewer
     rewards: type[BaseRewards]
     notes: list[str]
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, TaskResult] = field(default_factory=dict)
     damaged: list[int] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
     _leaves: Counter[str] = field(default_factory=Counter)
@@ -65,17 +72,18 @@ class Reading:
     _rounds: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.search = how_played(self.config, self.settings)
         self._places = {task: place for place, task in enumerate(ids_of_tasks(self.config))}
 
     def trees(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Every finished task: its row for the list of tasks, and its tree.
+        """Yields every finished task: its row for the list of tasks, and its tree.
 
         Raises:
             UsageError: the episodes cannot be read.
         """
         with answer_times(self.folder) as times:
             for line, episode in stored_episodes(self.folder / EPISODES, self.damaged):
-                row = row_of(episode, self.settings, self.viewer.env)
+                row = task_result_of(episode, self.settings, self.search, self.viewer.env)
                 earned = self.viewer.earned(episode)
                 tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id), earned)
                 self.rows[episode.task.id] = row
@@ -89,23 +97,25 @@ class Reading:
         if failed := self.viewer.env.failed:
             first, why = next(iter(failed.items()))
             tasks = counted(len(failed), "task")
-            self.notes.append(f"{tasks} shown without what plug-ins could not say; the first, {first}: {why}")
+            self.notes.append(f"{tasks} shown incompletely, because plug-ins failed; the first, {first}: {why}")
 
     def head(self) -> dict[str, Any]:
-        """What the page shows first, once `trees` is through."""
+        """Returns what the page shows first; call it when `trees` is exhausted."""
         summary = read_summary(self.folder)
         tasks = int(self.config.get("tasks", len(self._results)))
         people = [row.person for row in self.rows.values()]
         figures = summarize(self._results, people, tasks, int(summary.get("retries") or 0))
-        sample = sample_of(self.config, self.settings, self.rewards, self.rows, "", "", summary)
+        sample = policy_results_of(self.config, self.settings, self.rewards, self.rows, "", "", summary)
         measured = measures(sample)
         return {
             "kind": "run",
             "id": self.folder.resolve().name,
-            "headline": headline(self.settings, {"agent": "agent", "user": "user"} | who_played(self.config), tasks),
+            "headline": headline(
+                self.settings, {"agent": "agent", "user": "user"} | who_played(self.config), self.search, tasks
+            ),
             "names": {"rate": words(self.rewards.rate), "mean": words(self.rewards.mean)},
             "unit": self.rewards.unit,
-            "searched": self.settings.josh,
+            "searched": self.search.searched,
             "drawn_from": drawn_from(self.rows),
             "tagged": self.viewer.env.tagged,
             "notes": self._state(figures, summary) + list(map(sentence, self.notes)),
@@ -124,21 +134,21 @@ class Reading:
         }
 
     def place(self, task: str) -> int:
-        """Where a task stands in the run's order, which unfinished runs do not write in."""
+        """Returns a task's place in the run's order; unfinished runs write tasks in another order."""
         return self._places.get(task, len(self._places))
 
-    def _examples(self, summary: Mapping[str, Any]) -> Figures:
-        """How many examples there are, on golden paths and altogether."""
+    def _examples(self, summary: Mapping[str, Any]) -> Metrics:
+        """Returns the numbers of examples, all and on golden paths."""
         names = ("training_examples", "golden_examples")
         counts = [summary[name] for name in names] if summary else count_examples(self.folder, self.rows)
         return dict(zip(names, counts, strict=True))
 
     def spent(self, summary: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the run cost: by its summary; by its journal where a session was killed, which has no prices."""
+        """Returns what the run cost, from its summary; from its journal, without prices, if the run was killed."""
         account = {} if summary else stored_account(self.folder)
         return bill(account, {}) | {"unpriced": []} if account else summary
 
-    def _costs(self, summary: Mapping[str, Any], figures: Figures) -> Figures:
+    def _costs(self, summary: Mapping[str, Any], figures: Metrics) -> Metrics:
         spent = self.spent(summary) or figures
         return {
             "sides": [{"side": side} | dict(used) for side, used in spent["usage"].items()],
@@ -148,7 +158,7 @@ class Reading:
             "unpriced": list(spent.get("unpriced", ())),
         }
 
-    def _state(self, figures: Figures, summary: Mapping[str, Any]) -> list[str]:
+    def _state(self, figures: Metrics, summary: Mapping[str, Any]) -> list[str]:
         notes = []
         if not summary and (self.folder / SUMMARY).exists():
             notes.append(f"{SUMMARY} is damaged and left out")
@@ -158,75 +168,62 @@ class Reading:
             notes.append(f"Not finished: {figures['finished']} of {counted(figures['tasks'], 'task')}")
         if figures["infra_errors"]:
             errors = counted(figures["infra_errors"], "task")
-            notes.append(f"{errors} in no mean, because of an error; the first: {figures['first_error']}")
+            notes.append(f"{errors} left out of every mean because of an error; the first: {figures['first_error']}")
         if isinstance(left_out := self.config.get("left_out"), dict) and left_out:
-            notes.append(f"Left out are {told_left_out(left_out)}")
+            notes.append(f"Left out are {describe_left_out(left_out)}")
         if "rescored_from" in self.config:
             notes.append(f"Rescored from {self.config['rescored_from']}")
         return notes
 
     def _settings(self) -> list[tuple[str, str]]:
-        """The settings that are not what they are by default."""
+        """Returns the settings that differ from their defaults."""
+        known = schema_of(choices_of(self.settings), careful=True)
         shown = self.shown_settings().items()
-        return [(name, str(value)) for name, value in shown if name not in FIELDS or value != FIELDS[name].default]
+        return [(name, str(value)) for name, value in shown if name not in known or value != known[name].default]
 
     def shown_settings(self) -> dict[str, Any]:
-        """Settings and versions; addresses and the names of keys are nobody's business."""
-        hidden = {name for name in FIELDS if name.endswith(("base_url", "api_key_var")) or name == "log_dir"}
-        shown = {name: value for name, value in asdict(self.settings).items() if name not in hidden}
+        """Returns settings and versions, without addresses, folders and the names of key variables."""
+        shown = {
+            name: value
+            for name, value in options_of(self.settings).items()
+            if not name.endswith(("base_url", "api_key_var")) and name not in ("log_dir", JOSH)
+        }
         return shown | dict(self.config.get("versions", {}))
 
 
 def read(folder: Path) -> Reading:
-    """Open a run's folder; plug-ins that are gone cost what only they know. Raises UsageError where it is no run."""
+    """Open a run's folder. Plug-ins that cannot be loaded give a note. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
-    settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
+    settings = read_settings(folder, config)
     notes = []
     try:
-        env = plugged(f"env {settings.env!r}", lambda: env_class(settings.env)(asdict(settings)))
+        env = env_of(settings)
     except UsageError as error:
         env = BaseEnv({})
-        notes.append(f"without people and groups, for the environment cannot be loaded: {error}")
+        notes.append(f"people and groups are missing, because the environment cannot be loaded: {error}")
     try:
-        rewards = rewards_class(settings, env)
+        rewards = rewards_class(settings.rewards, env)
     except (UsageError, AttributeError) as error:
         rewards = BaseRewards
         notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
-    view = _view(settings.user or who_played(config).get("user", ""), env, settings)
-    viewer = Viewer(CarefulEnv(env), view, partial(_started, rewards, env, asdict(settings)))
+    viewer = Viewer(CarefulEnv(env), partial(_started, rewards, env, settings, options_of(settings)))
     return Reading(folder, config, settings, viewer, rewards, notes)
 
 
 def _started(
-    kind: type[BaseRewards], env: BaseEnv, options: Mapping[str, Any], task: Task, goals: Sequence[Any]
+    kind: type[BaseRewards],
+    env: BaseEnv,
+    settings: RunSettings,
+    options: Mapping[str, Any],
+    task: Task,
+    goals: Sequence[Any],
 ) -> BaseRewards:
-    rewards = kind(list(goals))
+    rewards = new_rewards(kind, settings.rewards, list(goals))
     rewards.start(task, env, options)
     return rewards
 
 
-def _view(name: str, env: BaseEnv, settings: RunSettings) -> View | None:
-    """How the run's user sees the agent's turns: as its own `view` has them, if it has one."""
-    try:
-        kind = load(name, USERS, "user")
-    except (UsageError, ValueError):
-        kind = None
-    if not callable(getattr(kind, "view", None)):
-        return None
-
-    def view(task: Task, messages: Sequence[Message]) -> Sequence[Message]:
-        if task.id not in users:
-            users.clear()  # trees are read one after another
-            users[task.id] = kind()
-            users[task.id].start(task, env, asdict(settings))
-        seen: Sequence[Message] = users[task.id].view(list(messages))
-        return seen
-
-    users: dict[str, Any] = {}
-    return view
-
-
-def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, Any]:
+def _task_row(episode: Episode, row: TaskResult, tree: Mapping[str, Any]) -> dict[str, Any]:
     nodes = episode.tree.nodes
     state = "error" if not episode.scored else "won" if episode.success else "lost"
     return {
@@ -246,29 +243,29 @@ def _task_row(episode: Episode, row: Row, tree: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def groups_of(row: Row) -> list[str]:
-    """The groups that a task belongs to, as a page has them."""
+def groups_of(row: TaskResult) -> list[str]:
+    """Returns the groups of a task, as the page shows them."""
     return [f"{words(kind)}: {name}" for kind, name in row.groups.items()]
 
 
 def words(name: str) -> str:
-    """A name as a page has it."""
+    """Returns a name as the page shows it."""
     return name.replace("_", " ")
 
 
 def sentence(note: str) -> str:
-    """A note that begins with a word, with a capital."""
+    """Returns a note with a capital first letter."""
     return note[:1].upper() + note[1:]
 
 
-def _rate(value: float | None, interval: Sequence[float]) -> Figures:
-    """A share with its interval; where nothing was scored there is none."""
+def _rate(value: float | None, interval: Sequence[float]) -> Metrics:
+    """Returns a share with its interval; all are None if nothing was scored."""
     low, high = interval if value is not None else (None, None)
     return {"value": value, "low": low, "high": high}
 
 
-def _others(measured: Figures) -> list[Figures]:
-    """Measures beside the three that lead, as rows of a table."""
+def _others(measured: Metrics) -> list[Metrics]:
+    """Returns the measures beside the three main ones, as rows of a table."""
     found = [{"name": words(name)} | value for name, value in measured["metrics"].items()]
     speed = {"rounds to success": "rounds_to_success", "rounds, at most the limit": "restricted_rounds_to_success"}
     found += [{"name": name} | measured[key] for name, key in speed.items()]
@@ -278,7 +275,7 @@ def _others(measured: Figures) -> list[Figures]:
     return found
 
 
-def _by_round(events: Sequence[tuple[int, float]]) -> list[Figures]:
+def _by_round(events: Sequence[tuple[int, float]]) -> list[Metrics]:
     earned: defaultdict[int, list[float]] = defaultdict(list)
     for at, reward in events:
         earned[at].append(reward)
@@ -286,11 +283,11 @@ def _by_round(events: Sequence[tuple[int, float]]) -> list[Figures]:
     return [{"round": at, "count": len(earned[at]), "reward": round(sum(earned[at]), 6)} for at in rounds]
 
 
-def _groups(sample: Sample) -> list[Figures]:
-    """The rate and the mean of every group, the rate's interval as that of the whole run."""
+def _groups(sample: PolicyResults) -> list[Metrics]:
+    """Returns the rate and the mean of every group; the interval of the rate is computed as for the whole run."""
 
-    def measure(part: Sample) -> Figures:
-        talks = [row.talks.values() for row in part.rows.values() if row.talks]
+    def measure(part: PolicyResults) -> Metrics:
+        talks = [row.conversations.values() for row in part.rows.values() if row.conversations]
         shares = [fmean(talk.success for talk in each) for each in talks]
         value = fmean(shares) if shares else None
         mean = main_measures(part)["average_reward"]

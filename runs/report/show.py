@@ -1,29 +1,28 @@
-"""`josh show`: a run's tasks as a list, and the tree of one of them in box characters."""
+"""`josh show`: print a run's tasks as a list, or the tree of one task in box characters."""
 
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.record.folder import CONFIG, EPISODES, ids_of_tasks, read_config, runs_in
+from josh.runs.record.folder import EPISODES, how_played, ids_of_tasks, read_config, read_settings, runs_in
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
-from josh.runs.registry import env_class, plugged, rewards_class
+from josh.runs.registry import rewards_class
 from josh.runs.report.tree_text import Style, errors_in, tree_lines, verdict
-from josh.runs.settings import RunSettings, environment, recorded
+from josh.runs.settings import env_of, environment
 from josh.terminal import align_columns, columns, console_for, encodable, in_colours, shortened, visible
 
 NARROWEST = 40
 _DIGITS = 9
-"""Digits of a task's number at most."""
+"""Most digits of a task's number."""
 _ID = 12
-"""Columns that a task's id has at least."""
+"""Fewest columns of a task's id."""
 
 
 def show(folder: Path, task: str | None = None, width: int | None = None, *, full: bool = False) -> None:
@@ -31,9 +30,9 @@ def show(folder: Path, task: str | None = None, width: int | None = None, *, ful
 
     Args:
         folder: the run's folder.
-        task: its id, or its number in the list; None for the list.
-        width: columns to write in; the terminal's unless given.
-        full: whole texts, and what only the agent saw.
+        task: the id of a task, or its number in the list; None for the list.
+        width: columns of a line; by default those of the terminal.
+        full: print whole texts, and what only the agent saw.
 
     Raises:
         UsageError: there is no such run or task.
@@ -54,7 +53,7 @@ def show(folder: Path, task: str | None = None, width: int | None = None, *, ful
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """A run's configuration, empty where only its episodes are left. Raises UsageError where it is no run's folder."""
+    """Returns a run's configuration; empty if only its episodes are left. Raises UsageError if it is not a run."""
     parts = runs_in(folder)
     if parts:
         raise UsageError(f"{folder} is made of several runs; give one of them: {', '.join(parts)}")
@@ -67,18 +66,18 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str], str]:
-    """What the sides are called and what rewards are counted in, as far as the run's plug-ins are to be had."""
+    """Returns the names of the sides and the unit of rewards; defaults if the run's plug-ins cannot be loaded."""
     with suppress(JoshError, KeyError):
-        settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-        env = plugged("env", lambda: env_class(settings.env)(asdict(settings)))
+        settings = read_settings(folder, config)
+        env = env_of(settings)
         with suppress(JoshError):
-            return env.speakers, rewards_class(settings, env).unit
+            return env.speakers, rewards_class(settings.rewards, env).unit
         return env.speakers, ""
     return BaseEnv.speakers, BaseRewards.unit
 
 
 def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[int]) -> Iterator[str]:
-    """A line for every task."""
+    """Yields a title, a line for every task, and how to see one."""
     from rich.cells import cell_len
 
     found = {
@@ -111,13 +110,13 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
 def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:
     name = folder.resolve().name
     with suppress(JoshError, KeyError, TypeError, AttributeError):
-        settings = RunSettings(**recorded(config["settings"], folder / CONFIG))
-        return visible(f"{name}: {headline(settings, config['plays'], tasks)}")
+        settings = read_settings(folder, config)
+        return visible(f"{name}: {headline(settings, config['plays'], how_played(config, settings), tasks)}")
     return f"{name}: {counted(tasks, 'task')}"
 
 
 def _task(folder: Path, config: Mapping[str, Any], wanted: str, style: Style, damaged: list[int]) -> Iterator[str]:
-    """The tree of one task."""
+    """Yields the tree of one task."""
     ids, number = ids_of_tasks(config), int(wanted) if wanted.isdecimal() and len(wanted) <= _DIGITS else 0
     if number and wanted not in ids and ids:
         if number > len(ids):

@@ -1,49 +1,45 @@
-"""One task's tree as the report's page reads it: what `episodes.jsonl` has, and what it takes to understand it."""
+"""One task's tree for the report's page: its line of `episodes.jsonl`, and what explains it."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
 from josh.episode import Episode
-from josh.messages import Message, flip_roles
+from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
-from josh.runs.export.formats import Candidate, candidates
-from josh.runs.export.paths import SUCCESSFUL, Choice, standing
+from josh.runs.export.formats import ExportRow, export_rows
+from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.tree_text import was_cut_off
 from josh.threads import explain
 from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
 
 T = TypeVar("T")
-_NOTHING: Final[Mapping[str, Any]] = {}
 _NONE: Final[Sequence[dict[str, Any]]] = ()
 
 GOLDEN_PATH, WON, LOST, DEAD, ERROR = STANDINGS = ("golden", "successful", "lost", "dead", "error")
-"""How a branch stands, best first: on the golden path; on a path to another win; ended without a win; cut off before it
-ended, because another branch won; ended by an error."""
+"""The standings of a branch, best first: on the golden path; on a path to another win; ended without a win; cut off
+before its end, because another branch won; ended by an error."""
 ATTEMPTS: Final = "tag_attempts"
 """The environment's metric that counts reward tags in the agent's words."""
 
-View = Callable[[Task, Sequence[Message]], Sequence[Message]]
-"""What a user's side sees of some messages: the agent's words as `user`, its own as `assistant`."""
 Times = Mapping[tuple[str, int, str], float]
 Total = Callable[[Sequence[Any], Sequence[Hit]], float]
-"""The reward of a path with some goals and some hits: `BaseRewards.total`."""
+"""Gives the reward of a path with some goals and some hits: `BaseRewards.total`."""
 
 
 class CarefulEnv(BaseEnv):
-    """An environment that is asked about what it may not understand; where it raises, `BaseEnv` answers.
+    """An environment whose errors are caught and kept; an error gives the answer of `BaseEnv`.
 
     Attributes:
-        tagged: whether words of the agent's are defused that would be a reward in the user's.
-        failed: what it raised, by the task's id: the first of each.
+        tagged: whether reward tags in the agent's words are made harmless.
+        failed: the first error of every task, by the task's id.
     """
 
     def __init__(self, env: BaseEnv) -> None:
-        """Args: env: who is asked first."""
+        """Args: env: the environment."""
         super().__init__({})
         self.max_rounds = env.max_rounds
         self.tagged = env.tag is not None
@@ -51,7 +47,7 @@ class CarefulEnv(BaseEnv):
         self._env = env
 
     def ask(self, task: Task, make: Callable[[], T], instead: T) -> T:
-        """What `make` returns, or `instead` where it raises."""
+        """Returns what `make` returns; `instead` if it raises."""
         try:
             return make()
         except (Exception, SystemExit) as error:
@@ -77,44 +73,41 @@ class CarefulEnv(BaseEnv):
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """What it takes to show a tree, beside the tree.
+    """What the page needs beside a tree to show it.
 
     Attributes:
         env: the environment; one that knows nothing, where the run's cannot be loaded.
-        view: how the user's side sees the agent's turns; None where it sees them as they are.
         rewards: makes the rewards object of a task, started on it.
     """
 
     env: CarefulEnv
-    view: View | None
     rewards: Callable[[Task, Sequence[Any]], BaseRewards]
 
     def tree(
         self, row: dict[str, Any], episode: Episode, times: Times, earned: "Mapping[int, Sequence[Earned]]"
     ) -> dict[str, Any]:
-        """A task for the page.
+        """Returns a task for the page.
 
         Args:
-            row: its line of `episodes.jsonl`, parsed; it is changed.
-            episode: what it says.
-            times: how long the endpoints took for its turns, see `journal.answer_times`.
-            earned: what its hits came to, see `earned`.
+            row: its line of `episodes.jsonl`, parsed; this method changes it.
+            episode: the same task as a value.
+            times: the seconds that the endpoints took for its turns, see `journal.answer_times`.
+            earned: the rewards of its hits, see `earned`.
         """
         task, nodes = episode.task, row["nodes"]
-        best = standing(episode).best
+        best = node_outcomes(episode).best
         for index, (shown, stands) in enumerate(zip(nodes, standings(episode), strict=True)):
             node = episode.tree.nodes[index]
-            shown["standing"] = stands
+            shown["node_outcomes"] = stands
+            shown.pop("samples", None)  # tokens are for trainers
             if index in best:
                 shown["best"] = best[index]
             if shown.pop("hits", None):
                 shown["hits"] = [asdict(each) for each in earned[index]]
             if node.speaker is Speaker.USER:
                 shown.pop("actions", None)  # they repeat its words
-            elif node.turn.messages:
-                shown.update(self.env.ask(task, partial(self._seen, task, node.turn.messages), _NOTHING))
-                if attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS):
-                    shown["attempts"] = int(attempts)
+            elif attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS) if node.turn.messages else 0:
+                shown["attempts"] = int(attempts)
             if (spent := times.get((node.path, node.depth, str(node.speaker)))) is not None:
                 shown["seconds"] = round(spent, 3)
         kept = ("task_id", "ending", "reward", "success", "rounds", "metrics", "error", "reported", "goals", "tools")
@@ -128,23 +121,16 @@ class Viewer:
         }
 
     def earned(self, episode: Episode) -> "Mapping[int, Sequence[Earned]]":
-        """What the hits of an episode came to, by node."""
+        """Returns the rewards of an episode's hits, by node."""
 
         def priced() -> Mapping[int, Sequence[Earned]]:
             return earnings(episode, self.rewards(episode.task, episode.tree.goals).path_reward)
 
         return self.env.ask(episode.task, priced, None) or earnings(episode)
 
-    def _seen(self, task: Task, messages: Sequence[Message]) -> Mapping[str, Any]:
-        """The words that the user's side sees in the place of some, if they are others."""
-        if self.view is None:
-            return {}
-        seen = [message["content"] for message in self.view(task, messages) if message["role"] != "system"]
-        return {"seen": seen} if seen != [message["content"] for message in flip_roles(messages)] else {}
-
 
 def standings(episode: Episode) -> list[str]:
-    """How every node stands: as the best of what came of it."""
+    """Returns the node_outcomes of every node: the best node_outcomes among the leaves below it."""
     tree = episode.tree
     best = [len(STANDINGS)] * len(tree.nodes)
 
@@ -164,7 +150,7 @@ def standings(episode: Episode) -> list[str]:
 
 
 def golden_leaves(episode: Episode) -> list[int]:
-    """The winners of the collapses, where they won; of plain conversations the first of those worth most."""
+    """Returns the rewarded winners of the collapses; without collapses, the first won leaf of the highest reward."""
     tree = episode.tree
     if tree.collapses:
         return [collapse.winner for collapse in tree.collapses if collapse.winner in collapse.rewarded]
@@ -181,23 +167,23 @@ def _of_leaf(episode: Episode, leaf: int, outcome: Outcome) -> str:
 
 
 def pairs(episode: Episode) -> Sequence[dict[str, Any]]:
-    """The preference pairs that `josh export --format dpo` makes of the tree alone, by the indices of their turns."""
-    first: dict[bytes, Candidate] = {}
-    for candidate in candidates("dpo", episode, Choice(SUCCESSFUL, None, MIN_MARGIN), Counter()):
+    """Returns the preference pairs of `josh export --format dpo` from this tree, by the indices of their turns."""
+    first: dict[bytes, ExportRow] = {}
+    for candidate in export_rows("dpo", episode, PathSelection(SUCCESSFUL, None, MIN_MARGIN), Counter()):
         first.setdefault(candidate.key, candidate)
-    kept = (candidate for candidate in first.values() if candidate.contrary not in first)
+    kept = (candidate for candidate in first.values() if candidate.contradicts not in first)
     return [{"chosen": one.nodes[0], "rejected": one.nodes[1], "margin": one.row["margin"]} for one in kept]
 
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """What a hit came to.
+    """The reward of a hit.
 
     Attributes:
         goals: the goals that it met.
-        again: goals of it that were not open any more: what is done twice is earned once.
+        again: its goals that were met before; a goal is rewarded once.
         value: see `Hit`.
-        worth: by how much it raised the reward of the path; None where that is not known.
+        worth: its share of the reward of the path; None if unknown.
     """
 
     goals: tuple[Any, ...]
@@ -207,7 +193,7 @@ class Earned:
 
 
 def earnings(episode: Episode, total: Total | None = None) -> Mapping[int, Sequence[Earned]]:
-    """What the hits of an episode came to, by node; their worth by a `total` that agrees with the recorded rewards."""
+    """Returns the rewards of an episode's hits, by node; `worth` only if `total` agrees with the recorded rewards."""
     tree = episode.tree
     found: dict[int, list[Earned]] = {}
     if total is not None and not all(
@@ -228,7 +214,7 @@ def earnings(episode: Episode, total: Total | None = None) -> Mapping[int, Seque
 
 
 def rewards_by_round(episode: Episode, earned: Mapping[int, Sequence[Earned]]) -> list[tuple[int, float]]:
-    """When the reported conversations earned: the round and the reward of every event, as parts of the path's."""
+    """Returns the round and the reward of every event of the reported conversations; they sum to the paths' rewards."""
     found = []
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
         events, rounds = [], 0

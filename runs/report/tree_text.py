@@ -1,11 +1,11 @@
-"""A search's tree as text: what was said, who won, and where it split, in box characters."""
+"""A search's tree as text in box characters: what was said, which branches won, and where the tree splits."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from josh.episode import Episode
-from josh.messages import Message, dumps, text_of
+from josh.messages import Message, dumps, flip_roles, text_of
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.terminal import rendered, visible, wrap
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from rich.tree import Tree as Drawing
 
 LINES = 3
-"""Lines that a turn gets, unless all of it is asked for."""
+"""Most lines of a message, unless whole texts are shown."""
 _TEXT = 24
-"""Columns that a text has at least, however deep it stands."""
+"""Fewest columns of a text, at any depth of the tree."""
 _STYLES = {"golden": "bold yellow", "won": "green", "lost": "dim", "error": "red"}
 _MARKS = {"golden": "★", "won": "✓", "lost": "·", "error": "✗"}
 _ASCII_MARKS = {"golden": "*", "won": "+", "lost": "-", "error": "!"}
-# What stands before a line: beside nothing, beside a sibling still to come, before a sibling, before the last sibling.
+# The text before a line: below the last sibling, below another sibling, at a sibling, at the last sibling.
 _GUIDES = ("     ", "│    ", "├─ ", "└─ "), ("     ", "|    ", "|- ", "`- ")
 _NARROW_GUIDES = ("   ", "│  ", "├", "└"), ("   ", "|  ", "|", "`")
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a tree is written.
+    """The style of a tree.
 
     Attributes:
-        console: says the width, whether there are box characters, and whether there are colours.
-        full: whole texts, and what only the agent saw.
-        names: what the sides are called, by speaker.
-        unit: what rewards are counted in.
+        console: decides about the width, box characters and colours.
+        full: show whole texts, and what only one side saw.
+        names: the names of the sides, by speaker.
+        unit: the unit of rewards.
     """
 
     console: "Console"
@@ -46,12 +46,12 @@ class Style:
 
 
 def was_cut_off(episode: Episode, leaf: int) -> bool:
-    """Whether a leaf was alive when another branch's win ended it."""
+    """Returns whether a leaf was alive when another branch's win ended it."""
     return episode.outcomes[leaf] is Outcome.LOST and episode.tree.nodes[leaf].turn.outcome is Outcome.ALIVE
 
 
 def ending(episode: Episode, leaf: int) -> str:
-    """How a leaf came out, in a word or two; `successful` is one that was rewarded, but did not meet all goals."""
+    """Returns the outcome of a leaf in a word or two; `successful`: it was rewarded, but did not meet all goals."""
     if episode.outcomes[leaf] is Outcome.LOST and leaf in _rewarded(episode):
         return "successful"
     return "cut off" if was_cut_off(episode, leaf) else OUTCOME_WORDS[episode.outcomes[leaf]]
@@ -62,7 +62,7 @@ def _rewarded(episode: Episode) -> set[int]:
 
 
 def verdict(episode: Episode) -> str:
-    """How a task came out, in a word or two."""
+    """Returns the outcome of a task in a word or two."""
     ends = [episode.outcomes[leaf] for leaf in episode.reported]
     if len(ends) > 1:
         return f"{ends.count(Outcome.WON)} of {len(ends)} won"
@@ -70,22 +70,22 @@ def verdict(episode: Episode) -> str:
 
 
 def errors_in(episode: Episode) -> int:
-    """How many turns an error ended; 1 where it was the task itself."""
+    """Returns the number of turns that an error ended; 1 if an error ended the task itself."""
     return sum(bool(node.turn.error) for node in episode.tree.nodes) or int(bool(episode.error))
 
 
 def tree_lines(episode: Episode, style: Style) -> list[str]:
-    """Returns an episode's tree as lines: a turn without siblings stands under the one before, siblings are indented.
+    """Returns an episode's tree as lines. A turn without siblings stands below the turn before; siblings are indented.
 
     Args:
         episode: a finished task.
-        style: how to write.
+        style: the style of the tree.
     """
-    return _Drawing(episode, style).lines()
+    return TreeRenderer(episode, style).lines()
 
 
-class _Drawing:
-    """One tree being drawn."""
+class TreeRenderer:
+    """Draws one tree."""
 
     def __init__(self, episode: Episode, style: Style) -> None:
         self._episode = episode
@@ -106,18 +106,18 @@ class _Drawing:
         self._kept = {collapse.winner for collapse in tree.collapses}
         ascii_only = style.console.options.ascii_only
         self._marks = _ASCII_MARKS if ascii_only else _MARKS
-        # Where many splits follow each other, the texts need the columns.
+        # With many splits on a path, the texts need the columns.
         narrow = 10 * max(node.path.count("/") + bool(node.path) for node in tree.nodes) > style.console.width
         self._guides = (_NARROW_GUIDES if narrow else _GUIDES)[ascii_only]
 
     def lines(self) -> list[str]:
-        """Returns all of it."""
+        """Returns the whole text."""
         from rich.console import Group
 
         return rendered(Group(*self._head(), self._turns(), *self._foot()), self._style.console)
 
     def _turns(self) -> "Drawing":
-        """The turns; those between two splits are one node of the drawing."""
+        """Returns the turns as rich's tree; the turns between two splits are one node of it."""
         from rich.console import Group
         from rich.text import Text
         from rich.tree import Tree as Drawing
@@ -139,7 +139,7 @@ class _Drawing:
         return top
 
     def _kind(self, index: int) -> str:
-        """What became of the best path through a turn."""
+        """Returns the kind of the best path through a turn: a key of `_MARKS`."""
         if index in self._golden:
             return "golden"
         return "won" if index in self._won else "error" if index in self._failed else "lost"
@@ -163,7 +163,10 @@ class _Drawing:
         before = root.internal if style.full else root.messages
         for message in before:
             yield from self._text(*self._said(message))
-        if before:
+        prompts = [message for message in root.user_internal or () if style.full and message.get("role") == "system"]
+        for message in prompts:
+            yield from self._text(f"system, for the {style.names['user']}", text_of(message))
+        if before or prompts:
             yield ""
 
     def _foot(self) -> Iterator[str]:
@@ -175,7 +178,7 @@ class _Drawing:
             yield "   ".join(f"{self._marks[kind]} {text}" for kind, text in marks.items())
 
     def _turn(self, index: int, indent: int) -> Iterator["Text"]:
-        """A turn: what was said and done, and behind the last of it how the conversation stands."""
+        """Yields the lines of a turn: its messages and calls, and behind the last one a label with the outcome."""
         node = self._tree.nodes[index]
         said = list(self._messages(node)) or [(self._style.names[node.speaker], self._silence(node))]
         for who, text in said[:-1]:
@@ -188,19 +191,28 @@ class _Drawing:
         return "(nothing)" if node.turn.outcome is Outcome.ALIVE else "(left)"
 
     def _messages(self, node: Node) -> Iterator[tuple[str, str]]:
-        """Who said what in a turn; with `full` as the agent is trained on it, else what both sides saw, and calls."""
+        """Yields a turn's speakers and texts: with `full` as its speaker is trained on it, else what both sides saw."""
         turn = node.turn
+        if self._style.full and node.speaker is Speaker.USER and turn.user_internal is not None:
+            # In the user's own view its words are the assistant's, and the agent says nothing in its turn.
+            roles = {"assistant": self._style.names["user"], "user": "tool"}
+            for message in turn.user_internal:
+                yield roles.get(str(message.get("role")), "tool"), self._said(message)[1]
+            own = {dumps(message) for message in turn.user_internal}
+            for message, flipped in ((each, flip_roles([each])) for each in turn.messages):
+                if not flipped or dumps(flipped[0]) not in own:
+                    yield self._said(message)
+            return
         if self._style.full:
             for message in turn.internal:
                 who, text = self._said(message)
-                # In the agent's own turn the user says nothing: an agent without tool messages is told there what came
-                # of its calls.
-                told = node.speaker is Speaker.AGENT and message.get("role") == "user"
-                yield "tool" if told else who, text
+                # The user says nothing in the agent's turn: agents without tool messages get tool results as `user`.
+                is_result = node.speaker is Speaker.AGENT and message.get("role") == "user"
+                yield "tool" if is_result else who, text
             shown = {dumps(message) for message in turn.internal}
             yield from (self._said(message) for message in turn.messages if dumps(message) not in shown)
             return
-        # An agent that writes its calls as text has none in its messages.
+        # An agent that writes its calls as text has no calls in its messages.
         calls = [call for message in turn.internal for call in _calls(message)] or list(_called(turn))
         yield from ((self._style.names["agent"], call) for call in calls)
         for message in turn.messages:
@@ -234,7 +246,7 @@ class _Drawing:
         return ", ".join(words)
 
     def _text(self, who: str, text: str, indent: int = 0, label: str = "", kind: str = "") -> list["Text"]:
-        """The lines of a text with its speaker, and a label at the end of the last one."""
+        """Returns the lines of a text with its speaker, and a label at the end of the last line."""
         from rich.cells import cell_len
         from rich.text import Text
 
@@ -251,7 +263,7 @@ class _Drawing:
 
 
 def _golden(episode: Episode) -> set[int]:
-    """The turns of the golden path: down to the last winner of a search, or to the best of plain conversations."""
+    """Returns the nodes of the golden path: to the last winner of a search, or to the best of plain conversations."""
     tree = episode.tree
     if tree.collapses:
         return set(walk(tree, tree.collapses[-1].winner)) if tree.collapses[-1].rewarded else set()
@@ -260,13 +272,13 @@ def _golden(episode: Episode) -> set[int]:
 
 
 def _calls(message: Message) -> list[str]:
-    """The tool calls in a message, a line each."""
+    """Returns the tool calls in a message, a line each."""
     calls = [call.get("function") or {} for call in message.get("tool_calls") or () if isinstance(call, dict)]
     return [_shown(call.get("name"), str(call.get("arguments", ""))) for call in calls]
 
 
 def _called(turn: Turn) -> Iterator[str]:
-    """The tool calls that an agent did in a turn, by the custom of `BaseJOSHAgent.recent_actions`."""
+    """Yields the tool calls of an agent's turn, in the form of `BaseJOSHAgent.recent_actions`."""
     for action in (action for step in turn.actions for action in step):
         if isinstance(action, Mapping) and {"name", "arguments"} <= action.keys():
             yield _shown(action["name"], dumps(action["arguments"]))

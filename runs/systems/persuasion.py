@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from josh.runs.registry import SystemCommand
-from josh.runs.settings import RunSettings
+from josh.runs.settings import core
 
 
 def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="corpus folder")
     parser.add_argument("--output_dir", type=Path, required=True, help="where the files go")
     parser.add_argument("--split", choices=("train", "test", "both"), default="both", help="which (default: both)")
-    parser.add_argument("--split_rule", default=RunSettings.split_rule, help="convokit, annotated or user_disjoint")
+    parser.add_argument("--split_rule", default="convokit", help="convokit, annotated or user_disjoint")
     parser.add_argument("--include_bad", action="store_true", help="keep the dialogues marked as spoilt")
     parser.add_argument("--train_limit", type=int, help="most training tasks")
     parser.add_argument("--test_limit", type=int, help="most test tasks")
@@ -41,7 +41,9 @@ def add_best_script_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=200, help="people of the training split (default: 200)")
     parser.add_argument("--rollouts", type=int, default=2, help="conversations with each (default: 2)")
     parser.add_argument("--starts", type=int, default=3, help="how many of the starts (default: all 3)")
-    parser.add_argument("--seed", type=int, default=RunSettings.seed, help="of people and draws (default: the run's)")
+    parser.add_argument(
+        "--seed", type=int, default=core()["seed"].default, help="of people and draws (default: the run's)"
+    )
 
 
 def run_best_script(args: argparse.Namespace) -> int:

@@ -1,11 +1,11 @@
 """The settings of `josh train sft|dpo|kto`: a frozen dataclass, filled from flags, a TOML file and a named preset."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from math import inf
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from josh.config import Schema, checked, listed, setting, settings_in
 from josh.errors import UsageError
 
 METHODS = {
@@ -15,64 +15,72 @@ METHODS = {
 }
 
 
-def _flag(default: Any, text: str, *, free: bool = False) -> Any:
-    """A setting; a free one changes nothing about the adapter that comes out, and so nothing about its name."""
-    return field(default=default, metadata={"help": text, "aliases": (), "free": free})
+SCHEDULES = ("linear", "cosine", "constant")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What `josh train` can be told. The numbers stand for what neither a preset nor the user says."""
+    """What `josh train` can be told. The numbers stand for what neither a preset nor the user says.
 
-    data: str = _flag("", "the JSONL file made by `josh export`", free=True)
-    model: str = _flag("", "the folder or hub id of the model to tune", free=True)
-    out: str = _flag("", "the folder in which the adapter's folder is made", free=True)
-    name: str | None = _flag(
+    A resumable setting changes nothing about the adapter that comes out, and so nothing about its name.
+    """
+
+    data: str = setting("", "the JSONL file made by `josh export`", resumable=True)
+    model: str = setting("", "the folder or hub id of the model to tune", resumable=True)
+    out: str = setting("", "the folder in which the adapter's folder is made", resumable=True)
+    name: str | None = setting(
         None, "the adapter's folder in --out (default: josh-METHOD-HASH, HASH being of data, model and settings)"
     )
-    preset: str | None = _flag(None, "named hyperparameters (default: josh-sft, dpo or josh-kto)", free=True)
-    base_adapter: str | None = _flag(None, "adapter folder to go on from, instead of a new adapter", free=True)
-    epochs: float = _flag(1.0, "times that every row is seen")
-    learning_rate: float = _flag(1e-5, "peak learning rate")
-    batch_size: int = _flag(1, "rows in one forward pass of one device")
-    accumulation: int = _flag(8, "passes to one optimizer step")
-    max_length: int = _flag(4096, "tokens; longer rows are left out and counted, never cut")
-    schedule: str = _flag("linear", "how the learning rate falls: linear, cosine or constant")
-    warmup: float = _flag(0.0, "optimizer steps in which the learning rate rises; below 1, their share of all")
-    weight_decay: float = _flag(0.0, "AdamW's")
-    optimizer: str = _flag(
+    preset: str | None = setting(None, "named hyperparameters (default: josh-sft, dpo or josh-kto)", resumable=True)
+    base_adapter: str | None = setting(None, "adapter folder to go on from, instead of a new adapter", resumable=True)
+    epochs: float = setting(1.0, "times that every row is seen", above=0)
+    learning_rate: float = setting(1e-5, "peak learning rate", above=0)
+    batch_size: int = setting(1, "rows in one forward pass of one device", least=1)
+    accumulation: int = setting(8, "passes to one optimizer step", least=1)
+    max_length: int = setting(4096, "tokens; longer rows are left out and counted, never cut", least=1)
+    schedule: str = setting("linear", f"how the learning rate falls: {listed(SCHEDULES)}", choices=SCHEDULES)
+    warmup: float = setting(
+        0.0, "optimizer steps in which the learning rate rises; below 1, their share of all", least=0
+    )
+    weight_decay: float = setting(0.0, "AdamW's", least=0)
+    optimizer: str = setting(
         "adamw_torch", "as transformers names it; 8-bit ones become adamw_torch where they cannot be"
     )
-    lora_rank: int = _flag(16, "rank of the adapter")
-    lora_alpha: int = _flag(32, "its scale, times rank")
-    lora_dropout: float = _flag(0.0, "its dropout")
-    beta: float = _flag(0.1, "dpo, kto: how strongly the model is held to the one it started as")
-    desirable_weight: float = _flag(1.0, "kto: weight of winning turns")
-    undesirable_weight: float = _flag(1.0, "kto: weight of losing turns")
-    load_in_4bit: bool = _flag(False, "hold the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)")
-    activation_checkpointing: bool = _flag(False, "recompute activations: a fifth slower, much less memory")
-    merge: bool = _flag(False, "write the whole tuned model instead of an adapter")
-    seed: int = _flag(42, "every random choice follows from it")
-    torch_threads: int | None = _flag(None, "processor threads (default: torch's own)", free=True)
-    monitor_every: int = _flag(25, "dpo, kto: optimizer steps between two looks at samples; 0 for none", free=True)
-    monitor_samples: int = _flag(8, "dpo, kto: how many replies are sampled", free=True)
-    monitor_drop: float = _flag(
+    lora_rank: int = setting(16, "rank of the adapter", least=1)
+    lora_alpha: int = setting(32, "its scale, times rank", least=1)
+    lora_dropout: float = setting(0.0, "its dropout", least=0, below=1)
+    beta: float = setting(0.1, "dpo, kto: how strongly the model is held to the one it started as", above=0)
+    desirable_weight: float = setting(1.0, "kto: weight of winning turns", least=0)
+    undesirable_weight: float = setting(1.0, "kto: weight of losing turns", least=0)
+    load_in_4bit: bool = setting(False, "hold the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)")
+    activation_checkpointing: bool = setting(False, "recompute activations: a fifth slower, much less memory")
+    merge: bool = setting(False, "write the whole tuned model instead of an adapter")
+    seed: int = setting(42, "every random choice follows from it", least=0)
+    torch_threads: int | None = setting(None, "processor threads (default: torch's own)", resumable=True, least=1)
+    monitor_every: int = setting(
+        25, "dpo, kto: optimizer steps between two looks at samples; 0 for none", resumable=True, least=0
+    )
+    monitor_samples: int = setting(8, "dpo, kto: how many replies are sampled", resumable=True, above=0)
+    monitor_drop: float = setting(
         2.0,
         "dpo, kto: nats per token that samples may be less likely, to the model it started as, than its own",
-        free=True,
+        resumable=True,
+        above=0,
     )
-    save_steps: int = _flag(100, "optimizer steps between two checkpoints", free=True)
-    logging_steps: int = _flag(10, "optimizer steps between two logged losses", free=True)
-    report_to: str = _flag(
+    save_steps: int = setting(100, "optimizer steps between two checkpoints", resumable=True, least=1)
+    logging_steps: int = setting(10, "optimizer steps between two logged losses", resumable=True, least=1)
+    report_to: str = setting(
         "none",
         "where losses are logged: trackio, wandb, tensorboard, or what else transformers knows, several by commas",
-        free=True,
+        resumable=True,
     )
-    resume: bool = _flag(False, "go on from the last checkpoint, if a training of that name was broken off", free=True)
-    progress: bool = _flag(False, "show the progress bar even when stderr is no terminal", free=True)
+    resume: bool = setting(
+        False, "go on from the last checkpoint, if a training of that name was broken off", resumable=True
+    )
+    progress: bool = setting(False, "show the progress bar even when stderr is no terminal", resumable=True)
 
 
-TRAIN_FIELDS = {one.name: one for one in fields(TrainSettings)}
+TRAINING = Schema(settings_in(TrainSettings))
 
 _JOSH = {
     "batch_size": 1,
@@ -150,7 +158,7 @@ def resolve_training(method: str, given: Mapping[str, Any]) -> TrainSettings:
     """
     for name in ("data", "model", "out"):
         if not given.get(name):
-            raise UsageError(f"no {name} is given; give --{name} {TRAIN_FIELDS[name].metadata['help'].split(';')[0]}")
+            raise UsageError(f"no {name} is given; give --{name} {TRAINING[name].rule.help.split(';')[0]}")
     empty = next((name for name, value in given.items() if value == ""), None)
     if empty:
         raise UsageError(f"{empty} is empty; give a value, or leave it out")
@@ -160,31 +168,12 @@ def resolve_training(method: str, given: Mapping[str, Any]) -> TrainSettings:
     if method not in PRESETS[preset]:
         fitting = ", ".join(name for name, methods in PRESETS.items() if method in methods)
         raise UsageError(f"preset {preset!r} has no values for {method}; give one of {fitting}")
-    settings = TrainSettings(**{**PRESETS[preset][method], **given, "preset": preset})
+    settings: TrainSettings = checked(TrainSettings(**{**PRESETS[preset][method], **given, "preset": preset}))
     _check(method, settings, given)
     return settings
 
 
-def _check_fractions(settings: TrainSettings) -> None:
-    for name in ("warmup", "weight_decay", "desirable_weight", "undesirable_weight", "monitor_every", "seed"):
-        if not 0 <= getattr(settings, name) < inf:
-            raise UsageError(f"{name} is {getattr(settings, name)}; give 0 or more")
-    if not 0 <= settings.lora_dropout < 1:
-        raise UsageError(f"lora_dropout is {settings.lora_dropout}; give 0 or more, below 1")
-
-
 def _check(method: str, settings: TrainSettings, given: Mapping[str, Any]) -> None:
-    for name in ("batch_size", "accumulation", "max_length", "lora_rank", "lora_alpha", "save_steps", "logging_steps"):
-        if getattr(settings, name) < 1:
-            raise UsageError(f"{name} is {getattr(settings, name)}; give 1 or more")
-    for name in ("epochs", "learning_rate", "beta", "monitor_samples", "monitor_drop"):
-        if not 0 < getattr(settings, name) < inf:
-            raise UsageError(f"{name} is {getattr(settings, name)}; give a number above 0")
-    _check_fractions(settings)
-    if settings.torch_threads is not None and settings.torch_threads < 1:
-        raise UsageError(f"torch_threads is {settings.torch_threads}; give 1 or more")
-    if settings.schedule not in {"linear", "cosine", "constant"}:
-        raise UsageError(f"schedule is {settings.schedule!r}; give linear, cosine or constant")
     if settings.name is not None and (settings.name in {".", ".."} or Path(settings.name).name != settings.name):
         raise UsageError(f"name is {settings.name!r}; give a folder's name, without a path")
     if method == "kto" and settings.batch_size < 2:

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
@@ -31,7 +31,7 @@ from josh.messages import Message
 from josh.roles import BaseEnv
 from josh.runs.record.folder import version
 from josh.runs.registry import env_class
-from josh.runs.settings import RunSettings
+from josh.runs.settings import core
 from josh.seeds import derive
 
 MANIFEST = "josh_tiny.json"
@@ -135,7 +135,7 @@ class Tiny:
     size: str = "small"
     seed: int = 0
     threads: int = 1
-    env: str = RunSettings.env
+    env: str = field(default_factory=lambda: str(core()["env"].default))
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:

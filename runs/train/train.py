@@ -28,7 +28,7 @@ from josh.errors import FatalError, UsageError
 from josh.runs.export.export import manifest_of
 from josh.runs.train.data import Prepared, Template, fitting_template, prepare, read_rows
 from josh.runs.train.monitor import Sampler, Watch, callbacks, spread
-from josh.runs.train.settings import TRAIN_FIELDS, TrainSettings
+from josh.runs.train.settings import TRAINING, TrainSettings
 
 CARD = "josh_adapter.json"
 _NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
@@ -278,9 +278,7 @@ def _made_of(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -
         "method": method,
         "hashes": [one["sha256"] for one in sources.values()],
         "model": settings.model if sources["base"]["sha256"] is None else None,
-        "settings": {
-            name: value for name, value in asdict(settings).items() if not TRAIN_FIELDS[name].metadata["free"]
-        },
+        "settings": {name: value for name, value in asdict(settings).items() if not TRAINING[name].rule.resumable},
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from toy_market import Shop
 
-from josh.agents.tool_use import use
+from josh.tools import use
 
 
 class Slow(Shop):

@@ -1,8 +1,10 @@
 """Texts as a terminal shows them."""
 
+from io import StringIO
+
 from rich.cells import cell_len
 
-from josh.terminal import align_columns, shortened, visible, wrap
+from josh.terminal import align_columns, console_for, rendered, shortened, visible, wrap
 
 
 def test_lines_are_wrapped_by_what_they_take_on_the_screen():
@@ -18,6 +20,7 @@ def test_lines_are_wrapped_by_what_they_take_on_the_screen():
 def test_no_text_is_taken_for_markup_or_an_emoji():
     text = "[DONATE $1.50] [bold]yes[/bold] [/] :smile: **1.50** https://x.org"
     assert wrap(text, 100) == [text]
+    assert rendered(text, console_for(StringIO(), 100, colours=True)) == [text]
     assert align_columns([[text, "1"], ["", "22"]]) == [f"{text}  1", f"{' ' * len(text)}  22"]
 
 

@@ -13,6 +13,7 @@ from josh.episode import final_outcome
 from josh.errors import FatalError
 from josh.forking import isolate
 from josh.messages import same_words
+from josh.models.chat import Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.turn_model import BoundModel
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork
@@ -249,7 +250,7 @@ def test_every_request_of_every_place_has_its_own_seed_and_the_same_one_every_ti
                     from josh.branch import TurnContext
 
                     model = ScriptedModel(["yes"])
-                    line = BoundModel(model, 1.0, TurnContext(path, depth, speaker), ModelGateway(1), *run)
+                    line = BoundModel(model, Sampling(), TurnContext(path, depth, speaker), ModelGateway(1), *run)
                     for _ in range(3):
                         await line.reply([{"role": "user", "content": "hi"}])
                     found += [request.seed for request in model.requests]
@@ -286,7 +287,7 @@ class Lines:
 
     def agent_step(self, branch, place):
         self.taken.append((place.path, place.draws))
-        line = BoundModel(ScriptedModel(["yes"]), 1.0, place, ModelGateway(1), 4, "task")
+        line = BoundModel(ScriptedModel(["yes"]), Sampling(), place, ModelGateway(1), 4, "task")
         return branch.agent, branch.agent.step(model=line)
 
     def user_step(self, branch, place):

@@ -8,7 +8,7 @@ from faulty_server import KINDS, BusyServer, FaultyServer
 
 from josh.branch import TurnContext
 from josh.errors import BudgetError, FatalError
-from josh.models.chat import Completion, ModelError, Request, RetryableError
+from josh.models.chat import Completion, ModelError, Request, RetryableError, Sampling
 from josh.models.gateway import Budget, JournalEntry, Key, ModelGateway, Price
 from josh.models.openai_chat import OpenAIChat
 from josh.models.turn_model import BoundModel
@@ -35,7 +35,7 @@ def ask(model, times=1, exchange=None, seconds=30.0, **limits):
 
     async def asking():
         calls = [
-            exchange.call(model, Request(HELLO, 1.0, 1 + number), "agent", number, filed(number))
+            exchange.call(model, Request(HELLO, Sampling(), 1 + number), "agent", number, filed(number))
             for number in range(times)
         ]
         try:
@@ -127,7 +127,7 @@ def test_every_endpoint_has_a_limit_of_its_own(endpoint):
         exchange = ModelGateway(3)
         models = [model_at(one), OpenAIChat("other", one, environment={}), model_at(two)]
         calls = [
-            exchange.call(model, Request(HELLO, 1.0, number), "agent", 0, filed((model.name, number)))
+            exchange.call(model, Request(HELLO, Sampling(), number), "agent", 0, filed((model.name, number)))
             for number in range(6)
             for model in models
         ]
@@ -170,7 +170,7 @@ def test_a_call_that_is_sent_comes_to_its_end_though_nobody_waits_any_more(tmp_p
     async def asking():
         model, journal = ScriptedModel(["yes"], latency=0.05), Replies(tmp_path)
         exchange = ModelGateway(1, journal=journal)
-        calls = [exchange.call(model, Request(HELLO, 1.0, 1), "agent", 0, filed(name)) for name in "ab"]
+        calls = [exchange.call(model, Request(HELLO, Sampling(), 1), "agent", 0, filed(name)) for name in "ab"]
         waiting = [asyncio.ensure_future(call.answers()) for call in calls]
         await asyncio.sleep(0.02)
         for one in waiting:
@@ -211,7 +211,7 @@ def family(model, exchange, paths=("0", "1"), order=None, words=("hi", "hi"), sh
     """Have fresh siblings ask, in any order; their replies and places."""
     common = {}
     places = [TurnContext(path, depth, Speaker.AGENT, siblings=paths, common=common) for path in paths]
-    lines = [BoundModel(model, 1.0, place, exchange, 4, "task", share=share) for place in places]
+    lines = [BoundModel(model, Sampling(), place, exchange, 4, "task", share=share) for place in places]
 
     async def asking():
         replies = {}
@@ -282,7 +282,9 @@ def test_a_question_that_changed_is_asked_anew_and_the_old_reply_kept(tmp_path):
 
     def reply(model, words):
         async def asking():
-            line = BoundModel(model, 1.0, TurnContext("", 1, Speaker.USER), ModelGateway(1, journal=journal), 4, "task")
+            line = BoundModel(
+                model, Sampling(), TurnContext("", 1, Speaker.USER), ModelGateway(1, journal=journal), 4, "task"
+            )
             return (await line.reply([{"role": "user", "content": words}])).text
 
         return asyncio.run(asking())

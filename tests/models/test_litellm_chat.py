@@ -15,7 +15,7 @@ from serving import serving
 
 from josh.cli import main
 from josh.errors import FatalError, UsageError
-from josh.models.chat import ModelError, Request, RetryableError
+from josh.models.chat import ModelError, Request, RetryableError, Sampling
 from josh.models.gateway import Price
 from josh.models.litellm_chat import LiteLLMChat, is_for_litellm
 from josh.models.openai_chat import NO_KEY
@@ -91,7 +91,9 @@ def ask(model, times=1, n=1, messages=HELLO, **options):
 
     async def asking():
         try:
-            requests = [Request(messages, 0.7, 11 + number, n, options) for number in range(times)]
+            requests = [
+                Request(messages, Sampling(temperature=0.7), 11 + number, n, options) for number in range(times)
+            ]
             return await asyncio.gather(*map(model.complete, requests))
         finally:
             await model.aclose()
@@ -188,7 +190,7 @@ def test_an_account_without_credit_is_no_passing_trouble(name):
         async with await asyncio.start_server(broke, "127.0.0.1", 0) as server:
             model = LiteLLMChat(name, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
             try:
-                await model.complete(Request(HELLO, 0.7, 1))
+                await model.complete(Request(HELLO, Sampling(temperature=0.7), 1))
             finally:
                 await model.aclose()
 

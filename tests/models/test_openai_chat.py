@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from josh.errors import FatalError, UsageError
-from josh.models.chat import ModelError, Request, RetryableError
+from josh.models.chat import ModelError, Request, RetryableError, Sampling
 from josh.models.openai_chat import OpenAIChat, _seconds
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -20,7 +20,7 @@ def ask(model, times=1, n=1, **options):
 
     async def asking():
         try:
-            requests = [Request(HELLO, 0.7, 11 + number, n, options) for number in range(times)]
+            requests = [Request(HELLO, Sampling(temperature=0.7), 11 + number, n, options) for number in range(times)]
             return await asyncio.gather(*map(model.complete, requests))
         finally:
             await model.aclose()
@@ -211,7 +211,7 @@ def test_a_server_that_trickles_is_cut_off_at_the_timeout():
         model = model_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", timeout=0.4)
         try:
             async with asyncio.timeout(4):
-                await model.complete(Request(HELLO, 1.0, 1))
+                await model.complete(Request(HELLO, Sampling(), 1))
         finally:
             await model.aclose()
             server.close()

@@ -8,7 +8,7 @@ from functools import cache
 from josh.episode import TaskClock, play_search
 from josh.messages import dumps
 from josh.runs.export.export import choose
-from josh.runs.export.formats import candidates
+from josh.runs.export.formats import export_rows
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.episode_json import from_json, to_json
 from josh.runs.settings import resolve
@@ -50,7 +50,7 @@ def stored(folder, *runs):
 
 def rows_of(form, episode, **choice):
     chosen = choose(form, choice.get("paths"), choice.get("top"), choice.get("min_margin"))
-    return [candidate.row for candidate in candidates(form, episode, chosen, Counter())]
+    return [candidate.row for candidate in export_rows(form, episode, chosen, Counter())]
 
 
 def says(text):

@@ -15,8 +15,8 @@ from josh.errors import UsageError
 from josh.messages import OPENER
 from josh.roles import BaseJOSHAgent, Task, fork
 from josh.testing import FixedModel, UserConformance
-from josh.users.ending import END, GOODBYE, defuse, read
-from josh.users.goal import HOW_TO_END, GoalUser
+from josh.users.ending import END, GOODBYE, HOW_TO_END, defuse, read
+from josh.users.goal import GoalUser
 from josh.users.guide import AGAIN, NOTHING_YET, GuideUser, suggested, transcript
 from josh.users.script import ScriptUser
 

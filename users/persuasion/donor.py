@@ -28,6 +28,7 @@ from josh.envs.persuasion import acts as s
 from josh.envs.persuasion import acts as strategies
 from josh.envs.persuasion.donation import DONATION
 from josh.errors import UsageError
+from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.seeds import derive
 from josh.users.persuasion import donor_phrases as donor_words
@@ -255,8 +256,12 @@ class Donor(BaseJOSHUser):
         self._say(agent, response.act, acts, response.amount, rng)
         return agent, response.leaves
 
+    def hear(self, messages: Sequence[Message]) -> list[Message]:
+        """Returns the messages with the two roles swapped, and the tags in the persuader's words defused."""
+        return flip_roles(messages, DONATION.defuse)
+
     def fork(self) -> "Donor":
-        """A copy for a sibling branch; all that a donor holds is immutable."""
+        """A copy for a sibling branch; a search changes nothing that a donor holds, it only replaces it."""
         return copy.copy(self)
 
     def _say(self, agent: Any, act: str, acts: Iterable[str], amount: float | None, rng: Random) -> None:

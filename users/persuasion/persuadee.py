@@ -12,7 +12,8 @@ from josh.users.asking import spoken
 class Persuadee(BaseJOSHUser):
     """Answers as its persona would, and ends the conversation with a donation tag.
 
-    Tags in the persuader's words are defused before the model sees them.
+    Tags in the persuader's words are defused before the model sees them. What the model is asked is what
+    `messages_internal` holds.
     """
 
     def __init__(self) -> None:
@@ -20,8 +21,8 @@ class Persuadee(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the system prompt, which the persuader never sees."""
-        super().start(task, env, options)
         self.prompt = env.user_prompt(task)
+        self.messages_internal = [{"role": "system", "content": self.prompt}]
 
     async def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
         """Answer once. The conversation is over when the answer holds a tag.
@@ -39,7 +40,4 @@ class Persuadee(BaseJOSHUser):
 
     def hear(self, messages: Sequence[Message]) -> list[Message]:
         """Returns the messages with the two roles swapped, and the tags in the persuader's words defused."""
-        return [
-            {**message, "content": DONATION.defuse(message["content"])} if message["role"] == "user" else message
-            for message in flip_roles(messages)
-        ]
+        return flip_roles(messages, DONATION.defuse)

@@ -1,4 +1,4 @@
-// A conversation, turn by turn: as the agent is trained on it, or as the user's model sees it.
+// A conversation, turn by turn: as the agent's model is trained on it, or as the user's is.
 
 /** The nodes from the root down to one. */
 function pathTo(nodes, index) {
@@ -11,7 +11,9 @@ function pathTo(nodes, index) {
 function conversation(tree, index, side) {
   const path = pathTo(tree.nodes, index);
   const turns = path.map((at) => turn(tree.nodes[at], side));
-  const prompt = side === "user" && tree.user_prompt ? [systemPrompt(tree.user_prompt)] : [];
+  // Runs recorded before the user's view was kept have its prompt beside the tree.
+  const untold = side === "user" && tree.user_prompt && !tree.nodes[0].user_internal;
+  const prompt = untold ? [systemPrompt(tree.user_prompt)] : [];
   const list = h("ol", { class: "turns" }, prompt, turns.flat());
   return list.children.length ? list : h("p", { class: "small" }, "Nothing was said yet.");
 }
@@ -30,13 +32,16 @@ function trainedOn(node) {
   return (node.internal ?? node.messages).map((each) => message(each, told(each) ? "tool" : each.role));
 }
 
-/** The roles swapped, tool calls left out; `seen` are the words where the user's side sees others. */
+/** All that the user's model is trained on, if it was recorded; else the roles swapped, tool calls left out. */
 function seenByUser(node) {
+  if (node.user_internal) {
+    const told = node.parent >= 0 && node.speaker === "user" ? "tool" : "assistant";
+    const from = { assistant: "user", user: told };
+    return node.user_internal.map((each) => message(each, from[each.role] ?? each.role));
+  }
   const spoken = node.messages.filter((each) => each.role !== "system" && each.role !== "tool" && each.content);
-  return spoken.map((each, at) => {
-    const text = node.speaker === "agent" && node.seen ? (node.seen[at] ?? "") : each.content;
-    return message({ role: each.role === "assistant" ? "user" : "assistant", content: text }, each.role);
-  });
+  const flipped = (each) => ({ role: each.role === "assistant" ? "user" : "assistant", content: each.content });
+  return spoken.map((each) => message(flipped(each), each.role));
 }
 
 const SPEAKERS = { assistant: "Agent", user: "User", tool: "Tool result" };

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from p4g_small import CHATS, FORMS, real_corpus, write_original
 
 from josh.agents.chat import Persuader
+from josh.config import create
 from josh.envs.persuasion.corpus import RULES
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
@@ -282,9 +283,7 @@ class TestConversation:
 
 
 def rewards(**options):
-    made = DonationRewards(["donation"])
-    made.start(TASK, made_up(), options)
-    return made
+    return create(DonationRewards, "rewards", options, ["donation"])
 
 
 class TestRewards:

@@ -8,8 +8,8 @@ from evaluating import cell, evaluated, figures, spans
 
 from josh.cli import main
 from josh.errors import UsageError
-from josh.runs.evaluate.evaluate import Wanted, parts_of
-from josh.runs.evaluate.scores import Row, Sample, Talk, compared
+from josh.runs.evaluate.evaluate import EvaluationSpec, sub_runs_of
+from josh.runs.evaluate.scores import PolicyResults, ScoredConversation, TaskResult, compared
 
 
 def test_references_stand_in_every_offline_table(capsys):
@@ -108,13 +108,13 @@ def test_a_search_is_no_evaluation(capsys):
 
 
 def parts(wanted=None, **given):
-    return parts_of(given, wanted or Wanted({}))
+    return sub_runs_of(given, wanted or EvaluationSpec({}))
 
 
 def test_models_and_users_are_called_what_tells_them_apart():
-    both = parts(Wanted({"model": "old"}, references=False), model="new", user_model="them")
+    both = parts(EvaluationSpec({"model": "old"}, references=False), model="new", user_model="them")
     assert [(part.policy, part.folder) for part in both] == [("old", "baseline-them"), ("new", "model-them")]
-    warm = parts(Wanted({"temperature": 0.5}, references=False), model="m", temperature=1.0)
+    warm = parts(EvaluationSpec({"temperature": 0.5}, references=False), model="m", temperature=1.0)
     assert [part.policy for part in warm] == ["m T=0.5", "m T=1"]
     mixed = parts(user="donor,persuadee", user_model="offline,gpt", user_base_url="http://here/v1")
     assert [part.user for part in mixed[:2]] == ["donor", "gpt"]
@@ -123,7 +123,9 @@ def test_models_and_users_are_called_what_tells_them_apart():
 
 
 def test_an_offline_baseline_has_neither_agent_nor_address_of_a_model():
-    first, second = parts(Wanted({"model": "offline"}, references=False), model="m", agent="persuader", base_url="u")
+    first, second = parts(
+        EvaluationSpec({"model": "offline"}, references=False), model="m", agent="persuader", base_url="u"
+    )
     assert (first.settings["agent"], first.settings["base_url"]) == (None, None)
     assert (second.settings["agent"], second.settings["base_url"]) == ("persuader", "u")
 
@@ -162,13 +164,15 @@ def test_errors_are_counted_and_bounded_but_not_scored(capsys):
 
 def talks(*outcomes):
     return {
-        str(place): Talk(float(won), won, rounds, {}) for place, (won, rounds) in enumerate(outcomes) if won is not None
+        str(place): ScoredConversation(float(won), won, rounds, {})
+        for place, (won, rounds) in enumerate(outcomes)
+        if won is not None
     }
 
 
 def sample(rows, policy="p"):
-    made = {task: Row(task, task[0], {}, 10, talks(*outcomes)) for task, outcomes in rows.items()}
-    return Sample(policy, "u", "u", {}, "", ("0", "1"), made, {})
+    made = {task: TaskResult(task, task[0], {}, 10, talks(*outcomes)) for task, outcomes in rows.items()}
+    return PolicyResults(policy, "u", "u", {}, "", ("0", "1"), made, {})
 
 
 def test_rounds_to_success_are_of_winners_and_restricted_ones_of_all():

@@ -12,7 +12,7 @@ from josh.cli import main
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
-from josh.runs.evaluate.held_out import Seen, check, seen_by, seen_in
+from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out, seen_by, seen_in
 from josh.runs.record.summary import person_of
 from josh.runs.train.train import CARD, fingerprint
 
@@ -33,7 +33,9 @@ def test_nobody_made_up_for_test_is_in_train(seed, train, test):
     assert {task.id for task in one}.isdisjoint(task.id for task in other)
     assert everybody(one).isdisjoint(everybody(other))
     assert answers(one).isdisjoint(answers(other))
-    check(other, PersuasionEnv({}), Seen(frozenset(task.id for task in one), frozenset(everybody(one))))
+    assert_held_out(
+        other, PersuasionEnv({}), TrainingExposure(frozenset(task.id for task in one), frozenset(everybody(one)))
+    )
 
 
 def test_people_met_in_training_are_refused_even_in_other_tasks():
@@ -41,9 +43,9 @@ def test_people_met_in_training_are_refused_even_in_other_tasks():
     task = env.tasks("train")[0]
     renamed = Task("new", 0, task.data)
     with pytest.raises(UsageError, match="1 people"):
-        check([renamed], env, Seen(people=frozenset(env.people(task)[:1])))
+        assert_held_out([renamed], env, TrainingExposure(people=frozenset(env.people(task)[:1])))
     with pytest.raises(UsageError, match=r"1 tasks \(synthetic-train-0000\)"):
-        check([task], env, Seen(tasks=frozenset([task.id])))
+        assert_held_out([task], env, TrainingExposure(tasks=frozenset([task.id])))
     assert person_of(Task("t", 0, {}), BaseEnv({})) == "task t"
 
 
@@ -159,7 +161,7 @@ def test_of_adapters_that_do_not_say_what_they_saw_nothing_is_known():
     damaged = adapter("damaged", None)
     (damaged / CARD).write_text("[]")
     tuned = seen_by([f"hf:base+{folder}" for folder in (bare, odd, damaged, "org/theirs")])
-    assert (tuned.seen, tuned.known) == (Seen(), ())
+    assert (tuned.seen, tuned.known) == (TrainingExposure(), ())
     for (name, reason), why in zip(
         tuned.unknown.items(), ("had no manifest", "in none of its folders", "is damaged", "has no josh"), strict=True
     ):

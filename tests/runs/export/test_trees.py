@@ -11,7 +11,7 @@ from josh.messages import dumps, with_opener, without_ids
 from josh.runs.export.check import check
 from josh.runs.export.export import choose, export
 from josh.runs.export.formats import FORMATS
-from josh.runs.export.paths import standing, winning_leaves
+from josh.runs.export.paths import node_outcomes, winning_leaves
 from josh.tree import Outcome, Speaker, internal_conversation, walk
 
 
@@ -82,7 +82,7 @@ def test_whole_conversations_end_with_the_agents_last_words_and_have_all_it_saw(
 @given(trees)
 def test_chosen_and_rejected_follow_the_same_node_and_differ(played):
     for episode in played[1]:
-        nodes, found, stand = episode.tree.nodes, moves(episode), standing(episode)
+        nodes, found, stand = episode.tree.nodes, moves(episode), node_outcomes(episode)
         for row in rows_of("dpo", episode):
             (chosen,), (rejected,) = row["chosen"], row["rejected"]
             assert opens_well(row["prompt"], episode)
@@ -107,7 +107,7 @@ def test_chosen_and_rejected_follow_the_same_node_and_differ(played):
 @given(trees)
 def test_positives_are_of_the_winning_path_and_negatives_lost_after_the_same_prompt(played):
     for episode in played[1]:
-        found, stand = moves(episode), standing(episode)
+        found, stand = moves(episode), node_outcomes(episode)
         labels = {}
         for row in rows_of("kto", episode):
             (said,) = row["completion"]

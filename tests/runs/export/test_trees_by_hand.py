@@ -8,7 +8,7 @@ from exporting import rows_of, says, stored
 
 from josh.messages import OPENER, dumps
 from josh.runs.export.export import choose, export
-from josh.runs.export.formats import candidates
+from josh.runs.export.formats import export_rows
 from josh.runs.record.episode_json import from_json
 
 
@@ -232,6 +232,6 @@ def test_calls_made_at_once_and_their_results_are_a_turn_each_in_sharegpt():
 )
 def test_what_a_format_has_no_form_for_is_counted(form, turn, reason):
     dropped = Counter()
-    found = list(candidates(form, from_json(forked(turn, [says("Blue.")])), choose(form, None, None, None), dropped))
+    found = list(export_rows(form, from_json(forked(turn, [says("Blue.")])), choose(form, None, None, None), dropped))
     assert any(each.startswith(reason) for each in dropped), dropped
     assert len(found) == (2 if form == "kto" else 0) or form == "kto"

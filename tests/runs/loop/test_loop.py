@@ -133,8 +133,8 @@ def test_every_round_searches_fresh_tasks_with_the_last_rounds_model(whole):
     folder, _ = whole
     one, two, test = (read(folder / name / "config.json") for name in ("search-1", "search-2", "round-2-donor"))
     assert len({*one["task_ids"], *two["task_ids"]}) == 8
-    assert two["settings"]["model"].endswith("-round-1")
-    assert test["settings"]["model"].endswith("-round-2")
+    assert two["settings"]["agent"]["model"].endswith("-round-1")
+    assert test["settings"]["agent"]["model"].endswith("-round-2")
     assert not {*one["task_ids"], *two["task_ids"]} & set(test["task_ids"])
 
 

@@ -18,7 +18,7 @@ import pytest
 from josh.cli import main
 from josh.envs.toolwoz.env import ToolwozEnv
 from josh.envs.toolwoz.tasks import perfect_calls
-from josh.runs.settings import RunSettings
+from josh.runs.settings import core
 
 PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
 
@@ -74,7 +74,7 @@ def test_a_person_gives_and_is_recorded_like_any_user():
     (episode,) = lines(folder / "episodes.jsonl")
     assert (episode["reward"], episode["ending"], episode["nodes"][-1]["model"]) == (1.5, "completed", "person")
     config = json.loads((folder / "config.json").read_text())
-    assert config["settings"]["user"] == "human"
+    assert config["settings"]["user"]["name"] == "human"
     report = json.loads(re.search(r'id="head">(.*?)</script>', (folder / "report.html").read_text())[1])
     assert report["headline"].endswith(": OfflinePersuader (offline) and Human (person)")
     assert config["plays"]["user"] == "josh.users.human:Human"
@@ -109,7 +109,7 @@ def test_a_person_who_persuades_earns_nothing_by_a_tag_and_makes_examples(capsys
     (episode,) = lines(folder / "episodes.jsonl")
     assert episode["metrics"]["tag_attempts"] == 1
     assert (episode["reward"], episode["ending"]) == (0, "truncated")
-    assert json.loads((folder / "config.json").read_text())["settings"]["agent"] == "human"
+    assert json.loads((folder / "config.json").read_text())["settings"]["agent"]["name"] == "human"
     for speaker, text in said(folder):
         assert speaker == "agent" or f"persuadee: {text}" in " ".join(ended.stdout.split())
     (example,) = lines(folder / "training_examples.jsonl")
@@ -121,7 +121,7 @@ def test_a_person_who_persuades_earns_nothing_by_a_tag_and_makes_examples(capsys
 
 
 def test_a_person_calls_tools_until_something_is_said():
-    task = ToolwozEnv({"seed": RunSettings.seed}).tasks("train")[0]
+    task = ToolwozEnv({"seed": core()["seed"].default}).tasks("train")[0]
     perfect = perfect_calls(task.data)
     calls = [f"/{api} {' '.join(f'{name}={value}' for name, value in given.items())}" for api, given in perfect]
     api, given = perfect[0]  # quotes and commas do no harm

@@ -232,7 +232,8 @@ def test_the_settings_are_the_old_ones_but_for_what_was_given():
     old, config = (json.loads((folder / "config.json").read_text()) for folder in (original, new))
     assert config["rescored_from"] == original.name
     assert config["plays"] == old["plays"] | {"rewards": "josh.rewards.donation:DonationRewards"}
-    changed = {"rewards": "donation", "min_reward": 0.5, "log_dir": "new"}
+    output = old["settings"]["output"] | {"log_dir": "new"}
+    changed = {"rewards": {"name": "donation", "min_reward": 0.5}, "output": output}
     assert config["settings"] == old["settings"] | changed
 
 

@@ -257,7 +257,7 @@ def test_a_tracker_that_fails_is_let_go_with_a_line_and_the_others_go_on(capsys)
 
 def test_what_a_tracker_prints_is_not_among_the_run_s_figures(capsys):
     assert main(["--synthetic_tasks", "2", "--report_to", " none "]) == 0
-    assert json.loads((only_run() / "config.json").read_text())["settings"]["report_to"] == "none"
+    assert json.loads((only_run() / "config.json").read_text())["settings"]["output"]["report_to"] == "none"
     capsys.readouterr()
     report = Report({"loud": Loud()}, {})
     for result in results_of(only_run()):

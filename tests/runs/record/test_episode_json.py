@@ -11,7 +11,7 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.record.episode_json import from_json, to_json
 from josh.runs.record.examples import examples
 from josh.runs.record.summary import result_of
-from josh.runs.settings import resolve
+from josh.runs.resolve import resolve
 from josh.scoring import Scorer
 
 WAYS = {

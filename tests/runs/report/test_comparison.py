@@ -112,7 +112,7 @@ def test_a_comparison_says_what_sets_the_runs_apart(endpoint):
     one, two = shown["id"].split(" vs ")
     assert shown["notes"] == [
         f"{one} is not finished: 2 of 4 tasks",
-        f"Left out, for the other one has not finished them: 1 task of {two}",
+        f"Left out, because the other run has not finished them: 1 task of {two}",
     ]
     for each, folder in zip(shown["runs"], (first, second), strict=True):
         told = summary(folder)

@@ -169,7 +169,7 @@ def test_awkward_ids_and_tasks_without_a_score_have_their_place_in_the_list(open
 def test_a_comparison_shows_its_notes_and_the_settings_that_differ(opened, shots):
     page = opened("searches")
     (note,) = data(page)["notes"]
-    assert note.startswith("Left out, for the other one has not finished them: 19 tasks of ")
+    assert note.startswith("Left out, because the other run has not finished them: 19 tasks of ")
     assert page.text_content(".notice") == note
     section = page.locator("section", has_text="Settings that differ")
     rows = [row.locator("th, td").all_text_contents() for row in section.locator("tbody tr").all()]

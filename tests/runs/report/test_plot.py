@@ -11,7 +11,7 @@ from josh.cli import main
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'josh-dialogue[plot]'")
 
-from josh.runs.report.figures import Line, pareto_front
+from josh.runs.report.figures import PlottedRun, pareto_front
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -148,9 +148,11 @@ def test_what_cannot_be_plotted_is_refused_in_a_line(loop, runs, capsys, tmp_pat
     (loop / "loop.json").unlink()
     assert "has no loop.json yet; go on with: josh loop --resume" in refused(capsys, loop)
     toy = played("toy", "--env", "toy_world:World")
-    assert "count different rewards, mean_donation and average_reward; plot them apart" in refused(capsys, runs[1], toy)
+    assert "have different rewards, mean_donation and average_reward; plot them separately" in refused(
+        capsys, runs[1], toy
+    )
     (toy / "episodes.jsonl").write_text("")
-    assert f"no conversation came to an end in {toy}; there is nothing to plot" in refused(capsys, toy)
+    assert f"{toy}: no conversation was scored, so there is nothing to plot" in refused(capsys, toy)
 
 
 def test_without_matplotlib_a_line_says_what_to_install(loop):
@@ -162,7 +164,7 @@ def test_without_matplotlib_a_line_says_what_to_install(loop):
 
 
 def test_the_share_won_grows_round_by_round():
-    line = Line(
+    line = PlottedRun(
         "one", False, (1, 2, 2, 3), (True, True, False, True), (1, 1, 0, 1), tuple("abcd"), tuple("abcd"), 0, 9, "", {}
     )
     assert [share.value for share in line.by_round(3)] == [0, 0.25, 0.5, 0.75]
@@ -172,7 +174,7 @@ def test_the_share_won_grows_round_by_round():
 
 def test_every_task_counts_alike_however_many_of_its_conversations_came_to_an_end():
     won, earned = (True, True, True, False), (2, 1, 3, 0)
-    line = Line("one", False, (1, 2, 1, 3), won, earned, tuple("aaab"), ("t", "t", "t", "u"), 0, 9, "", {})
+    line = PlottedRun("one", False, (1, 2, 1, 3), won, earned, tuple("aaab"), ("t", "t", "t", "u"), 0, 9, "", {})
     assert line.reward.value == 1
     assert line.reward.n == line.tasks == 2
     assert [share.value for share in line.by_round(2)] == [0, pytest.approx(1 / 3), 0.5]

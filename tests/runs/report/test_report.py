@@ -147,9 +147,10 @@ def test_tokens_latency_and_the_user_s_view_come_with_a_run_of_models(endpoint):
             assert node["seconds"] >= 0.01
             if node["speaker"] == "agent":
                 assert node["attempts"] == 1
-                assert node["seen"] == [node["messages"][0]["content"].replace("[", "(").replace("]", ")")]
+                defused = node["messages"][0]["content"].replace("[", "(").replace("]", ")")
+                assert node["user_internal"] == [{"role": "user", "content": defused}]
             else:
-                assert "seen" not in node
+                assert "user_internal" not in node
 
 
 def test_a_run_that_does_not_say_who_played_is_shown_all_the_same(capsys):

@@ -232,7 +232,7 @@ def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):
     )
     folder = run("one", "--env", "./mine.py:Mine", "--synthetic_tasks", 4)
     assert head(folder)["notes"] == [
-        "1 task shown without what plug-ins could not say; the first, synthetic-train-0000: "
+        "1 task shown incompletely, because plug-ins failed; the first, synthetic-train-0000: "
         "ZeroDivisionError: division by zero"
     ]
     rows = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
@@ -241,7 +241,7 @@ def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):
     rows[3]["nodes"][1]["messages"][0] = {}
     (folder / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert main(["report", str(folder)]) == 0
-    assert head(folder)["notes"][0].startswith("3 tasks shown without what plug-ins could not say; the first, ")
+    assert head(folder)["notes"][0].startswith("3 tasks shown incompletely, because plug-ins failed; the first, ")
     assert trees(folder)[1]["nodes"][1]["messages"][0]["content"] == 5
     assert len(head(folder)["tasks"]) == 4
     for task in "1234":

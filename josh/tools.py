@@ -1,14 +1,16 @@
-"""Calling a tool of the branch's world, and what the agent is told of it; for agents that use tools."""
+"""Calling a tool of the branch's world, and what the caller is shown of it; for agents and users that use tools."""
 
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from josh.calls import awaited, names
 from josh.messages import dumps
 from josh.roles import ToolError
+from josh.tree import Speaker
 
+_REFUSED = "Error: "
 _SHOWN = 200
 """Characters of unreadable arguments that a complaint quotes."""
 
@@ -18,10 +20,10 @@ class Used:
     """One call of a tool and what came of it.
 
     Attributes:
-        name: the tool's name, as the agent gave it.
+        name: the tool's name, as the caller gave it.
         arguments: the arguments, parsed; empty where they could not be read.
         result: what the tool returned; None where it was refused.
-        error: why the call was refused, in words for the agent; None where it was not.
+        error: why the call was refused, in words for the caller; None where it was not.
     """
 
     name: str
@@ -37,11 +39,18 @@ class Used:
 
     @property
     def text(self) -> str:
-        """What the agent is told: the result as JSON on one line, or `Error: ` and the reason."""
-        return dumps(self.result) if self.error is None else f"Error: {self.error}"
+        """What the caller is shown: a text as it is, other results as JSON on one line, or `Error: ` and the reason."""
+        if self.error is not None:
+            return f"{_REFUSED}{self.error}"
+        return sendable(self.result) if isinstance(self.result, str) else dumps(self.result)
 
 
-async def use(world: Any, name: str, arguments: Any) -> Used:
+def is_refusal(shown: Any) -> bool:
+    """Whether what a caller was shown (`Used.text`) says that a call was refused."""
+    return isinstance(shown, str) and shown.startswith(_REFUSED)
+
+
+async def use(world: Any, name: str, arguments: Any, caller: Speaker = Speaker.AGENT) -> Used:
     """Call a tool.
 
     A refusal is part of the conversation: a `ToolError` of the world's, arguments that are no JSON object, a branch
@@ -51,6 +60,7 @@ async def use(world: Any, name: str, arguments: Any) -> Used:
         world: the branch's `ToolWorld`, whose `call` may be async; None where there is none.
         name: which tool.
         arguments: a mapping, or the text of a JSON object, as models write it.
+        caller: who calls; the world hears of it where its `call` takes `caller`.
     """
     name = sendable(name)
     try:
@@ -60,14 +70,14 @@ async def use(world: Any, name: str, arguments: Any) -> Used:
     if world is None:
         return Used(name, given, error="there are no tools here")
     try:
-        result = world.call(name, given)
-        return Used(name, given, await result if inspect.isawaitable(result) else result)
+        known = {"caller": caller} if names(world.call, "caller") else {}
+        return Used(name, given, await awaited(world.call(name, given, **known)))
     except ToolError as error:
         return Used(name, given, error=str(error) or f"{name} refused the call")
 
 
 def read(arguments: Any) -> Mapping[str, Any]:
-    """The arguments of a call; none are an empty object. Raises ValueError, in words for the agent."""
+    """The arguments of a call; none are an empty object. Raises ValueError, in words for the caller."""
     if isinstance(arguments, str):
         text = sendable(arguments.strip())
         try:

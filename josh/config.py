@@ -1,0 +1,463 @@
+"""Settings, declared once: a dataclass beside the class that it configures, with help text and range in its fields.
+
+Everything that handles settings reads these classes: the flags of the command line and their help, the tables of a TOML
+file, `config.json`, and the rules of resumption. A plug-in declares its own in a dataclass `Config` inside its class:
+
+    class World(BaseEnv):
+        @dataclass(frozen=True)
+        class Config:
+            difficulty: int = setting(1, "how hard the tasks are", least=1, most=5)
+
+On the command line that is `--env.difficulty 3`, and in the class `self.config.difficulty`.
+"""
+
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from functools import cache
+from math import inf
+from pathlib import Path
+from types import MappingProxyType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from josh.errors import UsageError
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NAMES = {int: "int", float: "float", str: "str", bool: "bool", Path: "path", tuple: "list", dict: "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is declared of a setting beside its type and default.
+
+    Attributes:
+        help: its help text; `{who}` stands for whose it is (`the agent's`).
+        least: smallest number.
+        above: what a number has to be larger than.
+        most: largest number.
+        below: what a number has to be smaller than.
+        choices: the only values.
+        unit: what a number counts, for messages.
+        way: what a message says to give; by default it follows from the range.
+        flag: its flag, where that is not the field's name.
+        aliases: further flags.
+        resumable: whether a run may be resumed with another value, because it changes no request and no result.
+    """
+
+    help: str = ""
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+    choices: tuple[Any, ...] = ()
+    unit: str = ""
+    way: str = ""
+    flag: str = ""
+    aliases: tuple[str, ...] = ()
+    resumable: bool = False
+
+    def refuses(self, value: Any) -> bool:
+        """Whether a value is none of the choices, or a number that is out of range or not finite."""
+        if self.choices:
+            return value not in self.choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        low = self.least if self.least is not None else -inf
+        high = self.most if self.most is not None else inf
+        sound = low <= value <= high and -inf < value < inf
+        return not sound or (self.above is not None and value <= self.above) or value >= _or(self.below, inf)
+
+    @property
+    def wanted(self) -> str:
+        """What a message says to give."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.way or self.choices:
+            return self.way or listed(self.choices)
+        if self.most == 1 and unit == "":
+            return "a share from 0 to 1" if self.above is None else f"a share above {self.above:g}, at most 1"
+        if self.above is not None:
+            number = f"a number of{unit}" if unit else "a number"
+            return f"{number} above {self.above:g}" + (f", at most {self.most:g}" if self.most is not None else "")
+        if self.least is None:
+            return "a finite number"
+        if self.most is not None:
+            return f"{self.least:g} to {self.most:g}{unit}"
+        return f"{self.least:g} or more{unit}" + (f", below {self.below:g}" if self.below is not None else "")
+
+
+def setting(default: Any = MISSING, text: str = "", **rule: Any) -> Any:
+    """Declare a setting: a dataclass field.
+
+    Args:
+        default: its default; without one the setting has to be given.
+        text: its help text.
+        rule: the other attributes of `Rule`.
+    """
+    metadata = {"rule": Rule(text, **rule)}
+    if isinstance(default, dict | list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def part(kind: type, *, prefix: str = "", who: str = "", title: str = "", **changes: Mapping[str, Any]) -> Any:
+    """Declare a settings class as a part of another one.
+
+    Args:
+        kind: the part's class.
+        prefix: what the flags of its settings begin with.
+        who: whose it is, for the help texts.
+        title: what its flags stand under in the help.
+        changes: by the name of a setting in it, what differs: its `default`, or attributes of `Rule`. A `flag` given
+            here is the whole flag.
+    """
+    about = {"kind": kind, "prefix": prefix, "who": who, "title": title, "changes": changes}
+    return field(default_factory=lambda: build(kind, {}, changes), metadata={"part": about})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a settings class.
+
+    Attributes:
+        flag: its flag without the hyphens: its name wherever settings are one flat list.
+        path: the names of the fields that lead to it; empty for a flag that stands for other settings.
+        kind: bool, int, float, str, Path, tuple (of texts or numbers) or dict.
+        optional: whether it may be None.
+        default: its default; `MISSING` where it has to be given.
+        rule: what else is declared of it.
+        items: the type of a tuple's items.
+        hint: the annotation.
+    """
+
+    flag: str
+    path: tuple[str, ...]
+    kind: Any
+    optional: bool
+    default: Any
+    rule: Rule
+    items: Any = str
+    hint: Any = None
+
+    @property
+    def name(self) -> str:
+        """The field's name."""
+        return self.path[-1] if self.path else self.flag
+
+    @property
+    def dotted(self) -> str:
+        """Its name in a TOML table and in `config.json`: the part's name and its own."""
+        return f"{self.path[0]}.{self.name}" if len(self.path) > 1 else self.name
+
+    @property
+    def of_plug_in(self) -> bool:
+        """Whether it stands in a plug-in's `Config`."""
+        return "config" in self.path[1:-1]
+
+    def value(self, given: Any, where: str = "") -> Any:
+        """A given value as it is kept: lists as tuples, paths as texts.
+
+        Args:
+            given: the value.
+            where: what the message begins with, such as the file that it is from.
+
+        Raises:
+            UsageError: it has another type, or is out of range.
+        """
+        if given is None and self.optional:
+            return None
+        found = self._typed(given)
+        if found is None:
+            raise UsageError(f"{where}{self.flag} is {given!r}; give a value of type {_NAMES[self.kind]}")
+        if self.rule.refuses(found):
+            shown = repr(found) if isinstance(found, str) else found
+            raise UsageError(f"{where}{self.flag} is {shown}; give {self.rule.wanted}")
+        if isinstance(found, tuple) and "" in found:
+            raise UsageError(f"{where}{self.flag} holds an empty text; leave it out")
+        return found
+
+    def _typed(self, given: Any) -> Any:
+        """The value, or None where it is of another type."""
+        if self.kind is tuple:
+            items = [given] if isinstance(given, str) else given
+            sound = isinstance(items, list | tuple) and all(_is(item, self.items) for item in items)
+            return tuple(items) if sound else None
+        if self.kind is dict:
+            return dict(given) if isinstance(given, Mapping) else None
+        if self.kind is Path:
+            return str(given) if isinstance(given, str | Path) else None
+        if self.kind is str and isinstance(given, Path):
+            return str(given)
+        if not _is(given, self.kind):
+            return None
+        return float(given) if self.kind is float else given
+
+    def found_in(self, settings: Any) -> Any:
+        """Its value in a settings object; in a plug-in's `config` that lacks it, the default."""
+        for name in self.path:
+            settings = settings.get(name, self.default) if isinstance(settings, Mapping) else getattr(settings, name)
+        return tuple(settings) if isinstance(settings, list) else settings
+
+
+class Schema(Mapping[str, Setting]):
+    """All settings that something takes, by flag, in the order of the help."""
+
+    def __init__(self, settings: Iterable[Setting], *more: "Schema") -> None:
+        """Args: settings: the settings. Raises UsageError where two of them have one flag."""
+        self._settings: dict[str, Setting] = {}
+        self._names: dict[str, str] = {}
+        for one in [*(one for other in more for one in other.values()), *settings]:
+            if one.flag in self._names:
+                raise UsageError(f"the setting {one.dotted} would take --{one.flag}, which is taken; name it otherwise")
+            self._settings[one.flag] = one
+            further = [f"{one.path[0]}.{one.rule.flag}"] if one.path and one.rule.flag else []
+            for name in (one.flag, *one.rule.aliases, one.dotted, *further):
+                self._names.setdefault(name, one.flag)
+
+    def __getitem__(self, flag: str) -> Setting:
+        return self._settings[flag]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settings)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+    def find(self, name: str) -> Setting | None:
+        """A setting by its flag, one of its aliases, or its dotted name; hyphens count as underscores."""
+        flag = self._names.get(name.replace("-", "_"))
+        return None if flag is None else self._settings[flag]
+
+    def near(self, name: str) -> str | None:
+        """The flag or dotted name that is most like a name; None where none is."""
+        found = get_close_matches(name.replace("-", "_"), self._names, n=1)
+        return found[0] if found else None
+
+    def refusal(self, name: str) -> str:
+        """What to say of a name that no setting has."""
+        near = self.near(name)
+        return f"no setting named {name!r}" + (f"; did you mean {near!r}?" if near else "")
+
+    def read(self, given: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+        """Given values by flag, as they are kept.
+
+        Args:
+            given: values by any of their names.
+            where: what a message begins with.
+
+        Raises:
+            UsageError: a name is unknown or given twice, or a value has the wrong type or is out of range.
+        """
+        found: dict[str, Any] = {}
+        for name, value in given.items():
+            one = self.find(name)
+            if one is None:
+                raise UsageError(f"{where}{self.refusal(name)}")
+            if one.flag in found:
+                raise UsageError(f"{where}{one.flag} is given twice, once as {name!r}")
+            found[one.flag] = one.value(value, where)
+        return found
+
+    def flat(self, settings: Any) -> dict[str, Any]:
+        """The values of a settings object, by flag."""
+        return {flag: one.found_in(settings) for flag, one in self.items() if one.path}
+
+
+def settings_in(
+    kind: type,
+    *,
+    path: tuple[str, ...] = (),
+    prefix: str = "",
+    who: str = "",
+    changes: Mapping[str, Mapping[str, Any]] = NOTHING,
+) -> Iterator[Setting]:
+    """The settings that a settings class declares, those of its parts among them; see `part`."""
+    hints = typing.get_type_hints(kind)
+    for one in fields(kind):
+        inner = one.metadata.get("part")
+        if inner is not None:
+            yield from settings_in(
+                inner["kind"],
+                path=(*path, one.name),
+                prefix=prefix + inner["prefix"],
+                who=inner["who"] or who,
+                changes={**changes, **inner["changes"]},
+            )
+        elif "rule" in one.metadata:
+            change = dict(changes.get(one.name, NOTHING))
+            default = change.pop("default", _default(one))
+            rule = replace(one.metadata["rule"], **change)
+            flag = change.get("flag") or f"{prefix}{rule.flag or one.name}"
+            rule = replace(rule, help=rule.help.replace("{who}", who))
+            yield _setting(flag, (*path, one.name), hints[one.name], default, rule)
+
+
+def settings_of_plug_in(kind: Any, role: str) -> tuple[Setting, ...]:
+    """The settings in a plug-in's `Config`; none where it has no `Config`.
+
+    Their flags are `ROLE.name`, or those that they declare; both are understood.
+
+    Raises:
+        UsageError: `Config` is no dataclass, or a setting has a type that no flag can give.
+    """
+    return _declared(kind, role)
+
+
+@cache
+def _declared(kind: Any, role: str) -> tuple[Setting, ...]:
+    config = config_class(kind)
+    name = f"{role} {kind.__qualname__}" if isinstance(kind, type) else role
+    if not is_dataclass(config):
+        raise UsageError(f"{name}: its Config is not a dataclass; write @dataclass(frozen=True) above it")
+    try:
+        hints = typing.get_type_hints(config)
+    except NameError as error:
+        raise UsageError(f"{name}: its Config cannot be read: {error}") from None
+    found = []
+    for one in fields(config):
+        if one.init:
+            rule: Rule = one.metadata.get("rule", Rule())
+            flag = rule.flag or f"{role}.{one.name}"
+            try:
+                found.append(_setting(flag, (role, "config", one.name), hints[one.name], _default(one), rule))
+            except UsageError as error:
+                raise UsageError(f"{name}: {error}") from None
+    return tuple(found)
+
+
+def configured(kind: Any, role: str, values: Mapping[str, Any]) -> Any:
+    """A plug-in's `Config`, made of values by the names of its fields; names that it does not have are passed over."""
+    own = {one.name: one for one in settings_of_plug_in(kind, role)}
+    known = {name: _as_declared(own[name].value(values[name]), own[name].hint) for name in values if name in own}
+    return config_class(kind)(**known)
+
+
+def configured_by_flags(kind: Any, role: str, options: Mapping[str, Any]) -> Any:
+    """A plug-in's `Config` from a run's settings by flag name, those of other parts of the run among them."""
+    names = {one.flag: one.name for one in settings_of_plug_in(kind, role)}
+    return configured(
+        kind, role, {name: options[flag] for flag, name in names.items() if options.get(flag) is not None}
+    )
+
+
+def create(kind: Any, role: str, values: Mapping[str, Any], *args: Any) -> Any:
+    """Make a plug-in, which finds its settings as `self.config` already in its `__init__`.
+
+    Args:
+        kind: its class.
+        role: `env`, `agent`, `user` or `rewards`.
+        values: its settings, by the names of its fields.
+        args: what its `__init__` takes.
+    """
+    if getattr(kind, "Config", None) is None:
+        return kind(*args)
+    made = kind.__new__(kind)
+    made.config = configured(kind, role, values)
+    made.__init__(*args)
+    return made
+
+
+def config_class(kind: Any) -> Any:
+    """A plug-in's `Config`, or `NoSettings`."""
+    return getattr(kind, "Config", None) or NoSettings
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """The `Config` of a plug-in that declares none."""
+
+
+class OwnConfig:
+    """The attribute `config` of a plug-in's base: the class's `Config` with its defaults, unless a run sets another."""
+
+    def __get__(self, thing: Any, kind: type | None = None) -> Any:
+        if thing is None:
+            return self
+        made = config_class(type(thing))()
+        thing.__dict__["config"] = made
+        return made
+
+
+def checked(config: Any) -> Any:
+    """A settings object all of whose values are in range. Raises UsageError for one that is not."""
+    for one in fields(config):
+        rule = one.metadata.get("rule")
+        value = getattr(config, one.name)
+        if rule is not None and rule.refuses(value):
+            shown = repr(value) if isinstance(value, str) else value
+            raise UsageError(f"{rule.flag or one.name} is {shown}; give {rule.wanted}")
+    return config
+
+
+def build(kind: type, values: Mapping[tuple[str, ...], Any], changes: Mapping[str, Mapping[str, Any]] = NOTHING) -> Any:
+    """A settings object from values by their paths; what is missing gets its default. For `changes` see `part`."""
+    return _assembled(kind, {one.path: one.default for one in settings_in(kind, changes=changes)} | dict(values), ())
+
+
+def _assembled(kind: type, values: Mapping[tuple[str, ...], Any], path: tuple[str, ...]) -> Any:
+    given: dict[str, Any] = {}
+    for one in fields(kind):
+        where = (*path, one.name)
+        if "part" in one.metadata:
+            given[one.name] = _assembled(one.metadata["part"]["kind"], values, where)
+        elif where in values:
+            given[one.name] = values[where]
+    return kind(**given)
+
+
+def listed(names: Sequence[Any]) -> str:
+    """`a, b or c`."""
+    texts = list(map(str, names))
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
+
+
+def _setting(flag: str, path: tuple[str, ...], hint: Any, default: Any, rule: Rule) -> Setting:
+    """A setting by its annotation. Raises UsageError where that is nothing that a flag can give."""
+    kinds = [one for one in get_args(hint) if one is not type(None)]
+    union = get_origin(hint) in (UnionType, Union)
+    optional = union and len(kinds) < len(get_args(hint))
+    inner = kinds[0] if union and len(kinds) == 1 else hint
+    if get_origin(inner) is Literal:
+        choices = get_args(inner)
+        inner, rule = type(choices[0]), rule if rule.choices else replace(rule, choices=choices)
+    kind: Any = get_origin(inner) or inner
+    item: Any = str
+    if kind in (tuple, list, Sequence):
+        kind, item = tuple, (*get_args(inner), str)[0]
+    elif kind is Mapping:
+        kind = dict
+    if kind not in _NAMES or item not in (str, int, float):
+        raise UsageError(
+            f"its setting {path[-1]!r} is a {getattr(hint, '__name__', hint)}, which no flag can give; declare a bool, "
+            "int, float, str, Path, a list of these or a dict"
+        )
+    if isinstance(default, list):
+        default = tuple(default)
+    if kind is Path and default not in (None, MISSING):
+        default = str(default)
+    return Setting(flag, path, kind, optional, default, rule, item, hint)
+
+
+def _as_declared(value: Any, hint: Any) -> Any:
+    """A kept value as its annotation has it: a text as a path, a tuple as a list."""
+    kinds = (hint, *get_args(hint))
+    if isinstance(value, str) and Path in kinds:
+        return Path(value)
+    if isinstance(value, tuple) and list in (*kinds, *map(get_origin, kinds)):
+        return list(value)
+    return value
+
+
+def _default(one: "Field[Any]") -> Any:
+    return one.default_factory() if one.default_factory is not MISSING else one.default
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value has a type; a whole number is a float as well, a bool is no number."""
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def _or(number: float | None, other: float) -> float:
+    return other if number is None else number

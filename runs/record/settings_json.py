@@ -1,0 +1,100 @@
+"""Settings as `config.json` and plans have them: a table for each part of a run, the same as in a TOML file.
+
+Versions of josh before the tables had one flat object (`{"env": "persuasion", "josh": true, "beam_size": 8, ...}`);
+`upgraded` makes tables of it, so that runs recorded then can still be read.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from josh.config import build
+from josh.errors import UsageError
+from josh.runs.registry import BEAM, ROLES, ROLLOUTS
+from josh.runs.settings import JOSH, PARTS, RunSettings, core
+
+_FLAT: Mapping[str, tuple[str, str, Any]] = {
+    "corpus": ("env", "corpus", None),
+    "data": ("env", "data", None),
+    "split_rule": ("env", "split_rule", "convokit"),
+    "synthetic_tasks": ("env", "synthetic_tasks", None),
+    "include_bad": ("env", "include_bad", False),
+    "min_reward": ("rewards", "min_reward", 0.0),
+}
+"""Flat settings that plug-ins have now: the part, the name in it, and the default, which is as good as nothing."""
+_STRATEGIES = {True: (BEAM, {"beam_size": "beam_size", "stop": "stop"}), False: (ROLLOUTS, {"rollouts": "n"})}
+
+
+def settings_to_json(settings: RunSettings) -> dict[str, Any]:
+    """Settings as JSON has them."""
+    found: dict[str, Any] = {}
+    for one in core().values():
+        if one.path:
+            *parts, name = one.dotted.split(".")
+            table = found.setdefault(parts[0], {}) if parts else found
+            value = one.found_in(settings)
+            table[name] = list(value) if isinstance(value, tuple) else value
+    for name, table in found.items():
+        if name in PARTS:
+            first = {"name": table.pop("name")} if "name" in table else {}
+            config = getattr(getattr(settings, name), "config", {})
+            found[name] = first | table | {key: list(v) if isinstance(v, tuple) else v for key, v in config.items()}
+    return found
+
+
+def settings_from_json(content: Mapping[str, Any], path: Path) -> RunSettings:
+    """Settings from a file, of this version or an earlier one. Plug-ins need not be there.
+
+    Raises UsageError for an unknown or ill-typed setting.
+    """
+    values: dict[tuple[str, ...], Any] = {}
+    where = f"{path}: "
+    for key, value in upgraded(content).items():
+        table = value.items() if key in PARTS and isinstance(value, dict) else [("", value)]
+        for name, each in table:
+            one = core().find(f"{key}.{name}" if name else key)
+            if one is not None and one.path:
+                # A null is a default that earlier versions left to the rest of the settings.
+                if each is not None or one.optional:
+                    values[one.path] = one.value(each, where)
+            elif name and key in ROLES:
+                values.setdefault((key, "config"), {})[name] = each
+            else:
+                raise UsageError(f"{where}no setting named {name or key!r}")
+    values.setdefault(core()["strategy"].path, ROLLOUTS)
+    values.setdefault(core()["temperature"].path, 1.0)
+    settings: RunSettings = build(RunSettings, values)
+    return settings
+
+
+def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings with a table for each part; those that have them already as they are."""
+    if all(isinstance(value, dict) for name, value in content.items() if name != "seed"):
+        return dict(content)
+    found: dict[str, Any] = {}
+    strategy, names = _STRATEGIES[bool(content.get(JOSH))]
+    found["strategy"] = {"name": strategy}
+    for name, value in content.items():
+        if name in names:
+            found["strategy"][names[name]] = value
+        elif name in _FLAT:
+            table, own, default = _FLAT[name]
+            if value != default:
+                found.setdefault(table, {})[own] = value
+        elif name != JOSH and not any(name in others for _, others in _STRATEGIES.values()):
+            one = core().find(name)
+            *parts, own = (one.dotted if one else name).split(".")
+            (found.setdefault(parts[0], {}) if parts else found)[own] = value
+    return found
+
+
+def settings_in_folder(folder: Path) -> RunSettings | None:
+    """The settings of a run, or of the first run of an evaluation or a loop; None where a folder has none to read."""
+    for name in ("config.json", "plan.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError, IndexError, UsageError):
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            settings = content["settings"] if name == "config.json" else content["parts"][0]["settings"]
+            return settings_from_json(settings, folder / name)
+    return None
