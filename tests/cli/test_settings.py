@@ -21,14 +21,15 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
     (tmp_path / "run.toml").write_text("josh = true\nbeam-size = 2\nseed = 3\n")
     assert main(["--config", "run.toml", "--seed", "4", "--dry_run"]) == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
-    assert (settings["josh"], settings["beam_size"], settings["seed"], settings["temperature"]) == (True, 2, 4, 1.0)
+    assert settings["strategy"] == {"name": "beam", "beam_size": 2, "stop": "first"}
+    assert (settings["seed"], settings["agent"]["temperature"]) == (4, 1.0)
     assert not Path("records").exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ("--josh --temperature 0", "josh: temperature is 0 with --josh; siblings would be copies"),
+        ("--josh --temperature 0", "josh: temperature is 0 with a search; siblings would be copies"),
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
         ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, function_calling, human, "),
         ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
@@ -45,8 +46,8 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--agent no.such:A", "josh: agent: no.such cannot be imported: ModuleNotFoundError"),
         ("--task_split moon", "josh: no task_split named 'moon'; known: train, test"),
         ("--split test", "josh: unrecognized arguments: --split test"),
-        ("--data .", "which env 'persuasion' has no use for"),
-        ("--env toolwoz --split_rule annotated", "josh: split_rule is 'annotated', which env 'toolwoz' has no use for"),
+        ("--data .", "josh: data is given, but env 'persuasion' has no such setting; leave it out"),
+        ("--env toolwoz --split_rule annotated", "josh: split_rule is given, but env 'toolwoz' has no such setting"),
         ("--env os:getcwd", "josh: os:getcwd has no defaults(); subclass the base in josh.roles"),
         ("--model a --base_url http://[x/v1", "josh: base_url is 'http://[x/v1'; give an address such as"),
         ("--model a --base_url http://h:99999/v1", "josh: base_url is 'http://h:99999/v1'; give an address"),
@@ -57,8 +58,11 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--start_index -1", "josh: start_index is -1; give 0 or more"),
         ("--end_index -2", "josh: end_index is -2; give -1 for all"),
         ("--max_concurrency 0", "josh: max_concurrency is 0; give 1 or more"),
-        ("--rollouts 2 --josh", "josh: rollouts is 2 with --josh"),
-        ("--stop best", "josh: stop is 'best' without --josh"),
+        ("--rollouts 2 --josh", "josh: rollouts is given, but strategy 'beam' has no such setting"),
+        (
+            "--stop best",
+            "josh: stop is given, but strategy 'rollouts' has no such setting; leave it out, or give --josh",
+        ),
         ("--stop last --josh", "josh: stop is 'last'; give first or best"),
         ("--timeout 0", "josh: timeout is 0.0; give a number of seconds above 0"),
         ("--temperature nan", "josh: temperature is nan; give 0 or more"),
@@ -79,7 +83,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--split_rule odd --corpus .", "josh: "),
         ("--config none.toml", "josh: cannot read none.toml: No such file or directory"),
         ("--beam_size two", "invalid int value: 'two'"),
-        ("--beam_sise 2", "unrecognized arguments: --beam_sise 2"),
+        ("--beam_sise 2", "unrecognized arguments: --beam_sise 2; did you mean --beam_size?"),
         ("--max_convo_turns 0", "josh: max_convo_turns is 0; give 1 or more"),
         ("prepare --corpus nowhere --output-dir out", "josh: "),
     ],

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from local_models import HELLO, LONGER, ask
 
-from josh.models.chat import Request
+from josh.models.chat import Request, Sampling
 from josh.models.decoding import AbandonedError, Asked, generate
 from josh.models.hf import HFChat
 
@@ -18,7 +18,7 @@ def some_requests(count=12):
     return [
         Request(
             (HELLO, LONGER, LONGER[:1])[number % 3],
-            temperature=(1.0, 0.7, 0.0, 1.5)[number % 4],
+            sampling=Sampling(temperature=(1.0, 0.7, 0.0, 1.5)[number % 4]),
             seed=100 + number,
             n=1 + number % 3,
             options={"max_tokens": 4 + 5 * (number % 4), "top_p": 0.8 if number % 5 == 4 else 1.0},
@@ -58,7 +58,7 @@ def test_a_batch_holds_no_more_replies_than_it_may_and_loses_none(tiny_model):
 
 
 def test_replies_to_one_request_differ_and_the_first_is_that_of_a_request_for_one(chat):
-    several, single = ask(chat, Request(HELLO, 1.0, 7, 4), Request(HELLO, 1.0, 7))
+    several, single = ask(chat, Request(HELLO, Sampling(), 7, 4), Request(HELLO, Sampling(), 7))
     assert len({reply.token_ids for reply in several.replies}) == 4
     assert several.replies[0].token_ids == single.replies[0].token_ids
 
@@ -71,7 +71,7 @@ def test_the_likeliest_tokens_are_those_of_transformers(chat, tiny_model):
     text = tokenizer.apply_chat_template(LONGER, tokenize=False, add_generation_prompt=True)
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
     expected = model.generate(**ids, do_sample=False)[0, ids["input_ids"].shape[1] :].tolist()
-    short, long = ask(chat, Request(HELLO, 0.0, 1), Request(LONGER, 0.0, 1))
+    short, long = ask(chat, Request(HELLO, Sampling(temperature=0.0), 1), Request(LONGER, Sampling(temperature=0.0), 1))
     assert list(long.replies[0].token_ids) == expected
     assert long.usage.prompt_tokens == ids["input_ids"].shape[1] > short.usage.prompt_tokens
     logits = model(**ids).logits[0, -1].log_softmax(-1)
@@ -198,10 +198,10 @@ def test_a_reply_ends_at_an_end_token_at_its_limit_or_at_a_stop_text(chat):
 
 
 def test_a_stop_text_is_no_part_of_the_reply(chat):
-    whole = ask(chat, Request(HELLO, 1.0, 5))[0].replies[0].text
+    whole = ask(chat, Request(HELLO, Sampling(), 5))[0].replies[0].text
     stop = whole[4:7]
     assert stop in whole
-    cut = ask(chat, Request(HELLO, 1.0, 5, options={"stop": stop}))[0].replies[0]
+    cut = ask(chat, Request(HELLO, Sampling(), 5, options={"stop": stop}))[0].replies[0]
     assert cut.text == whole.partition(stop)[0]
     assert cut.finish_reason == "stop"
 
@@ -213,12 +213,12 @@ def test_nothing_goes_on_when_nobody_waits(chat):
 
 def test_a_request_that_is_given_up_is_not_answered(chat):
     async def asking():
-        lost = asyncio.ensure_future(chat.complete(Request(HELLO, 1.0, 1)))
-        kept = asyncio.ensure_future(chat.complete(Request(HELLO, 1.0, 2)))
+        lost = asyncio.ensure_future(chat.complete(Request(HELLO, Sampling(), 1)))
+        kept = asyncio.ensure_future(chat.complete(Request(HELLO, Sampling(), 2)))
         await asyncio.sleep(0)
         lost.cancel()
         return await asyncio.gather(lost, kept, return_exceptions=True)
 
     lost, kept = asyncio.run(asking())
     assert isinstance(lost, asyncio.CancelledError)
-    assert kept.replies[0].token_ids == ask(chat, Request(HELLO, 1.0, 2))[0].replies[0].token_ids
+    assert kept.replies[0].token_ids == ask(chat, Request(HELLO, Sampling(), 2))[0].replies[0].token_ids

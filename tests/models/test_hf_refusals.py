@@ -11,14 +11,14 @@ from local_models import HELLO, LONGER, ask, without
 
 from josh.cli import main
 from josh.errors import UsageError
-from josh.models.chat import ModelError, Request
+from josh.models.chat import ModelError, Request, Sampling
 from josh.models.hf import HFChat
 from josh.models.hf_loading import split
 
 
 def test_a_conversation_that_is_too_long_costs_only_its_own_turn(chat):
     long = [{"role": "user", "content": "no " * 2000}]
-    error, answer = ask(chat, Request(long, 1.0, 1), Request(HELLO, 1.0, 1))
+    error, answer = ask(chat, Request(long, Sampling(), 1), Request(HELLO, Sampling(), 1))
     assert isinstance(error, ModelError)
     assert "tokens, its context 1024" in str(error)
     assert answer.replies
@@ -29,7 +29,11 @@ def test_what_its_template_refuses_is_told(tiny_model, tmp_path):
     template = strict / "chat_template.jinja"
     refusal = "{% if messages[0]['role'] == 'assistant' %}{{ raise_exception('users go first') }}{% endif %}"
     template.write_text(refusal + template.read_text())
-    error, answer = ask(HFChat(f"hf:{strict}"), Request(LONGER[1:], 1.0, 1), Request(HELLO, 1.0, 1))
+    error, answer = ask(
+        HFChat(f"hf:{strict}"),
+        Request(LONGER[1:], Sampling(), 1),
+        Request(HELLO, Sampling(), 1),
+    )
     assert isinstance(error, ModelError)
     assert "its chat template refuses the conversation" in str(error)
     assert "users go first" in str(error)
@@ -37,7 +41,7 @@ def test_what_its_template_refuses_is_told(tiny_model, tmp_path):
 
 
 def test_options_that_it_does_not_know_are_named(chat):
-    (error,) = ask(chat, Request(HELLO, 1.0, 1, options={"tools": [{"type": "function"}]}))
+    (error,) = ask(chat, Request(HELLO, Sampling(), 1, options={"tools": [{"type": "function"}]}))
     assert isinstance(error, UsageError)
     assert "knows no option 'tools'; give an agent that writes its calls as text (--agent react)" in str(error)
 
@@ -99,7 +103,7 @@ def test_a_name_is_a_base_and_perhaps_an_adapter(tmp_path):
 def test_an_adapter_changes_what_is_said(chat, tiny_model, adapter):
     tuned = HFChat(f"hf:{tiny_model}+{adapter}", threads=1)
     assert tuned.name == f"hf:{tiny_model}+{adapter}"
-    request = Request(HELLO, 1.0, 1)
+    request = Request(HELLO, Sampling(), 1)
     assert ask(tuned, request)[0].replies[0].token_ids != ask(chat, request)[0].replies[0].token_ids
 
 
@@ -121,6 +125,6 @@ def test_an_adapter_that_does_not_fit_is_refused(tiny_model, adapter, tmp_path, 
 def test_a_closed_model_says_so(tiny_model):
     closed = HFChat(f"hf:{tiny_model}", threads=1)
     asyncio.run(closed.aclose())
-    (error,) = ask(closed, Request(HELLO, 1.0, 1))
+    (error,) = ask(closed, Request(HELLO, Sampling(), 1))
     assert isinstance(error, ModelError)
     assert str(error) == f"hf:{tiny_model} is closed"

@@ -11,7 +11,7 @@ from josh.runs.export.export import choose
 from josh.runs.export.formats import export_rows
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.episode_json import from_json, to_json
-from josh.runs.settings import resolve
+from josh.runs.resolve import resolve
 from josh.scoring import Scorer
 
 WORLDS = ("persuasion", "toy_world:World", "toy_world:Tools", "toy_world:OneGoal")

@@ -12,7 +12,7 @@ from josh.envs.toolwoz.tools import tools_of
 from josh.episode import TaskClock, play_search
 from josh.roles import Task
 from josh.runs.play.runtime import Runtime
-from josh.runs.settings import resolve
+from josh.runs.resolve import resolve
 from josh.scoring import Scorer
 from josh.tree import leaves
 from josh.users.toolwoz.offline import OfflineGoal

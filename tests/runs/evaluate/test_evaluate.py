@@ -79,7 +79,8 @@ def test_the_numbers_are_those_of_the_runs():
     assert found["pass_hat"]["1"] == found["pass_at"]["1"] == found["success_rate"]
     assert found["conversations"] == found["scored"] == 24
     config = json.loads((folder / "model-donor" / "config.json").read_text())["settings"]
-    assert (config["temperature"], config["rollouts"], config["task_split"]) == (0.8, 3, "test")
+    assert (config["agent"]["temperature"], config["tasks"]["task_split"]) == (0.8, "test")
+    assert config["strategy"] == {"name": "rollouts", "n": 3}
 
 
 def test_groups_of_people_add_up_to_all(capsys):
@@ -118,7 +119,7 @@ def test_models_and_users_are_called_what_tells_them_apart():
     assert [part.policy for part in warm] == ["m T=0.5", "m T=1"]
     mixed = parts(user="donor,persuadee", user_model="offline,gpt", user_base_url="http://here/v1")
     assert [part.user for part in mixed[:2]] == ["donor", "gpt"]
-    assert [part.settings["user_base_url"] for part in mixed[:2]] == [None, "http://here/v1"]
+    assert [part.settings.user.base_url for part in mixed[:2]] == [None, "http://here/v1"]
     assert {part.user for part in mixed if part.reference} == {"donor"}, "references cost nothing"
 
 
@@ -126,8 +127,8 @@ def test_an_offline_baseline_has_neither_agent_nor_address_of_a_model():
     first, second = parts(
         EvaluationSpec({"model": "offline"}, references=False), model="m", agent="persuader", base_url="u"
     )
-    assert (first.settings["agent"], first.settings["base_url"]) == (None, None)
-    assert (second.settings["agent"], second.settings["base_url"]) == ("persuader", "u")
+    assert (first.settings.agent.name, first.settings.agent.base_url) == (None, None)
+    assert (second.settings.agent.name, second.settings.agent.base_url) == ("persuader", "u")
 
 
 def test_users_that_do_not_fit_are_refused():

@@ -35,7 +35,7 @@ def test_every_format_comes_with_a_manifest_and_passes_its_check(run, capsys):
         manifest = json.loads(manifest_of(out).read_text())
         assert (manifest["format"], manifest["rows"]) == (form, len(rows))
         assert [each["run"] for each in manifest["runs"]] == [run.name]
-        assert manifest["runs"][0]["settings"]["stop"] == "best"
+        assert manifest["runs"][0]["settings"]["strategy"]["stop"] == "best"
         assert manifest["settings"]["seed"] == 10
         capsys.readouterr()
         assert main(["export", "--check", str(out)]) == 0, capsys.readouterr().err

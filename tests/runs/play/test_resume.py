@@ -165,7 +165,7 @@ def test_another_address_in_the_environment_changes_no_run(endpoint, monkeypatch
     monkeypatch.delenv("OPENAI_BASE_URL")
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     config = dry_run("--model", "gpt-4o-mini", "--user_model", "gpt-4o,gpt-4o-mini")
-    assert (config["base_url"], config["user_base_url"]) == ("https://api.openai.com/v1",) * 2
+    assert (config["agent"]["base_url"], config["user"]["base_url"]) == ("https://api.openai.com/v1",) * 2
 
 
 def dry_run(*arguments):

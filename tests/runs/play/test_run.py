@@ -67,7 +67,7 @@ def test_a_plain_run_plays_one_conversation_per_task():
     assert main(["--synthetic_tasks", "5"]) == 0
     episodes = lines(only_run() / "episodes.jsonl")
     assert [len(episode["reported"]) for episode in episodes] == [1] * 5
-    assert json.loads((only_run() / "config.json").read_text())["settings"]["temperature"] == 0.0
+    assert json.loads((only_run() / "config.json").read_text())["settings"]["agent"]["temperature"] == 0.0
 
 
 def test_rollouts_are_averaged():

@@ -91,7 +91,7 @@ def test_a_report_that_fails_leaves_the_old_one(capsys):
     Path("broken.py").write_text(
         f"{env}    def user_prompt(self, task):\n        if task.index == 9:\n            raise KeyboardInterrupt\n"
     )
-    settings["settings"]["env"] = "./broken.py:Mine"
+    settings["settings"]["env"]["name"] = "./broken.py:Mine"
     (folder / "config.json").write_text(json.dumps(settings))
     with pytest.raises(KeyboardInterrupt):
         report([folder], inline=100_000, chunk=50_000)

@@ -8,9 +8,8 @@ import pytest
 from places import ROOT
 from tuning import DPO, LOST, SFT, WON, needs_trl, says
 
-from josh.cli import _underscored
 from josh.errors import UsageError
-from josh.parser import make_parser
+from josh.parser import make_parser, parse
 from josh.runs.train.data import read_rows
 from josh.runs.train.settings import PRESETS, resolve_training
 
@@ -111,4 +110,4 @@ def test_the_commands_of_the_recipes_parse(words):
         words = ["run", *words]
     if words[0] not in commands:
         pytest.skip(f"there is no josh {words[0]} yet")
-    parser.parse_args(list(map(_underscored, words)))
+    parse(words)
