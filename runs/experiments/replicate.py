@@ -1,6 +1,6 @@
 """Whether the loop teaches anything: `josh loop --tiny` with several seeds, and what they come to together.
 
-python -m josh.runs.experiments.five_seeds --out records/five-seeds
+python -m josh.runs.experiments.replicate --out records/five-seeds
 
 Every seed has a small model, training people and held-out people of its own. Loops that are done are not done again,
 and those that were broken off are gone on with. Everything runs on a processor, without a network.
