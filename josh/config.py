@@ -371,11 +371,7 @@ class OwnConfig:
     """The attribute `config` of a plug-in's base: the class's `Config` with its defaults, unless a run sets another."""
 
     def __get__(self, thing: Any, kind: type | None = None) -> Any:
-        if thing is None:
-            return self
-        made = config_class(type(thing))()
-        thing.__dict__["config"] = made
-        return made
+        return self if thing is None else config_class(type(thing))()
 
 
 def checked(config: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from josh.calls import names as takes
 from josh.config import configured, create, setting, settings_of_plug_in
 from josh.errors import JoshError, UsageError
 from josh.loading import FILE_MODULE, load
@@ -132,6 +133,10 @@ def env_class(name: str) -> type[BaseEnv]:
 def rewards_class(chosen: PlugIn, env: BaseEnv | type[BaseEnv]) -> type[BaseRewards]:
     """The class that says what counts: the chosen one, or the environment's. Raises UsageError."""
     found: type[BaseRewards] = class_of("rewards", chosen.name or env.rewards)
+    if hasattr(found, "total"):
+        raise UsageError(f"{path_of(found)}.total() is called path_reward() now; rename it")
+    if hasattr(found, "value") and not takes(found.value, "conversation"):
+        raise UsageError(f"{path_of(found)}.value(actions) is called hit_value(actions) now; rename it")
     return found
 
 

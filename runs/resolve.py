@@ -24,6 +24,7 @@ from josh.runs.settings import (
     schema_of,
     spelled_out,
 )
+from josh.search import Strategy
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -80,15 +81,24 @@ def resolve(
     strategy = strategy_of(settings.strategy)
     if strategy.searched and settings.agent.sampling.temperature == 0:
         raise UsageError("temperature is 0 with a search; siblings would be copies of each other, give one above 0")
-    alone = not strategy.searched and strategy.conversations == settings.traffic.max_concurrency == 1
-    if settings.people and not alone:
-        raise UsageError(
-            f"{settings.people[0]} is a person, who has one conversation at a time; use josh play, or give "
-            "--max_concurrency 1 and no search"
-        )
+    for side in settings.people:
+        _check_person(side, settings, strategy)
     for role, name, kind in schema.chosen:
         plugged(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
     return settings
+
+
+def _check_person(side: str, settings: RunSettings, strategy: Strategy) -> None:
+    """Raises UsageError where a person would have several conversations at a time."""
+    at_once = settings.traffic.max_concurrency
+    several = {
+        f"strategy is {settings.strategy.name!r}": strategy.searched,
+        f"strategy has {strategy.conversations} conversations": strategy.conversations > 1,
+        f"max_concurrency is {at_once}": at_once > 1,
+    }
+    found = next((words for words, wrong in several.items() if wrong), None)
+    if found:
+        raise UsageError(f"{found} with a person for the {side}, who has one conversation at a time; use josh play")
 
 
 def again(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSettings:

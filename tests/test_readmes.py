@@ -1,4 +1,4 @@
-"""The pages of text: their examples are run as they stand, their commands are understood, their links lead somewhere."""
+"""The pages of text: their examples run as they stand, their commands are understood, their links lead somewhere."""
 
 import json
 import re

@@ -44,11 +44,13 @@ def settings_to_json(settings: RunSettings) -> dict[str, Any]:
     return found
 
 
-def settings_from_json(content: Mapping[str, Any], path: Path) -> RunSettings:
+def settings_from_json(content: Any, path: Path) -> RunSettings:
     """Settings from a file, of this version or an earlier one. Plug-ins need not be there.
 
     Raises UsageError for an unknown or ill-typed setting.
     """
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path} holds no settings")
     values: dict[tuple[str, ...], Any] = {}
     where = f"{path}: "
     for key, value in upgraded(content).items():
@@ -71,7 +73,7 @@ def settings_from_json(content: Mapping[str, Any], path: Path) -> RunSettings:
 
 def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
     """Recorded settings with a table for each part; those that have them already as they are."""
-    if all(isinstance(value, dict) for name, value in content.items() if name != "seed"):
+    if not content or any(isinstance(content.get(name), dict) for name in PARTS):
         return dict(content)
     found: dict[str, Any] = {}
     strategy, names = _STRATEGIES[bool(content.get(JOSH))]

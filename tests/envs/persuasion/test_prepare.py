@@ -78,7 +78,7 @@ def test_the_same_corpus_gives_the_same_bytes(corpus, tmp_path):
         ({"split": "dev"}, "no split named 'dev'; known: train, test, both"),
         ({"train_limit": 0}, "train_limit is 0; give 1 or more"),
         ({"test_limit": -3}, "test_limit is -3; give 1 or more"),
-        ({"split_rule": "odd"}, "no split rule named 'odd'"),
+        ({"split_rule": "odd"}, "split_rule is 'odd'; give convokit, annotated or user_disjoint"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_written(corpus, tmp_path, settings, problem):

@@ -383,8 +383,8 @@ def test_every_search_has_tasks_of_its_own():
     plan = make_plan(Path("loop"), LoopSettings(tiny=True, rounds=3, tasks=96), {}, {})
     spans = [[plan.part(f"search-{one}").settings[end] for end in ("start_index", "end_index")] for one in (1, 2, 3)]
     assert spans == [[0, 96], [96, 192], [192, 288]]
-    assert plan.part("search-3").settings["stop"] == "best"
-    assert plan.part("round-3-donor").settings["task_split"] == "test"
+    assert plan.part("search-3").settings.strategy.config["stop"] == "best"
+    assert plan.part("round-3-donor").settings.tasks.task_split == "test"
 
 
 # Lost paths

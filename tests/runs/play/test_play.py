@@ -353,7 +353,7 @@ def test_when_nobody_reads_any_more_the_conversation_can_be_resumed():
         (["play", "--as", "agent", "--model", "x"], "model is 'x', but you play the agent; leave it out"),
         (["play", "--user", "donor"], "user is 'donor', but you play the user"),
         (["--user", "human"], "max_concurrency is 16 with a person for the user"),
-        (["--agent", "human", "--josh"], "josh is True with a person for the agent"),
+        (["--agent", "human", "--josh"], "strategy is 'beam' with a person for the agent"),
         (["play", "--josh"], "josh is given; a person has one conversation at a time, leave it out"),
         (["play", "--start_index", "99"], "start_index 99 to end_index 100 holds no task"),
     ],

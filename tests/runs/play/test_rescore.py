@@ -294,7 +294,8 @@ def refused(capsys, *arguments):
         (("--rewards", "gold"), "josh: no rewards named 'gold'; known: donation, goals, tool_goals, or"),
         (("--rewards", ""), "josh: rewards is empty; give a value, or leave it out"),
         (("--rewards", "donation", "--min_reward", 3), "josh: min_reward is 3.0; give 0 to 2 dollars"),
-        (("--min_reward", "nan"), "josh: min_reward is nan; give 0 or more"),
+        (("--min_reward", "1"), "josh: min_reward is given, but rewards 'goals' has no such setting; leave it out"),
+        (("--rewards", "donation", "--min_reward", "nan"), "josh: min_reward is nan; give 0 to 2 dollars"),
         (("--rewards", "toy_world:Broken"), "josh: task task 0 cannot be rescored: ZeroDivisionError: no such sum"),
     ],
 )

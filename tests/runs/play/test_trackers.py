@@ -330,4 +330,4 @@ def test_searches_tests_and_trainings_of_a_loop_report_to_the_same_tracker():
     settings = LoopSettings(tiny=True, rounds=1, tasks=2, test_tasks=2)
     for given in ("tensorboard", "none"):
         plan = make_plan(Path("loop"), settings, {"report_to": given}, {})
-        assert {part.settings["report_to"] for part in plan.parts} == {plan.train["report_to"]} == {given}
+        assert {part.settings.output.report_to for part in plan.parts} == {plan.train["report_to"]} == {given}

@@ -85,7 +85,7 @@ def test_of_a_run_it_is_drawn_when_people_give(runs, capsys):
     search, plain = runs
     assert "OfflinePersuader (n = 5 tasks, 10 conversations)" in drawn(capsys, plain)
     text = drawn(capsys, search, plain, "--kind", "turns")
-    assert "OfflinePersuader, beam 8 (n = 5 tasks, 5 best paths)" in text
+    assert "OfflinePersuader, a beam of 8 (n = 5 tasks, 5 best paths)" in text
     for label in ("donation rate", "up to this round", "in this round", "(a turn of each side)"):
         assert label in text
 
@@ -93,7 +93,7 @@ def test_of_a_run_it_is_drawn_when_people_give(runs, capsys):
 def test_several_runs_are_set_against_their_calls(runs, capsys):
     text = drawn(capsys, *runs)
     assert "turns of the agent per task, all branches (no model was asked)" in text
-    assert "OfflinePersuader, beam 8, best path (5 tasks)" in text
+    assert "OfflinePersuader, a beam of 8, best path (5 tasks)" in text
     assert "Pareto front (filled marks)" in text
 
 
