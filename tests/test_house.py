@@ -149,7 +149,7 @@ def test_every_folder_is_packaged_with_its_data():
             inside = path.relative_to(ROOT / folder)
             if (
                 path.is_dir()
-                or path.suffix in {".py", ".pyc", ".md"}
+                or path.suffix in {".py", ".pyc", ".md", ".png"}
                 or (folder == "josh" and inside.parts[0] in FOLDERS)
             ):
                 continue
