@@ -14,7 +14,7 @@ from josh.messages import dumps
 from josh.roles import Task
 from josh.runs.record.episode_json import to_json
 from josh.runs.record.examples import examples
-from josh.runs.record.folder import BEFORE, EPISODES, EXAMPLES, SUMMARY, make_folder, remove_folder
+from josh.runs.record.folder import BEFORE, EPISODES, EXAMPLES, FORMAT_VERSION, SUMMARY, make_folder, remove_folder
 from josh.runs.record.journal import FILE, Replies
 from josh.runs.record.lines import JsonLines
 from josh.runs.record.stored import stored_episodes
@@ -151,6 +151,7 @@ class Record:
         tools = {"tools": list(episode.tools)} if episode.tools else {}
         rows = [
             {
+                "version": FORMAT_VERSION,
                 "task_id": episode.task.id,
                 "node": example.node,
                 "is_successful": example.is_successful,
