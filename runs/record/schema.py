@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
+from josh.errors import UsageError
 from josh.runs.record.folder import FORMAT_VERSION
 
 Version = Annotated[int, Field(ge=1, le=FORMAT_VERSION)]
@@ -237,9 +238,15 @@ class ConfigFile(TypedDict):
 
 
 @_documented
-class SideRow(UsageRow):
+class SideRow(TypedDict):
     """What one speaker's calls cost."""
 
+    calls: int
+    """Calls made."""
+    prompt_tokens: int
+    """Tokens sent, all calls together."""
+    completion_tokens: int
+    """Tokens received, all calls together."""
     cost: NotRequired[float | None]
     """US dollars; null where a price or a count of tokens is not known."""
 
@@ -354,7 +361,7 @@ def _explained(error: ValidationError) -> ValueError:
         if each["loc"] == ("version",) and each["type"] in ("less_than_equal", "greater_than_equal"):
             known = " and ".join(map(str, range(1, FORMAT_VERSION + 1)))
             return UnknownVersionError(
-                f"its format has version {each['input']}; this josh reads versions {known}; take a newer josh"
+                f"its format has version {each['input']}; this josh reads versions {known}; install a newer josh"
             )
     return ValueError(_in_words(found[0]))
 
@@ -385,7 +392,12 @@ def json_schema(file: str | None = None) -> dict[str, Any]:
 
     Args:
         file: a key of `FILES`; None for an object of all of them, by name.
+
+    Raises:
+        UsageError: there is no such file.
     """
+    if file is not None and file not in FILES:
+        raise UsageError(f"a run has no file {file!r} with a schema; known: {', '.join(FILES)}")
     dialect = {"$schema": GenerateJsonSchema.schema_dialect}
     if file is not None:
         return dialect | _adapter(FILES[file]).json_schema(schema_generator=_Untitled)
