@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from josh.episode import Episode
 from josh.roles import Task
-from josh.runs.record.folder import FORMAT_VERSION
+from josh.runs.record.lines import FORMAT_VERSION
 from josh.scoring import JUDGE
 from josh.tree import (
     NO_USAGE,

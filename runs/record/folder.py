@@ -16,8 +16,6 @@ BEFORE = "summary.before.json"
 """The summary of the session before, while a resumed run goes on: it says nothing of the present state."""
 PLAN, EVALUATION, LOOP = "plan.json", "evaluation.json", "loop.json"
 """The files of an evaluation or a loop, whose folder holds those of its runs."""
-FORMAT_VERSION = 2
-"""The format of the lines of EPISODES and EXAMPLES that this josh writes; see `schema.py`."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -12,13 +12,13 @@ import json
 from functools import cache
 from typing import Annotated, Any, Final, Literal, NotRequired, TypeVar, cast
 
-from pydantic import Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from josh.errors import UsageError
-from josh.runs.record.folder import FORMAT_VERSION
+from josh.runs.record.lines import FORMAT_VERSION
 
 Version = Annotated[int, Field(ge=1, le=FORMAT_VERSION)]
 SpeakerName = Literal["agent", "user"]
@@ -26,7 +26,7 @@ OutcomeName = Literal["alive", "won", "lost", "user_left", "truncated", "infra_e
 Message = dict[str, Any]
 Row = TypeVar("Row")
 
-_documented = with_config(use_attribute_docstrings=True)
+_documented = with_config(ConfigDict(use_attribute_docstrings=True))
 
 
 @_documented

@@ -13,7 +13,7 @@ from playing import lines
 from reports import head, trees
 
 from josh.cli import main
-from josh.runs.record.folder import FORMAT_VERSION
+from josh.runs.record.lines import FORMAT_VERSION
 from josh.runs.record.stored import stored_episodes
 from josh.seeds import derive
 

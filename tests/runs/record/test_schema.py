@@ -10,7 +10,8 @@ from playing import lines, run
 from josh.cli import main
 from josh.errors import UsageError
 from josh.runs.record.episode_json import from_json
-from josh.runs.record.folder import FORMAT_VERSION, read_summary
+from josh.runs.record.folder import read_summary
+from josh.runs.record.lines import FORMAT_VERSION
 from josh.runs.record.schema import (
     FILES,
     ConfigFile,
@@ -34,7 +35,12 @@ WAYS = (("--josh",), ("--josh", "--env", "toy_world:World"), ("--env", "toolwoz"
 @pytest.mark.parametrize("way", WAYS)
 def test_a_run_writes_what_the_schema_says(way):
     folder = run("records", *way, "--end_index", 4)
-    for file, suffix in (("episodes", "jsonl"), ("training_examples", "jsonl"), ("config", "json"), ("summary", "json")):
+    for file, suffix in (
+        ("episodes", "jsonl"),
+        ("training_examples", "jsonl"),
+        ("config", "json"),
+        ("summary", "json"),
+    ):
         validator = jsonschema.Draft202012Validator(json_schema(file))
         path = folder / f"{file}.{suffix}"
         texts = path.read_text().splitlines() if suffix == "jsonl" else [path.read_text()]
