@@ -19,7 +19,6 @@ from josh.parser import parse
 from josh.redact import redactor
 from josh.runs.evaluate.settings import BASELINE, apart
 from josh.runs.loop.settings import LOOP, loop_settings
-from josh.runs.record.folder import read_settings
 from josh.runs.registry import system_command
 from josh.runs.resolve import again, defaults_of, read_toml, resolve
 from josh.runs.settings import RunSettings, core, environment
@@ -80,6 +79,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _run(args: argparse.Namespace) -> int:
     from josh.runs.play.run import dry_run
+    from josh.runs.record.folder import read_settings
 
     given = _given(args)
     if args.resume:

@@ -61,14 +61,20 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     chosen = _choices(arguments) if command in _ADD else {}
     # Help without any choice shows what every run has, and waits for no class that nobody asked about.
     sides = bool(chosen) or (bool(arguments) and not {"-h", "--help"} & set(arguments))
-    for name, add in _ADD.items():
-        added = add(commands, chosen if name == command else {}, sides and name == command)
-        if name == "run":
+    for name, (about, add) in _ADD.items():
+        own = commands.add_parser(name, help=about, argument_default=argparse.SUPPRESS)
+        own.set_defaults(command=name)
+        # Only the command that is given needs its flags; without one, the help shows those of `run`.
+        if name == command:
+            add(own, chosen, sides)
+        elif name == "run" and command in {"", "-h", "--help"}:
+            add(own, {}, False)
             parser.epilog = (
-                f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{added.format_help()}"
+                f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{own.format_help()}"
             )
-    for add_more in (_add_records, _add_schema, _add_evaluation, _add_models, _add_terminal):
+    for add_more in (_add_records, _add_schema, _add_evaluation, _add_terminal):
         add_more(commands)
+    _add_models(commands, training=command == "train")
     return parser
 
 
@@ -124,33 +130,22 @@ def _strategies(chosen: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None if chosen.get("strategy") or chosen.get(JOSH) else (BEAM, ROLLOUTS)
 
 
-def _add_run(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+def _add_run(run: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """`josh run`."""
-    run: argparse.ArgumentParser = commands.add_parser(
-        "run",
-        help="play tasks, searching with --josh, and record them (the default command)",
-        argument_default=argparse.SUPPRESS,
-    )
     schema = schema_of(chosen, strategies=_strategies(chosen), sides=sides)
-    run.set_defaults(command="run", schema=schema)
+    run.set_defaults(schema=schema)
     run.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     run.add_argument(
         "--resume", type=Path, default=None, metavar="RUN", help="go on with a run, by its folder; it has every setting"
     )
     run.add_argument("--dry_run", action="store_true", default=False, help="print the settings and stop")
     _add_settings(run, schema)
-    return run
 
 
-def _add_play(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+def _add_play(play: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """`josh play`."""
-    play: argparse.ArgumentParser = commands.add_parser(
-        "play",
-        help="take part in a conversation yourself, on either side, and have it recorded",
-        argument_default=argparse.SUPPRESS,
-    )
     schema = schema_of(chosen, strategies=_strategies(chosen), sides=sides)
-    play.set_defaults(command="play", schema=schema)
+    play.set_defaults(schema=schema)
     play.add_argument(
         "--as",
         dest="side",
@@ -161,20 +156,16 @@ def _add_play(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse
     play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     # Those that make no sense are understood all the same, and refused with the reason.
     _add_settings(play, schema, hidden=(*NOT_FOR_PLAY, *schema.of("strategy")))
-    return play
 
 
-def _add_evaluate(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """`josh evaluate`."""
-    evaluate: argparse.ArgumentParser = commands.add_parser(
-        "evaluate",
-        help="play models on held-out tasks, paired, with intervals",
-        description="Every setting of `josh run` but the search's holds for all models; `--user` and `--user_model` "
-        "may be several by commas, and each is reported apart.",
-        argument_default=argparse.SUPPRESS,
+    evaluate.description = (
+        "Every setting of `josh run` but the search's holds for all models; `--user` and `--user_model` may be several "
+        "by commas, and each is reported apart."
     )
     schema = schema_of(chosen, strategies=(ROLLOUTS,), sides=sides)
-    evaluate.set_defaults(command="evaluate", schema=schema)
+    evaluate.set_defaults(schema=schema)
     _add_settings(evaluate, BASELINE, dict.fromkeys(BASELINE), title="baseline")
     evaluate.add_argument(
         "--no_references", action="store_true", default=False, help="leave the reference policies out"
@@ -194,48 +185,38 @@ def _add_evaluate(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argp
     )
     evaluate.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with an evaluation")
     _add_settings(evaluate, schema, EVALUATION_DEFAULTS, without=NOT_FOR_EVALUATIONS)
-    return evaluate
 
 
-def _add_loop(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+def _add_loop(loop: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """`josh loop`."""
-    about = "search, export, train and evaluate, round after round"
-    loop: argparse.ArgumentParser = commands.add_parser("loop", help=about, argument_default=argparse.SUPPRESS)
     searches = (chosen.get("strategy") or BEAM, ROLLOUTS)
     schema = schema_of(chosen, strategies=searches, sides=sides, further=LOOP.values())
-    loop.set_defaults(command="loop", schema=schema)
+    loop.set_defaults(schema=schema)
     _add_settings(loop, LOOP)
     loop.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     loop.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with a loop, by its folder")
     loop.add_argument("--stage", default=None, help=argparse.SUPPRESS)
     _add_settings(loop, schema, LOOP_DEFAULTS, without=(*NOT_FOR_LOOPS, *LOOP))
-    return loop
 
 
-def _add_rescore(commands: Any, chosen: Mapping[str, Any], sides: bool) -> argparse.ArgumentParser:
+def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """`josh rescore`."""
-    rescore: argparse.ArgumentParser = commands.add_parser(
-        "rescore",
-        help="write a recorded run anew under another reward, without model calls",
-        argument_default=argparse.SUPPRESS,
-    )
     schema = schema_of(chosen, sides=False)
-    rescore.set_defaults(command="rescore", schema=schema)
+    rescore.set_defaults(schema=schema)
     rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
     own = ("rewards", *schema.of("rewards"), "log_dir")
     defaults = dict.fromkeys(own, "as in the run") | {"log_dir": "beside the run's"}
     _add_settings(rescore, {name: schema[name] for name in own}, defaults)
-    return rescore
 
 
 _ADD = {
-    "run": _add_run,
-    "play": _add_play,
-    "evaluate": _add_evaluate,
-    "loop": _add_loop,
-    "rescore": _add_rescore,
+    "run": ("play tasks, searching with --josh, and record them (the default command)", _add_run),
+    "play": ("take part in a conversation yourself, on either side, and have it recorded", _add_play),
+    "evaluate": ("play models on held-out tasks, paired, with intervals", _add_evaluate),
+    "loop": ("search, export, train and evaluate, round after round", _add_loop),
+    "rescore": ("write a recorded run anew under another reward, without model calls", _add_rescore),
 }
-"""The commands with settings of runs."""
+"""The commands with settings of runs: what they are for, and what adds their flags."""
 
 
 def _add_records(commands: Any) -> None:
@@ -280,8 +261,8 @@ def _add_schema(commands: Any) -> None:
     schema.add_argument("file", nargs="?", metavar="FILE", help=text)
 
 
-def _add_models(commands: Any) -> None:
-    """`josh tiny` and `josh train`."""
+def _add_models(commands: Any, *, training: bool) -> None:
+    """`josh tiny`, and `josh train`, whose flags are only added for `training`."""
     tiny = commands.add_parser("tiny", help="make a small language model of our own, to learn with where there is none")
     tiny.set_defaults(command="tiny")
     tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
@@ -292,7 +273,8 @@ def _add_models(commands: Any) -> None:
     tiny.add_argument("--force", action="store_true", help="make it anew in any case")
 
     train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
-    _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
+    if training:
+        _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
 
 
 def _add_terminal(commands: Any) -> None:

@@ -10,8 +10,6 @@ from josh.tree import Collapse, Expand, Hit, Speaker, Tree, walk
 
 FIRST, BEST = "first", "best"
 
-FIRST, BEST = "first", "best"
-
 
 class BeamSearch(Strategy):
     """Branch while there is room, collapse to a reward.
