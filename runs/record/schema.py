@@ -4,7 +4,8 @@ The classes below are the one description of the format. pydantic reads and chec
 has them: `true` is not a number), and `josh schema` prints it as JSON Schema, with the texts below the keys. What JSON
 Schema cannot say (parents before children, leaves with an outcome) is checked by `episode_json.from_json`.
 
-Version 2 added `version`, `seed`, `phase`, `directive`, `user_internal`, `user_tools`, `observed`, `value`, `samples` and `scores`.
+Version 2 added `version`, `seed`, `phase`, `directive`, `user_internal`, `user_tools`, `observed`, `value`, `samples`
+and `scores`.
 Version 1 has no key `version`. Keys that this josh does not know are ignored.
 """
 
