@@ -10,8 +10,8 @@ from josh import BaseEnv, Speaker, Task, play
 from josh.agents.chat import Persuader
 from josh.messages import dumps
 from josh.models.chat import Request, Sampling
-from josh.models.gateway import JournalEntry, Key
 from josh.models.hf import HFChat
+from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
 from josh.runs.record.episode_json import from_json, to_json
 from josh.runs.record.journal import Replies
@@ -153,7 +153,7 @@ def test_samples_come_back_from_the_record(played):
 
 def test_a_reply_comes_back_from_the_journal_with_its_tokens(tmp_path):
     reply = Reply("hm", (), "stop", (3, 1), (-0.5, -0.25), (7, 8, 9))
-    key = Key("talk", "0", 1, "agent", 0, "digest")
+    key = ReplyKey("talk", "0", 1, "agent", 0, "digest")
     journal = Replies(tmp_path)
     journal.keep({key: JournalEntry(reply, "hf:m", 4)}, 0.1)
     assert journal.find(key).reply == reply

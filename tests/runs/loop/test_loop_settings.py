@@ -67,8 +67,8 @@ def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
 
 def test_every_search_has_tasks_of_its_own():
     plan = make_plan(Path("loop"), LoopSettings(tiny=True, rounds=3, tasks=96), {}, {})
-    spans = [[plan.part(f"search-{one}").settings[end] for end in ("start_index", "end_index")] for one in (1, 2, 3)]
-    assert spans == [[0, 96], [96, 192], [192, 288]]
+    slices = [plan.part(f"search-{one}").settings.tasks for one in (1, 2, 3)]
+    assert [(one.start_index, one.end_index) for one in slices] == [(0, 96), (96, 192), (192, 288)]
     assert plan.part("search-3").settings.strategy.config["stop"] == "best"
     assert plan.part("round-3-donor").settings.tasks.task_split == "test"
 

@@ -5,12 +5,12 @@ from contextlib import closing
 
 import pytest
 
-from josh.models.gateway import JournalEntry, Key
+from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
 from josh.runs.record.journal import FILE, Replies
 from josh.tree import Usage
 
-KEY = Key("task", "0/1", 2, "agent", 0, "asked")
+KEY = ReplyKey("task", "0/1", 2, "agent", 0, "asked")
 
 
 @pytest.mark.parametrize(
