@@ -50,6 +50,7 @@ setup(
             "mypy>=1.15",
             "playwright>=1.50",
             "pytest>=8.0",
+            "pytest-xdist>=3.6",
             "ruff>=0.12",
             "tensorboard>=2.16",
             "types-tqdm",

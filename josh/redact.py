@@ -1,7 +1,7 @@
 """Keeping keys and passwords out of errors, logs, records and what is printed."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,10 @@ def redactor(environment: Mapping[str, str], settings: Mapping[str, Any] | None 
     Args:
         environment: a variable is secret if its name speaks of a key, token, secret or password. One that holds a
             number of tokens or the name of another variable is not.
-        settings: further variables are named by settings such as `api_key_var`.
+        settings: those called `api_key_var`, `user_api_key_var`, ... name further variables, several by commas; they
+            may stand in tables.
     """
-    variables = [str(value) for name, value in (settings or {}).items() if name.endswith("key_var")]
-    named = [environment.get(variable, "") for variable in variables]
+    named = [environment.get(variable, "") for variable in _variables(settings or {})]
     spoken_of = [
         value
         for name, value in environment.items()
@@ -71,6 +71,15 @@ def redactor(environment: Mapping[str, str], settings: Mapping[str, Any] | None 
         and (name.upper().endswith(_NAMES) or not value.strip().isdecimal())
     ]
     return Redactor.of(*named, *spoken_of)
+
+
+def _variables(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the names of the variables that settings say hold a key."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _variables(value)
+        elif name.endswith("key_var"):
+            yield from map(str.strip, str(value).split(","))
 
 
 def in_json(value: Any, clean: Callable[[str], str]) -> Any:

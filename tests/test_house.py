@@ -149,7 +149,7 @@ def test_every_folder_is_packaged_with_its_data():
             inside = path.relative_to(ROOT / folder)
             if (
                 path.is_dir()
-                or path.suffix in {".py", ".pyc", ".md"}
+                or path.suffix in {".py", ".pyc", ".md", ".png"}
                 or (folder == "josh" and inside.parts[0] in FOLDERS)
             ):
                 continue
@@ -199,3 +199,8 @@ def test_ci_runs_the_test_command_of_the_readme():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     # `set -e` overlooks every command of an and-list but the last.
     assert f"{commands[1]} || exit 1" in script
+
+
+def test_ci_runs_the_tests_that_the_readmes_command_leaves_out():
+    assert "-m 'not slow'" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert "pytest -m slow" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()

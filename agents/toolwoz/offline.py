@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from josh.agents.toolwoz import phrases as words
 from josh.agents.toolwoz import reading as ear
 from josh.agents.toolwoz.reading import Ear, Told
+from josh.envs.toolwoz.language import spoken
 from josh.envs.toolwoz.values import plain
 from josh.errors import UsageError
 from josh.messages import dumps
@@ -247,7 +248,7 @@ class OfflineToolAgent(BaseJOSHAgent):
         if not row and (wish.books or wish.details):
             return words.say("not found yet", chance.phrase)
         if self._news in (FULL, FAILED):
-            return words.say(self._news, chance.phrase, words.spoken("name", row.get("name", "the train")))
+            return words.say(self._news, chance.phrase, spoken("name", row.get("name", "the train")))
         if self._news == BOOKED:
             parts.append(
                 words.say(BOOKED, chance.phrase, words.booked(domain, row, _given(wish.booking)), wish.reference)

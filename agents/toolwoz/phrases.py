@@ -3,43 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from josh.envs.toolwoz.language import NAMES, booked_with, listed, place, spoken, train
 from josh.envs.toolwoz.values import plain
 
 Pick: TypeAlias = Callable[[Sequence[str]], str]
 """Chooses one of several phrases."""
-
-COLUMNS: Final[Mapping[str, str]] = {
-    "phone number": "phone",
-    "address": "address",
-    "postcode": "postcode",
-    "entrance fee": "entrance fee",
-    "price range": "pricerange",
-    "price": "price",
-    "travel time": "duration",
-    "train id": "trainID",
-    "departure time": "leaveAt",
-    "arrival time": "arriveBy",
-    "kind of food": "food",
-    "part of town": "area",
-    "number of stars": "stars",
-    "kind of place": "type",
-    "internet access": "internet",
-    "parking": "parking",
-    "opening hours": "openhours",
-    "reference number": "reference",
-}
-"""What people call the columns of the database, in small letters."""
-NAMES: Final[Mapping[str, str]] = {column: name for name, column in COLUMNS.items()} | {"trainID": "train ID"}
-
-
-def spoken(name: str, value: Any) -> str:
-    """A value as one would write it: names with capitals, kinds of place in plain words."""
-    text = " ".join(str(value).split())
-    if name in _TITLES:
-        return _title(text)
-    if name in ("postcode", "trainID"):
-        return text.upper()
-    return _PLAINER.get(text, text)
 
 
 def offer(domain: str, row: Mapping[str, Any], mentioned: Sequence[str], pick: Pick) -> str:
@@ -60,28 +28,16 @@ def offer(domain: str, row: Mapping[str, Any], mentioned: Sequence[str], pick: P
 
 def thing(domain: str, values: Mapping[str, Any]) -> str:
     """A thing by its name or its traits, with its article, such as `a cheap Indian restaurant in the north`."""
+    unsaid = {"restaurant": "type", "attraction": "pricerange"}.get(domain)
     have = {name: spoken(name, value) for name, value in values.items() if value not in (None, "", "?")}
     if "name" in have:
         return have["name"]
     if domain == "train":
-        return _any_train(have)
-    kind = have.get("type", "") if domain != "restaurant" else ""
-    noun = kind if kind not in _NO_THINGS else ""
-    words = [
-        _PRICES.get(have.get("pricerange", ""), "") if domain != "attraction" else "",
-        f"{have['stars']}-star" if "stars" in have else "",
-        have.get("food", ""),
-        noun or _NOUNS[domain],
-    ]
-    text = " ".join(filter(None, words))
-    text = f"{'an' if text[0].lower() in 'aeiou' else 'a'} {text}"
-    if kind in _NO_THINGS:
-        text += f" for {kind}"
-    if "area" in have:
-        text += f" in the {have['area']}"
+        return train(have)
     facilities = [(name, have[name]) for name in ("internet", "parking") if name in have]
     with_, without = ([name for name, has in facilities if (has == "no") is no] for no in (False, True))
     parts = [f"{word} {' and '.join(names)}" for word, names in (("with", with_), ("without", without)) if names]
+    text = place(domain, {name: value for name, value in have.items() if name != unsaid})
     return " ".join((text, " but ".join(parts))).strip()
 
 
@@ -92,7 +48,7 @@ def detail(column: str, row: Mapping[str, Any]) -> str:
         return f"I do not have the {name}"
     if isinstance(value, Mapping):
         prices = [f"{each} pounds for a {kind} room" for kind, each in value.items()]
-        return f"the {name} is {_listed(prices)}"
+        return f"the {name} is {listed(prices)}"
     if column == "entrance fee" and value == "free":
         return "there is no entrance fee, it is free"
     if column in ("internet", "parking"):
@@ -104,7 +60,7 @@ def detail(column: str, row: Mapping[str, Any]) -> str:
 
 def details(columns: Sequence[str], row: Mapping[str, Any]) -> str:
     """Details of a row in a sentence."""
-    text = _listed([detail(column, row) for column in columns])
+    text = listed([detail(column, row) for column in columns])
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -112,7 +68,8 @@ def booked(domain: str, row: Mapping[str, Any], booking: Mapping[str, str]) -> s
     """What has been booked, such as `your table at The Copper Ladle for 3 people on Sunday at 18:15`."""
     what = {"restaurant": "your table at {}", "hotel": "your room at {}", "train": "your trip on train {}"}[domain]
     key = "trainID" if domain == "train" else "name"
-    return " ".join((what.format(spoken(key, row.get(key, ""))), *_when(domain, booking)))
+    given = {name: value for name, value in booking.items() if value}
+    return f"{what.format(spoken(key, row.get(key, '')))} {booked_with(domain, given)}".strip()
 
 
 def say(what: str, pick: Pick, *values: str) -> str:
@@ -134,50 +91,6 @@ def _train(row: Mapping[str, Any], mentioned: Sequence[str]) -> str:
     arrives = f"arrives in {spoken('destination', row['destination'])} at {row['arriveBy']}"
     return f"{row['trainID']}, which {leaves} and {arrives}"
 
-
-def _title(text: str) -> str:
-    """With capitals, as names are written; `str.title` has them after apostrophes, too."""
-    words = [word if word in _SMALL else word[:1].upper() + word[1:] for word in text.split()]
-    return " ".join((words[0][:1].upper() + words[0][1:], *words[1:])) if words else text
-
-
-def _any_train(have: Mapping[str, str]) -> str:
-    words = " ".join(("a train", *(_TRAIN[name].format(have[name]) for name in _TRAIN if name in have)))
-    return words.replace(" or later that ", " or later and ")
-
-
-def _when(domain: str, booking: Mapping[str, str]) -> list[str]:
-    people, day, time, stay = (booking.get(name) for name in ("people", "day", "time", "stay"))
-    return [
-        *([f"for {people} {'person' if people == '1' else 'people'}"] if people else ()),
-        *([f"{'from' if domain == 'hotel' else 'on'} {spoken('day', day)}"] if day else ()),
-        *([f"at {time}"] if time else ()),
-        *([f"for {stay} {'night' if stay == '1' else 'nights'}"] if stay else ()),
-    ]
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-_SMALL = frozenset(("and", "at", "by", "de", "in", "of", "on", "the"))
-_TITLES = frozenset(("name", "food", "departure", "destination", "day", "address"))
-_PLAINER = {
-    "swimmingpool": "swimming pool",
-    "concerthall": "concert hall",
-    "mutliple sports": "multiple sports",
-    "boat": "boat trips",
-}
-_TRAIN = {
-    "departure": "from {}",
-    "destination": "to {}",
-    "day": "on {}",
-    "leaveAt": "that leaves at {} or later",
-    "arriveBy": "that arrives by {}",
-}
-_PRICES = {"cheap": "cheap", "moderate": "moderately priced", "expensive": "expensive"}
-_NOUNS = {"restaurant": "restaurant", "hotel": "place to stay", "attraction": "place to visit", "train": "train"}
-_NO_THINGS = frozenset(("architecture", "boat trips", "entertainment", "multiple sports"))
 
 KINDS: Final[Mapping[str, str]] = {
     "restaurant": "restaurants",

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
-from josh.agents.toolwoz.phrases import COLUMNS, spoken
+from josh.envs.toolwoz.language import NAMES, any_of, meanings, spoken
 from josh.envs.toolwoz.values import plain
 
 SEARCH: Final = "search"
@@ -207,12 +207,13 @@ _SLOTS = {
 }
 """How parameters are spoken of, where any value will do."""
 _ASKING = re.compile(r"\b(?:what is|what are|whats|tell me|give me|know|have) (?:the|its|their|your)\b")
-_DETAIL = re.compile(rf"\b(?:{'|'.join(sorted(COLUMNS, key=len, reverse=True))})\b")
+_COLUMNS = {name.lower(): column for column, name in NAMES.items()}
+_DETAIL = re.compile(rf"\b(?:{any_of(_COLUMNS)})\b")
 
 
 def _details(sentence: str) -> list[str]:
     """The columns that a sentence asks for."""
-    return [COLUMNS[word] for word in _DETAIL.findall(sentence)] if _ASKING.search(sentence) else []
+    return [_COLUMNS[word] for word in _DETAIL.findall(sentence)] if _ASKING.search(sentence) else []
 
 
 def _without_name(sentence: str) -> tuple[str, str]:
@@ -226,7 +227,7 @@ def _without_name(sentence: str) -> tuple[str, str]:
 @lru_cache(maxsize=64)
 def _kinds(types: tuple[Any, ...]) -> re.Pattern[str]:
     """A pattern for kinds of place that somebody looks for."""
-    words = "|".join(re.escape(plain(spoken("type", each))) for each in types) or "(?!)"
+    words = any_of(plain(spoken("type", each)) for each in types)
     return re.compile(rf"\b(?:an?|some|any) (?:[a-z0-9-]+ ){{0,4}}(?:{words})\b")
 
 
@@ -235,12 +236,7 @@ def _values(
     enums: tuple[tuple[str, tuple[Any, ...]], ...],
 ) -> tuple[re.Pattern[str], Mapping[str, tuple[str, str]]]:
     """A pattern for the values of a search, as they are spoken, and what each means. Stations follow `from` or `to`."""
-    meant = {
-        plain(spoken(name, value)): (name, plain(value))
-        for name, values in enums
-        for value in values
-        if name not in ("day", "stars", "internet", "parking")
-    }
-    words = "|".join(re.escape(word) for word in sorted(meant, key=len, reverse=True)) or "(?!)"
-    stations = any(name == "departure" for name, _ in enums)
-    return re.compile(rf"\b(from|to) ({words})\b" if stations else rf"\b({words})(?:ly|s)?\b"), meant
+    meant = meanings(enums, without=("day", "stars", "internet", "parking"))
+    words, stations = any_of(meant), any(name == "departure" for name, _ in enums)
+    pattern = re.compile(rf"\b(from|to) ({words})\b" if stations else rf"\b({words})(?:ly|s)?\b")
+    return pattern, {word: last for word, (*_, last) in meant.items()}

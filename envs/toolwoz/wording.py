@@ -1,8 +1,10 @@
 """A goal in natural sentences, as the person who has it is told of it."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeAlias
+
+from josh.envs.toolwoz.language import NAMES, NO_THINGS, TO_BOOK, article, booked_part, listed, spoken, title
 
 Wish: TypeAlias = Mapping[str, Any]
 """What somebody wants of one domain: `info`, `fail_info`, `book`, `fail_book` and `reqt`."""
@@ -14,8 +16,6 @@ _OPENINGS = {
     "train": ("You are going by train.", "You need a train.", "You want to travel by rail."),
 }
 _NEXT = ("That done, {}", "Besides, {}", "When this is settled, {}")
-_NO_THINGS = frozenset(("architecture", "boat", "entertainment", "mutliple sports", "multiple sports"))
-"""Types of attraction that nobody would say `a` before; one is written as the database has it."""
 _STARS = {"1": "1 star"}
 _INSTEAD = (
     "Should there be nothing of the kind, {} will do.",
@@ -33,11 +33,6 @@ _REQUESTS = (
     "You would like to know the {} too.",
     "Find out the {}.",
 )
-_DETAILS = {
-    "phone": "phone number", "pricerange": "price range", "food": "kind of food", "type": "kind of place",
-    "area": "part of town", "internet": "internet access", "stars": "number of stars", "trainID": "train ID",
-    "leaveAt": "departure time", "arriveBy": "arrival time", "duration": "travel time", "openhours": "opening hours",
-}  # fmt: skip
 
 
 def told(goal: Mapping[str, Wish], chance: random.Random) -> list[str]:
@@ -57,7 +52,7 @@ def told(goal: Mapping[str, Wish], chance: random.Random) -> list[str]:
         if wish["book"]:
             sentences.extend(_booked(domain, wish, chance))
         if wish["reqt"]:
-            details = _listed([_DETAILS.get(name, name) for name in wish["reqt"]])
+            details = listed([NAMES.get(name, name) for name in wish["reqt"]])
             sentences.append(chance.choice(_REQUESTS).format(details))
     return sentences
 
@@ -68,10 +63,10 @@ def _searched(wish: Wish, chance: random.Random) -> list[str]:
         called = chance.choice(("It is called {}.", "You have {} in mind.", "Somebody told you about {}."))
         return [called.format(_title(first["name"]))]
     traits = [_trait(name, first) for name in first if name != "destination"]
-    sentences = [f"{chance.choice(('It should', 'It has to', 'You want it to'))} {_listed(traits)}."]
+    sentences = [f"{chance.choice(('It should', 'It has to', 'You want it to'))} {listed(traits)}."]
     changed = [_value(name, info[name]) for name in info if info[name] != first[name]]
     if changed:
-        sentences.append(chance.choice(_INSTEAD).format(_listed(changed)))
+        sentences.append(chance.choice(_INSTEAD).format(listed(changed)))
     return sentences
 
 
@@ -98,9 +93,9 @@ def _value(name: str, value: str) -> str:
     """A constraint that takes the place of another, by itself."""
     written = {
         "food": f"{_title(value)} food",
-        "pricerange": f"{_article(value)} {value} one",
+        "pricerange": f"{article(value)} {value} one",
         "area": "one in the centre" if value == "centre" else f"one in the {value} of the town",
-        "type": f"one {_kind(value)}" if value in _NO_THINGS else _kind(value),
+        "type": f"one {_kind(value)}" if _is_no_thing(value) else _kind(value),
         "stars": f"one with {_STARS.get(value, f'{value} stars')}",
         "internet": "one with internet access" if value == "yes" else "one without internet access",
         "parking": "one with parking" if value == "yes" else "one without parking",
@@ -110,38 +105,22 @@ def _value(name: str, value: str) -> str:
 
 def _booked(domain: str, wish: Wish, chance: random.Random) -> list[str]:
     book, first = wish["book"], {**wish["book"], **wish["fail_book"]}
-    thing = {"restaurant": "a table", "hotel": "a room", "train": "seats"}[domain]
     once = chance.choice(("Once you have found one, book", "When you have made your choice, book", "Then book"))
-    sentences = [f"{once} {thing} {' '.join(_part(name, first) for name in first)}."]
-    changed = [_part(name, book) for name in book if book[name] != first[name]]
+    sentences = [f"{once} {TO_BOOK[domain]} {' '.join(booked_part(domain, name, first[name]) for name in first)}."]
+    changed = [booked_part(domain, name, book[name]) for name in book if book[name] != first[name]]
     if changed:
         sentences.append(chance.choice(_INSTEAD_OF_BOOKING).format("a booking " + " ".join(changed)))
     return sentences
 
 
-def _part(name: str, book: Mapping[str, str]) -> str:
-    value = book[name]
-    written = {
-        "people": f"for {value} {'person' if value == '1' else 'people'}",
-        "day": f"{'from' if 'stay' in book else 'on'} {_title(value)}",
-        "time": f"at {value}",
-        "stay": f"for {value} {'night' if value == '1' else 'nights'}",
-    }
-    return written[name]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join((", ".join(parts[:-1]), parts[-1])) if len(parts) > 1 else parts[0]
+def _is_no_thing(kind: str) -> bool:
+    return spoken("type", kind) in NO_THINGS
 
 
 def _kind(value: str) -> str:
-    return f"of the type {value}" if value in _NO_THINGS else f"{_article(value)} {value}"
-
-
-def _article(word: str) -> str:
-    return "an" if word[:1] in "aeiou" else "a"
+    return f"of the type {value}" if _is_no_thing(value) else f"{article(value)} {value}"
 
 
 def _title(words: str) -> str:
-    """Capitals for a name; `str.title` would write `Rosa'S`."""
-    return " ".join(word[:1].upper() + word[1:] for word in words.split())
+    """A name with capitals, small words too."""
+    return title(words, small=frozenset())

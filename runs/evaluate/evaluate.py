@@ -249,7 +249,7 @@ async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """What an evaluation is made of, with its `Part`s. Raises UsageError where the folder holds none."""
+    """What an evaluation is made of, with its `SubRun`s. Raises UsageError where the folder holds none."""
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     except OSError as error:

@@ -19,6 +19,8 @@ def test_a_variable_that_api_key_var_names_is_secret_whatever_its_name():
     environment = {"MY_LLM": KEY, "OTHER": "canary bird", "PLAIN": "not a secret"}
     redact = redactor(environment, {"api_key_var": "MY_LLM", "user_api_key_var": "OTHER", "model": "PLAIN"})
     assert redact(f"{KEY}, canary bird, not a secret") == "***, ***, not a secret"
+    tables = {"agent": {"api_key_var": "MY_LLM"}, "user": {"api_key_var": "NONE, OTHER"}}
+    assert redactor(environment, tables)(f"{KEY}, canary bird") == "***, ***"
     assert redactor(environment, {"api_key_var": None, "user_api_key_var": ""})(KEY) == KEY
 
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -284,22 +283,23 @@ class TestTheJudge:
         assert said(capsys, "--judge_base_url", "http://x/v1").startswith("josh: judge_base_url is given, but judge_mo")
 
 
-class TestRecords:
-    FLAT: ClassVar = {
-        "env": "persuasion", "agent": None, "model": "offline", "user_model": None, "josh": True, "beam_size": 4,
-        "stop": "best", "rollouts": 1, "temperature": 0.9, "seed": 3, "corpus": None, "data": None,
-        "split_rule": "convokit", "synthetic_tasks": 7, "min_reward": 0.5, "end_index": 2, "log_dir": "old",
-    }  # fmt: skip
+FLAT = {
+    "env": "persuasion", "agent": None, "model": "offline", "user_model": None, "josh": True, "beam_size": 4,
+    "stop": "best", "rollouts": 1, "temperature": 0.9, "seed": 3, "corpus": None, "data": None,
+    "split_rule": "convokit", "synthetic_tasks": 7, "min_reward": 0.5, "end_index": 2, "log_dir": "old",
+}  # fmt: skip
 
+
+class TestRecords:
     def test_the_flat_settings_of_earlier_versions_are_read(self):
-        settings = settings_from_json(self.FLAT, Path("config.json"))
+        settings = settings_from_json(FLAT, Path("config.json"))
         assert settings.strategy.config == {"beam_size": 4, "stop": "best"}
         assert (settings.env.config, settings.rewards.config) == ({"synthetic_tasks": 7}, {"min_reward": 0.5})
         assert (settings.agent.sampling.temperature, settings.user.model) == (0.9, "offline")
         assert (settings.seed, settings.tasks.end_index, settings.output.log_dir) == (3, 2, "old")
 
     def test_plain_conversations_of_earlier_versions_are_read(self):
-        flat = self.FLAT | {"josh": False, "rollouts": 3, "stop": "first"}
+        flat = FLAT | {"josh": False, "rollouts": 3, "stop": "first"}
         assert settings_from_json(flat, Path("config.json")).strategy.config == {"n": 3}
 
     def test_what_is_written_is_read_back(self):

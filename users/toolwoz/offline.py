@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, TypeVar
 
+from josh.envs.toolwoz import language
 from josh.envs.toolwoz.values import plain, wanted
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
@@ -103,9 +104,9 @@ class OfflineGoal(BaseJOSHUser):
         goal = task.data.get("goal")
         if not isinstance(goal, Mapping) or not goal:
             raise UsageError(f"task {task.id} has no goal; give another --user")
-        strange = next((domain for domain in goal if domain not in words.DOMAINS), None)
+        strange = next((domain for domain in goal if domain not in language.NOUNS), None)
         if strange is not None:
-            known = ", ".join(words.DOMAINS)
+            known = ", ".join(language.NOUNS)
             raise UsageError(
                 f"task {task.id} is about {strange!r}, and offline_goal knows {known}; give another --user"
             )
@@ -213,7 +214,7 @@ class OfflineGoal(BaseJOSHUser):
             return standing, []
         if wish.fail_book and not standing.rebooked:
             changed = {name: value for name, value in wish.book.items() if wish.fail_book.get(name, value) != value}
-            said = words.booked_with(wish.domain, changed)
+            said = language.booked_with(wish.domain, changed)
             return replace(standing, rebooked=True), [words.say("book instead", rng, said)]
         book = words.booking(wish.domain, self._to_book(wish, standing))
         return _fruitless(standing), [words.say("book again", rng, book)]
@@ -283,7 +284,7 @@ class OfflineGoal(BaseJOSHUser):
 
 def _wish(domain: str, parts: Mapping[str, Any]) -> Wish:
     info, fail_info = (_said(parts.get(part), words.SEARCHED) for part in ("info", "fail_info"))
-    bookable = words.BOOKED if domain != "attraction" else ()
+    bookable = language.BOOKED if domain != "attraction" else ()
     book, fail_book = (_said(parts.get(part), bookable) for part in ("book", "fail_book"))
     # A booking's number comes with it.
     asked = tuple(dict.fromkeys(name for name in parts.get("reqt") or () if plain(name) not in ("ref", "reference")))

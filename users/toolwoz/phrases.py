@@ -4,39 +4,30 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
-
-def spoken(name: str, value: str) -> str:
-    """A value as one would write it."""
-    text = " ".join(str(value).split())
-    if name in ("name", "food", "departure", "destination", "day"):
-        return _title(text)
-    return _PLAINER.get(text, text)
+from josh.envs.toolwoz.language import (
+    NAMES,
+    NO_THINGS,
+    NOUNS,
+    PRICES,
+    TO_BOOK,
+    article,
+    booked_with,
+    listed,
+    place,
+    spoken,
+    train,
+)
 
 
 def thing(domain: str, wanted: Mapping[str, str]) -> str:
     """What to look for, with its article, such as `a cheap Indian restaurant in the north`."""
     have = {name: spoken(name, value) for name, value in wanted.items()}
     if domain == "train":
-        words = " ".join(("a train", *(_TRAIN[name].format(have[name]) for name in _TRAIN if name in have)))
-        return words.replace(" or later that ", " or later and ")
+        return train(have)
     if "name" in have:
-        return f"a {DOMAINS[domain]} called {have['name']}"
-    kind = have.get("type", "")
-    noun = kind if kind not in _NO_THINGS else ""
-    parts = (
-        _PRICES.get(have.get("pricerange", ""), ""),
-        f"{have['stars']}-star" if "stars" in have else "",
-        have.get("food", ""),
-        noun or DOMAINS[domain],
-    )
-    text = " ".join(filter(None, parts))
-    text = f"{'an' if text[0].lower() in 'aeiou' else 'a'} {text}"
-    if kind and not noun:
-        text += f" for {kind}"
-    if "area" in have:
-        text += f" in the {have['area']}"
+        return f"a {NOUNS[domain]} called {have['name']}"
     facilities = [_FACILITIES[name, have[name] != "no"] for name in ("internet", "parking") if name in have]
-    return f"{text} {' and '.join(facilities)}".strip()
+    return f"{place(domain, have)} {' and '.join(facilities)}".strip()
 
 
 def traits(wanted: Mapping[str, str]) -> str:
@@ -46,15 +37,8 @@ def traits(wanted: Mapping[str, str]) -> str:
 
 def booking(domain: str, values: Mapping[str, str]) -> str:
     """What to book, such as `a table for 3 people on Sunday at 18:15`."""
-    what = {"restaurant": "a table", "hotel": "a room", "train": "seats"}[domain]
-    if domain == "train" and values.get("people") == "1":
-        what = "a seat"
+    what = "a seat" if domain == "train" and values.get("people") == "1" else TO_BOOK[domain]
     return " ".join((what, booked_with(domain, values))).strip()
-
-
-def booked_with(domain: str, values: Mapping[str, str]) -> str:
-    """The values of a booking, such as `for 3 people on Sunday at 18:15`."""
-    return " ".join(_booked_part(domain, name, values[name]) for name in BOOKED if name in values)
 
 
 def details(columns: Sequence[str]) -> str:
@@ -67,55 +51,26 @@ def indifferent(names: Sequence[str]) -> str:
     return f"I do not mind the {listed([_ANY.get(name, name) for name in names])}."
 
 
-def listed(words: Sequence[str]) -> str:
-    """Words with commas and an `and`."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
-
-
 def say(what: str, rng: Random, *values: str) -> str:
     """A phrase of `PHRASES`."""
     known = PHRASES[what]
     return known[int(rng.random() * len(known))].format(*values)
 
 
-def _title(text: str) -> str:
-    """With capitals, as names are written; `str.title` has them after apostrophes, too."""
-    words = [word if word in _SMALL else word[:1].upper() + word[1:] for word in text.split()]
-    return " ".join((words[0][:1].upper() + words[0][1:], *words[1:])) if words else text
-
-
-def _booked_part(domain: str, name: str, value: str) -> str:
-    if name == "people":
-        return f"for {value} {'person' if value == '1' else 'people'}"
-    if name == "stay":
-        return f"for {value} {'night' if value == '1' else 'nights'}"
-    if name == "time":
-        return f"at {value}"
-    return f"{'from' if domain == 'hotel' else 'on'} {spoken(name, value)}"
-
-
 def _trait(name: str, value: str) -> str:
-    if name == "type" and value in _NO_THINGS:
+    if name == "type" and value in NO_THINGS:
         return f"be a place for {value}"
     if name in ("type", "stars"):
-        article = "an" if value[0] in "aeiou" else "a"
-        return f"be {article} {value}" if name == "type" else f"have {value} {'star' if value == '1' else 'stars'}"
+        return (
+            f"be {article(value)} {value}" if name == "type" else f"have {value} {'star' if value == '1' else 'stars'}"
+        )
     if name == "pricerange":
-        return f"be {_PRICES.get(value, value)}"
+        return f"be {PRICES.get(value, value)}"
     if name in ("internet", "parking"):
         return f"{'be without' if value == 'no' else 'have'} {'internet access' if name == 'internet' else name}"
     return _TRAITS[name].format(value)
 
 
-DOMAINS: Final[Mapping[str, str]] = {
-    "restaurant": "restaurant",
-    "hotel": "place to stay",
-    "attraction": "place to visit",
-    "train": "train",
-}
-"""The domains, and what to call what they hold."""
-BOOKED: Final = ("people", "day", "time", "stay")
-"""What a booking is made with, in the order in which it is said."""
 _TRAITS = {
     "area": "be in the {}",
     "food": "serve {} food",
@@ -128,44 +83,13 @@ _TRAITS = {
 }
 SEARCHED: Final = frozenset((*_TRAITS, "type", "stars", "pricerange", "internet", "parking"))
 """What a search may ask for."""
-NAMES: Final[dict[str, str]] = {
-    "phone": "phone number",
-    "pricerange": "price range",
-    "duration": "travel time",
-    "trainID": "train ID",
-    "leaveAt": "departure time",
-    "arriveBy": "arrival time",
-    "food": "kind of food",
-    "area": "part of town",
-    "stars": "number of stars",
-    "type": "kind of place",
-    "internet": "internet access",
-    "openhours": "opening hours",
-}
-"""What to call a column of the database, where its own name will not do."""
-_SMALL = frozenset(("and", "at", "by", "de", "in", "of", "on", "the"))
-_PLAINER = {
-    "swimmingpool": "swimming pool",
-    "concerthall": "concert hall",
-    "mutliple sports": "multiple sports",
-    "boat": "boat trips",
-}
-_PRICES = {"cheap": "cheap", "moderate": "moderately priced", "expensive": "expensive"}
-_NO_THINGS = frozenset(("architecture", "boat trips", "entertainment", "multiple sports"))
-_TRAIN = {
-    "departure": "from {}",
-    "destination": "to {}",
-    "day": "on {}",
-    "leaveAt": "that leaves at {} or later",
-    "arriveBy": "that arrives by {}",
-}
 _FACILITIES = {
     ("internet", True): "with internet access",
     ("internet", False): "without internet access",
     ("parking", True): "with parking",
     ("parking", False): "without parking",
 }
-_ANY = NAMES | {"time": "time", "stay": "number of nights", "people": "number of people"}
+_ANY = {**NAMES, "time": "time", "stay": "number of nights", "people": "number of people"}
 
 PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
     "open": (

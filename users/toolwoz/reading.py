@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from josh.envs.toolwoz.language import NAMES, any_of, meanings
 from josh.envs.toolwoz.values import plain
-from josh.users.toolwoz.phrases import NAMES, spoken
 
 BOOKED: Final = "booked"
 REFUSED: Final = "refused"
@@ -94,14 +94,9 @@ def fits(name: str, value: str, said: set[str]) -> bool:
 @lru_cache(maxsize=64)
 def lexicon(enums: tuple[tuple[str, tuple[Any, ...]], ...]) -> Lexicon:
     """The words for values, given by parameter."""
-    meant: dict[str, list[tuple[str, str]]] = {}
-    for name, values in enums:
-        if name not in ("stars", "internet", "parking"):
-            for value in values:
-                meant.setdefault(plain(spoken(name, value)), []).append((name, plain(value)))
-    words = "|".join(re.escape(word) for word in sorted(meant, key=len, reverse=True)) or "(?!)"
-    frozen = {word: tuple(values) for word, values in meant.items()}
-    return Lexicon(re.compile(rf"\b({words})(?:ly)?\b"), frozen)
+    meant = meanings(enums, without=("stars", "internet", "parking"))
+    pattern = re.compile(rf"\b({any_of(meant)})(?:ly)?\b")
+    return Lexicon(pattern, {word: tuple(values) for word, values in meant.items()})
 
 
 _DETAIL_TOLD = {"entrance fee": "entrance", "internet": "internet"}

@@ -12,7 +12,7 @@ from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
 from josh.testing import AgentConformance, FixedModel
 from josh.tree import conversation, internal_conversation, leaves
-from josh.users.toolwoz import phrases as offline_goal_words
+from josh.users.toolwoz import phrases
 
 
 class TestTheAgent(AgentConformance):
@@ -31,11 +31,11 @@ def test_a_search_is_followed_by_an_offer_and_a_booking_by_its_number():
     )
     agent, world = agent_of(task), world_of(task)
     info = {name: plain(value) for name, value in wish["info"].items()}
-    calls, _ = turn(agent, f"Hello, I need {offline_goal_words.thing('restaurant', info)}.", world)
+    calls, _ = turn(agent, f"Hello, I need {phrases.thing('restaurant', info)}.", world)
     assert calls == [("search_restaurant", info)]
     (row,) = world.call(*calls[0])
     assert plain(row["name"]) in plain(agent.messages[-1]["content"])
-    calls, words = turn(agent, f"Please book {offline_goal_words.booking('restaurant', wish['book'])}.", world)
+    calls, words = turn(agent, f"Please book {phrases.booking('restaurant', wish['book'])}.", world)
     assert calls == [("book_restaurant", {"name": row["name"], **wish["book"]})]
     assert world.bookings[0].reference in words
 
@@ -88,7 +88,7 @@ def test_a_wrong_booking_is_noticed_and_made_good_when_it_is_asked_for_again():
     task = next(task for task in TASKS if task.data["targets"][-1]["api"] == "book_train" and not task.data["failures"])
     goal = task.data["goal"]["train"]
     agent, world = agent_of(task), world_of(task)
-    turn(agent, f"I need {offline_goal_words.thing('train', goal['info'])}.", world)
+    turn(agent, f"I need {phrases.thing('train', goal['info'])}.", world)
     people = goal["book"]["people"]
     wrong, told = turn(agent, f"Please book seats for {int(people) + 1} people.", world)
     assert wrong[0][1]["people"] != people

@@ -9,7 +9,7 @@ from josh.envs.toolwoz.database import Database
 from josh.envs.toolwoz.tasks import made_up
 from josh.envs.toolwoz.tools import tools_of
 from josh.envs.toolwoz.values import plain
-from josh.users.toolwoz import phrases as offline_goal_words
+from josh.users.toolwoz import phrases
 
 
 @pytest.mark.parametrize(
@@ -59,17 +59,17 @@ def test_all_that_the_user_can_want_is_understood(database):
             for info in filter(None, (wish["info"], wish["info"] | wish["fail_info"])):
                 wanted = {name: plain(value) for name, value in info.items()}
                 for said in (
-                    f"I need {offline_goal_words.thing(domain, info)}.",
-                    f"It should {offline_goal_words.traits(info)}.",
+                    f"I need {phrases.thing(domain, info)}.",
+                    f"It should {phrases.traits(info)}.",
                 ):
                     told = hearing.hear(said, domain)
                     assert {each.name: each.value for each in told if each.kind == SEARCH} == wanted, said
                     assert {each.domain for each in told} == {domain}, said
-                told = hearing.hear(f"I need {offline_goal_words.thing(domain, info)}.", None)
+                told = hearing.hear(f"I need {phrases.thing(domain, info)}.", None)
                 assert told[0].domain == domain, info
                 seen.update(wanted)
             if wish["book"]:
-                said = f"Could you book {offline_goal_words.booking(domain, wish['book'])}?"
+                said = f"Could you book {phrases.booking(domain, wish['book'])}?"
                 told = {each.name: each.value for each in hearing.hear(said, domain) if each.kind == BOOK and each.name}
                 assert told == wish["book"], said
     assert {"food", "area", "stars", "parking", "departure", "arriveBy", "leaveAt", "name", "type"} <= seen

@@ -5,53 +5,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from loops import AGENT, FEW
 
 from josh.cli import main
-from josh.errors import UsageError
 from josh.runs.experiments import replicate
-from josh.runs.export.export import choose, export
 from josh.runs.loop.loop import locked
-from josh.runs.loop.plan import make_plan
-from josh.runs.loop.settings import LoopSettings, loop_settings
+
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialogue[train]'")
 
-AGENT = '''
-from josh.agents.chat import Persuader
-from josh.users.persuasion.donor import Donor
-
-
-class Asks(Persuader):
-    """Says what its model says, and then asks: even a model that babbles gets something."""
-
-    def add_message(self, message):
-        text = f"{message['content']} Would you like to donate to Save the Children?"
-        super().add_message({**message, "content": text})
-
-
-class Stingy(Donor):
-    """Nobody gives whom the second search of four tasks meets."""
-    def start(self, task, env, options):
-        super().start(task, env, options)
-        self.closed = task.id in {f"synthetic-train-000{number}" for number in range(4, 8)}
-
-    def step(self, agent, **given):
-        if not self.closed:
-            return super().step(agent, **given)
-        agent.add_message({"role": "user", "content": "No."})
-        return agent, False
-'''
-SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
-FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
 WHOLE = [*FEW, "--rounds", "2", "--test_every", "1", "--start", "base", "--other_users", "donor_mild", "--control"]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(elsewhere, tmp_path):
-    (tmp_path / "mine.py").write_text(AGENT)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +69,14 @@ def figures(folder):
     return found
 
 
-def children():
-    """The stages of any loop that are under way."""
-    found = subprocess.run(["pgrep", "-f", "--", "--stage"], capture_output=True, text=True, check=False).stdout
-    return found.split()
+def stages_under_way(folder):
+    """The processes that play stages of the loop in a folder: those whose words go to a file in it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is not ours
+            if (process / "fd" / "1").readlink().is_relative_to(folder):
+                found.append(process.name)
+    return found
 
 
 # What it does
@@ -200,14 +172,14 @@ def test_what_a_loop_searched_is_no_test_for_others(whole, capsys):
 
 def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
     process = begun(*WHOLE)
-    until(lambda: any(tmp_path.glob("records/loop-*/train-1.jsonl")), process)
+    until(lambda: any(tmp_path.glob("records/loop-*/train-1.jsonl")) and stages_under_way(tmp_path), process)
     process.kill()
     process.communicate()
     (folder,) = tmp_path.glob("records/loop-*")
     end = time.monotonic() + 60
-    while children() and time.monotonic() < end:  # they see that nobody waits for them
+    while stages_under_way(folder) and time.monotonic() < end:  # they see that nobody waits for them
         time.sleep(0.2)
-    assert not children()
+    assert not stages_under_way(folder)
     assert not (folder / "loop.json").exists()
     assert main(["loop", "--resume", str(folder), "--jobs", "1"]) == 0
     assert figures(folder) == figures(whole[0])
@@ -215,14 +187,14 @@ def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
 
 def test_ctrl_c_ends_every_stage_and_says_how_to_go_on(tmp_path):
     process = begun(*FEW, "--rounds", "1", "--no_sampling", "--no_references")
-    until(lambda: any(tmp_path.glob("records/loop-*/stages/base.json")), process)
+    until(lambda: any(tmp_path.glob("records/loop-*/stages/base.json")) and stages_under_way(tmp_path), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     (folder,) = tmp_path.glob("records/loop-*")
     assert process.returncode == 130
     assert f"josh: go on with: josh loop --resume {folder}" in errors
     assert "Traceback" not in errors
-    assert not children()
+    assert not stages_under_way(folder)
     assert main(["loop", "--resume", str(folder)]) == 0
     assert read(folder / "loop.json")["search"] is None
 
@@ -273,52 +245,6 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
     assert figures(folder) == before
 
 
-# What it refuses
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--tiny", "--rounds", "0"], "rounds is 0; give 1 or more"),
-        (["--tiny", "--method", "ppo"], "method is 'ppo'; give sft, dpo or kto"),
-        (["--tiny", "--learn_from", "some"], "learn_from is 'some'; give newest or all"),
-        ([], "model is None; a loop trains a model on this machine: give hf:FOLDER, or --tiny"),
-        (["--model", "gpt-4o-mini"], "model is 'gpt-4o-mini'; a loop trains a model on this machine"),
-        (["--tiny", "--model", "hf:x"], "model is 'hf:x' with --tiny, which makes one"),
-        (
-            ["--tiny", "--env", "toolwoz"],
-            "env is 'toolwoz' with --tiny, which has no dialogues for a tiny model to learn from; give --model",
-        ),
-        (["--model", "hf:a+b"], "a+b has a plus sign"),
-        (["--tiny", "--preset", "josh-kto"], "preset 'josh-kto' has no values for sft"),
-        (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
-        (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo sets losers against winners"),
-        (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
-        (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 15 rounds of 24 tasks need 360"),
-        (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
-        (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
-        (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
-        (["--tiny", "--agent", ""], "agent is empty"),
-        (["--tiny", "--other_users", ","], "other_users is ','; one of the names is empty"),
-        (["--tiny", "--other_users", "nobody"], "no user named 'nobody'"),
-        (["--tiny", "--agent", "nope"], "no agent named 'nope'"),
-        (["--tiny", "--rewards", "nope"], "no rewards named 'nope'"),
-        (["--tiny", "--min_reward", "5"], "min_reward is 5.0; give 0 to 2 dollars"),
-        (["--tiny", "--tiny_size", "huge"], "no size named 'huge'"),
-        (["--tiny", "--top", "0"], "top is 0; give 1 or more"),
-        (["--model", "hf:./nowhere"], "there is no folder ./nowhere"),
-        (["--resume", "nowhere"], "is no loop: cannot read"),
-    ],
-)
-def test_bad_input_is_one_line_and_leaves_nothing(flags, said, capsys, tmp_path):
-    (tmp_path / "own.toml").write_text('data = "x.jsonl"\n')
-    assert main(["loop", *flags]) == 2
-    errors = capsys.readouterr().err.strip()
-    assert said in errors
-    assert len(errors.splitlines()) == 1
-    assert not list(tmp_path.glob("records/*"))
-
-
 def test_a_loop_keeps_its_settings(whole, capsys):
     folder, _ = whole
     assert main(["loop", "--resume", str(folder), "--rounds", "5"]) == 2
@@ -358,14 +284,6 @@ def test_a_round_whose_search_never_won_keeps_the_last_adapter(tmp_path, capsys)
     assert (one / "adapter_model.safetensors").read_bytes() == (two / "adapter_model.safetensors").read_bytes()
 
 
-def test_a_tiny_model_takes_many_short_rounds_unless_told_otherwise():
-    few, own, large = loop_settings({"tiny": True}), loop_settings({"tiny": True, "rounds": 2}), loop_settings({})
-    assert (few.rounds, few.tasks, few.start, few.tested) == (15, 24, "last", (8, 15))
-    assert (own.rounds, own.tasks, own.tested) == (2, 24, (1, 2))
-    assert (large.rounds, large.tasks, large.start, large.tested) == (3, 96, "base", (1, 2, 3))
-    assert loop_settings({"tiny": True, "rounds": 14, "control": True}).tested == (1, 8, 14)
-
-
 def test_what_a_round_cost_counts_from_the_last_one_evaluated(tmp_path):
     assert main(["loop", *FEW, "--rounds", "3", "--test_every", "2", "--no_sampling", "--no_references"]) == 0
     (folder,) = tmp_path.glob("records/loop-*")
@@ -376,31 +294,3 @@ def test_what_a_round_cost_counts_from_the_last_one_evaluated(tmp_path):
     calls = [read(folder / f"search-{number}" / "summary.json")["usage"]["agent"]["calls"] for number in (1, 2, 3)]
     assert [one["search_calls"] for one in found] == [calls[0] + calls[1], calls[2]]
     assert not (folder / "round-1-donor").exists()
-
-
-def test_every_search_has_tasks_of_its_own():
-    plan = make_plan(Path("loop"), LoopSettings(tiny=True, rounds=3, tasks=96), {}, {})
-    spans = [[plan.part(f"search-{one}").settings[end] for end in ("start_index", "end_index")] for one in (1, 2, 3)]
-    assert spans == [[0, 96], [96, 192], [192, 288]]
-    assert plan.part("search-3").settings.strategy.config["stop"] == "best"
-    assert plan.part("round-3-donor").settings.tasks.task_split == "test"
-
-
-# Lost paths
-
-
-def test_lost_paths_are_those_that_ended_so_by_themselves(tmp_path):
-    assert main(["run", "--josh", "--stop", "best", "--synthetic_tasks", "6", "--log_dir", "first"]) == 0
-    (run,) = Path("first").iterdir()
-    export([run], tmp_path / "lost.jsonl", "sft", choose("sft", "lost", None, None), 1)
-    trees = map(json.loads, (run / "episodes.jsonl").read_text().splitlines())
-    lost = sum(node.get("outcome") in {"lost", "user_left", "truncated"} for tree in trees for node in tree["nodes"])
-    assert 0 < len((tmp_path / "lost.jsonl").read_text().splitlines()) <= lost
-    assert main(["export", str(run), "--format", "kto", "--paths", "lost", "--out", "kto.jsonl"]) == 2
-
-
-def test_branches_that_a_win_cut_off_are_not_lost(tmp_path):
-    assert main(["run", "--josh", "--synthetic_tasks", "3", "--min_reward", "0.01", "--log_dir", "first"]) == 0
-    (run,) = Path("first").iterdir()
-    with pytest.raises(UsageError, match="trees without a loss"):
-        export([run], tmp_path / "lost.jsonl", "sft", choose("sft", "lost", None, None), 1)

@@ -59,6 +59,7 @@ def killed(server, folder, kills, arguments, dice):
     return known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "kills", "several"), [(Loopback, 30, True), (Loopback, 8, False), (Choosy, 8, True)])
 def test_kills_change_no_byte_and_no_reply_is_bought_twice(endpoint, kind, kills, several):
     url, server = endpoint(kind, respond=respond, several=several)

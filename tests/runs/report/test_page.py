@@ -4,8 +4,11 @@ import json
 import re
 from itertools import pairwise
 
+import pytest
 from on_page import data, fact
 from pages import AWKWARD
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_page_opens_from_disk_with_nothing_but_itself(opened, pages, shots):

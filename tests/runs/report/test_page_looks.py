@@ -3,6 +3,8 @@
 import pytest
 from on_page import data
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_enough_contrast(opened, shots, scheme):

@@ -6,6 +6,8 @@ from pages import ACTING, HOSTILE, PROMPT_OF_AGENT
 
 from josh.terminal import visible
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_tree_is_walked_by_keyboard(opened, shots):
     page = opened("offline")

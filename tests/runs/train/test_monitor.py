@@ -6,7 +6,10 @@ from tuning import ASK, LINES, card, needs_trl, says
 from josh.runs.train.monitor import Look, fallen, spread
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 
 @needs_trl

@@ -87,6 +87,7 @@ def test_its_template_numbers_the_assistants_turns_up_to_ten(tiny_model):
         assert tokenizer(f"{prompt}50 cents", add_special_tokens=False)["input_ids"][: len(ids)] == ids
 
 
+@pytest.mark.slow
 def test_the_same_settings_make_the_same_bytes(tiny_model, tmp_path):
     build(tmp_path / "again", Tiny("nano"))
     build(tmp_path / "other", Tiny("nano", seed=1))
@@ -97,6 +98,7 @@ def test_the_same_settings_make_the_same_bytes(tiny_model, tmp_path):
     assert (tiny_model / "tokenizer.json").read_bytes() == (tmp_path / "again" / "tokenizer.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_it_is_made_once_unless_forced(tiny_model, tmp_path, capsys):
     out = tmp_path / "model"
     arguments = ["tiny", "--out", str(out), "--size", "nano"]

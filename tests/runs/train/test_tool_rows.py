@@ -58,6 +58,7 @@ def test_pairs_set_a_good_call_against_a_bad_one(rows):
     assert any(good and bad for good, bad in calls), "a call against one that leaves something out"
 
 
+@pytest.mark.slow
 @needs_trl
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("form", ["sft", "kto", "dpo"])

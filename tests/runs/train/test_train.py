@@ -12,7 +12,10 @@ from tuning import ASK, DPO, MORE, ROWS, THANKS, card, likelihood, needs_trl, sa
 from josh.runs.train.sources import fingerprint
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 
 @needs_trl

@@ -4,7 +4,10 @@ import pytest
 from tuning import SFT, card, needs_trl
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 
 @needs_trl
