@@ -30,8 +30,10 @@ setup(
         "litellm>=1.84,!=1.82.7,!=1.82.8",
         "numpy>=1.26",
         "openpyxl>=3.1",
+        "pydantic>=2.10",
         "tqdm>=4.66",
         "tenacity>=9.0",
+        "typing-extensions>=4.12",
         "rich>=14.3,<16",
     ],
     extras_require={

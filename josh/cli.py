@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -179,6 +180,13 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
+def _schema(args: argparse.Namespace) -> int:
+    from josh.runs.record.schema import json_schema
+
+    print(json.dumps(json_schema(args.file), indent=2))
+    return 0
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from josh.runs.evaluate.evaluate import EvaluationSpec, evaluate, resume
 
@@ -314,6 +322,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "replay": _replay,
     "rescore": _rescore,
     "export": _export,
+    "schema": _schema,
     "evaluate": _evaluate,
     "compare": _compare,
     "report": _report,

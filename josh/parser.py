@@ -67,7 +67,7 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
             parser.epilog = (
                 f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{added.format_help()}"
             )
-    for add_more in (_add_records, _add_evaluation, _add_models, _add_terminal):
+    for add_more in (_add_records, _add_schema, _add_evaluation, _add_models, _add_terminal):
         add_more(commands)
     return parser
 
@@ -270,6 +270,14 @@ def _add_records(commands: Any) -> None:
         own = commands.add_parser(name, help=command.help)
         own.set_defaults(command=name)
         command.add_flags(own)
+
+
+def _add_schema(commands: Any) -> None:
+    """`josh schema`."""
+    schema = commands.add_parser("schema", help="print what the files of a run hold, as JSON Schema")
+    schema.set_defaults(command="schema")
+    text = "episodes, training_examples, config or summary (default: all of them)"
+    schema.add_argument("file", nargs="?", metavar="FILE", help=text)
 
 
 def _add_models(commands: Any) -> None:

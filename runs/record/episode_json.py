@@ -1,14 +1,11 @@
-"""One finished task: what came of its search, as numbers and as a line of JSON."""
+"""One finished task as a line of JSON, and back; `schema.py` says what each key means."""
 
-import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from josh.episode import Episode
 from josh.roles import Task
+from josh.runs.record.lines import FORMAT_VERSION
 from josh.scoring import JUDGE
 from josh.tree import (
     NO_USAGE,
@@ -25,10 +22,8 @@ from josh.tree import (
     spend,
 )
 
-T = TypeVar("T")
-D = TypeVar("D")
-
-log = logging.getLogger("josh")
+if TYPE_CHECKING:  # with pydantic, which takes 0.1 s to load and is not needed to write
+    from josh.runs.record.schema import CollapseRow, EpisodeRow, NodeRow, SampleRow, UsageRow
 
 
 def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, Any]:
@@ -40,6 +35,7 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
     """
     tree = episode.tree
     row = {
+        "version": FORMAT_VERSION,
         "task_id": episode.task.id,
         "ending": episode.ending,
         "reward": episode.reward,
@@ -47,16 +43,17 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "rounds": episode.rounds,
         "metrics": dict(episode.metrics),
         "error": redact(episode.error),
-        "usage": {str(speaker): asdict(episode.usage(speaker)) for speaker in Speaker}
-        | ({JUDGE: asdict(episode.judged)} if episode.judged.calls else {}),
+        "usage": {str(speaker): _usage(episode.usage(speaker)) for speaker in Speaker}
+        | ({JUDGE: _usage(episode.judged)} if episode.judged.calls else {}),
         "reported": list(episode.reported),
         "goals": list(tree.goals),
-        "collapses": [asdict(collapse) for collapse in tree.collapses],
+        "collapses": [
+            {"root": cut.root, "size": cut.size, "winner": cut.winner, "rewarded": list(cut.rewarded)}
+            for cut in tree.collapses
+        ],
         "frontier": list(tree.frontier),
         "nodes": [
-            _node(
-                node, episode.outcomes.get(index), episode.worth.get(index, 0.0), episode.scores.get(index, {}), redact
-            )
+            _node(node, episode.outcomes.get(index), episode.worth.get(index, 0.0), episode.scores.get(index), redact)
             for index, node in enumerate(tree.nodes)
         ],
         "task": {"index": episode.task.index, "data": dict(episode.task.data), "metadata": dict(episode.task.metadata)},
@@ -73,7 +70,11 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
 
 
 def _node(
-    node: Node, outcome: Outcome | None, reward: float, scores: Mapping[str, float], redact: Callable[[str], str]
+    node: Node,
+    outcome: Outcome | None,
+    reward: float,
+    scores: Mapping[str, float] | None,
+    redact: Callable[[str], str],
 ) -> dict[str, Any]:
     """A node without what says nothing: no errors where there are none, no second copy of the same messages."""
     turn = node.turn
@@ -81,199 +82,170 @@ def _node(
     row["messages"] = list(turn.messages)
     if turn.internal != turn.messages:
         row["internal"] = list(turn.internal)
-    if turn.user_internal is not None:
-        row["user_internal"] = list(turn.user_internal)
-    if turn.observed is not None:
-        row["observed"] = turn.observed
-    if turn.value is not None:
-        row["value"] = turn.value
-    optional = {
+    # Of these an empty value says something, and None says nothing.
+    given = {
+        "user_internal": turn.user_internal,
+        "observed": turn.observed,
+        "value": turn.value,
         "directive": node.directive,
+    }
+    row |= {name: value for name, value in given.items() if value is not None}
+    filled = {
         "actions": [list(step) for step in turn.actions],
-        "hits": [asdict(hit) for hit in turn.hits],
+        "hits": [{"step": hit.step, "goals": list(hit.goals), "value": hit.value} for hit in turn.hits],
         "model": turn.model,
         "seed": turn.seed,
         "choice": turn.choice,
         "duplicate": turn.duplicate,
-        "usage": asdict(turn.usage) if turn.usage.calls else None,
+        "usage": _usage(turn.usage) if turn.usage.calls else None,
         # How the turn itself ended, and how the leaf stands now that the search is over.
         "ended": turn.outcome if turn.outcome is not Outcome.ALIVE else None,
         "outcome": outcome,
         # What the path down to a leaf or a winner earned.
         "reward": reward,
-        "scores": dict(scores),
-        "samples": [asdict(sample) for sample in turn.samples],
+        "samples": list(map(_sample, turn.samples)),
         "error": redact(turn.error),
     }
-    return row | {name: value for name, value in optional.items() if value}
+    row |= {name: value for name, value in filled.items() if value}
+    if scores is not None:
+        row["scores"] = dict(scores)
+    return row
 
 
-def from_json(row: Any) -> Episode:
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    return {
+        "prefix": sample.prefix,
+        "prompt_ids": sample.prompt_ids,
+        "token_ids": sample.token_ids,
+        "logprobs": sample.logprobs,
+        "finish_reason": sample.finish_reason,
+        "model": sample.model,
+    }
+
+
+def from_json(row: "EpisodeRow") -> Episode:
     """The episode that `to_json` wrote down; values of plug-ins as far as JSON has a form for them.
 
     Args:
-        row: what `json.loads` makes of a line of `episodes.jsonl`.
+        row: a line of `episodes.jsonl`, as `schema.read_row` has read it.
 
     Raises:
-        ValueError: it is no whole episode; the text says what is wrong with it.
+        ValueError: the tree makes no sense; the text says in one line where and why.
     """
-    goals = tuple(_get(row, "goals", list))
-    rows = _list(row, "nodes", dict)
-    if not rows:
-        raise ValueError("nodes is empty; a tree has a root")
+    goals = tuple(row["goals"])
     nodes: list[Node] = []
-    for each in rows:
-        with _naming(f"node {len(nodes)}"):
-            nodes.append(_read_node(each, nodes, goals))
-    size = len(nodes)
-    with _naming("collapses"):
-        collapses = tuple(_read_collapse(each, size) for each in _list(row, "collapses", dict))
-    root = collapses[-1].winner if collapses else 0
-    tree = Tree(tuple(nodes), _indices(row, "frontier", size), goals, root, collapses, _or(row, "seed", int, 0))
-    outcomes = {index: Outcome(_get(each, "outcome", str)) for index, each in enumerate(rows) if "outcome" in each}
+    for index, each in enumerate(row["nodes"]):
+        if each["parent"] not in (range(index) if index else (-1,)):
+            raise ValueError(
+                f"node {index}: parent is {each['parent']}; parents come before their children, and the root has none"
+            )
+        if "phase" not in each and "version" in row:
+            raise ValueError(f"node {index}: phase is missing")
+        nodes.append(_read_node(each, nodes[each["parent"]] if index else None, goals))
+    collapses = tuple(_read_collapse(each, len(nodes)) for each in row["collapses"])
+    tree = Tree(
+        tuple(nodes),
+        _indices("frontier", row["frontier"], len(nodes)),
+        goals,
+        collapses[-1].winner if collapses else 0,
+        collapses,
+        row.get("seed", 0),
+    )
+    outcomes = {index: Outcome(each["outcome"]) for index, each in enumerate(row["nodes"]) if "outcome" in each}
     strange = {leaf for leaf in leaves(tree) if leaf} ^ set(outcomes)
     if strange:
         raise ValueError(f"node {min(strange)}: leaves have an outcome, other nodes have none")
-    reported = _indices(row, "reported", size)
-    rewards = _list(row, "rewards", float, optional=True) or (_get(row, "reward", float),) * (len(reported) == 1)
+    reported = _indices("reported", row["reported"], len(nodes))
+    rewards = row.get("rewards") or [row["reward"]] * (len(reported) == 1)
     if len(rewards) != len(reported) or not outcomes.keys() >= set(reported):
-        raise ValueError(f"reported is {list(reported)}, rewards {list(rewards)}; every leaf reported has a reward")
-    sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR and reported]
-    worth = dict.fromkeys(sound, 0.0)
-    worth |= {index: _get(each, "reward", float) for index, each in enumerate(rows) if "reward" in each}
-    task_id, task, metrics = _get(row, "task_id", str), _get(row, "task", dict), _get(row, "metrics", dict)
+        raise ValueError(f"reported is {list(reported)}, rewards {rewards}; every leaf reported has a reward")
+    # A reward of 0 is not written.
+    sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
+    worth = dict.fromkeys([*sound, *(cut.winner for cut in collapses)], 0.0) if reported else {}
+    worth |= {index: each["reward"] for index, each in enumerate(row["nodes"]) if "reward" in each}
+    task = row["task"]
     return Episode(
-        Task(task_id, _get(task, "index", int), _get(task, "data", dict), _get(task, "metadata", dict)),
+        Task(row["task_id"], task["index"], task["data"], task["metadata"]),
         tree,
         reported,
         outcomes,
         worth | dict(zip(reported, rewards, strict=True)),
-        metrics={name: _get(metrics, name, float) for name in metrics},
-        error=_get(row, "error", str),
-        scores={index: _numbers(each, "scores") for index, each in enumerate(rows) if "scores" in each},
-        judged=_read_usage(row["usage"][JUDGE]) if JUDGE in _get(row, "usage", dict) else NO_USAGE,
-        tools=_list(row, "tools", dict, optional=True),
-        user_tools=_list(row, "user_tools", dict, optional=True),
+        metrics=row["metrics"],
+        error=row["error"],
+        scores={index: each["scores"] for index, each in enumerate(row["nodes"]) if "scores" in each},
+        judged=_read_usage(row["usage"].get(JUDGE)),
+        tools=tuple(row.get("tools", ())),
+        user_tools=tuple(row.get("user_tools", ())),
     )
 
 
-def _read_node(row: dict[str, Any], elder: Sequence[Node], goals: tuple[Any, ...]) -> Node:
-    """A node, from its JSON object and the nodes before it."""
-    messages = _list(row, "messages", dict)
+def _read_node(row: "NodeRow", parent: Node | None, goals: tuple[Any, ...]) -> Node:
+    """A node, from its row and the node before it."""
+    messages = tuple(row["messages"])
     turn = Turn(
         messages=messages,
-        internal=_list(row, "internal", dict) if "internal" in row else messages,
-        actions=tuple(map(tuple, _list(row, "actions", list, optional=True))),
-        hits=tuple(map(_read_hit, _list(row, "hits", dict, optional=True))),
-        outcome=Outcome(_or(row, "ended", str, Outcome.ALIVE)),
-        usage=_read_usage(_get(row, "usage", dict)) if "usage" in row else NO_USAGE,
-        model=_or(row, "model", str, ""),
-        seed=_or(row, "seed", int, None),
-        choice=_or(row, "choice", int, 0),
-        duplicate=_or(row, "duplicate", bool, False),
+        internal=tuple(row["internal"]) if "internal" in row else messages,
+        actions=tuple(map(tuple, row.get("actions", ()))),
+        hits=tuple(Hit(hit["step"], tuple(hit["goals"]), hit["value"]) for hit in row.get("hits", ())),
+        outcome=Outcome(row["ended"]) if "ended" in row else Outcome.ALIVE,
         observed=row.get("observed"),
-        value=_or(row, "value", float, None),
-        samples=tuple(map(_read_sample, _list(row, "samples", dict, optional=True))),
-        user_internal=_list(row, "user_internal", dict) if "user_internal" in row else None,
-        error=_or(row, "error", str, ""),
+        value=row.get("value"),
+        samples=tuple(map(_read_sample, row.get("samples", ()))),
+        user_internal=tuple(row["user_internal"]) if "user_internal" in row else None,
+        usage=_read_usage(row.get("usage")),
+        model=row.get("model", ""),
+        seed=row.get("seed"),
+        choice=row.get("choice", 0),
+        duplicate=row.get("duplicate", False),
+        error=row.get("error", ""),
     )
-    parent = _get(row, "parent", int)
-    if parent not in (range(len(elder)) if elder else (-1,)):
-        raise ValueError(f"parent is {parent}; parents come before their children, and the root has none")
-    path = _get(row, "path", str)
-    if not re.fullmatch(r"(\d+(/\d+)*)?", path):
-        raise ValueError(f"path is {path!r}; give sibling numbers, such as 0/1")
+    depth = parent.depth + 1 if parent else 0
     return Node(
-        parent,
-        Speaker(_get(row, "speaker", str)),
-        path,
-        depth=elder[parent].depth + 1 if elder else 0,
-        turn=turn,
-        open=spend(elder[parent].open, turn.hits)[1] if elder else goals,
-        directive=_or(row, "directive", str, None),
+        row["parent"],
+        Speaker(row["speaker"]),
+        row["path"],
+        depth,
+        turn,
+        open=spend(parent.open, turn.hits)[1] if parent else goals,
+        directive=row.get("directive"),
         # Runs recorded before phases were kept played a phase for each turn of depth.
-        phase=_or(row, "phase", int, elder[parent].depth + 1 if elder else 0),
+        phase=row.get("phase", depth),
     )
 
 
-def _read_hit(row: dict[str, Any]) -> Hit:
-    return Hit(_get(row, "step", int), tuple(_get(row, "goals", list)), _get(row, "value", float))
-
-
-def _read_sample(row: dict[str, Any]) -> Sample:
-    logprobs = _list(row, "logprobs", float) if row.get("logprobs") is not None else None
+def _read_sample(row: "SampleRow") -> Sample:
+    logprobs = row["logprobs"]
     return Sample(
-        _get(row, "prefix", int),
-        _list(row, "prompt_ids", int),
-        _list(row, "token_ids", int),
-        logprobs,
-        _get(row, "finish_reason", str),
-        _get(row, "model", str),
+        row["prefix"],
+        tuple(row["prompt_ids"]),
+        tuple(row["token_ids"]),
+        None if logprobs is None else tuple(logprobs),
+        row["finish_reason"],
+        row["model"],
     )
 
 
-def _numbers(row: dict[str, Any], name: str) -> dict[str, float]:
-    found = _get(row, name, dict)
-    return {key: _get(found, key, float) for key in found}
+def _read_usage(row: "UsageRow | None") -> Usage:
+    return Usage(row["calls"], row["prompt_tokens"], row["completion_tokens"]) if row else NO_USAGE
 
 
-def _read_usage(row: dict[str, Any]) -> Usage:
-    return Usage(*(_get(row, one.name, int) for one in fields(Usage)))
+def _read_collapse(row: "CollapseRow", nodes: int) -> Collapse:
+    (size,) = _indices("collapses", [row["size"]], nodes + 1)
+    root, winner, *rewarded = _indices("collapses", [row["root"], row["winner"], *row["rewarded"]], size)
+    return Collapse(root, size, winner, tuple(rewarded))
 
 
-def _read_collapse(row: dict[str, Any], nodes: int) -> Collapse:
-    size = _index(_get(row, "size", int), nodes + 1)
-    root, winner = (_index(_get(row, name, int), size) for name in ("root", "winner"))
-    return Collapse(root, size, winner, _indices(row, "rewarded", size))
-
-
-def _get(row: Any, name: str, kind: type[T]) -> T:
-    """A field of a JSON object. Raises ValueError where it is missing or of another type."""
-    if not isinstance(row, dict):
-        raise ValueError(f"{row!r:.40} is no JSON object")
-    if name not in row:
-        raise ValueError(f"{name} is missing")
-    _check(row[name], name, kind)
-    value: T = row[name]
-    return value
-
-
-def _or(row: dict[str, Any], name: str, kind: type[T], default: D) -> T | D:
-    """A field that is left out where it says nothing."""
-    return _get(row, name, kind) if name in row else default
-
-
-def _list(row: Any, name: str, kind: type[T], *, optional: bool = False) -> tuple[T, ...]:
-    """A list of one type, which may be left out where it is empty and `optional`."""
-    values = [] if optional and name not in row else _get(row, name, list)
+def _indices(name: str, values: Sequence[int], below: int) -> tuple[int, ...]:
+    """Indices of nodes. Raises ValueError where there are no such nodes."""
     for value in values:
-        _check(value, name, kind)
+        if not 0 <= value < below:
+            raise ValueError(f"{name}: there is no node {value} among {below}")
     return tuple(values)
-
-
-def _check(value: Any, name: str, kind: type) -> None:
-    # Exact types, as JSON gives them: True is no number here.
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        raise ValueError(f"{name} is or holds {value!r:.40}, which is no {kind.__name__}")
-
-
-def _indices(row: Any, name: str, below: int) -> tuple[int, ...]:
-    """A list of the indices of nodes."""
-    values = _list(row, name, int)
-    with _naming(name):
-        return tuple(_index(value, below) for value in values)
-
-
-def _index(value: int, below: int) -> int:
-    if not 0 <= value < below:
-        raise ValueError(f"there is no node {value} among {below}")
-    return value
-
-
-@contextmanager
-def _naming(place: str) -> Iterator[None]:
-    """Say where in a row something is wrong."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None

@@ -84,30 +84,15 @@ def read_summary(run_folder: Path) -> dict[str, Any]:
 
 def sound_summary(path: Path) -> dict[str, Any]:
     """Returns the summary in a file; empty where there is none that makes sense."""
+    from josh.runs.record.schema import SummaryFile, read_row  # with pydantic
+
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        text = path.read_text(encoding="utf-8")
+        read_row(SummaryFile, text)
+    except (OSError, ValueError):
         return {}
-    return summary if isinstance(summary, dict) and _makes_sense(summary) else {}
-
-
-def _makes_sense(summary: Mapping[str, Any]) -> bool:
-    """Whether what others read of a summary is what a run writes."""
-    counts = [summary.get(name) for name in ("owed", "scored", "retries", "training_examples", "golden_examples")]
-    usage, unpriced = summary.get("usage"), summary.get("unpriced", [])
-    if not isinstance(usage, dict) or not all(isinstance(side, dict) for side in usage.values()):
-        return False
-    counts += [side.get(name) for side in usage.values() for name in ("calls", "prompt_tokens", "completion_tokens")]
-    amounts = [summary.get("cost"), summary.get("mean_rounds"), *(side.get("cost") for side in usage.values())]
-    return (
-        all(type(count) is int for count in counts)
-        and all(amount is None or type(amount) in (int, float) for amount in amounts)
-        and type(summary.get("complete")) is bool
-        and isinstance(summary.get("truncated", ""), str | None)
-        and isinstance(summary.get("first_error"), str)
-        and isinstance(unpriced, list)
-        and all(isinstance(model, str) for model in unpriced)
-    )
+    summary: dict[str, Any] = json.loads(text)
+    return summary
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS replies (
     PRIMARY KEY (task, path, depth, speaker, draw, request)
 ) WITHOUT ROWID
 """
-_LISTS = ("tool_calls", "token_ids", "logprobs", "prompt_ids")
+_TOKENS = ("prompt_ids", "token_ids", "logprobs")
 _FIND = """
 SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens FROM replies
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?
@@ -233,20 +233,17 @@ def _looked_into(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _text(reply: Reply) -> str:
-    """A reply as JSON, without what is empty; half a surrogate pair becomes an escape."""
+    """A reply as JSON, without what the server did not give; half a surrogate pair becomes an escape."""
     fields: dict[str, Any] = {"text": reply.text, "finish_reason": reply.finish_reason}
-    for name in _LISTS:
-        if getattr(reply, name):
-            fields[name] = getattr(reply, name)
-    text = dumps(fields)
-    return text.encode("utf-8", "backslashreplace").decode()
+    if reply.tool_calls:
+        fields["tool_calls"] = reply.tool_calls
+    fields |= {name: value for name in _TOKENS if (value := getattr(reply, name)) is not None}
+    return dumps(fields).encode("utf-8", "backslashreplace").decode()
 
 
 def _reply(text: str) -> Reply:
     fields = json.loads(text)
     if not isinstance(fields["text"], str):
         raise TypeError("the text is none")
-    for name in _LISTS:
-        if name in fields:
-            fields[name] = tuple(fields[name])
-    return Reply(**fields)
+    lists = {name: tuple(fields[name]) for name in ("tool_calls", *_TOKENS) if name in fields}
+    return Reply(**fields | lists)

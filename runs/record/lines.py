@@ -6,6 +6,9 @@ from pathlib import Path
 
 from josh.errors import UsageError
 
+FORMAT_VERSION = 2
+"""The format of the lines that this josh writes; `schema.py` says what is in it, and reads those before it as well."""
+
 
 class JsonLines:
     """A file of JSON lines, in blocks of one task each."""

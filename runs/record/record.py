@@ -1,7 +1,6 @@
 """A run's folder: `config.json`, `replies.sqlite`, `episodes.jsonl`, `training_examples.jsonl`, `summary.json`."""
 
 import contextlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,9 +13,18 @@ from josh.messages import dumps
 from josh.roles import Task
 from josh.runs.record.episode_json import to_json
 from josh.runs.record.examples import examples
-from josh.runs.record.folder import BEFORE, EPISODES, EXAMPLES, SUMMARY, make_folder, remove_folder
+from josh.runs.record.folder import (
+    BEFORE,
+    EPISODES,
+    EXAMPLES,
+    SUMMARY,
+    make_folder,
+    read_summary,
+    remove_folder,
+    sound_summary,
+)
 from josh.runs.record.journal import FILE, Replies
-from josh.runs.record.lines import JsonLines
+from josh.runs.record.lines import FORMAT_VERSION, JsonLines
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, result_of
 
@@ -151,6 +159,7 @@ class Record:
         tools = {"tools": list(episode.tools)} if episode.tools else {}
         rows = [
             {
+                "version": FORMAT_VERSION,
                 "task_id": episode.task.id,
                 "node": example.node,
                 "is_successful": example.is_successful,
@@ -197,7 +206,5 @@ def set_aside(folder: Path) -> None:
 
 def retries_before(folder: Path) -> int:
     """The retries of the sessions before this one, as far as they came to an end."""
-    for file in (SUMMARY, BEFORE):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            return int(json.loads((folder / file).read_text(encoding="utf-8"))["retries"])
-    return 0
+    summary = read_summary(folder) or sound_summary(folder / BEFORE)
+    return int(summary.get("retries", 0))

@@ -1,7 +1,6 @@
 """Reading the episodes of a run back."""
 
 import contextlib
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -19,8 +18,10 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
         damaged: takes the numbers of the lines that are left out, counted from 1.
 
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file cannot be read, or a newer josh wrote it.
     """
+    from josh.runs.record.schema import EpisodeRow, UnknownVersionError, read_row  # with pydantic
+
     met: set[str] = set()
     try:
         with path.open("rb") as file:
@@ -29,7 +30,9 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
                     line = data.decode("utf-8")
                     if not line.endswith("\n"):
                         raise ValueError("the line is torn")
-                    episode = from_json(json.loads(line))
+                    episode = from_json(read_row(EpisodeRow, data))
+                except UnknownVersionError as error:
+                    raise UsageError(f"{path} line {number}: {error}") from None
                 except ValueError:
                     damaged.append(number)
                     continue
@@ -44,14 +47,16 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
 
 def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
     """How many examples a run's folder has of some tasks, and how many of them are on a golden path."""
+    from josh.runs.record.schema import ExampleRow, read_row  # with pydantic
+
     found = golden = 0
     try:
         with (folder / EXAMPLES).open("rb") as file:
             for line in file:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    row = json.loads(line)
+                with contextlib.suppress(ValueError):
+                    row = read_row(ExampleRow, line)
                     if row["task_id"] in tasks:
-                        found, golden = found + 1, golden + bool(row["is_golden_path"])
+                        found, golden = found + 1, golden + row["is_golden_path"]
     except OSError:
         pass
     return found, golden
