@@ -5,12 +5,8 @@ has them: `true` is not a number), and `josh schema` prints it as JSON Schema, w
 Schema cannot say (parents before children, leaves with an outcome) is checked by `episode_json.from_json`.
 
 Version 2 added `version`, `seed`, `phase`, `directive`, `user_internal`, `user_tools`, `observed`, `value`, `samples`
-<<<<<<< HEAD
-and `scores`. Version 1 has no key `version`. Keys that this josh does not know are ignored.
-=======
 and `scores`.
 Version 1 has no key `version`. Keys that this josh does not know are ignored.
->>>>>>> main
 """
 
 import json
