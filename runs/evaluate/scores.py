@@ -40,6 +40,9 @@ class ScoredConversation:
     success: bool
     rounds: int
     metrics: Mapping[str, float]
+    """What the environment measures, and the rewards' scores, by name."""
+    scores: frozenset[str] = frozenset()
+    """Which of them are scores."""
 
     def rounds_at_most(self, limit: int) -> int:
         """Rounds to success, or the limit: a conversation without success never gets there."""
@@ -171,9 +174,10 @@ def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, e
     talks = {}
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
         rounds = sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:])
-        metrics = dict(env.metrics(task, conversation(tree, leaf)))
+        scores = episode.scores.get(leaf, {})
+        metrics = {**env.metrics(task, conversation(tree, leaf)), **scores}
         path = "" if search.searched else tree.nodes[leaf].path
-        talks[path] = ScoredConversation(reward, tree.is_won(leaf), rounds, metrics)
+        talks[path] = ScoredConversation(reward, tree.is_won(leaf), rounds, metrics, frozenset(scores))
     return TaskResult(
         digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks
     )
@@ -212,6 +216,15 @@ def compared(samples: Sequence[PolicyResults]) -> Metrics:
         "conversations_per_task": len(samples[0].paths),
         "policies": list(dict.fromkeys(sample.policy for sample in samples)),
         "users": users,
+        "scores": sorted(
+            {
+                name
+                for sample in samples
+                for row in sample.rows.values()
+                for one in row.conversations.values()
+                for name in one.scores
+            }
+        ),
         "results": cells,
         "task_rows": [
             {"task": task, "person": row.person, "groups": row.groups, "max_rounds": row.limit}

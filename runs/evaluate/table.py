@@ -30,6 +30,7 @@ def as_table(figures: Metrics, *, groups: bool = False, width: int | None = None
         if others:
             block += [f"less {cells[0]['policy']}, paired", *align_columns(changes, width)]
         block += [_errors(cell) for cell in cells if cell["infra_errors"]]
+        block += _score_lines(cells, figures.get("scores", ()), width)
         if groups:
             block += _group_lines(cells, unit, width)
         blocks.append("\n".join(block))
@@ -63,6 +64,13 @@ def _change_columns(change: Metrics, unit: str, k: int) -> list[str]:
         format_number(passed["value"], sign="+"),
         "p < 0.001" if change["mcnemar"]["p"] < 0.001 else f"p = {change['mcnemar']['p']:.2g}",
     ]
+
+
+def _score_lines(cells: Sequence[Metrics], names: Sequence[str], width: int | None) -> list[str]:
+    """Returns a line for each policy with what the rewards' scores came to, and none where there are no scores."""
+    lines = [["scores", *names]]
+    lines += [[f"  {cell['policy']}", *(format_interval(cell["metrics"][name]) for name in names)] for cell in cells]
+    return align_columns(lines, width) if names else []
 
 
 def _group_lines(cells: Sequence[Metrics], unit: str, width: int | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`josh rescore`: a recorded run under another reward, from its trees alone, without a single model call."""
+"""`josh rescore`: a recorded run under another reward, from its trees alone, without a call to either speaker."""
 
 import json
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from josh.messages import dumps
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
+from josh.runs.play.judging import RecordedJudge
 from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, HowPlayed, read_config, read_settings, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
@@ -66,12 +67,13 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type = rewards_class(settings.rewards, env)
     plays |= {"rewards": path_of(rewards_type)}
-    redact = redactor(environment(), asdict(settings))
+    redact = redactor(environment(), options)
     home = folder.resolve()
     results: list[Result] = []
     people: list[str] = []
     damaged: list[int] = []
-    record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", strategy.searched, redact)
+    record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", strategy.collapses, redact)
+    judge = RecordedJudge(settings, folder, record.replies)
     try:
         changes = {
             "settings": settings_to_json(settings),
@@ -81,21 +83,24 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         }
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
-            episode = await rescored(stored, rewards_type, env, settings, options, Scorer(stored.task))
+            episode = await rescored(stored, rewards_type, env, settings, options, judge.scorer(stored.task))
             record.add(places.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
             people.append(plugged(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
             raise UsageError(f"{folder / EPISODES} holds no whole episode; there is nothing to rescore")
         record.close()
-        # No model was asked for anything, so there is nothing to keep a journal of.
-        (record.folder / FILE).unlink()
-        summary = with_examples(record, summarize(results, people, tasks, 0), redact)
+        if not judge.asked:
+            (record.folder / FILE).unlink()  # no model was asked, so there is nothing to keep a journal of
+        summary = with_examples(record, summarize(results, people, tasks, judge.retries), redact)
+        judge.add_cost(summary)
         write_json(record.folder / SUMMARY, summary)
     except BaseException:
         # What can be had again for nothing is not worth keeping by halves.
         record.discard()
         raise
+    finally:
+        await judge.aclose()
     unit = str(getattr(rewards_type, "unit", ""))
     how = HowPlayed.of(strategy)
     return Rescored(folder, RunResult(record.folder, settings, plays, how, unit, summary), tuple(damaged))

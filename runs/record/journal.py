@@ -5,7 +5,7 @@ import logging
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,13 +98,8 @@ class Replies:
         """The answer kept under a key, if any."""
         with self._explained():
             row = self._base.execute(_FIND, key).fetchone()
-        if row is None:
-            return None
-        model, seed, choice, reply, *usage = row
         try:
-            if not isinstance(model, str) or not all(isinstance(number, int) for number in (seed, choice, *usage)):
-                raise TypeError("a value of another type")
-            return JournalEntry(_reply(reply), model, seed, choice, Usage(*usage))
+            return None if row is None else _entry(row)
         except (TypeError, ValueError, KeyError, AttributeError):
             raise self._damaged(f"the reply to task {key.task} at {key.path or 'the root'}, turn {key.depth}") from None
 
@@ -215,6 +210,25 @@ def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, in
 
 
 @contextmanager
+def stored_replies(folder: Path) -> Iterator[Callable[[ReplyKey], JournalEntry | None]]:
+    """Look replies up in a journal that nobody has open; nothing is written to the folder.
+
+    Yields:
+        A function from a key to the answer kept under it; None where there is none that can be read.
+    """
+    with _looked_into(folder) as base:
+
+        def find(key: ReplyKey) -> JournalEntry | None:
+            try:
+                row = base.execute(_FIND, key).fetchone()
+                return None if row is None else _entry(row)
+            except (sqlite3.Error, TypeError, ValueError, KeyError, AttributeError):
+                return None
+
+        yield find
+
+
+@contextmanager
 def _looked_into(folder: Path) -> Iterator[sqlite3.Connection]:
     """A run's journal, or a copy of it, to read from; an empty base where there is none."""
     with tempfile.TemporaryDirectory() as copies:
@@ -230,6 +244,14 @@ def _looked_into(folder: Path) -> Iterator[sqlite3.Connection]:
             base = sqlite3.connect(":memory:")
         with closing(base):
             yield base
+
+
+def _entry(row: Sequence[Any]) -> JournalEntry:
+    """The answer in a row of the table. A damaged one raises TypeError, ValueError, KeyError or AttributeError."""
+    model, seed, choice, reply, *usage = row
+    if not isinstance(model, str) or not all(isinstance(number, int) for number in (seed, choice, *usage)):
+        raise TypeError("a value of another type")
+    return JournalEntry(_reply(reply), model, seed, choice, Usage(*usage))
 
 
 def _text(reply: Reply) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import sqrt
 from statistics import fmean
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from josh.episode import Episode
 from josh.models.budget import Price, cost
 from josh.roles import BaseEnv, Task
+from josh.scoring import JUDGE
 from josh.terminal import in_a_line
 from josh.tree import NO_USAGE, Outcome, Speaker, Usage
 
@@ -52,6 +53,9 @@ class Result:
     usage: Mapping[str, Usage]
     models: Mapping[str, Usage]
     owed: bool = False
+    has_goals: bool = True
+    scores: Mapping[str, float] = field(default_factory=dict)
+    judged: Usage = NO_USAGE
 
 
 def result_of(episode: Episode) -> Result:
@@ -69,6 +73,9 @@ def result_of(episode: Episode) -> Result:
         {str(speaker): episode.usage(speaker) for speaker in Speaker},
         _by_model(episode),
         episode.owed,
+        bool(episode.tree.goals),
+        episode.mean_scores,
+        episode.judged,
     )
 
 
@@ -106,8 +113,11 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
     count = len(scored)
     about = [person for result, person in zip(results, people, strict=True) if result.conversations]
     reward = mean([result.reward for result in scored], about)
-    success = sum(result.success for result in scored)
-    names = sorted({name for result in scored for name in result.metrics})
+    with_goals = [result for result in scored if result.has_goals]
+    success, asked = sum(result.success for result in with_goals), len(with_goals)
+    judged = sum((result.judged for result in results), NO_USAGE)
+    kinds = [result.metrics for result in scored], [result.scores for result in scored]
+    metrics, scores = map(_means, kinds)
     return {
         "tasks": tasks,
         "finished": len(results),
@@ -118,18 +128,19 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
         "owed": sum(result.owed for result in results),
         "average_reward": reward.value,
         "average_reward_ci95": None if reward.low is None else [reward.low, reward.high],
-        "success_rate": success / count if count else None,
-        "success_rate_ci95": list(wilson(success, count)),
+        # Nobody can succeed at a task without goals.
+        "success_rate": success / asked if asked else None,
+        "success_rate_ci95": list(wilson(success, asked)) if asked or not count else None,
         "mean_rounds": _mean([result.rounds for result in scored]),
         "endings": dict(sorted(Counter(result.ending for result in results).items())),
         "leaf_outcomes": dict(sorted(sum((result.outcomes for result in results), Counter[str]()).items())),
         "turns": sum(result.turns for result in results),
-        "metrics": {
-            name: _mean([result.metrics[name] for result in scored if name in result.metrics]) for name in names
-        },
+        "metrics": metrics,
+        **({"scores": scores} if scores else {}),
         "usage": {
             str(speaker): asdict(sum((result.usage[speaker] for result in results), NO_USAGE)) for speaker in Speaker
-        },
+        }
+        | ({JUDGE: asdict(judged)} if judged.calls else {}),
         "retries": retries,
         "first_error": next((result.error for result in results if result.error), ""),
     }
@@ -140,7 +151,7 @@ def bill(
     prices: Mapping[str, Price | None],
     uncounted: Collection[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """What a run has cost so far, unfinished tasks included: calls, tokens and US dollars, by side.
+    """What a run has cost so far, unfinished tasks included: calls, tokens and US dollars, by side; the judge's if any.
 
     Args:
         account: what was spent, by speaker and model name.
@@ -153,7 +164,7 @@ def bill(
         for who, used in account.items()
         if used.calls
     }
-    for speaker in map(str, Speaker):
+    for speaker in (*map(str, Speaker), *({JUDGE} & {side for side, _ in account})):
         spent = sum((used for (side, _), used in account.items() if side == speaker), NO_USAGE)
         usage[speaker] = asdict(spent) | {"cost": _sum([dollars[who] for who in dollars if who[0] == speaker])}
     return {
@@ -168,38 +179,53 @@ def _sum(dollars: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(dollars) else None
 
 
+def _means(ones: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+    """The mean of each number over those that have it, by name."""
+    names = sorted({name for one in ones for name in one})
+    return {name: _mean([one[name] for one in ones if name in one]) for name in names}
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
 def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     """The summary for the terminal, a line per fact."""
-    agent, user = summary["usage"]["agent"], summary["usage"]["user"]
     lines = []
     if summary["scored"]:
-        low, high = summary["success_rate_ci95"]
+        success = []
+        if summary["success_rate"] is not None:
+            low, high = map(_share, summary["success_rate_ci95"])
+            success = [f"success rate    {summary['success_rate']:.2f}   (95 % interval {low} to {high})"]
         of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
         lines += [
             f"average reward  {unit}{summary['average_reward']:.2f}   "
             f"({_ends(summary['average_reward_ci95'], unit)}{of}, {counted(summary['scored'], 'task')})",
-            f"success rate    {summary['success_rate']:.2f}   (95 % interval {_share(low)} to {_share(high)})",
+            *success,
             f"mean rounds     {summary['mean_rounds']:.1f}",
         ]
+        if scores := summary.get("scores"):
+            means = ", ".join(f"{name} {mean:.2f}" for name, mean in scores.items())
+            lines.append(f"scores          {in_a_line(means)}")
     else:
         why = f"the first error: {in_a_line(summary['first_error'])}" if summary["finished"] else "none was finished"
         lines.append(f"no task was scored; {why}")
+    sides = {side: summary["usage"][side] for side in (*map(str, Speaker), JUDGE) if side in summary["usage"]}
+    calls = ", ".join(f"{side['calls']} {name}" for name, side in sides.items())
+    tokens = ", ".join(f"{_tokens(side)} {name}" for name, side in sides.items())
     lines += [
         f"turns played    {summary['turns']}",
-        f"model calls     {agent['calls']} agent, {user['calls']} user; "
-        f"tokens {_tokens(agent)} agent, {_tokens(user)} user; {summary['retries']} retries",
+        f"model calls     {calls}; tokens {tokens}; {summary['retries']} retries",
     ]
-    if agent["calls"] + user["calls"] and "cost" in summary:
+    priced = {name: side for name, side in sides.items() if "cost" in side}
+    if any(side["calls"] for side in priced.values()):
         why = (
             f" (no price or token counts for {in_a_line(', '.join(summary['unpriced']))}; see --price)"
-            if summary["unpriced"]
+            if summary.get("unpriced")
             else ""
         )
-        lines.append(f"cost            {_dollars(agent['cost'])} agent, {_dollars(user['cost'])} user{why}")
+        costs = ", ".join(f"{_dollars(side['cost'])} {name}" for name, side in priced.items())
+        lines.append(f"cost            {costs}{why}")
     if summary["infra_errors"] and summary["scored"]:
         why = in_a_line(summary["first_error"])
         lines.append(f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {why}")

@@ -98,7 +98,7 @@ class Viewer:
         best = node_outcomes(episode).best
         for index, (shown, stands) in enumerate(zip(nodes, standings(episode), strict=True)):
             node = episode.tree.nodes[index]
-            shown["node_outcomes"] = stands
+            shown["standing"] = stands
             shown.pop("samples", None)  # tokens are for trainers
             if index in best:
                 shown["best"] = best[index]

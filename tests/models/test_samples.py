@@ -5,15 +5,18 @@ import json
 from dataclasses import replace
 
 import pytest
+from local_models import search, written
 
 from josh import BaseEnv, Speaker, Task, play
 from josh.agents.chat import Persuader
+from josh.cli import main
 from josh.messages import dumps
 from josh.models.chat import Request, Sampling
 from josh.models.hf import HFChat
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
 from josh.runs.record.episode_json import from_json, to_json
+from josh.runs.record.folder import EPISODES
 from josh.runs.record.journal import Replies
 from josh.strategies.beam import BeamSearch
 from josh.testing import ScriptedModel, ScriptedUser
@@ -149,6 +152,15 @@ def test_samples_come_back_from_the_record(played):
     again = from_json(json.loads(line))
     assert [node.turn.samples for node in again.tree.nodes] == [node.turn.samples for node in played.tree.nodes]
     assert dumps(to_json(again)) == line
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_run_keeps_them_if_it_is_asked_to_and_a_replay_has_them_from_the_journal(tiny_model, tmp_path):
+    folder = search(tiny_model, tmp_path / "records", "--keep_samples", "--end_index", "1")
+    assert '"samples"' in (folder / EPISODES).read_text()
+    assert main(["replay", str(folder), "--log_dir", "again"]) == 0
+    (again,) = (tmp_path / "again").iterdir()
+    assert written(again) == written(folder)
 
 
 def test_a_reply_comes_back_from_the_journal_with_its_tokens(tmp_path):

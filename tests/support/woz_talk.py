@@ -48,7 +48,7 @@ def agent_of(task=HARD):
 def user_of(**goal):
     """A user with a goal, written as MultiWOZ has it."""
     user = OfflineGoal()
-    user.start(Task("wished", 0, {"goal": goal}), ENV, {})
+    user.start(Task("wished", 0, {"goal": goal, "message": ["You want what is listed."]}), ENV, {})
     return user
 
 

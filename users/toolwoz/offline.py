@@ -100,10 +100,10 @@ class OfflineGoal(BaseJOSHUser):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Take the task's goal. Raises UsageError where it has none, or one in a domain that it has no words for."""
-        super().start(task, env, options)
         goal = task.data.get("goal")
         if not isinstance(goal, Mapping) or not goal:
             raise UsageError(f"task {task.id} has no goal; give another --user")
+        super().start(task, env, options)
         strange = next((domain for domain in goal if domain not in language.NOUNS), None)
         if strange is not None:
             known = ", ".join(language.NOUNS)
