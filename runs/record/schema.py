@@ -217,11 +217,25 @@ class ExampleRow(TypedDict):
 
 
 @_documented
+class HowPlayedRow(TypedDict):
+    """How the trees of a run grew."""
+
+    words: str
+    """In a few words, as the strategy describes itself: `searched with a beam of 8`."""
+    searched: bool
+    """Whether the result of a task is the best of many branches; false for plain conversations."""
+    conversations: int
+    """How many conversations of a task count."""
+
+
+@_documented
 class ConfigFile(TypedDict):
     """`config.json`: what a run is made of."""
 
     settings: dict[str, Any]
-    """Every setting, by name."""
+    """Every setting: a table for each part of a run, `env`, `agent`, `strategy` and so on, as in a TOML file."""
+    search: NotRequired[HowPlayedRow]
+    """How the trees grew. Version 1 has none; it follows from the settings."""
     plays: NotRequired[dict[str, Any]]
     """Who plays: the task's kind, the plug-ins by role, and the names of the models."""
     tasks: NotRequired[int]
