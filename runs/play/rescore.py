@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from josh.dialogue import Outcome, Speaker, Turn
 from josh.episode import TOO_LONG, Episode, conclude, ends_of, first_of
 from josh.errors import JoshError, UsageError
 from josh.messages import dumps
@@ -27,7 +28,7 @@ from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.scoring import Scorer
 from josh.search import Strategy
 from josh.threads import explain
-from josh.tree import Node, Outcome, Speaker, Tree, Turn, hits, spend
+from josh.tree import Node, Tree, hits, spend
 from josh.turns import final, judge, parting, reads_world, user_texts
 
 
