@@ -217,11 +217,25 @@ class ExampleRow(TypedDict):
 
 
 @_documented
+class SearchRow(TypedDict):
+    """How a run's trees grow."""
+
+    words: str
+    """The same in words: `searched with a beam of 8`, or how many conversations each task has."""
+    searched: bool
+    """Whether the result of a task is the best of many branches."""
+    conversations: int
+    """How many conversations of a task count."""
+
+
+@_documented
 class ConfigFile(TypedDict):
     """`config.json`: what a run is made of."""
 
     settings: dict[str, Any]
-    """Every setting, by name."""
+    """Every setting: a table for each part of a run, as in a TOML file. Version 1 has one flat object."""
+    search: NotRequired[SearchRow]
+    """How its trees grow, which can be read where the strategy is gone."""
     plays: NotRequired[dict[str, Any]]
     """Who plays: the task's kind, the plug-ins by role, and the names of the models."""
     tasks: NotRequired[int]

@@ -102,6 +102,7 @@ def episodes(draw):
         metrics=draw(st.dictionaries(texts, numbers, max_size=2)),
         judged=draw(st.just(Usage()) | usages),
         tools=tuple(draw(st.lists(objects, max_size=1))),
+        user_tools=tuple(draw(st.lists(objects, max_size=1))),
     )
 
 
