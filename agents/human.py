@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.agents.prompted import PromptedAgent
+from josh.dialogue import Outcome
 from josh.messages import dumps
 from josh.roles import BaseEnv, HumanInput, Task
 from josh.terminal import Seat
 from josh.tools import use
-from josh.tree import Outcome
 
 CALL = "/"
 """What a line begins with that calls a tool."""

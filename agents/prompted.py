@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from josh.dialogue import Speaker
 from josh.messages import with_opener
 from josh.roles import BaseEnv, BaseJOSHAgent, Task
-from josh.tree import Speaker
 
 
 class PromptedAgent(BaseJOSHAgent):

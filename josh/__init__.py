@@ -1,13 +1,14 @@
 """josh teaches a dialogue agent from its own best conversations."""
 
 from josh.api import JOSH
+from josh.dialogue import Outcome, Speaker, Turn
 from josh.driver import Search
 from josh.episode import Episode, play
 from josh.errors import FatalError, JoshError, UsageError
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
 from josh.search import Strategy
 from josh.transcript import Conversation
-from josh.tree import Expand, Node, Outcome, Speaker, Tree, Turn
+from josh.tree import Expand, Node, Tree
 
 __all__ = [
     "JOSH",

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from josh.branch import Branch, TurnContext
+from josh.dialogue import Speaker
 from josh.driver import Search
 from josh.errors import UsageError
 from josh.examples import distinct, examples_of
@@ -15,7 +16,7 @@ from josh.messages import Message
 from josh.roles import BaseJOSHAgent, BaseRewards
 from josh.strategies.beam import BeamSearch
 from josh.threads import in_thread
-from josh.tree import Speaker, Tree, plant
+from josh.tree import Tree, plant
 
 T = TypeVar("T")
 

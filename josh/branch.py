@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from josh.dialogue import NO_USAGE, Sample, Usage
 from josh.roles import BaseRewards, fork
-from josh.tree import NO_USAGE, Sample, Usage
 
 
 @dataclass(slots=True)

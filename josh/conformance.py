@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from josh.branch import Branch, TurnContext
+from josh.dialogue import Outcome, Speaker
 from josh.driver import Search
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.search import Strategy, child_paths
 from josh.seeds import derive
-from josh.tree import Outcome, Speaker, Tree, conversation, leaves, plant, walk
+from josh.tree import Tree, conversation, leaves, plant, walk
 
 ROUNDS = 6
 MOST_PHASES = 500

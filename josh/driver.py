@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
+from josh.dialogue import Outcome, Speaker, Turn
 from josh.errors import FatalError, JoshError, UsageError
 from josh.search import Strategy, check_plan, child_paths, grow
 from josh.threads import explain
-from josh.tree import Expand, Outcome, Speaker, Tree, Turn, hits, spend
+from josh.tree import Expand, Tree, hits, spend
 from josh.turns import AgentTurnRunner, Rules, TurnRunner, UserTurnRunner
 
 log = logging.getLogger("josh")

@@ -11,6 +11,7 @@ from typing import Any
 from josh.branch import Branch, Steps, TurnContext
 from josh.calls import names
 from josh.config import setting
+from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
 from josh.driver import Search
 from josh.errors import JoshError
 from josh.models.chat import ChatModel, Sampling
@@ -24,7 +25,7 @@ from josh.seeds import derive
 from josh.steps import PluginSteps
 from josh.strategies.beam import BeamSearch
 from josh.threads import explain
-from josh.tree import NO_USAGE, Outcome, Speaker, Tree, Usage, conversation, hits, leaves, plant, walk
+from josh.tree import Tree, conversation, hits, leaves, plant, walk
 from josh.turns import heard, view_of
 
 log = logging.getLogger("josh")

@@ -8,8 +8,9 @@ it, *on the golden path* when the winner does.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from josh.dialogue import Outcome, Speaker
 from josh.messages import Message, dumps, trim_user_messages
-from josh.tree import Collapse, Outcome, Speaker, Tree, internal_conversation, order
+from josh.tree import Collapse, Tree, internal_conversation, order
 
 
 @dataclass(frozen=True, slots=True)

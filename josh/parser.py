@@ -204,7 +204,8 @@ def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], si
     schema = schema_of(chosen, sides=False)
     rescore.set_defaults(schema=schema)
     rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
-    own = ("rewards", *schema.of("rewards"), "log_dir")
+    judge = [flag for flag, one in core().items() if one.path[:1] == ("judge",)]
+    own = ("rewards", *schema.of("rewards"), *judge, "log_dir")
     defaults = dict.fromkeys(own, "as in the run") | {"log_dir": "beside the run's"}
     _add_settings(rescore, {name: schema[name] for name in own}, defaults)
 
@@ -214,7 +215,7 @@ _ADD = {
     "play": ("take part in a conversation yourself, on either side, and have it recorded", _add_play),
     "evaluate": ("play models on held-out tasks, paired, with intervals", _add_evaluate),
     "loop": ("search, export, train and evaluate, round after round", _add_loop),
-    "rescore": ("write a recorded run anew under another reward, without model calls", _add_rescore),
+    "rescore": ("write a recorded run anew under another reward, without a call to either speaker", _add_rescore),
 }
 """The commands with settings of runs: what they are for, and what adds their flags."""
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from josh.config import OwnConfig, configured_by_flags
+from josh.dialogue import Hit, Speaker
 from josh.forking import isolate
 from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
 from josh.transcript import Conversation
-from josh.tree import Hit, Speaker, spend
+from josh.tree import spend
 
 T = TypeVar("T")
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from josh.branch import Branch, TurnContext
 from josh.calls import accepted, awaited
+from josh.dialogue import NO_USAGE, Outcome, Turn, Usage
 from josh.roles import BaseRewards, Task, TurnModel
 from josh.transcript import Conversation, transcript
-from josh.tree import NO_USAGE, Expand, Node, Outcome, Tree, Turn, Usage
+from josh.tree import Expand, Node, Tree
 
 JUDGE = "judge"
 """The judge's name where speakers are named: in the journal, and where calls and costs are counted."""

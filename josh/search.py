@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from josh.config import checked
+from josh.dialogue import Outcome, Turn
 from josh.errors import UsageError
-from josh.tree import Expand, Node, Outcome, Tree, Turn, order, spend
+from josh.tree import Expand, Node, Tree, order, spend
 
 
 class Strategy:

@@ -7,9 +7,9 @@ from typing import Any
 
 from josh.branch import Branch, TurnContext
 from josh.calls import accepted
+from josh.dialogue import Outcome
 from josh.roles import TurnModel
 from josh.threads import in_thread
-from josh.tree import Outcome
 
 
 class PluginSteps:

@@ -21,10 +21,10 @@ from itertools import count
 from typing import Any
 
 from josh.conformance import StrategyConformance
+from josh.dialogue import Usage
 from josh.messages import Message
 from josh.models.chat import Completion, Request, Sampling
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply, Task, TurnModel, fork
-from josh.tree import Usage
 
 __all__ = [
     "AgentConformance",

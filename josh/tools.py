@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from josh.calls import awaited, names
+from josh.dialogue import Speaker
 from josh.messages import dumps
 from josh.roles import ToolError
-from josh.tree import Speaker
 
 _REFUSED = "Error: "
 _SHOWN = 200

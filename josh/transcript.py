@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from josh.dialogue import Outcome, Speaker
 from josh.messages import Message, dumps
-from josh.tree import Node, Outcome, Speaker, Tree, walk
+from josh.tree import Node, Tree, walk
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
 from josh.calls import awaited, names
+from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError
 from josh.messages import Message, dumps, flip_roles, same_words
 from josh.roles import BaseRewards
 from josh.threads import explain
-from josh.tree import Hit, Node, Outcome, Speaker, Turn, spend
+from josh.tree import Node, spend
 
 log = logging.getLogger("josh")
 

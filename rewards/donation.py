@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from josh.config import setting
+from josh.dialogue import Hit, Speaker
 from josh.envs.persuasion.donation import DONATION
 from josh.roles import BaseRewards
-from josh.tree import Hit, Speaker
 
 
 class DonationRewards(BaseRewards):

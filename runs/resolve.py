@@ -138,17 +138,23 @@ def resumable(before: RunSettings, given: Mapping[str, Any]) -> dict[str, Any]:
     return {flag: value for flag, value in schema.read(spelled_out(given)).items() if schema[flag].rule.resumable}
 
 
-def changed(before: RunSettings, given: Mapping[str, Any]) -> RunSettings:
+def changed(before: RunSettings, given: Mapping[str, Any], variables: Mapping[str, str] = NOTHING) -> RunSettings:
     """Settings with some changes, by flag; where a plug-in is replaced, the settings of the old one go with it.
 
-    Raises UsageError.
+    Args:
+        before: the settings.
+        given: what changes.
+        variables: environment variables, which may give the address of a model that is new.
+
+    Raises:
+        UsageError: a value makes no sense, alone or with another.
     """
     given, schema, old = spelled_out(given), schema_of(choices_of(before)), flat(before)
     for role in ROLES:
         if role in given and absolute(given[role]) != old[role]:
             for name in schema.of(role):
                 old.pop(name, None)
-    return resolve({**_said(old), **given}, variables=NOTHING)
+    return resolve({**_said(old), **given}, variables=variables)
 
 
 def without_plug_in(given: Mapping[str, Any], role: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from places import ROOT
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
     "messages errors calls config seeds tags redact threads memory forking",
-    "tree search transcript branch roles loading",
+    "dialogue tree search transcript branch roles loading",
     "strategies examples tools",
     "driver turns steps scoring episode conformance api testing terminal models",
     "envs",

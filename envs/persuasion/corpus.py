@@ -18,9 +18,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from josh.dialogue import Speaker
 from josh.envs.persuasion.personas import ATTRIBUTES, Persona, Traits
 from josh.errors import UsageError
-from josh.tree import Speaker
 
 RULES = ("convokit", "annotated", "user_disjoint")
 """Ways to split the corpus, see `split`."""

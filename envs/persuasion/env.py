@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.config import listed, setting
+from josh.dialogue import Speaker
 from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
 from josh.envs.persuasion.corpus import split as split_corpus
 from josh.envs.persuasion.donation import DONATION
@@ -19,7 +20,6 @@ from josh.envs.persuasion.personas import Persona, Traits, describe, grouped, sy
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
-from josh.tree import Speaker
 
 SYNTHETIC_TASKS = 20
 """Tasks per split when there is no corpus, unless the run says otherwise."""

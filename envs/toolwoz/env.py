@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.config import setting
+from josh.dialogue import Speaker
 from josh.envs.toolwoz import multiwoz as woz_official
 from josh.envs.toolwoz import tasks as woz_tasks
 from josh.envs.toolwoz.database import Database
@@ -20,7 +21,6 @@ from josh.envs.toolwoz.values import plain
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
-from josh.tree import Speaker
 
 SYNTHETIC_TASKS = 20
 """Made-up tasks per split, unless the run says otherwise."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from josh.config import setting
-from josh.tree import NO_USAGE, Usage
+from josh.dialogue import NO_USAGE, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

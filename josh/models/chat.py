@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from josh.config import part, setting
+from josh.dialogue import Usage
 from josh.messages import Message
 from josh.roles import Reply
-from josh.tree import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from josh.config import setting
+from josh.dialogue import NO_USAGE, Usage
 from josh.errors import BudgetError, FatalError
 from josh.models.budget import NO_BUDGET, Budget
 from josh.models.call import NO_CLOCK, Call, Clock
@@ -31,7 +32,6 @@ from josh.models.chat import ChatModel, Completion, ModelError, Request, Retryab
 from josh.models.limiter import Limiter
 from josh.models.reply_journal import Journal, JournalEntry, ReplyKey
 from josh.models.retry import until_answered
-from josh.tree import NO_USAGE, Usage
 
 log = logging.getLogger("josh")
 

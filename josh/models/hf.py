@@ -18,13 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from josh.dialogue import Usage
 from josh.errors import UsageError
 from josh.models.chat import Completion, ModelError, Request
 from josh.models.decoding import Asked, Made, generate
 from josh.models.hf_loading import PROBE, load_model, split, stop_tokens
 from josh.roles import Reply
 from josh.threads import explain
-from josh.tree import Usage
 
 BATCH_SIZE = 64
 """Replies made at once unless told otherwise: on two CPU cores more gain nothing."""

@@ -8,11 +8,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from josh.dialogue import Usage
 from josh.errors import FatalError, UsageError
 from josh.models.chat import Completion, ModelError, Request, RetryableError
 from josh.redact import Redactor, in_json
 from josh.roles import Reply
-from josh.tree import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from josh.dialogue import NO_USAGE, Usage
 from josh.roles import Reply
-from josh.tree import NO_USAGE, Usage
 
 
 class ReplyKey(NamedTuple):

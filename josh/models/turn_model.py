@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from josh.branch import TurnContext
+from josh.dialogue import NO_USAGE, Sample, Usage
 from josh.messages import Message, dumps
 from josh.models.call import NO_CLOCK, Call, Clock
 from josh.models.chat import ChatModel, Completion, ModelError, Request, Sampling
@@ -15,7 +16,6 @@ from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.models.retry import refuses_several
 from josh.roles import Reply
 from josh.seeds import derive
-from josh.tree import NO_USAGE, Sample, Usage
 
 PERSON = "person"
 """Stands in the journal and the tree where a model's name does, for words that a person typed."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from josh.config import setting
+from josh.dialogue import Hit, Speaker
 from josh.search import Strategy, alive, ranked, unfinished
-from josh.tree import Collapse, Expand, Hit, Speaker, Tree, walk
+from josh.tree import Collapse, Expand, Tree, walk
 
 FIRST, BEST = "first", "best"
 

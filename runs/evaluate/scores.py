@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from josh.config import settings_of_plug_in
+from josh.dialogue import Speaker
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
@@ -24,7 +25,7 @@ from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import alone, person_of
 from josh.runs.registry import plugged, rewards_class
 from josh.runs.settings import RunSettings, env_of
-from josh.tree import Speaker, conversation, walk
+from josh.tree import conversation, walk
 
 Values = Mapping[str, Sequence[float]]
 """Numbers by the id of the task they belong to."""

@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from josh.branch import Branch, TurnContext
+from josh.dialogue import NO_USAGE, Speaker, Turn
 from josh.driver import Search
 from josh.episode import TaskClock, play_search
 from josh.memory import relax_gc
@@ -36,7 +37,7 @@ from josh.runs.registry import ENVS
 from josh.runs.resolve import resolve
 from josh.search import grow
 from josh.strategies.beam import BeamSearch
-from josh.tree import NO_USAGE, Speaker, Tree, Turn, internal_conversation, plant
+from josh.tree import Tree, internal_conversation, plant
 
 SIZES = ((8, 10), (8, 100), (64, 100), (512, 100))
 LATENCY = 0.05

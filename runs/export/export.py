@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, Final
 
+from josh.dialogue import Speaker
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
@@ -21,7 +22,6 @@ from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best
 from josh.runs.record.folder import EPISODES, read_config, version
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
-from josh.tree import Speaker
 
 MIN_MARGIN: Final = 0.01
 

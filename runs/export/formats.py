@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
+from josh.dialogue import Speaker
 from josh.episode import Episode
 from josh.messages import Message, dumps, same_words, text_of, with_opener, without_ids
 from josh.runs.export.messages import (
@@ -35,7 +36,7 @@ from josh.runs.export.paths import (
     was_refused,
     winning_leaves,
 )
-from josh.tree import Speaker, internal_conversation, walk
+from josh.tree import internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
 """The marks of ChatML."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
+from josh.dialogue import Speaker
 from josh.messages import Message, dumps, text_of
-from josh.tree import Speaker
 
 Row: TypeAlias = dict[str, Any]
 Tools: TypeAlias = Sequence[Mapping[str, Any]]

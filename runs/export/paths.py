@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from josh.dialogue import Outcome, Speaker, Turn
 from josh.episode import Episode
 from josh.messages import dumps
 from josh.runs.export.messages import hashed
 from josh.tools import is_refusal
-from josh.tree import Collapse, Outcome, Speaker, Turn, internal_conversation, order
+from josh.tree import Collapse, internal_conversation, order
 
 GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
 

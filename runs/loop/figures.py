@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from josh.dialogue import Outcome
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Metrics, compared, read_policy_results
 from josh.runs.evaluate.table import format_interval
@@ -17,7 +18,6 @@ from josh.runs.record.summary import person_of
 from josh.runs.registry import rewards_class
 from josh.runs.settings import env_of
 from josh.terminal import align_columns
-from josh.tree import Outcome
 
 
 def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Metrics:

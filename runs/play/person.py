@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from josh.dialogue import Speaker
 from josh.episode import Episode
 from josh.errors import UsageError
 from josh.roles import BaseEnv
@@ -11,7 +12,7 @@ from josh.runs.registry import HUMAN, STRATEGIES, env_class
 from josh.runs.resolve import defaults_of, resolve
 from josh.runs.settings import NOT_FOR_PLAY, RunSettings, core, schema_of
 from josh.terminal import say, show_messages
-from josh.tree import Speaker, walk
+from josh.tree import walk
 
 
 def play_settings(given: Mapping[str, Any], side: str) -> RunSettings:

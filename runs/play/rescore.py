@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from josh.dialogue import Outcome, Speaker, Turn
 from josh.episode import TOO_LONG, Episode, conclude, ends_of, first_of
 from josh.errors import JoshError, UsageError
 from josh.messages import dumps
@@ -27,7 +28,7 @@ from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.scoring import Scorer
 from josh.search import Strategy
 from josh.threads import explain
-from josh.tree import Node, Outcome, Speaker, Tree, Turn, hits, spend
+from josh.tree import Node, Tree, hits, spend
 from josh.turns import final, judge, parting, reads_world, user_texts
 
 
@@ -51,8 +52,8 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
 
     Args:
         folder: the old run's folder, which stays as it is.
-        given: the settings that change: `rewards` and its own settings, and `log_dir`, where the new folder goes
-            (beside the old one unless given).
+        given: the settings that change: `rewards` and its own settings, those of the judge, and `log_dir`, where the
+            new folder goes (beside the old one unless given).
 
     Raises:
         UsageError: there is no such run, a setting is wrong, or a plug-in fails; nothing is left on disk then.
@@ -62,7 +63,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     places = {task_id: place for place, task_id in enumerate(config.get("task_ids", ()))}
     if not isinstance(plays, dict) or not {"agent", "user"} <= plays.keys() or not isinstance(tasks, int):
         raise UsageError(f"{folder / CONFIG} does not say who played and how many tasks; give the folder of a run")
-    settings = changed(read_settings(folder, config), given)
+    settings = changed(read_settings(folder, config), given, environment())
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type = rewards_class(settings.rewards, env)

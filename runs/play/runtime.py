@@ -8,6 +8,7 @@ from typing import Any
 
 from josh.branch import TurnContext
 from josh.config import create
+from josh.dialogue import Speaker
 from josh.driver import Search
 from josh.episode import begin
 from josh.errors import UsageError
@@ -30,7 +31,6 @@ from josh.runs.settings import RunSettings, env_of, options_of
 from josh.scoring import JUDGE, Scorer
 from josh.seeds import derive
 from josh.steps import PluginSteps
-from josh.tree import Speaker
 
 ROW_SETTINGS = {f"user_{name}": name for name in ("model", "base_url", "api_key_var")}
 """What a task's metadata may say of the user's model, whatever the world; see `BaseEnv.row_settings`."""

@@ -3,24 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from josh.dialogue import NO_USAGE, Hit, Outcome, Sample, Speaker, Turn, Usage
 from josh.episode import Episode
 from josh.roles import Task
 from josh.runs.record.lines import FORMAT_VERSION
 from josh.scoring import JUDGE
-from josh.tree import (
-    NO_USAGE,
-    Collapse,
-    Hit,
-    Node,
-    Outcome,
-    Sample,
-    Speaker,
-    Tree,
-    Turn,
-    Usage,
-    leaves,
-    spend,
-)
+from josh.tree import Collapse, Node, Tree, leaves, spend
 
 if TYPE_CHECKING:  # with pydantic, which takes 0.1 s to load and is not needed to write
     from josh.runs.record.schema import CollapseRow, EpisodeRow, NodeRow, SampleRow, UsageRow

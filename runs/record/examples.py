@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from josh.dialogue import Outcome
 from josh.episode import Episode
 from josh.examples import Example, example_at, examples_of
 from josh.messages import dumps
-from josh.tree import Outcome
 
 
 def examples(episode: Episode, collapses: bool) -> Iterator[Example]:

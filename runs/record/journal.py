@@ -10,11 +10,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from josh.dialogue import Usage
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
-from josh.tree import Usage
 
 log = logging.getLogger("josh")
 

@@ -217,13 +217,13 @@ class ExampleRow(TypedDict):
 
 
 @_documented
-class HowPlayedRow(TypedDict):
-    """How the trees of a run grew."""
+class SearchRow(TypedDict):
+    """How a run's trees grow."""
 
     words: str
-    """In a few words, as the strategy describes itself: `searched with a beam of 8`."""
+    """The same in words: `searched with a beam of 8`, or how many conversations each task has."""
     searched: bool
-    """Whether the result of a task is the best of many branches; false for plain conversations."""
+    """Whether the result of a task is the best of many branches."""
     conversations: int
     """How many conversations of a task count."""
 
@@ -233,9 +233,9 @@ class ConfigFile(TypedDict):
     """`config.json`: what a run is made of."""
 
     settings: dict[str, Any]
-    """Every setting: a table for each part of a run, `env`, `agent`, `strategy` and so on, as in a TOML file."""
-    search: NotRequired[HowPlayedRow]
-    """How the trees grew. Version 1 has none; it follows from the settings."""
+    """Every setting: a table for each part of a run, as in a TOML file. Version 1 has one flat object."""
+    search: NotRequired[SearchRow]
+    """How its trees grow, which can be read where the strategy is gone."""
     plays: NotRequired[dict[str, Any]]
     """Who plays: the task's kind, the plug-ins by role, and the names of the models."""
     tasks: NotRequired[int]

@@ -7,12 +7,12 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
 from josh.episode import Episode
 from josh.models.budget import Price, cost
 from josh.roles import BaseEnv, Task
 from josh.scoring import JUDGE
 from josh.terminal import in_a_line
-from josh.tree import NO_USAGE, Outcome, Speaker, Usage
 
 OUTCOME_WORDS = {
     Outcome.WON: "won",

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from josh.dialogue import Speaker
 from josh.episode import Episode
 from josh.errors import JoshError, UsageError
 from josh.roles import BaseEnv, BaseRewards
@@ -33,7 +34,7 @@ from josh.runs.record.summary import person_of
 from josh.runs.registry import OFFLINE, rewards_class
 from josh.runs.report.figures import PlottedRun, draw_pareto, draw_rounds, draw_turns
 from josh.runs.settings import RunSettings, env_of
-from josh.tree import Speaker, walk
+from josh.tree import walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"
 FORMATS = (".png", ".svg", ".pdf")

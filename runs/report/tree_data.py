@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
+from josh.dialogue import Hit, Outcome, Speaker
 from josh.episode import Episode
 from josh.messages import Message
 from josh.roles import BaseEnv, BaseRewards, Task
@@ -14,7 +15,7 @@ from josh.runs.export.formats import ExportRow, export_rows
 from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.tree_text import was_cut_off
 from josh.threads import explain
-from josh.tree import Hit, Outcome, Speaker, hits, spend, walk
+from josh.tree import hits, spend, walk
 
 T = TypeVar("T")
 _NONE: Final[Sequence[dict[str, Any]]] = ()

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from josh.dialogue import Outcome, Speaker, Turn
 from josh.episode import Episode
 from josh.messages import Message, dumps, flip_roles, text_of
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.terminal import rendered, visible, wrap
-from josh.tree import Node, Outcome, Speaker, Turn, walk
+from josh.tree import Node, walk
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

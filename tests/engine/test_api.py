@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from josh import JOSH, BaseJOSHAgent, BaseJOSHUser, BaseRewards, UsageError
-from josh.tree import Outcome, leaves
+from josh.dialogue import Outcome
+from josh.tree import leaves
 
 
 def add_error_message(agent):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from josh.branch import Branch
+from josh.dialogue import Outcome, Speaker
 from josh.driver import Search
 from josh.episode import final_outcome
 from josh.errors import FatalError
@@ -22,7 +23,7 @@ from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
 from josh.testing import ScriptedModel
 from josh.threads import in_thread
-from josh.tree import Outcome, Speaker, plant
+from josh.tree import plant
 
 
 @dataclass

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import UsageError
 from josh.examples import distinct, examples_of
 from josh.search import grow
 from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
-from josh.tree import Hit, Outcome, Speaker, Turn, hits, leaves, order, plant, walk
+from josh.tree import hits, leaves, order, plant, walk
 
 SPOKEN = Turn(messages=({"role": "assistant", "content": "hm"},), internal=({"role": "assistant", "content": "hm"},))
 LEFT = Turn(outcome=Outcome.USER_LEFT)

@@ -7,6 +7,7 @@ import pytest
 from faulty_server import KINDS, BusyServer, FaultyServer
 
 from josh.branch import TurnContext
+from josh.dialogue import Speaker, Usage
 from josh.errors import BudgetError, FatalError
 from josh.models.budget import Budget, Price
 from josh.models.chat import Completion, ModelError, Request, RetryableError, Sampling
@@ -17,7 +18,6 @@ from josh.models.turn_model import BoundModel
 from josh.roles import Reply
 from josh.runs.record.journal import Replies
 from josh.testing import ScriptedModel
-from josh.tree import Speaker, Usage
 
 HELLO = [{"role": "user", "content": "hello there"}]
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from josh.dialogue import Hit
 from josh.errors import UsageError
 from josh.rewards.tool_goals import ToolGoals
 from josh.roles import BaseEnv, Task
 from josh.testing import RewardsConformance
-from josh.tree import Hit
 
 BISTRO = {"id": "7", "name": "clara's bistro", "area": "north", "food": "thai", "pricerange": "cheap"}
 OTHER = {"id": "8", "name": "the lantern", "area": "north", "food": "thai", "pricerange": "expensive"}

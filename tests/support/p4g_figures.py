@@ -5,8 +5,8 @@ from random import Random
 
 from p4g_small import real_corpus
 
+from josh.dialogue import Speaker
 from josh.envs.persuasion.corpus import load_corpus
-from josh.tree import Speaker
 
 
 class Dice:

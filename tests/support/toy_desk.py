@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from random import Random
 
 from josh import BaseEnv, BaseJOSHAgent
+from josh.dialogue import Speaker
 from josh.roles import Task, ToolError
-from josh.tree import Speaker
 
 BIKES = (
     {"id": "1", "name": "swift", "colour": "red", "size": "small"},

@@ -4,8 +4,8 @@ A customer wants an apple. Looking for it and buying it are the goals.
 """
 
 from josh import BaseEnv, BaseJOSHUser, BaseRewards
+from josh.dialogue import Speaker
 from josh.roles import Task, ToolError
-from josh.tree import Speaker
 
 PROMPT = "You sell fruit."
 TOOLS = tuple(

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from random import Random
 
 from josh import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Expand, Strategy
+from josh.dialogue import Speaker
 from josh.messages import dumps
 from josh.roles import Task, ToolError
 from josh.tools import use
-from josh.tree import Speaker
 
 
 def tool(name):

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from p4g_small import CHATS, FORMS, real_corpus, worker, write_csv, write_original, write_sheet
 
+from josh.dialogue import Speaker
 from josh.envs.persuasion.corpus import RULES, Corpus, Dialogue, load_corpus, split
 from josh.envs.persuasion.personas import ATTRIBUTES, Persona
 from josh.errors import UsageError
-from josh.tree import Speaker
 
 
 @pytest.fixture(params=FORMS)

@@ -12,13 +12,13 @@ from p4g_small import CHATS, FORMS, real_corpus, write_original
 
 from josh.agents.chat import Persuader
 from josh.config import create
+from josh.dialogue import Hit, Speaker
 from josh.envs.persuasion.corpus import RULES
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
 from josh.messages import OPENER
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards, Reply, Task, fork
-from josh.tree import Hit, Speaker
 from josh.users.persuasion.persuadee import Persuadee
 
 

@@ -8,12 +8,12 @@ from woz_played import earned
 from woz_published import dialogue, write
 from woz_tables import write_tables
 
+from josh.dialogue import Speaker
 from josh.envs.toolwoz.env import SYNTHETIC_TASKS, ToolwozEnv
 from josh.envs.toolwoz.tasks import perfect_calls
 from josh.errors import UsageError
 from josh.roles import Task, fork
 from josh.testing import EnvConformance
-from josh.tree import Speaker
 
 PARK = dialogue(attraction={"info": {"type": "park"}})
 

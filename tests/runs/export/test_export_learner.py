@@ -11,6 +11,7 @@ from toy_phone import Helper, Owner, Phone, UserBranches, Works
 
 from josh import play
 from josh.cli import main
+from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.examples import example_at, examples_of
 from josh.messages import dumps, with_opener, without_ids
@@ -20,7 +21,7 @@ from josh.runs.export.formats import FORMATS, export_rows
 from josh.runs.export.paths import node_outcomes, was_refused, winning_leaves
 from josh.runs.record.episode_json import from_json, to_json
 from josh.strategies.beam import BeamSearch
-from josh.tree import Speaker, internal_conversation, walk
+from josh.tree import internal_conversation, walk
 
 USER = Speaker.USER
 

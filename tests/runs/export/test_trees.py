@@ -7,12 +7,13 @@ from exporting import WAYS, WORLDS, episodes, rows_of, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from josh.dialogue import Outcome, Speaker
 from josh.messages import dumps, with_opener, without_ids
 from josh.runs.export.check import check
 from josh.runs.export.export import choose, export
 from josh.runs.export.formats import FORMATS
 from josh.runs.export.paths import node_outcomes, winning_leaves
-from josh.tree import Outcome, Speaker, internal_conversation, walk
+from josh.tree import internal_conversation, walk
 
 
 def moves(episode):

@@ -9,13 +9,14 @@ import pytest
 from playing import run
 
 from josh.cli import main
+from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.episode import final_outcome
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards
 from josh.runs.play import rescore
 from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
-from josh.tree import Hit, Node, Outcome, Speaker, Turn, plant
+from josh.tree import Node, plant
 
 FILES = ("episodes.jsonl", "training_examples.jsonl")
 

@@ -5,10 +5,10 @@ from contextlib import closing
 
 import pytest
 
+from josh.dialogue import Usage
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
 from josh.runs.record.journal import FILE, Replies
-from josh.tree import Usage
 
 KEY = ReplyKey("task", "0/1", 2, "agent", 0, "asked")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from josh.dialogue import Hit, Outcome, Sample, Speaker, Turn, Usage
 from josh.episode import conclude
 from josh.messages import dumps
 from josh.roles import BaseEnv, BaseRewards, Task
@@ -13,7 +14,7 @@ from josh.runs.record.schema import EpisodeRow, read_row
 from josh.search import Strategy, grow
 from josh.strategies.beam import BeamSearch
 from josh.strategies.rollouts import Rollouts
-from josh.tree import Expand, Hit, Outcome, Sample, Speaker, Turn, Usage, plant
+from josh.tree import Expand, plant
 
 GOALS = ("a", "b", ["a", 1])
 
@@ -101,6 +102,7 @@ def episodes(draw):
         metrics=draw(st.dictionaries(texts, numbers, max_size=2)),
         judged=draw(st.just(Usage()) | usages),
         tools=tuple(draw(st.lists(objects, max_size=1))),
+        user_tools=tuple(draw(st.lists(objects, max_size=1))),
     )
 
 

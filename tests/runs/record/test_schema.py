@@ -8,6 +8,7 @@ import pytest
 from playing import lines, run
 
 from josh.cli import main
+from josh.dialogue import Outcome, Speaker
 from josh.errors import UsageError
 from josh.runs.record.episode_json import from_json
 from josh.runs.record.folder import read_summary
@@ -25,7 +26,6 @@ from josh.runs.record.schema import (
     read_row,
 )
 from josh.runs.record.stored import count_examples, stored_episodes
-from josh.tree import Outcome, Speaker
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
