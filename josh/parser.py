@@ -201,7 +201,7 @@ def _add_loop(loop: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: b
 
 def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """`josh rescore`."""
-    schema = schema_of(chosen, sides=False)
+    schema = schema_of(chosen, sides=sides, missing=("agent", "user"))
     rescore.set_defaults(schema=schema)
     rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
     judge = [flag for flag, one in core().items() if one.path[:1] == ("judge",)]

@@ -1,8 +1,8 @@
 """From what was given to a run's settings: defaults, environment variables, checks, and the rules of resumption."""
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,11 @@ def defaults_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve(
-    given: Mapping[str, Any], env_defaults: Mapping[str, Any] = NOTHING, variables: Mapping[str, str] | None = None
+    given: Mapping[str, Any],
+    env_defaults: Mapping[str, Any] = NOTHING,
+    variables: Mapping[str, str] | None = None,
+    *,
+    missing: Collection[str] = (),
 ) -> RunSettings:
     """Put settings together: what was given, else what the environment's variables say, else the default.
 
@@ -62,6 +66,7 @@ def resolve(
         given: settings by flag name.
         env_defaults: see `defaults_of`.
         variables: where `OPENAI_BASE_URL` is looked up; by default the process's environment.
+        missing: roles whose plug-ins may be gone, so that they have no settings.
 
     Raises:
         UsageError: nothing that is chosen has such a setting, or a value makes no sense, alone or with another.
@@ -71,11 +76,9 @@ def resolve(
     if empty:
         raise UsageError(f"{empty} is empty; give a value, or leave it out")
     whole = spelled_out({**env_defaults, **given})
-    schema = schema_of(whole)
+    schema = schema_of(whole, missing=missing)
     values = _complete(schema, whole)
-    for address, model in (("base_url", "model"), ("user_base_url", "user_model"), ("judge_base_url", "judge_model")):
-        if given.get(address) and values[model] in (None, OFFLINE):
-            raise UsageError(f"{address} is given, but {model} is {values[model]!r}; give --{model} too")
+    _check_addresses(given, values)
     values |= _with_addresses(values, environment() if variables is None else variables)
     settings = _built(schema, values)
     strategy = strategy_of(settings.strategy)
@@ -86,6 +89,14 @@ def resolve(
     for role, name, kind in schema.chosen:
         plugged(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
     return settings
+
+
+def _check_addresses(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raises UsageError where an address is given for somebody without a chat model."""
+    for side in ("", "user_", "judge_"):
+        address, model = f"{side}base_url", f"{side}model"
+        if given.get(address) and values[model] in (None, OFFLINE):
+            raise UsageError(f"{address} is given, but {model} is {values[model]!r}; give --{model} too")
 
 
 def _check_person(side: str, settings: RunSettings, strategy: Strategy) -> None:
@@ -126,9 +137,7 @@ def again(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSett
     kept = resumable(before, given)
     if not kept:
         return before
-    for address, model in (("base_url", "model"), ("user_base_url", "user_model"), ("judge_base_url", "judge_model")):
-        if kept.get(address) and old[model] in (None, OFFLINE):
-            raise UsageError(f"{address} is given, but {model} is {old[model]!r}; give --{model} too")
+    _check_addresses(kept, old)
     return resolve({**_said(old), **kept}, variables=NOTHING)
 
 
@@ -138,23 +147,34 @@ def resumable(before: RunSettings, given: Mapping[str, Any]) -> dict[str, Any]:
     return {flag: value for flag, value in schema.read(spelled_out(given)).items() if schema[flag].rule.resumable}
 
 
-def changed(before: RunSettings, given: Mapping[str, Any], variables: Mapping[str, str] = NOTHING) -> RunSettings:
+def changed(
+    before: RunSettings,
+    given: Mapping[str, Any],
+    variables: Mapping[str, str] = NOTHING,
+    *,
+    missing: Collection[str] = (),
+) -> RunSettings:
     """Settings with some changes, by flag; where a plug-in is replaced, the settings of the old one go with it.
 
     Args:
         before: the settings.
         given: what changes.
         variables: environment variables, which may give the address of a model that is new.
+        missing: roles whose plug-ins may be gone; their settings stay as they are.
 
     Raises:
         UsageError: a value makes no sense, alone or with another.
     """
-    given, schema, old = spelled_out(given), schema_of(choices_of(before)), flat(before)
+    given, schema = spelled_out(given), schema_of(choices_of(before), missing=missing)
+    old = schema.flat(before)
     for role in ROLES:
         if role in given and absolute(given[role]) != old[role]:
             for name in schema.of(role):
                 old.pop(name, None)
-    return resolve({**_said(old), **given}, variables=variables)
+    made = resolve({**_said(old), **given}, variables=variables, missing=missing)
+    for role in set(missing) - {role for role, _, _ in schema.chosen}:
+        made = replace(made, **{role: replace(getattr(made, role), config=getattr(before, role).config)})
+    return made
 
 
 def without_plug_in(given: Mapping[str, Any], role: str) -> dict[str, Any]:

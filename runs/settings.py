@@ -6,8 +6,7 @@ complete, checked, every address in it. That is what is played and recorded.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -200,7 +199,7 @@ def schema_of(
     *,
     strategies: Sequence[str] | None = None,
     sides: bool = True,
-    careful: bool = False,
+    missing: Collection[str] = (),
     further: Iterable[Setting] = (),
 ) -> RunSchema:
     """The settings that a run with the given choices takes.
@@ -209,7 +208,7 @@ def schema_of(
         given: what is given; `env`, `agent`, `user`, `rewards`, `strategy`, `josh`, `model` and `user_model` count.
         strategies: those whose settings are understood; by default the one that is given, else `rollouts`.
         sides: load the classes of agent and user even where they are not named.
-        careful: pass over plug-ins that cannot be loaded.
+        missing: roles whose plug-ins are passed over where they cannot be loaded.
         further: settings of something that runs are a part of.
 
     Raises:
@@ -219,24 +218,23 @@ def schema_of(
     chosen: list[tuple[str, str, Any]] = []
 
     def choose(role: str, name: Any) -> Any:
-        kind = None
-        if careful:
-            with suppress(UsageError):
-                kind = class_of(role, name)
-        else:
+        try:
             kind = class_of(role, name)
-        if kind is not None:
-            chosen.append((role, label_of(name), kind))
+        except UsageError:
+            if role not in missing:
+                raise
+            return None
+        chosen.append((role, label_of(name), kind))
         return kind
 
     env = choose("env", given.get("env") or core()["env"].default) or BaseEnv
     for role, flag in (("agent", "model"), ("user", "user_model")):
         model = str(given.get(flag) or OFFLINE).partition(",")[0].strip()
-        table = getattr(env, f"{role}s")
+        table = getattr(env, f"{role}s", None)
         name = given.get(role) or (default_for(model, table) if sides and isinstance(table, Mapping) else None)
         if name:
             choose(role, name)
-    choose("rewards", given.get("rewards") or env.rewards)
+    choose("rewards", given.get("rewards") or getattr(env, "rewards", BaseEnv.rewards))
     for name in strategies or (given.get("strategy") or ROLLOUTS,):
         choose("strategy", name)
     return RunSchema(chosen, further)
@@ -265,7 +263,7 @@ def flat(settings: RunSettings) -> dict[str, Any]:
 
 def options_of(settings: RunSettings) -> dict[str, Any]:
     """The settings as plug-ins are given them: by flag; those of plug-ins that cannot be loaded by their own names."""
-    schema = schema_of(choices_of(settings), careful=True)
+    schema = schema_of(choices_of(settings), missing=ROLES)
     rest = {
         name: value
         for role in ROLES

@@ -63,7 +63,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     places = {task_id: place for place, task_id in enumerate(config.get("task_ids", ()))}
     if not isinstance(plays, dict) or not {"agent", "user"} <= plays.keys() or not isinstance(tasks, int):
         raise UsageError(f"{folder / CONFIG} does not say who played and how many tasks; give the folder of a run")
-    settings = changed(read_settings(folder, config), given, environment())
+    settings = changed(read_settings(folder, config), given, environment(), missing=("agent", "user"))
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type = rewards_class(settings.rewards, env)

@@ -37,7 +37,7 @@ from josh.runs.record.headline import headline
 from josh.runs.record.journal import answer_times, stored_account
 from josh.runs.record.stored import count_examples, stored_episodes
 from josh.runs.record.summary import Result, bill, counted, describe_left_out, result_of, summarize, wilson
-from josh.runs.registry import new_rewards, rewards_class
+from josh.runs.registry import ROLES, new_rewards, rewards_class
 from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
 from josh.runs.settings import JOSH, RunSettings, choices_of, env_of, options_of, schema_of
@@ -177,7 +177,7 @@ class Reading:
 
     def _settings(self) -> list[tuple[str, str]]:
         """Returns the settings that differ from their defaults."""
-        known = schema_of(choices_of(self.settings), careful=True)
+        known = schema_of(choices_of(self.settings), missing=ROLES)
         shown = self.shown_settings().items()
         return [(name, str(value)) for name, value in shown if name not in known or value != known[name].default]
 

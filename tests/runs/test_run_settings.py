@@ -1,6 +1,7 @@
 """The settings of a run: from the command line, TOML tables and records, with those of plug-ins among them."""
 
 import json
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -162,6 +163,16 @@ class TestAWorldOfOnesOwn:
         assert main(["--resume", str(run), "--env.difficulty", "2"]) == 0
         assert main(["--resume", str(run), "--env.difficulty", "3"]) == 2
         assert "env.difficulty is 3, and 2 in" in capsys.readouterr().err
+
+    def test_is_rescored_without_the_agent_that_played(self):
+        Path("a.py").write_text("from w import Guesser as G\n")
+        assert main([*OWN, "--agent", "./a.py:G", "--agent.polite"]) == 0
+        Path("a.py").unlink()
+        for name in [name for name in sys.modules if name.startswith("josh_plugin_")]:
+            del sys.modules[name]
+        assert main(["rescore", str(only_run()), "--rewards.times", "4", "--log_dir", "new"]) == 0
+        (new,) = Path("new").iterdir()
+        assert (read_settings(new).agent.config, read_settings(new).rewards.config) == ({"polite": True}, {"times": 4})
 
     def test_can_be_rescored_shown_and_reported(self, capsys):
         assert main([*OWN, "--env.difficulty", "2"]) == 0
