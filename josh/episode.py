@@ -446,4 +446,4 @@ def conclude(
             raise ValueError(f"a reward or metric is {number}")
     if not reported and not error:
         error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
-    return Episode(task, tree, tuple(reported), outcomes, worth, metrics, error, scores=scores)
+    return Episode(task, tree, tuple(reported), outcomes, worth if reported else {}, metrics, error, scores=scores)
