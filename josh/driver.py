@@ -78,13 +78,14 @@ class Search:
         self._max_rounds = max_rounds
         self._value = value
         self._rounds = dict.fromkeys(tree.frontier, 0)
+        self._most_rounds = 0
         self._over = False
         self._advancing = False
 
     @property
     def going(self) -> tuple[int, ...]:
         """The nodes of the frontier that have rounds left."""
-        if self._max_rounds is None:
+        if self._max_rounds is None or self._most_rounds < self._max_rounds:
             return self.tree.frontier
         return tuple(leaf for leaf in self.tree.frontier if not self._used_up(leaf, self._max_rounds))
 
@@ -109,13 +110,16 @@ class Search:
         self._advancing = True
         before, size = self.tree, len(self.tree.nodes)
         plan = self._planned()
-        groups = [self._runners(expand, paths) for expand, paths in zip(plan, child_paths(before, plan), strict=True)]
+        paths = child_paths(before, plan)
+        groups = [self._runners(expand, places) for expand, places in zip(plan, paths, strict=True)]
         await self._take([runner for group in groups for runner in group])
         if self._resample:
             groups = await self._without_copies(plan, groups)
         runners = [runner for group in groups for runner in group]
-        turns = await self._valued(plan, groups)
-        self.tree = self._updated(grow(before, plan, turns))
+        turns = [runner.turn() for runner in runners]
+        if self._value is not None and any(expand.value for expand in plan):
+            turns = await self._valued(self._value, plan, paths, groups)
+        self.tree = self._updated(grow(before, plan, turns, paths))
         self._carry(before, plan, [runner.branch for runner in runners], size)
         self._advancing = False
 
@@ -152,13 +156,12 @@ class Search:
     def _carry(self, before: Tree, plan: Sequence[Expand], branches: Sequence[Branch], size: int) -> None:
         """Hand the branches on to the nodes of the new frontier, and spend the goals that their turns met."""
         tree = self.tree
-        held = self.branches | dict(enumerate(branches, size))
-        counted = self._rounds | {
-            index: self._rounds[tree.nodes[index].parent] + (tree.nodes[index].speaker is Speaker.AGENT)
-            for index in range(size, len(tree.nodes))
-        }
+        held = dict(enumerate(branches, size))
+        if not all(map(held.__contains__, tree.frontier)):
+            held = self.branches | held
         self.branches = {leaf: held[leaf] for leaf in tree.frontier}
-        self._rounds = {leaf: counted[leaf] for leaf in tree.frontier}
+        if self._max_rounds is not None:
+            self._count_rounds(size)
         if len(tree.collapses) > len(before.collapses) and set(tree.frontier) <= {tree.root}:
             # Nobody else needs the goals that the winner met: they are spent for good.
             self.winner = held.get(tree.root)
@@ -172,42 +175,39 @@ class Search:
                 branch.rewards = branch.rewards.fork()
                 self._spend(branch, leaf)
 
+    def _count_rounds(self, size: int) -> None:
+        """Count the agent turns on the way to each node of the new frontier; those below `size` were counted before."""
+        nodes, counted, agent = self.tree.nodes, self._rounds, Speaker.AGENT
+        self._rounds = {
+            leaf: counted[leaf] if leaf < size else counted[nodes[leaf].parent] + (nodes[leaf].speaker is agent)
+            for leaf in self.tree.frontier
+        }
+        self._most_rounds = max(self._rounds.values(), default=0)
+
     def _used_up(self, leaf: int, most: int) -> bool:
         rounds = self._rounds[leaf]
         return rounds > most or (rounds == most and self.tree.nodes[leaf].speaker is Speaker.USER)
 
     def _runners(self, expand: Expand, paths: Sequence[str]) -> list[TurnRunner]:
         """The turns of one expansion. Those under the same directive ask the same, and may share a request."""
-        parent, tree = self.tree.nodes[expand.node], self.tree
-        kind = AgentTurnRunner if expand.speaker is Speaker.AGENT else UserTurnRunner
-        branch = self.branches[expand.node]
-        directives = expand.directives
-        shared: dict[str | None, dict[str, Any]] = {
-            directive: {
-                "siblings": tuple(path for path, one in zip(paths, directives, strict=True) if one == directive)
-            }
-            | {"common": {}}
-            for directive in (set(directives) if len(directives) > 1 else ())
-        }
-        return [
-            kind(
-                branch,
-                len(directives) > 1 or expand.keep,
-                TurnContext(
-                    path,
-                    parent.depth + 1,
-                    expand.speaker,
-                    directive,
-                    decision=parent.path,
-                    sequence=branch.sequences.get(expand.speaker, ()),
-                    **shared.get(directive, {}),
-                ),
-                self._rules,
-                parent,
-                lambda: hits(tree, expand.node),
+        tree, index, speaker = self.tree, expand.node, expand.speaker
+        parent, branch, directives = tree.nodes[index], self.branches[index], expand.directives
+        kind = AgentTurnRunner if speaker is Speaker.AGENT else UserTurnRunner
+        several = len(directives) > 1
+        sequence = branch.sequences.get(speaker, ()) if branch.sequences else ()
+        runners: list[TurnRunner] = []
+        shared: dict[str | None, tuple[tuple[str, ...], dict[str, Any]]] = {}
+        for path, directive in zip(paths, directives, strict=True):
+            context = TurnContext(path, parent.depth + 1, speaker, directive, decision=parent.path, sequence=sequence)
+            if several:
+                if directive not in shared:
+                    alike = [one for one, other in zip(paths, directives, strict=True) if other == directive]
+                    shared[directive] = tuple(alike), {}
+                context.siblings, context.common = shared[directive]
+            runners.append(
+                kind(branch, several or expand.keep, context, self._rules, parent, lambda: hits(tree, index))
             )
-            for path, directive in zip(paths, directives, strict=True)
-        ]
+        return runners
 
     async def _without_copies(
         self, plan: Sequence[Expand], groups: Sequence[list[TurnRunner]]
@@ -246,35 +246,34 @@ class Search:
         sound = (turn for turn in turns if turn.outcome is not Outcome.INFRA_ERROR)
         return [(turn.messages, turn.internal, turn.user_internal or ()) for turn in sound]
 
-    async def _valued(self, plan: Sequence[Expand], groups: Sequence[list[TurnRunner]]) -> list[Turn]:
+    async def _valued(
+        self,
+        value: Value,
+        plan: Sequence[Expand],
+        paths: Sequence[tuple[str, ...]],
+        groups: Sequence[list[TurnRunner]],
+    ) -> list[Turn]:
         """The turns of a phase, valued where the plan asks for it. A turn whose valuation fails ends in that error."""
-        turns = [[runner.turn() for runner in group] for group in groups]
-        if self._value is not None and any(expand.value for expand in plan):
-            paths = child_paths(self.tree, plan)
-            places = [
-                (row, column)
-                for row, expand in enumerate(plan)
-                for column, turn in enumerate(turns[row])
-                if expand.value and turn.outcome is not Outcome.INFRA_ERROR
+
+        async def valued(expand: Expand, path: str, runner: TurnRunner) -> Turn:
+            turn = runner.turn()
+            if not expand.value or turn.outcome is Outcome.INFRA_ERROR:
+                return turn
+            try:
+                return replace(turn, value=await value(runner.branch, self.tree, expand, path, turn))
+            except JoshError:
+                raise
+            except Exception as error:
+                runner.fail(error)
+                return runner.turn()
+
+        return await self._gathered(
+            [
+                valued(expand, path, runner)
+                for expand, places, group in zip(plan, paths, groups, strict=True)
+                for path, runner in zip(places, group, strict=True)
             ]
-
-            async def valued(row: int, column: int) -> Turn:
-                runner, turn = groups[row][column], turns[row][column]
-                assert self._value is not None, "there is something to value with"
-                try:
-                    worth = await self._value(runner.branch, self.tree, plan[row], paths[row][column], turn)
-                except JoshError:
-                    raise
-                except Exception as error:
-                    runner.fail(error)
-                    return runner.turn()
-                return replace(turn, value=worth)
-
-            for (row, column), turn in zip(
-                places, await self._gathered([valued(*place) for place in places]), strict=True
-            ):
-                turns[row][column] = turn
-        return [turn for group in turns for turn in group]
+        )
 
     async def _take(self, runners: Sequence[TurnRunner]) -> None:
         if self._parallel and len(runners) > 1:

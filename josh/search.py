@@ -104,26 +104,31 @@ def child_paths(tree: Tree, plan: Sequence[Expand]) -> list[tuple[str, ...]]:
     A single turn continues its parent's path. Siblings, and the children of a kept node, are numbered, on from the
     children that the node has already.
     """
-    first = min((expand.node for expand in plan), default=0)
-    elders = Counter(node.parent for node in tree.nodes[first + 1 :])
+    nodes = tree.nodes
+    elders: Mapping[int, int] = {}
+    if tree.kept and not tree.kept.isdisjoint(expand.node for expand in plan):
+        elders = Counter(node.parent for node in nodes)
     found: list[tuple[str, ...]] = []
     for expand in plan:
-        path, count, elder = tree.nodes[expand.node].path, len(expand.directives), elders[expand.node]
+        path, count, elder = nodes[expand.node].path, len(expand.directives), elders.get(expand.node, 0)
         if count == 1 and not expand.keep and not elder:
             found.append((path,))
         else:
             prefix = f"{path}/" if path else ""
-            found.append(tuple(f"{prefix}{number}" for number in range(elder, elder + count)))
+            found.append(tuple([f"{prefix}{number}" for number in range(elder, elder + count)]))
     return found
 
 
-def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
+def grow(
+    tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn], paths: Sequence[tuple[str, ...]] | None = None
+) -> Tree:
     """Adds the turns that a plan asked for.
 
     Args:
         tree: the tree the plan was made for.
         plan: the plan.
         turns: one turn for each directive of each expansion, in the plan's order.
+        paths: what `child_paths` gives for a plan that was checked; by default both are done here.
 
     Returns:
         A tree whose frontier is what the plan left alone or kept, then the new nodes, dead ones included; `update` is
@@ -132,24 +137,32 @@ def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
     Raises:
         UsageError: the plan breaks a rule.
     """
-    check_plan(tree, plan)
-    assert len(turns) == sum(len(expand.directives) for expand in plan), "one turn for each directive"
-    size, phase = len(tree.nodes), tree.phase + 1
+    if paths is None:
+        check_plan(tree, plan)
+        paths = child_paths(tree, plan)
+    nodes, size, phase = tree.nodes, len(tree.nodes), tree.phase + 1
     new: list[Node] = []
     replies = iter(turns)
-    for expand, paths in zip(plan, child_paths(tree, plan), strict=True):
-        parent = tree.nodes[expand.node]
-        for path, directive in zip(paths, expand.directives, strict=True):
-            turn = next(replies)
-            left = spend(parent.open, turn.hits)[1] if turn.hits else parent.open
-            new.append(Node(expand.node, expand.speaker, path, parent.depth + 1, turn, left, directive, phase))
+    for expand, places in zip(plan, paths, strict=True):
+        index, speaker = expand.node, expand.speaker
+        parent = nodes[index]
+        depth, still_open = parent.depth + 1, parent.open
+        for path, directive, turn in zip(places, expand.directives, replies, strict=False):
+            left = spend(still_open, turn.hits)[1] if turn.hits else still_open
+            new.append(Node(index, speaker, path, depth, turn, left, directive, phase))
+    assert len(new) == len(turns) == sum(map(len, paths)), "one turn for each directive"
     gone = {expand.node for expand in plan if not expand.keep}
-    stay = tuple(leaf for leaf in tree.frontier if leaf not in gone)
-    return replace(tree, nodes=tree.nodes + tuple(new), frontier=(*stay, *range(size, size + len(new))))
+    stay = [] if len(gone) == len(tree.frontier) else [leaf for leaf in tree.frontier if leaf not in gone]
+    kept = tree.kept if len(gone) == len(plan) else tree.kept | {expand.node for expand in plan if expand.keep}
+    frontier = (*stay, *range(size, size + len(new)))
+    return Tree(nodes + tuple(new), frontier, tree.goals, tree.root, tree.collapses, tree.seed, kept)
 
 
 def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
     """Raises UsageError where a plan names a node twice, one outside the frontier, or an expansion without a turn."""
+    nodes = {expand.node for expand in plan}
+    if len(nodes) == len(plan) and nodes.issubset(tree.frontier) and all(expand.directives for expand in plan):
+        return
     frontier, named = set(tree.frontier), set()
     for expand in plan:
         if expand.node in named:

@@ -92,6 +92,7 @@ class Tree:
         root: the node the current phase grows from: 0, or the last collapse's winner.
         collapses: the cuts so far, oldest first.
         seed: seed of the search, which follows from the run's seed and the task; a plan that draws, draws from it.
+        kept: the nodes that a plan kept. No other node is expanded twice.
     """
 
     nodes: tuple[Node, ...]
@@ -100,6 +101,7 @@ class Tree:
     root: int = 0
     collapses: tuple[Collapse, ...] = field(default=())
     seed: int = 0
+    kept: frozenset[int] = field(default=frozenset(), compare=False)
 
     @property
     def phase(self) -> int:

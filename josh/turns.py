@@ -16,6 +16,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
@@ -147,7 +148,8 @@ class TurnRunner:
                 self._seen = (_end(agent.messages), _end(agent.messages_internal))
             if not await self._step():
                 return False
-            await self._close()
+            if self._hits or self._observed is not None or self._context.samples:
+                await self._close()
         except JoshError:
             raise
         except asyncio.CancelledError as error:
@@ -198,7 +200,11 @@ class TurnRunner:
 
     async def _judge(self, actions: Sequence[Any]) -> float | None:
         """Add a hit if the actions earned one; their value, if they have any."""
-        hit, value = await judge(self.branch.rewards, actions, max(len(self._actions) - 1, 0), self._observed)
+        rewards = self.branch.rewards
+        found = ask(rewards, actions, self._observed)
+        if type(found) is not tuple:
+            found = await awaited(found)
+        hit, value = verdict(rewards, actions, max(len(self._actions) - 1, 0), found)
         if hit:
             self._hits.append(hit)
         return value
@@ -212,10 +218,6 @@ class TurnRunner:
         if context.samples:
             last = context.sequence
             branch.sequences = {**branch.sequences, context.speaker: last}
-
-    async def _observe(self) -> None:
-        """Note what the world says of itself."""
-        self._observed = await observed(self.branch.world)
 
     def _note_messages(self) -> None:
         """Note what the turn added to the conversation, as both sides see it and as the agent is trained on it."""
@@ -233,12 +235,13 @@ class AgentTurnRunner(TurnRunner):
         branch = self.branch
         # What an earlier step did must never be paid again.
         branch.agent.recent_actions = []
-        branch.agent, passed = await awaited(self._rules.steps.agent_step(branch, self._context))
+        stepped = self._rules.steps.agent_step(branch, self._context)
+        branch.agent, passed = stepped if type(stepped) is tuple else await awaited(stepped)
         self._actions.append(tuple(branch.agent.recent_actions))
         over = passed is None or bool(passed)
         last = over or len(self._actions) >= self._rules.max_turn_tries
-        if last:
-            await self._observe()
+        if last and branch.world is not None:
+            self._observed = await observed(branch.world)
         if branch.rewards.reads is Speaker.AGENT:
             await self._judge(self._actions[-1])
         if passed is None or passed is Outcome.TRUNCATED:
@@ -261,11 +264,13 @@ class UserTurnRunner(TurnRunner):
         branch = self.branch
         own = view_of(branch.user)
         before = None if own is None else _end(own)
-        branch.agent, over = await awaited(self._rules.steps.user_step(branch, self._context))
+        stepped = self._rules.steps.user_step(branch, self._context)
+        branch.agent, over = stepped if type(stepped) is tuple else await awaited(stepped)
         self._note_messages()
         if before is not None:
             self._user_view = _spoken(branch.user, before, self._added[0])
-        await self._observe()
+        if branch.world is not None:
+            self._observed = await observed(branch.world)
         value = None
         if branch.rewards.reads is Speaker.USER:
             texts = user_texts(self._added[0])
@@ -293,8 +298,19 @@ async def judge(
     Raises:
         ValueError: the rewards name a goal that is not open, or a value that is not finite.
     """
-    given = {"observed": world} if reads_world(rewards) else {}
-    met, goals = await awaited(rewards.is_reward(list(actions), **given))
+    return verdict(rewards, actions, step, await awaited(ask(rewards, actions, world)))
+
+
+def ask(rewards: BaseRewards, actions: Sequence[Any], world: Any) -> Any:
+    """Returns what `is_reward` says of a step, which may have to be awaited."""
+    return rewards.is_reward(list(actions), **({"observed": world} if reads_world(rewards) else {}))
+
+
+def verdict(
+    rewards: BaseRewards, actions: Sequence[Any], step: int, found: tuple[bool, Sequence[Any]]
+) -> tuple[Hit | None, float | None]:
+    """Returns what a step earned, and its value; see `judge`."""
+    met, goals = found
     closed = [goal for goal in goals if goal not in rewards.rewards] if met else []
     if closed:
         raise ValueError(f"{type(rewards).__name__}.is_reward() named {closed[0]!r}, which is not an open goal")
@@ -304,9 +320,14 @@ async def judge(
     return Hit(step, tuple(goals), 1.0 if value is None else float(value)) if met else None, value
 
 
+@cache
+def _reads_world(kind: Any) -> bool:
+    return names(kind.is_reward, "observed")
+
+
 def reads_world(rewards: BaseRewards) -> bool:
     """Whether a rewards class judges what the world says of itself: its `is_reward` takes `observed`."""
-    return names(rewards.is_reward, "observed")
+    return _reads_world(type(rewards))
 
 
 async def observed(world: Any) -> Any:

@@ -49,12 +49,14 @@ class BeamSearch(Strategy):
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
         """Continues each live leaf, before an agent turn twice where the beam has room."""
-        room = 2 * len(tree.frontier) <= self.config.beam_size
-        plan = []
-        for leaf in tree.frontier:
-            speaker = tree.nodes[leaf].speaker.other
-            plan.append(Expand(leaf, speaker, (None, None) if room and speaker is Speaker.AGENT else (None,)))
-        return tuple(plan)
+        nodes, twice = tree.nodes, (None, None) if 2 * len(tree.frontier) <= self.config.beam_size else (None,)
+        agent, user = Speaker.AGENT, Speaker.USER
+        return tuple(
+            [
+                Expand(leaf, user) if nodes[leaf].speaker is agent else Expand(leaf, agent, twice)
+                for leaf in tree.frontier
+            ]
+        )
 
     def update(self, tree: Tree) -> Tree:
         """Drops the leaves that ended; with `stop="first"` collapses to the best of those that earned, if any."""
