@@ -327,7 +327,8 @@ def _reads_world(kind: Any) -> bool:
 
 def reads_world(rewards: BaseRewards) -> bool:
     """Whether a rewards class judges what the world says of itself: its `is_reward` takes `observed`."""
-    return _reads_world(type(rewards))
+    kind: Any = type(rewards)
+    return _reads_world(kind)
 
 
 async def observed(world: Any) -> Any:
