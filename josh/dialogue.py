@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from josh.messages import Message, flip_roles
+from josh.quick import quick
 
 
 class Speaker(StrEnum):
@@ -91,6 +92,7 @@ class Sample:
     model: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What one speaker did with the floor; the driver reports one for each directive of an expansion.

@@ -141,16 +141,15 @@ def grow(
         check_plan(tree, plan)
         paths = child_paths(tree, plan)
     nodes, size, phase = tree.nodes, len(tree.nodes), tree.phase + 1
+    assert len(turns) == sum([len(places) for places in paths]), "one turn for each directive"
     new: list[Node] = []
-    replies = iter(turns)
     for expand, places in zip(plan, paths, strict=True):
-        index, speaker = expand.node, expand.speaker
+        index = expand.node
         parent = nodes[index]
-        depth, still_open = parent.depth + 1, parent.open
-        for path, directive, turn in zip(places, expand.directives, replies, strict=False):
-            left = spend(still_open, turn.hits)[1] if turn.hits else still_open
-            new.append(Node(index, speaker, path, depth, turn, left, directive, phase))
-    assert len(new) == len(turns) == sum(map(len, paths)), "one turn for each directive"
+        for path, directive in zip(places, expand.directives, strict=True):
+            turn = turns[len(new)]
+            left = spend(parent.open, turn.hits)[1] if turn.hits else parent.open
+            new.append(Node(index, expand.speaker, path, parent.depth + 1, turn, left, directive, phase))
     gone = {expand.node for expand in plan if not expand.keep}
     stay = [] if len(gone) == len(tree.frontier) else [leaf for leaf in tree.frontier if leaf not in gone]
     kept = tree.kept if len(gone) == len(plan) else tree.kept | {expand.node for expand in plan if expand.keep}
@@ -161,7 +160,7 @@ def grow(
 def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
     """Raises UsageError where a plan names a node twice, one outside the frontier, or an expansion without a turn."""
     nodes = {expand.node for expand in plan}
-    if len(nodes) == len(plan) and nodes.issubset(tree.frontier) and all(expand.directives for expand in plan):
+    if len(nodes) == len(plan) and nodes.issubset(tree.frontier) and () not in [expand.directives for expand in plan]:
         return
     frontier, named = set(tree.frontier), set()
     for expand in plan:
@@ -176,7 +175,8 @@ def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
 
 def alive(tree: Tree, leaves: Sequence[int]) -> tuple[int, ...]:
     """Returns those of some nodes whose conversation goes on."""
-    return tuple(leaf for leaf in leaves if tree.nodes[leaf].turn.outcome is Outcome.ALIVE)
+    nodes, going = tree.nodes, Outcome.ALIVE
+    return tuple([leaf for leaf in leaves if nodes[leaf].turn.outcome is going])
 
 
 def unfinished(tree: Tree) -> tuple[int, ...]:

@@ -12,8 +12,10 @@ from typing import Any
 
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.messages import Message
+from josh.quick import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Expand:
     """A request to continue one node.
@@ -36,6 +38,7 @@ class Expand:
     value: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Node:
     """One turn in its place.

@@ -172,28 +172,13 @@ class TurnRunner:
     def turn(self) -> Turn:
         """Returns the turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
         context = self._context
-        account: dict[str, Any] = {
-            "usage": context.usage,
-            "model": context.model,
-            "seed": context.seed,
-            "choice": context.choice,
-            "duplicate": self.is_duplicate,
-            "error": self._error,
-        }
+        account = (context.usage, context.model, context.seed, context.choice, self.is_duplicate, self._error)
         if self._outcome is Outcome.INFRA_ERROR:
-            return Turn(outcome=self._outcome, **account)
+            return Turn((), (), (), (), self._outcome, None, None, (), None, *account)
         messages, internal = self._added
-        return Turn(
-            messages,
-            internal,
-            tuple(self._actions),
-            tuple(self._hits),
-            self._outcome,
-            self._observed,
-            samples=context.samples,
-            user_internal=self._user_view,
-            **account,
-        )
+        actions, hits = tuple(self._actions), tuple(self._hits)
+        samples, view = context.samples, self._user_view
+        return Turn(messages, internal, actions, hits, self._outcome, self._observed, None, samples, view, *account)
 
     async def _step(self) -> bool:
         raise NotImplementedError

@@ -15,7 +15,7 @@ from places import ROOT
 
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
-    "messages errors calls config seeds tags redact threads memory forking",
+    "messages errors calls quick config seeds tags redact threads memory forking",
     "dialogue tree search transcript branch roles loading",
     "strategies examples tools",
     "driver turns steps scoring episode conformance api testing terminal models",

@@ -63,11 +63,11 @@ class BeamSearch(Strategy):
         if self.config.stop == BEST:
             return replace(tree, frontier=unfinished(tree))
         phase = tree.phase
-        rewarded = tuple(
-            leaf for leaf in tree.frontier if tree.nodes[leaf].turn.hits and tree.nodes[leaf].phase == phase
-        )
+        nodes = tree.nodes
+        rewarded = tuple([leaf for leaf in tree.frontier if nodes[leaf].turn.hits and nodes[leaf].phase == phase])
         if not rewarded:
-            return replace(tree, frontier=alive(tree, tree.frontier))
+            going = alive(tree, tree.frontier)
+            return tree if going == tree.frontier else replace(tree, frontier=going)
         winner = min(rewarded, key=lambda leaf: _rank(tree.nodes[leaf].turn.hits))
         collapse = Collapse(tree.root, len(tree.nodes), winner, rewarded)
         frontier = () if tree.is_won(winner) else alive(tree, (winner,))
