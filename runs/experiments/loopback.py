@@ -31,7 +31,7 @@ class Loopback:
     Attributes:
         requests: the bodies received, in order.
         headers: the headers received, in order.
-        most_at_once: the highest number of requests under way at the same time.
+        peak_concurrency: the highest number of requests under way at the same time.
         faults: what to answer the next requests with before going on normally: an HTTP status, a raw body, or a
             status with a JSON body and headers.
     """
@@ -49,13 +49,13 @@ class Loopback:
         """
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.most_at_once = 0
+        self.peak_concurrency = 0
         self.faults: list[Fault] = []
         self._respond = respond
         self._latency = latency
         self._keep = keep
         self._several = several
-        self._at_once = 0
+        self._concurrency = 0
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> str:
@@ -73,8 +73,8 @@ class Loopback:
             await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self._concurrency += 1
+        self.peak_concurrency = max(self.peak_concurrency, self._concurrency)
         try:
             body = await request.json()
             if self._keep:
@@ -88,7 +88,7 @@ class Loopback:
                 body.pop("n", None)
             return web.json_response(_completion(body, self._respond))
         finally:
-            self._at_once -= 1
+            self._concurrency -= 1
 
 
 def _faulty(fault: Fault) -> web.Response:

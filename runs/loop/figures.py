@@ -20,7 +20,7 @@ from josh.runs.settings import env_of
 from josh.terminal import align_columns
 
 
-def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Metrics:
+def loop_figures(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Metrics:
     """All numbers of a finished loop, as `loop.json` has them.
 
     Args:
@@ -189,7 +189,7 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def as_text(figures: Metrics, width: int | None = None) -> str:
+def figures_as_text(figures: Metrics, width: int | None = None) -> str:
     """Returns the tables for the terminal, at most `width` columns wide."""
     unit, names = figures["unit"], figures["names"]
     head = ["", names["rate"].replace("_", " "), names["mean"].replace("_", " "), "less base, paired", "gain", "calls"]

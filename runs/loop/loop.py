@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.loop.figures import as_text, figures_of
-from josh.runs.loop.plan import Plan, as_json, from_json, make_plan
+from josh.runs.loop.figures import figures_as_text, loop_figures
+from josh.runs.loop.plan import Plan, make_plan, plan_from_json, plan_to_json
 from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted
 from josh.runs.loop.settings import LoopSettings
-from josh.runs.loop.stage import do
+from josh.runs.loop.stage import run_stage
 from josh.runs.play.signals import cancelled_error_on_sigterm
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
@@ -66,7 +66,7 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
     if folder != log_dir / name:  # another loop began in the same second
         plan = make_plan(folder, settings, given, env_defaults)
-    write_json(folder / PLAN, as_json(plan))
+    write_json(folder / PLAN, plan_to_json(plan))
     try:
         _play(folder, plan, {}, command)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -75,7 +75,7 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
         raise
 
 
-def resume(folder: Path, given: Mapping[str, Any], command: Command, jobs: int | None = None) -> None:
+def resume_loop(folder: Path, given: Mapping[str, Any], command: Command, jobs: int | None = None) -> None:
     """Go on with a loop that was broken off.
 
     Args:
@@ -89,7 +89,7 @@ def resume(folder: Path, given: Mapping[str, Any], command: Command, jobs: int |
         FatalError: as `loop`.
     """
     folder = folder.resolve()
-    plan = read_plan(folder)
+    plan = read_loop_plan(folder)
     if plan.folder != str(folder):
         raise UsageError(f"{folder} was begun as {plan.folder}, and its models are named by that; move it back there")
     for part in plan.parts:
@@ -97,11 +97,11 @@ def resume(folder: Path, given: Mapping[str, Any], command: Command, jobs: int |
     _play(folder, replace(plan, settings=replace(plan.settings, jobs=jobs or plan.settings.jobs)), given, command)
 
 
-def read_plan(folder: Path) -> Plan:
+def read_loop_plan(folder: Path) -> Plan:
     """What a loop is made of. Raises UsageError where the folder holds none."""
     path = folder / PLAN
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
+        return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"{folder} is no loop: cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, UsageError):
@@ -109,15 +109,15 @@ def read_plan(folder: Path) -> Plan:
 
 
 def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
-    """Do one stage in this process, and note it. Raises UsageError and FatalError, as `josh.runs.loop.stage.do`."""
-    plan = read_plan(folder)
+    """Do one stage in this process, and write its note. Raises UsageError and FatalError; see `run_stage`."""
+    plan = read_loop_plan(folder)
     stage = next((stage for stage in plan.stages if stage.name == name), None)
     if stage is None:
         raise UsageError(f"{folder} has no stage named {name!r}; it has {', '.join(one.name for one in plan.stages)}")
     _end_with_parent()
     began = time.monotonic()
     with cancelled_error_on_sigterm():
-        done = do(folder, plan, stage, given, unit_of(plan))
+        done = run_stage(folder, plan, stage, given, unit_of(plan))
     write_json(folder / STAGES / f"{name}.json", {**done, "seconds": round(time.monotonic() - began, 1)})
 
 
@@ -189,9 +189,9 @@ def _jobs(settings: LoopSettings, run: Mapping[str, Any]) -> int:
 def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
     """Write `loop.json` and the plot, and print the table."""
     stages = {stage.name: noted(folder, stage) for stage in plan.stages}
-    figures = figures_of(folder, plan, stages, seconds)
+    figures = loop_figures(folder, plan, stages, seconds)
     write_json(folder / LOOP, figures)
-    print(f"\n{as_text(figures, screen_width(sys.stdout))}\n")
+    print(f"\n{figures_as_text(figures, screen_width(sys.stdout))}\n")
     drawn = LOOP
     if find_spec("matplotlib") is None:
         print("josh: no plot, for it needs matplotlib: pip install 'josh-dialogue[plot]'", file=sys.stderr)

@@ -89,12 +89,12 @@ class Plan:
         return next(part for part in self.parts if part.folder == folder)
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def plan_to_json(plan: Plan) -> dict[str, Any]:
     """A plan for its file."""
     return asdict(replace(plan, parts=())) | {"parts": list(map(sub_run_to_json, plan.parts))}
 
 
-def from_json(content: Mapping[str, Any]) -> Plan:
+def plan_from_json(content: Mapping[str, Any]) -> Plan:
     """A plan from its file. Raises KeyError, TypeError or UsageError where that is something else."""
     stages = tuple(
         Stage(**{**stage, "needs": tuple(stage["needs"]), "plays": tuple(stage["plays"])})

@@ -33,7 +33,7 @@ class BudgetSpentError(FatalError):
     """The loop's budget is spent; the text names the limit, and the flag that raises it."""
 
 
-def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: str) -> Done:
+def run_stage(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: str) -> Done:
     """Do a stage, or go on with it.
 
     Args:

@@ -191,7 +191,7 @@ class Reading:
         return shown | dict(self.config.get("versions", {}))
 
 
-def read(folder: Path) -> Reading:
+def open_run(folder: Path) -> Reading:
     """Open a run's folder. Plug-ins that cannot be loaded give a note. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
     settings = read_settings(folder, config)

@@ -83,7 +83,7 @@ def fingerprint(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def digest_of(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
+def adapter_digest(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
     """A hash of everything that makes another adapter of it."""
     made_of = {
         "method": method,

@@ -168,7 +168,7 @@ def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: b
         UsageError: torch or transformers is missing, the folder holds something else, or cannot be written.
     """
     folder = folder.resolve()
-    digest = digest_of(tiny)
+    digest = model_digest(tiny)
     there = manifest(folder)
     try:
         if there.get("digest") == digest and not force and set(_names(folder)) >= _FILES:
@@ -221,7 +221,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def digest_of(tiny: Tiny) -> str:
+def model_digest(tiny: Tiny) -> str:
     """A hash of all that a tiny model follows from: settings, packages, and the code that writes its dialogues."""
     code = blake2b(digest_size=8)
     for module in tiny.dialogues.code:
@@ -234,7 +234,7 @@ def digest_of(tiny: Tiny) -> str:
 
 def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
     """Train tokenizer and model and save both; how it went."""
-    torch = needed()
+    torch = require_torch()
     from tqdm import tqdm
 
     size, started, worked = SIZES[tiny.size], time.perf_counter(), time.process_time()
@@ -259,7 +259,7 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
     finally:
         torch.set_num_threads(before)
     try:
-        with quiet():
+        with no_progress_bars():
             model.eval().save_pretrained(folder)
             tokenizer.save_pretrained(folder)
     except Exception as error:  # safetensors has an exception of its own for a full disk
@@ -373,7 +373,7 @@ def _model(size: Size, tokenizer: Any) -> Any:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Keep transformers' own progress bars, which it shows for the smallest file, from stderr."""
     from transformers.utils import logging
 
@@ -386,7 +386,7 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def needed() -> Any:
+def require_torch() -> Any:
     """Torch, where transformers can be had too. Raises UsageError where either is missing."""
     try:
         import torch

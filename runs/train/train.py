@@ -24,7 +24,7 @@ from josh.runs.train.base import load_template, merge, training_variant
 from josh.runs.train.data import fitting_template, prepare, read_rows
 from josh.runs.train.machine import NEEDED, check_machine, is_first, note, quiet, require_packages
 from josh.runs.train.settings import TrainSettings
-from josh.runs.train.sources import digest_of, sources_of
+from josh.runs.train.sources import adapter_digest, sources_of
 from josh.runs.train.tuning import tuned
 
 
@@ -60,7 +60,7 @@ def train(method: str, settings: TrainSettings) -> Path:
         if prepared.dropped["too_long"]:
             note(f"{prepared.dropped['too_long']} of {len(rows)} rows are longer than {settings.max_length} tokens")
         sources = sources_of(method, settings)
-        made_of = digest_of(method, settings, sources)
+        made_of = adapter_digest(method, settings, sources)
         target = Path(settings.out) / (settings.name or f"josh-{method}-{made_of[:8]}")
         part = target.with_name(target.name + ".part")
         claim(target, part, made_of, settings.resume)

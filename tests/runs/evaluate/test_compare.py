@@ -15,7 +15,7 @@ def test_evaluations_are_compared_on_what_they_share(capsys):
     capsys.readouterr()
     assert main(["compare", str(one), str(other), "--out", "all.json"]) == 0
     out = capsys.readouterr().out
-    assert "5 tasks that all played" in out
+    assert "5 tasks that every policy played" in out
     assert "left out: up to 3 tasks" in out
     found = json.loads(Path("all.json").read_text())
     assert found["users"] == ["donor"]

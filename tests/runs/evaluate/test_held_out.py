@@ -103,7 +103,7 @@ def test_a_manifest_finds_its_run_and_no_other_of_that_name(capsys):
     run.rename(Path("elsewhere", run.name))
     capsys.readouterr()
     assert evaluated("--trained_on", "data/sft.jsonl", code=2) is None
-    assert f"{run.name}, which played other tasks in data/{run.name}" in capsys.readouterr().err
+    assert f"{run.name}, but the run in data/{run.name} played other tasks" in capsys.readouterr().err
     Path("data", run.name).rename("gone")
     Path("elsewhere", run.name).rename(run)
     manifest = Path("data/sft.jsonl.manifest.json")
