@@ -40,9 +40,9 @@ def test_a_run_compared_with_its_own_copy_differs_by_nothing(capsys):
     [
         (["--seed", "11"], "seed is 10 and 11"),
         (["--min_reward", "1"], "min_reward is 0.0 and 1.0"),
-        (["--user", "donor_firm"], "no user model was met by all"),
-        (["--task_split", "train"], "no task was played by all"),
-        (["--rollouts", "1"], "a single conversation has other seeds"),
+        (["--user", "donor_firm"], "the policies have no user model in common"),
+        (["--task_split", "train"], "have no task in common"),
+        (["--rollouts", "1"], "one conversation per task has other seeds"),
         (["--max_convo_turns", "5"], "max_convo_turns is 6 and 5"),
     ],
 )

@@ -131,7 +131,7 @@ def test_what_lies_beside_a_tiny_model_is_never_removed(tiny_model, tmp_path, ca
     for more in ("--force", "--seed=3"):
         assert main(["tiny", "--out", str(out), "--size", "nano", more]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert f"{out} also holds adapters, which is no part of a tiny model" in line
+        assert f"{out} also has adapters, which does not belong to a tiny model" in line
     assert (out / "adapters" / "mine").exists()
     assert (out / "model.safetensors").exists()
 
