@@ -205,7 +205,7 @@ def open_run(folder: Path) -> Reading:
         rewards = rewards_class(settings.rewards, env)
     except (UsageError, AttributeError) as error:
         rewards = BaseRewards
-        notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
+        notes.append(f"rewards have their plain names, because their class cannot be loaded: {error}")
     viewer = Viewer(CarefulEnv(env), partial(_started, rewards, env, settings, options_of(settings)))
     return Reading(folder, config, settings, viewer, rewards, notes)
 
