@@ -26,7 +26,7 @@ def echo(body: dict[str, Any]) -> str:
 
 
 class Loopback:
-    """The server.
+    """A chat-completions server on 127.0.0.1.
 
     Attributes:
         requests: the bodies received, in order.
