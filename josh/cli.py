@@ -188,7 +188,7 @@ def _schema(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from josh.runs.evaluate.evaluate import EvaluationSpec, evaluate, resume
+    from josh.runs.evaluate.evaluate import EvaluationSpec, evaluate, resume_evaluation
 
     given = _given(args)
     baseline = apart(BASELINE.read({name: value for name, value in vars(args).items() if name in BASELINE}))
@@ -199,13 +199,13 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.resume:
         if baseline or trained_on or trained_users or args.no_references:
             raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
-        return 0 if asyncio.run(resume(args.resume, given, args.groups)) else 1
+        return 0 if asyncio.run(resume_evaluation(args.resume, given, args.groups)) else 1
     spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users)
     return 0 if asyncio.run(evaluate(given, spec, args.groups)) else 1
 
 
 def _loop(args: argparse.Namespace) -> int:
-    from josh.runs.loop.loop import do_stage, loop, resume
+    from josh.runs.loop.loop import do_stage, loop, resume_loop
 
     given = _given(args)
     own = {name: given.pop(name) for name in LOOP if name in given}
@@ -216,7 +216,7 @@ def _loop(args: argparse.Namespace) -> int:
         changed = next((name for name in own if name != "jobs"), None)
         if changed:
             raise UsageError(f"{changed} is given; {args.resume} has it already, leave it out or begin a new loop")
-        resume(args.resume, given, main, own.get("jobs"))
+        resume_loop(args.resume, given, main, own.get("jobs"))
     else:
         loop(loop_settings(own), given, main)
     return 0

@@ -1,4 +1,4 @@
-"""`josh compare`: several evaluations, or runs, on the conversations they share."""
+"""`josh compare`: compare evaluations and runs on the conversations that they share."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate.evaluate import read_plan
+from josh.runs.evaluate.evaluate import read_evaluation_plan
 from josh.runs.evaluate.scores import PolicyResults, compared, read_policy_results
 from josh.runs.evaluate.table import as_table
 from josh.runs.play.sub_runs import SubRun
@@ -21,14 +21,14 @@ from josh.terminal import screen_width
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A sample, and where it is from.
+    """A sample and its origin.
 
     Attributes:
-        folder: the folder that was named.
-        run: the run's own.
-        sample: the sample.
-        who: what tells its policy apart from all others.
-        reference: whether it is one of an evaluation's reference policies.
+        folder: the folder that the user named.
+        run: the folder of the sample's run; it is `folder`, or a folder in it.
+        sample: the conversations of one policy with one user model.
+        who: the identity of the policy: its agent, model, sampling and configuration, as JSON.
+        reference: whether the policy is a reference policy of an evaluation.
     """
 
     folder: Path
@@ -39,10 +39,10 @@ class Source:
 
 
 def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = False) -> dict[str, Any]:
-    """Print a table of all policies in some folders, with differences from the first.
+    """Print a table of all policies in some folders, with their differences from the first policy.
 
     Args:
-        folders: evaluations and runs of plain conversations.
+        folders: evaluations, and runs of plain conversations.
         out: a file for the numbers, as JSON.
         groups: show the breakdown by group.
 
@@ -50,33 +50,38 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
         The numbers.
 
     Raises:
-        UsageError: they have no conversation in common, or differ in what makes their numbers comparable; the text says
-            in what. Or a folder is given twice.
+        UsageError: the folders share no conversation; their settings make the numbers incomparable (the text names the
+            setting); a folder is given twice; or `out` cannot be written.
     """
     names_of(folders)
     sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
     figures = compared(shared(with_distinct_names(sources)))
     if out is not None:
         if out.exists() and any((out.parent / name).exists() for name in (CONFIG, PLAN)):
-            raise UsageError(f"{out} is part of what was played; give another --out")
+            raise UsageError(f"{out} is a file of a run or an evaluation; give another --out")
         try:
             out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
     each = counted(figures["conversations_per_task"], "conversation")
     about = f" ({figures['people']} people)" if figures["drawn_from"] == "people" else ""
-    print(f"{counted(figures['tasks'], 'task')} that all played{about}, {each} each with every user")
+    print(f"{counted(figures['tasks'], 'task')} that every policy played{about}, {each} each with every user")
     most = max(len(source.sample.rows) for source in sources)
     if most > figures["tasks"]:
-        print(f"left out: up to {most - figures['tasks']} tasks that some did not play")
+        print(f"left out: up to {most - figures['tasks']} tasks that some policies did not play")
     print(f"\n{as_table(figures, groups=groups, width=screen_width(sys.stdout))}")
     return figures
 
 
 def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
-    """The samples of an evaluation, or of a run, which may be a search where `searched`. Raises UsageError."""
+    """Returns the samples of an evaluation or of a run. Raises UsageError.
+
+    Args:
+        folder: the folder of an evaluation or a run.
+        searched: accept a run that is a search.
+    """
     if (folder / PLAN).exists():
-        return [_source(folder, folder / part.folder, part) for part in read_plan(folder)["parts"]]
+        return [_source(folder, folder / part.folder, part) for part in read_evaluation_plan(folder)["parts"]]
     config = read_config(folder)
     settings, plays = read_settings(folder, config), who_played(config)
     agent, user = (plays.get(role, role).rpartition(":")[2] for role in ("agent", "user"))
@@ -102,19 +107,19 @@ def _source(folder: Path, run: Path, part: SubRun, *, searched: bool = False) ->
 
 
 def _without_repeats(sources: Sequence[Source]) -> list[Source]:
-    """Every reference policy once for each user model: evaluations have the same ones."""
+    """Returns the sources with each reference policy once per user model, because evaluations share these policies."""
     kept: dict[tuple[str, str], Source] = {}
     found = []
     for source in sources:
-        place = (source.who, source.sample.user_signature)
-        if not source.reference or place not in kept:
+        key = (source.who, source.sample.user_signature)
+        if not source.reference or key not in kept:
             found.append(source)
-            kept[place] = source
+            kept[key] = source
     return found
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """What to call folders: by their names, with as many folders above them as it takes to tell each from the others.
+    """Returns a distinct name for each folder: its own name, with as many of its parent folders as are necessary.
 
     Raises:
         UsageError: a folder is given twice.
@@ -134,7 +139,7 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 
 
 def with_distinct_names(sources: Sequence[Source]) -> list[Source]:
-    """The sources, with the folder's name behind a policy's where several folders have one of that name."""
+    """Returns the sources with distinct policy names: a name that several folders use gets the folder's name."""
     folders = list(dict.fromkeys(source.folder for source in sources))
     names = dict(zip(folders, names_of(folders), strict=True))
     places = {(source.sample.policy, None if source.reference else source.folder) for source in sources}
@@ -150,12 +155,12 @@ def with_distinct_names(sources: Sequence[Source]) -> list[Source]:
 
 
 def shared(sources: Sequence[Source]) -> list[PolicyResults]:
-    """What sources have in common: user models, tasks and conversations.
+    """Returns the samples reduced to the user models, tasks and conversations that all sources share.
 
-    Reference policies stand wherever they were played; no user model is left out for want of them.
+    A user model stays even if no reference policy was played with it.
 
     Raises:
-        UsageError: nothing, or they were played on other terms; the text says on which.
+        UsageError: the sources share nothing, or a setting that must be equal differs; the text names it.
     """
     samples = [source.sample for source in sources]
     first = samples[0]
@@ -173,11 +178,11 @@ def shared(sources: Sequence[Source]) -> list[PolicyResults]:
         if all(task in sample.rows and sample.rows[task].digest == row.digest for sample in kept)
     ]
     if not tasks:
-        raise UsageError(f"not comparable: no task was played by all of {_names(kept)}")
+        raise UsageError(f"not comparable: {_names(kept)} have no task in common")
     paths = [path for path in kept[0].paths if all(path in sample.paths for sample in kept)]
     if not paths:
         counts = ", ".join(f"{sample.policy} {len(sample.paths)}" for sample in kept)
-        raise UsageError(f"not comparable: a single conversation has other seeds than several have ({counts} per task)")
+        raise UsageError(f"not comparable: one conversation per task has other seeds than several ({counts} per task)")
     return [sample.of(tasks, paths) for sample in kept]
 
 
@@ -191,7 +196,7 @@ def _users_of_all(sources: Sequence[Source]) -> set[str]:
         each = "; ".join(
             f"{policy}: {', '.join(sorted(names[one] for one in own))}" for (_, policy), own in by_policy.items()
         )
-        raise UsageError(f"not comparable: no user model was met by all ({each})")
+        raise UsageError(f"not comparable: the policies have no user model in common ({each})")
     return users
 
 

@@ -1,8 +1,9 @@
-"""`josh evaluate`: models, and reference policies, on the same held-out tasks with the same draws.
+"""`josh evaluate`: play models and reference policies on the same held-out tasks with the same seeds.
 
-An evaluation is a folder of ordinary runs, one for every policy and user model, all with the same seed. Every request's
-seed follows from the run's seed and its place (task, path, depth, speaker), and a simulated person's character from the
-run's seed and their id, so conversation k of a task meets the same person with the same dice whichever policy speaks.
+An evaluation is a folder of ordinary runs, one for every policy and user model, all with the same seed. The seed of a
+request follows from the run's seed and the request's position (task, path, depth, speaker). The character of a
+simulated person follows from the run's seed and the person's id. So conversation k of a task has the same person and
+the same random draws for every policy.
 """
 
 import json
@@ -33,21 +34,21 @@ from josh.terminal import screen_width
 
 NOT_MEASURED = {
     "preference_alignment_accuracy": "needs preferences that a user states and an answer key; this world has neither",
-    "counterfactual_quality": "needs agents that write down counterfactuals, and a judge; nothing here does",
+    "counterfactual_quality": "needs agents that write down counterfactuals, and a judge of them; josh has neither",
 }
-"""What the evaluation guide of the planning-ToM agents asks for beside success rate and turns to success."""
+"""Measures that the evaluation guide of the planning-ToM agents asks for, and why an evaluation lacks them."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSpec:
-    """What an evaluation is to be, beside the settings of its runs.
+    """The request for an evaluation, beside the settings of its runs.
 
     Attributes:
-        baseline: what sets the baseline apart from the model, by setting; empty for no baseline.
-        references: play the environment's reference policies against user models that cost nothing.
-        trained_on: runs, export manifests and adapters that the model was trained on, see `held_out.seen_in`; what the
-            models' own adapters were trained on is found by itself, as far as their runs are there.
-        trained_users: user models it was trained against, as far as those do not say.
+        baseline: the settings in which the baseline differs from the model, by flag; empty for no baseline.
+        references: play the environment's reference policies against the offline user models, which cost nothing.
+        trained_on: runs, export manifests and adapters that the model was trained on, see `held_out.seen_in`. The
+            evaluation finds the training runs of local adapters itself, if their folders still exist.
+        trained_users: user models that the model was trained against and that these sources do not name.
     """
 
     baseline: Mapping[str, Any]
@@ -57,18 +58,18 @@ class EvaluationSpec:
 
 
 def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
-    """The runs that an evaluation is made of, the baseline's first.
+    """Returns the runs of an evaluation, the baseline's runs first.
 
     Args:
-        given: settings of `josh run`; those of the user may be several by commas.
-        spec: the rest.
+        given: settings of `josh run`; a setting of the user may hold several values, separated by commas.
+        spec: the rest of the request.
 
     Raises:
-        UsageError: the settings make no sense.
+        UsageError: a setting is wrong.
     """
     strange = next((name for name in NOT_FOR_EVALUATIONS if given.get(name)), None)
     if strange:
-        raise UsageError(f"{strange} is given; an evaluation plays the agent by itself, leave it out")
+        raise UsageError(f"{strange} is given; an evaluation plays without a search, leave it out")
     env = env_class(given.get("env") or core()["env"].default)
     whole = {**EVALUATION_DEFAULTS, **defaults_of(given), **given}
     users = _users(whole)
@@ -88,21 +89,21 @@ def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
     for name, label, is_reference, settings in played:
         for user, user_label in zip(users, _labels(users, _user_names, env.users), strict=True):
             if is_reference and user.get("user_model", OFFLINE) != OFFLINE:
-                continue  # that would have to be paid for
+                continue  # a reference policy against a paid user model would cost money
             folder = slug(f"{name}-{user_label}")
             found.append(SubRun(folder, label, user_label, is_reference, resolve(settings | user)))
     twice = [folder for folder, count in Counter(part.folder for part in found).items() if count > 1]
     if twice:
-        raise UsageError(f"two runs would both be called {twice[0]!r}; rename a reference or a user model")
+        raise UsageError(f"two runs have the name {twice[0]!r}; rename a reference policy or a user model")
     return found
 
 
 def _baseline(model: Mapping[str, Any], apart: Mapping[str, Any], env: type[BaseEnv]) -> dict[str, Any]:
-    """The baseline's settings: the model's, but for what sets it apart."""
+    """Returns the baseline's settings: those of the model, changed by `apart`."""
     found = {**model, **apart}
     kinds = [one.get("model", OFFLINE) == OFFLINE for one in (model, found)]
     if kinds[0] != kinds[1] and "agent" not in apart:
-        found.pop("agent", None)  # an agent without a model cannot play with one, and the other way round
+        found.pop("agent", None)  # an agent for a model cannot play offline, and an offline agent uses no model
     agents = [one.get("agent") or default_for(one.get("model", OFFLINE), env.agents) for one in (model, found)]
     if agents[0] != agents[1]:
         of_agent = set(model) - set(without_plug_in(model, "agent"))
@@ -115,14 +116,14 @@ def _baseline(model: Mapping[str, Any], apart: Mapping[str, Any], env: type[Base
 
 
 def _several() -> list[str]:
-    """The settings of the user that may be several by commas: who plays, and where the model is."""
+    """Returns the settings of the user that may hold several values: the user, its model, and the model's address."""
     return [
         flag for flag, one in core().items() if one.path[:1] == ("user",) and one.kind is str and len(one.path) == 2
     ]
 
 
 def _users(given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The settings of every user model, from settings that may be several by commas."""
+    """Returns the settings of every user model, from settings that may hold several values, separated by commas."""
     lists = {name: [one.strip() for one in str(given[name]).split(",")] for name in _several() if given.get(name)}
     count = max(map(len, lists.values()), default=1)
     for name, values in lists.items():
@@ -134,7 +135,7 @@ def _users(given: Mapping[str, Any]) -> list[dict[str, Any]]:
         if twice is not None:
             raise UsageError(f"the user model {' '.join(twice.values())} is given twice; give each once")
         for user in users:
-            if user.get("user_model", OFFLINE) == OFFLINE:  # the addresses are the others'
+            if user.get("user_model", OFFLINE) == OFFLINE:  # the addresses belong to the other user models
                 for name in ("user_base_url", "user_api_key_var"):
                     user.pop(name, None)
     return users
@@ -155,7 +156,7 @@ def _user_names(settings: Mapping[str, Any], users: Mapping[str, str | type]) ->
 
 
 def _labels(settings: Sequence[Mapping[str, Any]], names: Any, known: Mapping[str, str | type]) -> list[str]:
-    """What to call them: the shortest kind of name that tells them apart, else numbered."""
+    """Returns distinct labels: the shortest kind of name that is different for all, otherwise numbered names."""
     for kind in zip(*(names(one, known) for one in settings), strict=True):
         if len(set(kind)) == len(kind):
             return list(kind)
@@ -163,32 +164,32 @@ def _labels(settings: Sequence[Mapping[str, Any]], names: Any, known: Mapping[st
 
 
 async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool = False) -> bool:
-    """Begin an evaluation and play it to its end, or as far as its budget goes.
+    """Begin an evaluation and play it until it is complete or its budget is spent.
 
     Args:
         given: settings of `josh run`; see `sub_runs_of`.
-        spec: the rest.
+        spec: the rest of the request.
         groups: show the breakdown by group.
 
     Returns:
-        Whether it came to its end and any conversation could be scored.
+        Whether the evaluation is complete and at least one conversation was scored.
 
     Raises:
-        UsageError: a setting is wrong, or the tasks are not held out. Nothing was played then.
-        FatalError: going on made no sense.
+        UsageError: a setting is wrong, or the tasks are not held out; nothing was played.
+        FatalError: an error made it useless to go on.
     """
     parts = sub_runs_of(given, spec)
     each = strategy_of(parts[0].settings.strategy).conversations
     if each < ROLLOUTS:
         few = counted(each, "conversation")
-        print(f"josh: {few} per task say little about pass^k and luck; {ROLLOUTS} or more are better", file=sys.stderr)
+        print(f"josh: {few} per task cannot estimate pass^k well; give {ROLLOUTS} or more rollouts", file=sys.stderr)
     seen = seen_in(spec.trained_on)
     policies = seen_by(part.settings.agent.model for part in parts)
     others = seen_by(name.strip() for part in parts for name in part.settings.user.model.split(","))
     seen |= policies.seen | replace(others.seen, users=frozenset())
     unknown = {**policies.unknown, **others.unknown}
     for name, why in unknown.items():
-        print(f"josh: not held out from all that {name} was trained on: {why}", file=sys.stderr)
+        print(f"josh: cannot check all training data of {name}: {why}", file=sys.stderr)
     named: dict[str, frozenset[str]] = {}
     for part in parts:
         casting = Runtime(part.settings, rehearsed=True)
@@ -214,7 +215,10 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool 
 
 
 def _trained_users(names: Sequence[str], evaluated: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """The user models that some names stand for: known classes, or what is evaluated, by its label or its own name."""
+    """Returns the user models that some names mean.
+
+    A name is a registered user class, the label of an evaluated user model, or the name of its class or chat model.
+    """
     known = {name: frozenset([path]) for name, path in USERS.items()}
     own = {name: frozenset([name]) for each in evaluated.values() for name in each}
     found = {**own, **known, **evaluated}
@@ -224,40 +228,40 @@ def _trained_users(names: Sequence[str], evaluated: Mapping[str, frozenset[str]]
     return frozenset(user for name in names for user in found[name])
 
 
-async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -> bool:
-    """Go on with an evaluation that was broken off, or had errors.
+async def resume_evaluation(folder: Path, given: Mapping[str, Any], groups: bool = False) -> bool:
+    """Continue an evaluation that was interrupted or had errors.
 
     Args:
-        folder: its folder.
-        given: settings given anew, of those that change no request.
+        folder: the evaluation's folder.
+        given: new values of resumable settings, which change no request.
         groups: show the breakdown by group.
 
     Returns:
-        As `evaluate`.
+        See `evaluate`.
 
     Raises:
-        UsageError: there is no such evaluation, or a setting cannot be changed.
+        UsageError: the folder holds no evaluation, or a setting cannot be changed.
     """
-    plan = read_plan(folder)
+    plan = read_evaluation_plan(folder)
     held, notes = plan.get("held_out"), plan.get("user_notes")
     held = held if isinstance(held, dict) and {"tasks", "people"} <= held.keys() else {}
     if not isinstance(held.get("trained_on"), list) or not isinstance(notes, dict):
-        raise UsageError(f"{folder / PLAN} does not say what was held out; start a new evaluation")
+        raise UsageError(f"{folder / PLAN} does not name the held-out data; start a new evaluation")
     for part in plan["parts"]:
         again(part.settings, given, folder)
     return await _play(folder, plan, given, groups)
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
-    """What an evaluation is made of, with its `SubRun`s. Raises UsageError where the folder holds none."""
+def read_evaluation_plan(folder: Path) -> dict[str, Any]:
+    """Returns an evaluation's plan; its `parts` are `SubRun`s. Raises UsageError if the folder holds no evaluation."""
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{folder} is no evaluation: cannot read {folder / PLAN}: {error.strerror}") from None
+        raise UsageError(f"{folder} is not an evaluation: cannot read {folder / PLAN}: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
     if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
-        raise UsageError(f"{folder / PLAN} holds no plan of an evaluation")
+        raise UsageError(f"{folder / PLAN} is not the plan of an evaluation; give the folder of an evaluation")
     return plan | {"parts": [sub_run_from(part, folder / PLAN) for part in plan["parts"]]}
 
 
@@ -279,7 +283,7 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
         name = stopped.split(maxsplit=1)[0]
         print(f"josh: {stopped} is reached: go on with: josh evaluate --resume {folder} --{name} MORE", file=sys.stderr)
         return False
-    figures = figures_of(folder, plan)
+    figures = evaluation_figures(folder, plan)
     write_json(folder / EVALUATION, figures)
     print(_headline(figures))
     print(f"\n{as_table(figures, groups=groups, width=screen_width(sys.stdout))}\n")
@@ -290,8 +294,8 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
     return any(cell["scored"] for cell in figures["results"])
 
 
-def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """An evaluation's numbers, from its runs; nothing in them depends on time, or on how often it was resumed."""
+def evaluation_figures(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an evaluation's numbers, from its runs. They depend neither on time nor on how often it was resumed."""
     parts: list[SubRun] = plan["parts"]
     samples = [
         read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))
@@ -305,10 +309,10 @@ def figures_of(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in tables[0].items()
         if not schema[name].rule.resumable and name not in (*apart, *_several())
     }
-    told = ("agent", "model", "temperature", "user", "user_model")
+    identity = ("agent", "model", "temperature", "user", "user_model")
     runs = [
         {"policy": part.policy, "user": part.user, "reference": part.reference, "run": part.folder}
-        | {name: table[name] for name in told}
+        | {name: table[name] for name in identity}
         | {name: table[name] for name in apart if any(other[name] != table[name] for other in tables)}
         for part, table in zip(parts, tables, strict=True)
     ]
@@ -342,10 +346,10 @@ def _headline(figures: Mapping[str, Any]) -> str:
     if held["trained_on"]:
         sources = ", ".join(held["trained_on"])
         people = f" and {held['people']} people" if held["people"] else ""
-        lines.append(f"held out: nothing of the {held['tasks']} tasks{people} of {sources}")
+        lines.append(f"held out: none of the {held['tasks']} tasks{people} of {sources}")
     elif not held.get("unknown"):
         lines.append("held out: not checked; name the training data's runs or manifests with --trained_on")
     if held.get("unknown"):
         adapters = ", ".join(held["unknown"])
-        lines.append(f"not held out from all that {adapters} was trained on; name its runs with --trained_on")
+        lines.append(f"held out: not checked against all training data of {adapters}; name its runs with --trained_on")
     return "\n".join(lines)

@@ -1,4 +1,10 @@
-"""Whether tasks are held out: not played, and nobody in them met, where an agent's training data came from."""
+"""Check that tasks are held out: neither the tasks nor their people occur in the runs that an agent was trained on.
+
+1. `seen_in` reads the sources that the user names; `seen_by` reads the cards of local adapters and models.
+2. A card or a manifest names runs; each run is looked up on disk.
+3. A run gives the ids of its tasks, of their people, and of its user models (`TrainingExposure`).
+4. `assert_held_out` compares them with the tasks of an evaluation.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,20 +22,20 @@ from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.sources import fingerprint
 
 Found: TypeAlias = Path | UsageError
-"""A run's folder, or why there is none."""
+"""A run's folder, or the reason why it was not found."""
 SHOWN = 3
-"""How many of the things that are in the way an error names."""
+"""Most tasks or people that an error names."""
 _BEGAN = ("base_adapter", "base")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingExposure:
-    """What training has seen.
+    """The tasks, people and user models that training used.
 
     Attributes:
         tasks: ids of tasks.
         people: ids of people.
-        users: the user models it was played with: names of classes and of chat models.
+        users: user models: import paths of classes, and names of chat models.
     """
 
     tasks: frozenset[str] = frozenset()
@@ -42,12 +48,12 @@ class TrainingExposure:
 
 @dataclass(frozen=True, slots=True)
 class ModelExposure:
-    """What the training of local models has seen.
+    """The exposure of local models.
 
     Attributes:
-        seen: as far as the runs behind it were found.
-        known: the adapters, and merged models, of which any run was found.
-        unknown: those of which any was not, with the reason.
+        seen: the exposure of all training runs that were found.
+        known: the adapters and merged models with at least one training run that was found.
+        unknown: the adapters and merged models with at least one training run that was not found, with the reason.
     """
 
     seen: TrainingExposure
@@ -56,17 +62,20 @@ class ModelExposure:
 
 
 def seen_in(sources: Sequence[Path]) -> TrainingExposure:
-    """What runs, or the runs that export manifests and adapters name, have played.
+    """Returns the exposure of some runs, or of the runs that export manifests and adapters name.
 
     Args:
-        sources: runs' and loops' folders, manifests, exported files with a manifest beside them (`FILE.manifest.json`),
-            adapters' folders or their `josh_adapter.json`, which hold their data's manifest and name the adapter or
-            model that their training began with. A manifest is a JSON object whose `runs` are names, or objects with a
-            `run` and perhaps its `folder`, its `tasks_digest` and its `settings`; a run is looked for in its folder, in
-            the manifest's, the one above, the `log_dir` of its settings, and here, and has to have that digest.
+        sources: each is the folder of a run or a loop; a manifest; an exported file with a manifest beside it
+            (`FILE.manifest.json`); or the folder of an adapter or its `josh_adapter.json`. An adapter's card holds the
+            manifest of its data, and names the adapter or model that its training started from.
+
+            A manifest is a JSON object. Its `runs` are names, or objects with a `run` and optionally its `folder`,
+            `tasks_digest` and `settings`. A run is searched in this order: in its `folder`, in the manifest's folder,
+            in the folder above, in the `log_dir` of its settings, and in the current folder. If a `tasks_digest` is
+            given, the run must have it.
 
     Raises:
-        UsageError: a source is none of these, or it or a run that it names cannot be read.
+        UsageError: a source is none of these, or a source or one of its runs cannot be read.
     """
     seen = TrainingExposure()
     for source in sources:
@@ -79,15 +88,15 @@ def seen_in(sources: Sequence[Path]) -> TrainingExposure:
 
 
 def seen_by(models: Iterable[str]) -> ModelExposure:
-    """What the training of some models has seen, as far as they are local and their adapters say.
+    """Returns the exposure of the local ones among some models, from the cards of their adapters.
 
     Args:
-        models: names of models; see `josh.models.hf`.
+        models: names of models; see `josh.models.hf`. Names of hosted models are ignored.
     """
     seen, known, unknown = TrainingExposure(), [], {}
     for name in dict.fromkeys(models):
         base, adapter = split(name) if is_local(name) else ("", None)
-        # A base without a card is a model as somebody else made it.
+        # A base model without a card was not trained by josh.
         tuned = [base] if base and (Path(base).expanduser() / CARD).is_file() else []
         for where in (*tuned, *([adapter] if adapter else [])):
             problems = []
@@ -103,14 +112,14 @@ def seen_by(models: Iterable[str]) -> ModelExposure:
 
 
 def assert_held_out(tasks: Sequence[Task], env: BaseEnv, seen: TrainingExposure) -> None:
-    """Raises UsageError, in one line, where any task was seen, or anybody in one."""
+    """Raises UsageError if training used one of the tasks, or a person of one of them."""
     repeated = [task.id for task in tasks if task.id in seen.tasks]
     met = {str(person): task.id for task in tasks for person in env.people(task) if str(person) in seen.people}
     if not repeated and not met:
         return
     found = [f"{len(names)} {what} ({_some(names)})" for what, names in (("tasks", repeated), ("people", met)) if names]
     raise UsageError(
-        f"not held out: the training data has {' and '.join(found)} of these tasks; give other ones (--task_split, "
+        f"not held out: the training data has {' and '.join(found)} of these tasks; give other tasks (--task_split, "
         "--start_index)"
     )
 
@@ -122,7 +131,7 @@ def _some(names: Sequence[str] | dict[str, str]) -> str:
 
 def _runs_of(source: Path) -> Iterator[Found]:
     card = source if source.name == CARD else source / CARD
-    if card.is_file():  # it goes first: a model's folder has a `config.json` as well
+    if card.is_file():  # check it first: a model's folder has a `config.json` too
         yield from _runs_of_card(card)
         return
     if (source / CONFIG).is_file():
@@ -143,7 +152,12 @@ def _runs_of(source: Path) -> Iterator[Found]:
 
 
 def _runs_of_card(card: Path, followed: frozenset[Path] = frozenset()) -> Iterator[Found]:
-    """The runs behind an adapter, or a merged model, and behind what its training began with."""
+    """Yields the training runs of an adapter or a merged model, and those of the model that its training started from.
+
+    Args:
+        card: the `josh_adapter.json`.
+        followed: the cards that were read already; each is followed once.
+    """
     followed |= {card.resolve()}
     try:
         content = json.loads(card.read_text(encoding="utf-8"))
@@ -157,7 +171,7 @@ def _runs_of_card(card: Path, followed: frozenset[Path] = frozenset()) -> Iterat
         yield UsageError(f"{card} is damaged: {error!r}")
         return
     if manifest is None:
-        yield UsageError(f"{card}: {data} had no manifest beside it")
+        yield UsageError(f"{card}: {data} had no manifest, so its runs are unknown")
     else:
         yield from _runs_in(manifest, card, home)
     for role, folder, digest in began:
@@ -166,11 +180,17 @@ def _runs_of_card(card: Path, followed: frozenset[Path] = frozenset()) -> Iterat
         if fitting and fitting[0].resolve() not in followed:
             yield from _runs_of_card(fitting[0], followed)
         elif not fitting and role == "base_adapter":
-            yield UsageError(f"{card}: its {role} {folder} is not there any more, or is another one")
+            yield UsageError(f"{card}: its {role} {folder} is gone or has changed")
 
 
 def _runs_in(manifest: Any, path: Path, home: Path) -> Iterator[Found]:
-    """The runs that a manifest names, which was read from a path and written into a folder."""
+    """Yields the runs that a manifest names.
+
+    Args:
+        manifest: the parsed manifest.
+        path: the file that it was read from, for errors.
+        home: the folder that it was written into; the runs are searched from there.
+    """
     named = manifest.get("runs") if isinstance(manifest, dict) else None
     if not isinstance(named, list) or not named:
         yield UsageError(f"{path} names no runs")
@@ -191,16 +211,16 @@ def _run_of(entry: Any, where: str, home: Path) -> Found:
     if not isinstance(folder, texts) or not isinstance(log_dir, texts):
         return UsageError(f"{where} is damaged: its folder is {folder!r:.80}, its settings {settings!r:.80}")
     places = (home / name, home.parent / name, Path(log_dir or core()["log_dir"].default) / name, Path(name))
-    digest, why = entry.get("tasks_digest"), "which is in none of its folders"
+    digest, why = entry.get("tasks_digest"), "which was not found"
     for place in (*([Path(folder)] if folder else []), *places):
         if (place / CONFIG).is_file():
             try:
                 if digest is None or read_config(place).get("tasks_digest") == digest:
                     return place
-                why = f"which played other tasks in {place}"
+                why = f"but the run in {place} played other tasks"
             except UsageError as error:
                 why = f"and {error}"
-    return UsageError(f"{where} is {name}, {why}; name its folder")
+    return UsageError(f"{where} is {name}, {why}; name the run's folder instead")
 
 
 def _seen_in_run(folder: Found) -> TrainingExposure:
@@ -217,7 +237,7 @@ def _seen_in_run(folder: Found) -> TrainingExposure:
 
 
 def users_of(settings: RunSettings, plays: Mapping[str, str]) -> frozenset[str]:
-    """The user models of a run: its classes where they play offline, else its chat models."""
+    """Returns the user models of a run: the class of an offline user, otherwise the names of the chat models."""
     models = settings.user.model
     return frozenset(name.strip() for name in (plays.get("user", "") if models == OFFLINE else models).split(","))
 
@@ -232,5 +252,5 @@ def _played(path: Path) -> Iterator[Task]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
-        # What cannot be read cannot be held out from.
-        raise UsageError(f"{path} is damaged; josh --resume {path.parent} mends it") from None
+        # If a task of the training data is unreadable, nobody can check that it is held out.
+        raise UsageError(f"{path} is damaged; josh --resume {path.parent} repairs it") from None

@@ -35,31 +35,31 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ScoredConversation:
-    """One conversation that came to an end."""
+    """The result of one conversation that ended without an error."""
 
     reward: float
     success: bool
     rounds: int
     metrics: Mapping[str, float]
-    """What the environment measures, and the rewards' scores, by name."""
+    """The environment's metrics and the rewards' scores, by name."""
     scores: frozenset[str] = frozenset()
-    """Which of them are scores."""
+    """The names of the scores among the metrics."""
 
     def rounds_at_most(self, limit: int) -> int:
-        """Rounds to success, or the limit: a conversation without success never gets there."""
+        """Returns the rounds to success, but at most the limit; without success it returns the limit."""
         return min(self.rounds, limit) if self.success else limit
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """One task as it was played.
+    """The results of one task.
 
     Attributes:
-        digest: a hash of all that the task is.
-        person: whom its conversations are about; a task without people is its own.
+        digest: a hash of the task's whole content.
+        person: the person that its conversations are about; a task without people counts as a person of its own.
         groups: see `BaseEnv.groups`.
-        limit: rounds after which a conversation was cut off.
-        conversations: the conversations, by path; those that an error ended are missing.
+        limit: the most rounds of a conversation; longer ones are truncated.
+        conversations: the conversations by path, without those that an error ended.
     """
 
     digest: str
@@ -74,15 +74,15 @@ class PolicyResults:
     """The conversations of one policy with one user model.
 
     Attributes:
-        policy: what the policy is called.
-        user: what the user model is called.
-        user_signature: the user model as it is told apart from others: its class, its chat models, its temperature.
-        comparable_settings: what samples must have in common to be compared, by setting.
-        unit: what rewards are counted in.
-        paths: the paths that every task was played on.
-        rows: the tasks that were finished, by id.
+        policy: the policy's name.
+        user: the user model's name.
+        user_signature: the identity of the user model: its class, chat models, sampling and configuration.
+        comparable_settings: the settings, by name, that must be equal for a comparison of samples.
+        unit: the unit of rewards.
+        paths: the paths that were played for every task.
+        rows: the finished tasks, by id.
         usage: calls, tokens and cost, by side.
-        unpriced: the models whose price is not known.
+        unpriced: the models whose price is unknown.
     """
 
     policy: str
@@ -96,7 +96,7 @@ class PolicyResults:
     unpriced: tuple[str, ...] = ()
 
     def of(self, tasks: Iterable[str], paths: Iterable[str]) -> "PolicyResults":
-        """The part of it that has to do with some tasks, all played, and some paths."""
+        """Returns the part about some tasks and some paths. Every task must be in `rows`."""
         kept = tuple(path for path in self.paths if path in set(paths))
         rows = {task: self.rows[task] for task in tasks}
         short = {
@@ -109,23 +109,26 @@ class PolicyResults:
 def read_policy_results(
     folder: Path, policy: str, user: str, summary: Mapping[str, Any], *, searched: bool = False
 ) -> PolicyResults:
-    """Read a run back.
+    """Read the conversations of a run.
 
     Args:
         folder: the run's folder.
-        policy: what to call its agent.
-        user: what to call its user model.
+        policy: the name for its agent.
+        user: the name for its user model.
         summary: the run's `summary.json`.
-        searched: take a search, with the best path of each task as its one conversation.
+        searched: accept a search; the best path of each task is then its only conversation.
 
     Raises:
-        UsageError: it is no run, or a search that was not asked for, or a line of its episodes is damaged.
+        UsageError: the folder is not a run; the run is a search and `searched` is false; or a line of its episodes is
+            damaged.
     """
     config = read_config(folder)
     settings = read_settings(folder, config)
     search = how_played(config, settings)
     if search.searched and not searched:
-        raise UsageError(f"{folder} is a search; what its best paths earned is not what its agent earns by itself")
+        raise UsageError(
+            f"{folder} is a search; its best paths earn more than its agent alone, give a run without --josh"
+        )
     env = env_of(settings)
     rewards = rewards_class(settings.rewards, env)
     damaged: list[int] = []
@@ -135,7 +138,7 @@ def read_policy_results(
             f"task {episode.task.id}", partial(task_result_of, episode, settings, search, env)
         )
     if damaged:
-        raise UsageError(f"{folder / EPISODES}: line {damaged[0]} is damaged; josh --resume {folder} mends it")
+        raise UsageError(f"{folder / EPISODES}: line {damaged[0]} is damaged; josh --resume {folder} repairs it")
     return policy_results_of(config, settings, rewards, rows, policy, user, summary)
 
 
@@ -148,10 +151,20 @@ def policy_results_of(
     user: str,
     summary: Mapping[str, Any],
 ) -> PolicyResults:
-    """The conversations of a run whose tasks were read: its `config.json`, settings, rewards, tasks, names, summary."""
+    """Returns the conversations of a run whose tasks were read already.
+
+    Args:
+        config: the run's `config.json`.
+        settings: the run's settings.
+        rewards: the run's rewards class.
+        rows: the results of its finished tasks, by id.
+        policy: the name for its agent.
+        user: the name for its user model.
+        summary: the run's `summary.json`; empty if there is none.
+    """
     plays = who_played(config)
     limits, user_side = settings.limits, settings.user
-    # What the world and the rewards are set to: tasks that differ are told apart by themselves.
+    # Settings of the environment are missing here: different tasks have different digests.
     comparable = {
         "rewards": plays.get("rewards"),
         "env": settings.env.name,
@@ -170,7 +183,7 @@ def policy_results_of(
 
 
 def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, env: BaseEnv) -> TaskResult:
-    """A task as it was played. The best path of a search stands for a conversation by itself, whose path is empty."""
+    """Returns the results of a task. The best path of a search counts as its only conversation, with an empty path."""
     task, tree = episode.task, episode.tree
     talks = {}
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
@@ -180,27 +193,34 @@ def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, e
         path = "" if search.searched else tree.nodes[leaf].path
         talks[path] = ScoredConversation(reward, tree.is_won(leaf), rounds, metrics, frozenset(scores))
     return TaskResult(
-        digest_of(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks
+        task_digest(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks
     )
 
 
-def digest_of(task: Task) -> str:
-    """A hash of all that a task is."""
+def task_digest(task: Task) -> str:
+    """Returns a hash of a task's id, data and metadata."""
     whole = dumps([task.id, task.data, task.metadata]).encode("utf-8", "backslashreplace")
     return hashlib.blake2b(whole, digest_size=8).hexdigest()
 
 
 def drawn_from(rows: Mapping[str, TaskResult]) -> str:
-    """What the intervals over some tasks, by id, are drawn from: their `people`, or `tasks` where there are none."""
+    """Returns the unit that the bootstrap draws: `people`, or `tasks` if the tasks have no people.
+
+    Args:
+        rows: the tasks, by id.
+    """
     return "people" if any(row.person != alone(task) for task, row in rows.items()) else "tasks"
 
 
 def compared(samples: Sequence[PolicyResults]) -> Metrics:
-    """Measure samples, each user model apart, with the differences of all others from the first policy.
+    """Measure samples: for each user model, every policy and its difference from the first policy.
 
     Args:
-        samples: at least one for every pair of a policy and a user model, over the same tasks; the order of policies
-            and users is that in which they first come.
+        samples: at least one for every pair of a policy and a user model, over the same tasks. Policies and users keep
+            the order of their first samples.
+
+    Returns:
+        The numbers, as `evaluation.json` has them: `results` has an entry for each user model and policy.
     """
     tasks = samples[0].rows
     users = list(dict.fromkeys(sample.user for sample in samples))
@@ -235,10 +255,11 @@ def compared(samples: Sequence[PolicyResults]) -> Metrics:
 
 
 def _cell(sample: PolicyResults) -> Metrics:
-    """One policy with one user model, in numbers.
+    """Returns the numbers of one policy with one user model.
 
-    Means are over tasks, each of which counts alike: the mean of its conversations that came to an end, those cut off
-    among them. Conversations that an error ended are counted apart; the bounds say what they could change.
+    Means are over tasks, and all tasks have the same weight. The value of a task is the mean of its conversations;
+    truncated conversations count. Conversations that an error ended do not count; `success_rate_bounds` are the success
+    rates if all of them had failed, and if all had succeeded.
     """
     rows = sample.rows.values()
     talks = [talk for row in rows for talk in row.conversations.values()]
@@ -269,11 +290,15 @@ def _conversation_row(talk: ScoredConversation | None) -> list[float] | None:
 
 
 def measures(sample: PolicyResults) -> Metrics:
-    """Everything measured on a sample, with intervals clustered by person.
+    """Returns all measures of a sample, with intervals clustered by person.
 
-    `success_rate`, `average_reward`, `mean_rounds`; `rounds_to_success`: of the conversations that succeeded;
-    `restricted_rounds_to_success`: of all, those without success at the round limit (the restricted mean of survival
-    analysis); `pass_hat` and `pass_at`: by k, over tasks with at least k conversations; `metrics`: the environment's.
+    Returns:
+        `success_rate`, `average_reward`, `mean_rounds`;
+        `rounds_to_success`: over the conversations that succeeded;
+        `restricted_rounds_to_success`: over all conversations, where one without success counts with the round limit
+        (the restricted mean of survival analysis);
+        `pass_hat` and `pass_at`: by k, over the tasks with at least k conversations;
+        `metrics`: the environment's metrics and the rewards' scores, by name.
     """
     rows = sample.rows
     wins = [(talk, row.person) for row in rows.values() for talk in row.conversations.values() if talk.success]
@@ -308,7 +333,7 @@ def measures(sample: PolicyResults) -> Metrics:
 
 
 def main_measures(sample: PolicyResults) -> Metrics:
-    """`success_rate` and `average_reward`."""
+    """Returns `success_rate` and `average_reward`."""
     values = {
         "success_rate": {
             task: [float(talk.success) for talk in row.conversations.values()] for task, row in sample.rows.items()
@@ -321,7 +346,7 @@ def main_measures(sample: PolicyResults) -> Metrics:
 
 
 def _difference(sample: PolicyResults, first: PolicyResults) -> Metrics:
-    """How a sample differs from the first, over the conversations that came to an end in both."""
+    """Returns the paired differences of a sample from the first, over the conversations that both finished."""
     pairs = {
         task: [
             (talk, first.rows[task].conversations[path])
@@ -348,7 +373,7 @@ def _difference(sample: PolicyResults, first: PolicyResults) -> Metrics:
         "success_rate": lambda talk, _: float(talk.success),
         "average_reward": lambda talk, _: talk.reward,
     }
-    # One pair for every person: McNemar's test takes independent ones.
+    # One pair per person, because McNemar's test needs independent pairs.
     singles: dict[str, tuple[ScoredConversation, ScoredConversation]] = {}
     for task, both in pairs.items():
         if both:
@@ -391,7 +416,7 @@ def _difference(sample: PolicyResults, first: PolicyResults) -> Metrics:
 
 
 def by_group(sample: PolicyResults, measure: Callable[[PolicyResults], Metrics]) -> Metrics:
-    """The same numbers for every group of every kind, in the order of their names; `tasks` are those with a score."""
+    """Returns the same numbers for every group of every kind, ordered by name; `tasks` counts tasks with a score."""
     kinds = sorted({kind for row in sample.rows.values() for kind in row.groups})
     found: Metrics = {}
     for kind in kinds:
@@ -406,7 +431,7 @@ def by_group(sample: PolicyResults, measure: Callable[[PolicyResults], Metrics])
 
 
 def _over_tasks(values: Values, rows: Mapping[str, TaskResult]) -> Metrics:
-    """The mean over tasks of each one's own mean; tasks without a value do not count."""
+    """Returns the mean over tasks of the mean of each task; tasks without a value do not count."""
     means = [(fmean(found), rows[task].person) for task, found in values.items() if found]
     return _plain(mean([value for value, _ in means], [person for _, person in means]))
 
@@ -416,5 +441,5 @@ def _plain(estimate: Estimate) -> Metrics:
 
 
 def _round(value: Any) -> Any:
-    """Six decimals: what lies beyond depends on how a machine adds up."""
+    """Returns a value with six decimals, because further decimals depend on the machine's order of additions."""
     return round(value, 6) + 0.0 if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""The settings of `josh evaluate` beside those of its runs: what sets the baseline apart, and other defaults."""
+"""The settings of `josh evaluate` beside those of its runs: the flags of the baseline, and other defaults."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,13 @@ from josh.config import Schema, settings_in
 from josh.runs.settings import JOSH, Side, core
 
 ROLLOUTS = 3
-"""Conversations per task and user model, unless the run says otherwise."""
+"""Default number of conversations per task and user model."""
 TEMPERATURE = 1.0
-"""Sampling temperature of the models, unless the run says otherwise: rollouts are a sample of what a model does."""
+"""Default sampling temperature of the models: rollouts sample from the model's own distribution."""
 SPLIT = "test"
 EVALUATION_DEFAULTS: Mapping[str, Any] = {"rollouts": ROLLOUTS, "temperature": TEMPERATURE, "task_split": SPLIT}
 NOT_FOR_EVALUATIONS = (JOSH, "strategy")
-"""Settings of runs that an evaluation chooses by itself."""
+"""Settings of runs that an evaluation sets itself."""
 
 BASELINE = Schema(
     settings_in(
@@ -23,16 +23,20 @@ BASELINE = Schema(
         changes={
             "model": {
                 "flag": "baseline",
-                "help": "chat model to compare with, or `offline`; what is not said of it is as for the model",
+                "help": "chat model to compare with, or `offline`; settings that are not given are those of the model",
             },
             "name": {"flag": "baseline_agent", "help": "the baseline's agent"},
         },
     )
 )
-"""What may set a baseline apart from the model."""
+"""The settings in which a baseline may differ from the model."""
 
 
 def apart(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What sets the baseline apart, by the agent's flags, from values by the baseline's; None is left out."""
+    """Returns the baseline's settings by the agent's flags.
+
+    Args:
+        given: values by the baseline's flags; None stands for a flag that was not given, and is left out.
+    """
     agent = {one.path[1:]: flag for flag, one in core().items() if one.path[:1] == ("agent",)}
     return {agent[BASELINE[flag].path]: value for flag, value in given.items() if value is not None}

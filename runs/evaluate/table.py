@@ -1,4 +1,4 @@
-"""The figures of an evaluation or a comparison, as tables for the terminal."""
+"""Format the figures of an evaluation or a comparison as tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from josh.terminal import align_columns
 
 
 def as_table(figures: Metrics, *, groups: bool = False, width: int | None = None) -> str:
-    """Returns the figures as text: a block for every user model, a line for every policy, then the differences.
+    """Returns the figures as text: a block for every user model, with a line for every policy and the differences.
 
     Args:
         figures: those of `compared`; a user's note in `user_notes` is shown beside its name.
         groups: show the breakdown by group too.
-        width: most columns on the screen; None for no limit.
+        width: most columns of a line; None for no limit.
     """
     unit, blocks = figures["unit"], []
     k = figures["conversations_per_task"]
@@ -67,7 +67,7 @@ def _change_columns(change: Metrics, unit: str, k: int) -> list[str]:
 
 
 def _score_lines(cells: Sequence[Metrics], names: Sequence[str], width: int | None) -> list[str]:
-    """Returns a line for each policy with what the rewards' scores came to, and none where there are no scores."""
+    """Returns a line for each policy with its mean scores; no lines if there are no scores."""
     lines = [["scores", *names]]
     lines += [[f"  {cell['policy']}", *(format_interval(cell["metrics"][name]) for name in names)] for cell in cells]
     return align_columns(lines, width) if names else []
@@ -86,8 +86,8 @@ def _errors(cell: Metrics) -> str:
     low, high = cell["success_rate_bounds"]
     share = f"{cell['infra_errors']} of {cell['conversations']} conversations"
     return (
-        f"  errors: {share} of {cell['policy']} are in no mean; "
-        f"with any outcome of these, its success rate is between {low:.2f} and {high:.2f}"
+        f"  errors: {share} of {cell['policy']} are left out of every mean; "
+        f"counted as losses or as wins, they give a success rate between {low:.2f} and {high:.2f}"
     )
 
 

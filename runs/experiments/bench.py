@@ -1,10 +1,10 @@
-"""Benchmarks: what the search itself costs, and how close a run comes to what its endpoint allows.
+"""Benchmarks: the cost of the search itself, and the speed of a run compared with the limit of its endpoint.
 
     python -m josh.runs.experiments.bench
-    python -m josh.runs.experiments.bench --hf FOLDER    a local model's replies, instead
+    python -m josh.runs.experiments.bench --hf FOLDER    measure the replies of a local model instead
 
-Every figure is the median of several repetitions in this process. The endpoint is a server on this machine that
-answers every call in 50 ms, in a process of its own.
+The figures of turns, forks, rescoring and the single task are medians of several repetitions; the others are measured
+once. The endpoint is a server on this machine, in its own process, that answers every call after 50 ms.
 """
 
 import argparse
@@ -45,7 +45,7 @@ IN_FLIGHT = 64
 
 
 def search_alone(beam_size: int, rounds: int) -> Tree:
-    """Plan, grow and settle a tree that never earns anything."""
+    """Plan, grow and update a tree that earns no reward."""
     strategy, tree = BeamSearch(beam_size), plant(["never"])
     said, answered = _turn("assistant"), _turn("user")
     for _ in range(rounds):
@@ -57,23 +57,23 @@ def search_alone(beam_size: int, rounds: int) -> Tree:
 
 
 class ScriptedCast:
-    """An agent and a user that answer at once."""
+    """The steps of an agent and a user that answer immediately."""
 
     def agent_step(self, branch: Branch, context: TurnContext) -> Any:
-        """Say hello."""
+        """Take the agent's step."""
         return branch.agent, branch.agent.step()
 
     def user_step(self, branch: Branch, context: TurnContext) -> Any:
-        """Say hi."""
+        """Take the user's step."""
         return branch.user.step(branch.agent)
 
     def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
-        """Never needed."""
+        """Returns the agent; these speakers make no errors."""
         return agent
 
 
 def driven(beam_size: int, rounds: int) -> Tree:
-    """The same tree by the driver, with an agent and a user in every branch."""
+    """Grow the same tree with the driver, with an agent and a user in every branch."""
     root = Branch(BaseJOSHAgent(), BaseJOSHUser(), None, BaseRewards(["never"]))
     search = Search(BeamSearch(beam_size), ScriptedCast(), plant(["never"]), root, max_turn_tries=10, parallel=True)
 
@@ -91,7 +91,7 @@ def _turn(role: str) -> Turn:
 
 
 def microseconds(run: Callable[[], Tree], repetitions: int) -> float:
-    """Median time per turn of a tree, in microseconds."""
+    """Returns the median time per turn of a tree, in microseconds."""
     times = []
     for _ in range(repetitions):
         started = time.perf_counter()
@@ -101,7 +101,7 @@ def microseconds(run: Callable[[], Tree], repetitions: int) -> float:
 
 
 def bytes_per_turn(run: Callable[[], Tree]) -> float:
-    """What a finished tree holds on to, per turn."""
+    """Returns the memory of a finished tree per turn, in bytes."""
     tracemalloc.start()
     tree = run()
     held, _ = tracemalloc.get_traced_memory()
@@ -111,7 +111,7 @@ def bytes_per_turn(run: Callable[[], Tree]) -> float:
 
 @asynccontextmanager
 async def endpoint() -> AsyncIterator[str]:
-    """A loopback endpoint in a process of its own; its base URL."""
+    """Run a loopback endpoint in its own process, and yield its base URL."""
     command = [sys.executable, "-m", "josh.runs.experiments.loopback", "--latency", str(LATENCY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 (our own module)
         assert server.stdout is not None
@@ -122,7 +122,7 @@ async def endpoint() -> AsyncIterator[str]:
 
 
 async def one_task(url: str, beam_size: int = 8, rounds: int = 10) -> tuple[float, int]:
-    """Seconds and calls of one task that earns nothing."""
+    """Returns the seconds and the calls of one task that earns no reward."""
     return await _tasks(url, 1, beam_size, rounds)
 
 
@@ -152,7 +152,7 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
 
 
 async def _play_all(runtime: Runtime, rounds: int) -> float:
-    """Seconds that all tasks take, side by side."""
+    """Play all tasks concurrently, and return the seconds."""
 
     async def one(task: Any) -> None:
         scorer = runtime.scorer(task)
@@ -165,18 +165,18 @@ async def _play_all(runtime: Runtime, rounds: int) -> float:
 
 
 async def _warm_up(models: Sequence[ChatModel]) -> None:
-    """Load the client and open the connections, as any but a run's first second finds them."""
+    """Load the client and open the connections, so that their cost is not measured."""
     hello = Request([{"role": "user", "content": "hello"}], sampling=Sampling(temperature=1.0), seed=1)
     await asyncio.gather(*(model.complete(hello) for model in models for _ in range(8)))
 
 
 async def bare_client(url: str, calls: int, aiohttp: bool) -> float:
-    """Calls per second that the openai SDK makes by itself, 64 at a time, on prompts as long as a run's.
+    """Returns the calls per second of the openai SDK alone, with 64 in flight and prompts as long as a run's.
 
     Args:
         url: the endpoint.
-        calls: how many calls to make.
-        aiohttp: over the SDK's aiohttp transport, instead of its usual one.
+        calls: the number of calls.
+        aiohttp: use the SDK's aiohttp transport instead of its default.
     """
     from openai import AsyncOpenAI, DefaultAioHttpClient
 
@@ -199,34 +199,35 @@ async def bare_client(url: str, calls: int, aiohttp: bool) -> float:
 
 
 async def endpoint_figures(tasks: int, repetitions: int) -> None:
-    """Print how long runs against the endpoint take."""
+    """Print the duration of runs against the endpoint."""
     async with endpoint() as url:
         single = [await one_task(url) for _ in range(repetitions)]
         calls, chain = single[0][1], 20 * LATENCY
         print(f"one task, beam 8, 10 rounds: {calls} calls in {median(one[0] for one in single):.2f} s")
-        print(f"    one by one they would take {calls * LATENCY:.2f} s; the longest chain takes {chain:.2f} s")
+        print(f"    in sequence they would take {calls * LATENCY:.2f} s; the longest chain takes {chain:.2f} s")
         seconds, calls = await _tasks(url, tasks, 8, 10)
         print(f"{tasks} tasks, {IN_FLIGHT} in flight: {calls} calls in {seconds:.1f} s, journal included")
-        print(f"    if calls cost nothing they would take {calls * LATENCY / IN_FLIGHT:.1f} s")
+        print(f"    with free calls they would take {calls * LATENCY / IN_FLIGHT:.1f} s")
         usual, best = [await bare_client(url, calls // 4, aiohttp) for aiohttp in (False, True)]
         print(
             f"    {calls / seconds:.0f} calls a second; the openai SDK alone makes {usual:.0f}, {best:.0f} on aiohttp"
         )
 
 
-def rescoring(tasks: int) -> tuple[int, float]:
-    """Turns of a stored run, and the seconds it takes to rescore them."""
+def rescoring(tasks: int, repetitions: int) -> tuple[int, float]:
+    """Play a run, and rescore it several times. Returns its number of turns, and the median seconds of a rescoring."""
     with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
-        asyncio.run(run(resolve({"josh": True, "synthetic_tasks": tasks, "log_dir": folder}, {})))
-        (stored,) = Path(folder).iterdir()
-        turns = json.loads((stored / "summary.json").read_text(encoding="utf-8"))["turns"]
-        started = time.perf_counter()
-        asyncio.run(rescore(stored, {}))
-        return turns, time.perf_counter() - started
+        stored = asyncio.run(run(resolve({"josh": True, "synthetic_tasks": tasks, "log_dir": folder}, {})))
+        times = []
+        for _ in range(repetitions):
+            started = time.perf_counter()
+            asyncio.run(rescore(stored.folder, {}))
+            times.append(time.perf_counter() - started)
+        return stored.summary["turns"], median(times)
 
 
 async def forking(env: str, repetitions: int) -> float:
-    """Median microseconds in which a branch of a world's search is forked: agent, user and world, some turns in."""
+    """Returns the median microseconds to fork a branch (agent, user and world) of a search after six turns."""
     runtime = Runtime(resolve({"env": env, "josh": True, "synthetic_tasks": repetitions}, {}))
     times = []
     for task in runtime.tasks:
@@ -235,7 +236,7 @@ async def forking(env: str, repetitions: int) -> float:
         for _ in range(6):
             await search.advance()
             if not search.tree.frontier:
-                break  # the search is over: its branches of the phase before are measured
+                break  # the search is over, so the branches of the phase before it are measured
             branches = list(search.branches.values())
         for branch in branches:
             started = time.perf_counter()
@@ -246,9 +247,9 @@ async def forking(env: str, repetitions: int) -> float:
 
 
 def episodes(env: str, tasks: int) -> tuple[float, float]:
-    """Made-up tasks of a world that a run searches per minute, and the goals of each.
+    """Returns the number of made-up tasks of a world that a run searches per minute, and their mean number of goals.
 
-    They are those with several goals, where the world has such.
+    If the world has tasks with several goals, only these are played.
     """
     runtime = Runtime(resolve({"env": env, "josh": True, "synthetic_tasks": 2 * tasks}, {}))
     several = [task for task in runtime.tasks if len(runtime.env.goals(task)) > 1]
@@ -259,7 +260,7 @@ def episodes(env: str, tasks: int) -> tuple[float, float]:
 
 
 async def local_figures(folder: str, tasks: int, threads: int) -> None:
-    """Print how many replies a second a local model gives to searches, and when it is asked one by one."""
+    """Print the replies per second of a local model in searches, and when it gets one prompt at a time."""
     import torch
     import transformers
 
@@ -291,15 +292,15 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
     print(
         f"{folder}, {tasks} tasks searched with a beam of 8: {len(prompts)} replies; {torch.get_num_threads()} threads"
     )
-    print(f"    {together[0]:.1f} replies a second, {together[1]:.1f} for each second of processor time")
-    print(f"    one by one with `generate`: {alone[0]:.1f} and {alone[1]:.1f}, {len(chosen)} of the same prompts")
+    print(f"    {together[0]:.1f} replies a second, {together[1]:.1f} per second of processor time")
+    print(f"    one at a time with `generate`: {alone[0]:.1f} and {alone[1]:.1f}, {len(chosen)} of the same prompts")
     print(
         f"    {together[0] / alone[0]:.1f} times as many by the clock, {together[1] / alone[1]:.1f} by processor time"
     )
 
 
 class _Watch:
-    """Time since it was made, by the clock and by the processor."""
+    """Wall-clock time and processor time since the object was created."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter(), time.process_time()
@@ -309,7 +310,7 @@ class _Watch:
 
 
 def _prompts(tree: Tree) -> list[list[Any]]:
-    """What the agent's model saw at every turn of a tree."""
+    """Returns the prompt of the agent's model for every turn of the agent in a tree."""
     turns = [node for node in tree.nodes[1:] if node.speaker is Speaker.AGENT]
     return [internal_conversation(tree, turn.parent) for turn in turns]
 
@@ -317,11 +318,13 @@ def _prompts(tree: Tree) -> list[list[Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks and print their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=5, help="runs of each, of which the median counts")
-    parser.add_argument("--tasks", type=int, default=60, help="tasks of the run with many")
-    parser.add_argument("--hf", metavar="FOLDER", help="a local model, to measure nothing else")
-    parser.add_argument("--torch_threads", type=int, default=1, help="threads that the local model works with")
+    parser.add_argument("--repetitions", type=int, default=5, help="repetitions, of which the median is printed")
+    parser.add_argument("--tasks", type=int, default=60, help="tasks of the large run")
+    parser.add_argument("--hf", metavar="FOLDER", help="measure only this local model")
+    parser.add_argument("--torch_threads", type=int, default=1, help="torch's threads for the local model")
     args = parser.parse_args(argv)
+    if min(args.repetitions, args.tasks) < 1:
+        parser.error(f"repetitions is {args.repetitions}, tasks is {args.tasks}; give 1 or more")
     relax_gc()
     if args.hf:
         asyncio.run(local_figures(args.hf, args.tasks, args.torch_threads))
@@ -333,7 +336,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with_driver = microseconds(lambda: driven(beam_size, rounds), repetitions)  # noqa: B023
         held = bytes_per_turn(lambda: driven(beam_size, rounds))  # noqa: B023
         print(f"beam {beam_size:3d}, {rounds:3d} rounds {alone:23.1f} {with_driver:39.1f} {held:16.0f}")
-    turns, seconds = rescoring(tasks=150)
+    turns, seconds = rescoring(150, args.repetitions)
     print(f"rescoring {turns} stored turns: {seconds:.2f} s")
     for env in ENVS:
         microseconds_each = asyncio.run(forking(env, args.repetitions))

@@ -1,4 +1,4 @@
-"""A chat-completions endpoint on this machine, for tests and benchmarks: it answers after a set time and counts.
+"""A chat-completions endpoint on this machine, for tests and benchmarks, with a fixed latency and a request log.
 
 python -m josh.runs.experiments.loopback --latency 0.05
 """
@@ -14,52 +14,55 @@ from typing import Any
 from aiohttp import web
 
 Responder = Callable[[dict[str, Any]], str | dict[str, Any]]
-"""From a request's body to the text of the reply, or to the fields of its message, such as `tool_calls`."""
+"""Returns, for a request's body, the text of the reply, or the fields of its message such as `tool_calls`."""
 
 Fault = int | bytes | tuple[int, dict[str, Any], dict[str, str]]
-"""What a server may answer instead."""
+"""An answer instead of a reply: an HTTP status, a raw body, or a status with a JSON body and headers."""
 
 
 def echo(body: dict[str, Any]) -> str:
-    """Say how many messages came in and with which seed."""
+    """Returns a reply that states the number of messages and the seed of a request."""
     return f"reply to {len(body['messages'])} messages, seed {body.get('seed')}"
 
 
 class Loopback:
-    """The server.
+    """A chat-completions server on 127.0.0.1.
 
     Attributes:
         requests: the bodies received, in order.
         headers: the headers received, in order.
-        most_at_once: the highest number of requests under way at the same time.
-        faults: what to answer the next requests with before going on normally: an HTTP status, a raw body, or a
-            status with a JSON body and headers.
+        peak_concurrency: the highest number of requests in flight at the same time.
+        faults: the answers to the next requests, one each; later requests get replies.
     """
 
     def __init__(
         self, respond: Responder = echo, latency: float = 0.0, keep: bool = True, several: bool = True
     ) -> None:
-        """Set a server up.
+        """Create a server.
 
         Args:
-            respond: what to say.
-            latency: seconds every answer takes.
-            keep: remember requests and headers.
-            several: give as many replies to a request as its `n` asks for; many servers give one whatever it says.
+            respond: makes the replies.
+            latency: seconds before every answer.
+            keep: keep requests and headers.
+            several: give as many replies as a request's `n` asks for; if false, always one, as many servers do.
         """
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.most_at_once = 0
+        self.peak_concurrency = 0
         self.faults: list[Fault] = []
         self._respond = respond
         self._latency = latency
         self._keep = keep
         self._several = several
-        self._at_once = 0
+        self._concurrency = 0
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> str:
-        """Listen on 127.0.0.1; returns the base URL."""
+        """Listen on 127.0.0.1, and return the base URL.
+
+        Args:
+            port: the port; 0 for any free one.
+        """
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -73,8 +76,8 @@ class Loopback:
             await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        self._concurrency += 1
+        self.peak_concurrency = max(self.peak_concurrency, self._concurrency)
         try:
             body = await request.json()
             if self._keep:
@@ -88,7 +91,7 @@ class Loopback:
                 body.pop("n", None)
             return web.json_response(_completion(body, self._respond))
         finally:
-            self._at_once -= 1
+            self._concurrency -= 1
 
 
 def _faulty(fault: Fault) -> web.Response:
@@ -102,7 +105,7 @@ def _faulty(fault: Fault) -> web.Response:
 
 def _completion(body: dict[str, Any], respond: Responder) -> dict[str, Any]:
     prompt = sum(len(str(message.get("content")).split()) for message in body["messages"])
-    # As vLLM has it: the replies to one request are sampled with consecutive seeds.
+    # Like vLLM, sample the replies to one request with consecutive seeds.
     seed = body.get("seed") or 0
     given = [respond(body | {"seed": seed + choice}) for choice in range(body.get("n") or 1)]
     messages = [{"role": "assistant"} | ({"content": one} if isinstance(one, str) else one) for one in given]
@@ -129,9 +132,9 @@ async def _serve(latency: float, port: int) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until killed; the first line on stdout tells the base URL."""
+    """Serve until killed; the first line on stdout is a JSON object with the base URL."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--latency", type=float, default=0.05, help="seconds every answer takes (default 0.05)")
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds before every answer (default 0.05)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 for any free one")
     args = parser.parse_args(argv)
     with contextlib.suppress(KeyboardInterrupt):

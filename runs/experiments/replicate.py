@@ -1,10 +1,10 @@
-"""Whether a loop teaches anything: `josh loop` with several seeds, and what they come to together.
+"""Repeat `josh loop` with several seeds, and summarize whether training improves the model.
 
 python -m josh.runs.experiments.replicate --out records/seeds --tiny --control --other_users A,B
 
-Flags that this does not know go to `josh loop`. Every seed has training tasks and held-out tasks of its own, and with
-`--tiny` a model of its own. Loops that are done are not done again, and those that were broken off are gone on with.
-The users, the reference policies and the names of the figures come from the loops' records.
+Unknown flags are passed on to `josh loop`. Every seed has its own training tasks and held-out tasks, and with `--tiny`
+its own model. Complete loops are not repeated, and interrupted loops are resumed. The users, the reference policies and
+the names of the figures come from the loops' records.
 """
 
 import argparse
@@ -27,26 +27,26 @@ Figures = Mapping[str, Any]
 
 
 def loop_of(out: Path, seed: int, flags: Sequence[str]) -> Figures:
-    """Do a seed's loop, or what is left of it; its `loop.json`. Raises SystemExit where it fails."""
-    place = out / f"seed-{seed}"
-    begun = sorted(place.glob("loop-*"))
+    """Play or resume a seed's loop. Returns its `loop.json`. Raises SystemExit if the loop fails."""
+    log_dir = out / f"seed-{seed}"
+    begun = sorted(log_dir.glob("loop-*"))
     if begun and (begun[0] / LOOP).exists():
         found: Figures = json.loads((begun[0] / LOOP).read_text(encoding="utf-8"))
         return found
-    own = ["--seed", str(seed), "--log_dir", str(place), *flags]
+    own = ["--seed", str(seed), "--log_dir", str(log_dir), *flags]
     command = [sys.executable, "-m", "josh", "loop", *(["--resume", str(begun[0])] if begun else own)]
-    code = subprocess.run(command, check=False).returncode  # noqa: S603 (this very program)
+    code = subprocess.run(command, check=False).returncode  # noqa: S603 (our own program)
     if code:
         raise SystemExit(code)
     return loop_of(out, seed, flags)
 
 
 def table(loops: Mapping[int, Figures]) -> str:
-    """A line for every seed, as Markdown."""
+    """Returns a Markdown table with a row for every seed."""
     found = list(loops.values())
     towards, control = better_references(found), all(one["control"] for one in found)
     ways = [f"of the way to {name}" for name in towards]
-    head = ["seed", "base", "last round", "less base", "gain", *ways, *["control less base"] * control, "minutes"]
+    head = ["seed", "base", "last round", "minus base", "gain", *ways, *["control minus base"] * control, "minutes"]
     lines = [head, ["---"] * len(head)]
     for seed, one in loops.items():
         last = one["rounds"][-1]
@@ -59,12 +59,12 @@ def table(loops: Mapping[int, Figures]) -> str:
 
 
 def better_references(found: Sequence[Figures]) -> list[str]:
-    """The reference policies that earn more than the base, with every seed by more than chance."""
+    """Returns the reference policies that earn significantly more than the base with every seed."""
     return [name for name in found[0]["references"] if all(one["references"][name]["diff_ci"][0] > 0 for one in found)]
 
 
 def way(found: Figures, reference: str) -> float:
-    """How much of the distance from the base to a reference policy the last round has gone."""
+    """Returns the gain of the last round over the base, as a share of the reference policy's; NaN if that is 0."""
     mean = found["names"]["mean"]
     base, last = found["base"][mean], found["rounds"][-1][mean]
     far = found["references"][reference][mean] - base
@@ -83,7 +83,7 @@ def _apart(one: Figures, loop: Figures) -> str:
 
 
 def means(loops: Mapping[int, Figures]) -> str:
-    """Means over the seeds: every policy against every user model, and the search against plain conversations."""
+    """Returns means over seeds as text: each policy with each user model, and the search beside plain conversations."""
     found = list(loops.values())
     names = found[0]["names"]["mean"], found[0]["names"]["rate"]
     lines = [["mean over seeds", *(name.replace("_", " ") for name in names)]]
@@ -109,7 +109,7 @@ def means(loops: Mapping[int, Figures]) -> str:
 
 
 def verdicts(loops: Mapping[int, Figures]) -> str:
-    """What the seeds say together, a line for each question."""
+    """Returns the results over all seeds, a line for each question."""
     found = list(loops.values())
     mean = found[0]["names"]["mean"]
     gains = [one["rounds"][-1]["gain_percent"] for one in found]
@@ -133,12 +133,12 @@ def verdicts(loops: Mapping[int, Figures]) -> str:
         lines.append(f"seeds whose control improves: {_clear(one['control'] for one in found)}")
     if all(one["search"] for one in found):
         beam = fmean(one["search"]["beam_less_best_of_n"]["tasks_won"]["value"] for one in found)
-        lines.append(f"tasks won by the beam less best of n: {beam:+.3f}")
+        lines.append(f"tasks won by the beam minus best of n: {beam:+.3f}")
     return "\n".join([*lines, "minutes: " + ", ".join(f"{one['minutes']:.1f}" for one in found)])
 
 
 def _clear(cells: Iterable[Figures]) -> str:
-    """How many are above the base by more than chance."""
+    """Returns how many are significantly above the base."""
     above = [one["diff_ci"][0] > 0 for one in cells]
     return f"{sum(above)} of {len(above)}"
 
@@ -149,10 +149,10 @@ def _gain(found: Figures, user: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Do the loops, and print what they came to. Further flags go to `josh loop`."""
+    """Play the loops and print their results. Unknown flags go to `josh loop`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--out", type=Path, required=True, help=f"folder for the loops and {SUMMARY}")
-    parser.add_argument("--seeds", default=SEEDS, help=f"by commas (default: {SEEDS})")
+    parser.add_argument("--seeds", default=SEEDS, help=f"seeds, separated by commas (default: {SEEDS})")
     args, flags = parser.parse_known_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     loops = {int(seed): loop_of(args.out, int(seed), flags) for seed in args.seeds.split(",")}

@@ -1,4 +1,4 @@
-"""What a loop came to: its runs read back, measured against its base, and the search against plain sampling."""
+"""The results of a loop: its models compared with its base, and its first search compared with plain sampling."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -20,18 +20,20 @@ from josh.runs.settings import env_of
 from josh.terminal import align_columns
 
 
-def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Metrics:
-    """All numbers of a finished loop, as `loop.json` has them.
+def loop_figures(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], seconds: float) -> Metrics:
+    """Returns all numbers of a finished loop, as `loop.json` has them.
 
     Args:
         folder: the loop's folder.
         plan: the loop.
-        stages: what its stages noted, by name.
-        seconds: what it took by the clock, all its sessions together.
+        stages: the notes of its stages, by name.
+        seconds: the wall-clock time of the loop, over all its sessions.
 
     Returns:
-        `minutes`; `base`, `rounds`, `references`, `control`: what every policy came to against the user model that was
-        trained against, each with its paired difference from the base; `other_users`: the same against others;
+        `minutes`: the wall-clock time;
+        `base`, `rounds`, `references`, `control`: the results of every policy with the user model of the training, each
+        with its paired difference from the base;
+        `other_users`: the same with the other user models;
         `search`: the first search, and plain conversations on its tasks.
     """
     settings = plan.parts[0].settings
@@ -65,7 +67,7 @@ def figures_of(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]]
 def _rounds(
     folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any]], cells: Mapping[str, Metrics]
 ) -> list[Metrics]:
-    """The rounds that were evaluated; what they cost counts from the one before."""
+    """Returns the evaluated rounds; the costs of a round include all rounds since the evaluated round before it."""
     found, before = [], 0
     for number in plan.settings.tested:
         steps = range(before + 1, number + 1)
@@ -99,7 +101,7 @@ def _calls(folder: Path, run: str) -> int:
 
 
 def _cells(folder: Path, parts: Sequence[SubRun], rewards: type[BaseRewards]) -> dict[str, Metrics]:
-    """What policies came to against one user model, by policy; the base comes first."""
+    """Returns the results of policies with one user model, by policy; the base is first."""
     samples = [
         read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))
         for part in parts
@@ -131,10 +133,10 @@ def _cells(folder: Path, parts: Sequence[SubRun], rewards: type[BaseRewards]) ->
 
 
 def _search(folder: Path, env: BaseEnv) -> Metrics:
-    """The first search beside plain conversations of the same model on the same tasks.
+    """Returns the first search beside plain conversations of the same model on the same tasks.
 
-    They are compared by replies, the turns that the agent took, because a call may bring several: the plain
-    conversations have at least about as many (`josh.runs.loop.stage.conversations`).
+    Their cost is counted in replies (turns of the agent), because one call may return several replies. The plain
+    conversations have about as many replies as the search, or more (`josh.runs.loop.stage.conversations`).
     """
     searched, sampled = folder / search_of(1), folder / "sample"
     best: dict[str, tuple[bool, float]] = {}
@@ -189,10 +191,10 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def as_text(figures: Metrics, width: int | None = None) -> str:
+def figures_as_text(figures: Metrics, width: int | None = None) -> str:
     """Returns the tables for the terminal, at most `width` columns wide."""
     unit, names = figures["unit"], figures["names"]
-    head = ["", names["rate"].replace("_", " "), names["mean"].replace("_", " "), "less base, paired", "gain", "calls"]
+    head = ["", names["rate"].replace("_", " "), names["mean"].replace("_", " "), "minus base, paired", "gain", "calls"]
     blocks = [f"user: {figures['user']} (trained against)"]
     lines = [head, _line("base", figures["base"], figures)]
     lines += [_line(f"round {one['round']}", one, figures) for one in figures["rounds"]]
@@ -239,7 +241,7 @@ def _search_text(search: Metrics, unit: str, width: int | None) -> str:
     less = search["beam_less_best_of_n"]
     lines.append(
         [
-            "  beam less best of n",
+            "  beam minus best of n",
             format_interval(less["tasks_won"], "", "+"),
             format_interval(less["reward"], unit, "+"),
             "",

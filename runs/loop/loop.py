@@ -1,8 +1,12 @@
-"""`josh loop`: search, export, train, evaluate, and again, each round on fresh tasks.
+"""`josh loop`: search, export, train and evaluate in rounds, each round on new tasks.
 
-A loop is a folder of ordinary runs, training files and adapters. Every stage is done in a process of its own and noted
-in `stages/` when it is done, so that a loop goes on where it was broken off, whatever broke it off; inside a stage the
-run's journal and the training's checkpoints do the same.
+A loop is a folder of ordinary runs, training files and adapters.
+
+1. `make_plan` plans all runs and stages before the first one begins; `plan.json` keeps the plan.
+2. Every stage has its own process (`processes.py`, `stage.py`). It writes a note into `stages/` when it is complete, so
+   an interrupted loop continues with the first incomplete stage. Inside a stage, the run's journal or the training's
+   checkpoints do the same.
+3. `finish` computes the figures, and writes `loop.json` and the plot.
 """
 
 import asyncio
@@ -23,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.loop.figures import as_text, figures_of
-from josh.runs.loop.plan import Plan, as_json, from_json, make_plan
+from josh.runs.loop.figures import figures_as_text, loop_figures
+from josh.runs.loop.plan import Plan, make_plan, plan_from_json, plan_to_json
 from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted
 from josh.runs.loop.settings import LoopSettings
-from josh.runs.loop.stage import do
+from josh.runs.loop.stage import run_stage
 from josh.runs.play.signals import cancelled_error_on_sigterm
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
@@ -41,7 +45,7 @@ PLOT, CLOCK, LOCK = "loop.png", "clock.json", "lock"
 
 
 def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> None:
-    """Begin a loop and do all of it.
+    """Begin a loop and play it to its end.
 
     Args:
         settings: the loop's settings.
@@ -49,7 +53,7 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
         command: the command line; a stage's process calls it with `loop --resume FOLDER --stage NAME`.
 
     Raises:
-        UsageError: a setting is wrong. Nothing was played then.
+        UsageError: a setting is wrong; nothing was played.
         FatalError: a stage failed, or the budget is spent; the loop can be resumed.
     """
     require_packages("a loop")
@@ -57,7 +61,7 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
     log_dir = Path(given.get("log_dir") or core()["log_dir"].default).resolve()
     name = f"loop-{slug(str(given.get('env') or core()['env'].default))}-{datetime.now():%Y%m%d-%H%M%S}"
     given = {**given, "log_dir": str(log_dir)}
-    # Whatever is wrong shows before there is a folder.
+    # Find all wrong settings before the folder is made.
     plan = make_plan(log_dir / name, settings, given, env_defaults)
     _jobs(settings, plan.run)
     try:
@@ -66,7 +70,7 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
     if folder != log_dir / name:  # another loop began in the same second
         plan = make_plan(folder, settings, given, env_defaults)
-    write_json(folder / PLAN, as_json(plan))
+    write_json(folder / PLAN, plan_to_json(plan))
     try:
         _play(folder, plan, {}, command)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -75,60 +79,60 @@ def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> 
         raise
 
 
-def resume(folder: Path, given: Mapping[str, Any], command: Command, jobs: int | None = None) -> None:
-    """Go on with a loop that was broken off.
+def resume_loop(folder: Path, given: Mapping[str, Any], command: Command, jobs: int | None = None) -> None:
+    """Continue an interrupted loop.
 
     Args:
-        folder: its folder.
-        given: settings of runs given anew, of those that change no request.
-        command: as for `loop`.
-        jobs: stages at a time.
+        folder: the loop's folder.
+        given: new values of resumable settings of runs, which change no request.
+        command: see `loop`.
+        jobs: most stages at the same time; None for the loop's own setting.
 
     Raises:
-        UsageError: there is no such loop, or a setting cannot be changed.
-        FatalError: as `loop`.
+        UsageError: the folder holds no loop, or a setting cannot be changed.
+        FatalError: see `loop`.
     """
     folder = folder.resolve()
-    plan = read_plan(folder)
+    plan = read_loop_plan(folder)
     if plan.folder != str(folder):
-        raise UsageError(f"{folder} was begun as {plan.folder}, and its models are named by that; move it back there")
+        raise UsageError(f"{folder} was begun as {plan.folder}, and its models have that path; move it back there")
     for part in plan.parts:
         again(part.settings, given, folder)
     _play(folder, replace(plan, settings=replace(plan.settings, jobs=jobs or plan.settings.jobs)), given, command)
 
 
-def read_plan(folder: Path) -> Plan:
-    """What a loop is made of. Raises UsageError where the folder holds none."""
+def read_loop_plan(folder: Path) -> Plan:
+    """Returns a loop's plan. Raises UsageError if the folder holds no loop."""
     path = folder / PLAN
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
+        return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise UsageError(f"{folder} is no loop: cannot read {path}: {error.strerror}") from None
+        raise UsageError(f"{folder} is not a loop: cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, UsageError):
-        raise UsageError(f"{path} holds no plan of a loop, or one of another version of josh") from None
+        raise UsageError(f"{path} is not the plan of a loop of this version of josh; begin a new loop") from None
 
 
 def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
-    """Do one stage in this process, and note it. Raises UsageError and FatalError, as `josh.runs.loop.stage.do`."""
-    plan = read_plan(folder)
+    """Do one stage in this process, and write its note. Raises UsageError and FatalError; see `run_stage`."""
+    plan = read_loop_plan(folder)
     stage = next((stage for stage in plan.stages if stage.name == name), None)
     if stage is None:
         raise UsageError(f"{folder} has no stage named {name!r}; it has {', '.join(one.name for one in plan.stages)}")
     _end_with_parent()
     began = time.monotonic()
     with cancelled_error_on_sigterm():
-        done = do(folder, plan, stage, given, unit_of(plan))
+        done = run_stage(folder, plan, stage, given, unit_of(plan))
     write_json(folder / STAGES / f"{name}.json", {**done, "seconds": round(time.monotonic() - began, 1)})
 
 
 def unit_of(plan: Plan) -> str:
-    """What a loop's rewards are counted in."""
+    """Returns the unit of a loop's rewards."""
     settings = plan.parts[0].settings
     return rewards_class(settings.rewards, env_of(settings)).unit
 
 
 def _end_with_parent() -> None:
-    """Have this process end, as if it were told to, when the one that began it is gone."""
+    """Start a thread that sends SIGTERM to this process when its parent process is gone."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -162,13 +166,17 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have the folder for this process alone; the lock goes with it, however it ends. Raises UsageError."""
+    """Lock the folder for this process. The system releases the lock if the process is killed.
+
+    Raises:
+        UsageError: another process holds the lock.
+    """
     lock = sqlite3.connect(folder / LOCK, timeout=0.1, isolation_level=None)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:
         lock.close()
-        raise UsageError(f"{folder} is being played by another process; wait for that, or stop it") from None
+        raise UsageError(f"{folder} is being played by another process; wait for it, or stop it") from None
     try:
         yield
     finally:
@@ -176,10 +184,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _jobs(settings: LoopSettings, run: Mapping[str, Any]) -> int:
-    """How many stages to do at a time. Raises UsageError where they would have to share a budget."""
+    """Returns the most stages at the same time. Raises UsageError if several stages would have to share a budget."""
     budget = next((name for name in ("max_calls", "max_tokens_total", "max_cost") if run.get(name)), "")
     if budget and (settings.jobs or 1) > 1:
-        raise UsageError(f"jobs is {settings.jobs} with {budget}, which stages at the same time cannot share; give 1")
+        raise UsageError(f"jobs is {settings.jobs} with {budget}, but parallel stages cannot share a budget; give 1")
     if settings.jobs:
         return settings.jobs
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -187,14 +195,14 @@ def _jobs(settings: LoopSettings, run: Mapping[str, Any]) -> int:
 
 
 def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
-    """Write `loop.json` and the plot, and print the table."""
+    """Write `loop.json` and the plot, and print the tables. Returns the content of `loop.json`."""
     stages = {stage.name: noted(folder, stage) for stage in plan.stages}
-    figures = figures_of(folder, plan, stages, seconds)
+    figures = loop_figures(folder, plan, stages, seconds)
     write_json(folder / LOOP, figures)
-    print(f"\n{as_text(figures, screen_width(sys.stdout))}\n")
+    print(f"\n{figures_as_text(figures, screen_width(sys.stdout))}\n")
     drawn = LOOP
     if find_spec("matplotlib") is None:
-        print("josh: no plot, for it needs matplotlib: pip install 'josh-dialogue[plot]'", file=sys.stderr)
+        print("josh: no plot, because it needs matplotlib: pip install 'josh-dialogue[plot]'", file=sys.stderr)
     else:
         from josh.runs.report.figures import draw_rounds
 
@@ -202,8 +210,8 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
         drawn = f"{LOOP}, {PLOT}"
     print(f"written to      {folder}/ ({drawn}, and a folder for every run and adapter)")
     if not figures["base"]["calls"]:
-        print("josh: the agent asked no model; nothing that is learnt here can show", file=sys.stderr)
+        print("josh: the agent asked no model, so training cannot change its results", file=sys.stderr)
     owed = sum(read_summary(folder / part.folder).get("owed", 0) for part in plan.parts)
     if owed:
-        print(f"josh: {counted(owed, 'task')} had errors; they are counted, and in no mean", file=sys.stderr)
+        print(f"josh: {counted(owed, 'task')} had errors; the means leave them out", file=sys.stderr)
     return figures

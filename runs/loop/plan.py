@@ -1,4 +1,4 @@
-"""What a loop is made of: runs and stages, all of them known before the first one begins."""
+"""Plan a loop: all its runs and stages are known before the first one begins."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,26 +26,26 @@ from josh.runs.train.tiny import Tiny, tiny_dialogues
 BASE_POLICY, CONTROL = "base", "control"
 MODEL, ADAPTERS = "model", "adapters"
 TINY_BATCH = 128
-"""Replies that a tiny model makes at once."""
+"""Default batch size of a tiny model, in replies."""
 TINY_MIN_P = 0.005
-"""What a tiny model draws from. Otherwise one turn in thirty holds a slip of its tongue, and as it learns from its own
-slips, round after round, in the end one in five does."""
+"""Default `min_p` for sampling from a tiny model. Without it, one turn in thirty has a wrong word. The model learns
+from its own wrong words in every round, and in the end one turn in five has one."""
 TINY_TOP = 2
-"""The same as `TOP` for a tiny model, whose rounds are many: what is best counts more than how much there is of it."""
+"""`TOP` for a tiny model. Its loop has many rounds, so good paths matter more than many paths."""
 TOP = 3
-"""Paths of a task that a round learns from, unless told otherwise; several, so that a round has rows enough."""
+"""Default number of winning paths per task that a round learns from; several, so that a round has enough rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A piece of work that is done as a whole, in a process of its own.
+    """A unit of work of a loop, done in its own process.
 
     Attributes:
         name: its name in the folder.
         kind: `model`, `search`, `train`, `test` or `sample`.
-        needs: the stages that come before it.
+        needs: the stages that must be complete before it begins.
         plays: the folders of the runs that it plays.
-        round: whose it is; 0 for none.
+        round: the round that it belongs to, from 1; 0 for none.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Stage:
 
     @property
     def leads(self) -> bool:
-        """Whether the next round waits for it."""
+        """Whether the next round needs it."""
         return self.kind == "model" or (self.round > 0 and self.kind in {"search", "train"})
 
 
@@ -65,14 +65,14 @@ class Plan:
     """A whole loop.
 
     Attributes:
-        settings: its settings.
-        run: settings of its runs by flag, as far as they have them in common.
-        train: settings of its trainings, but for data, base and names.
-        base: the model that it begins with, as transformers takes it.
-        stages: in the order in which they are best done.
+        settings: the loop's settings.
+        run: the common settings of its runs, by flag.
+        train: the common settings of its trainings, without data, base and names.
+        base: the model that it starts from: a folder or a hub id.
+        stages: the stages, in the order of a loop that does one stage at a time.
         parts: the runs, in order.
-        folder: where it is; models are named by that.
-        seen: how many training tasks, and people in them, the test tasks were held against.
+        folder: the loop's folder; the names of its models contain it.
+        seen: the numbers of training `tasks` and their `people`; the test tasks were checked to be held out from them.
     """
 
     settings: LoopSettings
@@ -85,17 +85,17 @@ class Plan:
     folder: str
 
     def part(self, folder: str) -> SubRun:
-        """A run by its folder."""
+        """Returns a run by its folder."""
         return next(part for part in self.parts if part.folder == folder)
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
-    """A plan for its file."""
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Returns a plan as JSON has it."""
     return asdict(replace(plan, parts=())) | {"parts": list(map(sub_run_to_json, plan.parts))}
 
 
-def from_json(content: Mapping[str, Any]) -> Plan:
-    """A plan from its file. Raises KeyError, TypeError or UsageError where that is something else."""
+def plan_from_json(content: Mapping[str, Any]) -> Plan:
+    """Returns a plan from its JSON. Raises KeyError, TypeError or UsageError if the JSON is not a plan."""
     stages = tuple(
         Stage(**{**stage, "needs": tuple(stage["needs"]), "plays": tuple(stage["plays"])})
         for stage in content["stages"]
@@ -107,17 +107,17 @@ def from_json(content: Mapping[str, Any]) -> Plan:
 
 
 def search_of(number: int) -> str:
-    """The folder of a round's search."""
+    """Returns the name of the folder of a round's search."""
     return f"search-{number}"
 
 
 def adapter_of(folder: Path, what: int | str) -> Path:
-    """Where the adapter of a round, or of the control, is; no two loops have one of the same name."""
+    """Returns the folder of the adapter of a round, or of the control; its name is different for every loop."""
     return folder / ADAPTERS / f"{folder.name}-{what if isinstance(what, str) else f'round-{what}'}"
 
 
 def choice_of(settings: LoopSettings, *, control: bool = False) -> PathSelection:
-    """What is exported for a round, or for the control. Raises UsageError."""
+    """Returns the selection of paths that a round, or the control, learns from. Raises UsageError."""
     paths = LOST if control else settings.paths
     several = TINY_TOP if settings.tiny else TOP
     some = several if settings.paths == SUCCESSFUL and settings.method == "sft" else None
@@ -130,13 +130,13 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
     """Plan a loop.
 
     Args:
-        folder: where it will be.
+        folder: the folder that the loop will have.
         settings: the loop's settings.
         given: settings of `josh run`.
-        env_defaults: what the environment's variables say.
+        env_defaults: settings from environment variables.
 
     Raises:
-        UsageError: a setting makes no sense, tasks are too few, or the test tasks are not held out.
+        UsageError: a setting is wrong, there are too few tasks, or the test tasks are not held out.
     """
     folder = folder.resolve()
     run = _common(settings, given, env_defaults)
@@ -151,7 +151,7 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
         why = "which has no dialogues for a tiny model to learn from"
         raise UsageError(f"env is {run['env']!r} with --tiny, {why}; give --model hf:FOLDER")
     if len(env.splits) < 2:
-        raise UsageError(f"env {run['env']!r} has no split but {env.splits[0]!r}; a loop needs one to test on")
+        raise UsageError(f"env {run['env']!r} has only the split {env.splits[0]!r}; a loop needs another to test on")
     parts = _parts(folder, settings, run, env)
     seen = _held_out(env, settings, parts)
     _rehearse(settings, parts, env)
@@ -161,7 +161,7 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
 def _common(settings: LoopSettings, given: Mapping[str, Any], env_defaults: Mapping[str, Any]) -> dict[str, Any]:
     for name in NOT_FOR_LOOPS:
         if name in given:
-            raise UsageError(f"{name} is given; a loop chooses it by itself, leave it out")
+            raise UsageError(f"{name} is given; a loop sets it itself, leave it out")
     defaults = {name: core()[name].default for name in ("env", "seed")} | dict(LOOP_DEFAULTS)
     if given.get("strategy", BEAM) != BEAM:
         del defaults["stop"]
@@ -192,20 +192,20 @@ def _base(folder: Path, settings: LoopSettings, run: Mapping[str, Any]) -> str:
         raise UsageError(f"model is {model!r}; a loop trains a model on this machine: give hf:FOLDER, or --tiny")
     strange = next((str(name) for name in (base, folder) if "+" in str(name)), None)
     if strange:
-        raise UsageError(f"{strange} has a plus sign, which stands before adapters; give a model or log_dir without")
+        raise UsageError(f"{strange} has a plus sign, which separates adapters; give a model or log_dir without it")
     path = Path(base).expanduser()
     return str(path.resolve()) if path.is_dir() else base
 
 
 def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base: str) -> dict[str, Any]:
-    """The settings of every training, checked; those that the loop chooses itself are missing."""
+    """Returns the common settings of all trainings, without those that the loop sets itself. Raises UsageError."""
     own = {"data", "model", "out", "name", "base_adapter", "merge", "resume"}
     train: dict[str, Any] = {}
     if settings.train_config:
         train = TRAINING.read(read_toml(Path(settings.train_config)), f"{settings.train_config}: ")
     strange = next((name for name in train if name in own), None)
     if strange:
-        raise UsageError(f"{settings.train_config}: {strange} is given; a loop chooses it by itself, leave it out")
+        raise UsageError(f"{settings.train_config}: {strange} is given; a loop sets it itself, leave it out")
     preset = settings.preset or ("tiny" if settings.tiny else None)
     # Searches, tests and trainings report to the same trackers.
     train = {
@@ -219,20 +219,20 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
 
 
 def _rehearse(settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv) -> None:
-    """Raises UsageError where a run could not be played: a plug-in, a key or a package is missing, or unfit."""
+    """Raises UsageError if a run cannot be played: a plug-in, a key or a package is missing or does not fit."""
     if settings.tiny:
         Tiny(settings.tiny_size)
     for part in parts:
         if part.policy == BASE_POLICY or part.reference or part.folder == search_of(1):
             run = part.settings
-            if settings.tiny and not part.reference:  # the model is yet to be made
+            if settings.tiny and not part.reference:  # the model does not exist yet
                 agent = run.agent.name or name_of(default_for(run.agent.model, env.agents) or "")
                 run = replace(run, agent=replace(run.agent, model=OFFLINE, name=agent))
             Runtime(run, rehearsed=True)
 
 
 def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[SubRun]:
-    """The runs: searches, plain conversations on the first search's tasks, and tests."""
+    """Returns the runs: searches, plain conversations on the first search's tasks, and tests."""
     user, users = _users(settings, run, env)
 
     def model_of(number: int) -> str:
@@ -272,7 +272,7 @@ def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: Ba
 
 
 def _ways(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the searches, and those of plain conversations: each has its own strategy's."""
+    """Returns the settings of searches and of plain conversations, each without the other strategy's settings."""
     search = {name: value for name, value in run.items() if name not in _strategys({**run, "strategy": ROLLOUTS})}
     plain = {name: value for name, value in run.items() if name not in _strategys(run)}
     return search, plain | {"strategy": ROLLOUTS}
@@ -283,7 +283,7 @@ def _strategys(run: Mapping[str, Any]) -> list[str]:
 
 
 def _users(settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> tuple[str, dict[str, dict[str, Any]]]:
-    """What the user model is called, and all user models of the tests: their settings by their names."""
+    """Returns the name of the training's user model, and the settings of all user models of the tests, by name."""
     offline = (run.get("user_model") or OFFLINE) == OFFLINE
     user = str((run.get("user") or label_of(env.users.get(OFFLINE)) or "user") if offline else run["user_model"])
     others = [name.strip() for name in settings.other_users.split(",")] if settings.other_users else []
@@ -296,7 +296,11 @@ def _users(settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> tupl
 
 
 def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[SubRun]) -> dict[str, int]:
-    """How many tasks and people the searches meet. Raises UsageError where the tests meet any of them, or are short."""
+    """Returns the numbers of tasks and people in the searches.
+
+    Raises:
+        UsageError: a split has too few tasks, or the tests have a task or a person of the searches.
+    """
     searches = [part.settings for part in parts if part.folder in map(search_of, range(1, settings.rounds + 1))]
     test = next(part.settings for part in parts if part.policy == BASE_POLICY)
     for run, need, what in (
@@ -326,7 +330,7 @@ def _held_out(env: BaseEnv, settings: LoopSettings, parts: Sequence[SubRun]) -> 
 
 
 def _stages(settings: LoopSettings, parts: Sequence[SubRun]) -> Iterator[Stage]:
-    """The stages in the order in which one alone does them: what a round came to is known before the next begins."""
+    """Yields the stages in the order of a loop that does one at a time: a round is tested before the next begins."""
     made = (MODEL,) if settings.tiny else ()
     main = next(part.user for part in parts)
 

@@ -1,8 +1,8 @@
-"""What every stage of a loop needs and takes seconds to import; imported once, by the server that stages fork from."""
+"""Slow imports that the stages of a loop need; the process that stages fork from imports them once."""
 
 from contextlib import suppress
 
-with suppress(ImportError):  # a stage that misses one says so
+with suppress(ImportError):  # a stage that needs a missing package reports it
     import datasets
     import peft
     import torch

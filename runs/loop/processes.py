@@ -1,4 +1,10 @@
-"""The stages of a loop as they are done: several at a time, each in a process of its own, noted when it is done."""
+"""Do the stages of a loop: several at the same time, each in its own process.
+
+1. `Stages.play` starts the stages whose needs are complete.
+2. The process of a stage (`_child`) runs `josh loop --resume FOLDER --stage NAME`; its output goes into `logs/`.
+3. The stage writes its note into `stages/` when it is complete; `noted` reads the note.
+4. If a stage fails or the loop is interrupted, the other stages get SIGTERM.
+"""
 
 import json
 import multiprocessing
@@ -22,13 +28,13 @@ STAGES, LOGS = "stages", "logs"
 Command = Callable[[Sequence[str]], int]
 """The command line: arguments in, exit code out."""
 PAUSE = 0.2
-"""Seconds between two looks at the stages under way."""
+"""Seconds between two checks of the running stages."""
 GRACE = 40.0
-"""Seconds that stages have to end in when the loop is told to stop."""
+"""Seconds that stages have to end when the loop stops; then they are killed."""
 
 
 def noted(folder: Path, stage: Stage) -> dict[str, Any]:
-    """What a stage noted when it was done; empty where it is not, or what it made is gone."""
+    """Returns the note of a complete stage; empty if the stage is not complete or the files of its runs are gone."""
     try:
         done = json.loads((folder / STAGES / f"{stage.name}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -39,7 +45,10 @@ def noted(folder: Path, stage: Stage) -> dict[str, Any]:
 
 
 class Clock:
-    """The time that a loop takes, over all its sessions; on disk, so that a kill costs a second of it at most."""
+    """The wall-clock time of a loop over all its sessions.
+
+    It is written to disk every second, so a killed loop loses at most about one second of it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,19 +63,29 @@ class Clock:
         return self._before + time.monotonic() - self._began
 
     def note(self) -> None:
-        """Write the time down, once a second."""
+        """Write the time to disk, at most once a second."""
         if time.monotonic() - self._noted >= 1:
             self.stop()
 
     def stop(self) -> None:
-        """Write the time down."""
+        """Write the time to disk."""
         self._noted = time.monotonic()
         write_json(self._path, {"seconds": round(self.seconds, 1)})
 
 
 @dataclass
 class Stages:
-    """The stages of a loop, as they are done."""
+    """The stages of a loop while they are done.
+
+    Attributes:
+        folder: the loop's folder.
+        plan: the loop.
+        given: new values of resumable settings of runs.
+        command: the command line.
+        clock: the loop's clock.
+        running: the processes of running stages, by the stage's name.
+        done: the names of the complete stages.
+    """
 
     folder: Path
     plan: Plan
@@ -80,10 +99,10 @@ class Stages:
         self.done = {stage.name for stage in self.plan.stages if noted(self.folder, stage)}
 
     def play(self, jobs: int) -> None:
-        """Do every stage that is not done, that many at a time. Raises FatalError or UsageError where one fails."""
+        """Do every incomplete stage, at most `jobs` at the same time. Raises FatalError or UsageError if one fails."""
         try:
             while (waiting := self._waiting()) or self.running:
-                if jobs > 1:  # the others have time until the rounds are through
+                if jobs > 1:  # stages that the next round needs go first
                     waiting.sort(key=lambda stage: not stage.leads)
                 for stage in [stage for stage in waiting if self._ready(stage)][: max(0, jobs - len(self.running))]:
                     self.running[stage.name] = self._begin(stage)
@@ -119,9 +138,9 @@ class Stages:
         log = self.folder / LOGS / f"{name}.log"
         if code == 0:
             self.done.add(name)
-            told = noted(self.folder, next(stage for stage in self.plan.stages if stage.name == name)).get("told", "")
+            note = noted(self.folder, next(stage for stage in self.plan.stages if stage.name == name))
             self._show_nothing()
-            print(f"{_time(self.clock.seconds):>8}  {name:<16} {told}", flush=True)
+            print(f"{_time(self.clock.seconds):>8}  {name:<16} {note.get('told', '')}", flush=True)
             return
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         why = next((line.removeprefix("josh: ") for line in reversed(lines) if line.startswith("josh: ")), "")
@@ -130,19 +149,19 @@ class Stages:
         raise (UsageError if code == 2 else FatalError)(f"stage {name}: {why}")
 
     def _stop(self) -> None:
-        """Tell the stages under way to stop, and wait until they have."""
+        """Send SIGTERM to the running stages, wait until they end, and kill those that take too long."""
         for process in self.running.values():
             process.terminate()
         end = time.monotonic() + GRACE
         for process in self.running.values():
             try:
                 process.join(max(0.1, end - time.monotonic()))
-            except KeyboardInterrupt:  # told a second time
+            except KeyboardInterrupt:  # the user pressed Ctrl-C again
                 end = time.monotonic()
             process.kill()
 
     def _show(self) -> None:
-        """What is under way, on a terminal."""
+        """Show the running stages, if stderr is a terminal."""
         if not sys.stderr.isatty() or not self.running:
             return
         parts = [f"{name}{self._progress(name)}" for name in self.running]
@@ -155,7 +174,7 @@ class Stages:
             sys.stderr.flush()
 
     def _progress(self, name: str) -> str:
-        """How many tasks of a stage's runs are finished."""
+        """Returns the numbers of finished and of all tasks of a stage's runs."""
         stage = next(stage for stage in self.plan.stages if stage.name == name)
         if not stage.plays:
             return ""
@@ -164,7 +183,7 @@ class Stages:
 
 
 def _processes() -> Any:
-    """How stages are begun: forked, where the platform lets us, from a server that has loaded the heavy packages."""
+    """Returns the way to start a stage: if possible, fork it from a server process that has imported the packages."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -174,9 +193,9 @@ def _processes() -> Any:
 
 @contextmanager
 def _calm() -> Iterator[None]:
-    """Have a process that begins here look for packages where this one does, and leave Ctrl-C to us."""
+    """Start processes inside with the import path of this process, and without a handler for Ctrl-C."""
     before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"  # else the folder one stands in comes first
+    os.environ["PYTHONSAFEPATH"] = "1"  # otherwise the current folder comes first in the import path
     main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
@@ -189,12 +208,12 @@ def _calm() -> Iterator[None]:
 
 
 def _child(command: Command, arguments: Sequence[str], log: Path) -> None:
-    """Do a stage in the process that was begun for it. Its words go to a file, as far as nobody waits for them."""
+    """Do a stage in its own process. Its output goes to the log file."""
     if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C reaches the loop alone, which then tells its stages
+        os.setsid()  # Ctrl-C reaches only the loop, which then stops its stages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not log.parent.exists():
-        return  # the loop was broken off before this began
+        return  # the loop was interrupted before this process started
     with log.open("ab") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -1,4 +1,4 @@
-"""The settings of `josh loop`, beside those of the runs that it is made of."""
+"""The settings of `josh loop`, beside those of its runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,47 +17,52 @@ ALL, NEWEST = "all", "newest"
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """What `josh loop` can be told. None stands for a default that depends on the machine, or for nothing."""
+    """The settings of `josh loop`. None stands for a default that depends on other settings, or for no value."""
 
-    rounds: int = setting(3, "times that it searches, exports, trains and evaluates; with --tiny 15", least=1)
-    tasks: int = setting(96, "training tasks of every round, none of them twice; with --tiny 24", least=1)
+    rounds: int = setting(3, "rounds of search, export, training and evaluation; with --tiny 15", least=1)
+    tasks: int = setting(96, "training tasks of every round, each used in one round only; with --tiny 24", least=1)
     test_tasks: int = setting(200, "held-out tasks on which every round is evaluated", least=1)
     test_every: int = setting(
         1,
-        "evaluate the model of every so many rounds, and the last (with --control also the first); with --tiny and "
-        "more than 5 rounds, 8",
+        "evaluate the model after every N rounds, and after the last (with --control also after the first); with "
+        "--tiny and more than 5 rounds, 8",
         least=1,
     )
-    tiny: bool = setting(False, "make a small model first (see `josh tiny`), and begin with that: needs nothing else")
-    tiny_size: str = setting("small", "with --tiny: its size; `nano` babbles, and is for tests")
-    method: str = setting("sft", f"how it trains: {', '.join(METHODS)}", choices=tuple(METHODS))
-    preset: str | None = setting(None, "named hyperparameters of `josh train` (with --tiny: tiny)")
+    tiny: bool = setting(
+        False, "make a small model first (see `josh tiny`) and start from it; no other model is needed"
+    )
+    tiny_size: str = setting("small", "with --tiny: the model's size; `nano` is for tests, and its text is gibberish")
+    method: str = setting("sft", f"training method: {', '.join(METHODS)}", choices=tuple(METHODS))
+    preset: str | None = setting(None, "named hyperparameters of `josh train` (default with --tiny: tiny)")
     train_config: str | None = setting(None, "TOML file with settings of `josh train`")
-    paths: str = setting("successful", "what is exported of every tree, see `josh export`")
+    paths: str = setting("successful", "the paths of every tree that are exported, see `josh export`")
     top: int | None = setting(
-        None, "most winning paths of a task, the best ones (default: 3, --tiny 2; of pairs all)", least=1
+        None, "most winning paths of a task, the best first (default: 3, with --tiny 2; for pairs all)", least=1
     )
     learn_from: str = setting(
-        NEWEST, "what a round learns from: the `newest` search, or `all` so far", choices=(NEWEST, ALL)
+        NEWEST, "searches that a round learns from: the `newest`, or `all` so far", choices=(NEWEST, ALL)
     )
     start: str = setting(
         BASE,
-        "what a round trains: a new adapter on the `base`, or the `last` one; with --tiny last",
+        "adapter that a round trains: a new one on the `base`, or the `last` round's; with --tiny last",
         choices=(BASE, LAST),
     )
     other_users: str | None = setting(
-        None, "further user models, by commas, against which the base and the last round are evaluated"
+        None, "more user models for the evaluation of the base and the last round, separated by commas"
     )
-    control: bool = setting(False, "train on the first search's losing paths too: that should not help")
-    no_references: bool = setting(False, "leave the reference policies out")
-    no_sampling: bool = setting(False, "do not compare the search with as many plain conversations")
+    control: bool = setting(False, "also train on the first search's losing paths, as a control: that should not help")
+    no_references: bool = setting(False, "leave out the reference policies")
+    no_sampling: bool = setting(False, "do not compare the search with plain conversations of the same cost")
     jobs: int | None = setting(
-        None, "stages at a time (default: 2 with --tiny and a processor for each)", least=1, resumable=True
+        None,
+        "most stages at the same time (default: 2 with --tiny and two processors, otherwise 1)",
+        least=1,
+        resumable=True,
     )
 
     @property
     def tested(self) -> tuple[int, ...]:
-        """The rounds whose models are evaluated, the last among them. A control has the first to be held against."""
+        """The rounds whose models are evaluated, always with the last. A control is compared with the first round."""
         rounds = range(1, self.rounds + 1)
         return tuple(
             one for one in rounds if one % self.test_every == 0 or one == self.rounds or (one == 1 and self.control)
@@ -65,15 +70,15 @@ class LoopSettings:
 
 
 FOR_TINY: Mapping[str, Any] = {"rounds": 15, "tasks": 24, "test_every": 8, "start": LAST}
-"""Defaults with --tiny: many short steps, each from where the last one ended. So small a model learns little from the
-paths that another policy won, and unlearns its language where a step is long."""
+"""Defaults with --tiny: many short rounds, each of which continues the last adapter. A model of this size learns little
+from the paths of another policy, and it loses its language in a long round of training."""
 FEW = 5
-"""Rounds up to which each is evaluated: whoever asks for so few wants to see them."""
+"""With --tiny, a loop of at most so many rounds evaluates each of them."""
 LOOP = Schema(settings_in(LoopSettings))
 NOT_FOR_LOOPS = (JOSH, "task_split", "end_index")
-"""Settings of runs that a loop chooses by itself."""
+"""Settings of runs that a loop sets itself."""
 IN_FLIGHT = 64
-"""Tasks at a time unless the loop says otherwise: they fill a local model's batches."""
+"""Default number of tasks in flight: enough to fill a local model's batches."""
 LOOP_DEFAULTS: Mapping[str, Any] = {
     "strategy": BEAM,
     "stop": BEST,
@@ -81,11 +86,11 @@ LOOP_DEFAULTS: Mapping[str, Any] = {
     "temperature": 1.0,
     "max_concurrency": IN_FLIGHT,
 }
-"""What a loop's runs have by default that other runs have not; the first two are for its searches."""
+"""Defaults of a loop's runs that differ from those of other runs; the first two are for its searches."""
 
 
 def loop_settings(given: Mapping[str, Any]) -> LoopSettings:
-    """A loop's settings, with `--tiny` its defaults. Raises UsageError, naming the value that makes no sense."""
+    """Returns a loop's settings; `tiny` changes the defaults. Raises UsageError with the name of a wrong value."""
     empty = next((name for name, value in given.items() if value == ""), None)
     if empty:
         raise UsageError(f"{empty} is empty; give a value, or leave it out")

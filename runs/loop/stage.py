@@ -1,4 +1,4 @@
-"""One stage of a loop, in a process of its own: nothing of one stage's models and threads is left for the next."""
+"""Do one stage of a loop. A stage has its own process, so its models and threads are gone before the next stage."""
 
 import asyncio
 import shutil
@@ -27,28 +27,29 @@ from josh.runs.train.tiny import Tiny, build
 from josh.runs.train.train import train
 
 Done = dict[str, Any]
+"""The note of a complete stage; `told` is a line about its result."""
 
 
 class BudgetSpentError(FatalError):
-    """The loop's budget is spent; the text names the limit, and the flag that raises it."""
+    """The loop's budget is spent; the text names the limit and the flag that raises it."""
 
 
-def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: str) -> Done:
-    """Do a stage, or go on with it.
+def run_stage(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: str) -> Done:
+    """Do a stage, or continue an interrupted one.
 
     Args:
         folder: the loop's folder.
         plan: the loop.
         stage: the stage.
-        given: settings of runs given anew, of those that change no request.
-        unit: what rewards are counted in.
+        given: new values of resumable settings of runs, which change no request.
+        unit: the unit of rewards.
 
     Returns:
-        What is to be kept of it; `told` says in a line what came of it.
+        The stage's note; `told` is a line about its result.
 
     Raises:
         UsageError: a setting is wrong, or the disk is full.
-        FatalError: going on made no sense, or the budget is spent.
+        FatalError: an error made it useless to go on, or the budget is spent.
     """
     if stage.kind == "model":
         made = build(
@@ -68,14 +69,14 @@ def do(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], unit: s
             raise BudgetSpentError(f"{stopped} is reached; go on with: josh loop --resume {folder} --{limit} MORE")
         if not read_summary(folder / name)["scored"]:
             why = read_summary(folder / name)["first_error"]
-            raise FatalError(f"{name}: no conversation came to an end without an error: {why}")
-    return {"told": _told(folder, stage, unit)}
+            raise FatalError(f"{name}: every conversation ended with an error; the first: {why}")
+    return {"told": _result_line(folder, stage, unit)}
 
 
 def conversations(folder: Path, part: SubRun) -> int:
-    """How many plain conversations per task have at least as many of the agent's turns as the first search had.
+    """Returns how many plain conversations per task have about as many turns of the agent as the first search, or more.
 
-    As many as the base's conversations of the test, on the average, have turns; then one more.
+    It divides the search's turns per task by the mean turns of the base's test conversations, rounds down and adds one.
     """
     if (folder / part.folder / CONFIG).exists():
         return strategy_of(read_settings(folder / part.folder).strategy).conversations
@@ -85,7 +86,7 @@ def conversations(folder: Path, part: SubRun) -> int:
     return floor(replies / float(summary["finished"] * each)) + 1
 
 
-def _told(folder: Path, stage: Stage, unit: str) -> str:
+def _result_line(folder: Path, stage: Stage, unit: str) -> str:
     summary = read_summary(folder / stage.plays[0])
     share, mean = summary["success_rate"], summary["average_reward"]
     if stage.kind == "search":
@@ -96,7 +97,7 @@ def _told(folder: Path, stage: Stage, unit: str) -> str:
 
 
 def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
-    """Export what a training learns from, and train."""
+    """Export the rows of a training, and train."""
     settings, control = plan.settings, not stage.round
     name = CONTROL if control else stage.round
     first = 1 if control or settings.learn_from == ALL else stage.round
@@ -129,7 +130,7 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
 
 
 def _take_over(last: Path, target: Path) -> None:
-    """Let a round have the last round's adapter."""
+    """Copy the last round's adapter as the adapter of a round."""
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(last, part)

@@ -13,7 +13,7 @@ from josh.runs.intervals import LEVEL
 from josh.runs.record.folder import EPISODES, read_summary, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
-from josh.runs.report.run_data import Reading, groups_of, read, words
+from josh.runs.report.run_data import Reading, groups_of, open_run, words
 from josh.runs.report.tree_data import Earned
 from josh.tree import walk
 
@@ -183,7 +183,7 @@ def against(first: Path, second: Path) -> Comparison:
         if len(found) != 1:
             parts = ", ".join(str(source.run) for source in found)
             raise UsageError(f"{folder} has several runs; give one of them: {parts}")
-    readings = read(first), read(second)
+    readings = open_run(first), open_run(second)
     if readings[0].search.searched != readings[1].search.searched:
         search, plain = (first, second) if readings[0].search.searched else (second, first)
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What the command line says of a run that has ended, and the page that it writes of it."""
+"""Print the result of a run that has ended, and write its page."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from josh.terminal import in_a_line
 
 
 def print_run(result: RunResult) -> None:
-    """Print what came of a run, how to go on with it where something is owed, and where its page is."""
+    """Print the result of a run, how to go on if tasks are missing or had errors, and the path of its page."""
     print_how_to_go_on(result)
     if result.settings.people:
         print(f"written to      {result.folder}/\nsee it with     josh show {result.folder} 1")
@@ -24,26 +24,26 @@ def print_run(result: RunResult) -> None:
 
 
 def print_broken_off(result: RunResult, error: BaseException) -> None:
-    """Print how to go on with a run that an error or a person ended, and write its page if that takes but a moment."""
+    """Print how to go on with a run that an error or a person ended, and write its page if that is quick."""
     print_how_to_go_on(result)
     if result.summary["finished"] and not isinstance(error, UsageError):
         write_page(result.folder, broken_off=True)
 
 
 def print_rescored(rescored: Rescored) -> None:
-    """Print what came of a run under another reward, and write its page."""
+    """Print the result of a rescored run, and write its page."""
     result, summary = rescored.result, rescored.result.summary
     if rescored.damaged or not summary["complete"]:
         lines = ", ".join(map(str, rescored.damaged))
         left_out = f"; line {lines} of {EPISODES} is damaged and left out" if rescored.damaged else ""
-        whole = f"{summary['finished']} of {summary['tasks']} tasks are whole"
+        whole = f"{summary['finished']} of {summary['tasks']} tasks are complete"
         print(f"josh: {whole} in {rescored.source}{left_out}", file=sys.stderr)
     print_summary(result)
     write_page(result.folder)
 
 
 def print_replayed(replayed: Replayed) -> None:
-    """Print what came of a run that was played again, and whether it came out the same."""
+    """Print the result of a replayed run, and whether it is the same as that of the recorded run."""
     result, files = replayed.result, " and ".join(replayed.differ)
     print(as_text(dict(result.summary), searched=result.how.searched, unit=result.unit))
     print(f"compared        {files} differ from {replayed.source}" if files else f"the same as     {replayed.source}")
@@ -51,7 +51,7 @@ def print_replayed(replayed: Replayed) -> None:
 
 
 def print_summary(result: RunResult) -> None:
-    """Print the numbers of a run and where it is."""
+    """Print the numbers of a run and its folder."""
     summary = result.summary
     print(f"{in_a_line(headline(result.settings, result.plays, result.how, summary['tasks']))}\n")
     print(as_text(dict(summary), searched=result.how.searched, unit=result.unit))
@@ -76,8 +76,8 @@ def print_how_to_go_on(result: RunResult) -> None:
 
 
 def write_page(folder: Path, *, broken_off: bool = False) -> None:
-    """Write the page of a run that has ended and, unless it was broken off, print where it is; see `report_at_end`."""
-    # With numpy, for which the first result does not wait.
+    """Write the page of a run that has ended; unless the run was interrupted, print its path. See `report_at_end`."""
+    # This imports numpy, so it is done after the result is printed.
     from josh.runs.report.report import print_pages, report_at_end
 
     page = report_at_end(folder, quick=broken_off)

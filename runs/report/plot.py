@@ -96,7 +96,7 @@ def _figures(folder: Path) -> Metrics:
     except OSError:
         raise UsageError(f"{folder} has no {LOOP} yet; go on with: josh loop --resume {folder}") from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{folder / LOOP} is damaged; josh loop --resume {folder} writes it anew") from None
+        raise UsageError(f"{folder / LOOP} is damaged; josh loop --resume {folder} writes it again") from None
     return figures
 
 

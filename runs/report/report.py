@@ -17,7 +17,7 @@ from josh.redact import redactor
 from josh.runs.record.folder import CONFIG, EPISODES, slug
 from josh.runs.report.comparison import Comparison, against
 from josh.runs.report.page_html import render, safe_json
-from josh.runs.report.run_data import Reading, read
+from josh.runs.report.run_data import Reading, open_run
 from josh.runs.settings import environment
 from josh.terminal import in_a_line
 
@@ -60,7 +60,7 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
 
 
 def _write_run(run: Path, out: Path | None, inline: int, chunk: int) -> Path:
-    reading = read(run)
+    reading = open_run(run)
     page = _write(out or run / REPORT, reading, inline, chunk)
     if reading.damaged:
         numbers = ", ".join(map(str, reading.damaged))

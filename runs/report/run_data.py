@@ -191,7 +191,7 @@ class Reading:
         return shown | dict(self.config.get("versions", {}))
 
 
-def read(folder: Path) -> Reading:
+def open_run(folder: Path) -> Reading:
     """Open a run's folder. Plug-ins that cannot be loaded give a note. Raises UsageError if the folder is not a run."""
     config = read_config(folder)
     settings = read_settings(folder, config)
@@ -205,7 +205,7 @@ def read(folder: Path) -> Reading:
         rewards = rewards_class(settings.rewards, env)
     except (UsageError, AttributeError) as error:
         rewards = BaseRewards
-        notes.append(f"rewards go by their plain names, for their class cannot be loaded: {error}")
+        notes.append(f"rewards have their plain names, because their class cannot be loaded: {error}")
     viewer = Viewer(CarefulEnv(env), partial(_started, rewards, env, settings, options_of(settings)))
     return Reading(folder, config, settings, viewer, rewards, notes)
 

@@ -74,10 +74,10 @@ class CarefulEnv(BaseEnv):
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """What the page needs beside a tree to show it.
+    """The environment and the rewards that explain a tree on the page.
 
     Attributes:
-        env: the environment; one that knows nothing, where the run's cannot be loaded.
+        env: the environment; an empty one if the run's cannot be loaded.
         rewards: makes the rewards object of a task, started on it.
     """
 
@@ -131,7 +131,7 @@ class Viewer:
 
 
 def standings(episode: Episode) -> list[str]:
-    """Returns the node_outcomes of every node: the best node_outcomes among the leaves below it."""
+    """Returns the standing of every node: the best standing among the leaves below it."""
     tree = episode.tree
     best = [len(STANDINGS)] * len(tree.nodes)
 

@@ -1,11 +1,16 @@
-"""The best fixed script for the offline persuader, searched for on people of the training split.
+"""Search for the best fixed script of the offline persuader, on people of the training split.
 
 `python -m josh.runs.systems.persuasion best_script` prints it.
 
-Coordinate ascent from several starts: turn after turn, every script that differs from the best so far by one act
-(another, one more, one less) or by two turns that changed places is played to the same people with the same draws, and
-the best is kept, until a whole sweep changes nothing. Deterministic. It finds a local optimum, fitted to the draws it
-saw: its own score flatters it, and `josh evaluate` has the held-out one.
+The search is coordinate ascent from several starts:
+
+1. For each turn, take every script that differs from the best so far in one act of that turn (replaced, added or
+   removed), or by the exchange of that turn with a later one.
+2. Play each of them with the same people and the same seeds, and keep the best.
+3. Repeat until a sweep over all turns changes nothing.
+
+The search is deterministic. It finds a local optimum that is fitted to its seeds, so the printed score is too high;
+`josh evaluate` measures the script on held-out people.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,16 +26,16 @@ from josh.seeds import derive
 from josh.users.persuasion.donor import Donor
 
 ACTS = tuple(ACTS_BY_TURN)
-"""All acts, in the order in which one says them."""
+"""All acts, in the order in which a turn says them."""
 
 
 def neighbours(script: Script, turn: int, most: int) -> Iterator[Script]:
-    """The scripts that differ in one act of one turn, or in that two turns have changed places.
+    """Yields the scripts that differ in one act of a turn, or by the exchange of that turn with a later one.
 
     Args:
         script: the script.
-        turn: the turn that differs, counted from 0; turns before it do not.
-        most: most acts a turn; at least 1.
+        turn: the turn that differs, counted from 0; the turns before it stay the same.
+        most: most acts of a turn; at least 1.
     """
     now = set(script[turn])
     others = [act for act in ACTS if act not in now]
@@ -47,14 +52,14 @@ def neighbours(script: Script, turn: int, most: int) -> Iterator[Script]:
 
 
 class Found(NamedTuple):
-    """A script, and the dollars per conversation that it earned where it was searched for."""
+    """A script, and the mean US dollars per conversation that it earned during the search."""
 
     gift: float
     script: Script
 
 
 class _Draw(NamedTuple):
-    """All that a step of offline speakers asks of a line."""
+    """The part of a model handle that offline speakers use for one step."""
 
     seed: int
     temperature: float = 1.0
@@ -64,7 +69,7 @@ class _Draw(NamedTuple):
 
 
 class _Speaker(ScriptPersuader):
-    """A script persuader whose script is its own."""
+    """A script persuader whose acts the search sets before each turn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +81,15 @@ class _Speaker(ScriptPersuader):
 
 @dataclass(frozen=True)
 class Talk:
-    """A conversation so far."""
+    """A conversation so far.
+
+    Attributes:
+        name: the parts of its seed: the run's seed, the task's id, and the number of the conversation.
+        agent: the persuader.
+        user: the donor.
+        over: whether it has ended.
+        gift: the donation in US dollars; 0 until it has ended.
+    """
 
     name: tuple[object, ...]
     agent: _Speaker
@@ -85,20 +98,20 @@ class Talk:
     gift: float = 0.0
 
     def heard(self, acts: tuple[str, ...], turn: int) -> "Talk":
-        """The conversation after one more round; this one stays as it is."""
+        """Returns the conversation after one more round; this object does not change."""
         if self.over:
             return self
         agent, user = _Speaker(), self.user.fork()
         agent.now, agent.messages = acts, list(self.agent.messages)
-        lines: list[Any] = [_Draw(derive(*self.name, turn, side)) for side in ("agent", "user")]
-        agent.step(model=lines[0])
-        _, over = user.step(agent, model=lines[1])
+        models: list[Any] = [_Draw(derive(*self.name, turn, side)) for side in ("agent", "user")]
+        agent.step(model=models[0])
+        _, over = user.step(agent, model=models[1])
         gift = DONATION.read(agent.messages[-1]["content"]) if over else None
         return replace(self, agent=agent, user=user, over=over, gift=gift or 0.0)
 
 
 def mean_gift(talks: Sequence[Talk], script: Script, turn: int) -> float:
-    """Dollars per conversation when they go on with a script from a turn to its end."""
+    """Returns the mean US dollars of conversations that continue with a script from a turn to its end."""
     total = 0.0
     for talk in talks:
         for place in range(turn, len(script)):
@@ -110,7 +123,7 @@ def mean_gift(talks: Sequence[Talk], script: Script, turn: int) -> float:
 
 
 def ascend(talks: Sequence[Talk], script: Script, most: int, say: Callable[[str], None]) -> tuple[float, Script]:
-    """Coordinate ascent from a script; the mean gift it ends with, and its script."""
+    """Climb from a script by coordinate ascent. Returns the mean gift of the best script found, and that script."""
     best, better = mean_gift(talks, script, 0), True
     while better:
         better, at = False, list(talks)
@@ -125,33 +138,33 @@ def ascend(talks: Sequence[Talk], script: Script, most: int, say: Callable[[str]
 
 
 def starts(turns: int) -> list[Script]:
-    """Where the search sets out: saying nothing of note, asking all the time, and the acts of the corpus's people."""
+    """Returns the starts of the search, one act a turn: `other`, the request, and the corpus's most frequent act."""
     likeliest = [max(ACTS, key=lambda act: ACTS_BY_TURN[act][turn]) for turn in range(turns)]
     return [(("other",),) * turns, (("proposition-of-donation",),) * turns, tuple((act,) for act in likeliest)]
 
 
 def opening(people: int, rollouts: int, seed: int) -> list[Talk]:
-    """Conversations that have not begun, with the people of the training split."""
+    """Returns conversations with people of the training split, before their first turn."""
     env = PersuasionEnv({"seed": seed, "synthetic_tasks": people})
 
-    def met(task: Task, env: BaseEnv) -> Donor:
+    def donor_of(task: Task, env: BaseEnv) -> Donor:
         donor = Donor()
         donor.start(task, env, {"seed": seed})
         return donor
 
     tasks = env.tasks("train")
-    return [Talk((seed, task.id, k), _Speaker(), met(task, env)) for task in tasks for k in range(rollouts)]
+    return [Talk((seed, task.id, k), _Speaker(), donor_of(task, env)) for task in tasks for k in range(rollouts)]
 
 
 def search(*, acts: int, people: int, rollouts: int, most_starts: int, seed: int, say: Callable[[str], None]) -> Found:
-    """Search from several starts, and keep the best script.
+    """Search from several starts, and return the best script.
 
     Args:
-        acts: most acts a turn; at least 1.
-        people: people of the training split.
-        rollouts: conversations with each.
-        most_starts: how many of `starts` to set out from, the first ones.
-        seed: of people and draws.
+        acts: most acts of a turn; at least 1.
+        people: number of people of the training split.
+        rollouts: conversations with each person.
+        most_starts: number of `starts` to use, the first ones.
+        seed: the seed of people and conversations.
         say: gets a line after every sweep.
     """
     talks = opening(people, rollouts, seed)

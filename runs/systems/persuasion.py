@@ -1,4 +1,4 @@
-"""Commands of Persuasion for Good: task files from its corpus, and the best fixed script against the offline donor.
+"""Commands of Persuasion for Good: write task files from its corpus, and search for the best fixed script.
 
 python -m josh.runs.systems.persuasion prepare --corpus DIR --output_dir OUT    (also: josh prepare)
 python -m josh.runs.systems.persuasion best_script --acts 1
@@ -14,12 +14,16 @@ from josh.runs.settings import core
 
 
 def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `prepare`."""
-    parser.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="corpus folder")
-    parser.add_argument("--output_dir", type=Path, required=True, help="where the files go")
-    parser.add_argument("--split", choices=("train", "test", "both"), default="both", help="which (default: both)")
-    parser.add_argument("--split_rule", default="convokit", help="convokit, annotated or user_disjoint")
-    parser.add_argument("--include_bad", action="store_true", help="keep the dialogues marked as spoilt")
+    """Add the flags of `prepare`."""
+    parser.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder for the task files")
+    parser.add_argument(
+        "--split", choices=("train", "test", "both"), default="both", help="split to write (default: both)"
+    )
+    parser.add_argument(
+        "--split_rule", default="convokit", help="convokit, annotated or user_disjoint (default: convokit)"
+    )
+    parser.add_argument("--include_bad", action="store_true", help="keep the dialogues that the corpus marks as bad")
     parser.add_argument("--train_limit", type=int, help="most training tasks")
     parser.add_argument("--test_limit", type=int, help="most test tasks")
 
@@ -36,18 +40,21 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 
 def add_best_script_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `best_script`."""
-    parser.add_argument("--acts", type=int, default=1, help="most acts a turn (default: 1)")
+    """Add the flags of `best_script`."""
+    parser.add_argument("--acts", type=int, default=1, help="most acts of a turn (default: 1)")
     parser.add_argument("--people", type=int, default=200, help="people of the training split (default: 200)")
-    parser.add_argument("--rollouts", type=int, default=2, help="conversations with each (default: 2)")
-    parser.add_argument("--starts", type=int, default=3, help="how many of the starts (default: all 3)")
+    parser.add_argument("--rollouts", type=int, default=2, help="conversations with each person (default: 2)")
+    parser.add_argument("--starts", type=int, default=3, help="number of starts (default: all 3)")
     parser.add_argument(
-        "--seed", type=int, default=core()["seed"].default, help="of people and draws (default: the run's)"
+        "--seed",
+        type=int,
+        default=core()["seed"].default,
+        help="seed of people and conversations (default: that of runs)",
     )
 
 
 def run_best_script(args: argparse.Namespace) -> int:
-    """Search for the best script, and print it; every sweep is a line on stderr."""
+    """Search for the best script and print it; every sweep prints a line on stderr."""
     from josh.runs.systems.best_script import search
 
     def say(line: str) -> None:
@@ -61,7 +68,7 @@ def run_best_script(args: argparse.Namespace) -> int:
         seed=args.seed,
         say=say,
     )
-    print(f"${found.gift:.3f} a conversation with {args.people} people, {args.rollouts} each")
+    print(f"${found.gift:.3f} per conversation with {args.people} people, {args.rollouts} conversations each")
     for acts in found.script:
         print(f"    {acts},")
     return 0

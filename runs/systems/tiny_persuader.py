@@ -1,8 +1,9 @@
-"""Dialogues from which a tiny model learns to persuade, badly.
+"""Dialogues from which a tiny model learns to persuade, but not well.
 
-They hold two of the offline persuader's phrases for each act, acts drawn uniformly, answered by the offline donor:
-fluent and mediocre, so that a search has something to find. Two phrases, because a model has to learn of each by itself
-what it is worth: with all of them (five or six) it takes three times the searching to learn the same.
+The persuader draws its acts uniformly, and has two of the offline persuader's phrases for each act; the offline donor
+answers. So the model becomes fluent and mediocre, and a search can find better turns. There are only two phrases per
+act, because the model must learn the effect of each phrase separately: with all five or six, it needs three times as
+much search to learn the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,15 +22,19 @@ from josh.users.persuasion.donor import Donor
 
 
 class TwoPhrasePersuader(UniformPersuader):
-    """The persuader of the dialogues."""
+    """The persuader of the dialogues, with two phrases for each act."""
 
     variety = 2
 
 
 def dialogues(count: int, seed: int) -> Iterator[list[Message]]:
-    """Conversations of a persuader who draws its acts uniformly, as its model sees them, without a system prompt.
+    """Yields conversations of a persuader that draws its acts uniformly, without a system prompt.
 
-    No run meets the people in them, whatever its seed.
+    Messages are as the agent's model sees them. The people occur in no run, because their seed is not a run's seed.
+
+    Args:
+        count: number of conversations.
+        seed: their seed.
     """
     people = derive("tiny", seed)
     world = PersuasionEnv({"synthetic_tasks": count, "seed": people})
@@ -48,7 +53,7 @@ DIALOGUES = TinyDialogues(dialogues, (offline, donor, donor_phrases, acts, perso
 
 
 class _Dice:
-    """What offline speakers ask of a chat model: a temperature, and seeds."""
+    """The part of a model handle that offline speakers use: a temperature and seeds."""
 
     temperature = 1.0
 
@@ -62,4 +67,4 @@ class _Dice:
         return self.draw()
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Any:
-        raise NotImplementedError("offline speakers have words of their own")
+        raise NotImplementedError("offline speakers do not ask a model")

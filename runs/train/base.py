@@ -1,4 +1,4 @@
-"""The model that a training begins with: its tokenizer and chat template, its weights, and the adapter to train."""
+"""Load the model that a training starts from: tokenizer, chat template, weights and the adapter to train."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 
 
 def load_template(model: str) -> Template:
-    """A model's tokenizer and template. Raises UsageError."""
+    """Returns a model's tokenizer, chat template and stop tokens. Raises UsageError if they cannot be loaded."""
     from transformers import AutoTokenizer, GenerationConfig
 
     findable(model)
@@ -35,17 +35,17 @@ def load_template(model: str) -> Template:
 
 
 def findable(model: str) -> None:
-    """Raise UsageError for what is neither a folder nor a hub id."""
+    """Raises UsageError if a model is neither the folder of a model nor a hub id."""
     folder = Path(model)
     if folder.is_dir():
         if not (folder / "config.json").exists():
-            raise UsageError(f"{model} holds no model (no config.json); give a model's folder or a hub id")
+            raise UsageError(f"{model} has no model (no config.json); give a model's folder or a hub id")
     elif folder.is_absolute() or model.startswith(".") or model.count("/") != 1:
         raise UsageError(f"there is no folder {model}; give a model's folder or a hub id such as Qwen/Qwen3-4B")
 
 
 def training_variant(tokenizer: Any) -> str | None:
-    """TRL's variant of a template, for the families that it knows."""
+    """Returns TRL's training variant of a tokenizer's template; None if TRL does not know the model family."""
     try:
         from trl.chat_template_utils import get_training_chat_template
 
@@ -56,7 +56,19 @@ def training_variant(tokenizer: Any) -> str | None:
 
 
 def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:
-    """The model to train, and the adapter to put on it, None if it has one; `whole` means never in 4 bits."""
+    """Load the model to train.
+
+    Args:
+        settings: the training's settings.
+        whole: load the base model alone and never in 4 bits, to merge an adapter into it.
+
+    Returns:
+        The model, and the configuration of the adapter to add; None instead if the model has its adapter already, or
+        with `whole`.
+
+    Raises:
+        UsageError: the model cannot be loaded, or `base_adapter` does not fit it.
+    """
     import torch
     from peft import LoraConfig, PeftModel
     from transformers import AutoModelForCausalLM
@@ -96,10 +108,10 @@ def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:
 
 
 def merge(settings: TrainSettings, part: Path) -> None:
-    """Turn the adapter in the folder into the whole tuned model."""
+    """Replace the adapter in a folder by the whole tuned model."""
     from peft import PeftModel
 
-    # A model in 4 bits would be merged with what it lost; it is loaded anew.
+    # Weights in 4 bits have lost precision, so the model is loaded again in full.
     model, _ = load_model(settings, whole=True)
     merged = PeftModel.from_pretrained(model, part).merge_and_unload()
     for path in part.glob("adapter_*"):

@@ -1,4 +1,10 @@
-"""What a model is trained on: rows of TRL's conversational formats, checked and tokenized before the first step."""
+"""Training rows in TRL's conversational formats: read, checked and tokenized before the first step.
+
+1. `read_rows` reads a file and checks the fields of every row.
+2. `fitting_template` chooses a chat template that keeps prefixes: a longer conversation must begin with the text of the
+   shorter one, or the model would be trained on other text than it sees when it is used.
+3. `prepare` tokenizes the rows, marks the assistant's tokens, and leaves out rows that are too long.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,12 +19,12 @@ from josh.messages import Message, same_words
 FORMATS = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected"), "kto": ("prompt", "completion", "label")}
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 _LOOKED_AT = 50
-"""Rows whose every user turn is rendered to see whether the template keeps prefixes."""
+"""Number of rows that are rendered, user turn by user turn, to check that the template keeps prefixes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the file: its number, from 1, and what it holds."""
+    """A row of the file: its line number, from 1, and its content."""
 
     line: int
     content: dict[str, Any]
@@ -32,13 +38,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What goes to the trainer.
+    """The input of the trainer.
 
     Attributes:
-        rows: for SFT `input_ids` and `labels` (-100 where nothing is learned), otherwise the rows as they were.
-        prompts: token ids up to where the agent speaks, one for each distinct prompt, in the order of the rows.
-        dropped: rows left out, by reason.
-        tokens: tokens in the rows kept.
+        rows: for SFT `input_ids` and `labels` (-100 for tokens without loss), otherwise the rows as they were read.
+        prompts: the token ids up to the agent's first token, one entry per distinct prompt, in the order of the rows.
+        dropped: the number of rows that are left out, by reason.
+        tokens: the number of tokens in the remaining rows.
     """
 
     rows: list[dict[str, Any]]
@@ -48,10 +54,15 @@ class Prepared:
 
 
 def read_rows(path: Path, method: str) -> list[Row]:
-    """The rows of a file, whose fields are those of a method.
+    """Returns the rows of a file for a method.
+
+    Args:
+        path: the JSONL file.
+        method: a key of `FORMATS`.
 
     Raises:
-        UsageError: the file cannot be read, or has a line that does not fit, which is named.
+        UsageError: the file cannot be read, a row does not have the method's fields (the text names the line), or the
+            file has no rows.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -67,19 +78,19 @@ def read_rows(path: Path, method: str) -> list[Row]:
             content = None
         wrong = "it is not a JSON object" if not isinstance(content, dict) else _wrong(content, method)
         if not wrong and not _is_text(content):
-            wrong = r"it has half of a surrogate pair (\ud800 to \udfff), which is no text"
+            wrong = r"it has half of a surrogate pair (\ud800 to \udfff), which is not text"
         if wrong:
             raise UsageError(f"{path} line {number}: {wrong}")
         rows.append(Row(number, content))
     if not rows:
-        raise UsageError(f"{path} has no rows; nothing can be learned from it")
+        raise UsageError(f"{path} has no rows; export rows to train on")
     if method == "kto":
         both_labels(rows, path)
     return rows
 
 
 def both_labels(rows: Sequence[Row], path: Path) -> None:
-    """Raise UsageError where KTO rows have one label only."""
+    """Raises UsageError if all KTO rows have the same label."""
     labels = {row.content["label"] for row in rows}
     if len(labels) == 1:
         kind = "winning" if labels.pop() else "losing"
@@ -97,9 +108,9 @@ def _wrong(content: Mapping[str, Any], method: str) -> str | None:
             if not isinstance(content["label"], bool):
                 return f"label is {content['label']!r}; give true or false"
         elif not _are_messages(content[name]):
-            return f"{name} is no list of messages with role and content"
+            return f"{name} is not a list of messages with role and content"
     if not _are_tools(content.get("tools")):
-        return "tools is no list of schemas"
+        return "tools is not a list of schemas"
     return _wrong_turns(content, method)
 
 
@@ -108,7 +119,7 @@ def _wrong_turns(content: Mapping[str, Any], method: str) -> str | None:
         spoken = any(message["role"] == "assistant" for message in content["messages"])
         return None if spoken else "messages have no assistant turn to learn"
     if content["prompt"][-1]["role"] == "assistant":
-        return "prompt ends with the assistant's own words; it has to end where the assistant is to speak"
+        return "prompt ends with a turn of the assistant; it must end before the assistant speaks"
     for name in FORMATS[method][1:]:
         if name != "label" and (len(content[name]) != 1 or content[name][0]["role"] != "assistant"):
             return f"{name} is not one assistant message"
@@ -155,19 +166,19 @@ def _are_tools(value: Any) -> bool:
 
 
 class Template:
-    """A tokenizer's chat template, the way the training renders it."""
+    """A tokenizer and its chat template, which render and tokenize conversations for training."""
 
     def __init__(self, tokenizer: Any, model: str, stops: Sequence[int], text: str | None = None) -> None:
-        """Take a tokenizer's template, or another one.
+        """Use a tokenizer with its own template, or with another one.
 
         Args:
             tokenizer: a fast tokenizer of transformers.
-            model: its name, for errors.
+            model: the model's name, for errors.
             stops: the tokens that end a turn.
             text: a template in place of the tokenizer's own.
 
         Raises:
-            UsageError: there is no template, or no stop token.
+            UsageError: there is no template or no stop token.
         """
         self.tokenizer = tokenizer
         self.model = model
@@ -177,16 +188,26 @@ class Template:
             raise UsageError(f"{model} has no chat template; give a chat model, or one with a chat_template.jinja")
         if not self.stops:
             raise UsageError(
-                f"the tokenizer of {model} names no stop token (eos_token); the model could not end a turn"
+                f"the tokenizer of {model} has no stop token (eos_token), so the model could not end a turn; "
+                "give another model"
             )
 
     @property
     def marked(self) -> bool:
-        """Whether the template itself says which of its text is the assistant's."""
+        """Whether the template marks the assistant's text with {% generation %}."""
         return "endgeneration" in self.text
 
     def render(self, messages: Sequence[Message], tools: Any, ask: bool = False) -> str:
-        """Messages as text; with `ask`, up to where the assistant is to speak. Raises UsageError."""
+        """Returns messages as text.
+
+        Args:
+            messages: the conversation.
+            tools: the schemas of the agent's tools, or None.
+            ask: end with the prompt for the assistant's next turn.
+
+        Raises:
+            UsageError: the template refuses the conversation, or leaves a tool call out.
+        """
         from jinja2.exceptions import TemplateError
 
         try:
@@ -200,22 +221,22 @@ class Template:
             said = " ".join(str(error).split())
             if spoken and spoken[0] == "assistant":
                 raise UsageError(
-                    f"the chat template of {self.model} refuses dialogues that the assistant opens ({said}); begin the "
-                    "rows with a neutral user opener such as '(chat started)'"
+                    f"the chat template of {self.model} refuses dialogues that begin with the assistant ({said}); "
+                    "begin the rows with a neutral user message such as '(chat started)'"
                 ) from None
             raise UsageError(f"the chat template of {self.model} refuses the dialogue: {said}") from None
         called = [call["function"]["name"] for message in messages for call in message.get("tool_calls") or ()]
         lost = next((name for name in called if name not in text), None)
         if lost is not None:
-            raise UsageError(f"the chat template of {self.model} leaves tool calls out, here of {lost!r}; take another")
+            raise UsageError(f"the chat template of {self.model} leaves out tool calls, here {lost!r}; use another")
         return text
 
     def ids(self, text: str) -> list[int]:
-        """The tokens of rendered text."""
+        """Returns the tokens of rendered text."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def breach(self, rows: Sequence[Row]) -> str | None:
-        """Which of the template's features has it render a conversation otherwise once the user goes on, if any."""
+        """Returns how the template changes earlier turns when the user speaks again; None if it keeps all prefixes."""
         for row in rows[:_LOOKED_AT]:
             messages = _conversation(row)
             for end in range(1, len(messages)):
@@ -227,11 +248,11 @@ class Template:
         return None
 
     def labelled(self, row: Row) -> tuple[list[int], list[bool]]:
-        """The tokens of a supervised row, and which of them the assistant says; its stop tokens are among these.
+        """Returns the tokens of a supervised row, and a mask that is true for the assistant's tokens and stop tokens.
 
         Raises:
-            UsageError: a turn of the assistant's is not marked, does not end with a stop token, or begins otherwise
-                than the text that the model is asked with.
+            UsageError: a turn of the assistant is not marked, does not end with a stop token, or does not begin with
+                the text that prompts the model for it.
         """
         messages, tools = row.content["messages"], row.tools
         text = self.render(messages, tools)
@@ -250,22 +271,27 @@ class Template:
             ids, mask = self._labelled_by_prefix(text, messages, tools)
         if not any(mask):
             raise UsageError(
-                f"the chat template of {self.model} leaves the assistant's words out, here of line {row.line}"
+                f"the chat template of {self.model} leaves out the assistant's words, here in line {row.line}; "
+                "use another model"
             )
         for start, end in _runs(mask):
             stop = next((place for place in reversed(range(start, end)) if ids[place] in self.stops), None)
             if stop is None:
                 self._no_stop(self.tokenizer.decode(ids[start:end])[-40:], row.line)
             elif not self.tokenizer.decode(ids[stop + 1 : end]).strip():
-                # A line break after the stop token is not the model's to say.
+                # The model does not generate the line break after its stop token.
                 mask[stop + 1 : end] = [False] * (end - stop - 1)
         return ids, mask
 
     def completed(self, row: Row, name: str) -> tuple[list[int], int]:
-        """The tokens of a preference row's prompt, and how many there are with the completion in that field.
+        """Returns the tokens of a preference row's prompt, and the number of tokens of prompt and completion together.
+
+        Args:
+            row: the row.
+            name: the field with the completion.
 
         Raises:
-            UsageError: the prompt is rendered otherwise once it is answered, or the completion has no stop token.
+            UsageError: the completion changes the text of the prompt, or has no stop token.
         """
         prompt = self.render(row.content["prompt"], row.tools, ask=True)
         whole = self.render([*row.content["prompt"], *row.content[name]], row.tools)
@@ -277,7 +303,7 @@ class Template:
         return prompt_ids, len(ids)
 
     def _all_marked(self, row: Row, text: str, mask: Sequence[bool]) -> None:
-        """Raise UsageError where the template's markers leave out an assistant message, or its prompt is no prefix."""
+        """Raises UsageError if the template does not mark an assistant message, or changes the text before it."""
         messages = row.content["messages"]
         starts: list[tuple[int, int]] = []
         for place, message in enumerate(messages):
@@ -293,11 +319,11 @@ class Template:
             if not any(start < right and left < end for left, right in marked):
                 raise UsageError(
                     f"the assistant mask of line {row.line} is empty for message {place + 1}: the chat template of "
-                    f"{self.model} has none of its text between {{% generation %}} and {{% endgeneration %}}"
+                    f"{self.model} puts none of its text between {{% generation %}} and {{% endgeneration %}}"
                 )
 
     def _labelled_by_prefix(self, text: str, messages: Sequence[Message], tools: Any) -> tuple[list[int], list[bool]]:
-        """Tokens and mask where the template has no markers, from how it renders the turns' beginnings."""
+        """Returns tokens and mask for a template without markers, from the rendered text before and after each turn."""
         spans = []
         for place, message in enumerate(messages):
             if message["role"] == "assistant":
@@ -315,26 +341,27 @@ class Template:
     def _no_prefix(self, before: str, after: str) -> None:
         raise UsageError(
             f"the chat template of {self.model} does not keep prefixes: {_feature(before, after)}; "
-            "what the model would be trained on is not what it is asked with"
+            "the model would be trained on other text than it sees later, use another model"
         )
 
     def _no_stop(self, ending: str, line: int) -> None:
         raise UsageError(
             f"the stop token is outside the assistant's part in line {line}, which ends with {ending!r}; the model "
-            "would never learn to stop: the chat template has to have it before {% endgeneration %}, or eos_token be it"
+            "would not learn to stop: put the stop token before {% endgeneration %} in the chat template, or correct "
+            "eos_token"
         )
 
 
 def fitting_template(template: Template, rows: Sequence[Row], training: Callable[[Any], str | None]) -> Template:
-    """A template that keeps prefixes over the user's turns: the given one, else its training variant.
+    """Returns a template that keeps prefixes over the user's turns: the given one, otherwise its training variant.
 
     Args:
-        template: the model's own.
-        rows: what it has to render.
-        training: from a tokenizer to a variant for training, or None.
+        template: the model's own template.
+        rows: the rows to render.
+        training: returns the training variant of a tokenizer's template, or None.
 
     Raises:
-        UsageError: neither does; it names what breaks the first.
+        UsageError: neither keeps prefixes; the text says how the given template breaks them.
     """
     feature = template.breach(rows)
     if feature is None:
@@ -345,16 +372,23 @@ def fitting_template(template: Template, rows: Sequence[Row], training: Callable
         if variant.breach(rows) is None:
             return variant
     raise UsageError(
-        f"the chat template of {template.model} does not keep prefixes: {feature}; what the model would be trained on "
-        "is not what it is asked with, take a model whose template only appends"
+        f"the chat template of {template.model} does not keep prefixes: {feature}; the model would be trained on other "
+        "text than it sees later, use a model whose template only appends"
     )
 
 
 def prepare(rows: Sequence[Row], method: str, template: Template, max_length: int, path: Path) -> Prepared:
     """Check rows against a template, tokenize them, and leave out those that are too long.
 
+    Args:
+        rows: the rows.
+        method: a key of `FORMATS`.
+        template: a template that keeps prefixes.
+        max_length: most tokens of a row.
+        path: the file of the rows, for errors.
+
     Raises:
-        UsageError: see `Template`; or all rows are too long, or with one label only once the long ones are gone.
+        UsageError: see `Template`; all rows are too long; or the remaining KTO rows have only one label.
     """
     kept: list[Row] = []
     ready: list[dict[str, Any]] = []
@@ -395,7 +429,7 @@ def _conversation(row: Row) -> list[Message]:
 
 
 def _runs(mask: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Where stretches of True begin and end."""
+    """Yields the start and the end of each run of True."""
     start = None
     for place, own in enumerate([*mask, False]):
         if own and start is None:
@@ -406,16 +440,16 @@ def _runs(mask: Sequence[bool]) -> Iterator[tuple[int, int]]:
 
 
 def _feature(before: str, after: str) -> str:
-    """What a template does to a text that should have stayed as it was once more followed."""
+    """Returns how a template changes a text when another turn follows; the text should stay the same."""
     place = next(
         (place for place, (one, other) in enumerate(zip(before, after, strict=False)) if one != other),
         min(len(before), len(after)),
     )
     while place and before[place - 1] in "<|":
-        place -= 1  # what begins both is a special token's bracket
+        place -= 1  # move back to the bracket that begins a special token
     lost = before[place:]
     if "think>" in before[max(0, place - 8) : place + 8]:
-        return "it takes the <think> block out of earlier turns"
+        return "it removes the <think> block from earlier turns"
     if len(lost) <= 40 and lost.strip():
-        return f"it ends a rendering with {lost!r}, and leaves that out once another turn follows"
-    return f"it renders {lost[:40]!r} as {after[place : place + 40]!r} once another turn follows"
+        return f"it ends the text with {lost!r}, and leaves that out when another turn follows"
+    return f"it renders {lost[:40]!r} as {after[place : place + 40]!r} when another turn follows"

@@ -1,4 +1,4 @@
-"""The machine and the process that a training runs in: its packages, threads, number format, and what it may print."""
+"""Check and prepare the machine and the process of a training: packages, threads, number format, printed output."""
 
 import gc
 import logging
@@ -18,36 +18,40 @@ NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 
 
 def require_packages(what: str) -> None:
-    """Raise UsageError where a package of the extra `train` is missing; `what` needs it (`training`)."""
+    """Raises UsageError if a package of the extra `train` is missing.
+
+    Args:
+        what: the thing that needs the packages, for the text, such as `training`.
+    """
     missing = next((name for name in NEEDED if find_spec(name) is None), None)
     if missing:
         raise UsageError(f"{what} needs {missing}; pip install 'josh-dialogue[train]'")
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and prints."""
+    """Returns whether this is the first process of a training, which alone writes and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def note(text: str) -> None:
-    """Print a line on stderr, in the process that prints."""
+    """Print a line on stderr, in the first process only."""
     if is_first():
         print(f"josh: {text}", file=sys.stderr)
 
 
 def check_machine(settings: TrainSettings) -> None:
-    """Set the number of threads. Raises UsageError where the machine cannot do what is asked."""
+    """Set torch's number of threads. Raises UsageError if the machine cannot load a model in 4 bits as requested."""
     import torch
 
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     if settings.load_in_4bit and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
         lacking = "bitsandbytes is not installed" if torch.cuda.is_available() else "this machine has no CUDA device"
-        raise UsageError(f"load_in_4bit is given, but {lacking}; leave it out, or train where both are there")
+        raise UsageError(f"load_in_4bit is given, but {lacking}; leave it out, or train on a machine with both")
 
 
 def compute_dtype() -> Any:
-    """What this machine computes in: bf16 or fp16 on CUDA, else 32 bits."""
+    """Returns the number format for training: bf16 on CUDA, fp16 on CUDA devices without it, else 32 bits."""
     import torch
 
     if not torch.cuda.is_available():
@@ -57,7 +61,7 @@ def compute_dtype() -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' warnings and bars, which speak of their own plans, out of the user's sight."""
+    """Hide the libraries' own warnings and progress bars, which concern their developers; restore them afterwards."""
     import datasets
     from transformers.utils import logging as transformers_logging
 
@@ -81,5 +85,5 @@ def quiet() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in a line of 300 characters at most."""
+    """Returns an error's text on one line of at most 300 characters."""
     return " ".join(str(error).split())[:300]

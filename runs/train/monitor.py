@@ -1,4 +1,9 @@
-"""Callbacks of a training: the progress bar, and the monitor that stops it when the model's text falls apart."""
+"""Callbacks of a training: the progress bar, and the monitor that stops a training when the model's text degenerates.
+
+1. Before the first step, the monitor samples replies to fixed prompts from the model that the training starts from.
+2. After every so many optimizer steps, it samples replies to the same prompts from the tuned model (`Sampler.look`).
+3. `fallen` compares the two; if the text has degenerated, the training stops and writes no adapter.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,17 +16,18 @@ from typing import Any
 _NEW_TOKENS = 32
 _LEAST_DISTINCT = 0.5
 _REFERENCE = "ref"
-"""TRL's name for its frozen copy of an adapter that is trained on."""
+"""TRL's name for the frozen copy of an adapter whose training continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Samples of a model, judged.
+    """Measures of a model's samples.
 
     Attributes:
         likelihood: mean log-likelihood, in nats per token, of the samples under the model that training started from.
-        distinct: share of different pairs of neighbouring tokens among all pairs, mean over the samples.
-        sample: one of them.
+        distinct: the number of different pairs of neighbouring tokens over the number of all pairs, from 0 to 1; the
+            mean over the samples.
+        sample: the text of the first sample.
     """
 
     likelihood: float
@@ -30,32 +36,33 @@ class Look:
 
 
 def fallen(first: Look, now: Look, drop: float) -> str | None:
-    """How a model's text has fallen apart since training began, or None.
+    """Returns how a model's text has degenerated since training began; None if it has not.
 
-    Text that the first model finds far less likely than its own is gibberish to it. A loop may be likely to it all the
-    same, so the second sign is repetition: half as many different pairs of tokens as in the first model's own samples.
+    The first sign is likelihood: text that is far less likely under the first model than its own text is gibberish.
+    Repeated text can be likely, so the second sign is repetition: less than half the share of different pairs of tokens
+    in the first model's own samples.
 
     Args:
         first: samples of the model that training started from.
-        now: the tuned model's, to the same prompts.
-        drop: how many nats per token less likely they may be.
+        now: samples of the tuned model for the same prompts.
+        drop: most nats per token by which `now` may be less likely than `first`.
     """
-    if not first.likelihood - now.likelihood <= drop:  # a NaN is no good either
+    if not first.likelihood - now.likelihood <= drop:  # true for NaN too
         return (
-            f"its replies are {first.likelihood - now.likelihood:.1f} nats per token less likely to the model it "
-            f"started as than that one's own, the limit is {drop:g}"
+            f"its replies are {first.likelihood - now.likelihood:.1f} nats per token less likely than those of the "
+            f"model that training started from, under that model; the limit is {drop:g}"
         )
     if now.distinct < _LEAST_DISTINCT * first.distinct:
         return (
-            f"its replies repeat themselves: {now.distinct:.0%} of their pairs of tokens differ, "
-            f"and {first.distinct:.0%} of those at first"
+            f"its replies repeat themselves: {now.distinct:.0%} of their pairs of tokens are different, "
+            f"and {first.distinct:.0%} before the training"
         )
     return None
 
 
 @contextmanager
 def as_started(model: Any) -> Iterator[None]:
-    """Have a PEFT model answer as the one that training started from: the base, or the base with `--base_adapter`."""
+    """Switch a PEFT model to the model that training started from: the base, or the base with `--base_adapter`."""
     if _REFERENCE not in model.peft_config:
         with model.disable_adapter():
             yield
@@ -69,24 +76,36 @@ def as_started(model: Any) -> Iterator[None]:
 
 
 def spread(prompts: Sequence[Sequence[int]], count: int) -> list[Sequence[int]]:
-    """At most so many of the prompts, as evenly spaced as can be when they are put in order of length."""
+    """Returns at most `count` of the prompts, evenly spaced by rank of length, the shortest first."""
     ordered = sorted(prompts, key=len)
     count = min(count, len(ordered))
     return [ordered[(2 * at + 1) * len(ordered) // (2 * count)] for at in range(count)]
 
 
 class Sampler:
-    """Samples replies to fixed prompts, always with the same seed, judged by the model that training started from."""
+    """Samples replies to fixed prompts with a fixed seed; the model that training started from measures them."""
 
     def __init__(self, tokenizer: Any, prompts: Sequence[Sequence[int]], stops: Sequence[int], seed: int) -> None:
-        """Take prompts as token ids, and the tokens that end a reply."""
+        """Create a sampler.
+
+        Args:
+            tokenizer: decodes the first sample.
+            prompts: the prompts as token ids; at least one.
+            stops: the tokens that end a reply; at least one.
+            seed: the seed of every sampling.
+        """
         self._tokenizer = tokenizer
         self._prompts = prompts
         self._stops = sorted(stops)
         self._seed = seed
 
     def look(self, model: Any, started: bool = False) -> Look:
-        """Sample from a PEFT model, or from what it was when it `started`. The random state stays as it was."""
+        """Sample from a PEFT model and measure the samples. The random state and the training mode stay unchanged.
+
+        Args:
+            model: the model.
+            started: sample from the model that training started from.
+        """
         import torch
 
         device = model.device
@@ -128,7 +147,7 @@ class Sampler:
         return Look(fmean(scores), fmean(map(_distinct, replies)), self._tokenizer.decode(replies[0]))
 
     def _reply(self, tokens: list[int]) -> list[int]:
-        """Tokens up to the first stop token, that one included."""
+        """Returns the tokens up to and including the first stop token."""
         end = next((place for place, token in enumerate(tokens) if token in self._stops), len(tokens) - 1)
         return tokens[: end + 1]
 
@@ -139,15 +158,21 @@ def _distinct(tokens: Sequence[int]) -> float:
 
 
 class Watch:
-    """What the monitor saw.
+    """The monitor of one training.
 
     Attributes:
-        looks: samples of the model that training started from under step 0, then the tuned model's by step.
-        verdict: how the text fell apart, or None.
+        looks: measures by optimizer step; step 0 is the model that training started from.
+        verdict: how the text degenerated, or None.
     """
 
     def __init__(self, sampler: Sampler, every: int, drop: float) -> None:
-        """Look every so many optimizer steps, and at the end."""
+        """Create a monitor.
+
+        Args:
+            sampler: takes the samples.
+            every: optimizer steps between two looks; there is one more look after the last step.
+            drop: see `fallen`.
+        """
         self.looks: dict[int, Look] = {}
         self.verdict: str | None = None
         self._sampler = sampler
@@ -155,11 +180,14 @@ class Watch:
         self._drop = drop
 
     def begin(self, model: Any) -> None:
-        """See how the model that training started from speaks."""
+        """Sample from the model that training started from."""
         self.looks[0] = self._sampler.look(model, started=True)
 
     def step(self, model: Any, step: int, last: bool) -> bool:
-        """After a step: whether to go on. Every process of a training has to ask; all get the same answer."""
+        """Returns whether the training goes on after a step.
+
+        Every process of a training must call this after the same steps; all get the same result.
+        """
         if step % self._every and not last:
             return True
         from accelerate.utils import gather_object
@@ -168,16 +196,21 @@ class Watch:
         self.looks[step] = now
         reasons = [reason for reason in gather_object([fallen(self.looks[0], now, self._drop)]) if reason]
         if reasons:
-            self.verdict = f"the model's text fell apart by step {step}: {reasons[0]}; it says {now.sample[:60]!r}"
+            self.verdict = f"the model's text degenerated by step {step}: {reasons[0]}; it says {now.sample[:60]!r}"
         return not reasons
 
     def written(self) -> list[Mapping[str, Any]]:
-        """What was seen, for the adapter's card."""
+        """Returns the measures for the adapter's card."""
         return [{"step": step, **asdict(look)} for step, look in self.looks.items()]
 
 
 def callbacks(watch: Watch | None, show: bool) -> list[Any]:
-    """Callbacks for transformers' trainer: have the last loss logged, show a bar on stderr, have the monitor look."""
+    """Returns callbacks for transformers' trainer: log the last loss, show a progress bar on stderr, run the monitor.
+
+    Args:
+        watch: the monitor; None for none.
+        show: show the bar.
+    """
     from transformers import TrainerCallback
 
     class Last(TrainerCallback):  # type: ignore[misc]

@@ -1,4 +1,9 @@
-"""`josh train openai`: fine-tune a hosted model on an exported file, and follow the job to its end."""
+"""`josh train openai`: fine-tune a hosted model on an exported file, and follow the job to its end.
+
+1. `train_openai` checks the rows, shows the estimated cost and asks for confirmation.
+2. It uploads the file and starts a job.
+3. `follow` prints the job's events until the job ends, and writes `josh_openai_job.json`.
+"""
 
 import json
 import os
@@ -26,14 +31,14 @@ _MEANINGS = {401: "the key was refused", 403: "the key may not do this", 404: "n
 
 
 class _LostError(FatalError):
-    """The service does not answer any more; a job there goes on."""
+    """The service stopped answering; a job that it runs goes on."""
 
 
 class Service:
-    """An endpoint with OpenAI's files and fine-tuning jobs.
+    """A client of an endpoint with OpenAI's files and fine-tuning jobs.
 
-    Failing calls are made again, with growing pauses, for at most ten minutes without an answer: lost connections,
-    timeouts, 408, 409, 429 and 5xx. What is refused is a FatalError of one line, without the key.
+    Transient errors (lost connections, timeouts, HTTP 408, 409, 429 and 5xx) are retried with growing pauses, for at
+    most `give_up` seconds. Any other error is a FatalError of one line, without the key.
     """
 
     def __init__(
@@ -44,17 +49,17 @@ class Service:
         poll_seconds: float,
         give_up: float = _GIVE_UP,
     ) -> None:
-        """Prepare; nothing is sent yet.
+        """Create a client; this sends no request.
 
         Args:
-            base_url: the address up to and with `/v1`; by default `OPENAI_BASE_URL`, else OpenAI.
+            base_url: the address including `/v1`; by default the variable `OPENAI_BASE_URL`, otherwise OpenAI's.
             api_key_var: the variable with the key; by default `OPENAI_API_KEY`.
-            environment: where variables are looked up.
-            poll_seconds: longest pause between two looks at a job.
-            give_up: seconds without an answer after which a call has failed.
+            environment: the environment variables.
+            poll_seconds: longest pause between two requests for a job's state.
+            give_up: seconds of failed attempts after which a call raises an error.
 
         Raises:
-            UsageError: the key is missing, or the address is none.
+            UsageError: the key is missing, or the address is not valid.
         """
         self.base_url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
         where = address_of(self.base_url).netloc
@@ -75,13 +80,21 @@ class Service:
         return " ".join(self._redact(str(text)).split())
 
     def upload(self, data: Path) -> str:
-        """Upload a training file; returns its id. A call that fails may leave a copy behind, which costs nothing."""
+        """Upload a training file. A failed attempt may leave a copy at the service, which costs nothing.
+
+        Returns:
+            The file's id.
+        """
         content = data.read_bytes()
         uploaded = self._asked(lambda: self._client.files.create(file=(data.name, content), purpose="fine-tune"))
         return str(uploaded.id)
 
     def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a job. Where an answer is lost, it looks for the job before it starts another, which would cost."""
+        """Start a job. After a lost answer it searches for the job first, because a second job would cost money.
+
+        Returns:
+            The job, as JSON has it.
+        """
 
         def create() -> Any:
             return self._client.fine_tuning.jobs.create(**request)
@@ -92,23 +105,31 @@ class Service:
 
         return _plain(self._asked(create, begun))
 
-    def follow(self, job_id: str, tell: Callable[[str], None]) -> dict[str, Any]:
-        """Wait for a job to end, telling its events; returns the job as it ended."""
+    def follow(self, job_id: str, report: Callable[[str], None]) -> dict[str, Any]:
+        """Wait for a job to end.
+
+        Args:
+            job_id: the job.
+            report: gets the text of each new event, the oldest first.
+
+        Returns:
+            The finished job, as JSON has it.
+        """
         seen: set[str] = set()
         wait = min(_FIRST_WAIT, self._poll)
         while True:
             job = _plain(self._asked(lambda: self._client.fine_tuning.jobs.retrieve(job_id)))
-            told = len(seen)
+            before = len(seen)
             for event in reversed(self._events(job_id, seen)):
                 seen.add(event.id)
-                tell(self.clean(event.message))
+                report(self.clean(event.message))
             if job["status"] in _ENDED:
                 return job
-            wait = min(_FIRST_WAIT, self._poll) if len(seen) > told else min(1.5 * wait, self._poll)
+            wait = min(_FIRST_WAIT, self._poll) if len(seen) > before else min(1.5 * wait, self._poll)
             time.sleep(wait)
 
     def _events(self, job_id: str, seen: set[str]) -> list[Any]:
-        """Events not seen yet, the newest first, as the service lists them."""
+        """Returns the events that are not in `seen`, the newest first, as the service lists them."""
         fresh: list[Any] = []
         after: dict[str, Any] = {}
         while True:
@@ -120,7 +141,18 @@ class Service:
             after = {"after": new[-1].id}
 
     def _asked(self, call: Callable[[], Any], done: Callable[[], Any] | None = None) -> Any:
-        """A call's answer, tried again where that makes sense; `done` finds what a lost answer would have told."""
+        """Make a call, and retry transient errors.
+
+        Args:
+            call: makes the request.
+            done: returns the result of an attempt whose answer was lost, or None if that attempt had no effect.
+
+        Returns:
+            The answer.
+
+        Raises:
+            FatalError: the service refused the call, or did not answer for too long.
+        """
         from openai import APIConnectionError, APIError, APIStatusError
 
         end = time.monotonic() + self._give_up
@@ -136,7 +168,7 @@ class Service:
                     meaning = _MEANINGS.get(error.status_code, f"refused with HTTP {error.status_code}")
                     raise FatalError(f"{self.base_url}: {meaning}: {text}") from None
                 if "insufficient_quota" in text:
-                    raise FatalError(f"{self.base_url}: the account is empty: {text}") from None
+                    raise FatalError(f"{self.base_url}: the account has no quota left: {text}") from None
                 lost = lost or error.status_code != 429
                 text = f"HTTP {error.status_code}, {text}"
             except APIConnectionError as error:
@@ -164,26 +196,26 @@ def train_openai(
     seed: int | None = None,
     yes: bool = False,
 ) -> str:
-    """Show what a job would cost, ask, start it and follow it.
+    """Show the estimated cost of a job, ask for confirmation, start the job and follow it.
 
     Args:
-        service: where.
+        service: the service.
         data: file of `josh export --format openai-sft` or `openai-dpo`.
-        model: what to tune, such as gpt-4.1-mini-2025-04-14.
+        model: the model to tune, such as gpt-4.1-mini-2025-04-14.
         out: folder for `josh_openai_job.json`.
         method: sft or dpo.
-        suffix: goes into the tuned model's name.
-        price: dollars per million training tokens.
-        hyperparameters: n_epochs, batch_size, learning_rate_multiplier, beta; those left out are the service's choice.
-        seed: the job's.
+        suffix: a part of the tuned model's name.
+        price: US dollars per million training tokens.
+        hyperparameters: n_epochs, batch_size, learning_rate_multiplier, beta; the service chooses those left out.
+        seed: the job's seed.
         yes: do not ask.
 
     Returns:
         The tuned model's name.
 
     Raises:
-        UsageError: the file does not fit, or nobody said yes.
-        FatalError: the service refused, or the job failed.
+        UsageError: a row of the file is wrong, or nobody confirmed the cost.
+        FatalError: the service refused a call or stopped answering, or the job failed.
     """
     rows = _rows(data, method)
     tokens, how = _tokens(rows)
@@ -206,7 +238,7 @@ def train_openai(
     try:
         job = service.start(request)
     except (KeyboardInterrupt, _LostError):
-        print(f"josh: a job for {file_id} may have been started; the service's list of jobs says", file=sys.stderr)
+        print(f"josh: a job for {file_id} may have started; look at the service's list of jobs", file=sys.stderr)
         raise
     _write(out, service, job)
     print(f"started  {job['id']}", flush=True)
@@ -214,11 +246,19 @@ def train_openai(
 
 
 def follow(service: Service, job_id: str, out: Path) -> str:
-    """Follow a job to its end, print its events, write `josh_openai_job.json`; returns the tuned model's name.
+    """Follow a job to its end, print its events, and write `josh_openai_job.json`.
+
+    Args:
+        service: the service.
+        job_id: the job.
+        out: folder for `josh_openai_job.json`.
+
+    Returns:
+        The tuned model's name.
 
     Raises:
-        FatalError: the job failed or was cancelled.
-        KeyboardInterrupt: Ctrl-C; the job goes on, and stderr says how to follow it again.
+        FatalError: the job failed or was cancelled, or the service stopped answering.
+        KeyboardInterrupt: Ctrl-C; the job goes on, and a line on stderr says how to follow it again.
     """
     _make(out)
     with _hint(job_id, out, service.base_url):
@@ -234,21 +274,20 @@ def follow(service: Service, job_id: str, out: Path) -> str:
 
 @contextmanager
 def _hint(job_id: str, out: Path, base_url: str) -> Iterator[None]:
-    """Where following is broken off, say how to take it up again."""
+    """Print how to follow the job again if following is interrupted."""
     try:
         yield
     except (KeyboardInterrupt, _LostError):
         address = "" if base_url == OPENAI_URL else f" --base_url {base_url}"
         print(
-            "josh: the job goes on without us; follow it with: "
-            f"josh train openai --follow {job_id} --out {out}{address}",
+            f"josh: the job goes on; follow it with: josh train openai --follow {job_id} --out {out}{address}",
             file=sys.stderr,
         )
         raise
 
 
 def _rows(data: Path, method: str) -> list[dict[str, Any]]:
-    """The rows of a file. Raises UsageError, naming the line."""
+    """Returns the rows of a file. Raises UsageError with the line number of a wrong row."""
     try:
         lines = data.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -278,12 +317,12 @@ def _rows(data: Path, method: str) -> list[dict[str, Any]]:
 
 
 def _tokens(rows: list[dict[str, Any]]) -> tuple[int, str]:
-    """About how many tokens rows have, and how that was estimated."""
+    """Returns an estimate of the number of tokens, and the method of the estimate."""
     texts = [text for row in rows for text in _texts(row)]
     encoding = _encoding()
     if encoding is None:
-        return sum(map(len, texts)) // 4, "four characters each, as tiktoken is missing"
-    # Four more for each message, for its role and delimiters.
+        return sum(map(len, texts)) // 4, "four characters each, because tiktoken is missing"
+    # Each message has about four more tokens, for its role and delimiters.
     return sum(len(encoding.encode(text, disallowed_special=())) + 4 for text in texts), "by tiktoken"
 
 
@@ -304,13 +343,13 @@ def _texts(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _encoding() -> Any:
-    """OpenAI's encoding of its newer models from the copy that litellm brings along; None where it is missing."""
+    """Returns the encoding of OpenAI's newer models, from the copy in litellm; None if it is missing."""
     found = find_spec("litellm")
     if find_spec("tiktoken") is None or found is None or found.origin is None:
         return None
     folder = Path(found.origin).parent / "litellm_core_utils" / "tokenizers"
     before = os.environ.get("TIKTOKEN_CACHE_DIR")
-    # From there and never from the network, which an estimate is not worth waiting for.
+    # Without that copy tiktoken would download the encoding; an estimate is not worth the wait.
     names = {"o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790"}
     try:
         import tiktoken
@@ -339,9 +378,9 @@ def _cost(tokens: int, price: float | None, epochs: int | None) -> str:
 
 
 def _ask() -> None:
-    """Ask on the terminal. Raises UsageError where the answer is not yes, or nobody can answer."""
+    """Ask on the terminal. Raises UsageError if the answer is not yes, or stdin is not a terminal."""
     if not sys.stdin.isatty():
-        raise UsageError("nobody is here to confirm the cost; give --yes")
+        raise UsageError("stdin is not a terminal, so nobody can confirm the cost; give --yes")
     try:
         answer = input("start it? [y/N] ").strip().lower()
     except EOFError:

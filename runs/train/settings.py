@@ -11,7 +11,7 @@ from josh.errors import UsageError
 METHODS = {
     "sft": "learn the agent's turns of winning conversations (supervised)",
     "dpo": "prefer a winning turn to the losing one beside it",
-    "kto": "tell winning turns from losing ones",
+    "kto": "prefer winning turns to losing turns, without pairs",
 }
 
 
@@ -20,50 +20,56 @@ SCHEDULES = ("linear", "cosine", "constant")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What `josh train` can be told. The numbers stand for what neither a preset nor the user says.
+    """The settings of `josh train`. A default applies if neither the user nor the preset gives a value.
 
-    A resumable setting changes nothing about the adapter that comes out, and so nothing about its name.
+    A resumable setting does not change the resulting adapter, so it does not change the adapter's name.
     """
 
     data: str = setting("", "the JSONL file made by `josh export`", resumable=True)
     model: str = setting("", "the folder or hub id of the model to tune", resumable=True)
     out: str = setting("", "the folder in which the adapter's folder is made", resumable=True)
     name: str | None = setting(
-        None, "the adapter's folder in --out (default: josh-METHOD-HASH, HASH being of data, model and settings)"
+        None, "the adapter's folder in --out (default: josh-METHOD-HASH, a hash of data, model and settings)"
     )
     preset: str | None = setting(None, "named hyperparameters (default: josh-sft, dpo or josh-kto)", resumable=True)
-    base_adapter: str | None = setting(None, "adapter folder to go on from, instead of a new adapter", resumable=True)
-    epochs: float = setting(1.0, "times that every row is seen", above=0)
+    base_adapter: str | None = setting(
+        None, "adapter folder to continue training from, instead of a new adapter", resumable=True
+    )
+    epochs: float = setting(1.0, "passes over all rows", above=0)
     learning_rate: float = setting(1e-5, "peak learning rate", above=0)
     batch_size: int = setting(1, "rows in one forward pass of one device", least=1)
-    accumulation: int = setting(8, "passes to one optimizer step", least=1)
-    max_length: int = setting(4096, "tokens; longer rows are left out and counted, never cut", least=1)
-    schedule: str = setting("linear", f"how the learning rate falls: {listed(SCHEDULES)}", choices=SCHEDULES)
+    accumulation: int = setting(8, "forward passes per optimizer step", least=1)
+    max_length: int = setting(4096, "most tokens of a row; longer rows are left out and counted, never cut", least=1)
+    schedule: str = setting("linear", f"how the learning rate decays: {listed(SCHEDULES)}", choices=SCHEDULES)
     warmup: float = setting(
-        0.0, "optimizer steps in which the learning rate rises; below 1, their share of all", least=0
+        0.0, "optimizer steps in which the learning rate rises; a value below 1 is a share of all steps", least=0
     )
-    weight_decay: float = setting(0.0, "AdamW's", least=0)
+    weight_decay: float = setting(0.0, "weight decay of AdamW", least=0)
     optimizer: str = setting(
-        "adamw_torch", "as transformers names it; 8-bit ones become adamw_torch where they cannot be"
+        "adamw_torch",
+        "its name in transformers; adamw_torch replaces 8-bit optimizers that cannot run here",
     )
     lora_rank: int = setting(16, "rank of the adapter", least=1)
-    lora_alpha: int = setting(32, "its scale, times rank", least=1)
-    lora_dropout: float = setting(0.0, "its dropout", least=0, below=1)
-    beta: float = setting(0.1, "dpo, kto: how strongly the model is held to the one it started as", above=0)
+    lora_alpha: int = setting(32, "scale of the adapter, times its rank", least=1)
+    lora_dropout: float = setting(0.0, "dropout of the adapter", least=0, below=1)
+    beta: float = setting(
+        0.1, "dpo, kto: strength of the penalty for moving away from the model that training started from", above=0
+    )
     desirable_weight: float = setting(1.0, "kto: weight of winning turns", least=0)
     undesirable_weight: float = setting(1.0, "kto: weight of losing turns", least=0)
-    load_in_4bit: bool = setting(False, "hold the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)")
-    activation_checkpointing: bool = setting(False, "recompute activations: a fifth slower, much less memory")
+    load_in_4bit: bool = setting(False, "load the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)")
+    activation_checkpointing: bool = setting(False, "recompute activations: a fifth slower, with much less memory")
     merge: bool = setting(False, "write the whole tuned model instead of an adapter")
-    seed: int = setting(42, "every random choice follows from it", least=0)
+    seed: int = setting(42, "seed of every random choice", least=0)
     torch_threads: int | None = setting(None, "processor threads (default: torch's own)", resumable=True, least=1)
     monitor_every: int = setting(
-        25, "dpo, kto: optimizer steps between two looks at samples; 0 for none", resumable=True, least=0
+        25, "dpo, kto: optimizer steps between two checks of sampled replies; 0 for no checks", resumable=True, least=0
     )
-    monitor_samples: int = setting(8, "dpo, kto: how many replies are sampled", resumable=True, above=0)
+    monitor_samples: int = setting(8, "dpo, kto: number of sampled replies in a check", resumable=True, above=0)
     monitor_drop: float = setting(
         2.0,
-        "dpo, kto: nats per token that samples may be less likely, to the model it started as, than its own",
+        "dpo, kto: most nats per token by which sampled replies may become less likely, under the model that training "
+        "started from",
         resumable=True,
         above=0,
     )
@@ -71,13 +77,13 @@ class TrainSettings:
     logging_steps: int = setting(10, "optimizer steps between two logged losses", resumable=True, least=1)
     report_to: str = setting(
         "none",
-        "where losses are logged: trackio, wandb, tensorboard, or what else transformers knows, several by commas",
+        "trackers for the losses: trackio, wandb, tensorboard, or others of transformers, separated by commas",
         resumable=True,
     )
     resume: bool = setting(
-        False, "go on from the last checkpoint, if a training of that name was broken off", resumable=True
+        False, "go on from the last checkpoint, if a training of that name was interrupted", resumable=True
     )
-    progress: bool = setting(False, "show the progress bar even when stderr is no terminal", resumable=True)
+    progress: bool = setting(False, "show the progress bar even if stderr is not a terminal", resumable=True)
 
 
 TRAINING = Schema(settings_in(TrainSettings))
@@ -92,7 +98,7 @@ _JOSH = {
     "seed": 42,
 }
 _JOSH_SFT = {**_JOSH, "learning_rate": 2e-5, "warmup": 5, "weight_decay": 0.01, "epochs": 3}
-# The published batch of one is below KTO's least; half the accumulation keeps the step's rows.
+# KTO needs batches of two or more, and the published batch is one; half the accumulation keeps the rows of a step.
 _JOSH_KTO = {**_JOSH, "learning_rate": 5e-7, "schedule": "cosine", "warmup": 0.1, "batch_size": 2, "max_length": 5256}
 _TINY = {
     "batch_size": 8,
@@ -140,21 +146,24 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "kto": {**_TINY, "learning_rate": 1e-3, "epochs": 3, "beta": 0.1},
     },
 }
-"""Hyperparameters by name and method. `josh-*` are the published ones (github.com/asappresearch/josh-llm-simulation-
-training), named after their scripts: sft is sft_agent_final_mod, sft-successful and sft-turns are sft_agent_successful
-and sft_agent, kto is finetune_agent, kto-ft is kto_ft. That project published none for DPO. `tiny` is for models of
-about a million parameters."""
+"""Hyperparameters by name and method.
+
+`josh-*` are the published values (github.com/asappresearch/josh-llm-simulation-training). Their names stand for these
+scripts: sft is sft_agent_final_mod, sft-successful is sft_agent_successful, sft-turns is sft_agent, kto is
+finetune_agent, kto-ft is kto_ft. That project published no values for DPO. `tiny` is for models of about a million
+parameters.
+"""
 
 
 def resolve_training(method: str, given: Mapping[str, Any]) -> TrainSettings:
-    """Put settings together: what was given, else what the preset says, else the default.
+    """Returns the settings of a training: the given values, otherwise those of the preset, otherwise the defaults.
 
     Args:
         method: one of `METHODS`.
         given: settings by name.
 
     Raises:
-        UsageError: something is missing or makes no sense, alone or with another.
+        UsageError: a setting is missing or wrong, or two settings contradict each other.
     """
     for name in ("data", "model", "out"):
         if not given.get(name):
@@ -183,4 +192,4 @@ def _check(method: str, settings: TrainSettings, given: Mapping[str, Any]) -> No
     if settings.base_adapter:
         lora = [name for name in given if name.startswith("lora_")]
         if lora:
-            raise UsageError(f"{lora[0]} is given with base_adapter, which has its own; leave one of them out")
+            raise UsageError(f"{lora[0]} is given with base_adapter, which fixes it; leave one of them out")

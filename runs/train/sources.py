@@ -1,4 +1,4 @@
-"""What an adapter is made of: hashes of its base, of the adapter before it, of its rows, and of its settings."""
+"""The sources of an adapter: hashes of its base model, its earlier adapter, its rows and its settings."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from josh.runs.train.machine import note
 from josh.runs.train.settings import TRAINING, TrainSettings
 
 _ENDS = 1 << 20
+"""Bytes at each end of a weights file that the fingerprint reads."""
 _READ_WHOLE = (
     "config.json",
     "adapter_config.json",
@@ -28,7 +29,11 @@ _READ_WHOLE = (
 
 
 def sources_of(method: str, settings: TrainSettings) -> dict[str, Any]:
-    """What an adapter is made of: base, earlier adapter, data."""
+    """Returns the sources of an adapter: `base`, `data` and, if there is one, `base_adapter`, each with its hash.
+
+    Raises:
+        UsageError: `base_adapter` is not an adapter, or the manifest beside the data cannot be read.
+    """
     data = Path(settings.data)
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     sources: dict[str, Any] = {
@@ -38,13 +43,17 @@ def sources_of(method: str, settings: TrainSettings) -> dict[str, Any]:
     if settings.base_adapter:
         folder = Path(settings.base_adapter)
         if not (folder / "adapter_config.json").exists():
-            raise UsageError(f"base_adapter is {folder}, which holds no adapter (no adapter_config.json)")
+            raise UsageError(f"base_adapter is {folder}, which has no adapter (no adapter_config.json)")
         sources["base_adapter"] = {"name": str(folder), "sha256": fingerprint(folder)}
     return sources
 
 
 def _manifest(data: Path, digest: str) -> dict[str, Any] | None:
-    """The manifest beside exported rows; None where there is none, or one of other rows. Raises UsageError."""
+    """Returns the manifest beside exported rows; None if there is none, or if it belongs to other rows.
+
+    Raises:
+        UsageError: the manifest cannot be read.
+    """
     path = manifest_of(data)
     try:
         manifest = json.loads(path.read_bytes())
@@ -53,18 +62,18 @@ def _manifest(data: Path, digest: str) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         manifest = None
     if not isinstance(manifest, dict):
-        raise UsageError(f"{path} is no manifest that can be read; export the rows again, or remove it")
+        raise UsageError(f"{path} is not a readable manifest; export the rows again, or remove it")
     if manifest.get("sha256") != digest:
-        note(f"{path.name} is not of this {data.name} (other sha256); it is left out of the adapter's card")
+        note(f"{path.name} belongs to other rows than {data.name} (other sha256); the adapter's card leaves it out")
         return None
     return manifest
 
 
 def fingerprint(folder: Path) -> str | None:
-    """A hash of a model's or an adapter's folder; None for a hub id.
+    """Returns a hash of a model's or an adapter's folder; None for a hub id.
 
-    It is of configuration, tokenizer and chat template, and of every weights file's name, size, first and last
-    mebibyte: a large model is not read whole.
+    The hash covers configuration, tokenizer and chat template. Of every weights file it covers the name, the size, and
+    the first and the last mebibyte, because reading a large model takes too long.
     """
     if not folder.is_dir():
         return None
@@ -83,8 +92,8 @@ def fingerprint(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def digest_of(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
-    """A hash of everything that makes another adapter of it."""
+def adapter_digest(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
+    """Returns a hash of everything that determines an adapter: method, sources and the settings that change it."""
     made_of = {
         "method": method,
         "hashes": [one["sha256"] for one in sources.values()],

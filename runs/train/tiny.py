@@ -1,14 +1,16 @@
-"""`josh tiny`: a small language model of our own, for machines without any.
+"""`josh tiny`: make a small language model, for machines without a larger one.
 
-A byte-level BPE tokenizer and a Llama-style model of half a million parameters, pretrained on made-up dialogues that
-its world offers (`tiny_dialogues`). It speaks their language fluently and with no skill, so that a search over its
-turns has something to find and training on what is found has something to teach.
+The model has a byte-level BPE tokenizer and half a million parameters in the style of Llama. It is pretrained on
+made-up dialogues that its world offers (`tiny_dialogues`). It speaks their language fluently but without skill, so that
+a search finds better turns and a training on them can improve the model.
 
-Its chat template leaves system messages out: an environment's prompt may take hundreds of tokens, several times those
-of a whole dialogue, and half a million parameters cannot read it. Requests, records and exports hold it all the same,
-so that everything around this model works as it does with a large one. The template also numbers the assistant's turns,
-by a token of its own right before the words, because so small a model cannot count them, and when to ask is what there
-is to learn.
+Its chat template has two peculiarities:
+
+1. It leaves out system messages. An environment's prompt may have hundreds of tokens, several times as many as a whole
+   dialogue, and a model of this size cannot use it. Requests, records and exports still contain the prompt, so the rest
+   of josh works as with a large model.
+2. It numbers the assistant's turns with a special token before the words. A model of this size cannot count turns, but
+   it has to learn when to ask.
 """
 
 import json
@@ -34,7 +36,7 @@ from josh.runs.registry import DEFAULT_ENV, env_class
 from josh.seeds import derive
 
 MANIFEST = "josh_tiny.json"
-"""In the model's folder: the settings, how the training went, and a digest of both settings and code."""
+"""A file in the model's folder with the settings, the results of the training, and a digest of settings and code."""
 _FILES = {
     MANIFEST,
     "chat_template.jinja",
@@ -44,10 +46,10 @@ _FILES = {
     "tokenizer.json",
     "tokenizer_config.json",
 }
-"""What a tiny model's folder holds."""
+"""The files in a tiny model's folder."""
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 TURNS = tuple(f"<|{number}|>" for number in range(1, 11))
-"""The numbers of the assistant's turns; all after the tenth have its."""
+"""The tokens that number the assistant's turns; turns after the tenth have the tenth token."""
 TEMPLATE = (
     "{% set said = namespace(turns=0) %}{% for m in messages %}{% if m['role'] == 'assistant' %}"
     "{% if said.turns < 10 %}{% set said.turns = said.turns + 1 %}{% endif %}"
@@ -57,22 +59,22 @@ TEMPLATE = (
     "<|assistant|><|{{ said.turns }}|>{% endif %}"
 )
 CONTEXT = 1024
-"""Tokens that the model can attend to; a dialogue of ten rounds takes about 200, and at most some 350."""
+"""Most tokens of the model's context; a dialogue of ten rounds has about 200, at most about 350."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a model is and how long it is trained.
+    """The size of a model and of its training.
 
     Attributes:
-        hidden: width; the feed-forward layers are three times as wide.
-        layers: Transformer layers.
-        heads: attention heads.
-        vocab: most entries of the tokenizer, at least 271 (256 bytes and the special tokens); there are fewer where
-            every word of the dialogues has one.
-        steps: training steps.
+        hidden: the hidden size; the feed-forward layers are three times as wide.
+        layers: the number of Transformer layers.
+        heads: the number of attention heads per layer.
+        vocab: most entries of the vocabulary, at least 271 (256 bytes and the special tokens). There are fewer if the
+            dialogues have fewer different words.
+        steps: the number of training steps.
         batch: dialogues per step.
-        reply: tokens after which a reply is cut off.
+        reply: most tokens of a reply.
     """
 
     hidden: int
@@ -88,23 +90,23 @@ SIZES: Mapping[str, Size] = {
     "small": Size(hidden=128, layers=2, heads=4, vocab=2048, steps=400, batch=8, reply=64),
     "nano": Size(hidden=32, layers=1, heads=2, vocab=512, steps=20, batch=4, reply=16),
 }
-"""By name; `nano` babbles, and is for tests."""
+"""Sizes by name; `nano` is for tests, and its text is gibberish."""
 LEARNING_RATE = 5e-3
 BETAS = (0.9, 0.98)
 CLIP = 1.0
 WARMUP = 50
 SORTED = 25
-"""Batches among which dialogues are sorted by length, so that a batch holds little padding: a third less work."""
+"""Number of batches in which dialogues are sorted by length together; less padding saves a third of the work."""
 
 
 @dataclass(frozen=True, slots=True)
 class TinyDialogues:
-    """What a tiny model learns a world's language from.
+    """The dialogues from which a tiny model learns a world's language.
 
     Attributes:
-        write: takes how many conversations there are to be, and a seed; returns that many, as the agent's model sees
+        write: takes a number of conversations and a seed. It yields that many conversations, as the agent's model sees
             them, without a system prompt.
-        code: the modules that the conversations follow from; a model is made anew where one of them has changed.
+        code: the modules that determine the conversations; a change in one of them makes a new model necessary.
     """
 
     write: Callable[[int, int], Iterator[list[Message]]]
@@ -112,7 +114,7 @@ class TinyDialogues:
 
 
 def tiny_dialogues(env: type[BaseEnv]) -> TinyDialogues | None:
-    """The dialogues that a world offers, under `tiny_dialogues`, by their import path; None where it offers none."""
+    """Returns the dialogues that a world offers: `tiny_dialogues` is their import path; None if it offers none."""
     path = env.tiny_dialogues
     if not path:
         return None
@@ -122,13 +124,13 @@ def tiny_dialogues(env: type[BaseEnv]) -> TinyDialogues | None:
 
 @dataclass(frozen=True, slots=True)
 class Tiny:
-    """What a tiny model is made from; the same values, code and packages give the same bytes on one machine.
+    """The settings of a tiny model. The same settings, code and packages give the same bytes on the same machine.
 
     Attributes:
         size: a key of `SIZES`.
-        seed: every random choice follows from it.
-        threads: threads of torch. The sums of several threads may round differently from those of one.
-        env: the world whose language it learns.
+        seed: the seed of every random choice.
+        threads: torch's number of threads, at least 1. Sums may round differently with another number of threads.
+        env: the world whose language the model learns.
     """
 
     size: str = "small"
@@ -144,7 +146,7 @@ class Tiny:
 
     @property
     def dialogues(self) -> TinyDialogues:
-        """What it learns from. Raises UsageError where its world offers nothing."""
+        """The dialogues that the model learns from. Raises UsageError if its world offers none."""
         found = tiny_dialogues(env_class(self.env))
         if found is None:
             raise UsageError(f"env {self.env!r} has no dialogues for a tiny model to learn from; give another --env")
@@ -152,23 +154,23 @@ class Tiny:
 
 
 def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: bool = False) -> dict[str, Any]:
-    """Make a tiny model, unless the folder holds the very same one already.
+    """Make a tiny model, unless the folder has the same model already.
 
     Args:
-        folder: where model and tokenizer go; a tiny model of other settings or other code is replaced, as is one that
-            is not whole.
-        tiny: what to make it from.
-        force: make it anew in any case.
+        folder: the folder for model and tokenizer. An incomplete tiny model in it is replaced, and so is a tiny model
+            with other settings or from other code.
+        tiny: the model's settings.
+        force: make the model even if the folder has it already.
         progress: show a progress bar on stderr.
 
     Returns:
-        What `MANIFEST` says of it.
+        The content of `MANIFEST`.
 
     Raises:
-        UsageError: torch or transformers is missing, the folder holds something else, or cannot be written.
+        UsageError: torch or transformers is missing, the folder has other files, or it cannot be written.
     """
     folder = folder.resolve()
-    digest = digest_of(tiny)
+    digest = model_digest(tiny)
     there = manifest(folder)
     try:
         if there.get("digest") == digest and not force and set(_names(folder)) >= _FILES:
@@ -185,35 +187,35 @@ def _names(folder: Path) -> list[str]:
 
 
 def _replaceable(folder: Path) -> None:
-    """Raise UsageError unless a folder is missing, empty, or a tiny model's with nothing else in it."""
+    """Raises UsageError unless a folder is missing, is empty, or has the files of a tiny model and no others."""
     if folder.exists() and not manifest(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there and holds no tiny model; give another --out")
+        raise UsageError(f"{folder} exists and is not a tiny model; give another --out")
     other = next((name for name in _names(folder) if name not in _FILES), None)
     if other is not None:
         raise UsageError(
-            f"{folder} also holds {other}, which is no part of a tiny model; move it, or give another --out"
+            f"{folder} also has {other}, which does not belong to a tiny model; move it, or give another --out"
         )
 
 
 def _made(folder: Path, digest: str, tiny: Tiny, progress: bool) -> dict[str, Any]:
-    """Make a model and put it in place of what is in the folder; returns its manifest."""
-    # Made beside its place and moved there when it is whole, so that no interruption leaves half a model.
+    """Make a model, replace the folder by it, and return its manifest."""
+    # The model is made in a scratch folder and moved when it is complete, so an interruption leaves no partial model.
     scratch = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        told = {"digest": digest, **asdict(tiny), **_train(scratch, tiny, progress)}
-        (scratch / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        content = {"digest": digest, **asdict(tiny), **_train(scratch, tiny, progress)}
+        (scratch / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         scratch.chmod(0o755)
         if folder.exists():
-            _replaceable(folder)  # again, for much may have been put there meanwhile
+            _replaceable(folder)  # check again, because the folder may have changed during the training
             shutil.rmtree(folder)
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return told
+    return content
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """What `MANIFEST` says of the model in a folder; empty where there is none."""
+    """Returns the content of `MANIFEST` in a folder; empty if there is none."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -221,8 +223,8 @@ def manifest(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def digest_of(tiny: Tiny) -> str:
-    """A hash of all that a tiny model follows from: settings, packages, and the code that writes its dialogues."""
+def model_digest(tiny: Tiny) -> str:
+    """Returns a hash of everything that determines a tiny model: settings, packages and code."""
     code = blake2b(digest_size=8)
     for module in tiny.dialogues.code:
         code.update(Path(str(module.__file__)).read_bytes())
@@ -233,8 +235,8 @@ def digest_of(tiny: Tiny) -> str:
 
 
 def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
-    """Train tokenizer and model and save both; how it went."""
-    torch = needed()
+    """Train tokenizer and model, save both, and return the results of the training."""
+    torch = require_torch()
     from tqdm import tqdm
 
     size, started, worked = SIZES[tiny.size], time.perf_counter(), time.process_time()
@@ -259,10 +261,10 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
     finally:
         torch.set_num_threads(before)
     try:
-        with quiet():
+        with no_progress_bars():
             model.eval().save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-    except Exception as error:  # safetensors has an exception of its own for a full disk
+    except Exception as error:  # safetensors raises its own exception for a full disk
         raise UsageError(f"cannot write {folder}: {error}") from None
     last = losses[-20:]
     return {
@@ -277,7 +279,7 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
 
 
 def _batches(rows: Sequence[list[int]], size: Size, seed: int) -> Iterator[list[list[int]]]:
-    """The rows in batches of about the same length, in an order that has nothing to do with length."""
+    """Yields the rows in batches of similar length; the order of the batches is random."""
     rng = Random(derive(seed, "batches"))
     for start in range(0, len(rows), SORTED * size.batch):
         near = sorted(rows[start : start + SORTED * size.batch], key=len)
@@ -287,7 +289,15 @@ def _batches(rows: Sequence[list[int]], size: Size, seed: int) -> Iterator[list[
 
 
 def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int) -> Iterator[float]:
-    """Train on every batch once, of which one has usually so many tokens; the loss at each step, in nats a token."""
+    """Train on every batch once, and yield the loss of each step, in nats per token.
+
+    Args:
+        model: the model.
+        batches: batches of rows of token ids.
+        steps: the number of batches.
+        usual: the mean number of tokens of a batch, by which the gradient is scaled.
+        pad: the id of the padding token.
+    """
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS)
@@ -304,13 +314,13 @@ def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int) -> Iter
         longest = max(map(len, rows))
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
         inputs, targets = ids[:, :-1], ids[:, 1:]
-        # Padding stands at the end, where no token can see it: no mask is needed.
+        # Padding is at the end, where no token attends to it, so a mask is not necessary.
         logits = model(input_ids=inputs, use_cache=False).logits
         total = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="sum"
         )
-        # Every token counts alike: a mean over each batch would have those of short dialogues count more, and the model
-        # would take its leave more often than the speaker that it learns from.
+        # Every token has the same weight. A mean per batch would give tokens of short dialogues more weight, and the
+        # model would end conversations more often than the speaker that it learns from.
         loss = total / usual
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -373,8 +383,8 @@ def _model(size: Size, tokenizer: Any) -> Any:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' own progress bars, which it shows for the smallest file, from stderr."""
+def no_progress_bars() -> Iterator[None]:
+    """Hide transformers' progress bars, which appear even for small files."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -386,11 +396,11 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def needed() -> Any:
-    """Torch, where transformers can be had too. Raises UsageError where either is missing."""
+def require_torch() -> Any:
+    """Returns the module torch. Raises UsageError if torch or transformers is missing."""
     try:
         import torch
-        import transformers  # noqa: F401 (only to see whether it is there)
+        import transformers  # noqa: F401 (only to check that it is installed)
     except ImportError as error:
         raise UsageError(f"a tiny model needs {error.name}: pip install 'josh-dialogue[train]'") from None
     return torch

@@ -1,14 +1,13 @@
-"""`josh train sft|dpo|kto`: tune a LoRA adapter on exported rows, by TRL's trainers.
+"""`josh train sft|dpo|kto`: tune a LoRA adapter on exported rows, with TRL's trainers.
 
-The life of a training; whatever can be wrong is found before its fourth step, and before anything is computed:
+A training has five steps. The first three find wrong data and settings before any computation:
 
-1. The rows are read and checked (`data.py`), then the machine (`machine.py`).
-2. The chat template is loaded and tried on the rows; they become tokens (`base.py`, `data.py`).
-3. A hash of everything that makes another adapter names the adapter (`sources.py`), and its folder is claimed
+1. Read and check the rows (`data.py`), then check the machine (`machine.py`).
+2. Load the chat template, try it on the rows, and tokenize the rows (`base.py`, `data.py`).
+3. Name the adapter after a hash of everything that determines it (`sources.py`), and claim its folder
    (`adapter_folder.py`).
-4. The trainer trains, with checkpoints; preference training is watched (`tuning.py`, `monitor.py`).
-5. The adapter, or with `merge` the whole model, is written with a card that says what it is made of, and the
-   folder gets its name.
+4. Train, with checkpoints; a monitor watches preference training (`tuning.py`, `monitor.py`).
+5. Write the adapter, or with `merge` the whole model, and a card that names its sources; rename the folder.
 """
 
 import time
@@ -24,12 +23,12 @@ from josh.runs.train.base import load_template, merge, training_variant
 from josh.runs.train.data import fitting_template, prepare, read_rows
 from josh.runs.train.machine import NEEDED, check_machine, is_first, note, quiet, require_packages
 from josh.runs.train.settings import TrainSettings
-from josh.runs.train.sources import digest_of, sources_of
+from josh.runs.train.sources import adapter_digest, sources_of
 from josh.runs.train.tuning import tuned
 
 
 def train(method: str, settings: TrainSettings) -> Path:
-    """Train, and say on stdout what came of it.
+    """Train, and print the result on stdout.
 
     Under `accelerate launch` every process calls this; only the first one writes and prints.
 
@@ -38,12 +37,11 @@ def train(method: str, settings: TrainSettings) -> Path:
         settings: see `resolve_training`.
 
     Returns:
-        The adapter's folder, or the model's with `merge`.
+        The adapter's folder; with `merge` the folder of the whole model.
 
     Raises:
-        UsageError: something is wrong that was found before the first step.
-        FatalError: the text fell apart, the loss is no number, or the memory is full. Nothing is left that looks
-            finished.
+        UsageError: the data, the machine or a setting is wrong; nothing was trained.
+        FatalError: the model's text degenerated, the loss is not finite, or the memory is full; no adapter is left.
     """
     began = time.monotonic()
     data = Path(settings.data)
@@ -55,12 +53,12 @@ def train(method: str, settings: TrainSettings) -> Path:
         own = template.text
         template = fitting_template(template, rows, training_variant)
         if template.text != own:
-            note("the chat template rewrites earlier turns; training uses TRL's variant of it, which does not")
+            note("the chat template rewrites earlier turns; training uses TRL's variant of it, which keeps them")
         prepared = prepare(rows, method, template, settings.max_length, data)
         if prepared.dropped["too_long"]:
             note(f"{prepared.dropped['too_long']} of {len(rows)} rows are longer than {settings.max_length} tokens")
         sources = sources_of(method, settings)
-        made_of = digest_of(method, settings, sources)
+        made_of = adapter_digest(method, settings, sources)
         target = Path(settings.out) / (settings.name or f"josh-{method}-{made_of[:8]}")
         part = target.with_name(target.name + ".part")
         claim(target, part, made_of, settings.resume)

@@ -1,4 +1,4 @@
-"""The training itself: TRL's trainer for each method, and what is said of how it went."""
+"""The training itself: TRL's trainer for each method, and its results for the adapter's card."""
 
 import math
 import random
@@ -18,7 +18,14 @@ from josh.runs.train.settings import TrainSettings
 
 
 def tuned(method: str, settings: TrainSettings, template: Template, prepared: Prepared, part: Path) -> dict[str, Any]:
-    """Train, and leave the adapter's files in the `.part` folder; returns what the card says of it."""
+    """Train, and write the adapter's files into the `.part` folder.
+
+    Returns:
+        The results for the adapter's card: rows, losses, the monitor's measures, and the machine.
+
+    Raises:
+        FatalError: the memory is full, the model's text degenerated, or the loss is not finite.
+    """
     import torch
     from transformers import set_seed
 
@@ -26,7 +33,7 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
     model, lora = load_model(settings)
     rows = list(prepared.rows)
     if method == "kto":
-        # TRL's KTO goes through the rows in order and pairs neighbours, which must not be of one kind.
+        # TRL's KTO takes the rows in order and compares neighbours, so labels must be mixed.
         random.Random(settings.seed).shuffle(rows)
     watch = None
     if method != "sft" and settings.monitor_every:
@@ -63,7 +70,7 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
     if is_first():
         tuned = trainer.accelerator.unwrap_model(trainer.model)
         tuned.save_pretrained(part, selected_adapters=["default"])
-        (part / "README.md").unlink(missing_ok=True)  # an empty form
+        (part / "README.md").unlink(missing_ok=True)  # PEFT writes an empty model card
     return {
         "rows": {"used": len(rows), "dropped": prepared.dropped, "tokens": prepared.tokens},
         "losses": losses | {"steps": trainer.state.global_step},
@@ -93,7 +100,7 @@ def _trainer(
     dtype = compute_dtype()
     optimizer = settings.optimizer
     if "8bit" in optimizer and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
-        note(f"{optimizer} needs CUDA and bitsandbytes; adamw_torch takes its place")
+        note(f"{optimizer} needs CUDA and bitsandbytes; training uses adamw_torch instead")
         optimizer = "adamw_torch"
     common: dict[str, Any] = {
         "output_dir": str(part / CHECKPOINTS),
@@ -106,7 +113,7 @@ def _trainer(
         "weight_decay": settings.weight_decay,
         "optim": optimizer,
         "seed": settings.seed,
-        # Too long rows are gone already: nothing is cut.
+        # Rows that are too long were left out already, so TRL must not truncate.
         "max_length": None,
         "use_cpu": not torch.cuda.is_available(),
         "bf16": dtype == torch.bfloat16,
@@ -137,7 +144,7 @@ def _trainer(
             **common,
         )
         kind, mixed = trl.KTOTrainer, "use_json"
-    # As JSON, messages keep their own keys; Arrow would give every message and tool call those of all others.
+    # As JSON, messages keep their own keys; Arrow would add the keys of all others to every message and tool call.
     dataset = Dataset.from_list(rows, on_mixed_types=mixed)
     trainer = kind(model=model, args=config, train_dataset=dataset, processing_class=tokenizer, peft_config=lora)
     for callback in (PrinterCallback, ProgressCallback):

@@ -138,7 +138,7 @@ def test_every_endpoint_has_a_limit_of_its_own(endpoint):
             await model.aclose()
 
     asyncio.run(asking())
-    assert (first.most_at_once, second.most_at_once) == (3, 3)
+    assert (first.peak_concurrency, second.peak_concurrency) == (3, 3)
 
 
 def test_a_budget_of_calls_is_kept_to_the_call():

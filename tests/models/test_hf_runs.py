@@ -97,16 +97,14 @@ def test_an_evaluation_is_held_out_from_what_its_adapter_was_trained_on(
         assert told.count("\n") == 1
     assert main([*evaluate, *both[0]]) == 0
     told = capsys.readouterr()
-    assert "held out: nothing of the 2 tasks and 4 people of tuned\n" in told.out
+    assert "held out: none of the 2 tasks and 4 people of tuned\n" in told.out
     assert "user: donor (trained against)" in told.out
     assert told.err == ""
     run.rename("gone")
     assert main([*evaluate, *both[0]]) == 0
     told = capsys.readouterr()
-    assert "\nnot held out from all that tuned was trained on; name its runs with --trained_on\n" in told.out
-    assert told.err.startswith(
-        "josh: not held out from all that tuned was trained on: tuned/josh_adapter.json: runs[0]"
-    )
+    assert "\nheld out: not checked against all training data of tuned; name its runs with --trained_on\n" in told.out
+    assert told.err.startswith("josh: cannot check all training data of tuned: tuned/josh_adapter.json: runs[0]")
     assert told.err.count("\n") == 1
 
 

@@ -138,7 +138,7 @@ def test_tools_are_called(endpoint, name):
 def test_calls_run_at_the_same_time(endpoint, name):
     url, server = endpoint(latency=0.5)
     ask(LiteLLMChat(name, url), times=64)
-    assert server.most_at_once == 64
+    assert server.peak_concurrency == 64
 
 
 @COMPATIBLE

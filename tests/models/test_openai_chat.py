@@ -52,7 +52,7 @@ def test_several_replies_share_one_request(endpoint):
 def test_calls_run_at_the_same_time(endpoint):
     url, server = endpoint(latency=0.1)
     ask(model_at(url), times=20)
-    assert server.most_at_once == 20
+    assert server.peak_concurrency == 20
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])

@@ -74,7 +74,7 @@ class BusyServer(Loopback):
         self._retry_after = retry_after
 
     async def _answer(self, request):
-        if self._at_once >= self._capacity:
+        if self._concurrency >= self._capacity:
             self.refused += 1
             headers = {"Retry-After": self._retry_after} if self._retry_after else {}
             return web.json_response({"error": {"message": "too many"}}, status=429, headers=headers)

@@ -15,7 +15,7 @@ def test_evaluations_are_compared_on_what_they_share(capsys):
     capsys.readouterr()
     assert main(["compare", str(one), str(other), "--out", "all.json"]) == 0
     out = capsys.readouterr().out
-    assert "5 tasks that all played" in out
+    assert "5 tasks that every policy played" in out
     assert "left out: up to 3 tasks" in out
     found = json.loads(Path("all.json").read_text())
     assert found["users"] == ["donor"]
@@ -40,9 +40,9 @@ def test_a_run_compared_with_its_own_copy_differs_by_nothing(capsys):
     [
         (["--seed", "11"], "seed is 10 and 11"),
         (["--min_reward", "1"], "min_reward is 0.0 and 1.0"),
-        (["--user", "donor_firm"], "no user model was met by all"),
-        (["--task_split", "train"], "no task was played by all"),
-        (["--rollouts", "1"], "a single conversation has other seeds"),
+        (["--user", "donor_firm"], "the policies have no user model in common"),
+        (["--task_split", "train"], "have no task in common"),
+        (["--rollouts", "1"], "one conversation per task has other seeds"),
         (["--max_convo_turns", "5"], "max_convo_turns is 6 and 5"),
     ],
 )

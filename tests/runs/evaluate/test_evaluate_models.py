@@ -90,7 +90,7 @@ def test_a_resumed_evaluation_takes_no_other_settings(capsys):
         assert main(["evaluate", "--resume", str(folder), *flags]) == 2
         assert why in capsys.readouterr().err
     assert main(["evaluate", "--resume", "nowhere"]) == 2
-    assert "is no evaluation" in capsys.readouterr().err
+    assert "is not an evaluation" in capsys.readouterr().err
 
 
 def test_a_damaged_plan_is_told_in_one_line_and_left_as_it_is(capsys):
@@ -121,7 +121,7 @@ def test_a_damaged_plan_is_told_in_one_line_and_left_as_it_is(capsys):
     for held_out in (None, [], {"tasks": 1}):
         (folder / "plan.json").write_text(json.dumps(plan | {"held_out": held_out}))
         assert main(["evaluate", "--resume", str(folder)]) == 2
-        assert "does not say what was held out" in capsys.readouterr().err
+        assert "does not name the held-out data" in capsys.readouterr().err
     assert sorted(folder.rglob("*")) == before
 
 

@@ -76,7 +76,7 @@ def test_a_manifest_stands_for_its_runs_and_anything_else_is_refused(capsys):
         Path(where, "sft.jsonl").write_text("")
         assert seen_in([manifest]) == seen_in([Path(where, "sft.jsonl")]) == seen_in([run])
     Path("odd.json").write_text(json.dumps({"runs": ["nowhere"]}))
-    for source, why in (("nothing", "neither a run's folder"), ("odd.json", "in none of its folders")):
+    for source, why in (("nothing", "neither a run's folder"), ("odd.json", "which was not found")):
         assert evaluated("--trained_on", source, code=2) is None
         assert why in capsys.readouterr().err
     for entry in (5, {}, {"run": 5}, {"run": "x", "settings": 5}, {"run": "x", "folder": []}):
@@ -103,7 +103,7 @@ def test_a_manifest_finds_its_run_and_no_other_of_that_name(capsys):
     run.rename(Path("elsewhere", run.name))
     capsys.readouterr()
     assert evaluated("--trained_on", "data/sft.jsonl", code=2) is None
-    assert f"{run.name}, which played other tasks in data/{run.name}" in capsys.readouterr().err
+    assert f"{run.name}, but the run in data/{run.name} played other tasks" in capsys.readouterr().err
     Path("data", run.name).rename("gone")
     Path("elsewhere", run.name).rename(run)
     manifest = Path("data/sft.jsonl.manifest.json")
@@ -148,7 +148,7 @@ def test_an_adapter_stands_for_its_runs_and_those_of_the_adapter_it_went_on_from
     (early / "adapter_model.safetensors").write_text("changed")
     tuned = seen_by([f"hf:org/model+{late}"])
     assert (tuned.seen, tuned.known) == (seen_in([other]), (str(late),))
-    assert "its base_adapter adapters/early is not there any more" in tuned.unknown[str(late)]
+    assert "its base_adapter adapters/early is gone or has changed" in tuned.unknown[str(late)]
     capsys.readouterr()
     assert evaluated("--trained_on", str(late), code=2) is None
     error = capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_of_adapters_that_do_not_say_what_they_saw_nothing_is_known():
     tuned = seen_by([f"hf:base+{folder}" for folder in (bare, odd, damaged, "org/theirs")])
     assert (tuned.seen, tuned.known) == (TrainingExposure(), ())
     for (name, reason), why in zip(
-        tuned.unknown.items(), ("had no manifest", "in none of its folders", "is damaged", "has no josh"), strict=True
+        tuned.unknown.items(), ("had no manifest", "which was not found", "is damaged", "has no josh"), strict=True
     ):
         assert why in reason, name
     with pytest.raises(UsageError, match=r"trained_on: .*bare/josh_adapter\.json: data/x\.jsonl had no manifest"):

@@ -155,7 +155,7 @@ def test_several_seeds_are_told_together(whole, tmp_path, capsys):
     said = capsys.readouterr().out
     last = read(folder / "loop.json")["rounds"][-1]
     assert f"gain of the mean donation, all seeds together: {last['gain_percent']:+.0f} %" in said
-    assert "tasks won by the beam less best of n" in said
+    assert "tasks won by the beam minus best of n" in said
     assert said.count(f"| {last['gain_percent']:+.0f} % |") == 2
     rows = [line.count("|") for line in said.splitlines() if line.startswith("|")]
     assert rows == [rows[0]] * 4

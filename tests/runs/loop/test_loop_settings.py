@@ -35,7 +35,7 @@ pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialo
         (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 15 rounds of 24 tasks need 360"),
         (["--tiny", "--jobs", "2", "--max_calls", "5"], "jobs is 2 with max_calls"),
         (["--tiny", "--train_config", "none.toml"], "cannot read none.toml"),
-        (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop chooses it by itself"),
+        (["--tiny", "--train_config", "own.toml"], "own.toml: data is given; a loop sets it itself"),
         (["--tiny", "--agent", ""], "agent is empty"),
         (["--tiny", "--other_users", ","], "other_users is ','; one of the names is empty"),
         (["--tiny", "--other_users", "nobody"], "no user named 'nobody'"),
@@ -45,7 +45,7 @@ pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialo
         (["--tiny", "--tiny_size", "huge"], "no size named 'huge'"),
         (["--tiny", "--top", "0"], "top is 0; give 1 or more"),
         (["--model", "hf:./nowhere"], "there is no folder ./nowhere"),
-        (["--resume", "nowhere"], "is no loop: cannot read"),
+        (["--resume", "nowhere"], "is not a loop: cannot read"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(flags, said, capsys, tmp_path):

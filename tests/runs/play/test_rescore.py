@@ -263,7 +263,7 @@ def test_a_run_that_was_killed_is_rescored_as_far_as_it_is_whole(capsys):
     assert (new / "episodes.jsonl").read_bytes() == b"".join(whole[:3])
     error = capsys.readouterr().err
     damage = "line 4 of episodes.jsonl is damaged and left out"
-    assert error == f"josh: 3 of 12 tasks are whole in {original}; {damage}\n"
+    assert error == f"josh: 3 of 12 tasks are complete in {original}; {damage}\n"
     summary = json.loads((new / "summary.json").read_text())
     assert (summary["finished"], summary["tasks"], summary["complete"]) == (3, 12, False)
 

@@ -129,7 +129,7 @@ def test_calls_in_flight_stay_below_the_limit(endpoint):
     url, server = endpoint(latency=0.1)
     flags = ["--model", "us", "--base_url", url, "--synthetic_tasks", "6", "--max_convo_turns", "3"]
     assert main([*flags, "--josh", "--max_concurrency", "5"]) == 0
-    assert server.most_at_once == 5
+    assert server.peak_concurrency == 5
 
 
 def test_persuadee_models_rotate_by_task_and_sibling_with_their_own_addresses(endpoint):

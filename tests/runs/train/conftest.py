@@ -106,7 +106,7 @@ def broken_off(tune, tmp_path):
         code, said, made = tune("sft", *flags, out=part.parent.name)
         waiting.join()
         assert code == 130
-        assert "go on from it with --resume" in said.err
+        assert "go on with --resume" in said.err
         assert made == [part], "nothing looks finished"
 
     return run

@@ -46,18 +46,21 @@ def test_the_assistants_words_and_their_stop_token_are_learned_and_nothing_else(
         ),
         (
             MARKED.replace("%}<|assistant|>{% endif %}", "%}<|assistant|><think>{% endif %}"),
-            "takes the <think> block out of earlier turns",
+            "removes the <think> block from earlier turns",
         ),
         (
             PLAIN.replace("{% if add", "{% if not add_generation_prompt %}<|pad|>{% endif %}{% if add"),
-            "ends a rendering",
+            "ends the text with",
         ),
         (
             PLAIN.replace("{{ m['content'] }}", "{% if loop.last %}<think></think>{% endif %}{{ m['content'] }}"),
-            "takes the <think> block out of earlier turns",
+            "removes the <think> block from earlier turns",
         ),
-        (PLAIN.replace("{% for", "<|system|>{{ messages|length }}{% for"), "once another turn follows"),
-        ("{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}", "of line 3"),
+        (PLAIN.replace("{% for", "<|system|>{{ messages|length }}{% for"), "when another turn follows"),
+        (
+            "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}",
+            "in line 3",
+        ),
     ],
 )
 def test_a_template_that_would_spoil_the_training_is_refused_by_its_feature(template, text, sentence):
@@ -91,7 +94,7 @@ def test_a_template_that_lets_only_the_user_open_names_the_opener(template):
     strict = template("{% if messages[0]['role'] != 'user' %}{{ raise_exception('user first') }}{% endif %}" + PLAIN)
     row = Row(1, {"messages": [says("assistant", THANKS), says("user", "?"), says("assistant", MORE)]})
     with pytest.raises(
-        UsageError, match=r"refuses dialogues that the assistant opens \(user first\).*\(chat started\)"
+        UsageError, match=r"refuses dialogues that begin with the assistant \(user first\).*\(chat started\)"
     ):
         prepare([row], "sft", strict, 512, Path("rows.jsonl"))
 
@@ -149,9 +152,9 @@ def test_the_families_templates_are_masked_to_the_assistants_words(shipped, name
 @pytest.mark.parametrize(
     ("name", "messages", "sentence"),
     [
-        ("phi3", TALK.content["messages"], "it ends a rendering with '<|end|>'"),
-        ("gemma3", [*TALK.content["messages"][1:]], "refuses dialogues that the assistant opens"),
-        ("llama3", [says("user", ASK), *BOOKED], "leaves tool calls out, here of 'book'"),
+        ("phi3", TALK.content["messages"], "it ends the text with '<|end|>'"),
+        ("gemma3", [*TALK.content["messages"][1:]], "refuses dialogues that begin with the assistant"),
+        ("llama3", [says("user", ASK), *BOOKED], "leaves out tool calls, here 'book'"),
     ],
 )
 def test_the_families_that_cannot_be_trained_so_are_refused(shipped, name, messages, sentence):

@@ -116,7 +116,7 @@ def test_it_is_made_once_unless_forced(tiny_model, tmp_path, capsys):
 
 def test_nothing_else_is_overwritten(tmp_path):
     (tmp_path / "thesis.tex").write_text("\\documentclass{article}")
-    with pytest.raises(UsageError, match="holds no tiny model; give another --out"):
+    with pytest.raises(UsageError, match="is not a tiny model; give another --out"):
         build(tmp_path, Tiny("nano"))
     assert (tmp_path / "thesis.tex").exists()
 
@@ -131,7 +131,7 @@ def test_what_lies_beside_a_tiny_model_is_never_removed(tiny_model, tmp_path, ca
     for more in ("--force", "--seed=3"):
         assert main(["tiny", "--out", str(out), "--size", "nano", more]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert f"{out} also holds adapters, which is no part of a tiny model" in line
+        assert f"{out} also has adapters, which does not belong to a tiny model" in line
     assert (out / "adapters" / "mine").exists()
     assert (out / "model.safetensors").exists()
 
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     for out in (tmp_path / "file", tmp_path / "file" / "model", Path("/proc/model"), tmp_path / ("x" * 300)):
         assert main(["tiny", "--out", str(out), "--size", "nano"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith((f"josh: cannot write to {out}: ", f"josh: {out} is there and holds no tiny model"))
+        assert line.startswith((f"josh: cannot write to {out}: ", f"josh: {out} exists and is not a tiny model"))
         assert "give another --out" in line
 
 

@@ -72,7 +72,7 @@ def test_a_model_whose_template_shows_tools_is_trained_on_them(rows, form, tiny_
     data.write_text("".join(f"{json.dumps(row)}\n" for row in few))
     flags = ["--data", str(data), "--model", str(model), "--preset", "tiny", "--torch_threads", "1"]
     assert main(["train", form, *flags, "--out", str(tmp_path / "blind"), "--max_length", "4000"]) == 2
-    assert "leaves tool calls out" in capsys.readouterr().err
+    assert "leaves out tool calls" in capsys.readouterr().err
     (model / "chat_template.jinja").write_text(TOOLED)
     assert main(["train", form, *flags, "--out", str(tmp_path / "out"), "--max_length", "4000"]) == 0
     said = capsys.readouterr()

@@ -75,7 +75,7 @@ def test_a_manifest_of_other_rows_is_left_out_and_one_that_is_none_is_refused(tu
     write(manifest, [{"sha256": "0" * 64, "runs": []}])
     code, said, (adapter,) = tune("sft", "--epochs", 1)
     assert code == 0
-    assert "sft.jsonl.manifest.json is not of this sft.jsonl" in said.err
+    assert "sft.jsonl.manifest.json belongs to other rows than sft.jsonl" in said.err
     assert card(adapter)["data"]["manifest"] is None
     for garbage in ("{", "[]", "[" * 100_000):
         manifest.write_text(garbage)
@@ -104,7 +104,7 @@ def test_the_same_training_has_the_same_name_and_the_same_bytes(tune):
     code, said, made = tune("sft", out="one")
     assert code == 2
     assert made == [one]
-    assert "is there already" in said.err
+    assert "exists already" in said.err
     _, _, made = tune("sft", "--seed", 7, out="one")
     assert len(made) == 2, "another seed is another adapter"
 

@@ -61,5 +61,5 @@ def test_where_there_is_nothing_to_go_on_from_a_training_begins_anew_and_says_so
     code, said, (adapter,) = tune("sft", "--resume", "--name", "mine", "--epochs", 8)
     assert code == 0
     (line,) = said.err.splitlines()
-    assert "mine.part has no checkpoint to go on from; the training begins anew" in line
+    assert "mine.part has no checkpoint; the training starts from the beginning" in line
     assert card(adapter)["losses"]["steps"] == 16
