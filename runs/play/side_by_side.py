@@ -46,7 +46,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
                 results[position] = result_of(episode)
                 display.finished(episode)
                 if trackers is not None:
-                    gateway = runtime.exchange
+                    gateway = runtime.gateway
                     trackers.finished(results[position], bill(gateway.account, runtime.prices, gateway.uncounted))
                 if stopped:
                     return
@@ -56,7 +56,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(runtime.tasks), runtime.settings.traffic.max_concurrency)):
                     group.create_task(worker())
-            await runtime.exchange.drain()
+            await runtime.gateway.drain()
         except* JoshError as group:
             raise first_of(group) from None
         finally:
