@@ -191,13 +191,13 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool 
         print(f"josh: not held out from all that {name} was trained on: {why}", file=sys.stderr)
     named: dict[str, frozenset[str]] = {}
     for part in parts:
-        casting = Runtime(part.settings, rehearsed=True)
+        runtime = Runtime(part.settings, rehearsed=True)
         try:
-            assert_held_out(casting.tasks, casting.env, seen)
-            named[part.user] = users_of(part.settings, casting.names)
-            called = casting.env.called
+            assert_held_out(runtime.tasks, runtime.env, seen)
+            named[part.user] = users_of(part.settings, runtime.names)
+            called = runtime.env.called
         finally:
-            await casting.aclose()
+            await runtime.aclose()
     met = seen.users | _trained_users(spec.trained_users, named)
     notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings.output.log_dir)
