@@ -20,7 +20,7 @@ from josh.redact import redactor
 from josh.runs.evaluate.settings import BASELINE, apart
 from josh.runs.loop.settings import LOOP, loop_settings
 from josh.runs.registry import system_command
-from josh.runs.resolve import again, defaults_of, read_toml, resolve
+from josh.runs.resolve import defaults_of, read_toml, resolve, resume_settings
 from josh.runs.settings import RunSettings, core, environment
 from josh.runs.train.settings import resolve_training
 from josh.terminal import in_a_line, visible
@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
 
     given = _given(args)
     if args.resume:
-        settings = again(read_settings(args.resume), given, args.resume)
+        settings = resume_settings(read_settings(args.resume), given, args.resume)
     else:
         settings = resolve(given, defaults_of(given))
     _log(core().flat(settings))

@@ -121,8 +121,8 @@ def class_of(role: str, name: str | type) -> Any:
         UsageError: there is no such class, or it lacks a method.
     """
     if isinstance(name, type):
-        return checked(name, path_of(name), *_METHODS[role])
-    return checked(load(name, ROLES[role], role), name, *_METHODS[role])
+        return require_methods(name, import_path(name), *_METHODS[role])
+    return require_methods(load(name, ROLES[role], role), name, *_METHODS[role])
 
 
 def env_class(name: str) -> type[BaseEnv]:
@@ -135,16 +135,16 @@ def rewards_class(chosen: PlugIn, env: BaseEnv | type[BaseEnv]) -> type[BaseRewa
     """The class that says what counts: the chosen one, or the environment's. Raises UsageError."""
     found: type[BaseRewards] = class_of("rewards", chosen.name or env.rewards)
     if hasattr(found, "total"):
-        raise UsageError(f"{path_of(found)}.total() is called path_reward() now; rename it")
+        raise UsageError(f"{import_path(found)}.total() is called path_reward() now; rename it")
     if hasattr(found, "value") and not takes(found.value, "conversation"):
-        raise UsageError(f"{path_of(found)}.value(actions) is called hit_value(actions) now; rename it")
+        raise UsageError(f"{import_path(found)}.value(actions) is called hit_value(actions) now; rename it")
     return found
 
 
 def strategy_of(chosen: PlugIn) -> Strategy:
     """The strategy that is chosen. Raises UsageError."""
     kind = class_of("strategy", chosen.name or ROLLOUTS)
-    made: Strategy = plugged(f"strategy {chosen.name!r}", lambda: kind(configured(kind, "strategy", chosen.config)))
+    made: Strategy = guarded(f"strategy {chosen.name!r}", lambda: kind(configured(kind, "strategy", chosen.config)))
     return made
 
 
@@ -172,7 +172,7 @@ def name_of(plug_in: str | type) -> str:
         return plug_in
     if plug_in.__module__.startswith(FILE_MODULE):  # a module that was loaded from its file has no name of its own
         return f"{sys.modules[plug_in.__module__].__file__}:{plug_in.__name__}"
-    return path_of(plug_in)
+    return import_path(plug_in)
 
 
 def who_has(name: str) -> Iterator[tuple[str, str]]:
@@ -184,7 +184,7 @@ def who_has(name: str) -> Iterator[tuple[str, str]]:
                 yield role, short
 
 
-def plugged(what: str, make: Callable[[], T]) -> T:
+def guarded(what: str, make: Callable[[], T]) -> T:
     """Run a plug-in's set-up; whatever it raises becomes one line."""
     try:
         return make()
@@ -194,7 +194,7 @@ def plugged(what: str, make: Callable[[], T]) -> T:
         raise UsageError(f"{what}: {explain(error)}") from error
 
 
-def checked(found: Any, name: str, *methods: str) -> Any:
+def require_methods(found: Any, name: str, *methods: str) -> Any:
     """A plug-in that has all its methods. Raises UsageError for one that lacks some."""
     missing = [method for method in methods if not callable(getattr(found, method, None))]
     if missing:
@@ -202,6 +202,6 @@ def checked(found: Any, name: str, *methods: str) -> Any:
     return found
 
 
-def path_of(kind: Any) -> str:
+def import_path(kind: Any) -> str:
     """A class as the record names it."""
     return f"{kind.__module__}:{kind.__qualname__}"

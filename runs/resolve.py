@@ -12,7 +12,7 @@ from josh.models.hf_loading import PREFIX as HF
 from josh.models.litellm_chat import PREFIX as LITELLM
 from josh.models.litellm_chat import is_for_litellm
 from josh.models.openai_chat import OPENAI_URL
-from josh.runs.registry import OFFLINE, ROLES, ROLLOUTS, PlugIn, env_class, plugged, strategy_of
+from josh.runs.registry import OFFLINE, ROLES, ROLLOUTS, PlugIn, env_class, guarded, strategy_of
 from josh.runs.settings import (
     PARTS,
     RunSchema,
@@ -87,7 +87,7 @@ def resolve(
     for side in settings.people:
         _check_person(side, settings, strategy)
     for role, name, kind in schema.chosen:
-        plugged(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
+        guarded(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
     return settings
 
 
@@ -112,7 +112,7 @@ def _check_person(side: str, settings: RunSettings, strategy: Strategy) -> None:
         raise UsageError(f"{found} with a person for the {side}, who has one conversation at a time; use josh play")
 
 
-def again(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSettings:
+def resume_settings(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSettings:
     """The settings of a run to be resumed: the recorded ones, but for what changes nothing about its requests.
 
     Args:

@@ -30,8 +30,8 @@ from josh.runs.registry import (
     class_of,
     default_for,
     env_class,
+    guarded,
     label_of,
-    plugged,
     who_has,
 )
 
@@ -281,7 +281,7 @@ def env_of(settings: RunSettings) -> BaseEnv:
         made: BaseEnv = create(env_class(name), "env", settings.env.config, options_of(settings))
         return made
 
-    return plugged(f"env {name!r}", make)
+    return guarded(f"env {name!r}", make)
 
 
 def environment() -> Mapping[str, str]:

@@ -27,7 +27,7 @@ from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.summary import counted, describe_left_out
 from josh.runs.registry import CHAT, OFFLINE, USERS, default_for, env_class, label_of, name_of, strategy_of
-from josh.runs.resolve import again, defaults_of, resolve, without_plug_in
+from josh.runs.resolve import defaults_of, resolve, resume_settings, without_plug_in
 from josh.runs.settings import choices_of, core, schema_of
 from josh.terminal import screen_width
 
@@ -244,7 +244,7 @@ async def resume(folder: Path, given: Mapping[str, Any], groups: bool = False) -
     if not isinstance(held.get("trained_on"), list) or not isinstance(notes, dict):
         raise UsageError(f"{folder / PLAN} does not say what was held out; start a new evaluation")
     for part in plan["parts"]:
-        again(part.settings, given, folder)
+        resume_settings(part.settings, given, folder)
     return await _play(folder, plan, given, groups)
 
 

@@ -22,7 +22,7 @@ from josh.runs.record.record import Record
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
-from josh.runs.registry import new_rewards, path_of, plugged, rewards_class, strategy_of
+from josh.runs.registry import guarded, import_path, new_rewards, rewards_class, strategy_of
 from josh.runs.resolve import changed
 from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.scoring import Scorer
@@ -67,7 +67,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type = rewards_class(settings.rewards, env)
-    plays |= {"rewards": path_of(rewards_type)}
+    plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
     home = folder.resolve()
     results: list[Result] = []
@@ -87,7 +87,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
             episode = await rescored(stored, rewards_type, env, settings, options, judge.scorer(stored.task))
             record.add(places.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
-            people.append(plugged(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
+            people.append(guarded(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
             raise UsageError(f"{folder / EPISODES} holds no whole episode; there is nothing to rescore")
         record.close()
@@ -125,7 +125,7 @@ async def rescored(
         rewards.rewards = json.loads(dumps(list(rewards.rewards)))
         return rewards
 
-    rewards, strategy = plugged(what, set_up), strategy_of(settings.strategy)
+    rewards, strategy = guarded(what, set_up), strategy_of(settings.strategy)
     try:
         tree = await regrow(episode.tree, rewards, strategy)
         outcomes = ends_of(tree)

@@ -26,7 +26,7 @@ from josh.runs.play.tasks import choose_tasks, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
 from josh.runs.record.summary import person_of
-from josh.runs.registry import class_of, default_for, new_rewards, path_of, plugged, rewards_class, strategy_of
+from josh.runs.registry import class_of, default_for, guarded, import_path, new_rewards, rewards_class, strategy_of
 from josh.runs.settings import RunSettings, env_of, options_of
 from josh.scoring import JUDGE, Scorer
 from josh.seeds import derive
@@ -70,7 +70,7 @@ class Runtime:
         self.env = env_of(settings)
         self.tasks = choose_tasks(self.env, settings)
         self.people = {
-            task.id: plugged(f"the people of task {task.id}", partial(person_of, task, self.env)) for task in self.tasks
+            task.id: guarded(f"the people of task {task.id}", partial(person_of, task, self.env)) for task in self.tasks
         }
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self.strategy = strategy_of(settings.strategy)
@@ -109,9 +109,9 @@ class Runtime:
         """Who plays, for the record: plug-ins and models by role; what a task is called, if not as the environment."""
         return {
             **({"task": self.env.called} if self.env.called else {}),
-            "agent": path_of(self.agent_type),
-            "user": ", ".join(sorted(set(map(path_of, self._user_types.values())))),
-            "rewards": path_of(self._rewards_type),
+            "agent": import_path(self.agent_type),
+            "user": ", ".join(sorted(set(map(import_path, self._user_types.values())))),
+            "rewards": import_path(self._rewards_type),
             "models": sorted({model.name for model in self.models}),
         }
 
@@ -176,7 +176,7 @@ class Runtime:
                 value=(scorer or self.scorer(task, clock)).value,
             )
 
-        return plugged(f"task {task.id} cannot be set up", set_up)
+        return guarded(f"task {task.id} cannot be set up", set_up)
 
     def scorer(self, task: Task, clock: Clock | None = None) -> Scorer:
         """What asks the rewards about the conversations of a task."""

@@ -10,7 +10,7 @@ from josh.errors import UsageError
 from josh.runs.play.run import run
 from josh.runs.record.folder import BEFORE, CONFIG, read_settings, read_summary, slug, sound_summary
 from josh.runs.record.settings_json import settings_from_json, settings_to_json
-from josh.runs.resolve import again, resumable
+from josh.runs.resolve import resumable, resume_settings
 from josh.runs.settings import RunSettings
 
 _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
@@ -76,7 +76,7 @@ async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], give
     if where.exists() and not begun:
         shutil.rmtree(where)  # it was killed before anything was asked
     before = read_settings(where) if begun else part.settings
-    settings = _in(folder, again(part.settings, given, folder))
+    settings = _in(folder, resume_settings(part.settings, given, folder))
     limits = {name: getattr(settings.spending, name) for name in _LIMITS}
     spent = [_spent(folder / other.folder) for other in parts if other != part]
     for name, what in _LIMITS.items():
@@ -86,13 +86,13 @@ async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], give
                 return f"{name} {limits[name]:g}"
             limits[name] = left
     if begun:
-        settings = again(before, resumable(before, given), where)
+        settings = resume_settings(before, resumable(before, given), where)
     settings = _in(folder, replace(settings, spending=replace(settings.spending, **limits)))
     await run(settings, where if begun else None, part.folder)
     ended = read_summary(where)
     if ended["truncated"]:
         name = ended["truncated"].split(maxsplit=1)[0]
-        return f"{name} {getattr(again(part.settings, given, folder).spending, name):g}"
+        return f"{name} {getattr(resume_settings(part.settings, given, folder).spending, name):g}"
     return ""
 
 

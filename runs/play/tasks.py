@@ -6,7 +6,7 @@ from random import Random
 
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
-from josh.runs.registry import plugged
+from josh.runs.registry import guarded
 from josh.runs.settings import RunSettings
 
 
@@ -26,7 +26,7 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
     split = wanted.task_split or env.splits[0]
     if split not in env.splits:
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
-    tasks = plugged(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
+    tasks = guarded(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
     strange = next((task for task in tasks if not isinstance(task, Task)), None)
     if strange is not None:
         raise UsageError(f"env {name!r} gives a {type(strange).__name__} for a task; give josh.roles.Task")
