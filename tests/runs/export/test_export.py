@@ -112,7 +112,7 @@ def test_rows_from_the_same_run_twice_count_once(run):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ("", "josh: no runs given; as in: josh export records/<run> --format sft --out sft.jsonl"),
+        ("", "josh: no runs given; example: josh export records/<run> --format sft --out sft.jsonl"),
         ("RUN --format sft", "josh: no out given"),
         ("RUN --out x.jsonl", "josh: no format given"),
         ("RUN --format csv --out x.jsonl", "josh: no format named 'csv'; known: sft, kto, dpo"),
@@ -132,7 +132,7 @@ def test_rows_from_the_same_run_twice_count_once(run):
         ),
         ("EMPTY --format sft --out x.jsonl", "josh: EMPTY: no row for sft; it holds no whole episode"),
         ("--check none.jsonl", "josh: cannot read none.jsonl: No such file or directory"),
-        ("RUN --check x.jsonl", "josh: --check takes a file alone"),
+        ("RUN --check x.jsonl", "josh: --check takes one file only"),
     ],
 )
 def test_bad_input_gets_one_line_and_writes_nothing(flags, text, tmp_path, monkeypatch, capsys):
