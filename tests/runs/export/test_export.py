@@ -123,7 +123,7 @@ def test_rows_from_the_same_run_twice_count_once(run):
         ("RUN --format sft --out x.jsonl --min_margin 1", "josh: min_margin is given, but sft has no pairs"),
         ("RUN --format dpo --out x.jsonl --min_margin nan", "josh: min_margin is nan; give 0 or more"),
         ("RUN --format dpo --out x.jsonl --min_margin 99", "josh: RUN: no row for dpo; left out: "),
-        ("none --format sft --out x.jsonl", "josh: none is no run: cannot read none/config.json"),
+        ("none --format sft --out x.jsonl", "josh: none is not a run: cannot read none/config.json"),
         ("RUN --format sft --out none/x.jsonl", "josh: cannot write none/x.jsonl: No such file or directory"),
         ("RUN --format sft --out RUN", "josh: cannot write RUN: Is a directory"),
         (

@@ -55,7 +55,7 @@ def test_a_price_that_is_not_known_is_asked_for_before_money_is_spent(endpoint, 
     assert server.requests == []
     for price in ("us", "us=1", "us=-1/2", "=1/2", "us=a/b", "us=1/2,", "us=nan/1"):
         assert main([*flags(url), "--price", price]) == 2
-        assert "give MODEL=PROMPT/REPLY in dollars, as in gpt-4o=2.50/10" in said(capsys)[-1]
+        assert "give MODEL=PROMPT/REPLY in dollars, such as gpt-4o=2.50/10" in said(capsys)[-1]
 
 
 def test_calls_per_minute_are_kept_to(endpoint):

@@ -305,7 +305,9 @@ def test_a_reward_that_cannot_be_had_is_refused_in_one_line(capsys, flags, text)
 
 
 def test_what_is_no_run_is_refused_in_one_line(capsys, tmp_path):
-    assert refused(capsys, "none") == ("josh: none is no run: cannot read none/config.json: No such file or directory")
+    assert refused(capsys, "none") == (
+        "josh: none is not a run: cannot read none/config.json: No such file or directory"
+    )
     folder = tmp_path / "odd"
     folder.mkdir()
     config = {"settings": {"beam": 3}, "plays": {"agent": "a:A", "user": "u:U"}, "tasks": 1}
