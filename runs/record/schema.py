@@ -293,8 +293,8 @@ class SummaryFile(TypedDict):
     """Bootstrap interval of the mean reward, clustered by person (by task without people); null for fewer than two."""
     success_rate: NotRequired[float | None]
     """Share of conversations that met all goals, averaged over tasks; null where no task with goals was scored."""
-    success_rate_ci95: NotRequired[list[float]]
-    """Wilson interval of the success rate."""
+    success_rate_ci95: NotRequired[list[float] | None]
+    """Wilson interval of the success rate; null where no scored task has goals."""
     mean_rounds: NotRequired[float | None]
     """Mean number of agent turns; null where no task was scored."""
     endings: NotRequired[dict[str, int]]

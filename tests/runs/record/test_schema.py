@@ -1,6 +1,7 @@
 """The schema of a run's files: what is written has it, and what does not have it is refused in one line."""
 
 import json
+from pathlib import Path
 from typing import get_args
 
 import jsonschema
@@ -50,6 +51,14 @@ def test_a_run_writes_what_the_schema_says(way):
             validator.validate(row)
             # Nothing is written that the schema does not name.
             assert read_row(FILES[file], text) == row
+
+
+def test_the_summary_of_a_world_without_goals_has_the_schema():
+    Path("talk.py").write_text(
+        "from toy_phone import Phone\n\nclass Talk(Phone):\n    def goals(self, task):\n        return []\n"
+    )
+    folder = run("records", "--env", "./talk.py:Talk")
+    assert read_summary(folder)["success_rate_ci95"] is None
 
 
 def test_the_version_is_the_first_thing_in_a_line():
