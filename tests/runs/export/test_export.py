@@ -128,9 +128,9 @@ def test_rows_from_the_same_run_twice_count_once(run):
         ("RUN --format sft --out RUN", "josh: cannot write RUN: Is a directory"),
         (
             "RUN --format sft --out RUN/episodes.jsonl",
-            "josh: RUN/episodes.jsonl is there and is no export, for it has no",
+            "josh: RUN/episodes.jsonl exists and is not an export:",
         ),
-        ("EMPTY --format sft --out x.jsonl", "josh: EMPTY: no row for sft; it holds no whole episode"),
+        ("EMPTY --format sft --out x.jsonl", "josh: EMPTY: no row for sft; it has no whole episode"),
         ("--check none.jsonl", "josh: cannot read none.jsonl: No such file or directory"),
         ("RUN --check x.jsonl", "josh: --check takes one file only"),
     ],
@@ -184,7 +184,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path, capsys):
     out.with_name("x.jsonl.manifest.json").unlink()
     out.write_text("mine")
     assert main(command) == 2
-    assert "give another --out, or take it away" in capsys.readouterr().err
+    assert "give another --out, or move it away" in capsys.readouterr().err
     assert out.read_text() == "mine"
 
 
