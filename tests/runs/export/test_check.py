@@ -44,7 +44,7 @@ DAMAGE = [
     ("openai-dpo", ["preferred_output", 0, "content"], "", "preferred_output: the assistant says nothing"),
     ("chatml", ["text"], lambda old: old.replace("<|im_end|>", "", 1), "text does not consist of <|im_start|>role"),
     ("chatml", ["text"], lambda old: f"{old}<|im_start|>user\nhm<|im_end|>\n", "text: the last message is from the"),
-    ("sharegpt", ["conversations"], lambda old: old[1:], "the turns do not alternate between human or observation and gpt or"),
+    ("sharegpt", ["conversations"], lambda old: old[1:], "the turns do not alternate between human or observation"),
     ("sharegpt", ["conversations", 1, "value"], "", "conversations[1]: gpt says nothing"),
     ("sharegpt", ["tools"], "{", "tools is not a text of JSON"),
 ]  # fmt: skip
