@@ -169,13 +169,13 @@ def _rescore(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from josh.runs.export.check import check
+    from josh.runs.export.check import problems_in
     from josh.runs.export.export import check_free, choose, export, print_summary
 
     if args.check:
         if args.runs or args.format or args.out:
             raise UsageError("--check takes one file only; leave out the runs, --format and --out")
-        problems = list(islice(check(args.check), 5))
+        problems = list(islice(problems_in(args.check), 5))
         print(*problems or [f"{args.check}: sound"], sep="\n", file=sys.stderr if problems else sys.stdout)
         return 1 if problems else 0
     for name in ("runs", "format", "out"):

@@ -26,7 +26,7 @@ _MARKS: Final = {
 """The format of a row, by a key that only this format has; without a manifest `openai-sft` is checked as `sft`."""
 
 
-def check(file: Path) -> Iterator[str]:
+def problems_in(file: Path) -> Iterator[str]:
     """Yields the problems of an exported file, one line for each; none where the file is valid.
 
     Raises:

@@ -198,7 +198,7 @@ def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped
     Positive: the learner's messages on winning paths. Negative: messages after the same prompt on losing paths.
     """
     nodes, learner = episode.tree.nodes, choice.learner
-    stand = node_outcomes(episode)
+    outcomes = node_outcomes(episode)
     golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
     prompts: set[bytes] = set()
     for index in golden:
@@ -210,12 +210,13 @@ def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped
                 prompts.add(hashed(prompt))
             except UnexportableError as reason:
                 dropped[str(reason)] += 1
-    for index in sorted(stand.best.keys() - stand.won - set(golden)):
+    for index in sorted(outcomes.best.keys() - outcomes.won - set(golden)):
         for prompt, message in _spoken(episode, index, learner):
             if hashed(prompt) not in prompts:
                 dropped["losing turns whose prompt no winning turn has"] += 1
-            elif index in stand.broken or nodes[index].turn.duplicate:
-                dropped["losing turns with errors below" if index in stand.broken else "duplicates of a sibling"] += 1
+            elif index in outcomes.broken or nodes[index].turn.duplicate:
+                why = "losing turns with errors below" if index in outcomes.broken else "duplicates of a sibling"
+                dropped[why] += 1
             else:
                 try:
                     yield _verdict(prompt, message, False, episode, learner)
@@ -265,25 +266,25 @@ def _pairs(
         episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
     ) -> Iterator[ExportRow]:
         nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)
-        stand = node_outcomes(episode)
+        outcomes = node_outcomes(episode)
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
         sibling_groups: dict[int, list[int]] = {}
-        for index in sorted(stand.best.keys() | stand.broken):
+        for index in sorted(outcomes.best.keys() | outcomes.broken):
             if nodes[index].speaker is learner:
                 sibling_groups.setdefault(nodes[index].parent, []).append(index)
         for parent, siblings in sibling_groups.items():
             context = with_opener(internal_conversation(episode.tree, parent, learner))
             for pair in combinations(siblings, 2):
-                better, worse = sorted(pair, key=lambda index: -stand.best.get(index, 0.0))
+                better, worse = sorted(pair, key=lambda index: -outcomes.best.get(index, 0.0))
                 if better not in golden:
                     continue
-                margin = round(stand.best.get(better, 0.0) - stand.best.get(worse, 0.0), 6)
+                margin = round(outcomes.best.get(better, 0.0) - outcomes.best.get(worse, 0.0), 6)
                 try:
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
                         raise UnexportableError("duplicates of a sibling")
                     if was_refused(nodes[better].turn, learner):
                         raise UnexportableError("pairs whose better turn has a call that a tool refused")
-                    if worse in stand.broken and worse not in stand.won:
+                    if worse in outcomes.broken and worse not in outcomes.won:
                         raise UnexportableError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
                         raise UnexportableError("pairs with too small a margin")

@@ -34,7 +34,7 @@ from josh.runs.play.signals import cancelled_by_sigterm
 from josh.runs.play.trackers import About, Report, without_secrets
 from josh.runs.record.folder import CONFIG, HowPlayed, read_config, slug, version, write_json
 from josh.runs.record.headline import model_names, short_name
-from josh.runs.record.record import Record, set_aside
+from josh.runs.record.record import Record, archive_summary
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.summary import Result
 from josh.runs.settings import RunSettings, environment
@@ -77,7 +77,7 @@ async def run(
             if resumed is None:
                 write_json(record.folder / CONFIG, describe(runtime))
             else:
-                set_aside(record.folder)
+                archive_summary(record.folder)
             about = About(record.folder, bool(part), without_secrets(runtime.options, redact))
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
             stopped = await play_all(runtime, record, results, trackers)

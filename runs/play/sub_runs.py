@@ -78,12 +78,12 @@ async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], give
         FatalError: the run cannot continue.
     """
     where = folder / part.folder
-    begun = (where / CONFIG).exists()
-    if begun and (done := read_summary(where)) and done["complete"] and not done["owed"]:
+    started = (where / CONFIG).exists()
+    if started and (done := read_summary(where)) and done["complete"] and not done["owed"]:
         return ""
-    if where.exists() and not begun:
+    if where.exists() and not started:
         shutil.rmtree(where)  # the run was killed before its first request
-    before = read_settings(where) if begun else part.settings
+    before = read_settings(where) if started else part.settings
     settings = _in(folder, resume_settings(part.settings, given, folder))
     limits = {name: getattr(settings.spending, name) for name in _LIMITS}
     spent = [_spent(folder / other.folder) for other in parts if other != part]
@@ -93,10 +93,10 @@ async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], give
             if left <= 0:
                 return f"{name} {limits[name]:g}"
             limits[name] = left
-    if begun:
+    if started:
         settings = resume_settings(before, resumable(before, given), where)
     settings = _in(folder, replace(settings, spending=replace(settings.spending, **limits)))
-    await run(settings, where if begun else None, part.folder)
+    await run(settings, where if started else None, part.folder)
     ended = read_summary(where)
     if ended["truncated"]:
         name = ended["truncated"].split(maxsplit=1)[0]

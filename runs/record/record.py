@@ -198,7 +198,7 @@ class Record:
         self.replies.close()
 
 
-def set_aside(folder: Path) -> None:
+def archive_summary(folder: Path) -> None:
     """Rename the previous session's summary, so that it cannot pass for the summary of a session that is killed.
 
     Raises:

@@ -8,7 +8,7 @@ from exporting import episodes, says, stored
 
 from josh.cli import main
 from josh.messages import dumps
-from josh.runs.export.check import check
+from josh.runs.export.check import problems_in
 from josh.runs.export.export import choose, export, manifest_of
 from josh.runs.export.formats import FORMATS
 
@@ -59,7 +59,7 @@ def sound(tmp_path_factory):
     for form in FORMATS:
         files[form] = folder / f"{form}.jsonl"
         export(runs, files[form], form, choose(form, "successful", 9, None), 10)
-        assert list(check(files[form])) == []
+        assert list(problems_in(files[form])) == []
     return files
 
 
@@ -70,7 +70,7 @@ def problems(file, lines, form, tmp_path):
     manifest = json.loads(manifest_of(file).read_text())
     manifest["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     manifest_of(path).write_text(json.dumps(manifest))
-    return list(check(path)), path
+    return list(problems_in(path)), path
 
 
 @pytest.mark.parametrize(("form", "way", "value", "text"), DAMAGE)
@@ -121,21 +121,21 @@ def test_torn_foreign_missing_and_too_few_lines_are_found(sound, tmp_path):
     found, path = problems(sound["sft"], [], "sft", tmp_path)
     assert found == [f"{path}: 0 rows; sft needs 1 or more"]
     path.write_text(f"{lines[0]}\n")
-    assert list(check(path)) == [
+    assert list(problems_in(path)) == [
         f"{path}: it is not the file that {manifest_of(path).name} describes (the sha256 differs)"
     ]
     manifest_of(path).unlink()
-    assert list(check(path)) == []
+    assert list(problems_in(path)) == []
     path.write_text(lines[0])
-    assert list(check(path)) == [f"{path}:1: not JSON: the line is torn"]
+    assert list(problems_in(path)) == [f"{path}:1: not JSON: the line is torn"]
     path.write_text("[" * 100_000 + "\n")
-    (problem,) = check(path)
+    (problem,) = problems_in(path)
     assert problem.startswith(f"{path}:1: not JSON: maximum recursion depth exceeded")
     path.write_text('{"rows": 3}\n')
-    (problem,) = check(path)
+    (problem,) = problems_in(path)
     assert problem.startswith(f"{path}:1: the row has no known format; known: sft, kto, dpo")
     manifest_of(path).write_text("{}")
-    assert next(check(path)) == f"{manifest_of(path)}: it is not a manifest: it has no known format or no sha256"
+    assert next(problems_in(path)) == f"{manifest_of(path)}: it is not a manifest: it has no known format or no sha256"
 
 
 def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
