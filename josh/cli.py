@@ -1,4 +1,4 @@
-"""The command line: `josh run` (which the bare flags mean as well) and the other commands, one function each."""
+"""The command line: one function for each command. Flags without a command mean `josh run`."""
 
 import argparse
 import asyncio
@@ -20,22 +20,26 @@ from josh.redact import redactor
 from josh.runs.evaluate.settings import BASELINE, apart
 from josh.runs.loop.settings import LOOP, loop_settings
 from josh.runs.registry import system_command
-from josh.runs.resolve import again, defaults_of, read_toml, resolve
+from josh.runs.resolve import defaults_of, read_toml, resolve, resume_settings
 from josh.runs.settings import RunSettings, core, environment
 from josh.runs.train.settings import resolve_training
 from josh.terminal import in_a_line, visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code.
+    """Run a command, and return its exit code.
 
-    0: done. 1: a run that failed, or scored nothing. 2: bad input. 130: Ctrl-C. 143: SIGTERM.
+    Args:
+        argv: the arguments after the program's name; None for those of the process.
+
+    Returns:
+        0: success. 1: the run failed, or scored no task. 2: wrong input. 130: Ctrl-C. 143: SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
         arguments.insert(0, "run")
     for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # closed by whoever began this process
+        if getattr(sys, stream) is None:  # the parent process closed it
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     settings: Mapping[str, Any] = {}
     try:
@@ -51,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("josh: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        _drop_output()  # whoever read it has read enough
+        _drop_output()  # the reader of the output is gone, as with `| head`
         return 1
     except OSError as error:
         if error.errno not in (ENOSPC, EIO) or error.filename is not None:
             raise
         _drop_output()
-        print(f"josh: cannot write what is printed here: {error.strerror}", file=sys.stderr)
+        print(f"josh: cannot write to stdout: {error.strerror}", file=sys.stderr)
         return 2
     except asyncio.CancelledError:
         print("josh: terminated", file=sys.stderr)
@@ -65,12 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Have the interpreter not try once more to write what is left when it ends."""
+    """Redirect stdout to the null device, so that the interpreter does not fail to flush it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that a command line gives, its TOML file's among them; flags win. Raises UsageError."""
+    """Returns the settings from the TOML file and the flags; flags win. Raises UsageError."""
     flags = {name: value for name, value in vars(args).items() if name in args.schema}
     config = getattr(args, "config", None)
     from_file = args.schema.read(read_toml(config), f"{config}: ") if config else {}
@@ -83,7 +87,7 @@ def _run(args: argparse.Namespace) -> int:
 
     given = _given(args)
     if args.resume:
-        settings = again(read_settings(args.resume), given, args.resume)
+        settings = resume_settings(read_settings(args.resume), given, args.resume)
     else:
         settings = resolve(given, defaults_of(given))
     _log(core().flat(settings))
@@ -104,7 +108,7 @@ def _played(settings: RunSettings, resumed: Path | None = None) -> int:
 
 
 def _log(settings: Mapping[str, Any]) -> None:
-    """Write warnings, and what else the settings ask for, to stderr."""
+    """Log to stderr: warnings, with `josh_debug` also information, with `debug` everything."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_FewOfEach())
     handler.setFormatter(_Redacting(settings))
@@ -124,7 +128,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 class _Redacting(logging.Formatter):
-    """Keeps keys out of the log, and what a terminal takes for commands."""
+    """Removes keys and terminal control characters from log messages."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__("josh: %(message)s")
@@ -135,7 +139,10 @@ class _Redacting(logging.Formatter):
 
 
 class _FewOfEach(logging.Filter):
-    """Lets a warning through three times; an endpoint that is down would write thousands. All are counted on disk."""
+    """Passes each kind of warning three times, because an endpoint that is down would cause thousands.
+
+    `summary.json` still counts all retries.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +154,7 @@ class _FewOfEach(logging.Filter):
         reason = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else record.getMessage()
         self._seen[reason] += 1
         if self._seen[reason] == 3:
-            record.msg = f"{record.msg} (more of these are only counted)"
+            record.msg = f"{record.msg} (further warnings like this are not shown)"
         return self._seen[reason] <= 3
 
 
@@ -162,18 +169,18 @@ def _rescore(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from josh.runs.export.check import check
+    from josh.runs.export.check import problems_in
     from josh.runs.export.export import check_free, choose, export, print_summary
 
     if args.check:
         if args.runs or args.format or args.out:
-            raise UsageError("--check takes a file alone; leave out the runs, --format and --out")
-        problems = list(islice(check(args.check), 5))
+            raise UsageError("--check takes one file only; leave out the runs, --format and --out")
+        problems = list(islice(problems_in(args.check), 5))
         print(*problems or [f"{args.check}: sound"], sep="\n", file=sys.stderr if problems else sys.stdout)
         return 1 if problems else 0
     for name in ("runs", "format", "out"):
         if not getattr(args, name):
-            raise UsageError(f"no {name} given; as in: josh export records/<run> --format sft --out sft.jsonl")
+            raise UsageError(f"no {name} given; example: josh export records/<run> --format sft --out sft.jsonl")
     choice = choose(args.format, args.paths, args.top, args.min_margin, args.learner)
     check_free(args.out)
     print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
@@ -198,7 +205,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     relax_gc()
     if args.resume:
         if baseline or trained_on or trained_users or args.no_references:
-            raise UsageError(f"{args.resume} says what is played, and what was trained on; leave that out")
+            raise UsageError(f"{args.resume} records its models and training data; leave these flags out")
         return 0 if asyncio.run(resume_evaluation(args.resume, given, args.groups)) else 1
     spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users)
     return 0 if asyncio.run(evaluate(given, spec, args.groups)) else 1
@@ -215,7 +222,7 @@ def _loop(args: argparse.Namespace) -> int:
     elif args.resume:
         changed = next((name for name in own if name != "jobs"), None)
         if changed:
-            raise UsageError(f"{changed} is given; {args.resume} has it already, leave it out or begin a new loop")
+            raise UsageError(f"{changed} is given, but {args.resume} records it; leave it out, or start a new loop")
         resume_loop(args.resume, given, main, own.get("jobs"))
     else:
         loop(loop_settings(own), given, main)
@@ -275,7 +282,7 @@ def _train(args: argparse.Namespace) -> int:
         train(args.method, resolve_training(args.method, _given(args)))
     except (UsageError, FatalError):
         if environment().get("RANK", "0") != "0":
-            return 1  # the first of several processes says it
+            return 1  # only the first of several processes prints the error
         raise
     return 0
 
@@ -285,7 +292,7 @@ def _train_openai(args: argparse.Namespace) -> int:
 
     for name in ("data", "model"):
         if not args.follow and not getattr(args, name):
-            raise UsageError(f"no {name} is given; give --{name}, or --follow with a job's id")
+            raise UsageError(f"no {name} is given; give --{name}, or --follow with the id of a job")
     for name in ("poll_seconds", "price", "epochs", "batch_size", "learning_rate_multiplier", "beta"):
         if getattr(args, name) is not None and not getattr(args, name) > 0:
             raise UsageError(f"{name} is {getattr(args, name)}; give a number above 0")
@@ -334,4 +341,4 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "play": _play,
     "plot": _plot,
 }
-"""What does what `josh.parser` understands, by the command's name; the rest are in `registry.COMMANDS`."""
+"""The function of each command, by its name in `josh.parser`; `registry.COMMANDS` holds those of published systems."""

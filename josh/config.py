@@ -1,14 +1,14 @@
 """Settings, declared once: a dataclass beside the class that it configures, with help text and range in its fields.
 
-Everything that handles settings reads these classes: the flags of the command line and their help, the tables of a TOML
-file, `config.json`, and the rules of resumption. A plug-in declares its own in a dataclass `Config` inside its class:
+The flags and their help, the tables of a TOML file, `config.json` and the rules of resuming a run all derive from these
+classes. A plug-in declares its own settings in a dataclass `Config` inside its class:
 
     class World(BaseEnv):
         @dataclass(frozen=True)
         class Config:
             difficulty: int = setting(1, "how hard the tasks are", least=1, most=5)
 
-On the command line that is `--env.difficulty 3`, and in the class `self.config.difficulty`.
+The flag of this setting is `--env.difficulty 3`, and the class reads it as `self.config.difficulty`.
 """
 
 import typing
@@ -24,25 +24,26 @@ from typing import Any, Literal, Union, get_args, get_origin
 from josh.errors import UsageError
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""An empty mapping, for defaults of arguments."""
 _NAMES = {int: "int", float: "float", str: "str", bool: "bool", Path: "path", tuple: "list", dict: "object"}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is declared of a setting beside its type and default.
+    """The declaration of a setting, apart from its type and default.
 
     Attributes:
-        help: its help text; `{who}` stands for whose it is (`the agent's`).
-        least: smallest number.
-        above: what a number has to be larger than.
-        most: largest number.
-        below: what a number has to be smaller than.
-        choices: the only values.
-        unit: what a number counts, for messages.
-        way: what a message says to give; by default it follows from the range.
-        flag: its flag, where that is not the field's name.
-        aliases: further flags.
-        resumable: whether a run may be resumed with another value, because it changes no request and no result.
+        help: the help text; `{who}` is replaced by the owner of the setting (`the agent's`).
+        least: smallest allowed number; None for no limit.
+        above: a number must be larger than this; None for no limit.
+        most: largest allowed number; None for no limit.
+        below: a number must be smaller than this; None for no limit.
+        choices: the only allowed values; empty for any.
+        unit: unit of a number, for error messages.
+        way: text of error messages after "give"; empty to derive it from the range.
+        flag: the flag, where it differs from the field's name.
+        aliases: further names of the flag.
+        resumable: whether a resumed run may have another value, because the setting changes no request and no result.
     """
 
     help: str = ""
@@ -58,7 +59,7 @@ class Rule:
     resumable: bool = False
 
     def refuses(self, value: Any) -> bool:
-        """Whether a value is none of the choices, or a number that is out of range or not finite."""
+        """Returns whether a value is not one of the choices, or is a number out of range or not finite."""
         if self.choices:
             return value not in self.choices
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -70,7 +71,7 @@ class Rule:
 
     @property
     def wanted(self) -> str:
-        """What a message says to give."""
+        """The text of error messages after "give"."""
         unit = f" {self.unit}" if self.unit else ""
         if self.way or self.choices:
             return self.way or listed(self.choices)
@@ -90,8 +91,8 @@ def setting(default: Any = MISSING, text: str = "", **rule: Any) -> Any:
     """Declare a setting: a dataclass field.
 
     Args:
-        default: its default; without one the setting has to be given.
-        text: its help text.
+        default: the default; without a default the setting is required.
+        text: the help text.
         rule: the other attributes of `Rule`.
     """
     metadata = {"rule": Rule(text, **rule)}
@@ -105,11 +106,11 @@ def part(kind: type, *, prefix: str = "", who: str = "", title: str = "", **chan
 
     Args:
         kind: the part's class.
-        prefix: what the flags of its settings begin with.
-        who: whose it is, for the help texts.
-        title: what its flags stand under in the help.
-        changes: by the name of a setting in it, what differs: its `default`, or attributes of `Rule`. A `flag` given
-            here is the whole flag.
+        prefix: the beginning of the flags of its settings.
+        who: owner of the settings, for the help texts, such as `the agent's`.
+        title: title of its group of flags in the help.
+        changes: by the name of a setting in the part, its other `default` and other attributes of `Rule`. A `flag`
+            given here is the whole flag, without the prefix.
     """
     about = {"kind": kind, "prefix": prefix, "who": who, "title": title, "changes": changes}
     return field(default_factory=lambda: build(kind, {}, changes), metadata={"part": about})
@@ -120,14 +121,14 @@ class Setting:
     """One setting of a settings class.
 
     Attributes:
-        flag: its flag without the hyphens: its name wherever settings are one flat list.
-        path: the names of the fields that lead to it; empty for a flag that stands for other settings.
+        flag: the flag without its hyphens; the setting's name in flat mappings.
+        path: the names of the fields that lead to it; empty for a flag that only sets other settings.
         kind: bool, int, float, str, Path, tuple (of texts or numbers) or dict.
-        optional: whether it may be None.
-        default: its default; `MISSING` where it has to be given.
-        rule: what else is declared of it.
-        items: the type of a tuple's items.
-        hint: the annotation.
+        optional: whether the value may be None.
+        default: the default; `MISSING` where the setting is required.
+        rule: the rest of its declaration.
+        items: type of a tuple's items.
+        hint: type annotation of the field.
     """
 
     flag: str
@@ -151,18 +152,18 @@ class Setting:
 
     @property
     def of_plug_in(self) -> bool:
-        """Whether it stands in a plug-in's `Config`."""
+        """Whether it belongs to a plug-in's `Config`."""
         return "config" in self.path[1:-1]
 
     def value(self, given: Any, where: str = "") -> Any:
-        """A given value as it is kept: lists as tuples, paths as texts.
+        """Returns a given value in its stored form: a list as a tuple, a path as a text.
 
         Args:
             given: the value.
-            where: what the message begins with, such as the file that it is from.
+            where: the beginning of an error message, such as the file of the value.
 
         Raises:
-            UsageError: it has another type, or is out of range.
+            UsageError: the value has a wrong type, is out of range, or holds an empty text in a list.
         """
         if given is None and self.optional:
             return None
@@ -177,7 +178,7 @@ class Setting:
         return found
 
     def _typed(self, given: Any) -> Any:
-        """The value, or None where it is of another type."""
+        """Returns the value in its stored form, or None where it has another type."""
         if self.kind is tuple:
             items = [given] if isinstance(given, str) else given
             sound = isinstance(items, list | tuple) and all(_is(item, self.items) for item in items)
@@ -193,22 +194,32 @@ class Setting:
         return float(given) if self.kind is float else given
 
     def found_in(self, settings: Any) -> Any:
-        """Its value in a settings object; in a plug-in's `config` that lacks it, the default."""
+        """Returns its value in a settings object; the default where a plug-in's `config` lacks it."""
         for name in self.path:
             settings = settings.get(name, self.default) if isinstance(settings, Mapping) else getattr(settings, name)
         return tuple(settings) if isinstance(settings, list) else settings
 
 
 class Schema(Mapping[str, Setting]):
-    """All settings that something takes, by flag, in the order of the help."""
+    """The settings of a command, a run or a plug-in, by flag, in the order of the help."""
 
     def __init__(self, settings: Iterable[Setting], *more: "Schema") -> None:
-        """Args: settings: the settings. Raises UsageError where two of them have one flag."""
+        """Collect the settings of other schemas, then further settings.
+
+        Args:
+            settings: the further settings.
+            more: the other schemas.
+
+        Raises:
+            UsageError: two settings have the same flag.
+        """
         self._settings: dict[str, Setting] = {}
         self._names: dict[str, str] = {}
         for one in [*(one for other in more for one in other.values()), *settings]:
             if one.flag in self._names:
-                raise UsageError(f"the setting {one.dotted} would take --{one.flag}, which is taken; name it otherwise")
+                raise UsageError(
+                    f"setting {one.dotted} has the flag --{one.flag} of another setting; give it another name"
+                )
             self._settings[one.flag] = one
             further = [f"{one.path[0]}.{one.rule.flag}"] if one.path and one.rule.flag else []
             for name in (one.flag, *one.rule.aliases, one.dotted, *further):
@@ -224,26 +235,26 @@ class Schema(Mapping[str, Setting]):
         return len(self._settings)
 
     def find(self, name: str) -> Setting | None:
-        """A setting by its flag, one of its aliases, or its dotted name; hyphens count as underscores."""
+        """Returns a setting by its flag, alias or dotted name, or None; hyphens count as underscores."""
         flag = self._names.get(name.replace("-", "_"))
         return None if flag is None else self._settings[flag]
 
     def near(self, name: str) -> str | None:
-        """The flag or dotted name that is most like a name; None where none is."""
+        """Returns the flag, alias or dotted name most similar to a name; None where none is similar."""
         found = get_close_matches(name.replace("-", "_"), self._names, n=1)
         return found[0] if found else None
 
     def refusal(self, name: str) -> str:
-        """What to say of a name that no setting has."""
+        """Returns the error message for an unknown name."""
         near = self.near(name)
         return f"no setting named {name!r}" + (f"; did you mean {near!r}?" if near else "")
 
     def read(self, given: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-        """Given values by flag, as they are kept.
+        """Returns given values by flag, in their stored form; see `Setting.value`.
 
         Args:
-            given: values by any of their names.
-            where: what a message begins with.
+            given: values by any name of their settings.
+            where: the beginning of an error message.
 
         Raises:
             UsageError: a name is unknown or given twice, or a value has the wrong type or is out of range.
@@ -259,7 +270,7 @@ class Schema(Mapping[str, Setting]):
         return found
 
     def flat(self, settings: Any) -> dict[str, Any]:
-        """The values of a settings object, by flag."""
+        """Returns the values in a settings object, by flag."""
         return {flag: one.found_in(settings) for flag, one in self.items() if one.path}
 
 
@@ -271,7 +282,15 @@ def settings_in(
     who: str = "",
     changes: Mapping[str, Mapping[str, Any]] = NOTHING,
 ) -> Iterator[Setting]:
-    """The settings that a settings class declares, those of its parts among them; see `part`."""
+    """Yields the settings that a settings class declares, those of its parts included.
+
+    Args:
+        kind: the settings class.
+        path: names of the fields that lead to it.
+        prefix: beginning of the flags.
+        who: owner of the settings, for the help texts.
+        changes: see `part`.
+    """
     hints = typing.get_type_hints(kind)
     for one in fields(kind):
         inner = one.metadata.get("part")
@@ -293,12 +312,12 @@ def settings_in(
 
 
 def settings_of_plug_in(kind: Any, role: str) -> tuple[Setting, ...]:
-    """The settings in a plug-in's `Config`; none where it has no `Config`.
+    """Returns the settings in a plug-in's `Config`; none where it has no `Config`.
 
-    Their flags are `ROLE.name`, or those that they declare; both are understood.
+    A setting's flag is `ROLE.name`, unless it declares another one; both names are accepted.
 
     Raises:
-        UsageError: `Config` is no dataclass, or a setting has a type that no flag can give.
+        UsageError: `Config` is not a dataclass, or a setting has a type that flags cannot have.
     """
     return _declared(kind, role)
 
@@ -326,14 +345,18 @@ def _declared(kind: Any, role: str) -> tuple[Setting, ...]:
 
 
 def configured(kind: Any, role: str, values: Mapping[str, Any]) -> Any:
-    """A plug-in's `Config`, made of values by the names of its fields; names that it does not have are passed over."""
+    """Returns a plug-in's `Config` with values by field name; values without a field are ignored.
+
+    Raises:
+        UsageError: a value has a wrong type or is out of range.
+    """
     own = {one.name: one for one in settings_of_plug_in(kind, role)}
     known = {name: _as_declared(own[name].value(values[name]), own[name].hint) for name in values if name in own}
     return config_class(kind)(**known)
 
 
 def configured_by_flags(kind: Any, role: str, options: Mapping[str, Any]) -> Any:
-    """A plug-in's `Config` from a run's settings by flag name, those of other parts of the run among them."""
+    """Returns a plug-in's `Config` from all settings of a run, by flag; the other parts' settings are ignored."""
     names = {one.flag: one.name for one in settings_of_plug_in(kind, role)}
     return configured(
         kind, role, {name: options[flag] for flag, name in names.items() if options.get(flag) is not None}
@@ -341,13 +364,13 @@ def configured_by_flags(kind: Any, role: str, options: Mapping[str, Any]) -> Any
 
 
 def create(kind: Any, role: str, values: Mapping[str, Any], *args: Any) -> Any:
-    """Make a plug-in, which finds its settings as `self.config` already in its `__init__`.
+    """Create a plug-in. `self.config` is set before its `__init__` runs.
 
     Args:
         kind: its class.
         role: `env`, `agent`, `user` or `rewards`.
-        values: its settings, by the names of its fields.
-        args: what its `__init__` takes.
+        values: its settings, by field name.
+        args: the arguments of its `__init__`.
     """
     if getattr(kind, "Config", None) is None:
         return kind(*args)
@@ -358,7 +381,7 @@ def create(kind: Any, role: str, values: Mapping[str, Any], *args: Any) -> Any:
 
 
 def config_class(kind: Any) -> Any:
-    """A plug-in's `Config`, or `NoSettings`."""
+    """Returns a plug-in's `Config`, or `NoSettings` where it has none."""
     return getattr(kind, "Config", None) or NoSettings
 
 
@@ -368,14 +391,14 @@ class NoSettings:
 
 
 class OwnConfig:
-    """The attribute `config` of a plug-in's base: the class's `Config` with its defaults, unless a run sets another."""
+    """Descriptor for the attribute `config` of the plug-in bases: the defaults of `Config`, until `create` sets it."""
 
     def __get__(self, thing: Any, kind: type | None = None) -> Any:
         return self if thing is None else config_class(type(thing))()
 
 
 def checked(config: Any) -> Any:
-    """A settings object all of whose values are in range. Raises UsageError for one that is not."""
+    """Returns a settings object after a check of its values. Raises UsageError where a value is out of range."""
     for one in fields(config):
         rule = one.metadata.get("rule")
         value = getattr(config, one.name)
@@ -386,7 +409,7 @@ def checked(config: Any) -> Any:
 
 
 def build(kind: type, values: Mapping[tuple[str, ...], Any], changes: Mapping[str, Mapping[str, Any]] = NOTHING) -> Any:
-    """A settings object from values by their paths; what is missing gets its default. For `changes` see `part`."""
+    """Returns a settings object from values by path; the others get their defaults. For `changes` see `part`."""
     return _assembled(kind, {one.path: one.default for one in settings_in(kind, changes=changes)} | dict(values), ())
 
 
@@ -402,13 +425,13 @@ def _assembled(kind: type, values: Mapping[tuple[str, ...], Any], path: tuple[st
 
 
 def listed(names: Sequence[Any]) -> str:
-    """`a, b or c`."""
+    """Returns names as `a, b or c`."""
     texts = list(map(str, names))
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
 
 
 def _setting(flag: str, path: tuple[str, ...], hint: Any, default: Any, rule: Rule) -> Setting:
-    """A setting by its annotation. Raises UsageError where that is nothing that a flag can give."""
+    """Returns a setting by its annotation. Raises UsageError where the type is one that flags cannot have."""
     kinds = [one for one in get_args(hint) if one is not type(None)]
     union = get_origin(hint) in (UnionType, Union)
     optional = union and len(kinds) < len(get_args(hint))
@@ -424,8 +447,8 @@ def _setting(flag: str, path: tuple[str, ...], hint: Any, default: Any, rule: Ru
         kind = dict
     if kind not in _NAMES or item not in (str, int, float):
         raise UsageError(
-            f"its setting {path[-1]!r} is a {getattr(hint, '__name__', hint)}, which no flag can give; declare a bool, "
-            "int, float, str, Path, a list of these or a dict"
+            f"its setting {path[-1]!r} is a {getattr(hint, '__name__', hint)}, a type that flags cannot have; declare "
+            "a bool, int, float, str, Path, a list of str, int or float, or a dict"
         )
     if isinstance(default, list):
         default = tuple(default)
@@ -435,7 +458,7 @@ def _setting(flag: str, path: tuple[str, ...], hint: Any, default: Any, rule: Ru
 
 
 def _as_declared(value: Any, hint: Any) -> Any:
-    """A kept value as its annotation has it: a text as a path, a tuple as a list."""
+    """Returns a stored value in the type of its annotation: a text as a path, a tuple as a list."""
     kinds = (hint, *get_args(hint))
     if isinstance(value, str) and Path in kinds:
         return Path(value)
@@ -449,7 +472,7 @@ def _default(one: "Field[Any]") -> Any:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value has a type; a whole number is a float as well, a bool is no number."""
+    """Returns whether a value has a type; an int counts as a float, a bool does not count as a number."""
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     return isinstance(value, int | float if kind is float else kind)

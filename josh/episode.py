@@ -165,7 +165,7 @@ class Limits:
 
 
 class TaskClock:
-    """The time limit of one task; it stands still while all the task's calls wait for their turn (`exchange.Clock`)."""
+    """The time limit of one task; it stands still while all the task's calls wait for their turn (`gateway.Clock`)."""
 
     def __init__(self, seconds: float) -> None:
         """Args: seconds: what the task may take."""

@@ -1,7 +1,10 @@
-"""What the command line understands: every command with its flags.
+"""The command-line parser: every command with its flags.
 
-The flags of settings come from the settings classes (`josh.config`). Those of plug-ins depend on which plug-ins the
-command line, its TOML file or the run that it goes on with choose, so the arguments are looked through for that first.
+The flags of settings come from the settings classes (`josh.config`). The flags of plug-ins depend on the chosen
+plug-ins, so a command line is parsed in two steps:
+
+1. `_choices` reads only the choice of plug-ins: from flags, from the TOML file, or from the run that is resumed.
+2. `make_parser` adds the flags of these plug-ins, and parses everything.
 """
 
 import argparse
@@ -24,7 +27,7 @@ from josh.terminal import in_a_line
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the whole usage; takes no abbreviations, which read like other flags."""
+    """Prints an error in one line, without the usage; refuses abbreviations, which could stand for another flag."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
@@ -34,11 +37,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What a command line says: the command's name in `command`, and its settings' schema in `schema`, if it has one.
+    """Returns the parsed command line: the command's name in `command`, the schema of its settings in `schema`, if any.
 
     Raises:
-        UsageError: a flag belongs to a plug-in that is not chosen, or a chosen one cannot be loaded. Everything else
-            that is wrong is printed, and ends the process.
+        UsageError: a flag belongs to a plug-in that is not chosen, or a chosen plug-in cannot be loaded.
+        SystemExit: anything else is wrong, with exit code 2 and a message on stderr; or --help or --version is given.
     """
     arguments = list(map(_spelled, arguments))
     parser = make_parser(arguments)
@@ -49,7 +52,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser of all commands, with the flags of the plug-ins that some arguments choose. Raises UsageError."""
+    """Returns the parser of all commands, with the flags of the plug-ins that the arguments choose.
+
+    Raises:
+        UsageError: a chosen plug-in cannot be loaded, or the TOML file cannot be read.
+    """
     parser = _Parser(
         prog="josh",
         description="Teach a dialogue agent from its own best conversations.",
@@ -59,12 +66,12 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = arguments[0] if arguments else ""
     chosen = _choices(arguments) if command in _ADD else {}
-    # Help without any choice shows what every run has, and waits for no class that nobody asked about.
+    # Help without any choice shows the settings of every run, and saves the time to load the default plug-ins.
     sides = bool(chosen) or (bool(arguments) and not {"-h", "--help"} & set(arguments))
     for name, (about, add) in _ADD.items():
         own = commands.add_parser(name, help=about, argument_default=argparse.SUPPRESS)
         own.set_defaults(command=name)
-        # Only the command that is given needs its flags; without one, the help shows those of `run`.
+        # Only the given command needs its flags; without a command, the help shows the flags of `run`.
         if name == command:
             add(own, chosen, sides)
         elif name == "run" and command in {"", "-h", "--help"}:
@@ -79,7 +86,7 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _spelled(argument: str) -> str:
-    """`--beam-size=8` as `--beam_size=8`, and `--agent.temperature` as `--temperature`: all of them work."""
+    """Spell an argument as the parser does: `--beam-size=8` as `--beam_size=8`, `--agent.model` as `--model`."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument[2:].partition("=")
@@ -88,20 +95,20 @@ def _spelled(argument: str) -> str:
 
 
 def _unknown(rest: Sequence[str], schema: Schema | None) -> str:
-    """What to say of arguments that no flag takes. Raises UsageError where a plug-in that is not chosen has it."""
-    told = f"unrecognized arguments: {' '.join(rest)}"
+    """Returns the error message for unknown arguments. Raises UsageError where a plug-in not chosen has the flag."""
+    message = f"unrecognized arguments: {' '.join(rest)}"
     flag = next((one[2:].partition("=")[0] for one in rest if one.startswith("--")), "")
     if not flag or schema is None:
-        return told
+        return message
     why = schema.refusal(flag)
     if " is given, but " in why:
         raise UsageError(why)
     near = schema.near(flag)
-    return f"{told}; did you mean --{near}?" if near else told
+    return f"{message}; did you mean --{near}?" if near else message
 
 
 def _choices(arguments: Sequence[str]) -> dict[str, Any]:
-    """The plug-ins and models that arguments choose: by flags, by a TOML file, or by the run that they go on with."""
+    """Returns the plug-ins and models that the arguments choose: by flag, else by TOML file, else by a recorded run."""
     peek = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     known = [*ROLES, JOSH, "model", "user_model"]
     _add_settings(peek, {name: core()[name] for name in known})
@@ -119,31 +126,31 @@ def _choices(arguments: Sequence[str]) -> dict[str, Any]:
         if one is not None and one.flag in known:
             found[one.flag] = value
     found |= flags
-    for name in ("agent", "user"):  # an evaluation takes several users
+    for name in ("agent", "user"):  # an evaluation may have several users; the first one chooses the flags
         if isinstance(found.get(name), str):
             found[name] = found[name].partition(",")[0].strip()
     return found
 
 
 def _strategies(chosen: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The strategies whose settings a run takes; both of ours where none is chosen."""
+    """Returns the strategies whose flags a run shows: `beam` and `rollouts` where none is chosen, else None."""
     return None if chosen.get("strategy") or chosen.get(JOSH) else (BEAM, ROLLOUTS)
 
 
 def _add_run(run: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
-    """`josh run`."""
+    """Add the flags of `josh run`."""
     schema = schema_of(chosen, strategies=_strategies(chosen), sides=sides)
     run.set_defaults(schema=schema)
     run.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     run.add_argument(
-        "--resume", type=Path, default=None, metavar="RUN", help="go on with a run, by its folder; it has every setting"
+        "--resume", type=Path, default=None, metavar="RUN", help="continue the run in this folder, with its settings"
     )
-    run.add_argument("--dry_run", action="store_true", default=False, help="print the settings and stop")
+    run.add_argument("--dry_run", action="store_true", default=False, help="check and print the settings, then stop")
     _add_settings(run, schema)
 
 
 def _add_play(play: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
-    """`josh play`."""
+    """Add the flags of `josh play`."""
     schema = schema_of(chosen, strategies=_strategies(chosen), sides=sides)
     play.set_defaults(schema=schema)
     play.add_argument(
@@ -151,56 +158,56 @@ def _add_play(play: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: b
         dest="side",
         default="user",
         metavar="SIDE",
-        help="user or agent, or what the environment calls them (default: user)",
+        help="the side that you play: user or agent, or the environment's word for it (default: user)",
     )
     play.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
-    # Those that make no sense are understood all the same, and refused with the reason.
+    # `josh play` parses the settings that it cannot use too, so that it can refuse them with the reason.
     _add_settings(play, schema, hidden=(*NOT_FOR_PLAY, *schema.of("strategy")))
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
-    """`josh evaluate`."""
+    """Add the flags of `josh evaluate`."""
     evaluate.description = (
-        "Every setting of `josh run` but the search's holds for all models; `--user` and `--user_model` may be several "
-        "by commas, and each is reported apart."
+        "The settings of `josh run`, except those of the search, apply to all models. `--user` and `--user_model` may "
+        "be several, separated by commas; each is reported separately."
     )
     schema = schema_of(chosen, strategies=(ROLLOUTS,), sides=sides)
     evaluate.set_defaults(schema=schema)
     _add_settings(evaluate, BASELINE, dict.fromkeys(BASELINE), title="baseline")
     evaluate.add_argument(
-        "--no_references", action="store_true", default=False, help="leave the reference policies out"
+        "--no_references", action="store_true", default=False, help="do not play the reference policies"
     )
     evaluate.add_argument(
         "--trained_on",
         default="",
-        help="runs, loops, export manifests or adapters, by commas, whose tasks and people must not be met (those "
-        "behind the models' own adapters are looked for in any case)",
+        help="training data to check for overlap: runs, loops, export manifests or adapters, separated by commas; "
+        "their tasks and people must not be evaluated on (the data of the models' own adapters is always checked)",
     )
     evaluate.add_argument(
-        "--trained_users", default="", help="user models trained against, by commas, if no run says so"
+        "--trained_users", default="", help="user models of the training, separated by commas, if no run records them"
     )
-    evaluate.add_argument("--groups", action="store_true", default=False, help="show the breakdown by group")
+    evaluate.add_argument("--groups", action="store_true", default=False, help="print the results by group")
     evaluate.add_argument(
         "--config", type=Path, default=None, metavar="FILE", help="TOML file with settings of the runs"
     )
-    evaluate.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with an evaluation")
+    evaluate.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="continue this evaluation")
     _add_settings(evaluate, schema, EVALUATION_DEFAULTS, without=NOT_FOR_EVALUATIONS)
 
 
 def _add_loop(loop: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
-    """`josh loop`."""
+    """Add the flags of `josh loop`."""
     searches = (chosen.get("strategy") or BEAM, ROLLOUTS)
     schema = schema_of(chosen, strategies=searches, sides=sides, further=LOOP.values())
     loop.set_defaults(schema=schema)
     _add_settings(loop, LOOP)
     loop.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
-    loop.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="go on with a loop, by its folder")
+    loop.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="continue the loop in this folder")
     loop.add_argument("--stage", default=None, help=argparse.SUPPRESS)
     _add_settings(loop, schema, LOOP_DEFAULTS, without=(*NOT_FOR_LOOPS, *LOOP))
 
 
 def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
-    """`josh rescore`."""
+    """Add the flags of `josh rescore`."""
     schema = schema_of(chosen, sides=sides, missing=("agent", "user"))
     rescore.set_defaults(schema=schema)
     rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
@@ -211,41 +218,47 @@ def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], si
 
 
 _ADD = {
-    "run": ("play tasks, searching with --josh, and record them (the default command)", _add_run),
-    "play": ("take part in a conversation yourself, on either side, and have it recorded", _add_play),
-    "evaluate": ("play models on held-out tasks, paired, with intervals", _add_evaluate),
-    "loop": ("search, export, train and evaluate, round after round", _add_loop),
-    "rescore": ("write a recorded run anew under another reward, without a call to either speaker", _add_rescore),
+    "run": ("play tasks and record them, with a search if --josh is given (the default command)", _add_run),
+    "play": ("take one side of a conversation yourself, and record it", _add_play),
+    "evaluate": ("compare models on the same held-out tasks, with confidence intervals", _add_evaluate),
+    "loop": ("repeat rounds of search, export, training and evaluation", _add_loop),
+    "rescore": ("rewrite a recorded run under another reward, without calls to agent or user", _add_rescore),
 }
-"""The commands with settings of runs: what they are for, and what adds their flags."""
+"""The commands that have the settings of runs: the help text of each, and the function that adds its flags."""
 
 
 def _add_records(commands: Any) -> None:
-    """`josh replay` and `josh export`, for records, and `josh prepare`, for tasks."""
-    replay = commands.add_parser("replay", help="play a run again from its journal, without any endpoint")
+    """Add `josh replay`, `josh export`, and the commands of published systems, such as `josh prepare`."""
+    replay = commands.add_parser("replay", help="replay a run from its journal, without model calls")
     replay.set_defaults(command="replay")
     replay.add_argument("run", type=Path, help="the run's folder")
-    replay.add_argument("--log_dir", type=Path, help="where the new run's folder is made (default: beside the old one)")
+    replay.add_argument(
+        "--log_dir", type=Path, help="directory in which the new run's folder is created (default: beside the old one)"
+    )
 
-    export = commands.add_parser("export", help="write training files from recorded runs, or check one")
+    export = commands.add_parser("export", help="write training files from recorded runs, or check such a file")
     export.set_defaults(command="export")
     export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
     export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
-    export.add_argument("--out", type=Path, metavar="FILE", help="the file to write; FILE.manifest.json goes beside it")
+    export.add_argument("--out", type=Path, metavar="FILE", help="the file to write, with FILE.manifest.json beside it")
     export.add_argument(
-        "--learner", default="agent", help="whose turns become rows, as its model is trained on them: agent or user"
-    )
-    export.add_argument("--paths", help="golden, successful or lost (default: golden; of pairs successful)")
-    export.add_argument(
-        "--top", type=int, help="most successful paths of a task, the best ones, or lost ones of a tree (default: all)"
+        "--learner", default="agent", help="the speaker to train, whose turns become rows: agent or user"
     )
     export.add_argument(
-        "--min_margin", type=float, help="of pairs: least difference in reward, in its unit (default: 0.01)"
+        "--paths", help="paths to export: golden, successful or lost (default: golden; for pairs successful)"
     )
     export.add_argument(
-        "--seed", type=int, default=core()["seed"].default, help="shuffles the rows of kto (default: 10)"
+        "--top",
+        type=int,
+        help="maximum number of successful paths of a task, best first, or of lost paths of a tree (default: all)",
     )
-    export.add_argument("--check", type=Path, metavar="FILE", help="say what is wrong with an exported file")
+    export.add_argument(
+        "--min_margin", type=float, help="for pairs: minimum difference in reward, in its unit (default: 0.01)"
+    )
+    export.add_argument(
+        "--seed", type=int, default=core()["seed"].default, help="for kto: seed that shuffles the rows (default: 10)"
+    )
+    export.add_argument("--check", type=Path, metavar="FILE", help="check an exported file and print what is wrong")
 
     for name in COMMANDS:
         command = system_command(name)
@@ -255,101 +268,126 @@ def _add_records(commands: Any) -> None:
 
 
 def _add_schema(commands: Any) -> None:
-    """`josh schema`."""
-    schema = commands.add_parser("schema", help="print what the files of a run hold, as JSON Schema")
+    """Add `josh schema`."""
+    schema = commands.add_parser("schema", help="print the format of a run's files as JSON Schema")
     schema.set_defaults(command="schema")
-    text = "episodes, training_examples, config or summary (default: all of them)"
+    text = "episodes, training_examples, config or summary (default: all)"
     schema.add_argument("file", nargs="?", metavar="FILE", help=text)
 
 
 def _add_models(commands: Any, *, training: bool) -> None:
-    """`josh tiny`, and `josh train`, whose flags are only added for `training`."""
-    tiny = commands.add_parser("tiny", help="make a small language model of our own, to learn with where there is none")
+    """Add `josh tiny` and `josh train`; the methods and flags of `josh train` only where `training` is true."""
+    tiny = commands.add_parser("tiny", help="train a small language model from scratch, to try josh without a download")
     tiny.set_defaults(command="tiny")
-    tiny.add_argument("--out", type=Path, required=True, help="the model's folder; made anew only where it has to be")
+    tiny.add_argument(
+        "--out", type=Path, required=True, help="the model's folder; an up-to-date model there is not trained again"
+    )
     tiny.add_argument("--size", default="small", help="small (half a million parameters), or nano for tests")
-    tiny.add_argument("--env", default=DEFAULT_ENV, help=f"world that it learns from (default: {DEFAULT_ENV})")
-    tiny.add_argument("--seed", type=int, default=0, help="every random choice follows from it (default: 0)")
-    tiny.add_argument("--torch_threads", type=int, default=1, help="threads to work with (default: 1)")
-    tiny.add_argument("--force", action="store_true", help="make it anew in any case")
+    tiny.add_argument(
+        "--env", default=DEFAULT_ENV, help=f"environment that gives the training texts (default: {DEFAULT_ENV})"
+    )
+    tiny.add_argument("--seed", type=int, default=0, help="random seed; every random choice depends on it (default: 0)")
+    tiny.add_argument("--torch_threads", type=int, default=1, help="number of threads (default: 1)")
+    tiny.add_argument("--force", action="store_true", help="train the model again in any case")
 
-    train = commands.add_parser("train", help="tune a model on exported rows: train sft, dpo, kto or openai")
+    train = commands.add_parser("train", help="fine-tune a model on exported rows: train sft, dpo, kto or openai")
     if training:
         _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
 
 
 def _add_terminal(commands: Any) -> None:
-    """`josh show` and `josh plot`: what people look at."""
-    show = commands.add_parser("show", help="print a run's tasks, or the tree of one of them")
+    """Add `josh show` and `josh plot`."""
+    show = commands.add_parser("show", help="print a run's tasks, or the tree of one task")
     show.set_defaults(command="show")
     show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
-    show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list them)")
-    show.add_argument("--width", type=int, help="columns to write in (default: the terminal's)")
-    show.add_argument("--full", action="store_true", help="whole texts, and what only the agent saw")
+    show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list all tasks)")
+    show.add_argument("--width", type=int, help="width in columns (default: the terminal's)")
+    show.add_argument("--full", action="store_true", help="print whole texts, and the messages only the agent saw")
 
-    plot = commands.add_parser("plot", help="draw loops, runs and evaluations; needs matplotlib")
+    plot = commands.add_parser("plot", help="plot loops, runs and evaluations; needs matplotlib")
     plot.set_defaults(command="plot")
-    plot.add_argument("paths", type=Path, nargs="+", metavar="FOLDER", help="of a run, an evaluation or a loop")
-    plot.add_argument("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: KIND.png)")
+    plot.add_argument("paths", type=Path, nargs="+", metavar="FOLDER", help="folder of a run, an evaluation or a loop")
+    plot.add_argument(
+        "--out", type=Path, metavar="FILE", help="the picture to write: .png, .svg or .pdf (default: KIND.png)"
+    )
     plot.add_argument(
         "--kind",
         choices=("rounds", "turns", "pareto"),
-        help="reward by round of training (default for a loop), when conversations are won (default for a run), or "
-        "reward against model calls (default for several, and for an evaluation)",
+        help="rounds: reward by training round (default for a loop); turns: when conversations are won (default for a "
+        "run); pareto: reward against model calls (default for an evaluation and for several folders)",
     )
 
 
 def _add_evaluation(commands: Any) -> None:
-    """`josh compare` and `josh report`."""
-    compare = commands.add_parser(
-        "compare", help="set evaluations, or runs, against each other on the tasks they share"
-    )
+    """Add `josh compare` and `josh report`."""
+    compare = commands.add_parser("compare", help="compare evaluations, or runs, on the tasks that they share")
     compare.set_defaults(command="compare")
-    compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="an evaluation's or a run's folder")
-    compare.add_argument("--out", type=Path, help="JSON file for all numbers")
-    compare.add_argument("--groups", action="store_true", help="show the breakdown by group")
+    compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="folder of an evaluation or a run")
+    compare.add_argument("--out", type=Path, help="JSON file to write all numbers to")
+    compare.add_argument("--groups", action="store_true", help="print the results by group")
 
-    report = commands.add_parser("report", help="write a run's report.html anew, or set two runs against each other")
+    report = commands.add_parser("report", help="rewrite a run's report.html, or compare two runs on a page")
     report.set_defaults(command="report")
     report.add_argument(
-        "folders", type=Path, nargs="+", metavar="RUN", help="a run's folder, one with runs in it, or two runs'"
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="folder of a run, folder of runs, or the folders of two runs",
     )
     report.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="the page (default: report.html, or report-vs-RUN.html, in the first folder)",
+        help="the page to write (default: report.html, or report-vs-RUN.html, in the first folder)",
     )
 
 
 def _add_training(methods: Any) -> None:
-    """`josh train sft|dpo|kto` for local models, `josh train openai` for hosted ones."""
+    """Add `josh train sft|dpo|kto` for local models, and `josh train openai` for hosted models."""
     for name, text in METHODS.items():
         tuning = methods.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS)
         tuning.set_defaults(command="train", method=name, schema=TRAINING)
-        # Presets have other numbers than the classes.
+        # The help shows no defaults: presets replace those of the settings classes.
         _add_settings(tuning, TRAINING, dict.fromkeys(TRAINING))
         tuning.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with these settings")
 
-    hosted = methods.add_parser("openai", help="fine-tune a hosted model by OpenAI's API")
+    hosted = methods.add_parser("openai", help="fine-tune a hosted model with OpenAI's API")
     hosted.set_defaults(command="train_openai")
-    hosted.add_argument("--data", type=Path, help="file of `josh export --format openai-sft` or `openai-dpo`")
-    hosted.add_argument("--model", help="the model to tune, such as gpt-4.1-mini-2025-04-14")
+    hosted.add_argument("--data", type=Path, help="file from `josh export --format openai-sft` or `openai-dpo`")
+    hosted.add_argument("--model", help="the model to fine-tune, such as gpt-4.1-mini-2025-04-14")
     hosted.add_argument("--out", type=Path, required=True, help="folder for josh_openai_job.json")
-    hosted.add_argument("--method", dest="openai_method", choices=("sft", "dpo"), default="sft", help="(default: sft)")
-    hosted.add_argument("--suffix", help="goes into the tuned model's name")
+    hosted.add_argument(
+        "--method", dest="openai_method", choices=("sft", "dpo"), default="sft", help="training method (default: sft)"
+    )
+    hosted.add_argument("--suffix", help="text to add to the fine-tuned model's name")
     hosted.add_argument("--price", type=float, help="dollars per million training tokens, to show the cost")
-    hosted.add_argument("--epochs", type=int, help="times that every row is seen (default: the service chooses)")
-    hosted.add_argument("--batch_size", type=int, help="rows to a step (default: the service chooses)")
-    hosted.add_argument("--learning_rate_multiplier", type=float, help="(default: the service chooses)")
-    hosted.add_argument("--beta", type=float, help="dpo: how strongly the model is held (default: the service chooses)")
-    hosted.add_argument("--seed", type=int, help="the job's seed")
+    hosted.add_argument("--epochs", type=int, help="number of epochs (default: the service chooses)")
+    hosted.add_argument("--batch_size", type=int, help="rows per training step (default: the service chooses)")
+    hosted.add_argument(
+        "--learning_rate_multiplier",
+        type=float,
+        help="factor of the service's learning rate (default: the service chooses)",
+    )
+    hosted.add_argument(
+        "--beta",
+        type=float,
+        help="for dpo: how close the model stays to the original one (default: the service chooses)",
+    )
+    hosted.add_argument("--seed", type=int, help="random seed of the job")
     hosted.add_argument("--base_url", help="address of the API (default: OPENAI_BASE_URL, else OpenAI)")
     hosted.add_argument("--api_key_var", help="environment variable with the key (default: OPENAI_API_KEY)")
-    hosted.add_argument("--yes", action="store_true", help="start without asking")
-    hosted.add_argument("--follow", metavar="JOB_ID", help="follow a job that was started before")
-    hosted.add_argument("--poll_seconds", type=float, default=30.0, help="longest pause between looks (default: 30)")
-    hosted.add_argument("--max_retry_seconds", type=float, default=600.0, help="longest silence (default: 600)")
+    hosted.add_argument("--yes", action="store_true", help="start the job without asking for confirmation")
+    hosted.add_argument("--follow", metavar="JOB_ID", help="wait for a job that was started before")
+    hosted.add_argument(
+        "--poll_seconds", type=float, default=30.0, help="maximum seconds between status requests (default: 30)"
+    )
+    hosted.add_argument(
+        "--max_retry_seconds",
+        type=float,
+        default=600.0,
+        help="seconds to retry failing requests without an answer before giving up (default: 600)",
+    )
 
 
 class _Version(argparse.Action):
@@ -369,15 +407,15 @@ def _add_settings(
     without: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """Add flags for settings, under the titles of their parts.
+    """Add flags for settings, grouped under the titles of their parts.
 
     Args:
-        parser: takes the flags.
+        parser: gets the flags.
         schema: the settings.
-        defaults: other defaults that the help shows; None for none.
-        hidden: flags that are understood, and not in the help.
-        without: flags that are left out.
-        title: the title of them all.
+        defaults: defaults that the help shows instead of the settings' own, by flag; None to show none.
+        hidden: flags that the parser accepts and the help omits.
+        without: flags to leave out.
+        title: one title for all of them; empty to use the titles of the parts.
     """
     groups: dict[str, Any] = {}
     known = schema if isinstance(schema, Schema) else Schema(schema.values())
@@ -402,7 +440,7 @@ def _add_settings(
 
 
 def _add_flag(parser: Any, names: Sequence[str], one: Setting, text: str) -> None:
-    """A setting as a flag."""
+    """Add the flag of one setting."""
     if one.kind is bool and one.default is not True:
         parser.add_argument(*names, dest=one.flag, action="store_true", help=text)
         return
@@ -418,7 +456,7 @@ def _truth(text: str) -> bool:
 
 
 def _items(text: str) -> Any:
-    """One text, or a JSON list."""
+    """Returns a text unchanged, or the list where the text is a JSON list."""
     if not text.startswith("["):
         return text
     try:

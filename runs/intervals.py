@@ -1,7 +1,7 @@
-"""Intervals, tests and counts for what an evaluation measures, as pure functions.
+"""Confidence intervals, tests and success rates for the measurements of an evaluation, as pure functions.
 
-Conversations with the same person are no independent observations, so whole people are drawn anew, never single
-conversations (the cluster bootstrap: Davison and Hinkley, 1997, section 3.8; Miller, 2024, arXiv:2411.00640).
+Conversations with the same person are not independent observations, so the bootstrap resamples whole people and not
+single conversations (the cluster bootstrap: Davison and Hinkley, 1997, section 3.8; Miller, 2024, arXiv:2411.00640).
 """
 
 from collections.abc import Hashable, Sequence
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 4_000
-"""Bootstrap resamples behind every interval, unless told otherwise."""
+"""Default number of bootstrap resamples for an interval."""
 LEVEL = 0.95
+"""Confidence level of every interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,11 @@ class Estimate:
     """A number with its interval.
 
     Attributes:
-        value: the number; None where there was nothing to measure.
-        low: lower end of the interval; None where fewer than two people were observed.
-        high: upper end.
-        n: observations it was made of.
-        people: clusters they came from.
+        value: the number; None where there is nothing to measure.
+        low: lower end of the interval; None for fewer than two people.
+        high: upper end of the interval; None for fewer than two people.
+        n: number of observations.
+        people: number of people (clusters) that the observations are about.
     """
 
     value: float | None
@@ -38,13 +39,13 @@ class Estimate:
 
 
 def mean(values: Sequence[float], people: Sequence[Hashable], *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """The mean of some values, with a 95 % percentile bootstrap interval clustered by person.
+    """Returns the mean of some values, with a 95 % percentile bootstrap interval clustered by person.
 
     Args:
         values: the observations.
-        people: whom each is about; as many.
+        people: the person that each observation is about; one for each.
         resamples: at least 1.
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
     return ratio(values, [1.0] * len(values), people, resamples=resamples, seed=seed)
 
@@ -57,18 +58,18 @@ def ratio(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """sum(tops) / sum(bottoms), with a 95 % percentile bootstrap interval clustered by person.
+    """Returns sum(tops) / sum(bottoms), with a 95 % percentile bootstrap interval clustered by person.
 
-    In every resample as many people are drawn as there are, with replacement; each brings all of their observations.
-    Resamples whose bottoms add up to nothing are left out. An interval has no width where all observations agree:
-    that nobody of 20 gave does not show that nobody would.
+    Every resample draws people with replacement, as many as there are, and each person brings all of their
+    observations. Resamples whose bottoms sum to 0 are left out. The interval has zero width where all observations
+    agree, which does not mean certainty: 0 donations from 20 people do not show that nobody donates.
 
     Args:
-        tops: what is added up.
-        bottoms: how much each observation weighs; at least 0. Those of weight 0 are not counted.
-        people: whom each observation is about.
+        tops: the numerators.
+        bottoms: the weight of each observation; at least 0. Observations of weight 0 are not counted.
+        people: the person that each observation is about.
         resamples: at least 1.
-        seed: of the resampling; the same seed draws the same people, given as many.
+        seed: seed of the resampling; the same seed and the same number of people give the same draws.
     """
     assert len(tops) == len(bottoms) == len(people), "one top, one bottom and one person for every observation"
     kept = [place for place, bottom in enumerate(bottoms) if bottom]
@@ -92,7 +93,7 @@ def ratio(
 
 @lru_cache(maxsize=32)
 def _times_drawn(people: int, resamples: int, seed: int) -> NDArray[np.uint16]:
-    """How often every person is drawn, a row per resample; in small numbers, for many of these are kept."""
+    """Returns how often each person is drawn, shape (resamples, people); in uint16, because the cache keeps many."""
     picked = np.random.default_rng(seed).integers(people, size=(resamples, people))
     rows = np.arange(resamples)[:, None] * people
     counts: NDArray[Any] = np.bincount((picked + rows).ravel(), minlength=resamples * people)
@@ -100,13 +101,14 @@ def _times_drawn(people: int, resamples: int, seed: int) -> NDArray[np.uint16]:
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """Exact two-sided p-value that two policies succeed equally often (McNemar, 1947, with the binomial distribution).
+    """Returns the exact two-sided p-value of the hypothesis that two policies succeed equally often (McNemar, 1947).
 
-    min(1, 2 P(X <= min(b, c))), X ~ Binomial(b + c, 1/2). It takes independent pairs: at most one for every person.
+    The value is min(1, 2 P(X <= min(b, c))) with X ~ Binomial(b + c, 1/2). The pairs must be independent: at most one
+    pair for each person.
 
     Args:
-        first_only: b, pairs in which only the first succeeded.
-        second_only: c, pairs in which only the second did.
+        first_only: b, pairs in which only the first policy succeeded.
+        second_only: c, pairs in which only the second policy succeeded.
     """
     n = first_only + second_only
     tail = sum(comb(n, i) for i in range(min(first_only, second_only) + 1))
@@ -114,22 +116,22 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def pass_hat(successes: int, trials: int, k: int) -> float:
-    """pass^k of one task: the chance that k conversations all succeed, C(c, k) / C(n, k).
+    """Returns pass^k of one task: the probability that k conversations all succeed, C(c, k) / C(n, k).
 
-    Unbiased (Yao et al., 2024, arXiv:2406.12045, section 4): the share of all choices of k among the n conversations
-    there are.
+    The estimate is unbiased (Yao et al., 2024, arXiv:2406.12045, section 4): the share of successful choices among all
+    choices of k from the n conversations.
 
     Args:
-        successes: c, how many of them succeeded.
-        trials: n, how many there are; at least k.
+        successes: c, number of conversations that succeeded.
+        trials: n, number of conversations; at least k.
         k: at least 1.
     """
     return comb(successes, k) / comb(trials, k)
 
 
 def pass_at(successes: int, trials: int, k: int) -> float:
-    """pass@k of one task: the chance that any of k succeeds, 1 - C(n - c, k) / C(n, k) (Chen et al., 2021).
+    """Returns pass@k of one task: the probability that at least one of k conversations succeeds.
 
-    The arguments are those of `pass_hat`.
+    The value is 1 - C(n - c, k) / C(n, k) (Chen et al., 2021). The arguments are those of `pass_hat`.
     """
     return 1 - comb(trials - successes, k) / comb(trials, k)

@@ -1,4 +1,4 @@
-"""The plug-ins: from the names of worlds, agents, users, rewards and strategies in settings to their classes."""
+"""The plug-in registry: finds the class of an environment, agent, user, rewards or strategy by its name in settings."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 CHAT, LOCAL, OFFLINE = "chat", "local", "offline"
 HUMAN = "human"
-"""The agent, or the user, that is a person at the terminal."""
+"""The name of the agent, or of the user, that is a person at the terminal."""
 BEAM, ROLLOUTS = "beam", "rollouts"
 
 ENVS = {
@@ -73,7 +73,7 @@ _METHODS = {
 COMMANDS = {
     "prepare": "josh.runs.systems.persuasion:PREPARE",
 }
-"""Commands of the command line that belong to one published system; each is a `SystemCommand`."""
+"""The commands that belong to one published system; each value is the import path of a `SystemCommand`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class SystemCommand:
     """A command of one published system.
 
     Attributes:
-        help: what it does, for the list of commands.
-        add_flags: gives a parser its flags.
-        run: does it, and returns the exit code; it may raise UsageError and FatalError.
+        help: one line for the list of commands.
+        add_flags: adds the command's flags to a parser.
+        run: runs the command and returns the exit code; may raise UsageError and FatalError.
     """
 
     help: str
@@ -92,18 +92,18 @@ class SystemCommand:
 
 
 def system_command(name: str) -> SystemCommand:
-    """One of `COMMANDS`, by its name."""
+    """Returns one of `COMMANDS` by its name."""
     found: SystemCommand = load(name, COMMANDS, "command")
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlugIn:
-    """Which plug-in is chosen for a role.
+    """The plug-in that is chosen for a role.
 
     Attributes:
-        name: a short name, `module:Class` or `./file.py:Class`; None for the world's own.
-        config: its settings, by the names of its `Config`'s fields.
+        name: a short name, `module:Class` or `./file.py:Class`; None for the environment's default.
+        config: the plug-in's settings, by the field names of its `Config`.
     """
 
     name: str | None = setting(None)
@@ -111,72 +111,76 @@ class PlugIn:
 
 
 def class_of(role: str, name: str | type) -> Any:
-    """A plug-in's class.
+    """Returns a plug-in's class.
 
     Args:
         role: one of `ROLES`.
-        name: its name; or the class itself, which a world's tables may hold.
+        name: its name, or the class itself, because an environment's `agents` and `users` may hold classes.
 
     Raises:
-        UsageError: there is no such class, or it lacks a method.
+        UsageError: the class does not exist, or it lacks a method.
     """
     if isinstance(name, type):
-        return checked(name, path_of(name), *_METHODS[role])
-    return checked(load(name, ROLES[role], role), name, *_METHODS[role])
+        return require_methods(name, import_path(name), *_METHODS[role])
+    return require_methods(load(name, ROLES[role], role), name, *_METHODS[role])
 
 
 def env_class(name: str) -> type[BaseEnv]:
-    """The environment's class by its name. Raises UsageError."""
+    """Returns an environment's class by its name. Raises UsageError as `class_of` does."""
     found: type[BaseEnv] = class_of("env", name)
     return found
 
 
 def rewards_class(chosen: PlugIn, env: BaseEnv | type[BaseEnv]) -> type[BaseRewards]:
-    """The class that says what counts: the chosen one, or the environment's. Raises UsageError."""
+    """Returns the rewards class: the chosen one, or the environment's default.
+
+    Raises:
+        UsageError: as `class_of` does, or the class has a method under a name of an earlier version.
+    """
     found: type[BaseRewards] = class_of("rewards", chosen.name or env.rewards)
     if hasattr(found, "total"):
-        raise UsageError(f"{path_of(found)}.total() is called path_reward() now; rename it")
+        raise UsageError(f"{import_path(found)}.total() is called path_reward() now; rename it")
     if hasattr(found, "value") and not takes(found.value, "conversation"):
-        raise UsageError(f"{path_of(found)}.value(actions) is called hit_value(actions) now; rename it")
+        raise UsageError(f"{import_path(found)}.value(actions) is called hit_value(actions) now; rename it")
     return found
 
 
 def strategy_of(chosen: PlugIn) -> Strategy:
-    """The strategy that is chosen. Raises UsageError."""
+    """Returns the chosen strategy, by default `rollouts`. Raises UsageError where its class or a setting is wrong."""
     kind = class_of("strategy", chosen.name or ROLLOUTS)
-    made: Strategy = plugged(f"strategy {chosen.name!r}", lambda: kind(configured(kind, "strategy", chosen.config)))
+    made: Strategy = guarded(f"strategy {chosen.name!r}", lambda: kind(configured(kind, "strategy", chosen.config)))
     return made
 
 
 def new_rewards(kind: Any, chosen: PlugIn, goals: list[Any]) -> BaseRewards:
-    """A rewards object with the chosen settings."""
+    """Returns a rewards object with the chosen settings, for a task's goals."""
     made: BaseRewards = create(kind, "rewards", chosen.config, goals)
     return made
 
 
 def default_for(model: str, names: Mapping[str, str | type]) -> str | type | None:
-    """Who plays by default with a model, by its name: one of an environment's `agents` or `users`."""
+    """Returns the default plug-in for a model's name, from an environment's `agents` or `users`; None for no entry."""
     if is_local(model) and LOCAL in names:
         return names[LOCAL]
     return names.get(OFFLINE if model == OFFLINE else CHAT)
 
 
 def label_of(plug_in: str | type | None) -> str:
-    """What to call an entry of a world's tables; empty for none."""
+    """Returns a label for an entry of an environment's `agents` or `users`; empty for None."""
     return plug_in.__name__ if isinstance(plug_in, type) else plug_in or ""
 
 
 def name_of(plug_in: str | type) -> str:
-    """The name under which settings have an entry of a world's tables."""
+    """Returns the name that settings use for an entry of an environment's `agents` or `users`."""
     if isinstance(plug_in, str):
         return plug_in
-    if plug_in.__module__.startswith(FILE_MODULE):  # a module that was loaded from its file has no name of its own
+    if plug_in.__module__.startswith(FILE_MODULE):  # a module loaded from a file can only be found by that file
         return f"{sys.modules[plug_in.__module__].__file__}:{plug_in.__name__}"
-    return path_of(plug_in)
+    return import_path(plug_in)
 
 
 def who_has(name: str) -> Iterator[tuple[str, str]]:
-    """The roles and short names of our own plug-ins that have a setting."""
+    """Yields the role and short name of each registered plug-in that has a setting of this name."""
     for role, names in ROLES.items():
         for short in names:
             found = settings_of_plug_in(class_of(role, short), role)
@@ -184,8 +188,16 @@ def who_has(name: str) -> Iterator[tuple[str, str]]:
                 yield role, short
 
 
-def plugged(what: str, make: Callable[[], T]) -> T:
-    """Run a plug-in's set-up; whatever it raises becomes one line."""
+def guarded(what: str, make: Callable[[], T]) -> T:
+    """Run code of a plug-in, and turn any error into a UsageError of one line.
+
+    Args:
+        what: what fails, for the beginning of the message.
+        make: runs the code; its result is returned.
+
+    Raises:
+        UsageError: `make` raised an exception or SystemExit. A `JoshError` is raised unchanged.
+    """
     try:
         return make()
     except JoshError:
@@ -194,14 +206,14 @@ def plugged(what: str, make: Callable[[], T]) -> T:
         raise UsageError(f"{what}: {explain(error)}") from error
 
 
-def checked(found: Any, name: str, *methods: str) -> Any:
-    """A plug-in that has all its methods. Raises UsageError for one that lacks some."""
+def require_methods(found: Any, name: str, *methods: str) -> Any:
+    """Returns the plug-in. Raises UsageError where it lacks one of the methods."""
     missing = [method for method in methods if not callable(getattr(found, method, None))]
     if missing:
         raise UsageError(f"{name} has no {missing[0]}(); subclass the base in josh.roles")
     return found
 
 
-def path_of(kind: Any) -> str:
-    """A class as the record names it."""
+def import_path(kind: Any) -> str:
+    """Returns a class's import path, `module:Class`, as `config.json` records it."""
     return f"{kind.__module__}:{kind.__qualname__}"

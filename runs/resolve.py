@@ -1,4 +1,9 @@
-"""From what was given to a run's settings: defaults, environment variables, checks, and the rules of resumption."""
+"""From given values to the settings of a run.
+
+1. `read_toml` and `defaults_of` collect values from a TOML file and from environment variables.
+2. `resolve` adds defaults and addresses, and checks every value alone and with the others.
+3. `resume_settings` and `changed` apply new values to recorded settings, by the rules of resuming and rescoring.
+"""
 
 import tomllib
 from collections.abc import Collection, Mapping
@@ -12,7 +17,7 @@ from josh.models.hf_loading import PREFIX as HF
 from josh.models.litellm_chat import PREFIX as LITELLM
 from josh.models.litellm_chat import is_for_litellm
 from josh.models.openai_chat import OPENAI_URL
-from josh.runs.registry import OFFLINE, ROLES, ROLLOUTS, PlugIn, env_class, plugged, strategy_of
+from josh.runs.registry import OFFLINE, ROLES, ROLLOUTS, PlugIn, env_class, guarded, strategy_of
 from josh.runs.settings import (
     PARTS,
     RunSchema,
@@ -28,9 +33,10 @@ from josh.search import Strategy
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a TOML file gives. What stands in the table of a part of a run has a dotted name, as in `env.difficulty`.
+    """Returns the settings in a TOML file. A key in the table of a part has a dotted name, such as `env.difficulty`.
 
-    Raises UsageError.
+    Raises:
+        UsageError: the file cannot be read, or is not TOML.
     """
     try:
         with path.open("rb") as file:
@@ -49,7 +55,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def defaults_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the chosen world takes from environment variables; see `BaseEnv.defaults`. Raises UsageError."""
+    """Returns the settings that the chosen environment reads from environment variables; see `BaseEnv.defaults`.
+
+    Raises:
+        UsageError: the environment's class cannot be loaded.
+    """
     return dict(env_class(given.get("env") or core()["env"].default).defaults(environment()))
 
 
@@ -60,16 +70,16 @@ def resolve(
     *,
     missing: Collection[str] = (),
 ) -> RunSettings:
-    """Put settings together: what was given, else what the environment's variables say, else the default.
+    """Returns complete settings: the given value, else the one in `env_defaults`, else the default.
 
     Args:
         given: settings by flag name.
         env_defaults: see `defaults_of`.
-        variables: where `OPENAI_BASE_URL` is looked up; by default the process's environment.
-        missing: roles whose plug-ins may be gone, so that they have no settings.
+        variables: environment variables with models' addresses (`OPENAI_BASE_URL`); None for the process's own.
+        missing: roles whose plug-ins may be missing; a missing plug-in has no settings.
 
     Raises:
-        UsageError: nothing that is chosen has such a setting, or a value makes no sense, alone or with another.
+        UsageError: no chosen part has such a setting, or a value is invalid, alone or with another one.
     """
     given = spelled_out(given)
     empty = next((name for name, value in given.items() if value == ""), None)
@@ -87,12 +97,12 @@ def resolve(
     for side in settings.people:
         _check_person(side, settings, strategy)
     for role, name, kind in schema.chosen:
-        plugged(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
+        guarded(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
     return settings
 
 
 def _check_addresses(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Raises UsageError where an address is given for somebody without a chat model."""
+    """Raises UsageError where an address is given for a speaker or judge that has no chat model."""
     for side in ("", "user_", "judge_"):
         address, model = f"{side}base_url", f"{side}model"
         if given.get(address) and values[model] in (None, OFFLINE):
@@ -100,28 +110,30 @@ def _check_addresses(given: Mapping[str, Any], values: Mapping[str, Any]) -> Non
 
 
 def _check_person(side: str, settings: RunSettings, strategy: Strategy) -> None:
-    """Raises UsageError where a person would have several conversations at a time."""
-    at_once = settings.traffic.max_concurrency
+    """Raises UsageError where a person would have several conversations at the same time."""
+    concurrency = settings.traffic.max_concurrency
     several = {
         f"strategy is {settings.strategy.name!r}": strategy.searched,
         f"strategy has {strategy.conversations} conversations": strategy.conversations > 1,
-        f"max_concurrency is {at_once}": at_once > 1,
+        f"max_concurrency is {concurrency}": concurrency > 1,
     }
     found = next((words for words, wrong in several.items() if wrong), None)
     if found:
         raise UsageError(f"{found} with a person for the {side}, who has one conversation at a time; use josh play")
 
 
-def again(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSettings:
-    """The settings of a run to be resumed: the recorded ones, but for what changes nothing about its requests.
+def resume_settings(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSettings:
+    """Returns the settings of a run that is resumed: the recorded ones, with new values for resumable settings.
+
+    Only settings that change no request and no result are resumable (`Rule.resumable`).
 
     Args:
         before: the recorded settings.
-        given: what was given now.
+        given: the settings given now, by flag name.
         where: the run's folder.
 
     Raises:
-        UsageError: a setting that has to stay as it was is given another value.
+        UsageError: a setting that is not resumable has another value than before.
     """
     schema, old = schema_of(choices_of(before)), flat(before)
     new = schema.read(spelled_out(given))
@@ -142,7 +154,7 @@ def again(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSett
 
 
 def resumable(before: RunSettings, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some settings, by flag, that a run may be resumed with."""
+    """Returns those of the given settings, by flag, that may change when a run is resumed."""
     schema = schema_of(choices_of(before))
     return {flag: value for flag, value in schema.read(spelled_out(given)).items() if schema[flag].rule.resumable}
 
@@ -154,16 +166,16 @@ def changed(
     *,
     missing: Collection[str] = (),
 ) -> RunSettings:
-    """Settings with some changes, by flag; where a plug-in is replaced, the settings of the old one go with it.
+    """Returns settings with some changes. Where a plug-in is replaced, the old one's settings are dropped.
 
     Args:
         before: the settings.
-        given: what changes.
-        variables: environment variables, which may give the address of a model that is new.
-        missing: roles whose plug-ins may be gone; their settings stay as they are.
+        given: the new values, by flag name.
+        variables: environment variables, which may give the address of a new model.
+        missing: roles whose plug-ins may be missing; their settings stay unchanged.
 
     Raises:
-        UsageError: a value makes no sense, alone or with another.
+        UsageError: a value is invalid, alone or with another one.
     """
     given, schema = spelled_out(given), schema_of(choices_of(before), missing=missing)
     old = schema.flat(before)
@@ -178,7 +190,7 @@ def changed(
 
 
 def without_plug_in(given: Mapping[str, Any], role: str) -> dict[str, Any]:
-    """Given settings without those of a role's plug-in, for another plug-in in that role."""
+    """Returns the given settings without those of a role's plug-in, so that another plug-in can take the role."""
     schema = schema_of(given)
     return {
         name: value
@@ -188,13 +200,13 @@ def without_plug_in(given: Mapping[str, Any], role: str) -> dict[str, Any]:
 
 
 def absolute(name: Any) -> Any:
-    """A plug-in's `./file.py:Class` with the file's whole path; anything else as it is."""
+    """Returns a plug-in's `./file.py:Class` with the file's absolute path; any other value unchanged."""
     file, colon, kind = str(name).rpartition(":")
     return f"{Path(file).resolve()}:{kind}" if colon and file.endswith(".py") else name
 
 
 def explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> tuple[str, str | None]:
-    """A model's name and address, so that they say all by themselves who is asked."""
+    """Returns a model's name and address, complete enough to find its server without environment variables."""
     if base_url or name in {OFFLINE, ""} or name.startswith((LITELLM, HF)):
         return name, base_url
     if is_for_litellm(name, None, variables):
@@ -203,13 +215,13 @@ def explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> t
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Recorded values as if they had been given."""
+    """Returns recorded values in the form of given values: without None and empty texts."""
     return {name: value for name, value in values.items() if value not in (None, "")}
 
 
 def _complete(schema: RunSchema, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A value for every setting, by flag. Raises UsageError."""
-    # None stands for the default where it is no value by itself, as it does in records of earlier versions.
+    """Returns a value for every setting, by flag. Raises UsageError."""
+    # Records of earlier versions have None for a default; it counts as a value only where the setting is optional.
     said = {
         name: value
         for name, value in given.items()
@@ -218,13 +230,13 @@ def _complete(schema: RunSchema, given: Mapping[str, Any]) -> dict[str, Any]:
     values = {flag: one.default for flag, one in schema.items() if one.path} | schema.read(said)
     missing = next((flag for flag, value in values.items() if value is MISSING), None)
     if missing is not None:
-        raise UsageError(f"{missing} is not given, and has no default; give --{missing}")
+        raise UsageError(f"{missing} is not given and has no default; give --{missing}")
     values["strategy"] = values["strategy"] or ROLLOUTS
     if values["temperature"] is None:
         config = {schema[flag].name: values[flag] for flag in schema.of("strategy")}
         searched = strategy_of(PlugIn(name=values["strategy"], config=config)).searched
         values["temperature"] = 1.0 if searched else 0.0
-    # Recorded so, a run can be resumed from anywhere.
+    # Absolute paths are recorded, so that a run can be resumed from any working directory.
     values |= {flag: _whole_path(one, values[flag]) for flag, one in schema.items() if one.path}
     values |= {role: absolute(values[role]) if values[role] else values[role] for role in ROLES}
     values["report_to"] = ",".join(name.strip() for name in values["report_to"].split(","))
@@ -236,7 +248,7 @@ def _whole_path(one: Setting, value: Any) -> Any:
 
 
 def _with_addresses(values: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
-    """Names and addresses of all models, so that they are recorded, and a resumption asks the same servers."""
+    """Returns names and addresses of all models; they are recorded, so that a resumed run asks the same servers."""
     found: dict[str, Any] = {}
     for side in ("", "judge_"):
         model = values[f"{side}model"]
@@ -251,7 +263,7 @@ def _with_addresses(values: Mapping[str, Any], variables: Mapping[str, str]) -> 
 
 
 def _built(schema: RunSchema, values: Mapping[str, Any]) -> RunSettings:
-    """The settings as one value."""
+    """Returns the settings as one object."""
     found: dict[tuple[str, ...], Any] = {}
     for flag, value in values.items():
         one = schema[flag]

@@ -1,8 +1,11 @@
-"""The settings of a run: one value made of the settings classes of its parts, and the flags that follow from them.
+"""The settings of a run: one object that consists of the settings classes of its parts, and the flags for them.
 
-Settings live in two forms. Before a run they are a flat mapping by flag name with what was given (`{"josh": True,
-"env.difficulty": 3}`), which is easily laid over another one. `josh.runs.resolve` makes a `RunSettings` of it, once:
-complete, checked, every address in it. That is what is played and recorded.
+Settings have two forms:
+
+1. Before a run they are a flat mapping of the given values by flag name (`{"josh": True, "env.difficulty": 3}`). Two
+   such mappings are easy to merge.
+2. `josh.runs.resolve` turns the mapping into a `RunSettings` once: complete, checked, with every address. The run
+   plays and records this object.
 """
 
 import os
@@ -30,8 +33,8 @@ from josh.runs.registry import (
     class_of,
     default_for,
     env_class,
+    guarded,
     label_of,
-    plugged,
     who_has,
 )
 
@@ -41,35 +44,35 @@ JOSH = "josh"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side(ModelSettings, PlugIn):
-    """Who takes a side, and the chat model that gives them their words."""
+    """The plug-in that plays the agent or the user, and its chat model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSlice:
-    """Which tasks are played."""
+    """The tasks to play."""
 
-    task_split: str | None = setting(None, "which tasks (default: the environment's first split)")
-    start_index: int = setting(0, "first task of the split to play", least=0)
+    task_split: str | None = setting(None, "split of the tasks (default: the environment's first split)")
+    start_index: int = setting(0, "index of the first task to play, from 0", least=0)
     end_index: int = setting(
-        -1, "task to stop before; -1 for all", least=-1, way="-1 for all, or a number above start_index"
+        -1, "index of the task to stop before; -1 for all", least=-1, way="-1 for all, or a number above start_index"
     )
-    shuffle: bool = setting(False, "shuffle the tasks, by the seed, before start and end index apply")
+    shuffle: bool = setting(False, "shuffle the tasks by the seed before start_index and end_index apply")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What is written and shown."""
+    """The run's files, log and progress display."""
 
-    keep_samples: bool = setting(False, "keep the tokens that local models sample, and their log-probabilities")
+    keep_samples: bool = setting(False, "record the tokens that local models sample and their log-probabilities")
     report_to: str = setting(
         "none",
-        "log the run's figures while it goes on: trackio, wandb or tensorboard, several by commas",
+        "send metrics during the run to trackio, wandb or tensorboard; separate several with commas",
         resumable=True,
     )
-    log_dir: str = setting("records", "where the run's folder is made", resumable=True)
+    log_dir: str = setting("records", "directory in which the run's folder is created", resumable=True)
     debug: bool = setting(False, "show the traceback of every failed turn", resumable=True)
-    josh_debug: bool = setting(False, "say on stderr how every search goes", resumable=True)
-    progress: bool = setting(False, "show the progress bar even when stderr is no terminal", resumable=True)
+    josh_debug: bool = setting(False, "log the progress of every search to stderr", resumable=True)
+    progress: bool = setting(False, "show the progress bar even when stderr is not a terminal", resumable=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +82,13 @@ class RunSettings:
     env: PlugIn = part(
         PlugIn,
         title="world",
-        name={"default": DEFAULT_ENV, "flag": "env", "help": "where tasks, prompts and goals come from"},
+        name={"default": DEFAULT_ENV, "flag": "env", "help": "environment, which gives tasks, prompts and goals"},
     )
     agent: Side = part(
         Side,
         title="agent",
         who="the agent's",
-        name={"flag": "agent", "help": "who learns (default: the environment's)", "aliases": ("agent_strategy",)},
+        name={"flag": "agent", "help": "agent to play (default: the environment's)", "aliases": ("agent_strategy",)},
         temperature={"default": None, "help": "the agent's sampling temperature (default: 1 with a search, else 0)"},
     )
     user: Side = part(
@@ -93,28 +96,31 @@ class RunSettings:
         title="user",
         prefix="user_",
         who="the user's",
-        name={"flag": "user", "help": "who answers (default: the environment's)", "aliases": ("user_mode",)},
-        model={"help": "the user's chat model, several by commas to rotate, or `offline`"},
-        base_url={"help": "address of the user's model; one for all, or one each by commas"},
-        api_key_var={"help": "variable with the key of the user's model; one for all, or one each by commas"},
+        name={"flag": "user", "help": "simulated user (default: the environment's)", "aliases": ("user_mode",)},
+        model={"help": "the user's chat model, or `offline`; several, separated by commas, take turns"},
+        base_url={"help": "address of the user's model; one for all models, or one for each, separated by commas"},
+        api_key_var={
+            "help": "environment variable with the key of the user's model; one for all, or one for each, separated "
+            "by commas"
+        },
     )
     rewards: PlugIn = part(
-        PlugIn, title="rewards", name={"flag": "rewards", "help": "what counts (default: the environment's)"}
+        PlugIn, title="rewards", name={"flag": "rewards", "help": "rewards class (default: the environment's)"}
     )
     judge: ModelSettings = part(
         ModelSettings,
         title="judge",
         prefix="judge_",
         who="the judge's",
-        model={"default": None, "help": "chat model that rewards may ask to judge conversations (default: none)"},
+        model={"default": None, "help": "chat model that judges conversations for the rewards (default: none)"},
         temperature={"default": 0.0},
     )
     strategy: PlugIn = part(
         PlugIn,
         title="strategy",
-        name={"flag": "strategy", "help": "how trees grow: beam, rollouts, module:Class or ./file.py:Class"},
+        name={"flag": "strategy", "help": "search strategy: beam, rollouts, module:Class or ./file.py:Class"},
     )
-    seed: int = setting(10, "every random choice follows from it")
+    seed: int = setting(10, "random seed of the run; every random choice depends on it")
     tasks: TaskSlice = part(TaskSlice, title="tasks")
     limits: Limits = part(Limits, title="limits")
     traffic: Traffic = part(Traffic, title="traffic")
@@ -124,30 +130,30 @@ class RunSettings:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """The sides that a person at the terminal takes."""
+        """The sides that a person at the terminal plays: `agent`, `user`, or none."""
         return tuple(side for side, chosen in (("agent", self.agent), ("user", self.user)) if chosen.name == HUMAN)
 
 
 PARTS: Mapping[str, str] = {
     one.name: one.metadata["part"]["title"] for one in fields(RunSettings) if "part" in one.metadata
 }
-"""The names of a run's parts, which are the tables of a TOML file, and what they are called in the help."""
+"""The title in the help of each part of a run, by the part's name, which is also its table in a TOML file."""
 SEARCH = Setting(
     JOSH,
     (),
     bool,
     False,
     False,
-    Rule("search with JOSH's beam, as --strategy beam does"),
+    Rule("search with JOSH's beam; the same as --strategy beam"),
 )
 
 NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress")
-"""Settings that make no sense where a person has one conversation; those of a strategy do not either."""
+"""Settings that `josh play` refuses, because a person has one conversation; it refuses a strategy's settings too."""
 
 
 @cache
 def core() -> Schema:
-    """The settings that every run has, whatever plug-ins it chooses."""
+    """Returns the settings that every run has, with any plug-ins."""
     found = list(settings_in(RunSettings))
     place = next(place for place, one in enumerate(found) if one.flag == "strategy") + 1
     return Schema([*found[:place], SEARCH, *found[place:]])
@@ -157,11 +163,11 @@ class RunSchema(Schema):
     """The settings of a run with the plug-ins that it chooses."""
 
     def __init__(self, chosen: Sequence[tuple[str, str, Any]], further: Iterable[Setting] = ()) -> None:
-        """Take the settings of plug-ins.
+        """Collect the settings of every run and of the chosen plug-ins.
 
         Args:
             chosen: role, name and class of each plug-in.
-            further: settings of something that runs are a part of.
+            further: settings of a command that plays runs, such as a loop.
 
         Raises:
             UsageError: two settings have one flag.
@@ -171,11 +177,11 @@ class RunSchema(Schema):
         own = [one for role, _, kind in chosen for one in settings_of_plug_in(kind, role)]
         taken = next((one for one in own if core().find(one.dotted) is not None), None)
         if taken is not None:
-            raise UsageError(f"a plug-in has a setting {taken.dotted}, which every run has; name it otherwise")
+            raise UsageError(f"a plug-in has a setting {taken.dotted}, which every run has; give it another name")
         super().__init__([*own, *further], core())
 
     def refusal(self, name: str) -> str:
-        """What to say of a name that no setting has; one that another plug-in has belongs to the role of that."""
+        """Returns the error message for an unknown name; it names the registered plug-in that has such a setting."""
         role, dot, _ = name.partition(".")
         if dot and role in ROLES:
             near = self.near(name)
@@ -190,7 +196,7 @@ class RunSchema(Schema):
         return f"{name} is given, but {other} has no such setting; leave it out, or give {way}"
 
     def of(self, role: str) -> list[str]:
-        """The flags of the settings of a role's plug-in."""
+        """Returns the flags of the settings of a role's plug-in."""
         return [flag for flag, one in self.items() if one.of_plug_in and one.path[0] == role]
 
 
@@ -202,14 +208,15 @@ def schema_of(
     missing: Collection[str] = (),
     further: Iterable[Setting] = (),
 ) -> RunSchema:
-    """The settings that a run with the given choices takes.
+    """Returns the settings that a run with the given choices has.
 
     Args:
-        given: what is given; `env`, `agent`, `user`, `rewards`, `strategy`, `josh`, `model` and `user_model` count.
-        strategies: those whose settings are understood; by default the one that is given, else `rollouts`.
+        given: settings by flag name; only `env`, `agent`, `user`, `rewards`, `strategy`, `josh`, `model` and
+            `user_model` count here.
+        strategies: the strategies whose settings are included; None for the given one, else `rollouts`.
         sides: load the classes of agent and user even where they are not named.
-        missing: roles whose plug-ins are passed over where they cannot be loaded.
-        further: settings of something that runs are a part of.
+        missing: roles whose plug-ins are skipped where they cannot be loaded.
+        further: settings of a command that plays runs, such as a loop.
 
     Raises:
         UsageError: a plug-in cannot be loaded, or its settings clash with others.
@@ -241,7 +248,7 @@ def schema_of(
 
 
 def spelled_out(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Given settings with `strategy` for `josh`. Raises UsageError where both are given."""
+    """Returns given settings with `strategy` instead of `josh`. Raises UsageError where the two contradict."""
     found = dict(given)
     if found.pop(JOSH, None):
         if found.get("strategy") not in (None, BEAM):
@@ -251,18 +258,18 @@ def spelled_out(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def choices_of(settings: RunSettings) -> dict[str, Any]:
-    """What `schema_of` wants to know of some settings."""
+    """Returns the choices in some settings that `schema_of` needs, by flag name."""
     names = {role: getattr(settings, role).name for role in ROLES}
     return {**names, "model": settings.agent.model, "user_model": settings.user.model}
 
 
 def flat(settings: RunSettings) -> dict[str, Any]:
-    """All settings by flag, those of the plug-ins among them. Raises UsageError where a plug-in cannot be loaded."""
+    """Returns all settings by flag, those of plug-ins included. Raises UsageError where a plug-in cannot be loaded."""
     return schema_of(choices_of(settings)).flat(settings)
 
 
 def options_of(settings: RunSettings) -> dict[str, Any]:
-    """The settings as plug-ins are given them: by flag; those of plug-ins that cannot be loaded by their own names."""
+    """Returns the settings as plug-ins get them: by flag; those of plug-ins that cannot be loaded by field name."""
     schema = schema_of(choices_of(settings), missing=ROLES)
     rest = {
         name: value
@@ -274,16 +281,16 @@ def options_of(settings: RunSettings) -> dict[str, Any]:
 
 
 def env_of(settings: RunSettings) -> BaseEnv:
-    """The environment of a run, ready to give its tasks. Raises UsageError for whatever it raises."""
+    """Returns the environment of a run, ready to give its tasks. Any error that it raises becomes a UsageError."""
     name = str(settings.env.name)
 
     def make() -> BaseEnv:
         made: BaseEnv = create(env_class(name), "env", settings.env.config, options_of(settings))
         return made
 
-    return plugged(f"env {name!r}", make)
+    return guarded(f"env {name!r}", make)
 
 
 def environment() -> Mapping[str, str]:
-    """The process's environment variables."""
+    """Returns the process's environment variables."""
     return os.environ

@@ -34,7 +34,7 @@ class BoundModel:
     model: ChatModel
     sampling: Sampling
     place: TurnContext
-    exchange: ModelGateway
+    gateway: ModelGateway
     seed: int
     """The run's seed."""
     task: str
@@ -75,14 +75,14 @@ class BoundModel:
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """Ask for one reply; see `roles.TurnModel.reply`."""
-        place, exchange = self.place, self.exchange
+        place, gateway = self.place, self.gateway
         if self.directed and place.directive is not None:
             messages = with_directive(messages, place.directive)
         draw, seed = place.draws, self.draw()
         family = place.siblings if self.share and draw == 0 and len(place.siblings) > 1 else ()
         digest = self._digest(messages, options, family)
         key = self._key(place.path, draw, digest)
-        answer = exchange.journal.find(key) if exchange.journal is not None else None
+        answer = gateway.journal.find(key) if gateway.journal is not None else None
         request = Request(messages, self.sampling, seed, options=options, keep_samples=self.keep_samples)
         refused = False
         if answer is None and family and not self._alone:
@@ -97,7 +97,7 @@ class BoundModel:
             answer = (await call.answers())[key]
             if refused:
                 # The request was sound; asking for several replies to it was not.
-                exchange.single_reply_only.add(self._who)
+                gateway.single_reply_only.add(self._who)
         place.usage += answer.usage
         if place.seed == seed:
             place.seed, place.choice = answer.seed, answer.choice
@@ -107,11 +107,11 @@ class BoundModel:
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
         """What a person says; see `roles.HumanInput.hear`."""
-        place, exchange = self.place, self.exchange
+        place, gateway = self.place, self.gateway
         key = self._key(place.path, place.draws, self._digest(messages, {"from": PERSON}, ()))
         place.draws += 1
         place.model = PERSON
-        answer = exchange.journal.find(key) if exchange.journal is not None else None
+        answer = gateway.journal.find(key) if gateway.journal is not None else None
         if answer is None:
             if self.recorded:
                 raise ModelError(f"the journal has no words of a person to these {len(messages)} messages")
@@ -123,10 +123,10 @@ class BoundModel:
             finally:
                 change(waiting=-1)
             answer = JournalEntry(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
-            if exchange.journal is not None:
-                exchange.journal.keep({key: answer}, time.monotonic() - began)
+            if gateway.journal is not None:
+                gateway.journal.keep({key: answer}, time.monotonic() - began)
             # No call was made, but what was said is worth keeping all the same.
-            exchange.account.setdefault((str(place.speaker), PERSON), NO_USAGE)
+            gateway.account.setdefault((str(place.speaker), PERSON), NO_USAGE)
         return None if answer.reply.finish_reason == LEFT else answer.reply.text
 
     def _keep(self, answer: JournalEntry) -> None:
@@ -149,21 +149,21 @@ class BoundModel:
 
     @property
     def _alone(self) -> bool:
-        return self._who in self.exchange.single_reply_only
+        return self._who in self.gateway.single_reply_only
 
     async def _together(self, request: Request, digest: str) -> Mapping[ReplyKey, JournalEntry]:
         """The answers to a question that all fresh siblings share; those of some of them only, if it gets fewer."""
-        place, exchange = self.place, self.exchange
+        place, gateway = self.place, self.gateway
         keys = [self._key(path, 0, digest) for path in place.siblings]
-        if exchange.journal is not None:
-            kept = {key: answer for key in keys if (answer := exchange.journal.find(key))}
+        if gateway.journal is not None:
+            kept = {key: answer for key in keys if (answer := gateway.journal.find(key))}
             if kept:
                 return kept  # the endpoint gave fewer when it was asked, in an earlier session
         seed = self._seed(place.siblings[0], 0)
 
         def file(got: Completion) -> dict[ReplyKey, JournalEntry]:
             if len(got.replies) == 1:
-                exchange.single_reply_only.add(self._who)
+                gateway.single_reply_only.add(self._who)
             return {key: self._filed(got, choice, seed) for choice, key in enumerate(keys[: len(got.replies)])}
 
         call = place.common.get(digest)
@@ -174,7 +174,7 @@ class BoundModel:
         return await call.answers()
 
     def _call(self, request: Request, file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]]) -> Call:
-        return self.exchange.call(self.model, request, self.place.speaker, self.priority, file, self.clock)
+        return self.gateway.call(self.model, request, self.place.speaker, self.priority, file, self.clock)
 
     def _filed(self, got: Completion, choice: int, seed: int) -> JournalEntry:
         usage = Usage(calls=1) + got.usage if choice == 0 else Usage()

@@ -28,7 +28,7 @@ from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.summary import counted, describe_left_out
 from josh.runs.registry import CHAT, OFFLINE, USERS, default_for, env_class, label_of, name_of, strategy_of
-from josh.runs.resolve import again, defaults_of, resolve, without_plug_in
+from josh.runs.resolve import defaults_of, resolve, resume_settings, without_plug_in
 from josh.runs.settings import choices_of, core, schema_of
 from josh.terminal import screen_width
 
@@ -192,13 +192,13 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool 
         print(f"josh: cannot check all training data of {name}: {why}", file=sys.stderr)
     named: dict[str, frozenset[str]] = {}
     for part in parts:
-        casting = Runtime(part.settings, rehearsed=True)
+        runtime = Runtime(part.settings, rehearsed=True)
         try:
-            assert_held_out(casting.tasks, casting.env, seen)
-            named[part.user] = users_of(part.settings, casting.names)
-            called = casting.env.called
+            assert_held_out(runtime.tasks, runtime.env, seen)
+            named[part.user] = users_of(part.settings, runtime.names)
+            called = runtime.env.called
         finally:
-            await casting.aclose()
+            await runtime.aclose()
     met = seen.users | _trained_users(spec.trained_users, named)
     notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings.output.log_dir)
@@ -248,7 +248,7 @@ async def resume_evaluation(folder: Path, given: Mapping[str, Any], groups: bool
     if not isinstance(held.get("trained_on"), list) or not isinstance(notes, dict):
         raise UsageError(f"{folder / PLAN} does not name the held-out data; start a new evaluation")
     for part in plan["parts"]:
-        again(part.settings, given, folder)
+        resume_settings(part.settings, given, folder)
     return await _play(folder, plan, given, groups)
 
 

@@ -16,7 +16,7 @@ from josh.errors import UsageError
 from josh.models.hf_loading import is_local, split
 from josh.roles import BaseEnv, Task
 from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_settings, who_played
-from josh.runs.registry import OFFLINE, plugged
+from josh.runs.registry import OFFLINE, guarded
 from josh.runs.settings import RunSettings, core, env_of
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.sources import fingerprint
@@ -230,7 +230,7 @@ def _seen_in_run(folder: Found) -> TrainingExposure:
     settings = read_settings(folder, config)
     env = env_of(settings)
     tasks = list(_played(folder / EPISODES))
-    met = plugged(f"the people of {folder}", lambda: [str(person) for task in tasks for person in env.people(task)])
+    met = guarded(f"the people of {folder}", lambda: [str(person) for task in tasks for person in env.people(task)])
     return TrainingExposure(
         frozenset(task.id for task in tasks), frozenset(met), users_of(settings, who_played(config))
     )

@@ -23,7 +23,7 @@ from josh.runs.play.tasks import round_limit
 from josh.runs.record.folder import EPISODES, HowPlayed, how_played, read_config, read_settings, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import alone, person_of
-from josh.runs.registry import plugged, rewards_class
+from josh.runs.registry import guarded, rewards_class
 from josh.runs.settings import RunSettings, env_of
 from josh.tree import conversation, walk
 
@@ -134,7 +134,7 @@ def read_policy_results(
     damaged: list[int] = []
     rows = {}
     for _, episode in stored_episodes(folder / EPISODES, damaged):
-        rows[episode.task.id] = plugged(
+        rows[episode.task.id] = guarded(
             f"task {episode.task.id}", partial(task_result_of, episode, settings, search, env)
         )
     if damaged:

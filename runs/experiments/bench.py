@@ -144,11 +144,11 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
     runtime = Runtime(settings)
     await _warm_up(runtime.models)
     with TemporaryDirectory() as folder:
-        runtime.exchange.journal = journal = Replies(Path(folder))
+        runtime.gateway.journal = journal = Replies(Path(folder))
         seconds = await _play_all(runtime, rounds)
         journal.close()
     await runtime.aclose()
-    return seconds, sum(runtime.exchange.account.values(), NO_USAGE).calls
+    return seconds, sum(runtime.gateway.account.values(), NO_USAGE).calls
 
 
 async def _play_all(runtime: Runtime, rounds: int) -> float:

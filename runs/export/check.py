@@ -1,4 +1,4 @@
-"""`josh export --check`: whether a training file is what its trainer expects."""
+"""`josh export --check`: checks that a training file has the format that its trainer expects."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from josh.runs.export.formats import END, FORMATS, START, sharegpt_alternates
 from josh.runs.export.messages import ROLES
 
 FEWEST: Final = {"openai-sft": 10, "openai-dpo": 10}
-"""Rows that a trainer asks for, where it is more than one."""
+"""The minimum number of rows for trainers that need more than one."""
 _MARKS: Final = {
     "label": "kto",
     "chosen": "dpo",
@@ -23,11 +23,11 @@ _MARKS: Final = {
     "conversations": "sharegpt",
     "messages": "sft",
 }
-"""What tells the formats' rows apart; `openai-sft` is known by its manifest, or read as `sft`."""
+"""The format of a row, by a key that only this format has; without a manifest `openai-sft` is checked as `sft`."""
 
 
-def check(file: Path) -> Iterator[str]:
-    """What is wrong with an exported file, one line per problem; nothing where it is sound.
+def problems_in(file: Path) -> Iterator[str]:
+    """Yields the problems of an exported file, one line for each; none where the file is valid.
 
     Raises:
         UsageError: the file cannot be read.
@@ -49,11 +49,11 @@ def check(file: Path) -> Iterator[str]:
                         raise ValueError("the line is torn")
                     row = json.loads(data)
                 except (ValueError, RecursionError) as error:
-                    yield f"{file}:{number}: no JSON: {error}"
+                    yield f"{file}:{number}: not JSON: {error}"
                     continue
                 form = form or _detect(row)
                 if form not in FORMATS:
-                    yield f"{file}:{number}: a row of no known format; known: {', '.join(FORMATS)}"
+                    yield f"{file}:{number}: the row has no known format; known: {', '.join(FORMATS)}"
                     return
                 try:
                     wrong = wrong_row(form, row) or claims.add(form, row, number)
@@ -69,11 +69,16 @@ def check(file: Path) -> Iterator[str]:
     if rows < fewest:
         yield f"{file}: {rows} rows; {form or 'every format'} needs {fewest} or more"
     if "sha256" in manifest and manifest["sha256"] != digest.hexdigest():
-        yield f"{file}: it is not the file that {manifest_of(file).name} was written with (other sha256)"
+        yield f"{file}: it is not the file that {manifest_of(file).name} describes (the sha256 differs)"
 
 
 def wrong_row(form: str, row: Any) -> str | None:
-    """What is wrong with a row of a format, a key of `FORMATS`, in a line; None where it is sound."""
+    """Returns the first problem of a row in one line; None where the row is valid.
+
+    Args:
+        form: the format, a key of `FORMATS`.
+        row: the parsed row.
+    """
     try:
         _ROWS[form](row)
     except _WrongError as error:
@@ -82,7 +87,7 @@ def wrong_row(form: str, row: Any) -> str | None:
 
 
 def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
-    """A file's manifest, empty where there is none, and what is wrong with it."""
+    """Returns a file's manifest, empty where it is missing or invalid, and the problem with it, empty for none."""
     path = manifest_of(file)
     try:
         manifest = json.loads(path.read_bytes())
@@ -91,7 +96,7 @@ def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
     except (OSError, ValueError, RecursionError) as error:
         return {}, f"{path}: it cannot be read: {error}"
     if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS or "sha256" not in manifest:
-        return {}, f"{path}: it is no manifest: it names no format or no sha256"
+        return {}, f"{path}: it is not a manifest: it has no known format or no sha256"
     return manifest, ""
 
 
@@ -101,7 +106,7 @@ def _detect(row: Any) -> str:
 
 
 class _WrongError(Exception):
-    """What is wrong with a row, in a line."""
+    """A row is invalid; the text is the reason in one line."""
 
 
 def _expect(holds: Any, otherwise: str) -> None:
@@ -110,7 +115,7 @@ def _expect(holds: Any, otherwise: str) -> None:
 
 
 class _Claims:
-    """What the rows so far said of which answers: no row may repeat or contradict another."""
+    """The statements of the rows so far: no row may repeat or contradict an earlier one."""
 
     def __init__(self) -> None:
         self._said: dict[bytes, int] = {}
@@ -118,7 +123,7 @@ class _Claims:
         self._negative: dict[bytes, int] = {}
 
     def add(self, form: str, row: Mapping[str, Any], number: int) -> str | None:
-        """Take a sound row; returns what it has against an earlier one, or None."""
+        """Add a valid row; returns its conflict with an earlier row in one line, or None."""
         says, contrary = self._keys(form, row, number)
         for key, verb in ((says, "repeats"), (contrary, "contradicts")):
             if key in self._said:
@@ -143,10 +148,10 @@ class _Claims:
         return _hash(row), None
 
     def unsupported(self) -> Iterator[tuple[int, str]]:
-        """The negatives whose prompt no positive has."""
+        """Yields line number and problem of each negative row whose prompt no positive row has."""
         for asked, number in self._negative.items():
             if asked not in self._positive:
-                yield number, "a negative whose prompt no positive row has"
+                yield number, "a negative row whose prompt no positive row has"
 
 
 _PAIR: Final = ("chosen", "rejected")
@@ -190,16 +195,16 @@ def _check_openai_dpo(row: Any) -> None:
     _check_messages(row["input"]["messages"], "input", ends=("user", "tool"), openai=True)
     _check_pair(row, _OPENAI_PAIR, openai=True)
     for name in _OPENAI_PAIR:
-        _expect("tool_calls" not in row[name][0], f"{name} calls a tool; OpenAI takes text alone")
+        _expect("tool_calls" not in row[name][0], f"{name} calls a tool; OpenAI takes text only")
     _check_tools(row["input"])
 
 
 def _check_chatml(row: Any) -> None:
     _keys(row, {"text"}, {"tools"})
     start, end = re.escape(START), re.escape(END)
-    _expect(isinstance(row["text"], str), "text is no text")
+    _expect(isinstance(row["text"], str), "text is not a text")
     turn = rf"{start}(\w+)\n((?:(?!{start}|{end}).)*){end}\n"
-    _expect(re.fullmatch(rf"(?:{turn})+", row["text"], re.DOTALL), f"text is not made of {START}role ... {END}")
+    _expect(re.fullmatch(rf"(?:{turn})+", row["text"], re.DOTALL), f"text does not consist of {START}role ... {END}")
     found = [{"role": role, "content": words} for role, words in re.findall(turn, row["text"], re.DOTALL)]
     _check_messages(found, "text", ends=("assistant",))
     _check_tools(row)
@@ -208,22 +213,23 @@ def _check_chatml(row: Any) -> None:
 def _check_sharegpt(row: Any) -> None:
     _keys(row, {"conversations"}, {"system", "tools"})
     turns = row["conversations"]
-    _expect(isinstance(turns, list) and turns, "conversations is empty, or no list")
+    _expect(isinstance(turns, list) and turns, "conversations is empty, or not a list")
     for at, turn in enumerate(turns):
         _keys(turn, {"from", "value"}, set())
         words = turn["value"]
-        _expect(isinstance(words, str), f"conversations[{at}]: value is no text")
+        _expect(isinstance(words, str), f"conversations[{at}]: value is not a text")
         _expect(words.strip() or turn["from"] == "observation", f"conversations[{at}]: {turn['from']} says nothing")
     _expect(
         sharegpt_alternates([turn["from"] for turn in turns]),
-        "conversations: human or observation and gpt or function_call do not alternate, from human to gpt",
+        "conversations: the turns do not alternate between human or observation and gpt or function_call, first human, "
+        "last gpt",
     )
-    _expect(turns[0]["from"] == "human", "conversations: the first to speak is not human")
-    _expect(isinstance(row.get("system", ""), str), "system is no text")
+    _expect(turns[0]["from"] == "human", "conversations: the first turn is not from human")
+    _expect(isinstance(row.get("system", ""), str), "system is not a text")
     try:
         tools = json.loads(row.get("tools", "[]"))
     except (TypeError, ValueError, RecursionError):
-        raise _WrongError("tools is no JSON in a text") from None
+        raise _WrongError("tools is not a text of JSON") from None
     _check_tools({"tools": tools})
 
 
@@ -239,15 +245,15 @@ _ROWS: Final[Mapping[str, Callable[[Any], None]]] = {
 
 
 def _keys(row: Any, needed: set[str], allowed: set[str]) -> None:
-    _expect(isinstance(row, dict), f"{row!r:.40} is no JSON object")
+    _expect(isinstance(row, dict), f"{row!r:.40} is not a JSON object")
     missing, strange = sorted(needed - row.keys()), sorted(row.keys() - needed - allowed)
     _expect(not missing, f"{', '.join(missing)} is missing")
-    _expect(not strange, f"{', '.join(strange)} has no place in this format")
+    _expect(not strange, f"{', '.join(strange)} is not a key of this format")
 
 
 def _check_tools(row: Mapping[str, Any]) -> None:
     tools = row.get("tools", [])
-    _expect(isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools), "tools is no list of schemas")
+    _expect(isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools), "tools is not a list of schemas")
 
 
 def _check_pair(row: Mapping[str, Any], names: tuple[str, str], *, openai: bool = False) -> None:
@@ -261,42 +267,42 @@ def _check_pair(row: Mapping[str, Any], names: tuple[str, str], *, openai: bool 
 
 
 def _check_answer(messages: Any, name: str, *, openai: bool = False) -> None:
-    """One assistant message."""
+    """Check a list of exactly one assistant message."""
     _expect(isinstance(messages, list) and len(messages) == 1, f"{name} is not one message")
     _check_message(messages[0], name, openai)
     _expect(messages[0]["role"] == "assistant", f"{name} is from the {messages[0]['role']}; give the assistant's")
 
 
 def _check_messages(messages: Any, name: str, *, ends: Sequence[str], openai: bool = False) -> None:
-    """A conversation that the user opens, after the system prompt if there is one."""
-    _expect(isinstance(messages, list) and messages, f"{name} is empty, or no list")
+    """Check a conversation: an optional system prompt, then the user speaks first."""
+    _expect(isinstance(messages, list) and messages, f"{name} is empty, or not a list")
     for at, message in enumerate(messages):
         _check_message(message, f"{name}[{at}]", openai)
         _expect(at == 0 or message["role"] != "system", f"{name}[{at}]: a system prompt after the start")
     roles = [message["role"] for message in messages]
     opens = roles[1] if roles[0] == "system" and roles[1:] else roles[0]
-    _expect(opens == "user", f"{name}: the {opens} speaks first; templates want the user")
-    _expect(roles[-1] in ends, f"{name}: the last message is from the {roles[-1]}; it has to be {' or '.join(ends)}")
+    _expect(opens == "user", f"{name}: the {opens} speaks first; chat templates require the user")
+    _expect(roles[-1] in ends, f"{name}: the last message is from the {roles[-1]}; give {' or '.join(ends)}")
 
 
 def _check_message(message: Any, name: str, openai: bool) -> None:
-    _expect(isinstance(message, dict), f"{name} is no JSON object")
+    _expect(isinstance(message, dict), f"{name} is not a JSON object")
     role, calls = message.get("role"), message.get("tool_calls", [])
     _expect(role in ROLES, f"{name}: role is {role!r:.40}; known: {', '.join(ROLES)}")
     words = message.get("content")
-    _expect(isinstance(words, str) or (words is None and calls), f"{name}: content is {words!r:.40}, which is no text")
+    _expect(isinstance(words, str) or (words is None and calls), f"{name}: content is {words!r:.40}; give a text")
     _expect(role == "tool" or calls or str(words).strip(), f"{name}: the {role} says nothing")
     _expect(isinstance(calls, list) and (not calls or role == "assistant"), f"{name}: the {role} calls tools")
     for call in calls:
         function = (isinstance(call, dict) and call.get("function")) or {}
-        _expect(isinstance(function, dict) and isinstance(function.get("name"), str), f"{name}: a call of no function")
+        _expect(isinstance(function, dict) and isinstance(function.get("name"), str), f"{name}: a call has no name")
         kind, want = (str, "a text") if openai else (dict, "an object")
         _expect(isinstance(function.get("arguments"), kind), f"{name}: the arguments of a call are not {want}")
     if openai and "weight" in message:
         weight = message["weight"]
         _expect(
             role == "assistant" and type(weight) is int and weight in (0, 1),
-            f"{name}: weight is for the assistant, and 0 or 1",
+            f"{name}: weight is {weight!r:.40} for the {role}; only the assistant has one, 0 or 1",
         )
 
 

@@ -1,4 +1,4 @@
-"""`josh export`: training files from recorded runs, each with a manifest that says what went into it."""
+"""`josh export`: training files from recorded runs, each with a manifest of its runs, tasks and settings."""
 
 import errno
 import hashlib
@@ -24,31 +24,41 @@ from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 
 MIN_MARGIN: Final = 0.01
+"""Default minimum difference in reward between the two turns of a pair."""
 
 
 def manifest_of(file: Path) -> Path:
-    """Where the manifest of an exported file stands."""
+    """Returns the path of an exported file's manifest."""
     return file.with_name(f"{file.name}.manifest.json")
 
 
 class NoRowsError(UsageError):
-    """There is nothing in the runs that could be exported so."""
+    """The runs give no row in the chosen format."""
 
 
 def choose(
     form: str, paths: str | None, top: int | None, min_margin: float | None, learner: str = Speaker.AGENT
 ) -> PathSelection:
-    """What to export: unless told otherwise, of conversations and verdicts every tree's best path, of pairs all wins.
+    """Returns which paths to export.
+
+    Args:
+        form: the format, a key of `FORMATS`.
+        paths: see `PathSelection`; None for `successful` in paired formats, else `golden`.
+        top: see `PathSelection`.
+        min_margin: see `PathSelection`; None for `MIN_MARGIN`.
+        learner: the speaker to train, `agent` or `user`.
 
     Raises:
-        UsageError: a value makes no sense.
+        UsageError: a value is invalid, alone or with another one.
     """
     if form not in FORMATS:
         raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}")
     if paths not in (None, GOLDEN, SUCCESSFUL, LOST):
         raise UsageError(f"paths is {paths!r}; give {GOLDEN}, {SUCCESSFUL} or {LOST}")
     if paths == LOST and form in (*PAIRED, "kto"):
-        raise UsageError(f"paths is {LOST!r}, but {form} sets losers against winners; give another format or {GOLDEN}")
+        raise UsageError(
+            f"paths is {LOST!r}, but {form} compares lost paths with wins; give another format or {GOLDEN}"
+        )
     if top is not None and top < 1:
         raise UsageError(f"top is {top}; give 1 or more")
     if min_margin is not None and not 0 <= min_margin < float("inf"):
@@ -66,32 +76,33 @@ def choose(
 
 
 def check_free(out: Path) -> None:
-    """Raises UsageError where what stands in an export's place is no earlier export."""
+    """Raises UsageError where a file that is not an earlier export would be overwritten."""
     if (out.exists() or out.is_symlink()) and not out.is_dir() and not manifest_of(out).exists():
         raise UsageError(
-            f"{out} is there and is no export, for it has no {manifest_of(out).name} beside it; give another --out, or "
-            "take it away"
+            f"{out} exists and is not an export: {manifest_of(out).name} is not beside it; give another --out, or "
+            "move it away"
         )
 
 
 def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, seed: int) -> dict[str, Any]:
-    """Write the rows that some runs have to give, and their manifest; both whole or not at all.
+    """Write the rows of some runs and their manifest, both or neither.
 
-    The trees are read one at a time, twice where they are ranked against each other. Rows stand in the order of the
-    runs and their trees, those of `kto` shuffled.
+    One tree is in memory at a time; the trees are read twice where their paths are ranked across runs. The rows are in
+    the order of the runs and their trees; the rows of `kto` are shuffled.
 
     Args:
         runs: the runs' folders.
-        out: the file to write; one that is there is replaced.
-        form: see `rows.FORMATS`.
-        choice: which parts of the trees.
-        seed: of the order of shuffled rows.
+        out: the file to write; an existing file is replaced.
+        form: see `formats.FORMATS`.
+        choice: which paths of the trees.
+        seed: seed of the shuffling.
 
     Returns:
         The manifest.
 
     Raises:
-        UsageError: a folder is no run, there is no row to write, or the file cannot be written.
+        NoRowsError: there is no row to write.
+        UsageError: a folder is not a run, or the file cannot be written.
     """
     configs = [read_config(folder) for folder in runs]
     dropped: Counter[str] = Counter()
@@ -153,7 +164,7 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
 
 
 def _episodes(runs: Sequence[Path], dropped: Counter[str]) -> Iterator[tuple[int, Episode]]:
-    """The whole episodes of some runs, with the number of their run."""
+    """Yields the valid episodes of some runs, each with the index of its run; counts damaged lines in `dropped`."""
     for run, folder in enumerate(runs):
         damaged: list[int] = []
         for _, episode in stored_episodes(folder / EPISODES, damaged):
@@ -162,10 +173,13 @@ def _episodes(runs: Sequence[Path], dropped: Counter[str]) -> Iterator[tuple[int
 
 
 def replace_all(parts: Mapping[Path, Path]) -> None:
-    """Put files in the places of others, or leave all as they were and raise OSError.
+    """Move files to their final paths, all or none; existing files there are replaced.
 
     Args:
-        parts: the files by where they go.
+        parts: the current path of each file, by its final path.
+
+    Raises:
+        OSError: a file cannot be moved; all final paths are as before.
     """
     before = {path: path.with_name(f"{path.name}.before") for path in parts}
     done: list[Path] = []
@@ -188,7 +202,7 @@ def replace_all(parts: Mapping[Path, Path]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A row's place in the spool, and what decides whether it is kept."""
+    """The position of a row in the temporary file, and the keys that decide whether it is kept."""
 
     start: int
     length: int
@@ -200,7 +214,7 @@ class _Entry:
 def _spooled(spool: BinaryIO, rows: Iterator[ExportRow]) -> Iterator[_Entry]:
     start = 0
     for candidate in rows:
-        # Half a surrogate pair becomes an escape, which JSON has for it.
+        # Half a surrogate pair, which UTF-8 cannot encode, becomes a JSON escape.
         line = f"{dumps(candidate.row)}\n".encode("utf-8", "backslashreplace")
         spool.write(line)
         yield _Entry(start, len(line), candidate.key, candidate.contradicts, candidate.row.get("label"))
@@ -208,7 +222,7 @@ def _spooled(spool: BinaryIO, rows: Iterator[ExportRow]) -> Iterator[_Entry]:
 
 
 def _kept(entries: Iterator[_Entry], dropped: Counter[str]) -> list[_Entry]:
-    """The first of the rows that say the same, and none that another one contradicts."""
+    """Returns the first of equal rows, and no row that another row contradicts; counts the others in `dropped`."""
     first: dict[bytes, _Entry] = {}
     for entry in entries:
         if first.setdefault(entry.key, entry) is not entry:
@@ -219,7 +233,7 @@ def _kept(entries: Iterator[_Entry], dropped: Counter[str]) -> list[_Entry]:
 
 
 def _copy(spool: BinaryIO, entries: Sequence[_Entry], path: Path) -> str:
-    """Write rows to a file, in the order given; the file's SHA-256."""
+    """Write rows to a file in the given order; returns the file's SHA-256 as hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for entry in entries:
@@ -232,11 +246,11 @@ def _copy(spool: BinaryIO, entries: Sequence[_Entry], path: Path) -> str:
 
 def _because(dropped: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(dropped.items()) if count)
-    return f"; left out: {reasons}" if reasons else "; it holds no whole episode"
+    return f"; left out: {reasons}" if reasons else "; it has no whole episode"
 
 
 def print_summary(manifest: Mapping[str, Any], out: Path) -> None:
-    """Print what was exported."""
+    """Print the numbers of rows, tasks and trees of an export, and where it was written."""
     labels = ", ".join(f"{count} {label}" for label, count in manifest.get("labels", {}).items())
     trees = f"{counted(len(manifest['tasks']), 'task')}, {counted(manifest['trees'], 'tree')}"
     print(f"{manifest['format']:<15} {counted(manifest['rows'], 'row')}{f' ({labels})' if labels else ''} from {trees}")

@@ -1,10 +1,14 @@
-"""What the trees teach, as rows of training files; pure, files are the business of `export`.
+"""Rows of training files from trees, as pure functions; `export` reads and writes the files.
 
-A tree names its winning paths, and at every split which sibling led to what. From there: whole conversations (`sft` and
-its dialects), single messages with a verdict (`kto`), and pairs of siblings (`dpo`). All rows are the conversation as
-the learner's model is trained on it: the learner's words are the assistant's. Preference rows are about one assistant
-message, with everything before it as the prompt: a turn of several (tool calls, then the answer) gives a `kto` row for
-each, and a `dpo` row for the first in which two siblings differ.
+A tree gives three kinds of rows:
+
+1. Whole conversations on its paths: `sft` and its dialects `openai-sft`, `chatml` and `sharegpt`.
+2. Single messages with a label, true on winning paths and false elsewhere: `kto`.
+3. Pairs of sibling turns, the better one preferred: `dpo` and `openai-dpo`.
+
+Every row has the messages that the learner's model is trained on, in which the learner is the assistant. A row of `kto`
+or `dpo` is about one assistant message, and its prompt is everything before that message. A turn with several messages
+(tool calls, then the answer) gives a `kto` row for each, and a `dpo` row for the first in which two siblings differ.
 """
 
 from collections import Counter
@@ -48,9 +52,9 @@ class ExportRow:
 
     Attributes:
         row: the row.
-        key: what it says; of rows that say the same one is kept.
-        contradicts: the key of rows that say the contrary; where there is one, this row is dropped.
-        nodes: of a pair, the turns it is made of: the better one, the worse one.
+        key: hash of its statement; of rows with the same key one is kept.
+        contradicts: the key of rows with the opposite statement, which exclude this row; None for no such key.
+        nodes: for a pair, the nodes of its two turns: the better one, the worse one; else empty.
     """
 
     row: Row
@@ -62,14 +66,14 @@ class ExportRow:
 def export_rows(
     form: str, episode: Episode, choice: PathSelection, dropped: Counter[str], best: frozenset[int] | None = None
 ) -> Iterator[ExportRow]:
-    """The rows that one episode has to give, in tree order.
+    """Yields the rows of one episode, in tree order.
 
     Args:
-        form: one of `FORMATS`.
+        form: the format, a key of `FORMATS`.
         episode: the episode.
-        choice: which parts of its tree.
+        choice: which paths of its tree.
         dropped: counts what is left out, by reason.
-        best: the only winning leaves to take, from `best_of_tasks`.
+        best: the only winning leaves to take, from `best_of_tasks`; None for `choice.top` of this tree.
     """
     whole = replace(choice, top=None)
     leaves = losing_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
@@ -91,10 +95,10 @@ def export_rows(
 def _conversations(
     render: Callable[[Sequence[Message], int, Tools], Row],
 ) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
-    """Export winning paths, each down to the learner's last words.
+    """Returns a function that yields a row for each chosen path, down to the learner's last message.
 
     Args:
-        render: makes a row of the messages, of which that many at the start were there before the first turn.
+        render: makes a row from the messages, the number of messages before the first turn, and the tools.
     """
 
     def rows(
@@ -128,7 +132,7 @@ def _sft(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 def _openai_sft(messages: Sequence[Message], before: int, tools: Tools) -> Row:
     found = [for_openai(message) for message in messages]
-    # The learner does not learn words that were put into its mouth.
+    # The learner is not trained on messages that it did not generate.
     for message in found[:before]:
         if message["role"] == "assistant":
             message["weight"] = 0
@@ -152,7 +156,7 @@ def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     for message in messages[first:]:
         turn = _sharegpt_turn(for_trl(message))
         if turns and turn["from"] == turns[-1]["from"] == "observation":
-            # Calls made at once are one turn, so what came of them is one as well.
+            # Parallel calls are one turn, so their results are one turn too.
             turns[-1]["value"] += f"\n{turn['value']}"
         else:
             turns.append(turn)
@@ -167,7 +171,7 @@ def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
 
 
 def sharegpt_alternates(speakers: Sequence[str]) -> bool:
-    """Whether the other side has the even places and the learner the odd ones, the last among them."""
+    """Returns whether the speakers alternate: the other side at even places, the learner at odd places and last."""
     sides = (("human", "observation"), ("gpt", "function_call"))
     return len(speakers) % 2 == 0 and all(speaker in sides[at % 2] for at, speaker in enumerate(speakers))
 
@@ -185,13 +189,16 @@ def _sharegpt_turn(message: Message) -> dict[str, str]:
     return {"from": names[message["role"]], "value": content}
 
 
-# Single messages with a verdict
+# Single messages with a label
 
 
 def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]) -> Iterator[ExportRow]:
-    """JOSH's juxtaposed rule: the learner's messages on winning paths, and those that lost after the same prompt."""
+    """Yields rows by JOSH's juxtaposed rule.
+
+    Positive: the learner's messages on winning paths. Negative: messages after the same prompt on losing paths.
+    """
     nodes, learner = episode.tree.nodes, choice.learner
-    stand = node_outcomes(episode)
+    outcomes = node_outcomes(episode)
     golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
     prompts: set[bytes] = set()
     for index in golden:
@@ -203,12 +210,13 @@ def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped
                 prompts.add(hashed(prompt))
             except UnexportableError as reason:
                 dropped[str(reason)] += 1
-    for index in sorted(stand.best.keys() - stand.won - set(golden)):
+    for index in sorted(outcomes.best.keys() - outcomes.won - set(golden)):
         for prompt, message in _spoken(episode, index, learner):
             if hashed(prompt) not in prompts:
                 dropped["losing turns whose prompt no winning turn has"] += 1
-            elif index in stand.broken or nodes[index].turn.duplicate:
-                dropped["losing turns with errors below" if index in stand.broken else "duplicates of a sibling"] += 1
+            elif index in outcomes.broken or nodes[index].turn.duplicate:
+                why = "losing turns with errors below" if index in outcomes.broken else "duplicates of a sibling"
+                dropped[why] += 1
             else:
                 try:
                     yield _verdict(prompt, message, False, episode, learner)
@@ -224,12 +232,12 @@ def _verdict(prompt: Sequence[Message], message: Message, label: bool, episode: 
         tools
     )
     says = (row["prompt"], without_ids(row["completion"][0]), list(tools))
-    # What won somewhere is no negative elsewhere.
+    # A message that won in one place is not a negative in another place, so a positive row excludes a negative one.
     return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
 
 
 def _spoken(episode: Episode, index: int, learner: Speaker) -> Iterator[tuple[list[Message], Message]]:
-    """The assistant's messages in a turn of the learner's, each with everything before it; none of other turns."""
+    """Yields the assistant messages of a learner's turn, each after its prompt; none for the other speaker's turns."""
     node = episode.tree.nodes[index]
     if node.speaker is not learner:
         return
@@ -246,39 +254,42 @@ def _spoken(episode: Episode, index: int, learner: Speaker) -> Iterator[tuple[li
 def _pairs(
     render: Callable[[Sequence[Message], Message, Message, float, Tools], Row],
 ) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
-    """Export, for every two turns of the learner's after the same node, the better over the worse.
+    """Returns a function that yields a row for each pair of the learner's turns after the same node.
 
-    The better one is on a winning path; the worse one led to a smaller reward, or none, and to no error.
+    The better turn is on a winning path; the worse turn led to a smaller reward, or to none, and not to an error.
+
+    Args:
+        render: makes a row from the prompt, the chosen message, the rejected message, the margin and the tools.
     """
 
     def rows(
         episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
     ) -> Iterator[ExportRow]:
         nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)
-        stand = node_outcomes(episode)
+        outcomes = node_outcomes(episode)
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
-        families: dict[int, list[int]] = {}
-        for index in sorted(stand.best.keys() | stand.broken):
+        sibling_groups: dict[int, list[int]] = {}
+        for index in sorted(outcomes.best.keys() | outcomes.broken):
             if nodes[index].speaker is learner:
-                families.setdefault(nodes[index].parent, []).append(index)
-        for parent, siblings in families.items():
+                sibling_groups.setdefault(nodes[index].parent, []).append(index)
+        for parent, siblings in sibling_groups.items():
             context = with_opener(internal_conversation(episode.tree, parent, learner))
             for pair in combinations(siblings, 2):
-                better, worse = sorted(pair, key=lambda index: -stand.best.get(index, 0.0))
+                better, worse = sorted(pair, key=lambda index: -outcomes.best.get(index, 0.0))
                 if better not in golden:
                     continue
-                margin = round(stand.best.get(better, 0.0) - stand.best.get(worse, 0.0), 6)
+                margin = round(outcomes.best.get(better, 0.0) - outcomes.best.get(worse, 0.0), 6)
                 try:
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
                         raise UnexportableError("duplicates of a sibling")
                     if was_refused(nodes[better].turn, learner):
                         raise UnexportableError("pairs whose better turn has a call that a tool refused")
-                    if worse in stand.broken and worse not in stand.won:
+                    if worse in outcomes.broken and worse not in outcomes.won:
                         raise UnexportableError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
                         raise UnexportableError("pairs with too small a margin")
                     said = (nodes[index].turn.view(learner) for index in (better, worse))
-                    same, chosen, rejected = _parted(*said)
+                    same, chosen, rejected = _split_at_difference(*said)
                     prompt = [*context, *same]
                     check_prompt(prompt, learner)
                     check_plain([*prompt, chosen, rejected])
@@ -293,8 +304,14 @@ def _pairs(
     return rows
 
 
-def _parted(one: Sequence[Message], other: Sequence[Message]) -> tuple[Sequence[Message], Message, Message]:
-    """Two turns up to where they part, and the assistant's messages with which they do."""
+def _split_at_difference(
+    one: Sequence[Message], other: Sequence[Message]
+) -> tuple[Sequence[Message], Message, Message]:
+    """Returns the common beginning of two turns, and the first assistant message of each that differs.
+
+    Raises:
+        UnexportableError: the turns have the same text, or differ first in a tool's result.
+    """
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if not same_words([left], [right]):
             if left.get("role") != "assistant" or right.get("role") != "assistant":

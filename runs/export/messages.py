@@ -1,4 +1,4 @@
-"""Messages as the rows of training files have them."""
+"""Messages in the form of the rows of training files."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +15,17 @@ ROLES: Final = ("system", "user", "assistant", "tool")
 
 
 class UnexportableError(Exception):
-    """A conversation that a format has no form for; the text is the reason it is counted under."""
+    """A conversation or message cannot be written in a format; the text is the reason, a key of `dropped`."""
 
 
 def check_prompt(prompt: Sequence[Message], learner: Speaker) -> None:
-    """Raises UnexportableError where it is not the learner's turn to speak after these messages."""
+    """Raises UnexportableError where the next message is not the learner's: the last one is not of user or tool."""
     if not prompt or prompt[-1].get("role") not in ("user", "tool"):
         raise UnexportableError(f"messages right after another of the {learner}'s")
 
 
 def check_plain(messages: Sequence[Message]) -> None:
-    """Raises UnexportableError where a message is of an unknown role, is no text, or says (and calls) nothing."""
+    """Raises UnexportableError where a message has an unknown role, is not text, or has neither words nor calls."""
     for message in messages:
         if message.get("role") not in ROLES:
             raise UnexportableError("messages of an unknown role")
@@ -36,27 +36,27 @@ def check_plain(messages: Sequence[Message]) -> None:
 
 
 def for_trl(message: Message) -> Message:
-    """A message as chat templates read it: the arguments of tool calls as objects."""
+    """Returns a message as chat templates need it: with the arguments of tool calls as objects."""
     return _with_calls(message, _as_object)
 
 
 def for_openai(message: Message) -> Message:
-    """A message with OpenAI's fields alone: the arguments of tool calls as text."""
+    """Returns a message with OpenAI's fields only, and with the arguments of tool calls as text."""
     fields = ("role", "content", "name", "tool_calls", "tool_call_id")
     plain = {name: message[name] for name in fields if name in message}
     return _with_calls(plain, lambda given: given if _as_object(given) is not given else dumps(given))
 
 
 def _as_object(arguments: Any) -> Any:
-    """Arguments read, if they are text. Raises ValueError where they are no JSON object."""
+    """Returns the arguments of a call, parsed where they are text. Raises ValueError where they are not an object."""
     found = json.loads(arguments, parse_constant=_refuse) if isinstance(arguments, str) else arguments
     if not isinstance(found, dict):
-        raise ValueError("no object")
+        raise ValueError("not an object")
     return found
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
@@ -74,10 +74,10 @@ def _with_calls(message: Message, convert: Callable[[Any], Any]) -> Message:
 
 
 def with_tools(tools: Tools) -> Row:
-    """The part of a row that holds the tools' schemas; nothing where there are none."""
+    """Returns the keys of a row for the tools' schemas; empty where there are no tools."""
     return {"tools": list(tools)} if tools else {}
 
 
 def hashed(value: Any) -> bytes:
-    """16 bytes by which what JSON has a form for is told apart."""
+    """Returns a hash of 16 bytes of a JSON value, equal for equal values."""
     return blake2b(dumps(value, sort_keys=True).encode("utf-8", "backslashreplace"), digest_size=16).digest()

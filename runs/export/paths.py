@@ -1,4 +1,4 @@
-"""Which parts of a tree won, and how its turns stand to one another; pure."""
+"""Selects the winning or losing paths of a tree, and ranks its turns against each other, as pure functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,16 @@ GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
 
 @dataclass(frozen=True, slots=True)
 class PathSelection:
-    """Which parts of a tree are exported.
+    """The choice of paths to export.
 
     Attributes:
-        paths: `golden`, the best winning path of every tree, `successful`, all of them, or `lost`, those that came to
-            an end without a win: a control, from which nothing good should be learnt.
-        top: most successful paths of one task, those worth most (see `best_of_tasks`), or most lost paths of one tree,
-            the first in tree order; None for all.
-        min_margin: least difference in reward between the best that was reached from two siblings, above 0.
-        learner: the speaker whose turns become rows; the rows are the conversation as its model is trained on it.
+        paths: `golden` for the best winning path of every tree, `successful` for all winning paths, or `lost` for the
+            paths that ended without a win, as a control of training.
+        top: maximum number of successful paths of one task, those with the highest reward (see `best_of_tasks`), or of
+            lost paths of one tree, the first in tree order; None for all.
+        min_margin: minimum difference between the best rewards below two siblings, at least 0; a difference of 0 never
+            counts.
+        learner: the speaker whose turns become rows; the rows have the messages that its model is trained on.
     """
 
     paths: str
@@ -33,7 +34,7 @@ class PathSelection:
 
 
 def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
-    """The leaves that met all goals, best first, ties in tree order; of those that read the same, the first."""
+    """Returns the leaves that met all goals, best first, ties in tree order; of equal conversations only the first."""
     nodes, worth = episode.tree.nodes, episode.worth
     wins = [leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON]
     golden = episode.tree.collapses[-1].winner if episode.tree.collapses else None
@@ -43,28 +44,28 @@ def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
 
     if choice.paths == GOLDEN and golden is not None:
         return [golden] if golden in wins else []
-    best = _told_apart(episode, sorted(wins, key=rank), choice.learner)
+    best = _distinct(episode, sorted(wins, key=rank), choice.learner)
     return best[: 1 if choice.paths == GOLDEN else choice.top]
 
 
 def best_of_tasks(
     episodes: Iterable[tuple[int, Episode]], choice: PathSelection
 ) -> Mapping[tuple[int, str], frozenset[int]]:
-    """The winning leaves that are among the `choice.top` best of their task in all runs together.
+    """Returns the winning leaves among the `choice.top` best of their task in all runs together.
 
-    Ties go to the earlier run, then to the order of `winning_leaves`. Conversations that read the same count once.
+    Ties go to the earlier run, then to the order of `winning_leaves`. Equal conversations count once.
 
     Args:
-        episodes: every episode, with the number of its run.
-        choice: which parts of their trees.
+        episodes: every episode, with the index of its run.
+        choice: which paths of their trees.
 
     Returns:
-        The leaves, by run and task.
+        The leaves, by index of the run and id of the task.
     """
     of_tasks: dict[str, list[tuple[float, bytes]]] = {}
     of_runs: dict[tuple[int, str], list[tuple[int, bytes]]] = {}
     for run, episode in episodes:
-        # What is not among its own tree's best is not among its task's.
+        # A leaf that is not among the best of its tree is not among the best of its task.
         leaves = [] if episode.error else winning_leaves(episode, choice)
         read = [(leaf, hashed(internal_conversation(episode.tree, leaf, choice.learner))) for leaf in leaves]
         of_tasks.setdefault(episode.task.id, []).extend((episode.worth.get(leaf, 0.0), text) for leaf, text in read)
@@ -80,7 +81,10 @@ def best_of_tasks(
 
 
 def losing_leaves(episode: Episode, choice: PathSelection) -> list[int]:
-    """The leaves that ended without a win by themselves, in tree order; those that a collapse cut off are not known."""
+    """Returns the leaves that ended without a win by themselves, in tree order.
+
+    Leaves that a collapse cut off are left out, because their end is unknown.
+    """
     nodes = episode.tree.nodes
     lost = [
         leaf
@@ -88,11 +92,11 @@ def losing_leaves(episode: Episode, choice: PathSelection) -> list[int]:
         if outcome in (Outcome.USER_LEFT, Outcome.TRUNCATED)
         or (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.LOST)
     ]
-    return _told_apart(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)), choice.learner)[: choice.top]
+    return _distinct(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)), choice.learner)[: choice.top]
 
 
-def _told_apart(episode: Episode, leaves: Sequence[int], learner: Speaker) -> list[int]:
-    """Returns the first of the leaves whose conversations read the same to the learner."""
+def _distinct(episode: Episode, leaves: Sequence[int], learner: Speaker) -> list[int]:
+    """Returns the leaves without those whose conversation, as the learner sees it, an earlier leaf has."""
     first: dict[str, int] = {}
     for leaf in leaves:
         first.setdefault(dumps(internal_conversation(episode.tree, leaf, learner)), leaf)
@@ -101,12 +105,12 @@ def _told_apart(episode: Episode, leaves: Sequence[int], learner: Speaker) -> li
 
 @dataclass(frozen=True, slots=True)
 class NodeOutcomes:
-    """How the nodes of a tree stand in the phase that each belongs to.
+    """The results of a tree's nodes, each in the phase that it belongs to.
 
     Attributes:
-        best: the reward of the best path of the phase through a node; of nodes that a collapse has judged.
-        won: nodes on the way to a leaf rewarded in the phase.
-        broken: nodes with an error on them or below.
+        best: the highest reward of the phase's paths through a node, for nodes that a collapse has judged.
+        won: nodes with a leaf rewarded in the phase at or below them.
+        broken: nodes with an error at or below them.
     """
 
     best: Mapping[int, float]
@@ -115,7 +119,7 @@ class NodeOutcomes:
 
 
 def node_outcomes(episode: Episode) -> NodeOutcomes:
-    """Judge every node by what came of it before the tree was cut, or ended."""
+    """Returns the result of every node, from the leaves below it before the tree was cut or ended."""
     nodes = episode.tree.nodes
     best: dict[int, float] = {}
     won: set[int] = set()
@@ -143,10 +147,11 @@ def node_outcomes(episode: Episode) -> NodeOutcomes:
 
 
 def was_refused(turn: Turn, learner: Speaker = Speaker.AGENT) -> bool:
-    """Whether a tool refused a call of the learner's in a turn.
+    """Returns whether a tool refused a call of the learner in a turn.
 
-    That the conversation was won all the same makes no example of such a call. The agent's calls are known by the
-    custom of `BaseJOSHAgent.recent_actions`, the user's by what its own view says of their results.
+    Such a call is not a good example, even where the conversation was won. For the agent, a refused call is an action
+    with the key `error` (see `BaseJOSHAgent.recent_actions`); for the user, a refusal among the tool results in its
+    own view.
     """
     if learner is Speaker.USER:
         results = [message.get("content") for message in turn.view(learner) if message.get("role") == "tool"]
@@ -155,7 +160,7 @@ def was_refused(turn: Turn, learner: Speaker = Speaker.AGENT) -> bool:
 
 
 def _cuts(episode: Episode) -> Sequence[Collapse]:
-    """A tree's collapses; plain conversations are judged together at their end."""
+    """Returns a tree's collapses; for a tree without collapses, one that covers the whole tree, if it has wins."""
     tree = episode.tree
     if tree.collapses:
         return tree.collapses

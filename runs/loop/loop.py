@@ -36,7 +36,7 @@ from josh.runs.play.signals import cancelled_error_on_sigterm
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
 from josh.runs.registry import rewards_class
-from josh.runs.resolve import again, defaults_of
+from josh.runs.resolve import defaults_of, resume_settings
 from josh.runs.settings import core, env_of
 from josh.runs.train.machine import require_packages
 from josh.terminal import screen_width
@@ -97,7 +97,7 @@ def resume_loop(folder: Path, given: Mapping[str, Any], command: Command, jobs: 
     if plan.folder != str(folder):
         raise UsageError(f"{folder} was begun as {plan.folder}, and its models have that path; move it back there")
     for part in plan.parts:
-        again(part.settings, given, folder)
+        resume_settings(part.settings, given, folder)
     _play(folder, replace(plan, settings=replace(plan.settings, jobs=jobs or plan.settings.jobs)), given, command)
 
 

@@ -1,4 +1,4 @@
-"""The end of a run: calls under way are awaited, its files are closed, its numbers are put together."""
+"""The end of a run: waits for calls in flight, closes the files, and writes the summary."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -17,20 +17,20 @@ from josh.runs.settings import RunSettings
 log = logging.getLogger("josh")
 
 GRACE = 25.0
-"""Seconds that a run which is asked to stop waits for replies that are paid for; schedulers kill after 30."""
+"""Seconds that a run which was asked to stop waits for paid replies; schedulers kill a process after 30."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         folder: its folder; every file in it is closed.
         settings: its settings, addresses included.
-        plays: who played, by role, see `Runtime.names`.
+        plays: the plug-ins and models by role, see `Runtime.names`.
         how: how its trees grew.
-        unit: what its rewards are counted in, as a prefix.
-        summary: what `summary.json` says.
+        unit: unit of its rewards, as a prefix.
+        summary: the content of `summary.json`.
     """
 
     folder: Path
@@ -42,20 +42,26 @@ class RunResult:
 
     @property
     def stopped(self) -> str:
-        """The limit of the budget that ended it, as `max_calls 100`; empty for none."""
+        """The budget limit that ended the run, such as `max_calls 100`; empty for none."""
         return self.summary.get("truncated") or ""
 
     @property
     def worked(self) -> bool:
-        """Whether a task could be scored, or the budget was spent before."""
+        """Whether a task was scored, or the budget was spent before that."""
         return bool(self.summary["scored"] or self.stopped)
 
 
 async def drain_calls(runtime: Runtime, error: BaseException) -> None:
-    """Wait for the replies that are paid for: as long as they may take, or for `GRACE` where a person ended the run."""
+    """Wait for the replies that are paid for, so that they reach the journal.
+
+    Args:
+        runtime: holds the gateway.
+        error: what ended the run. After a `JoshError` the wait is at most `timeout`; after Ctrl-C, SIGTERM or another
+            error it is at most `GRACE`; after a UsageError there is no wait.
+    """
     if isinstance(error, UsageError):
-        return  # the disk has no room for them
-    gateway, by_hand = runtime.exchange, not isinstance(error, JoshError)
+        return  # the disk is full, so the replies cannot be stored
+    gateway, by_hand = runtime.gateway, not isinstance(error, JoshError)
     seconds = GRACE if by_hand else runtime.settings.traffic.timeout
     if not await gateway.drain(0.5):
         count = counted(gateway.in_flight, "call")
@@ -67,19 +73,19 @@ async def drain_calls(runtime: Runtime, error: BaseException) -> None:
 def close(
     runtime: Runtime, record: Record, results: Mapping[int, Result], redact: Callable[[str], str], stopped: str
 ) -> RunResult:
-    """Finish the files of a run, complete or not.
+    """Finish the files of a complete or incomplete run, and return its result.
 
     Args:
-        runtime: who played.
-        record: the run's folder.
-        results: the figures of the finished tasks, by the place of the task.
-        redact: takes secrets out of an error's text.
-        stopped: the limit of the budget that ended it; empty for none.
+        runtime: the run's plug-ins, tasks and models.
+        record: the run's files.
+        results: the figures of the finished tasks, by the position of the task.
+        redact: removes secrets from an error's text.
+        stopped: the budget limit that ended the run; empty for none.
 
     Raises:
         UsageError: a file cannot be written.
     """
-    gateway, finished = runtime.exchange, sorted(results)
+    gateway, finished = runtime.gateway, sorted(results)
     people = [runtime.people[runtime.tasks[position].id] for position in finished]
     numbers = summarize([results[position] for position in finished], people, len(runtime.tasks), gateway.retries)
     summary = with_examples(record, numbers, redact) | bill(gateway.account, runtime.prices, gateway.uncounted)
@@ -97,7 +103,7 @@ def close(
 
 
 def with_examples(record: Record, summary: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
-    """What `summary.json` says: what `summarize` has counted, and how many examples were written."""
+    """Returns the content of `summary.json`: the numbers of `summarize`, and the numbers of examples."""
     return {
         **summary,
         "first_error": redact(summary["first_error"]),

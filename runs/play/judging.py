@@ -1,4 +1,4 @@
-"""The judge of a run that is scored again: asked anew only where the recorded run has no answer of its."""
+"""The judge of a rescored run; it calls its model only where the recorded run has no reply of this judge."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,9 +20,9 @@ from josh.scoring import JUDGE, Scorer
 
 
 class RecordedJudge:
-    """Gives the scorers of a run's tasks. Without `judge_model` in the settings they have no judge.
+    """Makes the scorers of a run's tasks. Without `judge_model` in the settings, the scorers have no judge.
 
-    The judge's answers are kept in the new run's journal; those that the recorded run has are taken from there.
+    The judge's replies go to the journal of the new run. Replies in the journal of the recorded run are copied.
     """
 
     def __init__(self, settings: RunSettings, recorded: Path, replies: Replies) -> None:
@@ -34,7 +34,7 @@ class RecordedJudge:
             replies: the journal of the new run.
 
         Raises:
-            UsageError: the judge's model cannot be had.
+            UsageError: the judge's model cannot be set up.
         """
         judge, traffic = settings.judge, settings.traffic
         self._settings = settings
@@ -55,39 +55,39 @@ class RecordedJudge:
 
     @property
     def asked(self) -> bool:
-        """Whether there is a judge, whose answers the journal holds."""
+        """Whether there is a judge, so that the journal may hold replies."""
         return self._model is not None
 
     @property
     def retries(self) -> int:
-        """Calls that had to be repeated."""
+        """Number of calls that were repeated after an error."""
         return self._gateway.retries
 
     def scorer(self, task: Task) -> Scorer:
-        """Returns what asks the rewards about the conversations of a task."""
+        """Returns the scorer of a task."""
         return Scorer(task, None if self._model is None else lambda context: self._bound(task, context))
 
     def add_cost(self, summary: dict[str, Any]) -> None:
-        """Add to a summary what the judge's new calls have cost, in US dollars; nothing without a judge's call."""
+        """Add the cost of the judge's new calls, in US dollars, to a summary; without calls it stays unchanged."""
         gateway = self._gateway
         if gateway.account and JUDGE in summary["usage"]:
             summary["usage"][JUDGE]["cost"] = bill(gateway.account, self._prices, gateway.uncounted)["cost"]
 
     async def aclose(self) -> None:
-        """Close connections and journals."""
+        """Close the connections and the recorded journal."""
         await self._gateway.aclose()
         if self._model is not None:
             await self._model.aclose()
         self._exits.close()
 
     def _bound(self, task: Task, context: TurnContext) -> BoundModel:
-        assert self._model is not None, "a scorer without a judge asks for none"
+        assert self._model is not None, "only a scorer with a judge binds its model"
         sampling, seed = self._settings.judge.sampling, self._settings.seed
         return BoundModel(self._model, sampling, context, self._gateway, seed, task.id, (context.path,))
 
 
 class _Journal:
-    """The new run's journal, with the recorded run's behind it."""
+    """Finds replies in the new run's journal, then in the recorded run's; stores them in the new one."""
 
     def __init__(self, find: Any, replies: Replies) -> None:
         self._find = find
@@ -101,5 +101,5 @@ class _Journal:
                 self._replies.keep({key: entry}, 0.0)
         return entry
 
-    def keep(self, answers: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
-        self._replies.keep(answers, seconds)
+    def keep(self, entries: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
+        self._replies.keep(entries, seconds)

@@ -1,4 +1,4 @@
-"""The chat models of a run: which is asked where, with which key; each is made once."""
+"""Creates the chat models of a run, each once for its name, address and key."""
 
 from collections.abc import Sequence
 
@@ -12,20 +12,20 @@ from josh.models.openai_chat import OpenAIChat
 from josh.runs.registry import OFFLINE
 
 Address = tuple[str, str | None, str | None]
-"""A model's name, its address, and the environment variable with its key."""
+"""A model's name, its server's address, and the name of the environment variable with its key."""
 
 
 class ModelFactory:
-    """Makes chat models, and keeps them."""
+    """Creates chat models, and returns the same object for the same address."""
 
     def __init__(self, local: LocalModel, timeout: float, *, recorded: bool = False, rehearsed: bool = False) -> None:
         """Set the factory up.
 
         Args:
-            local: how models that run here are loaded.
-            timeout: seconds that one call may take.
-            recorded: make models that give no reply, because every reply comes from the journal.
-            rehearsed: look for models that run here, and do not load them.
+            local: how local models are loaded.
+            timeout: time limit of one call, in seconds.
+            recorded: create models that cannot reply, because every reply comes from the journal.
+            rehearsed: check that local models exist, without loading them.
         """
         self._local = local
         self._timeout = timeout
@@ -35,14 +35,14 @@ class ModelFactory:
 
     @property
     def models(self) -> Sequence[ChatModel]:
-        """The models made so far."""
+        """The models created so far."""
         return list(self._made.values())
 
     def get(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
-        """A model by its name, address and the variable with its key. Raises UsageError where it cannot be asked."""
+        """Returns a chat model; see `Address` for the arguments. Raises UsageError where it cannot be set up."""
         if is_local(name):
             if base_url:
-                raise UsageError(f"model {name!r} runs here, and an address is given for it, {base_url}; leave one out")
+                raise UsageError(f"model {name!r} is local, but has the address {base_url}; leave one of them out")
             api_key_var = None
         key = (name, base_url, api_key_var)
         if key not in self._made:
@@ -75,7 +75,16 @@ class ModelFactory:
 
 
 def rotation_of(model: str, base_url: str | None, api_key_var: str | None) -> list[Address]:
-    """The user's models, from names, addresses and variables that may be several by commas. Raises UsageError."""
+    """Returns the user's models, which take turns.
+
+    Args:
+        model: the names, separated by commas.
+        base_url: one address for all models, or one for each, separated by commas; None for the default.
+        api_key_var: one variable for all models, or one for each, separated by commas; None for the default.
+
+    Raises:
+        UsageError: a name is empty, `offline` is one of several, or the numbers of values differ.
+    """
     names = [name.strip() for name in model.split(",")]
     if not all(names):
         raise UsageError(f"user_model is {model!r}; one of the names is empty")
@@ -87,7 +96,11 @@ def rotation_of(model: str, base_url: str | None, api_key_var: str | None) -> li
 
 
 def one_for_each(given: str | None, count: int, flag: str) -> list[str | None]:
-    """One value per model, from one for all or a list with commas."""
+    """Returns one value for each model, from one value for all or a list with commas.
+
+    Raises:
+        UsageError: the list has neither 1 nor `count` values.
+    """
     values: list[str | None] = [value.strip() or None for value in given.split(",")] if given else [None]
     if len(values) == 1:
         return values * count

@@ -1,4 +1,4 @@
-"""`josh play`: a person on one side of a conversation, which is recorded like any other."""
+"""`josh play`: a person plays the agent or the user, and the conversation is recorded like any other."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +16,15 @@ from josh.tree import walk
 
 
 def play_settings(given: Mapping[str, Any], side: str) -> RunSettings:
-    """The settings of a run in which a person plays.
+    """Returns the settings of a run in which a person plays.
 
     Args:
-        given: settings of `josh run`; one task is played, unless they say how many.
-        side: `agent`, `user`, or what the environment calls these.
+        given: settings of `josh run`, by flag; without `end_index` one task is played.
+        side: `agent`, `user`, or the environment's word for one of them.
 
     Raises:
-        UsageError: there is no such side, or a setting is wrong, or says how the person is to be played.
+        UsageError: the side is unknown, a setting is wrong, or a setting belongs to the plug-in that the person
+            replaces.
     """
     taken = side_of(side, env_class(given.get("env") or core()["env"].default))
     schema = schema_of(given, strategies=tuple(STRATEGIES))
@@ -42,7 +43,7 @@ def play_settings(given: Mapping[str, Any], side: str) -> RunSettings:
 
 
 def side_of(name: str, env: type[BaseEnv]) -> str:
-    """`agent` or `user`, by that or by what an environment calls them. Raises UsageError."""
+    """Returns `agent` or `user`, from one of these names or the environment's word. Raises UsageError for others."""
     sides = {"user": "user", "agent": "agent"} | {called: side for side, called in env.speakers.items()}
     if name not in sides:
         known = (f"{side} ({env.speakers[side]})" if env.speakers[side] != side else side for side in ("user", "agent"))
@@ -50,26 +51,32 @@ def side_of(name: str, env: type[BaseEnv]) -> str:
     return sides[name]
 
 
-class Onlooker:
-    """Tells the person how a conversation ended, where others have a progress bar."""
+class PlayDisplay:
+    """Prints the end of each conversation for the person who plays; it takes the place of the progress bar."""
 
     def __init__(self, names: Mapping[str, str], side: str, unit: str) -> None:
-        """Args: names: what the sides are called; side: the person's; unit: what rewards are counted in."""
+        """Set the display up.
+
+        Args:
+            names: the environment's words for `agent` and `user`.
+            side: the person's side.
+            unit: unit of the rewards, as a prefix.
+        """
         self._names = names
         self._side = side
         self._unit = unit
 
-    def __enter__(self) -> "Onlooker":
+    def __enter__(self) -> "PlayDisplay":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to let go of."""
+        """Does nothing: there is nothing to close."""
 
     async def tick(self) -> None:
-        """Nothing changes by itself."""
+        """Does nothing: the display changes only when a conversation ends."""
 
     def finished(self, episode: Episode) -> None:
-        """Print what was said after the person's last words, and the outcome."""
+        """Print the messages after the person's last turn, and the outcome."""
         tree = episode.tree
         path = walk(tree, len(tree.nodes) - 1)[1:]
         unseen = path

@@ -14,9 +14,16 @@ from josh.runs.record.summary import Result
 
 
 class ProgressBar:
-    """The progress bar on stderr: silent where stderr is not a terminal, unless `--progress` is given."""
+    """The progress bar on stderr; it prints nothing where stderr is not a terminal, unless it is forced."""
 
     def __init__(self, runtime: Runtime, forced: bool, results: Mapping[int, Result]) -> None:
+        """Set the bar up.
+
+        Args:
+            runtime: the run's tasks and gateway.
+            forced: show the bar in any case (`--progress`).
+            results: the results of tasks that an earlier session finished.
+        """
         self._runtime = runtime
         self._reward = sum(result.reward for result in results.values())
         self._exits = ExitStack()
@@ -45,14 +52,14 @@ class ProgressBar:
         self._bar.update()
 
     async def tick(self) -> None:
-        """Keep the calls in flight up to date while tasks take their time."""
+        """Refresh the number of calls in flight twice a second, until cancelled."""
         while not self._bar.disable:
             self._show()
             self._bar.refresh()
             await asyncio.sleep(0.5)
 
     def _show(self) -> None:
-        gateway = self._runtime.exchange
+        gateway = self._runtime.gateway
         earned = f"{self._runtime.unit}{self._reward:.2f} {self._runtime.verb}"
         traffic = f"{gateway.in_flight} calls in flight, {gateway.retries} retries"
         self._bar.set_postfix_str(f"{earned}, {traffic}", refresh=False)

@@ -1,4 +1,4 @@
-"""`josh replay`: play a run again from its journal alone, and see whether it comes out the same."""
+"""`josh replay`: plays a run again from its journal only, and checks that the result is the same."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ from josh.runs.settings import environment
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A run that was played again.
+    """The result of a replay.
 
     Attributes:
-        source: the folder of the run.
-        result: the run that was played.
-        differ: the files that did not come out the same, byte for byte.
+        source: the folder of the original run.
+        result: the new run.
+        differ: names of the files that are not equal byte by byte.
     """
 
     source: Path
@@ -33,14 +33,15 @@ class Replayed:
 
 
 async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
-    """Play a run again into a folder of its own, with no model, and compare its episodes and its examples.
+    """Play a run again in a new folder, without model calls, and compare its episodes and examples.
 
     Args:
         folder: the run's folder; it is not changed.
-        log_dir: where the new folder goes; by default beside the old one.
+        log_dir: directory for the new folder; None for the directory of the old one.
 
     Raises:
-        UsageError: there is no such run, or its tasks or plug-ins are not to be had.
+        UsageError: the run does not exist, is not finished, or has no journal, or its tasks or plug-ins cannot be
+            loaded.
     """
     settings = read_settings(folder)
     runtime = Runtime(settings, recorded=True)
@@ -49,7 +50,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
         raise UsageError(f"{folder} has no journal {FILE} to replay")
     finished = sum(1 for _ in stored_episodes(folder / EPISODES, []))
     if finished < len(runtime.tasks):
-        raise UsageError(f"{folder} has {finished} of {len(runtime.tasks)} tasks; resume it before it is replayed")
+        raise UsageError(f"{folder} has {finished} of {len(runtime.tasks)} tasks; resume it first")
     results: dict[int, Result] = {}
     redact = redactor(environment(), asdict(settings))
     home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"

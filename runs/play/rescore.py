@@ -1,4 +1,9 @@
-"""`josh rescore`: a recorded run under another reward, from its trees alone, without a call to either speaker."""
+"""`josh rescore`: scores the trees of a recorded run under another reward, without calls to agent or user.
+
+1. Every stored tree is grown again from its turns, phase by phase (`regrow`).
+2. In each phase the new rewards judge the turns, and the strategy drops leaves as in a search (`Strategy.update`).
+3. The result is a new run, with a folder of its own.
+"""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +27,7 @@ from josh.runs.record.record import Record
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
-from josh.runs.registry import new_rewards, path_of, plugged, rewards_class, strategy_of
+from josh.runs.registry import guarded, import_path, new_rewards, rewards_class, strategy_of
 from josh.runs.resolve import changed
 from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.scoring import Scorer
@@ -48,26 +53,26 @@ class Rescored:
 
 
 async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
-    """Write a new run's folder: the trees of an old one, finished or broken off, under another reward.
+    """Write a new run's folder with the trees of an old run, complete or not, under another reward.
 
     Args:
         folder: the old run's folder, which stays as it is.
-        given: the settings that change: `rewards` and its own settings, those of the judge, and `log_dir`, where the
-            new folder goes (beside the old one unless given).
+        given: the settings that change: `rewards` and its own settings, those of the judge, and `log_dir`, the
+            directory for the new folder (by default that of the old one).
 
     Raises:
-        UsageError: there is no such run, a setting is wrong, or a plug-in fails; nothing is left on disk then.
+        UsageError: the run does not exist, a setting is wrong, or a plug-in fails; no new folder is left.
     """
     config = read_config(folder)
     plays, tasks = config.get("plays"), config.get("tasks")
-    places = {task_id: place for place, task_id in enumerate(config.get("task_ids", ()))}
+    positions = {task_id: position for position, task_id in enumerate(config.get("task_ids", ()))}
     if not isinstance(plays, dict) or not {"agent", "user"} <= plays.keys() or not isinstance(tasks, int):
-        raise UsageError(f"{folder / CONFIG} does not say who played and how many tasks; give the folder of a run")
+        raise UsageError(f"{folder / CONFIG} has no plug-ins or number of tasks; give the folder of a run")
     settings = changed(read_settings(folder, config), given, environment(), missing=("agent", "user"))
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type = rewards_class(settings.rewards, env)
-    plays |= {"rewards": path_of(rewards_type)}
+    plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
     home = folder.resolve()
     results: list[Result] = []
@@ -85,19 +90,19 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
             episode = await rescored(stored, rewards_type, env, settings, options, judge.scorer(stored.task))
-            record.add(places.get(episode.task.id, len(results)), episode)
+            record.add(positions.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
-            people.append(plugged(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
+            people.append(guarded(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
-            raise UsageError(f"{folder / EPISODES} holds no whole episode; there is nothing to rescore")
+            raise UsageError(f"{folder / EPISODES} has no whole episode; there is nothing to rescore")
         record.close()
         if not judge.asked:
-            (record.folder / FILE).unlink()  # no model was asked, so there is nothing to keep a journal of
+            (record.folder / FILE).unlink()  # no model was called, so the journal is empty
         summary = with_examples(record, summarize(results, people, tasks, judge.retries), redact)
         judge.add_cost(summary)
         write_json(record.folder / SUMMARY, summary)
     except BaseException:
-        # What can be had again for nothing is not worth keeping by halves.
+        # A rescored run can be made again without cost, so a partial folder is not kept.
         record.discard()
         raise
     finally:
@@ -115,42 +120,54 @@ async def rescored(
     options: Mapping[str, Any],
     scorer: Scorer,
 ) -> Episode:
-    """Returns an episode under another reward. Raises UsageError for whatever a plug-in raises."""
+    """Returns an episode under another reward.
+
+    Args:
+        episode: the stored episode.
+        rewards_type: the new rewards class.
+        env: the environment.
+        settings: the new run's settings.
+        options: the same by flag, as plug-ins get them.
+        scorer: the scorer of the episode's task.
+
+    Raises:
+        UsageError: a plug-in raises an error.
+    """
     what = f"task {episode.task.id} cannot be rescored"
 
     def set_up() -> BaseRewards:
         rewards = new_rewards(rewards_type, settings.rewards, list(env.goals(episode.task)))
         rewards.start(episode.task, env, options)
-        # The stored actions are what JSON made of them (lists, no tuples), and so are the goals they may meet.
+        # Stored actions have the types of JSON (lists instead of tuples), so the goals must have them too.
         rewards.rewards = json.loads(dumps(list(rewards.rewards)))
         return rewards
 
-    rewards, strategy = plugged(what, set_up), strategy_of(settings.strategy)
+    rewards, strategy = guarded(what, set_up), strategy_of(settings.strategy)
     try:
         tree = await regrow(episode.tree, rewards, strategy)
         outcomes = ends_of(tree)
         sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
         scores = {} if error else await scorer.scores(tree, sound, outcomes, rewards)
-        again = conclude(tree, episode.task, env, rewards, strategy, error, scores)
+        concluded = conclude(tree, episode.task, env, rewards, strategy, error, scores)
     except* JoshError as group:
         raise first_of(group) from None
     except* Exception as group:
         raise UsageError(f"{what}: {explain(first_of(group))}") from group
-    return replace(again, tools=episode.tools, user_tools=episode.user_tools, judged=scorer.usage)
+    return replace(concluded, tools=episode.tools, user_tools=episode.user_tools, judged=scorer.usage)
 
 
 async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree:
-    """Grow a tree again from the turns it has, phase by phase, under another reward.
+    """Grow a stored tree again from its turns, phase by phase, under another reward.
 
     Args:
         stored: the tree.
-        rewards: a rewards object started on the tree's task; its goals are not spent.
-        strategy: what draws the conclusions after each phase.
+        rewards: a rewards object started on the tree's task, with all goals open.
+        strategy: updates the tree after each phase.
 
     Returns:
-        The tree. Turns below a leaf that the strategy dropped are gone. Leaves that it would have continued, but that
-        have no further turns, stay in the frontier, those of the latest phases first.
+        The new tree. Turns below a leaf that the strategy dropped are left out. Leaves that the strategy would
+        continue, but that have no stored turns below them, stay in the frontier, latest phase first.
     """
     goals = tuple(rewards.rewards)
     tree = Tree((replace(stored.nodes[0], open=goals),), (0,), goals, seed=stored.seed)
@@ -166,7 +183,7 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree
         if not new:
             continue
         size, cuts = len(tree.nodes), len(tree.collapses)
-        grown |= {index: size + place for place, index in enumerate(taken)}
+        grown |= {index: size + offset for offset, index in enumerate(taken)}
         gone = {
             node.parent for node, index in zip(new, taken, strict=True) if last[stored.nodes[index].parent] == phase
         }
@@ -183,7 +200,7 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree
 
 
 async def _judged(node: Node, parent: int, tree: Tree, rewards: BaseRewards) -> Node:
-    """A stored node in its new place, with what its turn earns there."""
+    """Returns a stored node at its place in the new tree, with the reward events of its turn there."""
     turn, still_open = node.turn, tree.nodes[parent].open
     if turn.outcome is not Outcome.INFRA_ERROR:
         turn = await _judged_turn(turn, node.speaker, rewards)
@@ -208,12 +225,12 @@ async def _judged_turn(turn: Turn, speaker: Speaker, rewards: BaseRewards) -> Tu
     if by_user and outcome is not Outcome.ALIVE:
         outcome = parting(earned, verdicts[0][1] if verdicts and read else None)
     elif outcome is Outcome.WON:
-        outcome = Outcome.ALIVE  # that was the old reward's word
+        outcome = Outcome.ALIVE  # the win was the old reward's verdict
     return replace(turn, actions=actions, hits=earned, outcome=outcome)
 
 
 def _spent(rewards: BaseRewards, tree: Tree, leaf: int) -> BaseRewards:
-    """The rewards that a leaf carries on: its parent's, less what its turn met."""
+    """Returns the rewards object of a leaf: its parent's, without the goals that its turn met."""
     node = tree.nodes[leaf]
     if not node.turn.hits:
         return rewards

@@ -1,18 +1,18 @@
-"""One run, from its settings to a result: `josh run`, and every run that an evaluation or a loop is made of.
+"""One run, from its settings to a result: `josh run`, and every run of an evaluation or a loop.
 
 The life of a run:
 
-1. Its settings come in resolved (`runs/settings.py`).
+1. The run gets resolved settings (`runs/settings.py`).
 2. `Runtime` loads every plug-in, chooses the tasks and sets every model up. A wrong setting raises here, before
-   anything is paid for and before there is a folder (`runtime.py`).
-3. The folder is made, or that of a run to go on with is opened again; the tasks that it has finished are left out.
-4. The journal in the folder is handed to the gateway: it holds every reply that was paid for in an earlier session.
-5. The tasks are played side by side (`side_by_side.py`). Each task is on disk as soon as it is finished, and the
-   trackers and the progress display hear of it.
-6. Playing ends: every task is finished, the budget is spent, an error makes going on impossible, or Ctrl-C or SIGTERM
-   cancels it (`signals.py`). Replies that are under way and paid for are awaited.
-7. The files are closed and `summary.json` is written (`closing.py`). A new run that ended before it paid for or
-   finished anything leaves no folder behind.
+   any cost and before the folder exists (`runtime.py`).
+3. The folder is created. For a resumed run the existing folder is opened, and its finished tasks are left out.
+4. The gateway gets the journal in the folder, which holds every reply that an earlier session paid for.
+5. The tasks are played concurrently (`side_by_side.py`). Each task is written to disk as soon as it is finished, and
+   the trackers and the progress display get its figures.
+6. Playing ends: every task is finished, the budget is spent, an error stops the run, or Ctrl-C or SIGTERM cancels it
+   (`signals.py`). The run waits for replies that are in flight and paid for.
+7. The files are closed and `summary.json` is written (`closing.py`). The folder of a new run that ended before it paid
+   for or finished anything is deleted.
 8. `RunResult` goes to the caller. Nothing is printed here: `runs/report/ending.py` prints it and writes the page.
 """
 
@@ -34,13 +34,13 @@ from josh.runs.play.signals import cancelled_by_sigterm
 from josh.runs.play.trackers import About, Report, without_secrets
 from josh.runs.record.folder import CONFIG, HowPlayed, read_config, slug, version, write_json
 from josh.runs.record.headline import model_names, short_name
-from josh.runs.record.record import Record, set_aside
+from josh.runs.record.record import Record, archive_summary
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.summary import Result
 from josh.runs.settings import RunSettings, environment
 
 VERSIONS = ("josh-dialogue", "openai", "litellm", "numpy", "torch", "transformers", "peft")
-"""Packages whose versions `config.json` keeps."""
+"""Packages whose versions are recorded in `config.json`."""
 
 
 def nothing(result: RunResult, error: BaseException) -> None:
@@ -58,14 +58,14 @@ async def run(
 
     Args:
         settings: the settings.
-        resumed: the folder of a run to go on with, which was begun with these settings.
-        part: the name of the run's folder, where the run is a part of an evaluation or a loop.
-        broken_off: gets what is on disk, and the error, when an error or a cancellation ends the run. The files are
-            closed by then, and the error is raised afterwards.
+        resumed: the folder of a run to resume, which was started with these settings; None for a new run.
+        part: the name of the run's folder, where the run belongs to an evaluation or a loop; else empty.
+        broken_off: gets the result so far and the error when an error or a cancellation ends the run. The files are
+            closed before this call, and the error is raised after it.
 
     Raises:
-        UsageError: a setting is wrong, or the disk is full; where nothing was paid for, nothing is left on disk.
-        FatalError: going on makes no sense; what was finished is on disk.
+        UsageError: a setting is wrong, or the disk is full; where nothing was paid for, no folder is left.
+        FatalError: the run cannot continue; finished tasks are on disk.
     """
     runtime = Runtime(settings)
     redact = redactor(environment(), runtime.options)
@@ -77,7 +77,7 @@ async def run(
             if resumed is None:
                 write_json(record.folder / CONFIG, describe(runtime))
             else:
-                set_aside(record.folder)
+                archive_summary(record.folder)
             about = About(record.folder, bool(part), without_secrets(runtime.options, redact))
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
             stopped = await play_all(runtime, record, results, trackers)
@@ -87,7 +87,7 @@ async def run(
         try:
             await drain_calls(runtime, error)
         finally:
-            empty = resumed is None and not results and not runtime.exchange.account
+            empty = resumed is None and not results and not runtime.gateway.account
             if not empty:
                 with suppress(UsageError):  # the disk may be what failed; the first failure is the one to report
                     broken_off(close(runtime, record, results, redact, stopped), error)
@@ -104,7 +104,7 @@ async def run(
 def _opened(
     runtime: Runtime, resumed: Path | None, part: str, redact: Callable[[str], str]
 ) -> tuple[Record, dict[int, Result]]:
-    """A new folder, or the one to go on with and the results that stand, by the place of their task."""
+    """Returns the open folder, new or resumed, and the results of its finished tasks, by the position of the task."""
     settings, collapses = runtime.settings, runtime.strategy.collapses
     if resumed is not None:
         check_tasks(runtime, resumed)
@@ -114,23 +114,23 @@ def _opened(
 
 
 def check_tasks(runtime: Runtime, folder: Path) -> None:
-    """Raises UsageError where a run cannot be played on with these tasks: it was begun with others, or rescored."""
+    """Raises UsageError where a run cannot be resumed with these tasks: it is rescored, or had other tasks."""
     config = read_config(folder)
     if "rescored_from" in config:
-        raise UsageError(f"{folder} holds rescored trees; give the run they come from, {config['rescored_from']}")
+        raise UsageError(f"{folder} holds rescored trees; give the original run, {config['rescored_from']}")
     if config.get("tasks_digest") != runtime.tasks_digest:
-        raise UsageError(f"the tasks are not those that {folder} was begun with; it cannot be resumed on others")
+        raise UsageError(f"the tasks are not those of {folder}; resume it with the same tasks, or start a new run")
 
 
 def hand_over_journal(runtime: Runtime, record: Record) -> None:
-    """Let the gateway find replies in the run's journal, and count what the earlier sessions have cost."""
-    runtime.exchange.journal = record.replies
-    runtime.exchange.account = record.replies.account()
-    runtime.exchange.uncounted = record.replies.uncounted()
+    """Give the gateway the run's journal, and the usage of earlier sessions."""
+    runtime.gateway.journal = record.replies
+    runtime.gateway.account = record.replies.account()
+    runtime.gateway.uncounted = record.replies.uncounted()
 
 
 def describe(runtime: Runtime) -> dict[str, Any]:
-    """What a run is made of, for `config.json`: every setting, who plays, and the versions of what plays it."""
+    """Returns the content of `config.json`: settings, search, plug-ins, tasks and versions of packages."""
     return {
         "settings": settings_to_json(runtime.settings),
         "search": asdict(HowPlayed.of(runtime.strategy)),
@@ -144,5 +144,5 @@ def describe(runtime: Runtime) -> dict[str, Any]:
 
 
 def dry_run(settings: RunSettings) -> str:
-    """What a run would do, as JSON, after every check that can be made without playing."""
+    """Returns the `config.json` of a run as text, after every check that is possible without playing."""
     return json.dumps(describe(Runtime(settings)), indent=2)

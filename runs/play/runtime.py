@@ -1,4 +1,4 @@
-"""Who plays: from settings to agents, users, rewards and chat models, checked before anything is paid for."""
+"""The runtime of a run: its plug-ins, tasks and chat models, created from settings and checked before any cost."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -26,30 +26,31 @@ from josh.runs.play.tasks import choose_tasks, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
 from josh.runs.record.summary import person_of
-from josh.runs.registry import class_of, default_for, new_rewards, path_of, plugged, rewards_class, strategy_of
+from josh.runs.registry import class_of, default_for, guarded, import_path, new_rewards, rewards_class, strategy_of
 from josh.runs.settings import RunSettings, env_of, options_of
 from josh.scoring import JUDGE, Scorer
 from josh.seeds import derive
 from josh.steps import PluginSteps
 
 ROW_SETTINGS = {f"user_{name}": name for name in ("model", "base_url", "api_key_var")}
-"""What a task's metadata may say of the user's model, whatever the world; see `BaseEnv.row_settings`."""
+"""The keys of a task's metadata that set the user's model in every environment; see `BaseEnv.row_settings`."""
 
 
 class Runtime:
-    """Everything a run's tasks are played with.
+    """The plug-ins, tasks, models and gateway of a run.
 
     Attributes:
         settings: the run's settings.
+        options: the settings by flag, as plug-ins get them.
         env: the environment.
-        strategy: how trees grow.
-        judge_model: the chat model that rewards may ask to judge; None where there is none.
+        strategy: the search strategy.
+        judge_model: the chat model that judges conversations for the rewards; None for no judge.
         agent_type: the agent's class.
         tasks: the tasks to play, in order.
-        people: whom each is about, by its id; see `summary.person_of`.
-        recorded: whether every reply has to come from the journal.
-        prices: what every model costs, by name; None where that is not known.
-        exchange: what takes requests to the models.
+        people: the person that each task is about, by the task's id; see `summary.person_of`.
+        recorded: whether every reply must come from the journal.
+        prices: the price of every model, by name; None where it is unknown.
+        gateway: sends the requests to the models.
     """
 
     def __init__(self, settings: RunSettings, *, recorded: bool = False, rehearsed: bool = False) -> None:
@@ -57,11 +58,11 @@ class Runtime:
 
         Args:
             settings: the run's settings.
-            recorded: have every reply come from the journal, and none from a model.
-            rehearsed: check everything and play nothing: models that run here are looked for and not loaded.
+            recorded: take every reply from the journal, and none from a model.
+            rehearsed: check the settings only: local models must exist and are not loaded.
 
         Raises:
-            UsageError: a name, a key, the corpus or the slice of tasks is wrong.
+            UsageError: a plug-in, a model, a key, the data or the slice of tasks is wrong, or a price is missing.
         """
         if not recorded:
             check_trackers(settings.output.report_to)
@@ -70,7 +71,7 @@ class Runtime:
         self.env = env_of(settings)
         self.tasks = choose_tasks(self.env, settings)
         self.people = {
-            task.id: plugged(f"the people of task {task.id}", partial(person_of, task, self.env)) for task in self.tasks
+            task.id: guarded(f"the people of task {task.id}", partial(person_of, task, self.env)) for task in self.tasks
         }
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
         self.strategy = strategy_of(settings.strategy)
@@ -81,7 +82,7 @@ class Runtime:
         self._rotation = rotation_of(user.model, user.base_url, user.api_key_var)
         self.agent_type = self._plug_in("agent", agent.name, self.env.agents, self._agent_model)
         self._rewards_type = rewards_class(settings.rewards, self.env)
-        # Per task once, not per turn: what its row says of the user's models, and the class that goes with them.
+        # The user's models and class are chosen once for each task, because a task's metadata may set them.
         self._user_models = {task.id: self._models_for(task) for task in self.tasks}
         self._user_types = {
             task.id: self._plug_in("user", user.name, self.env.users, self._user_models[task.id][0])
@@ -92,32 +93,32 @@ class Runtime:
             (model for model in self.models if not isinstance(model, OfflineModel)),
             read_prices(settings.spending.price),
         )
-        self.exchange = ModelGateway(
+        self.gateway = ModelGateway(
             settings.traffic.max_concurrency,
             per_minute=settings.traffic.requests_per_minute,
             max_attempts=settings.traffic.max_attempts,
             max_retry_seconds=settings.traffic.max_retry_seconds,
             budget=self._budget(),
         )
-        # Whatever cannot be set up shows now, before anything is paid for.
+        # Every task is set up once here, so that errors appear before any cost.
         for task in self.tasks:
             self.max_rounds(task)
             self.search(task)
 
     @property
     def names(self) -> dict[str, Any]:
-        """Who plays, for the record: plug-ins and models by role; what a task is called, if not as the environment."""
+        """The plug-ins by role and the models, for `config.json`, and the environment's noun for a task, if any."""
         return {
             **({"task": self.env.called} if self.env.called else {}),
-            "agent": path_of(self.agent_type),
-            "user": ", ".join(sorted(set(map(path_of, self._user_types.values())))),
-            "rewards": path_of(self._rewards_type),
+            "agent": import_path(self.agent_type),
+            "user": ", ".join(sorted(set(map(import_path, self._user_types.values())))),
+            "rewards": import_path(self._rewards_type),
             "models": sorted({model.name for model in self.models}),
         }
 
     @property
     def tasks_digest(self) -> str:
-        """A hash of the tasks, all they hold and their order."""
+        """A hash of the tasks: their content and order."""
         whole = hashlib.blake2b(digest_size=16)
         for task in self.tasks:
             whole.update(dumps([task.id, task.index, task.data, task.metadata]).encode("utf-8", "backslashreplace"))
@@ -125,34 +126,43 @@ class Runtime:
 
     @property
     def unit(self) -> str:
-        """What rewards are counted in, as a prefix."""
+        """Unit of the rewards, as a prefix, such as `$`."""
         return str(getattr(self._rewards_type, "unit", ""))
 
     @property
     def verb(self) -> str:
-        """What became of the rewards so far."""
+        """The verb for rewards in the progress bar, such as `earned`."""
         return str(getattr(self._rewards_type, "verb", "earned"))
 
     @property
     def models(self) -> Sequence[ChatModel]:
-        """Every model that may be asked."""
+        """Every chat model of the run."""
         return self._factory.models
 
     def max_rounds(self, task: Task) -> int:
-        """Rounds after which a task is cut off: the row's own, the run's, or the environment's number."""
+        """Returns the maximum number of rounds of a task; see `round_limit`."""
         return round_limit(task, self.settings, self.env)
 
     def user_type(self, task: Task) -> Any:
-        """The user's class: the one named, or the environment's for the kind of model that a row asks for."""
+        """Returns the user's class for a task: the chosen one, or the environment's default for the task's model."""
         return self._user_types[task.id]
 
     def search(self, task: Task, clock: Clock | None = None, scorer: Scorer | None = None) -> Search:
-        """A search on one task, ready to be advanced. Raises UsageError where a plug-in cannot start on it."""
+        """Returns a new search on one task.
+
+        Args:
+            task: the task.
+            clock: the task's time limit; None for none.
+            scorer: the task's scorer; None for a new one.
+
+        Raises:
+            UsageError: a plug-in cannot start on the task.
+        """
         settings, env = self.settings, self.env
         steps = PluginSteps(
             self.agent_type,
             self.user_type(task),
-            lambda context, directed: self.line(task, context, clock, directed),
+            lambda context, directed: self.bound_model(task, context, clock, directed),
             lambda: self.slot(task),
         )
 
@@ -169,40 +179,42 @@ class Runtime:
                 seed=derive(settings.seed, task.id),
                 max_turn_tries=settings.limits.josh_agent_tries,
                 parallel=steps.waits,
-                # Plain rollouts are a sample: two that agree are no mistake.
+                # Plain rollouts are a random sample, in which equal turns are allowed.
                 resample=self.strategy.searched,
                 name=f"task {task.id}",
                 max_rounds=self.max_rounds(task),
                 value=(scorer or self.scorer(task, clock)).value,
             )
 
-        return plugged(f"task {task.id} cannot be set up", set_up)
+        return guarded(f"task {task.id} cannot be set up", set_up)
 
     def scorer(self, task: Task, clock: Clock | None = None) -> Scorer:
-        """What asks the rewards about the conversations of a task."""
-        return Scorer(task, None if self.judge_model is None else partial(self.line, task, clock=clock))
+        """Returns the scorer of a task, which asks the rewards about its conversations."""
+        return Scorer(task, None if self.judge_model is None else partial(self.bound_model, task, clock=clock))
 
-    def line(self, task: Task, place: TurnContext, clock: Clock | None = None, directed: bool = True) -> BoundModel:
-        """The chat model for one turn of one task."""
+    def bound_model(
+        self, task: Task, context: TurnContext, clock: Clock | None = None, directed: bool = True
+    ) -> BoundModel:
+        """Returns the chat model for one turn of one task; see `BoundModel` for the arguments."""
         settings = self.settings
-        if place.speaker == Speaker.AGENT:
+        if context.speaker == Speaker.AGENT:
             model, sampling = self._agent_model, settings.agent.sampling
-        elif place.speaker == JUDGE:
-            assert self.judge_model is not None, "rewards ask no judge that is not there"
+        elif context.speaker == JUDGE:
+            assert self.judge_model is not None, "rewards without a judge do not ask one"
             model, sampling = self.judge_model, settings.judge.sampling
         else:
             models = self._user_models[task.id]
-            # A person stays the same along a path: only the first split tells siblings' models apart.
-            sibling = int(place.path.partition("/")[0] or 0)
+            # The user's model stays the same along a path, so only the first split of the path chooses it.
+            sibling = int(context.path.partition("/")[0] or 0)
             model, sampling = models[(task.index + sibling) % len(models)], settings.user.sampling
-        # Elder tasks are served first, and leaves with the same beginning together: servers keep prompts for a while.
-        priority = (self._positions[task.id], place.path)
+        # Earlier tasks go first, and leaves with a common beginning go together, because servers cache prefixes.
+        priority = (self._positions[task.id], context.path)
         share = not settings.traffic.single_replies
         return BoundModel(
             model,
             sampling,
-            place,
-            self.exchange,
+            context,
+            self.gateway,
             settings.seed,
             task.id,
             priority,
@@ -214,12 +226,12 @@ class Runtime:
         )
 
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:
-        """A place for a step that waits for something by itself."""
-        return self.exchange.plug_ins.slot((self._positions[task.id], ""))
+        """Returns a context manager that holds a slot for a step of a plug-in that waits by itself."""
+        return self.gateway.plug_ins.slot((self._positions[task.id], ""))
 
     async def aclose(self) -> None:
-        """Drop the calls that are left, and close every model's connections."""
-        await self.exchange.aclose()
+        """Cancel the remaining calls, and close every model's connections."""
+        await self.gateway.aclose()
         for model in self.models:
             await model.aclose()
 
@@ -228,7 +240,7 @@ class Runtime:
         known: dict[str, Price] = {}
         for name, price in self.prices.items():
             if price is None and spending.max_cost is not None:
-                raise UsageError(f"max_cost needs to know what {name} costs; give --price {name}=PROMPT/REPLY")
+                raise UsageError(f"max_cost is given, but {name} has no known price; give --price {name}=PROMPT/REPLY")
             if price is not None:
                 known[name] = price
         return Budget(spending.max_calls, spending.max_tokens_total, spending.max_cost, known)
@@ -240,9 +252,9 @@ class Runtime:
         return class_of(role, found)
 
     def _models_for(self, task: Task) -> list[ChatModel]:
-        """The user's models for one task: what its row says wins, field by field, over the rotation."""
+        """Returns the user's models for one task; values in its metadata replace those of the rotation, one by one."""
         row, named = {}, {}
-        # Nobody asks the models of a side that a person takes.
+        # A person at the terminal needs no models.
         spellings = {} if "user" in self.settings.people else {**self.env.row_settings, **ROW_SETTINGS}
         for key, kind in spellings.items():
             if value := task.metadata.get(key):
@@ -251,13 +263,13 @@ class Runtime:
                 row[kind], named[kind] = value, key
         rotation = self._rotation
         if "model" in row:
-            # One model for the whole row; its address and key still come from the rotation where the row is silent.
+            # The task has one model; an address or key that its row does not set comes from the rotation.
             rotation = [one for one in rotation if one[0] == row["model"]] or rotation[:1]
         if "base_url" in row:
-            # No key goes to an address that a task file names, unless the file names the key's variable as well.
+            # A key is sent to an address from a task file only if the file also names the key's variable.
             if row["base_url"].startswith("https:") and "api_key_var" not in row:
                 variable = named["base_url"].replace("base_url", "api_key_var")
-                raise UsageError(f"task {task.id} names {row['base_url']}; have it name {variable} too")
+                raise UsageError(f"task {task.id} names {row['base_url']}, but no key; give {variable} in its row too")
             row.setdefault("api_key_var", NO_KEY)
         return [
             self._factory.get(row.get("model", name), row.get("base_url", url), row.get("api_key_var", key))

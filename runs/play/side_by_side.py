@@ -1,4 +1,4 @@
-"""The tasks of a run, played side by side; each is on disk as soon as it is finished."""
+"""Plays the tasks of a run concurrently; each is written to disk as soon as it is finished."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from josh.episode import Episode, TaskClock, first_of, play_search
 from josh.errors import BudgetError, JoshError
 from josh.roles import Task
-from josh.runs.play.person import Onlooker
+from josh.runs.play.person import PlayDisplay
 from josh.runs.play.progress import ProgressBar
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.trackers import Report
@@ -18,19 +18,19 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
     """Play the tasks that have no result yet, `max_concurrency` of them at a time.
 
     Args:
-        runtime: who plays.
-        record: where finished tasks are written.
-        results: takes the results, by the place of their task.
-        trackers: get the figures of every finished task.
+        runtime: the run's plug-ins, tasks and models.
+        record: gets the finished tasks.
+        results: gets the results, by the position of their task.
+        trackers: get the figures of every finished task; None for none.
 
     Returns:
-        The limit of the budget that ended it, as `max_calls 100`; empty where every task is finished.
+        The budget limit that ended the run, such as `max_calls 100`; empty where every task is finished.
 
     Raises:
         UsageError: the disk is full.
-        FatalError: going on makes no sense.
+        FatalError: the run cannot continue.
     """
-    waiting = iter([place for place in enumerate(runtime.tasks) if place[0] not in results])
+    waiting = iter([(position, task) for position, task in enumerate(runtime.tasks) if position not in results])
     stopped: list[str] = []
     with _display(runtime, results) as display:
 
@@ -39,14 +39,14 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
                 try:
                     episode = await _played(runtime, task)
                 except BudgetError as error:
-                    # Calls in flight are paid for: the other tasks go on until they would need another one.
+                    # Calls in flight are paid for, so the other tasks continue until they need a new call.
                     stopped.append(str(error))
                     return
                 record.add(position, episode)
                 results[position] = result_of(episode)
                 display.finished(episode)
                 if trackers is not None:
-                    gateway = runtime.exchange
+                    gateway = runtime.gateway
                     trackers.finished(results[position], bill(gateway.account, runtime.prices, gateway.uncounted))
                 if stopped:
                     return
@@ -56,7 +56,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(runtime.tasks), runtime.settings.traffic.max_concurrency)):
                     group.create_task(worker())
-            await runtime.exchange.drain()
+            await runtime.gateway.drain()
         except* JoshError as group:
             raise first_of(group) from None
         finally:
@@ -64,11 +64,11 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
     return stopped[0] if stopped else ""
 
 
-def _display(runtime: Runtime, results: Mapping[int, Result]) -> ProgressBar | Onlooker:
-    """What shows a person how the run goes."""
+def _display(runtime: Runtime, results: Mapping[int, Result]) -> ProgressBar | PlayDisplay:
+    """Returns the progress bar, or the display for a person who plays."""
     settings = runtime.settings
     if settings.people and not runtime.recorded:
-        return Onlooker(runtime.env.speakers, settings.people[0], runtime.unit)
+        return PlayDisplay(runtime.env.speakers, settings.people[0], runtime.unit)
     return ProgressBar(runtime, settings.output.progress, results)
 
 

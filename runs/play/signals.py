@@ -1,4 +1,4 @@
-"""How a run, or a loop of runs, hears that it has to stop: SIGTERM, with which schedulers end a job, acts as Ctrl-C."""
+"""SIGTERM, the signal with which schedulers end a job, stops a run or a loop in the same way as Ctrl-C."""
 
 import asyncio
 import signal
@@ -9,9 +9,9 @@ from types import FrameType
 
 @contextmanager
 def cancelled_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM cancel the current task, in a program that runs an event loop.
+    """Make SIGTERM cancel the current asyncio task.
 
-    Where the platform has no signal handlers for event loops, and outside the main thread, this changes nothing.
+    This has no effect outside the main thread, and on platforms without signal handlers for event loops.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -26,14 +26,17 @@ def cancelled_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def cancelled_error_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise CancelledError, in a program without an event loop. In other threads this changes nothing."""
+    """Make SIGTERM raise CancelledError, in a program without an event loop.
+
+    This has no effect outside the main thread.
+    """
 
     def stop(_: int, __: FrameType | None) -> None:
         raise asyncio.CancelledError
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: whoever runs us there looks after signals
+    except ValueError:  # outside the main thread, the calling program handles signals
         yield
         return
     try:

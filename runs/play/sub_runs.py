@@ -1,4 +1,4 @@
-"""The runs that an evaluation or a loop is made of: folders in its folder, begun and resumed one by one."""
+"""The runs of an evaluation or a loop: each has a folder in its folder, and is started or resumed on its own."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from josh.errors import UsageError
 from josh.runs.play.run import run
 from josh.runs.record.folder import BEFORE, CONFIG, read_settings, read_summary, slug, sound_summary
 from josh.runs.record.settings_json import settings_from_json, settings_to_json
-from josh.runs.resolve import again, resumable
+from josh.runs.resolve import resumable, resume_settings
 from josh.runs.settings import RunSettings
 
 _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost"}
@@ -18,14 +18,14 @@ _LIMITS = {"max_calls": "calls", "max_tokens_total": "tokens", "max_cost": "cost
 
 @dataclass(frozen=True, slots=True)
 class SubRun:
-    """One run of something larger: a policy with a user model.
+    """One run of an evaluation or a loop: a policy with a user model.
 
     Attributes:
-        folder: its folder's name.
-        policy: what the policy is called.
-        user: what the user model is called.
+        folder: name of its folder.
+        policy: label of the policy.
+        user: label of the user model.
         reference: whether the policy is a reference.
-        settings: the run's.
+        settings: settings of the run.
     """
 
     folder: str
@@ -36,47 +36,55 @@ class SubRun:
 
 
 def sub_run_to_json(part: SubRun) -> dict[str, Any]:
-    """A part for a file."""
+    """Returns a sub-run as JSON."""
     names = ("folder", "policy", "user", "reference")
     return {name: getattr(part, name) for name in names} | {"settings": settings_to_json(part.settings)}
 
 
 def sub_run_from(content: Any, path: Path) -> SubRun:
-    """A part as a file has it; settings that it lacks get their defaults. Raises UsageError where it is no part."""
+    """Returns a sub-run from JSON; missing settings get their defaults.
+
+    Args:
+        content: the value in the file.
+        path: the file, for error messages.
+
+    Raises:
+        UsageError: the value is not a sub-run.
+    """
     texts = ("folder", "policy", "user")
     whole = isinstance(content, dict) and content.keys() == {*texts, "reference", "settings"}
     if not whole or not all(isinstance(content[name], str) for name in texts):
         raise UsageError(f"{path} is damaged: a part of it is {content!r:.80}")
     folder, settings = content["folder"], content["settings"]
     if not folder or slug(folder) != folder or not isinstance(settings, dict) or type(content["reference"]) is not bool:
-        raise UsageError(f"{path} is damaged: the part in {folder!r} makes no sense")
+        raise UsageError(f"{path} is damaged: the part in {folder!r} is invalid")
     return SubRun(**{**content, "settings": settings_from_json(settings, path)})
 
 
 async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], given: Mapping[str, Any]) -> str:
-    """Play one run as far as it goes: begin it, or go on with it; what is done and has no errors stays as it is.
+    """Start or resume one run; a run that is complete and has no errors is not changed.
 
     Args:
-        folder: the folder of the whole.
+        folder: the folder of the evaluation or loop.
         part: the run.
-        parts: all of them, whose budget is one.
-        given: settings given anew, of those that change no request.
+        parts: all runs of it, which share one budget.
+        given: new values of resumable settings, by flag.
 
     Returns:
-        Which limit of the budget ended it, if one did.
+        The budget limit that ended the run, such as `max_calls 100`; empty for none.
 
     Raises:
         UsageError: a setting is wrong or cannot be changed.
-        FatalError: going on made no sense.
+        FatalError: the run cannot continue.
     """
     where = folder / part.folder
-    begun = (where / CONFIG).exists()
-    if begun and (done := read_summary(where)) and done["complete"] and not done["owed"]:
+    started = (where / CONFIG).exists()
+    if started and (done := read_summary(where)) and done["complete"] and not done["owed"]:
         return ""
-    if where.exists() and not begun:
-        shutil.rmtree(where)  # it was killed before anything was asked
-    before = read_settings(where) if begun else part.settings
-    settings = _in(folder, again(part.settings, given, folder))
+    if where.exists() and not started:
+        shutil.rmtree(where)  # the run was killed before its first request
+    before = read_settings(where) if started else part.settings
+    settings = _in(folder, resume_settings(part.settings, given, folder))
     limits = {name: getattr(settings.spending, name) for name in _LIMITS}
     spent = [_spent(folder / other.folder) for other in parts if other != part]
     for name, what in _LIMITS.items():
@@ -85,24 +93,24 @@ async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], give
             if left <= 0:
                 return f"{name} {limits[name]:g}"
             limits[name] = left
-    if begun:
-        settings = again(before, resumable(before, given), where)
+    if started:
+        settings = resume_settings(before, resumable(before, given), where)
     settings = _in(folder, replace(settings, spending=replace(settings.spending, **limits)))
-    await run(settings, where if begun else None, part.folder)
+    await run(settings, where if started else None, part.folder)
     ended = read_summary(where)
     if ended["truncated"]:
         name = ended["truncated"].split(maxsplit=1)[0]
-        return f"{name} {getattr(again(part.settings, given, folder).spending, name):g}"
+        return f"{name} {getattr(resume_settings(part.settings, given, folder).spending, name):g}"
     return ""
 
 
 def _in(folder: Path, settings: RunSettings) -> RunSettings:
-    """Settings of a run in a folder."""
+    """Returns settings with another `log_dir`."""
     return replace(settings, output=replace(settings.output, log_dir=str(folder)))
 
 
 def _spent(run_folder: Path) -> dict[str, float]:
-    """Calls, tokens and US dollars that a run has cost, as far as its sessions came to an end."""
+    """Returns calls, tokens and US dollars of a run; a session that was killed does not count."""
     summary = read_summary(run_folder) or sound_summary(run_folder / BEFORE)
     sides = summary.get("usage", {}).values()
     tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)

@@ -1,4 +1,4 @@
-"""Which tasks are played, and for how long."""
+"""Chooses the tasks to play and their maximum number of rounds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,12 +6,16 @@ from random import Random
 
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
-from josh.runs.registry import plugged
+from josh.runs.registry import guarded
 from josh.runs.settings import RunSettings
 
 
 def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
-    """Rounds after which a task is cut off: the row's own number, the run's or the environment's. Raises UsageError."""
+    """Returns the maximum number of rounds: the task's `max_turns`, else the run's, else the environment's.
+
+    Raises:
+        UsageError: `max_turns` in the task's metadata is not a whole number of at least 1.
+    """
     row = task.metadata.get("max_turns")
     if row is None:
         return settings.limits.max_convo_turns or env.max_rounds
@@ -21,25 +25,29 @@ def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
 
 
 def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
-    """The slice of the split that is to be played. Raises UsageError where it is empty, or no slice of tasks."""
+    """Returns the tasks to play: a slice of a split, shuffled before where the settings say so.
+
+    Raises:
+        UsageError: the split is unknown, the slice is empty, or the environment's tasks are invalid.
+    """
     wanted, name = settings.tasks, settings.env.name
     split = wanted.task_split or env.splits[0]
     if split not in env.splits:
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
-    tasks = plugged(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
+    tasks = guarded(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
     strange = next((task for task in tasks if not isinstance(task, Task)), None)
     if strange is not None:
-        raise UsageError(f"env {name!r} gives a {type(strange).__name__} for a task; give josh.roles.Task")
+        raise UsageError(f"env {name!r} gives a {type(strange).__name__} as a task; give a josh.roles.Task")
     twice = next((task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1), None)
     if twice is not None:
-        raise UsageError(f"env {name!r} has several tasks of id {twice!r}; ids tell tasks apart")
+        raise UsageError(f"env {name!r} has several tasks with the id {twice!r}; give each task its own id")
     if wanted.shuffle:
         Random(settings.seed).shuffle(tasks)
     end = len(tasks) if wanted.end_index == -1 else wanted.end_index
     chosen = tasks[wanted.start_index : end]
     if not chosen:
         raise UsageError(
-            f"start_index {wanted.start_index} to end_index {wanted.end_index} holds no task; "
+            f"start_index {wanted.start_index} to end_index {wanted.end_index} has no task; "
             f"split {split!r} has {len(tasks)}"
         )
     return chosen

@@ -1,6 +1,6 @@
-"""Trackers: a run's figures sent to trackio, wandb or tensorboard while it goes on (`--report_to`).
+"""Trackers: a run's metrics are sent to trackio, wandb or tensorboard while it is playing (`--report_to`).
 
-None of the three is needed to install or run josh. What they are told changes nothing that is asked or recorded.
+All three are optional. They change no request and no result.
 """
 
 import json
@@ -25,18 +25,19 @@ from josh.threads import explain
 log = logging.getLogger("josh")
 
 PATIENCE = 60.0
-"""Seconds that a tracker has to send off what it still holds when a run ends."""
+"""Seconds that a tracker may take to send the rest of its metrics when a run ends."""
 PROJECT = "josh"
+"""The default project of the trackers."""
 Figures = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a tracker is told of a run before it begins.
+    """The description of a run that a tracker gets at the start.
 
     Attributes:
         folder: the run's folder.
-        part: whether it is a part of an evaluation or a loop, whose folder is above it.
+        part: whether the run belongs to an evaluation or a loop, whose folder is above it.
         settings: its settings, without secrets.
     """
 
@@ -46,24 +47,24 @@ class About:
 
     @property
     def group(self) -> str:
-        """What the run is shown together with: the evaluation or loop that it is a part of; empty for none."""
+        """Name of the evaluation or loop that the run belongs to; empty for none."""
         return self.folder.resolve().parent.name if self.part else ""
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """Name of the run."""
         return f"{self.group}/{self.folder.name}" if self.part else self.folder.name
 
 
 class Tracker(Protocol):
-    """A tracker under way. It is begun with an `About`, and may raise anything, at any time."""
+    """A started tracker. Its class is called with an `About`. Any call may raise any error."""
 
     def log(self, figures: Figures, tasks: int) -> None:
-        """Take the figures of a run after so many finished tasks."""
+        """Record a run's metrics, by name, after a number of finished tasks."""
         ...
 
     def finish(self, *, failed: bool) -> None:
-        """Send off what is left."""
+        """Send the remaining metrics, and end the run in the tracker."""
         ...
 
 
@@ -92,7 +93,7 @@ class Trackio:
 
 
 class Wandb:
-    """https://docs.wandb.ai; the project is `WANDB_PROJECT`, else `josh`. A resumed run goes on as the same one."""
+    """https://docs.wandb.ai; the project is `WANDB_PROJECT`, else `josh`. A resumed run continues its wandb run."""
 
     def __init__(self, about: About) -> None:
         import wandb
@@ -108,7 +109,7 @@ class Wandb:
             resume="allow",
             settings=wandb.Settings(console="off"),
         )
-        # Its own steps never go back, but a task that had errors is played again when a run is resumed.
+        # wandb's own step cannot decrease, but a resumed run plays tasks with errors again and counts fewer tasks.
         self._run.define_metric("*", step_metric="tasks")
 
     def log(self, figures: Figures, tasks: int) -> None:
@@ -121,7 +122,7 @@ class Wandb:
 
 
 class TensorBoard:
-    """Event files in the run's folder, for `tensorboard --logdir records`; the settings are in `config.json` there."""
+    """Event files in the run's folder, for `tensorboard --logdir records`, without settings: see `config.json`."""
 
     def __init__(self, about: About) -> None:
         from tensorboard.summary import Writer
@@ -140,11 +141,11 @@ class TensorBoard:
 
 
 KINDS: Mapping[str, Callable[[About], Tracker]] = {"trackio": Trackio, "wandb": Wandb, "tensorboard": TensorBoard}
-"""By the name of the setting, which is that of the package, too."""
+"""The trackers, by their name in `report_to`, which is also the name of their package."""
 
 
 def trackers_in(report_to: str) -> tuple[str, ...]:
-    """The trackers that a run reports to; none for `none`. Raises UsageError for others."""
+    """Returns the names of the trackers in the setting `report_to`; empty for `none`. Raises UsageError for others."""
     names = [name.strip() for name in report_to.split(",")]
     if names == ["none"]:
         return ()
@@ -156,29 +157,39 @@ def trackers_in(report_to: str) -> tuple[str, ...]:
 
 
 def check_trackers(report_to: str) -> None:
-    """Raises UsageError where a tracker that is asked for is not installed."""
+    """Raises UsageError where a chosen tracker is not installed."""
     missing = next((name for name in trackers_in(report_to) if find_spec(name) is None), None)
     if missing:
         raise UsageError(f"report_to is {report_to!r}, but {missing} is not installed: pip install {missing}")
 
 
 def without_secrets(settings: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
-    """Returns settings as they may leave the machine: no key, and no password in an address."""
+    """Returns settings that are safe to send: without keys, and without passwords in addresses."""
     found: dict[str, Any] = in_json(json.loads(json.dumps(settings, default=str)), redact)
     return found
 
 
 class Report:
-    """A run's figures, and the trackers that are told of them.
+    """Computes a run's metrics and sends them to its trackers.
 
-    After every task they are told of that task `reward`, `num_turns` (the rounds of its conversations), `completed`,
-    `truncated`, `calls` and `cost` in US dollars; `mean/...`, the same over all finished tasks so far; and of the whole
-    run `total/calls`, `total/cost` and `total/infra_errors`. A task that could not be scored has no reward and no
-    ending, and is in no mean of these. Where a cost is not known, it is left out.
+    After every task the trackers get these metrics:
+
+    1. Of the task: `reward`, `num_turns` (the rounds of its conversations), `completed`, `truncated`, `calls` and
+       `cost` in US dollars.
+    2. Of all finished tasks so far: the means of these, as `mean/...`.
+    3. Of the whole run: `total/calls`, `total/cost` and `total/infra_errors`.
+
+    A task that was not scored has no reward and no ending, and does not count in the means of these. Unknown costs are
+    left out.
     """
 
     def __init__(self, trackers: Mapping[str, Tracker], prices: Mapping[str, Price | None]) -> None:
-        """Args: trackers: by name; prices: what every model costs, None where that is not known."""
+        """Set the report up.
+
+        Args:
+            trackers: started trackers, by name.
+            prices: the price of every model; None where it is unknown.
+        """
         self._trackers = dict(trackers)
         self._prices = prices
         self._seen: dict[str, tuple[float, int]] = {}
@@ -189,16 +200,16 @@ class Report:
     def begin(
         cls, report_to: str, about: About, prices: Mapping[str, Price | None], before: Iterable[Result] = ()
     ) -> "Report":
-        """Begin with the trackers that a run reports to.
+        """Start the trackers of a run.
 
         Args:
             report_to: the setting.
             about: the run.
-            prices: what every model costs; None where that is not known.
+            prices: the price of every model; None where it is unknown.
             before: results of an earlier session, which count in the means.
 
         Raises:
-            UsageError: a tracker cannot be begun.
+            UsageError: a tracker cannot be started.
         """
         report = cls({}, prices)
         for result in before:
@@ -209,15 +220,15 @@ class Report:
                     report._trackers[name] = KINDS[name](about)
             except Exception as error:
                 report.end(failed=True)
-                raise UsageError(f"report_to is {report_to!r}, but {name} does not begin: {explain(error)}") from None
+                raise UsageError(f"report_to is {report_to!r}, but {name} does not start: {explain(error)}") from None
         return report
 
     def finished(self, result: Result, total: Mapping[str, Any]) -> None:
-        """Tell the trackers of a finished task.
+        """Send the metrics of a finished task. A tracker that raises an error is dropped with a warning.
 
         Args:
-            result: its figures.
-            total: what the run has cost so far, as `summary.bill` gives it.
+            result: the task's figures.
+            total: the cost of the run so far, as returned by `summary.bill`.
         """
         own = self._count(result)
         if not self._trackers:
@@ -233,10 +244,14 @@ class Report:
                     tracker.log(figures, self._tasks)
             except Exception as error:
                 del self._trackers[name]
-                log.warning("report_to %s: it is told nothing more, for %s", name, explain(error))
+                log.warning("report_to %s: it gets no more metrics after this error: %s", name, explain(error))
 
     def end(self, *, failed: bool = False) -> None:
-        """Have the trackers send off what they hold, within `PATIENCE`. A second time, this does nothing."""
+        """Finish the trackers, each within `PATIENCE` seconds. A second call does nothing.
+
+        Args:
+            failed: whether an error or a cancellation ended the run.
+        """
         trackers, self._trackers = self._trackers, {}
         for name, tracker in trackers.items():
             errors: list[BaseException] = []
@@ -247,10 +262,10 @@ class Report:
             if thread.is_alive():
                 log.warning("report_to %s: it did not finish within %g seconds", name, PATIENCE)
             for error in errors:
-                log.warning("report_to %s: it did not finish, for %s", name, explain(error))
+                log.warning("report_to %s: it did not finish after this error: %s", name, explain(error))
 
     def _count(self, result: Result) -> dict[str, float]:
-        """Count a result; its own figures."""
+        """Count a result in the means, and return its own metrics."""
         self._tasks += 1
         spent = cost_of(result, self._prices)
         figures = {"calls": float(sum(used.calls for used in result.usage.values()))}
@@ -279,7 +294,7 @@ def _finish(tracker: Tracker, failed: bool, errors: list[BaseException]) -> None
 
 
 def cost_of(result: Result, prices: Mapping[str, Price | None]) -> float | None:
-    """What a task's calls cost in US dollars; None where a price or a count of tokens is not known."""
+    """Returns the cost of a task's calls in US dollars; None where a price or a token count is unknown."""
     spent = 0.0
     for model, used in result.models.items():
         price = prices.get(model)

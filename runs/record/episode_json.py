@@ -1,4 +1,4 @@
-"""One finished task as a line of JSON, and back; `schema.py` says what each key means."""
+"""Converts one finished task to a line of JSON and back; `schema.py` describes each key."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,19 @@ from josh.runs.record.lines import FORMAT_VERSION
 from josh.scoring import JUDGE
 from josh.tree import Collapse, Node, Tree, leaves, spend
 
-if TYPE_CHECKING:  # with pydantic, which takes 0.1 s to load and is not needed to write
+if TYPE_CHECKING:  # the import loads pydantic, which takes 0.1 s and is not needed for writing
     from josh.runs.record.schema import CollapseRow, EpisodeRow, NodeRow, SampleRow, UsageRow
 
 
 def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, Any]:
-    """An episode as one JSON object: every message once, nothing that depends on time or on the order of replies.
+    """Returns an episode as one JSON object.
+
+    Each message is written once, and no value depends on time or on the order of replies, so that equal episodes give
+    equal lines.
 
     Args:
         episode: the episode.
-        redact: takes secrets out of an error's text.
+        redact: removes secrets from an error's text.
     """
     tree = episode.tree
     row = {
@@ -47,7 +50,7 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "task": {"index": episode.task.index, "data": dict(episode.task.data), "metadata": dict(episode.task.metadata)},
     }
     optional = {
-        # Of a single conversation, `reward` says it.
+        # For a single conversation, `reward` is enough.
         "rewards": list(episode.rewards) if len(episode.rewards) > 1 else None,
         "tools": list(episode.tools),
         "user_tools": list(episode.user_tools),
@@ -64,13 +67,13 @@ def _node(
     scores: Mapping[str, float] | None,
     redact: Callable[[str], str],
 ) -> dict[str, Any]:
-    """A node without what says nothing: no errors where there are none, no second copy of the same messages."""
+    """Returns a node as JSON, without empty values and without a second copy of the same messages."""
     turn = node.turn
     row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path, "phase": node.phase}
     row["messages"] = list(turn.messages)
     if turn.internal != turn.messages:
         row["internal"] = list(turn.internal)
-    # Of these an empty value says something, and None says nothing.
+    # For these keys an empty value has a meaning; only None is left out.
     given = {
         "user_internal": turn.user_internal,
         "observed": turn.observed,
@@ -86,10 +89,10 @@ def _node(
         "choice": turn.choice,
         "duplicate": turn.duplicate,
         "usage": _usage(turn.usage) if turn.usage.calls else None,
-        # How the turn itself ended, and how the leaf stands now that the search is over.
+        # `ended`: how the turn itself ended. `outcome`: the leaf's outcome at the end of the search.
         "ended": turn.outcome if turn.outcome is not Outcome.ALIVE else None,
         "outcome": outcome,
-        # What the path down to a leaf or a winner earned.
+        # The reward of the path down to a leaf or to the winner of a collapse.
         "reward": reward,
         "samples": list(map(_sample, turn.samples)),
         "error": redact(turn.error),
@@ -120,20 +123,20 @@ def _sample(sample: Sample) -> dict[str, Any]:
 
 
 def from_json(row: "EpisodeRow") -> Episode:
-    """The episode that `to_json` wrote down; values of plug-ins as far as JSON has a form for them.
+    """Returns the episode that `to_json` wrote. Values of plug-ins have the types of JSON: tuples are lists now.
 
     Args:
-        row: a line of `episodes.jsonl`, as `schema.read_row` has read it.
+        row: a line of `episodes.jsonl`, as returned by `schema.read_row`.
 
     Raises:
-        ValueError: the tree makes no sense; the text says in one line where and why.
+        ValueError: the tree is inconsistent; the text gives the place and the reason in one line.
     """
     goals = tuple(row["goals"])
     nodes: list[Node] = []
     for index, each in enumerate(row["nodes"]):
         if each["parent"] not in (range(index) if index else (-1,)):
             raise ValueError(
-                f"node {index}: parent is {each['parent']}; parents come before their children, and the root has none"
+                f"node {index}: parent is {each['parent']}; a parent comes before its children, and the root's is -1"
             )
         if "phase" not in each and "version" in row:
             raise ValueError(f"node {index}: phase is missing")
@@ -150,11 +153,11 @@ def from_json(row: "EpisodeRow") -> Episode:
     outcomes = {index: Outcome(each["outcome"]) for index, each in enumerate(row["nodes"]) if "outcome" in each}
     strange = {leaf for leaf in leaves(tree) if leaf} ^ set(outcomes)
     if strange:
-        raise ValueError(f"node {min(strange)}: leaves have an outcome, other nodes have none")
+        raise ValueError(f"node {min(strange)}: a leaf must have an outcome, and any other node must have none")
     reported = _indices("reported", row["reported"], len(nodes))
     rewards = row.get("rewards") or [row["reward"]] * (len(reported) == 1)
     if len(rewards) != len(reported) or not outcomes.keys() >= set(reported):
-        raise ValueError(f"reported is {list(reported)}, rewards {rewards}; every leaf reported has a reward")
+        raise ValueError(f"reported is {list(reported)}, rewards {rewards}; give one reward for each reported leaf")
     # A reward of 0 is not written.
     sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
     worth = dict.fromkeys([*sound, *(cut.winner for cut in collapses)], 0.0) if reported else {}
@@ -176,7 +179,7 @@ def from_json(row: "EpisodeRow") -> Episode:
 
 
 def _read_node(row: "NodeRow", parent: Node | None, goals: tuple[Any, ...]) -> Node:
-    """A node, from its row and the node before it."""
+    """Returns a node from its row and its parent; None for the root's parent."""
     messages = tuple(row["messages"])
     turn = Turn(
         messages=messages,
@@ -204,7 +207,7 @@ def _read_node(row: "NodeRow", parent: Node | None, goals: tuple[Any, ...]) -> N
         turn,
         open=spend(parent.open, turn.hits)[1] if parent else goals,
         directive=row.get("directive"),
-        # Runs recorded before phases were kept played a phase for each turn of depth.
+        # Version 1 has no phases: its searches played one phase for each level of depth.
         phase=row.get("phase", depth),
     )
 
@@ -232,8 +235,8 @@ def _read_collapse(row: "CollapseRow", nodes: int) -> Collapse:
 
 
 def _indices(name: str, values: Sequence[int], below: int) -> tuple[int, ...]:
-    """Indices of nodes. Raises ValueError where there are no such nodes."""
+    """Returns indices of nodes. Raises ValueError where one of them is out of range."""
     for value in values:
         if not 0 <= value < below:
-            raise ValueError(f"{name}: there is no node {value} among {below}")
+            raise ValueError(f"{name}: node {value} does not exist among {below} nodes")
     return tuple(values)

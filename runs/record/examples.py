@@ -9,14 +9,16 @@ from josh.messages import dumps
 
 
 def examples(episode: Episode, collapses: bool) -> Iterator[Example]:
-    """Returns an episode's training examples, each text once: of branches that say the same, the one that fared best.
+    """Returns an episode's training examples.
+
+    Each text occurs once: of branches with the same text, the example with the best label stays.
 
     Args:
         episode: the episode.
-        collapses: whether its strategy draws examples from collapses alone (`Strategy.collapses`). They then are what
-            the collapses yield, also where the task was given up later. Otherwise each leaf that came to an end
-            without an error is one: successful where it won; golden is the first leaf of the result or, where the task
-            has goals, the one of its winners that earned most.
+        collapses: whether its strategy takes examples from collapses only (`Strategy.collapses`). If true, the
+            examples are those of the collapses, even where the task was given up later. If false, each leaf that ended
+            without an error is an example; it is successful where it won. Golden is the winner with the highest reward
+            where the task has goals, and the first reported leaf where it has none.
     """
     tree = episode.tree
     if collapses:
@@ -35,7 +37,7 @@ def examples(episode: Episode, collapses: bool) -> Iterator[Example]:
 
 
 def _best_of_each(examples: Iterable[Example]) -> Iterable[Example]:
-    """One example for each text, golden over successful over neither, where the text first came."""
+    """Returns one example for each text, in the order of first occurrence: golden before successful before neither."""
     best: dict[str, Example] = {}
     for example in examples:
         text = dumps(example.messages, sort_keys=True)

@@ -1,4 +1,4 @@
-"""A run's folder: the names of its files, and how they are read."""
+"""A run's folder: the names of its files, and functions that read and write them."""
 
 import contextlib
 import importlib.metadata
@@ -18,18 +18,22 @@ from josh.search import Strategy
 CONFIG, EPISODES, EXAMPLES, SUMMARY = "config.json", "episodes.jsonl", "training_examples.jsonl", "summary.json"
 """The files of a run; its journal is `journal.FILE`."""
 BEFORE = "summary.before.json"
-"""The summary of the session before, while a resumed run goes on: it says nothing of the present state."""
+"""The summary of the previous session, renamed while a resumed run is playing, because it is out of date by then."""
 PLAN, EVALUATION, LOOP = "plan.json", "evaluation.json", "loop.json"
-"""The files of an evaluation or a loop, whose folder holds those of its runs."""
+"""The files of an evaluation or a loop; its folder holds the folders of its runs."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A run's `config.json`, its settings as this version writes them. Raises UsageError where there is none."""
+    """Returns a run's `config.json`, with the settings in the format of this version.
+
+    Raises:
+        UsageError: the file is missing, damaged, or has no settings.
+    """
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{folder} is no run: cannot read {path}: {error.strerror}") from None
+        raise UsageError(f"{folder} is not a run: cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"{path} is damaged: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
@@ -38,12 +42,20 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_settings(folder: Path, config: Mapping[str, Any] | None = None) -> RunSettings:
-    """A run's settings, from its folder, or from its `config.json` if that was read. Raises UsageError."""
+    """Returns a run's settings.
+
+    Args:
+        folder: the run's folder.
+        config: its `config.json`, where that was read already.
+
+    Raises:
+        UsageError: as `read_config` does, or a setting is unknown or has a wrong type.
+    """
     return settings_from_json((config or read_config(folder))["settings"], folder / CONFIG)
 
 
 def version(package: str) -> str:
-    """The installed version of a package."""
+    """Returns the installed version of a package, or `not installed`."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -51,12 +63,12 @@ def version(package: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A text as the name of a folder."""
+    """Returns a text as a name for a folder: every character except letters, digits, `-`, `.` and `_` becomes `-`."""
     return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
 
 
 def remove_folder(folder: Path, and_parent: bool) -> None:
-    """Delete a run's folder, and the folder that it stands in where `and_parent` says so and it is empty."""
+    """Delete a run's folder, and with `and_parent` also the folder above it if that is empty."""
     shutil.rmtree(folder, ignore_errors=True)
     if and_parent:
         with contextlib.suppress(OSError):
@@ -64,7 +76,7 @@ def remove_folder(folder: Path, and_parent: bool) -> None:
 
 
 def make_folder(log_dir: Path, stem: str) -> Path:
-    """Make a folder of a name, with a number behind it where there is one already. Raises OSError."""
+    """Create a folder and return its path. Where the name is taken, a number is added to it. Raises OSError."""
     for number in range(1, 1000):
         folder = log_dir / (stem if number == 1 else f"{stem}-{number}")
         try:
@@ -78,13 +90,13 @@ def make_folder(log_dir: Path, stem: str) -> Path:
 
 
 def read_summary(run_folder: Path) -> dict[str, Any]:
-    """A run's `summary.json`; empty where it has none, because it was killed, or one that makes no sense."""
+    """Returns a run's `summary.json`; empty where it is missing, because the run was killed, or invalid."""
     return sound_summary(run_folder / SUMMARY)
 
 
 def sound_summary(path: Path) -> dict[str, Any]:
-    """Returns the summary in a file; empty where there is none that makes sense."""
-    from josh.runs.record.schema import SummaryFile, read_row  # with pydantic
+    """Returns the summary in a file; empty where the file is missing or invalid."""
+    from josh.runs.record.schema import SummaryFile, read_row  # the import loads pydantic
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -96,7 +108,7 @@ def sound_summary(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file as a whole, or leave the one that is there. Raises UsageError where it cannot be written."""
+    """Write a JSON file atomically: on failure the old file stays. Raises UsageError where it cannot be written."""
     part = path.with_suffix(".part")
     try:
         part.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
@@ -107,7 +119,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def runs_in(folder: Path) -> list[str]:
-    """The folders of the runs that an evaluation or a loop is made of, as far as they are begun; none for a run."""
+    """Returns the folders of those runs of an evaluation or a loop that have started; none for a run's folder."""
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         names = [str(part["folder"]) for part in plan["parts"]]
@@ -117,7 +129,7 @@ def runs_in(folder: Path) -> list[str]:
 
 
 def who_played(config: Mapping[str, Any]) -> dict[str, str]:
-    """Who played a run, by role, as far as its `config.json` says so."""
+    """Returns the plug-ins that played a run, by role, from its `config.json`; roles without an entry are left out."""
     plays = config.get("plays")
     named = plays.items() if isinstance(plays, dict) else ()
     return {role: name for role, name in named if isinstance(name, str)}
@@ -125,12 +137,12 @@ def who_played(config: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class HowPlayed:
-    """How a run's trees grew, which its record says even where the strategy is gone.
+    """How a run's trees grew; the record keeps it, so that it can be read without the strategy's code.
 
     Attributes:
-        words: `searched with a beam of 8`, or how many conversations each task had.
+        words: a description, such as `searched with a beam of 8`, or the number of conversations of each task.
         searched: whether the result of a task is the best of many branches.
-        conversations: how many conversations of a task count.
+        conversations: number of conversations of a task that count.
     """
 
     words: str
@@ -139,18 +151,18 @@ class HowPlayed:
 
     @classmethod
     def of(cls, strategy: Strategy) -> "HowPlayed":
-        """What there is to say of a strategy."""
+        """Returns the description of a strategy."""
         return cls(strategy.describe(), strategy.searched, strategy.conversations)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The paths under which the conversations of a task are known; the best one of a search has the empty one."""
+        """The paths that identify the conversations of a task; empty for the best one of a search."""
         several = self.conversations > 1 and not self.searched
         return tuple(map(str, range(self.conversations))) if several else ("",)
 
 
 def how_played(config: Mapping[str, Any], settings: RunSettings) -> HowPlayed:
-    """How a run's trees grew, by its `config.json`; by its strategy where that was written by an earlier version."""
+    """Returns how a run's trees grew, from its `config.json`; from its strategy where an earlier version wrote that."""
     found = config.get("search")
     if isinstance(found, dict) and found.keys() == {"words", "searched", "conversations"}:
         return HowPlayed(str(found["words"]), bool(found["searched"]), int(found["conversations"]))
@@ -158,6 +170,6 @@ def how_played(config: Mapping[str, Any], settings: RunSettings) -> HowPlayed:
 
 
 def ids_of_tasks(config: Mapping[str, Any]) -> list[str]:
-    """The ids of a run's tasks, in order, as far as its `config.json` has them."""
+    """Returns the ids of a run's tasks, in order; empty where its `config.json` does not have them."""
     ids = config.get("task_ids")
     return [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []

@@ -1,4 +1,4 @@
-"""What was played, in a line."""
+"""A one-line description of a run: its tasks, its search and its two speakers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +10,28 @@ from josh.runs.settings import RunSettings
 
 
 def headline(settings: RunSettings, plays: Mapping[str, Any], search: HowPlayed, tasks: int) -> str:
-    """What was played, in a line."""
+    """Returns a line that describes a run.
+
+    Args:
+        settings: its settings.
+        plays: the plug-ins by role, as in `config.json`.
+        search: how its trees grow.
+        tasks: number of its tasks.
+    """
     agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
     model, user_model = model_names(settings)
-    cast = f"{agent} ({model}) and {user} ({user_model})"
+    speakers = f"{agent} ({model}) and {user} ({user_model})"
     called = plays.get("task") or f"{short_name(str(settings.env.name))} task"
-    return f"{counted(tasks, called)}, {search.words}: {cast}"
+    return f"{counted(tasks, called)}, {search.words}: {speakers}"
 
 
 def model_names(settings: RunSettings) -> tuple[str, str]:
-    """Who gives both sides their words."""
+    """Returns the names of the agent's and the user's model; `PERSON` for a side that a person plays."""
     people, sides = settings.people, {"agent": settings.agent, "user": settings.user}
     agent, user = (PERSON if side in people else chosen.model for side, chosen in sides.items())
     return agent, user
 
 
 def short_name(name: str) -> str:
-    """A plug-in's name without the folders of its file."""
+    """Returns a plug-in's name without the folders of its file."""
     return name.rpartition("/")[2].replace(".py:", "-")

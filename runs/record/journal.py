@@ -1,4 +1,4 @@
-"""The journal: every reply a run was given, in `replies.sqlite`, so that none is ever paid for twice."""
+"""The journal: every model reply of a run, in `replies.sqlite`, so that no reply is paid for twice."""
 
 import json
 import logging
@@ -41,16 +41,19 @@ _ACCOUNT = "SELECT speaker, model, sum(calls), sum(prompt_tokens), sum(completio
 
 
 class Replies:
-    """The journal of one run (`models.exchange.Journal`). While it is open, nobody else can open it.
+    """The journal of one run (`models.gateway.Journal`). While it is open, no other process can open it.
 
-    A reply that was kept survives the death of the process. After a power failure the last moments may be missing.
+    A stored reply survives a crash of the process. After a power failure the last replies may be missing.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open a run's journal, or begin one.
+        """Open a run's journal, or create it.
+
+        Args:
+            folder: the run's folder.
 
         Raises:
-            UsageError: it is damaged, in use, or cannot be written.
+            UsageError: the journal is damaged, in use, or cannot be written.
         """
         self._path = folder / FILE
         self._check_files()
@@ -58,9 +61,9 @@ class Replies:
             self._base = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
             with self._explained():
-                # The lock goes with the process, however it ends.
+                # The system releases the lock when the process ends, even by a crash.
                 self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
-                # Looked through before anything is written: a damaged file stays as it is.
+                # The check comes before the first write, so that a damaged file stays as it is.
                 found = self._base.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise self._damaged(found)
@@ -75,7 +78,11 @@ class Replies:
             raise
 
     def _check_files(self) -> None:
-        """Refuse what SQLite takes for a new journal though it was one, and tell where the end of one is missing."""
+        """Check what SQLite does not report: it takes an empty file for a new journal, and drops a torn end silently.
+
+        Raises:
+            UsageError: the journal is empty, torn, or gone while its log is left. A torn log is only a warning.
+        """
         log_file = self._path.with_name(f"{FILE}-wal")
         if self._path.exists() and not self._path.stat().st_size:
             raise self._damaged("it is empty")
@@ -90,12 +97,12 @@ class Replies:
             raise self._damaged("only its log is left")
         with log_file.open("rb") as file:
             page = int.from_bytes(file.read(12)[8:], "big")
-        # A header of 32 bytes, and frames of one page each with a header of 24.
+        # The log is a header of 32 bytes, then frames of a 24-byte header and one page.
         if page and (log_file.stat().st_size - 32) % (page + 24):
-            log.warning("%s: its end is missing; replies that stood there are asked for again", log_file)
+            log.warning("%s: its end is missing; the replies there are requested again", log_file)
 
     def find(self, key: ReplyKey) -> JournalEntry | None:
-        """The answer kept under a key, if any."""
+        """Returns the entry stored under a key, or None. Raises UsageError where the entry is damaged."""
         with self._explained():
             row = self._base.execute(_FIND, key).fetchone()
         try:
@@ -103,22 +110,30 @@ class Replies:
         except (TypeError, ValueError, KeyError, AttributeError):
             raise self._damaged(f"the reply to task {key.task} at {key.path or 'the root'}, turn {key.depth}") from None
 
-    def keep(self, answers: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
-        """Keep the answers to one request, all or none. Raises UsageError when the disk is full."""
+    def keep(self, entries: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
+        """Store the replies to one request, all or none.
+
+        Args:
+            entries: the replies, by key.
+            seconds: the time until the endpoint answered.
+
+        Raises:
+            UsageError: the disk is full, or the journal cannot be written.
+        """
         rows = [
             (
                 *key,
-                answer.model,
-                answer.seed,
-                answer.choice,
-                _text(answer.reply),
+                entry.model,
+                entry.seed,
+                entry.choice,
+                _text(entry.reply),
                 usage.calls,
                 usage.prompt_tokens,
                 usage.completion_tokens,
                 seconds,
             )
-            for key, answer in answers.items()
-            for usage in (answer.usage,)
+            for key, entry in entries.items()
+            for usage in (entry.usage,)
         ]
         with self._explained():
             self._base.execute("BEGIN")
@@ -131,15 +146,15 @@ class Replies:
                 raise
 
     def account(self) -> dict[tuple[str, str], Usage]:
-        """What all replies cost, by speaker and model."""
+        """Returns the usage of all replies, by speaker and model."""
         with self._explained():
             rows = self._base.execute(_ACCOUNT).fetchall()
         if not all(isinstance(name, str) for row in rows for name in row[:2]):
-            raise self._damaged("a row of it makes no sense")
+            raise self._damaged("a row is invalid")
         return {(speaker, model): Usage(*usage) for speaker, model, *usage in rows}
 
     def uncounted(self) -> set[tuple[str, str]]:
-        """The speakers and models of calls whose endpoint did not say how many tokens they took."""
+        """Returns speaker and model of calls whose endpoint did not report token counts."""
         with self._explained():
             return set(self._base.execute(_UNCOUNTED).fetchall())
 
@@ -149,7 +164,7 @@ class Replies:
         return count
 
     def close(self) -> None:
-        """Fold the log into the file and let go of it."""
+        """Merge the log into the file, and close it."""
         self._base.close()
 
     @contextmanager
@@ -169,16 +184,16 @@ class Replies:
     def _damaged(self, what: str) -> UsageError:
         return UsageError(
             f"{self._path} is damaged ({' '.join(what.split())}); repair it with `sqlite3 {FILE} .recover`, or move it "
-            "away to have its replies asked for again"
+            "away to request its replies again"
         )
 
 
 def stored_account(folder: Path) -> dict[tuple[str, str], Usage]:
-    """What the replies of a run cost, by speaker and model, as its journal has it; empty where that is gone or damaged.
+    """Returns the usage of a run's replies, by speaker and model; empty where the journal is missing or damaged.
 
-    Nobody needs to let go of the journal, and nothing is written to the folder.
+    Another process may have the journal open. Nothing is written to the folder.
     """
-    with _looked_into(folder) as base:
+    with _read_only(folder) as base:
         try:
             rows = base.execute(_ACCOUNT).fetchall()
             return {(str(speaker), str(model)): Usage(*map(int, usage)) for speaker, model, *usage in rows}
@@ -188,16 +203,16 @@ def stored_account(folder: Path) -> dict[tuple[str, str], Usage]:
 
 @contextmanager
 def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, int, str], float]]]:
-    """Look up how long the endpoints took, in a journal that nobody has open; nothing is written to the folder.
+    """Read the response times of the endpoints from a run's journal; nothing is written to the folder.
 
     Args:
         folder: the run's folder.
 
     Yields:
-        A function from a task's id to the seconds of its turns, by path, depth and speaker. A turn without a call has
-        none; neither has any turn where the journal is gone or damaged.
+        A function from a task's id to the seconds of its turns, by path, depth and speaker. Turns without a call are
+        left out. The result is empty where the journal is missing or damaged.
     """
-    with _looked_into(folder) as base:
+    with _read_only(folder) as base:
 
         def of_task(task: str) -> dict[tuple[str, int, str], float]:
             try:
@@ -211,12 +226,12 @@ def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, in
 
 @contextmanager
 def stored_replies(folder: Path) -> Iterator[Callable[[ReplyKey], JournalEntry | None]]:
-    """Look replies up in a journal that nobody has open; nothing is written to the folder.
+    """Read replies from a run's journal; nothing is written to the folder.
 
     Yields:
-        A function from a key to the answer kept under it; None where there is none that can be read.
+        A function from a key to its entry; it returns None where the entry is missing or cannot be read.
     """
-    with _looked_into(folder) as base:
+    with _read_only(folder) as base:
 
         def find(key: ReplyKey) -> JournalEntry | None:
             try:
@@ -229,16 +244,16 @@ def stored_replies(folder: Path) -> Iterator[Callable[[ReplyKey], JournalEntry |
 
 
 @contextmanager
-def _looked_into(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A run's journal, or a copy of it, to read from; an empty base where there is none."""
+def _read_only(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open a run's journal, or a copy of it, for reading; an empty database where it is missing."""
     with tempfile.TemporaryDirectory() as copies:
         path = folder / FILE
         try:
-            if path.with_name(f"{FILE}-wal").exists():  # of a run that was killed, or goes on
+            if path.with_name(f"{FILE}-wal").exists():  # the run was killed, or is playing now
                 for file in folder.glob(f"{FILE}*"):
                     shutil.copy(file, copies)
                 base = sqlite3.connect(Path(copies) / FILE)
-            else:  # anything less than immutable has SQLite make files beside it
+            else:  # without `immutable`, SQLite creates files beside the journal
                 base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
         except (OSError, sqlite3.Error):
             base = sqlite3.connect(":memory:")
@@ -255,7 +270,10 @@ def _entry(row: Sequence[Any]) -> JournalEntry:
 
 
 def _text(reply: Reply) -> str:
-    """A reply as JSON, without what the server did not give; half a surrogate pair becomes an escape."""
+    """Returns a reply as JSON, without the fields that the server did not send.
+
+    Half a surrogate pair, which UTF-8 cannot encode, becomes an escape.
+    """
     fields: dict[str, Any] = {"text": reply.text, "finish_reason": reply.finish_reason}
     if reply.tool_calls:
         fields["tool_calls"] = reply.tool_calls
@@ -266,6 +284,6 @@ def _text(reply: Reply) -> str:
 def _reply(text: str) -> Reply:
     fields = json.loads(text)
     if not isinstance(fields["text"], str):
-        raise TypeError("the text is none")
+        raise TypeError("the text is not a string")
     lists = {name: tuple(fields[name]) for name in ("tool_calls", *_TOKENS) if name in fields}
     return Reply(**fields | lists)

@@ -1,4 +1,4 @@
-"""A file of JSON lines that grows task by task and ends in their order."""
+"""A file of JSON lines that grows as tasks finish, and is sorted by task at the end."""
 
 import os
 from collections.abc import Sequence
@@ -7,14 +7,18 @@ from pathlib import Path
 from josh.errors import UsageError
 
 FORMAT_VERSION = 2
-"""The format of the lines that this josh writes; `schema.py` says what is in it, and reads those before it as well."""
+"""The version of the format that this josh writes; `schema.py` describes it, and reads earlier versions too."""
 
 
 class JsonLines:
     """A file of JSON lines, in blocks of one task each."""
 
     def __init__(self, path: Path, *, again: bool) -> None:
-        """Begin a new file, or a new version of one: the old one stays until `replace`."""
+        """Create the file, or with `again` a new version of it; the old version stays until `replace`.
+
+        Raises:
+            OSError: the file cannot be created, or is there already and `again` is false.
+        """
         self._path = path
         self._part = path.with_suffix(".part")
         self._file = (self._part if again else path).open("wb" if again else "xb", buffering=0)
@@ -22,8 +26,16 @@ class JsonLines:
         self._size = 0
 
     def append(self, position: int, rows: Sequence[str]) -> None:
-        """Add a task's lines, all of them or none."""
-        # Half a surrogate pair becomes an escape, which JSON has for it.
+        """Append a task's lines, all of them or none.
+
+        Args:
+            position: the task's place in the run, from 0.
+            rows: the lines, without line ends.
+
+        Raises:
+            UsageError: the disk is full, or gone.
+        """
+        # Half a surrogate pair, which UTF-8 cannot encode, becomes a JSON escape.
         data = "".join(f"{row}\n" for row in rows).encode("utf-8", "backslashreplace")
         try:
             view = memoryview(data)
@@ -36,7 +48,7 @@ class JsonLines:
         self._size += len(data)
 
     def replace(self) -> None:
-        """Put the new version in the place of the old one, and go on in it."""
+        """Replace the old version by the new one; later lines are appended to it. Raises UsageError."""
         self._file.close()
         try:
             self._part.replace(self._path)
@@ -45,12 +57,12 @@ class JsonLines:
             raise UsageError(f"cannot write {self._path}: {error.strerror}") from None
 
     def abandon(self) -> None:
-        """Forget the new version."""
+        """Delete the new version; the old one stays."""
         self._file.close()
         self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file, its blocks in order. A second time, this does nothing."""
+        """Sort the tasks' lines by position, and close the file. A second call does nothing. Raises UsageError."""
         if self._file.closed:
             return
         self._file.close()
@@ -64,4 +76,4 @@ class JsonLines:
             self._part.replace(self._path)
         except OSError as error:
             self._part.unlink(missing_ok=True)
-            raise UsageError(f"cannot put {self._path} in order: {error.strerror}") from None
+            raise UsageError(f"cannot sort {self._path}: {error.strerror}") from None

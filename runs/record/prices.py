@@ -1,4 +1,4 @@
-"""What models cost: given by hand, else nothing for local ones, else by the table that litellm brings, else unknown."""
+"""Prices of models: the given price, else 0 for local models, else the price in litellm's table, else unknown."""
 
 import json
 from collections.abc import Iterable
@@ -20,10 +20,13 @@ _MILLION = 1e6
 
 
 def read_prices(text: str | None) -> dict[str, Price]:
-    """Prices as the setting `price` has them: `MODEL=PROMPT/REPLY`, dollars per million tokens, several by commas.
+    """Returns the prices in the setting `price`, by model.
+
+    Args:
+        text: entries `MODEL=PROMPT/REPLY` in US dollars per million tokens, separated by commas; None for none.
 
     Raises:
-        UsageError: an entry is no such thing.
+        UsageError: an entry does not have this form.
     """
     prices: dict[str, Price] = {}
     for entry in (text or "").split(",") if text else ():
@@ -33,24 +36,25 @@ def read_prices(text: str | None) -> dict[str, Price]:
         except ValueError:
             prompt = reply = -1.0
         if not model or not (0 <= prompt < inf and 0 <= reply < inf):
-            raise UsageError(f"price is {entry.strip()!r}; give MODEL=PROMPT/REPLY in dollars, as in gpt-4o=2.50/10")
+            raise UsageError(f"price is {entry.strip()!r}; give MODEL=PROMPT/REPLY in dollars, such as gpt-4o=2.50/10")
         prices[model.removeprefix(PREFIX)] = Price(prompt / _MILLION, reply / _MILLION)
     return prices
 
 
 def prices_of(models: Iterable[ChatModel], given: dict[str, Price]) -> dict[str, Price | None]:
-    """The price of every model by name; None where it is not known.
+    """Returns the price of every model by name; None where it is unknown.
 
-    The table speaks of providers' own addresses: what another server asks for a model of the same name, it cannot say.
+    litellm's table holds the prices at the providers' own addresses. The price of a model of the same name at another
+    server is unknown.
 
     Args:
         models: the models.
-        given: prices that win over the table's.
+        given: prices by model, which take precedence.
     """
     prices: dict[str, Price | None] = {}
     for model in models:
         price = given.get(model.name) or _listed(model)
-        # Of two servers for one name, the unknown price counts.
+        # Where two servers have a model of this name and one price is unknown, the result is unknown.
         prices[model.name] = price if prices.get(model.name, price) else None
     return prices
 
@@ -63,14 +67,14 @@ def _listed(model: ChatModel) -> Price | None:
     provider, _, rest = model.name.partition("/")
     entry = _table().get(model.name) or _table().get(rest, {})
     if model.name not in _table() and not str(entry.get("litellm_provider", "")).startswith(provider):
-        return None  # another provider's model of that name
+        return None  # the table's entry is another provider's model of that name
     prompt, reply = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     return None if prompt is None or reply is None else Price(float(prompt), float(reply))
 
 
 @cache
 def _table() -> dict[str, Any]:
-    """Litellm's table, without importing litellm, which takes seconds; empty where there is none."""
+    """Returns litellm's table without importing litellm, which takes seconds; empty where it is not installed."""
     found = find_spec("litellm")
     if found is None or found.origin is None:
         return {}

@@ -1,4 +1,9 @@
-"""A run's folder: `config.json`, `replies.sqlite`, `episodes.jsonl`, `training_examples.jsonl`, `summary.json`."""
+"""Writes a run's folder: `replies.sqlite`, `episodes.jsonl` and `training_examples.jsonl`.
+
+1. `Record.create` makes a new folder, or `Record.reopen` opens the folder of a run that is resumed.
+2. `add` appends the lines of each task as soon as it is finished.
+3. `close` sorts the lines by task and closes the files. `discard` deletes the folder instead.
+"""
 
 import contextlib
 import logging
@@ -32,17 +37,17 @@ log = logging.getLogger("josh")
 
 
 class Record:
-    """Writes a run down: a line for every task as it finishes, put in the order of the tasks when the run ends.
+    """The open files of a run.
 
     Attributes:
         folder: the run's folder.
-        replies: the run's journal. While it is open, nobody else writes to the folder.
-        examples: training examples written so far.
-        golden: those of them on a golden path.
+        replies: the run's journal. While it is open, no other process writes to the folder.
+        examples: number of training examples written so far.
+        golden: number of those on a golden path.
     """
 
     def __init__(self, folder: Path, collapses: bool, redact: Callable[[str], str], *, again: bool) -> None:
-        """Open a folder that is there; see `create` and `reopen`."""
+        """Open the files in an existing folder; see `create` and `reopen`."""
         self.folder = folder
         self.examples = 0
         self.golden = 0
@@ -67,15 +72,15 @@ class Record:
         *,
         dated: bool = True,
     ) -> "Record":
-        """Make a run's folder.
+        """Create a run's folder.
 
         Args:
-            log_dir: the folder it goes in.
-            name: what its name starts with; a number follows where there is such a folder already.
+            log_dir: the directory to create it in.
+            name: the beginning of its name; a number is added where the name is taken.
             collapses: see `examples`.
-            redact: takes secrets out of an error's text.
-            journal: a run's folder, a copy of whose journal to begin with.
-            dated: have the date and time follow the name.
+            redact: removes secrets from an error's text.
+            journal: folder of another run, whose journal is copied into the new folder; None for none.
+            dated: add date and time to the name.
 
         Raises:
             UsageError: the folder cannot be made or written, or the journal is damaged.
@@ -99,29 +104,27 @@ class Record:
     def reopen(
         cls, folder: Path, tasks: Sequence[Task], collapses: bool, redact: Callable[[str], str] = str
     ) -> tuple["Record", dict[int, Result]]:
-        """Open a run's folder again, to go on where it was broken off.
+        """Open the folder of a run that is resumed.
 
-        Episodes that are whole and had no errors stay; the others are taken out, for they are owed again, and what they
-        were made of is in the journal. The examples are made anew from the episodes that stay.
+        Whole episodes without errors stay. The others are removed, because their tasks are played again; their replies
+        are in the journal. The examples are written again from the episodes that stay.
 
         Args:
             folder: the run's folder.
             tasks: the run's tasks, in order.
             collapses: see `examples`.
-            redact: takes secrets out of an error's text.
+            redact: removes secrets from an error's text.
 
         Returns:
-            The record, and the results that stand, by the place of their task.
+            The record, and the results of the episodes that stay, by the position of their task.
 
         Raises:
-            UsageError: the folder is in use, damaged beyond help, or cannot be written. It is left as it was.
+            UsageError: the folder is in use, cannot be read, or cannot be written. It is left as it was.
         """
         positions = {task.id: position for position, task in enumerate(tasks)}
         results: dict[int, Result] = {}
         if not (folder / FILE).exists() and not (folder / f"{FILE}-wal").exists():
-            log.warning(
-                "%s: the journal is gone; what it cost is forgotten, and its replies are asked for again", folder
-            )
+            log.warning("%s: the journal is missing; its costs are lost, and its replies are requested again", folder)
         try:
             record = cls(folder, collapses, redact, again=True)
         except OSError as error:
@@ -147,11 +150,11 @@ class Record:
         """Write a finished task.
 
         Args:
-            position: its place in the run, from 0.
-            episode: what came of it.
+            position: the task's place in the run, from 0.
+            episode: its episode.
 
         Raises:
-            UsageError: the disk is full, or gone. What was written before stays whole.
+            UsageError: the disk is full, or gone. Earlier lines stay whole.
         """
         self._add(position, episode, dumps(to_json(episode, self._redact)))
 
@@ -169,14 +172,14 @@ class Record:
             }
             for example in examples(episode, self._collapses)
         ]
-        # The episode goes last: its line says that the task is finished, examples included.
+        # The episode is written last: its line marks the task as finished, examples included.
         self._lines[EXAMPLES].append(position, [dumps(row) for row in rows])
         self._lines[EPISODES].append(position, [line])
         self.examples += len(rows)
         self.golden += sum(bool(row["is_golden_path"]) for row in rows)
 
     def close(self) -> None:
-        """Put the lines in the order of the tasks and close the files. Raises UsageError."""
+        """Sort the lines by task and close the files. Raises UsageError where they cannot be written."""
         try:
             for lines in self._lines.values():
                 lines.close()
@@ -184,19 +187,23 @@ class Record:
             self.replies.close()
 
     def discard(self) -> None:
-        """Take the folder away again, for a run that turned out to be impossible before anything was paid for."""
+        """Close the files and delete the folder, for a run that failed before it paid for anything."""
         self.close()
         remove_folder(self.folder, self._made_log_dir)
 
     def abandon(self) -> None:
-        """Leave a folder that was opened again as it was."""
+        """Close the files and leave a reopened folder as it was."""
         for lines in self._lines.values():
             lines.abandon()
         self.replies.close()
 
 
-def set_aside(folder: Path) -> None:
-    """Keep the last session's summary from passing for that of a session that is killed. Raises UsageError."""
+def archive_summary(folder: Path) -> None:
+    """Rename the previous session's summary, so that it cannot pass for the summary of a session that is killed.
+
+    Raises:
+        UsageError: the file cannot be renamed.
+    """
     try:
         with contextlib.suppress(FileNotFoundError):
             (folder / SUMMARY).replace(folder / BEFORE)
@@ -205,6 +212,6 @@ def set_aside(folder: Path) -> None:
 
 
 def retries_before(folder: Path) -> int:
-    """The retries of the sessions before this one, as far as they came to an end."""
+    """Returns the number of retries in earlier sessions; a session that was killed does not count."""
     summary = read_summary(folder) or sound_summary(folder / BEFORE)
     return int(summary.get("retries", 0))

@@ -1,12 +1,13 @@
-"""The files of a run: what each key means, and how a line is read and checked.
+"""The format of a run's files: the meaning of each key, and functions that read and check a line.
 
-The classes below are the one description of the format. pydantic reads and checks lines by it (exact types, as JSON
-has them: `true` is not a number), and `josh schema` prints it as JSON Schema, with the texts below the keys. What JSON
-Schema cannot say (parents before children, leaves with an outcome) is checked by `episode_json.from_json`.
+The classes below are the only description of the format:
+
+1. pydantic reads and checks lines by them, with the exact types of JSON (`true` is not a number).
+2. `josh schema` prints them as JSON Schema, with the text below each key as its description.
+3. `episode_json.from_json` checks what JSON Schema cannot express: parents before children, leaves with an outcome.
 
 Version 2 added `version`, `seed`, `phase`, `directive`, `user_internal`, `user_tools`, `observed`, `value`, `samples`
-and `scores`.
-Version 1 has no key `version`. Keys that this josh does not know are ignored.
+and `scores`. Version 1 has no key `version`. Unknown keys are ignored.
 """
 
 import json
@@ -32,14 +33,14 @@ _documented = with_config(ConfigDict(use_attribute_docstrings=True))
 
 @_documented
 class UsageRow(TypedDict):
-    """What model calls cost."""
+    """The usage of model calls."""
 
     calls: int
-    """Calls made."""
+    """Number of calls."""
     prompt_tokens: int
-    """Tokens sent, all calls together."""
+    """Tokens sent in all calls."""
     completion_tokens: int
-    """Tokens received, all calls together."""
+    """Tokens received in all calls."""
 
 
 @_documented
@@ -47,107 +48,107 @@ class HitRow(TypedDict):
     """A reward event: the goals that one step of a turn met."""
 
     step: int
-    """Which step of the turn, counted from 0."""
+    """Index of the step in the turn, from 0."""
     goals: list[Any]
-    """The goals met, as the rewards class names them."""
+    """The goals that were met, in the form that the rewards class gives them."""
     value: float
-    """What the event is worth against others of the same phase (dollars, or 1.0 where all goals are alike)."""
+    """The event's value in comparison with others of the same phase (dollars, or 1.0 where all goals count equally)."""
 
 
 @_documented
 class SampleRow(TypedDict):
-    """What one request of a turn sampled, token by token."""
+    """The tokens of one sampled reply."""
 
     prefix: int
-    """Tokens of the prompt that the same speaker's sample before it on the path (prompt and reply) begins with."""
+    """Number of prompt tokens that equal the beginning of the same speaker's previous sample (prompt and reply)."""
     prompt_ids: list[int]
-    """The other tokens of the prompt, in order."""
+    """The tokens of the prompt after this prefix, in order."""
     token_ids: list[int]
     """The sampled tokens."""
     logprobs: list[float] | None
-    """The log-probability of each sampled token, in nats; null where the server gives none."""
+    """The log-probability of each sampled token, in nats; null where the server does not return it."""
     finish_reason: str
-    """Why the sampling ended (`stop`, `length`, ...)."""
+    """Reason for the end of sampling (`stop`, `length`, ...)."""
     model: str
-    """Name of the model that was asked."""
+    """Name of the model."""
 
 
 @_documented
 class CollapseRow(TypedDict):
-    """One cut of the tree down to a single path."""
+    """One collapse: a cut of the tree down to a single path."""
 
     root: int
-    """Index of the node that the cut-off tree grew from."""
+    """Index of the root of the subtree that was cut."""
     size: int
-    """Number of nodes when it happened; the cut-off tree holds none that came later."""
+    """Number of nodes in the tree at the time of the collapse; later nodes do not belong to the subtree."""
     winner: int
     """Index of the leaf that was kept."""
     rewarded: list[int]
-    """Indices of the leaves that earned a reward in the phase; of a tree played to its end, of the wins, best first."""
+    """Indices of leaves: those rewarded in the phase; where a tree was played to its end, the wins, best first."""
 
 
 @_documented
 class NodeRow(TypedDict):
-    """One turn in its place. Keys that say nothing are left out."""
+    """One turn and its place in the tree. Keys with empty values are left out."""
 
     parent: int
-    """Index of the turn before, which comes earlier in `nodes`; -1 at the root."""
+    """Index of the previous turn, which comes earlier in `nodes`; -1 at the root."""
     speaker: SpeakerName
-    """Who took the turn."""
+    """The speaker of the turn."""
     path: Annotated[str, Field(pattern=r"^([0-9]+(/[0-9]+)*)?$", examples=["", "0/1"])]
     """The sibling numbers from the root down; a turn without siblings keeps the path of its parent."""
     phase: NotRequired[int]
-    """Which plan of the search added the node, from 1; 0 at the root. Version 1 has none; it is the depth there."""
+    """Number of the search plan that added the node, from 1; 0 at the root. In version 1 it is the depth."""
     messages: list[Message]
     """The messages that both sides see, in the chat format."""
     internal: NotRequired[list[Message]]
     """The messages that the agent's model is trained on, where they differ (system prompt, thoughts, tools)."""
     user_internal: NotRequired[list[Message]]
-    """The messages that the user's model is trained on, where they are not `messages` with the roles swapped."""
+    """The messages that the user's model is trained on, where they differ from `messages` with the roles swapped."""
     observed: NotRequired[Any]
-    """What the world's `observe()` said when the turn ended."""
+    """The result of the environment's `observe()` at the end of the turn."""
     value: NotRequired[float]
-    """What the rewards' `value()` says that the conversation is worth so far, where the plan asked for it."""
+    """The result of the rewards' `value()` for the conversation so far, where the plan asked for it."""
     directive: NotRequired[str]
-    """The instruction that the speaker was given for this turn; no view shows it."""
+    """The instruction to the speaker for this turn; it is not part of any message list."""
     actions: NotRequired[list[list[Any]]]
-    """What each step of the turn did, for the rewards to read."""
+    """The actions of each step of the turn, for the rewards to read."""
     hits: NotRequired[list[HitRow]]
     """The reward events, in the order of the steps."""
     model: NotRequired[str]
-    """Name of the model that spoke."""
+    """Name of the speaker's model."""
     seed: NotRequired[int]
-    """Seed of the turn's first request; siblings may share a request, and so a seed."""
+    """Seed of the turn's first request; siblings that share a request share the seed."""
     choice: NotRequired[int]
-    """Which reply to that request it is, where it is not the first; the usage stands with the first."""
+    """Index of the reply in that request, from 0, where it is not 0; the usage is recorded at index 0."""
     duplicate: NotRequired[bool]
-    """Whether the turn repeats an elder sibling, even at the second try."""
+    """Whether the turn repeats an elder sibling, even after a second try."""
     usage: NotRequired[UsageRow]
-    """Model calls made for the turn."""
+    """Usage of the turn's model calls."""
     ended: NotRequired[OutcomeName]
-    """How the turn itself ended the conversation, before the other branches were heard."""
+    """How the turn itself ended the conversation, without regard to other branches."""
     outcome: NotRequired[OutcomeName]
-    """How a leaf stands now that the search is over; every leaf has one, and no other node."""
+    """The outcome of a leaf at the end of the search; every leaf has one, other nodes have none."""
     reward: NotRequired[float]
-    """What the path down to a leaf, or to the winner of a collapse, earned, where it is not 0."""
+    """The reward of the path down to a leaf or to the winner of a collapse, where it is not 0."""
     scores: NotRequired[dict[str, float]]
-    """What the rewards' `score()` says of the conversation that ends here."""
+    """The results of the rewards' `score()` for the conversation that ends here."""
     samples: NotRequired[list[SampleRow]]
-    """What was sampled, request by request, where the run keeps samples."""
+    """The samples of the turn, one for each request, where the run keeps samples."""
     error: NotRequired[str]
-    """What went wrong, where the outcome is `infra_error`, or where the second try of a duplicate failed."""
+    """The error, where the outcome is `infra_error` or the second try of a duplicate failed."""
 
 
 @_documented
 class TaskRow(TypedDict):
-    """The task as the world gave it."""
+    """The task, as the environment gave it."""
 
     index: int
-    """Its position in the world's list of tasks."""
+    """Position in the environment's list of tasks."""
     data: dict[str, Any]
-    """What the world knows about it."""
+    """The environment's data of the task."""
     metadata: dict[str, Any]
-    """Settings of this task alone."""
+    """Settings of this task only."""
 
 
 @_documented
@@ -155,11 +156,11 @@ class EpisodeRow(TypedDict):
     """A line of `episodes.jsonl`: one finished task, with its whole tree."""
 
     version: NotRequired[Version]
-    """Version of the format; version 1 has no such key."""
+    """Version of the format; version 1 does not have this key."""
     task_id: str
     """The task's id."""
     ending: Literal["completed", "truncated", "aborted"]
-    """How the first reported conversation ended: decided, cut off, or by an error."""
+    """How the first reported conversation ended: decided, cut off at a limit, or by an error."""
     reward: float
     """Mean reward of the reported conversations."""
     success: float
@@ -167,21 +168,21 @@ class EpisodeRow(TypedDict):
     rounds: float
     """Mean number of agent turns of the reported conversations."""
     metrics: dict[str, float]
-    """Means of what the world measures on the reported conversations."""
+    """Means of the environment's metrics over the reported conversations."""
     error: str
-    """Why the task was given up; empty where it was not."""
+    """The error that ended the task; empty for none."""
     usage: dict[str, UsageRow]
-    """Model calls, by speaker: `agent`, `user`, and `judge` where one was asked."""
+    """Usage of model calls, by speaker: `agent`, `user`, and `judge` where a judge was called."""
     reported: list[int]
-    """Indices of the leaves whose conversations the figures speak of."""
+    """Indices of the leaves of the reported conversations, which the figures above describe."""
     goals: list[Any]
-    """All goals of the task, of which there may be none; a goal may stand there several times."""
+    """All goals of the task; the list may be empty, and may hold a goal several times."""
     collapses: list[CollapseRow]
-    """The cuts, oldest first."""
+    """The collapses, oldest first."""
     frontier: list[int]
-    """Indices of the nodes that might have gone on when the search ended."""
+    """Indices of the nodes that the search could have continued when it ended."""
     nodes: Annotated[list[NodeRow], Field(min_length=1)]
-    """The tree: its root, then each turn after its parent, siblings in order. Other keys name nodes by their index."""
+    """The tree: the root, then each turn after its parent, siblings in order. Other keys refer to nodes by index."""
     task: TaskRow
     """The task itself."""
     rewards: NotRequired[list[float]]
@@ -193,7 +194,7 @@ class EpisodeRow(TypedDict):
     seed: NotRequired[int]
     """Seed of the search."""
     scores: NotRequired[dict[str, float]]
-    """Mean of each score over the reported conversations that have it."""
+    """Mean of each score over the reported conversations with this score."""
 
 
 @_documented
@@ -201,127 +202,127 @@ class ExampleRow(TypedDict):
     """A line of `training_examples.jsonl`: one labelled conversation."""
 
     version: NotRequired[Version]
-    """Version of the format; version 1 has no such key."""
+    """Version of the format; version 1 does not have this key."""
     task_id: str
     """The task's id."""
     node: int
-    """Index of the turn that it ends with, among the `nodes` of the task's episode."""
+    """Index of its last turn among the `nodes` of the task's episode."""
     is_successful: bool
-    """Whether a leaf that was rewarded lies on it or below."""
+    """Whether its last turn is a rewarded leaf or an ancestor of one."""
     is_golden_path: bool
-    """Whether the leaf that won lies on it or below."""
+    """Whether its last turn is the winning leaf or an ancestor of it."""
     messages: list[Message]
-    """The conversation as the agent's model is trained on it, system prompt included."""
+    """The conversation in the form that the agent's model is trained on, system prompt included."""
     tools: NotRequired[list[dict[str, Any]]]
     """The schemas of the agent's tools."""
 
 
 @_documented
 class SearchRow(TypedDict):
-    """How a run's trees grow."""
+    """The way a run's trees grow."""
 
     words: str
-    """The same in words: `searched with a beam of 8`, or how many conversations each task has."""
+    """A description, such as `searched with a beam of 8`, or the number of conversations of each task."""
     searched: bool
     """Whether the result of a task is the best of many branches."""
     conversations: int
-    """How many conversations of a task count."""
+    """Number of conversations of a task that count."""
 
 
 @_documented
 class ConfigFile(TypedDict):
-    """`config.json`: what a run is made of."""
+    """`config.json`: the settings, plug-ins, tasks and versions of a run."""
 
     settings: dict[str, Any]
     """Every setting: a table for each part of a run, as in a TOML file. Version 1 has one flat object."""
     search: NotRequired[SearchRow]
-    """How its trees grow, which can be read where the strategy is gone."""
+    """The way its trees grow, recorded so that it can be read without the strategy's code."""
     plays: NotRequired[dict[str, Any]]
-    """Who plays: the task's kind, the plug-ins by role, and the names of the models."""
+    """The noun for a task, the plug-ins by role, and the names of the models."""
     tasks: NotRequired[int]
-    """How many tasks there are to play."""
+    """Number of tasks to play."""
     tasks_digest: NotRequired[str]
-    """A hash of the tasks; a run is resumed on the same tasks alone."""
+    """A hash of the tasks; a run can be resumed only with the same tasks."""
     task_ids: NotRequired[list[str]]
-    """The tasks' ids, in order."""
+    """The ids of the tasks, in order."""
     left_out: NotRequired[dict[str, int]]
-    """Rows of the data that are not tasks, in all splits together, by reason."""
+    """Number of data rows that are not tasks, in all splits together, by reason."""
     versions: NotRequired[dict[str, str]]
     """Versions of Python and of the packages that a run depends on."""
     rescored_from: NotRequired[str]
-    """The run whose trees these are, under another reward."""
+    """Name of the run that the trees were copied from, to score them under another reward."""
     replayed_from: NotRequired[str]
-    """The run whose replies these are."""
+    """Name of the run that the replies were copied from."""
 
 
 @_documented
 class SideRow(TypedDict):
-    """What one speaker's calls cost."""
+    """The usage and cost of one speaker's model calls."""
 
     calls: int
-    """Calls made."""
+    """Number of calls."""
     prompt_tokens: int
-    """Tokens sent, all calls together."""
+    """Tokens sent in all calls."""
     completion_tokens: int
-    """Tokens received, all calls together."""
+    """Tokens received in all calls."""
     cost: NotRequired[float | None]
-    """US dollars; null where a price or a count of tokens is not known."""
+    """Cost in US dollars; null where a price or a token count is unknown."""
 
 
 @_documented
 class SummaryFile(TypedDict):
-    """`summary.json`: the figures of a run. Tasks that an error ended are counted, and are in no mean."""
+    """`summary.json`: the figures of a run. Tasks that ended with an error count, but not in the means."""
 
     tasks: NotRequired[int]
-    """How many tasks there were to play."""
+    """Number of tasks to play."""
     finished: NotRequired[int]
-    """How many came to an end, errors included."""
+    """Number of finished tasks, those with errors included."""
     complete: bool
-    """Whether all of them did."""
+    """Whether all tasks are finished."""
     scored: int
-    """How many count in the means."""
+    """Number of tasks that count in the means."""
     conversations: NotRequired[int]
-    """How many conversations those report."""
+    """Number of reported conversations of the scored tasks."""
     infra_errors: NotRequired[int]
-    """How many tasks an error ended."""
+    """Number of tasks that ended with an error."""
     owed: int
-    """How many tasks have an error anywhere in their tree; a resumed run plays these again."""
+    """Number of tasks with an error anywhere in their tree; a resumed run plays them again."""
     average_reward: NotRequired[float | None]
-    """Mean reward; null where nothing was scored."""
+    """Mean reward; null where no task was scored."""
     average_reward_ci95: NotRequired[list[float] | None]
-    """Its bootstrap interval, drawn from people (from tasks where there are none); null for fewer than two."""
+    """Bootstrap interval of the mean reward, clustered by person (by task without people); null for fewer than two."""
     success_rate: NotRequired[float | None]
-    """Share of conversations that met all goals, a mean over tasks; null where nothing was scored."""
-    success_rate_ci95: NotRequired[list[float]]
-    """Its Wilson interval."""
+    """Share of conversations that met all goals, averaged over tasks; null where no task with goals was scored."""
+    success_rate_ci95: NotRequired[list[float] | None]
+    """Wilson interval of the success rate; null where no scored task has goals."""
     mean_rounds: NotRequired[float | None]
-    """Mean number of agent turns; null where nothing was scored."""
+    """Mean number of agent turns; null where no task was scored."""
     endings: NotRequired[dict[str, int]]
-    """How many tasks ended in each way."""
+    """Number of tasks by ending."""
     leaf_outcomes: NotRequired[dict[str, int]]
-    """How many leaves stand in each way."""
+    """Number of leaves by outcome."""
     turns: NotRequired[int]
-    """How many turns were played, in all branches."""
+    """Number of turns played, in all branches."""
     metrics: NotRequired[dict[str, float | None]]
-    """Means of what the world measures."""
+    """Means of the environment's metrics."""
     scores: NotRequired[dict[str, float | None]]
-    """Means of what the rewards' `score()` says."""
+    """Means of the results of the rewards' `score()`."""
     usage: dict[str, SideRow]
-    """What each speaker's calls cost, those of unfinished tasks and of sessions before included."""
+    """Usage and cost by speaker, unfinished tasks and earlier sessions included."""
     cost: NotRequired[float | None]
-    """US dollars, all speakers together; null where a price or a count of tokens is not known."""
+    """Cost of all speakers in US dollars; null where a price or a token count is unknown."""
     unpriced: NotRequired[list[str]]
-    """The models whose cost is not known."""
+    """The models whose cost is unknown."""
     retries: int
-    """Model calls that were repeated after an error."""
+    """Number of model calls that were repeated after an error."""
     truncated: NotRequired[str | None]
-    """The limit of the budget that ended the run, as `max_calls 100`; null for none."""
+    """The budget limit that ended the run, such as `max_calls 100`; null for none."""
     first_error: str
     """The first error of a task; empty for none."""
     training_examples: int
-    """Lines of `training_examples.jsonl`."""
+    """Number of lines of `training_examples.jsonl`."""
     golden_examples: int
-    """Those of them on a golden path."""
+    """Number of those lines on a golden path."""
 
 
 FILES: Final[dict[str, Any]] = {
@@ -330,26 +331,26 @@ FILES: Final[dict[str, Any]] = {
     "config": ConfigFile,
     "summary": SummaryFile,
 }
-"""The files that have a schema; of the first two it is that of a line."""
+"""The schemas by file name; for the first two files it is the schema of one line."""
 
 
 class UnknownVersionError(ValueError):
-    """A line has a format version that this josh cannot read; its text says which it reads."""
+    """A line has a format version that this josh cannot read; the text gives the versions that it reads."""
 
 
 def read_row(kind: type[Row], text: str | bytes) -> Row:
-    """Read a JSON text of one of the kinds above.
+    """Parse and check a JSON text of one of the kinds above.
 
     Args:
         kind: `EpisodeRow`, `ExampleRow`, `ConfigFile` or `SummaryFile`.
-        text: the JSON.
+        text: the JSON text.
 
     Returns:
-        What it holds, without the keys that the kind does not have.
+        The parsed value, without unknown keys.
 
     Raises:
-        UnknownVersionError: a newer josh wrote it.
-        ValueError: it is not JSON, or not of that kind; the text names the place in one line.
+        UnknownVersionError: a newer josh wrote the text.
+        ValueError: the text is not JSON, or not of this kind; the message names the place in one line.
     """
     adapter: TypeAdapter[Row] = _adapter(cast(Any, kind))
     try:
@@ -358,7 +359,7 @@ def read_row(kind: type[Row], text: str | bytes) -> Row:
         if error.errors(include_url=False)[0]["type"] != "json_invalid":
             raise _explained(error) from None
     try:
-        # Python's parser takes what pydantic's does not: half a surrogate pair, and more than 200 lists in each other.
+        # Python's parser accepts what pydantic's does not: half a surrogate pair, and nesting deeper than 200 lists.
         return adapter.validate_python(json.loads(text), strict=True)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -372,7 +373,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _explained(error: ValidationError) -> ValueError:
-    """The first thing that is wrong, in one line; a version that is not known goes before everything else."""
+    """Returns the first problem in one line; an unknown version comes before all other problems."""
     found = error.errors(include_url=False)
     for each in found:
         if each["loc"] == ("version",) and each["type"] in ("less_than_equal", "greater_than_equal"):
@@ -383,7 +384,7 @@ def _explained(error: ValidationError) -> ValueError:
     return ValueError(_in_words(found[0]))
 
 
-_WAYS_OUT: Final = {"too_short": "a tree has a root", "string_pattern_mismatch": "give sibling numbers, such as 0/1"}
+_WAYS_OUT: Final = {"too_short": "a tree needs a root", "string_pattern_mismatch": "give sibling numbers, such as 0/1"}
 
 
 def _in_words(error: ErrorDetails) -> str:
@@ -405,13 +406,13 @@ class _Untitled(GenerateJsonSchema):
 
 
 def json_schema(file: str | None = None) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a run's files.
+    """Returns the JSON Schema (draft 2020-12) of a run's files.
 
     Args:
-        file: a key of `FILES`; None for an object of all of them, by name.
+        file: a key of `FILES`; None for an object with all files by name.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: `file` is not a key of `FILES`.
     """
     if file is not None and file not in FILES:
         raise UsageError(f"a run has no file {file!r} with a schema; known: {', '.join(FILES)}")

@@ -1,7 +1,7 @@
-"""Settings as `config.json` and plans have them: a table for each part of a run, the same as in a TOML file.
+"""Settings in the format of `config.json` and plans: a table for each part of a run, the same as in a TOML file.
 
-Versions of josh before the tables had one flat object (`{"env": "a_world", "josh": true, "beam_size": 8, ...}`);
-`upgraded` makes tables of it, so that runs recorded then can still be read.
+Earlier versions of josh wrote one flat object (`{"env": "a_world", "josh": true, "beam_size": 8, ...}`). `upgraded`
+turns it into tables, so that these runs can still be read.
 """
 
 import json
@@ -23,12 +23,12 @@ _FLAT: Mapping[str, tuple[str, str, Any]] = {
     "include_bad": ("env", "include_bad", False),
     "min_reward": ("rewards", "min_reward", 0.0),
 }
-"""Flat settings that plug-ins have now: the part, the name in it, and the default, which is as good as nothing."""
+"""Flat settings that belong to plug-ins now: the part, the name in it, and the old default, which is not copied."""
 _STRATEGIES = {True: (BEAM, {"beam_size": "beam_size", "stop": "stop"}), False: (ROLLOUTS, {"rollouts": "n"})}
 
 
 def settings_to_json(settings: RunSettings) -> dict[str, Any]:
-    """Settings as JSON has them."""
+    """Returns settings as JSON values."""
     found: dict[str, Any] = {}
     for one in core().values():
         if one.path:
@@ -45,9 +45,14 @@ def settings_to_json(settings: RunSettings) -> dict[str, Any]:
 
 
 def settings_from_json(content: Any, path: Path) -> RunSettings:
-    """Settings from a file, of this version or an earlier one. Plug-ins need not be there.
+    """Returns settings from a file of this version or an earlier one. The plug-ins may be missing.
 
-    Raises UsageError for an unknown or ill-typed setting.
+    Args:
+        content: the settings in the file.
+        path: the file, for error messages.
+
+    Raises:
+        UsageError: a setting is unknown or has a wrong type.
     """
     if not isinstance(content, Mapping):
         raise UsageError(f"{path} holds no settings")
@@ -58,7 +63,7 @@ def settings_from_json(content: Any, path: Path) -> RunSettings:
         for name, each in table:
             one = core().find(f"{key}.{name}" if name else key)
             if one is not None and one.path:
-                # A null is a default that earlier versions left to the rest of the settings.
+                # Earlier versions wrote null for a default that depends on other settings.
                 if each is not None or one.optional:
                     values[one.path] = one.value(each, where)
             elif name and key in ROLES:
@@ -72,7 +77,7 @@ def settings_from_json(content: Any, path: Path) -> RunSettings:
 
 
 def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Recorded settings with a table for each part; those that have them already as they are."""
+    """Returns recorded settings with a table for each part; settings that have tables are returned unchanged."""
     if not content or any(isinstance(content.get(name), dict) for name in PARTS):
         return dict(content)
     found: dict[str, Any] = {}
@@ -93,7 +98,7 @@ def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_in_folder(folder: Path) -> RunSettings | None:
-    """The settings of a run, or of the first run of an evaluation or a loop; None where a folder has none to read."""
+    """Returns the settings of a run, or of the first run of an evaluation or a loop; None where they cannot be read."""
     for name in ("config.json", "plan.json"):
         with suppress(OSError, ValueError, KeyError, TypeError, IndexError, UsageError):
             content = json.loads((folder / name).read_text(encoding="utf-8"))

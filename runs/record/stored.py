@@ -1,4 +1,4 @@
-"""Reading the episodes of a run back."""
+"""Reads the episodes of a recorded run."""
 
 import contextlib
 from collections.abc import Collection, Iterator
@@ -11,16 +11,18 @@ from josh.runs.record.folder import EXAMPLES
 
 
 def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episode]]:
-    """The whole lines of an `episodes.jsonl`, with what they say; of several about one task the first.
+    """Yields the valid lines of an `episodes.jsonl`, without line ends, with their episodes.
+
+    Where a task has several lines, only the first counts. A missing file has no lines.
 
     Args:
         path: the file.
-        damaged: takes the numbers of the lines that are left out, counted from 1.
+        damaged: the numbers of damaged lines, counted from 1, are appended to it.
 
     Raises:
         UsageError: the file cannot be read, or a newer josh wrote it.
     """
-    from josh.runs.record.schema import EpisodeRow, UnknownVersionError, read_row  # with pydantic
+    from josh.runs.record.schema import EpisodeRow, UnknownVersionError, read_row  # the import loads pydantic
 
     met: set[str] = set()
     try:
@@ -46,8 +48,8 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
 
 
 def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
-    """How many examples a run's folder has of some tasks, and how many of them are on a golden path."""
-    from josh.runs.record.schema import ExampleRow, read_row  # with pydantic
+    """Returns how many examples a run's folder has for some tasks, and how many of them are on a golden path."""
+    from josh.runs.record.schema import ExampleRow, read_row  # the import loads pydantic
 
     found = golden = 0
     try:

@@ -1,4 +1,4 @@
-"""What came of a run, as numbers and as a few lines for the terminal."""
+"""The results of a run, as numbers and as text for the terminal."""
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -22,11 +22,11 @@ OUTCOME_WORDS = {
     Outcome.INFRA_ERROR: "error",
     Outcome.ALIVE: "alive",
 }
-"""How a leaf stands, as a person reads it."""
+"""The words for a leaf's outcome in tables and on pages."""
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:
-    """95 % confidence interval of a share (Wilson, 1927, without continuity correction); (0, 1) for no trials."""
+    """Returns the 95 % confidence interval of a share (Wilson, 1927, no continuity correction); (0, 1) for 0 trials."""
     if not trials:
         return 0.0, 1.0
     z = 1.959964
@@ -39,7 +39,7 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished task's figures, without its tree; see `Episode` for what they mean."""
+    """The figures of a finished task, without its tree; see `Episode` for their meaning."""
 
     reward: float
     success: float
@@ -59,7 +59,7 @@ class Result:
 
 
 def result_of(episode: Episode) -> Result:
-    """An episode's figures."""
+    """Returns an episode's figures."""
     return Result(
         episode.reward,
         episode.success,
@@ -80,7 +80,7 @@ def result_of(episode: Episode) -> Result:
 
 
 def _by_model(episode: Episode) -> dict[str, Usage]:
-    """Model calls by the name of the model."""
+    """Returns the usage by model name."""
     found: dict[str, Usage] = {}
     for node in episode.tree.nodes[1:]:
         if node.turn.usage.calls:
@@ -89,25 +89,25 @@ def _by_model(episode: Episode) -> dict[str, Usage]:
 
 
 def person_of(task: Task, env: BaseEnv) -> str:
-    """Whom a task's conversations are about: its first person, or itself."""
+    """Returns the person that a task's conversations are about: the task's first person, else the task itself."""
     return str(next(iter(env.people(task)), alone(task.id)))
 
 
 def alone(task: str) -> str:
-    """Whom a task without people is about, by its id: nobody that any other task is."""
+    """Returns a name for the person of a task without people, by the task's id; no two tasks share it."""
     return f"task {task}"
 
 
 def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int, retries: int) -> dict[str, Any]:
-    """A run's numbers. Tasks that an error ended are counted, and left out of every mean.
+    """Returns a run's numbers, as in `summary.json`. Tasks that ended with an error count, but not in the means.
 
     Args:
-        results: of the finished tasks, in their order.
-        people: whom each of them is about, see `person_of`; the interval of the mean reward is clustered by them.
-        tasks: how many there were to play.
-        retries: model calls that were repeated.
+        results: results of the finished tasks, in task order.
+        people: the person of each result, see `person_of`; the interval of the mean reward is clustered by person.
+        tasks: number of tasks to play.
+        retries: number of repeated model calls.
     """
-    from josh.runs.intervals import mean  # with numpy, for which the first result does not wait
+    from josh.runs.intervals import mean  # loads numpy, which is not needed before the end of a run
 
     scored = [result for result in results if result.conversations]
     count = len(scored)
@@ -128,7 +128,7 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
         "owed": sum(result.owed for result in results),
         "average_reward": reward.value,
         "average_reward_ci95": None if reward.low is None else [reward.low, reward.high],
-        # Nobody can succeed at a task without goals.
+        # A task without goals cannot succeed, so it does not count.
         "success_rate": success / asked if asked else None,
         "success_rate_ci95": list(wilson(success, asked)) if asked or not count else None,
         "mean_rounds": _mean([result.rounds for result in scored]),
@@ -151,12 +151,14 @@ def bill(
     prices: Mapping[str, Price | None],
     uncounted: Collection[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """What a run has cost so far, unfinished tasks included: calls, tokens and US dollars, by side; the judge's if any.
+    """Returns the cost of a run so far, unfinished tasks included: calls, tokens and US dollars, by speaker.
+
+    The judge is included where it was called.
 
     Args:
-        account: what was spent, by speaker and model name.
-        prices: what the models cost; None where that is not known, and so is every sum that it is part of.
-        uncounted: those of the account whose tokens are not known.
+        account: usage by speaker and model name.
+        prices: prices by model name; None where a price is unknown, which makes every sum with it None.
+        uncounted: keys of the account whose token counts are unknown.
     """
     usage: dict[str, Any] = {}
     dollars = {
@@ -180,7 +182,7 @@ def _sum(dollars: Sequence[float | None]) -> float | None:
 
 
 def _means(ones: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
-    """The mean of each number over those that have it, by name."""
+    """Returns the mean of each number, by name, over the mappings that have it."""
     names = sorted({name for one in ones for name in one})
     return {name: _mean([one[name] for one in ones if name in one]) for name in names}
 
@@ -190,7 +192,13 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
-    """The summary for the terminal, a line per fact."""
+    """Returns the summary as text for the terminal, one fact per line.
+
+    Args:
+        summary: see `summarize` and `bill`.
+        searched: whether the result of a task is the best path of a search.
+        unit: unit of the rewards, as a prefix.
+    """
     lines = []
     if summary["scored"]:
         success = []
@@ -208,7 +216,7 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
             means = ", ".join(f"{name} {mean:.2f}" for name, mean in scores.items())
             lines.append(f"scores          {in_a_line(means)}")
     else:
-        why = f"the first error: {in_a_line(summary['first_error'])}" if summary["finished"] else "none was finished"
+        why = f"the first error: {in_a_line(summary['first_error'])}" if summary["finished"] else "no task was finished"
         lines.append(f"no task was scored; {why}")
     sides = {side: summary["usage"][side] for side in (*map(str, Speaker), JUDGE) if side in summary["usage"]}
     calls = ", ".join(f"{side['calls']} {name}" for name, side in sides.items())
@@ -236,20 +244,20 @@ def _ends(interval: Sequence[float] | None, unit: str) -> str:
     if interval is None:
         return ""
     low, high = interval
-    # A bootstrap knows nothing but what it saw: where all earned alike, its interval must not read like certainty.
+    # Where all rewards are equal, the bootstrap interval has zero width, which would look like certainty.
     return "all alike; " if low == high else f"95 % interval {unit}{low:.2f} to {unit}{high:.2f}; "
 
 
 def _share(value: float) -> str:
-    """A share with two decimals, or as many as it takes to tell it from 0 or 1, up to four."""
-    digits, value = 2, round(value, 9)  # sums end a little beside 1
+    """Returns a share with two decimals, or up to four where two would round it to 0 or 1."""
+    digits, value = 2, round(value, 9)  # sums of floats may miss 1 by a little
     while 0 < value < 1 and round(value, digits) in (0, 1) and digits < 4:
         digits += 1
     return f"{value:.{digits}f}"
 
 
 def describe_left_out(counts: Mapping[str, int]) -> str:
-    """What `BaseEnv.left_out` says, as a phrase; empty for nothing."""
+    """Returns `BaseEnv.left_out` as a phrase; empty where no row is left out."""
     reasons = ", ".join(f"{number} {reason}" for reason, number in counts.items())
     return f"{counted(sum(counts.values()), 'row')} of the data, in all splits: {reasons}" if counts else ""
 
@@ -261,7 +269,7 @@ def _dollars(amount: float | None) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 task`, `2 tasks`."""
+    """Returns a number with its noun, such as `1 task` or `2 tasks`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 

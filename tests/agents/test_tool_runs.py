@@ -12,7 +12,7 @@ from toy_market import PROMPT, TOOLS
 from josh.agents.react import GO_ON
 from josh.cli import main
 from josh.runs.experiments.loopback import Loopback
-from josh.runs.export.check import check
+from josh.runs.export.check import problems_in
 from josh.runs.export.formats import FORMATS
 
 APPLE = '{"fruit": "apple"}'
@@ -154,7 +154,7 @@ def test_exports_have_the_prompt_the_tools_and_an_answer_to_every_call(agent, fo
     folder, _ = played[agent]
     more = ["--paths", "successful"] if form in ("sft", "openai-sft") else []
     rows = exported(folder, tmp_path / "rows.jsonl", form, *more)
-    assert [problem for problem in check(tmp_path / "rows.jsonl") if "needs 10 or more" not in problem] == []
+    assert [problem for problem in problems_in(tmp_path / "rows.jsonl") if "needs 10 or more" not in problem] == []
     for row in rows:
         assert (row["input"] if form == "openai-dpo" else row).get("tools", []) == (
             list(TOOLS) if agent == "function_calling" else []
@@ -187,7 +187,7 @@ def test_dialects_have_the_prompt_the_tools_and_every_word_in_its_place(agent, p
     for form in ("chatml", "sharegpt"):
         out = tmp_path / f"{form}.jsonl"
         by_form[form] = exported(folder, out, form, "--paths", "successful")
-        assert list(check(out)) == []
+        assert list(problems_in(out)) == []
     for row in by_form["chatml"]:
         assert row["text"].startswith(f"<|im_start|>system\n{PROMPT}")
         assert row.get("tools", []) == (list(TOOLS) if agent == "function_calling" else [])

@@ -53,8 +53,8 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--model a --base_url http://h:99999/v1", "josh: base_url is 'http://h:99999/v1'; give an address"),
         ("--log_dir=", "josh: log_dir is empty; give a value, or leave it out"),
         ("--corpus . --synthetic_tasks 5", "josh: synthetic_tasks is given with a corpus"),
-        ("--start_index 20", "josh: start_index 20 to end_index -1 holds no task; split 'train' has 20"),
-        ("--start_index 5 --end_index 5", "josh: start_index 5 to end_index 5 holds no task"),
+        ("--start_index 20", "josh: start_index 20 to end_index -1 has no task; split 'train' has 20"),
+        ("--start_index 5 --end_index 5", "josh: start_index 5 to end_index 5 has no task"),
         ("--start_index -1", "josh: start_index is -1; give 0 or more"),
         ("--end_index -2", "josh: end_index is -2; give -1 for all"),
         ("--max_concurrency 0", "josh: max_concurrency is 0; give 1 or more"),
@@ -141,7 +141,10 @@ def test_a_row_with_a_secure_address_of_its_own_has_to_name_its_key(capsys, monk
     metadata = {"persuadee_model": "them", "persuadee_base_url": "https://elsewhere.invalid/v1"}
     (tmp_path / "tasks.jsonl").write_text(json.dumps({"id": "row", "data": PEOPLE, "metadata": metadata}))
     line = bad(capsys, "--corpus", "tasks.jsonl")
-    assert line == "josh: task row names https://elsewhere.invalid/v1; have it name persuadee_api_key_var too"
+    assert (
+        line
+        == "josh: task row names https://elsewhere.invalid/v1, but no key; give persuadee_api_key_var in its row too"
+    )
 
 
 def test_a_task_that_cannot_be_set_up_is_told_before_any_is_played(capsys, tmp_path):

@@ -165,7 +165,7 @@ def test_what_no_flag_can_give_is_refused_with_the_name_of_the_setting():
         class Config:
             words = 3
 
-    with pytest.raises(UsageError, match="its setting 'pairs' is a set, which no flag can give"):
+    with pytest.raises(UsageError, match="its setting 'pairs' is a set, a type that flags cannot have"):
         settings_of_plug_in(Odd, "agent")
     with pytest.raises(UsageError, match="Config is not a dataclass"):
         settings_of_plug_in(Bare, "agent")

@@ -13,7 +13,7 @@ from josh.models.turn_model import BoundModel
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.folder import read_settings
 from josh.runs.record.settings_json import settings_from_json, settings_to_json
-from josh.runs.resolve import again, changed, resolve
+from josh.runs.resolve import changed, resolve, resume_settings
 from josh.runs.settings import core, flat, options_of
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -274,7 +274,7 @@ class TestSampling:
     def test_settings_left_at_their_defaults_keep_the_digests_of_earlier_journals(self):
         """As `blake2b` of the seed, the model's name, the temperature, the messages, the options and the siblings."""
         runtime = Runtime(resolve({"synthetic_tasks": 1}, {}))
-        model = BoundModel(runtime.models[0], Sampling(temperature=0.5), None, runtime.exchange, 10, "task")
+        model = BoundModel(runtime.models[0], Sampling(temperature=0.5), None, runtime.gateway, 10, "task")
         messages = [{"role": "user", "content": "hi"}]
         assert model._digest(messages, {"stop": ["x"]}, ("0", "1")) == "c647fb1a5731afdaf954d616aa8f6979"
 
@@ -318,7 +318,7 @@ class TestRecords:
         settings = resolve(given, {})
         content = json.loads(json.dumps(settings_to_json(settings)))
         assert settings_from_json(content, Path("config.json")) == settings
-        assert again(settings_from_json(content, Path("config.json")), given, Path("run")) == settings
+        assert resume_settings(settings_from_json(content, Path("config.json")), given, Path("run")) == settings
 
     def test_another_plug_in_drops_the_settings_of_the_one_before(self):
         before = resolve({"min_reward": 1.0, "synthetic_tasks": 3}, {})

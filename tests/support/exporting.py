@@ -28,13 +28,13 @@ def episodes(world, way, seed, reads="goals"):
     """Three tasks of a run, as they come back from the disk."""
     rewards = {} if world == "persuasion" else {"rewards": reads}
     given = {**WAYS[way], **rewards, "env": world, "seed": seed, "end_index": 3}
-    casting = Runtime(resolve(given, {}))
+    runtime = Runtime(resolve(given, {}))
 
     async def each(task):
-        search = casting.search(task)
-        return await play_search(search, task, casting.env, clock=TaskClock(60), scorer=Scorer(task))
+        search = runtime.search(task)
+        return await play_search(search, task, runtime.env, clock=TaskClock(60), scorer=Scorer(task))
 
-    lines = [dumps(to_json(asyncio.run(each(task)))) for task in casting.tasks]
+    lines = [dumps(to_json(asyncio.run(each(task)))) for task in runtime.tasks]
     return tuple(lines), tuple(from_json(json.loads(line)) for line in lines)
 
 

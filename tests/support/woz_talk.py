@@ -83,15 +83,15 @@ def turn(agent, said, world, seed=1, temperature=0.0):
 
 def trees(**settings):
     """The finished tree of every task of a run."""
-    casting = Runtime(resolve({"env": "toolwoz", **settings}, {}))
+    runtime = Runtime(resolve({"env": "toolwoz", **settings}, {}))
 
     async def playing():
-        searches = [casting.search(task) for task in casting.tasks]
-        for search, task in zip(searches, casting.tasks, strict=True):
-            await play_search(search, task, casting.env, clock=TaskClock(600.0), scorer=Scorer(task))
+        searches = [runtime.search(task) for task in runtime.tasks]
+        for search, task in zip(searches, runtime.tasks, strict=True):
+            await play_search(search, task, runtime.env, clock=TaskClock(600.0), scorer=Scorer(task))
         return [search.tree for search in searches]
 
-    return list(zip(casting.tasks, asyncio.run(playing()), strict=True))
+    return list(zip(runtime.tasks, asyncio.run(playing()), strict=True))
 
 
 def success(played):

@@ -84,7 +84,7 @@ def test_a_resumed_evaluation_takes_no_other_settings(capsys):
     for flags, why in (
         (["--seed", "3"], "seed is 3"),
         (["--user", "donor_firm"], "user is 'donor_firm'"),
-        (["--baseline", "x"], "says what is played"),
+        (["--baseline", "x"], "records its models and training data"),
         (["--log_dir", "x"], "log_dir is given"),
     ):
         assert main(["evaluate", "--resume", str(folder), *flags]) == 2

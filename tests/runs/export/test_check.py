@@ -8,7 +8,7 @@ from exporting import episodes, says, stored
 
 from josh.cli import main
 from josh.messages import dumps
-from josh.runs.export.check import check
+from josh.runs.export.check import problems_in
 from josh.runs.export.export import choose, export, manifest_of
 from josh.runs.export.formats import FORMATS
 
@@ -28,9 +28,9 @@ DAMAGE = [
     ("sft", ["messages"], lambda old: [old[0], *old[2:]], "messages: the assistant speaks first"),
     ("sft", ["messages"], lambda old: [*old, old[0], old[-1]], "a system prompt after the start"),
     ("sft", ["messages", 2, "content"], " ", "messages[2]: the assistant says nothing"),
-    ("sft", ["messages", 2, "content"], 3, "messages[2]: content is 3, which is no text"),
-    ("sft", ["messages"], [], "messages is empty, or no list"),
-    ("sft", ["tools"], "look", "tools is no list of schemas"),
+    ("sft", ["messages", 2, "content"], 3, "messages[2]: content is 3; give a text"),
+    ("sft", ["messages"], [], "messages is empty, or not a list"),
+    ("sft", ["tools"], "look", "tools is not a list of schemas"),
     ("kto", ["label"], 1, "label is 1; give true or false"),
     ("kto", ["completion"], [], "completion is not one message"),
     ("kto", ["completion", 0, "role"], "user", "completion is from the user; give the assistant's"),
@@ -38,15 +38,15 @@ DAMAGE = [
     ("dpo", ["rejected"], [], "rejected is not one message"),
     ("dpo", ["margin"], -1, "margin is -1; give a number above 0"),
     ("dpo", ["prompt"], lambda old: old[:1], "prompt: the system speaks first"),
-    ("openai-sft", ["messages", 1, "weight"], 1, "messages[1]: weight is for the assistant, and 0 or 1"),
-    ("openai-sft", ["margin"], 1, "margin has no place in this format"),
-    ("openai-dpo", ["input", "messages"], None, "input is empty, or no list"),
+    ("openai-sft", ["messages", 1, "weight"], 1, "weight is 1 for the user; only the assistant has one, 0 or 1"),
+    ("openai-sft", ["margin"], 1, "margin is not a key of this format"),
+    ("openai-dpo", ["input", "messages"], None, "input is empty, or not a list"),
     ("openai-dpo", ["preferred_output", 0, "content"], "", "preferred_output: the assistant says nothing"),
-    ("chatml", ["text"], lambda old: old.replace("<|im_end|>", "", 1), "text is not made of <|im_start|>role"),
+    ("chatml", ["text"], lambda old: old.replace("<|im_end|>", "", 1), "text does not consist of <|im_start|>role"),
     ("chatml", ["text"], lambda old: f"{old}<|im_start|>user\nhm<|im_end|>\n", "text: the last message is from the"),
-    ("sharegpt", ["conversations"], lambda old: old[1:], "human or observation and gpt or function_call do not"),
+    ("sharegpt", ["conversations"], lambda old: old[1:], "the turns do not alternate between human or observation"),
     ("sharegpt", ["conversations", 1, "value"], "", "conversations[1]: gpt says nothing"),
-    ("sharegpt", ["tools"], "{", "tools is no JSON in a text"),
+    ("sharegpt", ["tools"], "{", "tools is not a text of JSON"),
 ]  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def sound(tmp_path_factory):
     for form in FORMATS:
         files[form] = folder / f"{form}.jsonl"
         export(runs, files[form], form, choose(form, "successful", 9, None), 10)
-        assert list(check(files[form])) == []
+        assert list(problems_in(files[form])) == []
     return files
 
 
@@ -70,7 +70,7 @@ def problems(file, lines, form, tmp_path):
     manifest = json.loads(manifest_of(file).read_text())
     manifest["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     manifest_of(path).write_text(json.dumps(manifest))
-    return list(check(path)), path
+    return list(problems_in(path)), path
 
 
 @pytest.mark.parametrize(("form", "way", "value", "text"), DAMAGE)
@@ -109,7 +109,7 @@ def test_rows_that_repeat_or_contradict_others_are_found(sound, tmp_path):
     assert found[0] == f"{path}:{len(lines) + 1}: it contradicts line 2"
     negatives = [line for line in lines if not json.loads(line)["label"]]
     found, path = problems(sound["kto"], negatives, "kto", tmp_path)
-    assert found[0] == f"{path}:1: a negative whose prompt no positive row has"
+    assert found[0] == f"{path}:1: a negative row whose prompt no positive row has"
 
 
 def test_torn_foreign_missing_and_too_few_lines_are_found(sound, tmp_path):
@@ -117,25 +117,25 @@ def test_torn_foreign_missing_and_too_few_lines_are_found(sound, tmp_path):
     found, path = problems(sound["openai-sft"], lines[:3], "openai-sft", tmp_path)
     assert found == [f"{path}: 3 rows; openai-sft needs 10 or more"]
     found, path = problems(sound["openai-sft"], [lines[0][:-9], *lines[1:]], "openai-sft", tmp_path)
-    assert found[0].startswith(f"{path}:1: no JSON: ")
+    assert found[0].startswith(f"{path}:1: not JSON: ")
     found, path = problems(sound["sft"], [], "sft", tmp_path)
     assert found == [f"{path}: 0 rows; sft needs 1 or more"]
     path.write_text(f"{lines[0]}\n")
-    assert list(check(path)) == [
-        f"{path}: it is not the file that {manifest_of(path).name} was written with (other sha256)"
+    assert list(problems_in(path)) == [
+        f"{path}: it is not the file that {manifest_of(path).name} describes (the sha256 differs)"
     ]
     manifest_of(path).unlink()
-    assert list(check(path)) == []
+    assert list(problems_in(path)) == []
     path.write_text(lines[0])
-    assert list(check(path)) == [f"{path}:1: no JSON: the line is torn"]
+    assert list(problems_in(path)) == [f"{path}:1: not JSON: the line is torn"]
     path.write_text("[" * 100_000 + "\n")
-    (problem,) = check(path)
-    assert problem.startswith(f"{path}:1: no JSON: maximum recursion depth exceeded")
+    (problem,) = problems_in(path)
+    assert problem.startswith(f"{path}:1: not JSON: maximum recursion depth exceeded")
     path.write_text('{"rows": 3}\n')
-    (problem,) = check(path)
-    assert problem.startswith(f"{path}:1: a row of no known format; known: sft, kto, dpo")
+    (problem,) = problems_in(path)
+    assert problem.startswith(f"{path}:1: the row has no known format; known: sft, kto, dpo")
     manifest_of(path).write_text("{}")
-    assert next(check(path)) == f"{manifest_of(path)}: it is no manifest: it names no format or no sha256"
+    assert next(problems_in(path)) == f"{manifest_of(path)}: it is not a manifest: it has no known format or no sha256"
 
 
 def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
@@ -144,4 +144,4 @@ def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
     assert main(["export", "--check", str(path)]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.splitlines() == [f"{path}:{line}: messages[0] is no JSON object" for line in range(1, 6)]
+    assert captured.err.splitlines() == [f"{path}:{line}: messages[0] is not a JSON object" for line in range(1, 6)]

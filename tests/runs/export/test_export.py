@@ -112,7 +112,7 @@ def test_rows_from_the_same_run_twice_count_once(run):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ("", "josh: no runs given; as in: josh export records/<run> --format sft --out sft.jsonl"),
+        ("", "josh: no runs given; example: josh export records/<run> --format sft --out sft.jsonl"),
         ("RUN --format sft", "josh: no out given"),
         ("RUN --out x.jsonl", "josh: no format given"),
         ("RUN --format csv --out x.jsonl", "josh: no format named 'csv'; known: sft, kto, dpo"),
@@ -123,16 +123,16 @@ def test_rows_from_the_same_run_twice_count_once(run):
         ("RUN --format sft --out x.jsonl --min_margin 1", "josh: min_margin is given, but sft has no pairs"),
         ("RUN --format dpo --out x.jsonl --min_margin nan", "josh: min_margin is nan; give 0 or more"),
         ("RUN --format dpo --out x.jsonl --min_margin 99", "josh: RUN: no row for dpo; left out: "),
-        ("none --format sft --out x.jsonl", "josh: none is no run: cannot read none/config.json"),
+        ("none --format sft --out x.jsonl", "josh: none is not a run: cannot read none/config.json"),
         ("RUN --format sft --out none/x.jsonl", "josh: cannot write none/x.jsonl: No such file or directory"),
         ("RUN --format sft --out RUN", "josh: cannot write RUN: Is a directory"),
         (
             "RUN --format sft --out RUN/episodes.jsonl",
-            "josh: RUN/episodes.jsonl is there and is no export, for it has no",
+            "josh: RUN/episodes.jsonl exists and is not an export:",
         ),
-        ("EMPTY --format sft --out x.jsonl", "josh: EMPTY: no row for sft; it holds no whole episode"),
+        ("EMPTY --format sft --out x.jsonl", "josh: EMPTY: no row for sft; it has no whole episode"),
         ("--check none.jsonl", "josh: cannot read none.jsonl: No such file or directory"),
-        ("RUN --check x.jsonl", "josh: --check takes a file alone"),
+        ("RUN --check x.jsonl", "josh: --check takes one file only"),
     ],
 )
 def test_bad_input_gets_one_line_and_writes_nothing(flags, text, tmp_path, monkeypatch, capsys):
@@ -184,7 +184,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else(tmp_path, capsys):
     out.with_name("x.jsonl.manifest.json").unlink()
     out.write_text("mine")
     assert main(command) == 2
-    assert "give another --out, or take it away" in capsys.readouterr().err
+    assert "give another --out, or move it away" in capsys.readouterr().err
     assert out.read_text() == "mine"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from josh.dialogue import Outcome, Speaker
 from josh.messages import dumps, with_opener, without_ids
-from josh.runs.export.check import check
+from josh.runs.export.check import problems_in
 from josh.runs.export.export import choose, export
 from josh.runs.export.formats import FORMATS
 from josh.runs.export.paths import node_outcomes, winning_leaves
@@ -140,7 +140,7 @@ def test_every_file_passes_the_check_and_comes_out_the_same_again(runs, form, da
         assert f"no row for {form}" in str(error)
         assert {path.name for path in folder.iterdir()} == {path.name for path in folders}
         return
-    problems = [problem for problem in check(out) if "needs 10 or more" not in problem]
+    problems = [problem for problem in problems_in(out) if "needs 10 or more" not in problem]
     assert problems == []
     before = out.read_bytes()
     assert manifest["sha256"] == hashlib.sha256(before).hexdigest()

@@ -54,7 +54,7 @@ def test_a_truncated_journal_is_named_and_nothing_is_lost(endpoint, capsys, size
         assert main(command) == 2
         (line,) = said(capsys)
         assert line.startswith(f"josh: {journal} is damaged (")
-        assert line.endswith("or move it away to have its replies asked for again")
+        assert line.endswith("or move it away to request its replies again")
     assert files(run) == whole
     assert journal.read_bytes() == torn
     # The way out that the line names.
@@ -80,7 +80,7 @@ def test_a_journal_that_was_emptied_is_no_new_one(endpoint, capsys):
     assert "only its log is left" in said(capsys)[0]
     (run / "replies.sqlite-wal").unlink()
     assert main(["--resume", str(run)]) == 0
-    assert "the journal is gone" in said(capsys)[0]
+    assert "the journal is missing" in said(capsys)[0]
     assert files(run) == whole
     assert len(server.requests) == asked
 

@@ -51,11 +51,11 @@ def test_a_budget_ends_a_run_cleanly_and_more_of_it_goes_on(endpoint, capsys):
 def test_a_price_that_is_not_known_is_asked_for_before_money_is_spent(endpoint, capsys):
     url, server = endpoint()
     assert main([*flags(url), "--max_cost", "1", "--price", "us=1/2"]) == 2
-    assert said(capsys) == ["josh: max_cost needs to know what them costs; give --price them=PROMPT/REPLY"]
+    assert said(capsys) == ["josh: max_cost is given, but them has no known price; give --price them=PROMPT/REPLY"]
     assert server.requests == []
     for price in ("us", "us=1", "us=-1/2", "=1/2", "us=a/b", "us=1/2,", "us=nan/1"):
         assert main([*flags(url), "--price", price]) == 2
-        assert "give MODEL=PROMPT/REPLY in dollars, as in gpt-4o=2.50/10" in said(capsys)[-1]
+        assert "give MODEL=PROMPT/REPLY in dollars, such as gpt-4o=2.50/10" in said(capsys)[-1]
 
 
 def test_calls_per_minute_are_kept_to(endpoint):

@@ -355,7 +355,7 @@ def test_when_nobody_reads_any_more_the_conversation_can_be_resumed():
         (["--user", "human"], "max_concurrency is 16 with a person for the user"),
         (["--agent", "human", "--josh"], "strategy is 'beam' with a person for the agent"),
         (["play", "--josh"], "josh is given; a person has one conversation at a time, leave it out"),
-        (["play", "--start_index", "99"], "start_index 99 to end_index 100 holds no task"),
+        (["play", "--start_index", "99"], "start_index 99 to end_index 100 has no task"),
     ],
 )
 def test_what_cannot_be_played_is_refused_in_a_line(flags, words, capsys):

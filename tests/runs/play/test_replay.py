@@ -29,7 +29,7 @@ def test_a_run_that_is_not_finished_is_not_replayed(endpoint, capsys):
     run = run_in("records", *flags(url), "--max_calls", "100")
     capsys.readouterr()
     assert main(["replay", str(run)]) == 2
-    assert said(capsys)[0].endswith(" of 8 tasks; resume it before it is replayed")
+    assert said(capsys)[0].endswith(" of 8 tasks; resume it first")
     assert list(run.parent.iterdir()) == [run]
 
 

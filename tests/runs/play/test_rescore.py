@@ -305,25 +305,27 @@ def test_a_reward_that_cannot_be_had_is_refused_in_one_line(capsys, flags, text)
 
 
 def test_what_is_no_run_is_refused_in_one_line(capsys, tmp_path):
-    assert refused(capsys, "none") == ("josh: none is no run: cannot read none/config.json: No such file or directory")
+    assert refused(capsys, "none") == (
+        "josh: none is not a run: cannot read none/config.json: No such file or directory"
+    )
     folder = tmp_path / "odd"
     folder.mkdir()
     config = {"settings": {"beam": 3}, "plays": {"agent": "a:A", "user": "u:U"}, "tasks": 1}
     for content, text in (
         ("{", "josh: odd/config.json is damaged: Expecting property name"),
         ("[]", "josh: odd/config.json holds no settings"),
-        (json.dumps(config | {"plays": {}}), "josh: odd/config.json does not say who played and how many tasks"),
+        (json.dumps(config | {"plays": {}}), "josh: odd/config.json has no plug-ins or number of tasks"),
         (json.dumps(config), "josh: odd/config.json: no setting named 'beam'"),
         (
             json.dumps(config | {"settings": {"seed": "x"}}),
             "josh: odd/config.json: seed is 'x'; give a value of type int",
         ),
-        (json.dumps(config | {"settings": {}}), "josh: odd/episodes.jsonl holds no whole episode; there is"),
+        (json.dumps(config | {"settings": {}}), "josh: odd/episodes.jsonl has no whole episode; there is"),
     ):
         (folder / "config.json").write_text(content)
         assert refused(capsys, "odd").startswith(text)
     (folder / "episodes.jsonl").write_text("{}\n")
-    assert refused(capsys, "odd").startswith("josh: odd/episodes.jsonl holds no whole episode")
+    assert refused(capsys, "odd").startswith("josh: odd/episodes.jsonl has no whole episode")
 
 
 def test_a_rescored_run_is_not_resumed(capsys):
@@ -331,4 +333,4 @@ def test_a_rescored_run_is_not_resumed(capsys):
     new = rescored(original, "again")
     for command in (["--resume", str(new)], ["replay", str(new)]):
         assert main(command) == 2
-        assert f"{new} holds rescored trees; give the run they come from, {original.name}" in capsys.readouterr().err
+        assert f"{new} holds rescored trees; give the original run, {original.name}" in capsys.readouterr().err

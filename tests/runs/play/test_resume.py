@@ -200,7 +200,7 @@ def test_a_run_cannot_go_on_with_other_tasks(endpoint, capsys, tmp_path):
     run = run_in("records", *cast)
     (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, tasks[::-1])))
     assert main(["--resume", str(run)]) == 2
-    assert f"the tasks are not those that {run} was begun with" in said(capsys)[-1]
+    assert f"the tasks are not those of {run}" in said(capsys)[-1]
 
 
 def test_an_offline_run_resumes_as_well(capsys):

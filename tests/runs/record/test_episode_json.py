@@ -34,10 +34,10 @@ def read_episode(line):
 
 def played(given, tasks=12):
     """The episodes of a run."""
-    casting = Runtime(resolve(given | {"end_index": tasks}, {}))
-    for task in casting.tasks:
-        search = casting.search(task)
-        yield asyncio.run(play_search(search, task, casting.env, clock=TaskClock(60), scorer=Scorer(task)))
+    runtime = Runtime(resolve(given | {"end_index": tasks}, {}))
+    for task in runtime.tasks:
+        search = runtime.search(task)
+        yield asyncio.run(play_search(search, task, runtime.env, clock=TaskClock(60), scorer=Scorer(task)))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -55,10 +55,10 @@ def test_an_episode_comes_back_as_it_was_written(way):
 
 
 def test_an_episode_that_was_given_up_comes_back_too():
-    casting = Runtime(resolve({"env": "toy_world:World", "josh": True}, {}))
-    task = casting.tasks[0]
-    search, clock = casting.search(task), TaskClock(0)
-    given_up = asyncio.run(play_search(search, task, casting.env, clock=clock, scorer=Scorer(task)))
+    runtime = Runtime(resolve({"env": "toy_world:World", "josh": True}, {}))
+    task = runtime.tasks[0]
+    search, clock = runtime.search(task), TaskClock(0)
+    given_up = asyncio.run(play_search(search, task, runtime.env, clock=clock, scorer=Scorer(task)))
     assert given_up.error
     line = dumps(to_json(given_up))
     assert dumps(to_json(read_episode(line))) == line

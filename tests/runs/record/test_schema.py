@@ -1,6 +1,7 @@
 """The schema of a run's files: what is written has it, and what does not have it is refused in one line."""
 
 import json
+from pathlib import Path
 from typing import get_args
 
 import jsonschema
@@ -52,6 +53,14 @@ def test_a_run_writes_what_the_schema_says(way):
             assert read_row(FILES[file], text) == row
 
 
+def test_the_summary_of_a_world_without_goals_has_the_schema():
+    Path("talk.py").write_text(
+        "from toy_phone import Phone\n\nclass Talk(Phone):\n    def goals(self, task):\n        return []\n"
+    )
+    folder = run("records", "--env", "./talk.py:Talk")
+    assert read_summary(folder)["success_rate_ci95"] is None
+
+
 def test_the_version_is_the_first_thing_in_a_line():
     folder = run("records", "--josh", "--end_index", 1)
     for file in ("episodes.jsonl", "training_examples.jsonl"):
@@ -91,10 +100,10 @@ def with_change(line, *way):
     ("change", "text"),
     [
         (("nodes", DROPPED), "nodes is missing"),
-        (("nodes", []), "nodes is []; a tree has a root"),
+        (("nodes", []), "nodes is []; a tree needs a root"),
         (("nodes", 3), "nodes is 3; give a valid array"),
-        (("nodes", 2, "parent", 2), "node 2: parent is 2; parents come before their children, and the root has none"),
-        (("nodes", 0, "parent", 0), "node 0: parent is 0; parents come before their children, and the root has none"),
+        (("nodes", 2, "parent", 2), "node 2: parent is 2; a parent comes before its children, and the root's is -1"),
+        (("nodes", 0, "parent", 0), "node 0: parent is 0; a parent comes before its children, and the root's is -1"),
         (("nodes", 1, "parent", DROPPED), "node 1: parent is missing"),
         (("nodes", 1, "phase", DROPPED), "node 1: phase is missing"),
         (("nodes", 1, "path", "0/x"), "node 1: path is '0/x'; give sibling numbers, such as 0/1"),
@@ -103,13 +112,13 @@ def with_change(line, *way):
         (("nodes", 1, "speaker", "nobody"), "node 1: speaker is 'nobody'; give 'agent' or 'user'"),
         (("nodes", 1, "messages", ["hello"]), "node 1: messages[0] is 'hello'; give an object"),
         (("nodes", 1, "hits", [{"step": 0, "value": 1}]), "node 1: hits[0].goals is missing"),
-        (("nodes", 1, "outcome", "won"), "node 1: leaves have an outcome, other nodes have none"),
-        (("nodes", -1, "outcome", DROPPED), "leaves have an outcome, other nodes have none"),
-        (("frontier", [999]), "frontier: there is no node 999"),
-        (("collapses", [{"root": 0, "size": 999, "winner": 0, "rewarded": [0]}]), "collapses: there is no node 999"),
+        (("nodes", 1, "outcome", "won"), "node 1: a leaf must have an outcome, and any other node must have none"),
+        (("nodes", -1, "outcome", DROPPED), "a leaf must have an outcome, and any other node must have none"),
+        (("frontier", [999]), "frontier: node 999 does not exist"),
+        (("collapses", [{"root": 0, "size": 999, "winner": 0, "rewarded": [0]}]), "collapses: node 999 does not exist"),
         (("collapses", [{"root": 0, "winner": 0, "rewarded": [0]}]), "collapses[0].size is missing"),
-        (("reported", []), "reported is [], rewards [0.1]; every leaf reported has a reward"),
-        (("reported", [0]), "reported is [0], rewards [0.1]; every leaf reported has a reward"),
+        (("reported", []), "reported is [], rewards [0.1]; give one reward for each reported leaf"),
+        (("reported", [0]), "reported is [0], rewards [0.1]; give one reward for each reported leaf"),
         (("metrics", "donation", "much"), "metrics.donation is 'much'; give a valid number"),
         (("task", "data", None), "task.data is None; give an object"),
         (("version", True), "version is True; give a valid integer"),

@@ -315,7 +315,7 @@ def test_awkward_ids_break_no_row_of_the_list(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("output", "code", "said"),
-    [(">/dev/full", 2, "josh: cannot write what is printed here: No space left on device\n"), (">&-", 0, "")],
+    [(">/dev/full", 2, "josh: cannot write to stdout: No space left on device\n"), (">&-", 0, "")],
 )
 def test_output_that_cannot_be_written_is_no_traceback(searched, output, code, said):
     command = f"{sys.executable} -m josh show {searched} 1 {output}"
