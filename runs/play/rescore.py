@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from josh.dialogue import Outcome, Speaker, Turn
-from josh.episode import TOO_LONG, Episode, conclude, ends_of, first_of
+from josh.episode import TOO_LONG, first_of
 from josh.errors import JoshError, UsageError
 from josh.messages import dumps
+from josh.outcomes import Episode, conclude, ends_of
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples

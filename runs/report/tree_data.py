@@ -7,8 +7,8 @@ from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
 from josh.dialogue import Hit, Outcome, Speaker
-from josh.episode import Episode
 from josh.messages import Message
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
 from josh.runs.export.formats import ExportRow, export_rows

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from josh.branch import Branch
 from josh.dialogue import Outcome, Speaker
 from josh.driver import Search
-from josh.episode import final_outcome
 from josh.errors import FatalError
 from josh.forking import isolate
 from josh.messages import same_words
 from josh.models.chat import Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.turn_model import BoundModel
+from josh.outcomes import final_outcome
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork
 from josh.seeds import derive
 from josh.strategies.beam import BeamSearch
