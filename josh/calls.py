@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 
-def accepted(method: Callable[..., Any]) -> frozenset[str] | None:
+def keyword_parameters(method: Callable[..., Any]) -> frozenset[str] | None:
     """Returns the names of the arguments that a method takes by keyword; None where it takes any."""
     parameters = inspect.signature(method).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
@@ -15,13 +15,13 @@ def accepted(method: Callable[..., Any]) -> frozenset[str] | None:
 
 
 @cache
-def _names(function: Callable[..., Any], name: str) -> bool:
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(function).parameters
 
 
-def names(method: Callable[..., Any], name: str) -> bool:
+def has_parameter(method: Callable[..., Any], name: str) -> bool:
     """Whether a method has a parameter of this very name; `**kwargs` does not count."""
-    return _names(getattr(method, "__func__", method), name)
+    return _has_parameter(getattr(method, "__func__", method), name)
 
 
 async def awaited(result: Any) -> Any:

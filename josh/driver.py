@@ -19,7 +19,7 @@ from josh.branch import Branch, Steps, TurnContext
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.errors import FatalError, JoshError, UsageError
 from josh.search import Strategy, check_plan, child_paths, grow
-from josh.threads import explain
+from josh.threads import one_line
 from josh.tree import Expand, Tree, hits, spend
 from josh.turns import AgentTurnRunner, Rules, TurnRunner, UserTurnRunner
 
@@ -147,7 +147,7 @@ class Search:
         except JoshError:
             raise
         except Exception as error:
-            raise FatalError(f"strategy {type(self.strategy).__name__}.{method}() failed: {explain(error)}") from error
+            raise FatalError(f"strategy {type(self.strategy).__name__}.{method}() failed: {one_line(error)}") from error
 
     def _carry(self, before: Tree, plan: Sequence[Expand], branches: Sequence[Branch], size: int) -> None:
         """Hand the branches on to the nodes of the new frontier, and spend the goals that their turns met."""
@@ -215,7 +215,7 @@ class Search:
         """Take turns that repeat an elder sibling's once more; what still repeats one is flagged."""
         elders = [self._elders(expand) for expand in plan]
         again = {
-            runner: runner.second_try()
+            runner: runner.resampled()
             for group, before in zip(groups, elders, strict=True)
             for place, runner in enumerate(group)
             if runner.can_differ and any(map(runner.repeats, [*before, *(elder.said for elder in group[:place])]))
@@ -307,4 +307,4 @@ class Search:
             raise
         except Exception as error:
             # The tree keeps its own account of open goals, so the search stays right.
-            log.warning("delete_reward failed: %s", explain(error), exc_info=log.isEnabledFor(logging.DEBUG))
+            log.warning("delete_reward failed: %s", one_line(error), exc_info=log.isEnabledFor(logging.DEBUG))

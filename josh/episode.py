@@ -17,14 +17,14 @@ from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
 from josh.models.turn_model import BoundModel
-from josh.outcomes import Episode, conclude, ends_of
+from josh.outcomes import Episode, conclude, final_outcomes
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.scoring import JUDGE, Scorer
 from josh.search import Strategy
 from josh.seeds import derive
 from josh.steps import PluginSteps
 from josh.strategies.beam import BeamSearch
-from josh.threads import explain
+from josh.threads import one_line
 from josh.tree import Tree, plant
 from josh.turns import heard, view_of
 
@@ -219,7 +219,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     except JoshError:
         raise
     except Exception as failure:
-        error = f"it could not be scored: {explain(failure)}"
+        error = f"it could not be scored: {one_line(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
     return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage)
 
@@ -230,14 +230,14 @@ class UnscoredError(Exception):
 
 async def _scored(tree: Tree, rewards: BaseRewards, scorer: Scorer) -> Mapping[int, Mapping[str, float]]:
     """The scores of the conversations that came to an end. Raises UnscoredError."""
-    outcomes = ends_of(tree)
+    outcomes = final_outcomes(tree)
     sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
     try:
         return await scorer.scores(tree, sound, outcomes, rewards)
     except* JoshError as group:
         raise first_of(group) from None
     except* Exception as group:
-        raise UnscoredError(f"it could not be scored: {explain(first_of(group))}") from None
+        raise UnscoredError(f"it could not be scored: {one_line(first_of(group))}") from None
 
 
 def first_of(error: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ _HISTORIES = ("messages", "messages_internal", "recent_actions")
 _ATOMS = frozenset((str, int, float, bool, bytes, type(None)))
 
 
-def isolate(thing: T) -> T:
+def default_fork(thing: T) -> T:
     """The default `fork`. Raises UsageError, with the attribute's name, where something cannot be copied."""
     state = getattr(thing, "__dict__", {})
     kind: Any = type(thing)

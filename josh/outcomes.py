@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from josh.calls import names
+from josh.calls import has_parameter
 from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.search import Strategy
@@ -127,7 +127,7 @@ def final_outcome(tree: Tree, leaf: int) -> Outcome:
     return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST
 
 
-def ends_of(tree: Tree) -> dict[int, Outcome]:
+def final_outcomes(tree: Tree) -> dict[int, Outcome]:
     """Returns how each leaf of a finished tree stands, by node index, in the order of the nodes."""
     return {leaf: final_outcome(tree, leaf) for leaf in leaves(tree) if leaf}
 
@@ -152,8 +152,8 @@ def conclude(
         error: why the task was given up, if it was.
         scores: what the rewards say of each leaf that came to an end without an error.
     """
-    outcomes = ends_of(tree)
-    takes_scores = names(rewards.path_reward, "scores")
+    outcomes = final_outcomes(tree)
+    takes_scores = has_parameter(rewards.path_reward, "scores")
 
     def reward(leaf: int) -> float:
         given = {"scores": scores.get(leaf, {})} if takes_scores else {}

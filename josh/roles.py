@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from josh.config import OwnConfig, configured_by_flags
 from josh.dialogue import Hit, Speaker
-from josh.forking import isolate
+from josh.forking import default_fork
 from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
 from josh.transcript import Conversation
@@ -168,13 +168,13 @@ class Forkable:
         Message histories are copied as lists that share their messages, which nobody may change. Attributes in
         `shared` are the same object in both. Everything else is independent.
         """
-        return isolate(self)
+        return default_fork(self)
 
 
 def fork(thing: T) -> T:
     """Fork anything a branch carries: by its own `fork`, or the default of `Forkable` where it has none."""
     own = getattr(thing, "fork", None)
-    forked: T = own() if callable(own) else isolate(thing)
+    forked: T = own() if callable(own) else default_fork(thing)
     return forked
 
 

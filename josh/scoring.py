@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from josh.branch import Branch, TurnContext
-from josh.calls import accepted, awaited
+from josh.calls import awaited, keyword_parameters
 from josh.dialogue import NO_USAGE, Outcome, Turn, Usage
 from josh.roles import BaseRewards, Task, TurnModel
 from josh.transcript import Conversation, transcript
@@ -81,7 +81,7 @@ class Scorer:
         return {leaf: task.result() for leaf, task in zip(leaves, tasks, strict=True)}
 
     async def _ask(self, method: Callable[..., Any], conversation: Conversation, path: str, depth: int) -> Any:
-        takes = accepted(method)
+        takes = keyword_parameters(method)
         given: dict[str, Any] = {}
         if takes is None or "judge" in takes:
             context = TurnContext(path, depth, JUDGE)

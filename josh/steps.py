@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from josh.branch import Branch, TurnContext
-from josh.calls import accepted
+from josh.calls import keyword_parameters
 from josh.dialogue import Outcome
 from josh.roles import TurnModel
 from josh.threads import in_thread
@@ -36,8 +36,8 @@ class PluginSteps:
         """
         self._model_of = model_of
         self._slot = slot
-        self._agent_takes = accepted(agent_type.step)
-        self._user_takes = accepted(user_type.step)
+        self._agent_takes = keyword_parameters(agent_type.step)
+        self._user_takes = keyword_parameters(user_type.step)
         types = (agent_type, user_type)
         self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
 

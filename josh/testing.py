@@ -51,7 +51,7 @@ class ScriptedModel:
     """
 
     endpoint = "scripted"
-    at_once: int | None = None
+    concurrency: int | None = None
 
     def __init__(self, script: Script | Sequence[str | Reply], name: str = "scripted", latency: float = 0.0) -> None:
         """Set a model up.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from josh.calls import awaited, names
+from josh.calls import awaited, has_parameter
 from josh.dialogue import Speaker
 from josh.messages import dumps
 from josh.roles import ToolError
@@ -64,19 +64,19 @@ async def use(world: Any, name: str, arguments: Any, caller: Speaker = Speaker.A
     """
     name = sendable(name)
     try:
-        given = read(arguments)
+        given = read_arguments(arguments)
     except ValueError as error:
         return Used(name, {}, error=str(error))
     if world is None:
         return Used(name, given, error="there are no tools here")
     try:
-        known = {"caller": caller} if names(world.call, "caller") else {}
+        known = {"caller": caller} if has_parameter(world.call, "caller") else {}
         return Used(name, given, await awaited(world.call(name, given, **known)))
     except ToolError as error:
         return Used(name, given, error=str(error) or f"{name} refused the call")
 
 
-def read(arguments: Any) -> Mapping[str, Any]:
+def read_arguments(arguments: Any) -> Mapping[str, Any]:
     """The arguments of a call; none are an empty object. Raises ValueError, in words for the caller."""
     if isinstance(arguments, str):
         text = sendable(arguments.strip())

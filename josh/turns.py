@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import awaited, names
+from josh.calls import awaited, has_parameter
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError
 from josh.messages import Message, dumps, flip_roles, same_words
 from josh.roles import BaseRewards
-from josh.threads import explain
+from josh.threads import one_line
 from josh.tree import Node, spend
 
 log = logging.getLogger("josh")
@@ -112,7 +112,7 @@ class TurnRunner:
             return False
         return all(map(same_words, own, other))
 
-    def second_try(self) -> "TurnRunner":
+    def resampled(self) -> "TurnRunner":
         """Returns the same turn once more, with the seeds that come next."""
         was = self._context
         context = TurnContext(
@@ -162,7 +162,7 @@ class TurnRunner:
 
     def fail(self, error: BaseException) -> None:
         """End the turn with an error."""
-        self._outcome, self._error = Outcome.INFRA_ERROR, explain(error)
+        self._outcome, self._error = Outcome.INFRA_ERROR, one_line(error)
         task = f"{self._rules.name}: " if self._rules.name else ""
         where = f"{task}{self._context.speaker} at {self._context.path or 'the root'}, turn {self._context.depth}"
         log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
@@ -272,7 +272,7 @@ class UserTurnRunner(TurnRunner):
             self._actions.append(tuple(texts))
             value = await self._judge(texts)
         if over:
-            self._outcome = parting(self._hits, value)
+            self._outcome = outcome_of_ending(self._hits, value)
         return True
 
 
@@ -306,7 +306,7 @@ async def judge(
 
 def reads_world(rewards: BaseRewards) -> bool:
     """Whether a rewards class judges what the world says of itself: its `is_reward` takes `observed`."""
-    return names(rewards.is_reward, "observed")
+    return has_parameter(rewards.is_reward, "observed")
 
 
 async def observed(world: Any) -> Any:
@@ -345,7 +345,7 @@ def user_texts(messages: Sequence[Message]) -> list[str]:
     return [message.get("content") or "" for message in messages if message.get("role") == "user"]
 
 
-def parting(hits: Sequence[Hit], value: float | None) -> Outcome:
+def outcome_of_ending(hits: Sequence[Hit], value: float | None) -> Outcome:
     """Returns how a conversation stands that the user's turn ended, by what the turn earned and what it was worth."""
     # A user who has given a verdict (a refusal, too little) has not just walked away.
     lost = Outcome.USER_LEFT if value is None else Outcome.LOST
