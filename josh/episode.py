@@ -1,4 +1,11 @@
-"""One task played to its end and scored, without a disk."""
+"""Play one task to its end and score it, without a disk.
+
+The life of an episode:
+    1. `begin` starts agent, user and rewards on the task, and plants the tree.
+    2. `play_search` advances the search until it is done, or until the task's time is up.
+    3. The rewards score each finished conversation (`scoring.py`).
+    4. `conclude` names the result and its rewards (`outcomes.py`).
+"""
 
 import asyncio
 import logging
@@ -32,18 +39,18 @@ log = logging.getLogger("josh")
 
 
 USUAL, GREEDY = Sampling(), Sampling(temperature=0.0)
-"""How replies are drawn where nothing else is said, and a judge's."""
+"""The default sampling of agent and user, and of a judge."""
 
 TOO_LONG = "the task took longer than"
-"""How the error of an episode begins that was given up, whatever it might have earned."""
+"""The beginning of an episode's error where the task ran out of time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Where a conversation, a turn and a task are broken off."""
+    """The limits after which a conversation, a turn or a task ends."""
 
     max_convo_turns: int | None = setting(
-        None, "rounds after which a conversation is cut off (default: environment's)", least=1
+        None, "most rounds of a conversation (default: the environment's)", least=1
     )
     josh_agent_tries: int = setting(20, "most steps in one agent turn", least=1)
     task_timeout: float = setting(3600.0, "seconds that one task may take", above=0, unit="seconds", resumable=True)
@@ -69,9 +76,9 @@ def begin(
         env: its environment.
         steps: how the plug-ins are called.
         strategy: how the tree grows.
-        agent: the agent, new; it is started here, as user and rewards are.
-        user: the user.
-        rewards: holds the task's goals.
+        agent: a new agent; `begin` starts it, and the user and the rewards.
+        user: a new user.
+        rewards: new rewards that hold the task's goals.
         options: the run's settings, by flag name.
         seed: see `Tree.seed`.
         rules: further arguments of `Search`.
@@ -105,23 +112,23 @@ async def play(
     timeout: float = 3600.0,
     keep_samples: bool = False,
 ) -> Episode:
-    """Play and score one task, without a folder: what a run does with each of its tasks.
+    """Play and score one task, as a run does with each of its tasks; nothing is written to disk.
 
     Args:
         task: the task.
         env: its environment; plug-ins get its `options`, and the seed, as the run's settings.
-        agent: the agent's class (or anything else that makes one when called).
-        user: the user's class, likewise.
-        rewards: the class that says what counts; by default the goals, all alike (`BaseRewards`).
+        agent: the agent's class, or any other callable that returns an agent.
+        user: the user's class, or any other callable that returns a user.
+        rewards: the rewards class; by default `BaseRewards`, for which all goals are alike.
         strategy: how the tree grows; by default a beam of 8.
         model: the agent's chat model, which stays open; None for an agent that needs none.
-        user_model: the user's.
-        judge_model: the judge's, for rewards that ask one.
-        sampling: how the agent's replies are drawn.
-        user_sampling: how the user's are.
-        judge_sampling: how the judge's are.
+        user_model: the user's chat model, likewise.
+        judge_model: the judge's chat model, for rewards that ask a judge.
+        sampling: sampling of the agent's replies.
+        user_sampling: sampling of the user's replies.
+        judge_sampling: sampling of the judge's replies.
         seed: every random choice follows from it and the task's id.
-        max_rounds: rounds after which a conversation is cut off; by default the environment's number.
+        max_rounds: most rounds of a conversation; by default the environment's number.
         max_turn_tries: most steps in one agent turn.
         max_concurrency: most model calls in flight.
         timeout: seconds after which the task is given up.
@@ -131,22 +138,22 @@ async def play(
         The episode: the tree, its result, rewards and scores.
 
     Raises:
-        UsageError: a plug-in or the strategy is wrong.
+        UsageError: a setting, a plug-in or the strategy is wrong.
         FatalError: a model refuses every call.
     """
     gateway, clock = ModelGateway(max_concurrency), TaskClock(timeout)
-    nobody = OfflineModel()
-    sides = {
-        Speaker.AGENT: (model or nobody, sampling),
-        Speaker.USER: (user_model or nobody, user_sampling),
-        JUDGE: (judge_model or nobody, judge_sampling),
+    offline = OfflineModel()
+    models = {
+        Speaker.AGENT: (model or offline, sampling),
+        Speaker.USER: (user_model or offline, user_sampling),
+        JUDGE: (judge_model or offline, judge_sampling),
     }
 
     def model_of(context: TurnContext, directed: bool = False) -> BoundModel:
-        who, how = sides[context.speaker]
+        chat_model, its_sampling = models[context.speaker]
         return BoundModel(
-            who,
-            how,
+            chat_model,
+            its_sampling,
             context,
             gateway,
             seed,
@@ -190,8 +197,8 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
         search: the search, at its root.
         task: the task.
         env: its environment.
-        clock: says when it is given up.
-        scorer: asks the rewards about its conversations.
+        clock: the task's time limit.
+        scorer: scores its conversations.
     """
     root = search.branches[0]
     rewards: BaseRewards = root.rewards.fork()
@@ -204,7 +211,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
             while not search.done:
                 await search.advance()
                 log.info("%s: %s", task.id, _progress(search.tree))
-                await asyncio.sleep(0)  # lets other tasks, the progress bar and Ctrl-C have their say
+                await asyncio.sleep(0)  # other tasks, the progress bar and Ctrl-C get a turn of the event loop
             scores = await _scored(search.tree, rewards, scorer)
     except TimeoutError:
         if not limit.expired():
@@ -229,7 +236,7 @@ class UnscoredError(Exception):
 
 
 async def _scored(tree: Tree, rewards: BaseRewards, scorer: Scorer) -> Mapping[int, Mapping[str, float]]:
-    """The scores of the conversations that came to an end. Raises UnscoredError."""
+    """Returns the scores of the conversations that ended without an error. Raises UnscoredError."""
     outcomes = final_outcomes(tree)
     sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
     try:
@@ -248,7 +255,7 @@ def first_of(error: BaseException) -> BaseException:
 
 
 def _progress(tree: Tree) -> str:
-    """Where a search stands, in a few words."""
+    """Returns the state of a search in a few words."""
     speaker = tree.nodes[-1].speaker
     live = len(tree.frontier)
     if tree.collapses and tree.collapses[-1].size == len(tree.nodes):

@@ -1,4 +1,4 @@
-"""A task that has been played: how each leaf ended, which conversations count, and what they earned."""
+"""A finished task: how each leaf ended, which conversations count, and their rewards."""
 
 import math
 from collections.abc import Mapping
@@ -28,18 +28,18 @@ class Episode:
     Attributes:
         task: the task.
         tree: its whole tree.
-        reported: the leaves whose conversations are scored: the golden path's of a search, every one of plain
-            rollouts. Those that an error ended are left out.
-        outcomes: how each of the tree's leaves stands, by node index.
-        worth: the reward of the path down to every leaf that came to an end without an error, and to every winner of a
-            collapse, by node index; empty where the task was given up.
-        metrics: the means of what the environment measures on the reported leaves, by name.
+        reported: the leaves whose conversations count: the golden path's leaf of a search, all leaves of plain
+            rollouts. Leaves that ended with an error are left out.
+        outcomes: the final outcome of each leaf, by node index.
+        worth: the reward of the path to every leaf that ended without an error, and to every winner of a collapse, by
+            node index; empty where the task was given up.
+        metrics: the means of the environment's metrics over the reported leaves, by name.
         error: why the task was given up, if it was; its numbers then count nowhere.
-        tools: the schemas of the tools the agent had.
-        user_tools: those of the tools the user had.
-        scores: what the rewards' `score()` says of each leaf that came to an end without an error, by node index and
-            name; empty where there are no scores.
-        judged: what the judge's calls cost.
+        tools: the schemas of the agent's tools.
+        user_tools: the schemas of the user's tools.
+        scores: the rewards' `score()` of each leaf that ended without an error, by node index and name; empty where
+            the rewards class has no scores.
+        judged: the cost of the judge's calls.
     """
 
     task: Task
@@ -56,17 +56,17 @@ class Episode:
 
     @property
     def scored(self) -> bool:
-        """Whether it counts: at least one conversation came to an end without an error."""
+        """Whether the episode counts: at least one conversation ended without an error."""
         return bool(self.reported)
 
     @property
     def owed(self) -> bool:
-        """Whether an error got in its way, so that it is worth playing again."""
+        """Whether the task should be played again, because an error ended it or one of its turns."""
         return bool(self.error) or any(node.turn.error for node in self.tree.nodes)
 
     @property
     def rewards(self) -> tuple[float, ...]:
-        """The reward of each reported leaf."""
+        """The reward of each reported conversation, in their order."""
         return tuple(self.worth[leaf] for leaf in self.reported)
 
     @property
@@ -109,16 +109,20 @@ class Episode:
         return sum(node.speaker is Speaker.AGENT for node in self.tree.nodes[1:])
 
     def tools_of(self, speaker: Speaker) -> tuple[Mapping[str, Any], ...]:
-        """The schemas of the tools that one side had."""
+        """Returns the schemas of one speaker's tools."""
         return self.tools if speaker is Speaker.AGENT else self.user_tools
 
     def usage(self, speaker: Speaker) -> Usage:
-        """Model calls made for one side."""
+        """Returns the cost of the model calls made for one speaker."""
         return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
 
 
 def final_outcome(tree: Tree, leaf: int) -> Outcome:
-    """How a leaf of a finished search stands: won where it met all goals, cut off where it could have gone on."""
+    """Returns the outcome of a leaf of a finished search.
+
+    It has won where it met all goals, and is truncated where it is alive in the frontier. A live leaf outside the
+    frontier has lost, because the strategy dropped it.
+    """
     if tree.is_won(leaf):
         return Outcome.WON
     outcome = tree.nodes[leaf].turn.outcome
@@ -128,7 +132,7 @@ def final_outcome(tree: Tree, leaf: int) -> Outcome:
 
 
 def final_outcomes(tree: Tree) -> dict[int, Outcome]:
-    """Returns how each leaf of a finished tree stands, by node index, in the order of the nodes."""
+    """Returns the outcome of each leaf of a finished tree, by node index, in the order of the nodes."""
     return {leaf: final_outcome(tree, leaf) for leaf in leaves(tree) if leaf}
 
 
@@ -141,16 +145,19 @@ def conclude(
     error: str = "",
     scores: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
 ) -> Episode:
-    """Draw the conclusions from a finished tree.
+    """Returns the episode of a finished tree: its result, rewards and metrics.
 
     Args:
         tree: the tree.
         task: the task it was grown on.
         env: the task's environment.
-        rewards: a rewards object started on the task.
+        rewards: a rewards object that was started on the task.
         strategy: names the tree's result.
         error: why the task was given up, if it was.
-        scores: what the rewards say of each leaf that came to an end without an error.
+        scores: the scores of each leaf that ended without an error, by node index and name.
+
+    Raises:
+        ValueError: a reward or a metric is not finite.
     """
     outcomes = final_outcomes(tree)
     takes_scores = has_parameter(rewards.path_reward, "scores")
