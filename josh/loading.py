@@ -23,7 +23,7 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
         kind: the plug-in's role, for the error message (`agent`).
 
     Raises:
-        UsageError: the name stands for nothing; the text lists the short names.
+        UsageError: there is no such object, or its module cannot be imported; the text lists the short names.
     """
     module_name, colon, attribute = known.get(name, name).rpartition(":")
     if not colon:

@@ -180,5 +180,5 @@ def conclude(
         if not math.isfinite(number):
             raise ValueError(f"a reward or metric is {number}")
     if not reported and not error:
-        error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
+        error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation has ended")
     return Episode(task, tree, tuple(reported), outcomes, worth, metrics, error, scores=scores)

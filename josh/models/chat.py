@@ -39,7 +39,7 @@ class Sampling:
         """Returns the options of a request: the plug-in's options, and the fields here that differ from their default.
 
         An option of the plug-in overrides a field here, except for the texts that end a reply, which are joined.
-        `temperature`, which every request has, is left out, and `extra_body` is not merged: it stands under its name.
+        `temperature`, which every request has, is left out, and `extra_body` is not merged: it keeps its name.
         """
         found = dict(options)
         for one in fields(self):
