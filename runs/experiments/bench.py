@@ -23,9 +23,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from josh.branch import Branch, TurnContext
+from josh.clock import TaskClock
 from josh.dialogue import NO_USAGE, Speaker, Turn
 from josh.driver import Search
-from josh.episode import TaskClock, play_search
+from josh.episode import play_search
 from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request, Sampling
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from josh.episode import Episode
+from josh.outcomes import Episode
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.summary import Result
 

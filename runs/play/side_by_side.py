@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from josh.episode import Episode, TaskClock, first_of, play_search
+from josh.clock import TaskClock
+from josh.episode import first_of, play_search
 from josh.errors import BudgetError, JoshError
+from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.play.person import PlayDisplay
 from josh.runs.play.progress import ProgressBar

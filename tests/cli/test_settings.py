@@ -38,7 +38,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--agent ./none.py:A", "/none.py"),
         (
             "--agent ./mine:Mine",
-            "josh: agent './mine:Mine': ./mine is no module, and no file of Python; give ./mine.py:",
+            "josh: agent './mine:Mine': ./mine is neither a module nor a Python file; give ./mine.py:",
         ),
         ("--agent ./mine.py", "josh: agent './mine.py' names no class; give ./mine.py:Class"),
         ("--agent json:Nothing", "josh: agent 'json:Nothing': json has no 'Nothing'"),
@@ -96,7 +96,7 @@ def test_bad_input_gets_one_line_and_writes_nothing(capsys, flags, text):
 
 def test_a_chat_agent_without_a_model_says_so_and_leaves_nothing(capsys):
     line = bad(capsys, "--agent", "persuader")
-    assert line.endswith("asks a chat model, and `offline` is none; give --model or --user_model")
+    assert line.endswith("asks a chat model, and `offline` cannot reply; give --model or --user_model")
 
 
 @pytest.mark.parametrize(

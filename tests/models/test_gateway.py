@@ -42,7 +42,7 @@ def ask(model, times=1, gateway=None, seconds=30.0, **limits):
         ]
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.gather(*(call.answers() for call in calls), return_exceptions=True)
+                return await asyncio.gather(*(call.entries() for call in calls), return_exceptions=True)
         finally:
             await gateway.aclose()
             await model.aclose()
@@ -110,7 +110,7 @@ def test_an_endpoint_that_asks_for_more_than_there_is_ends_the_run(endpoint):
     server.faults = [(429, {"error": {"message": "daily limit"}}, {"Retry-After": "7200"})] * 9
     (error,), _ = ask(model_at(url))
     assert isinstance(error, FatalError)
-    assert "it asks to come back in 7200 seconds" in str(error)
+    assert "the endpoint asks for a pause of 7200 seconds" in str(error)
 
 
 @pytest.mark.parametrize("retry_after", [None, "0.05"])
@@ -133,7 +133,7 @@ def test_every_endpoint_has_a_limit_of_its_own(endpoint):
             for number in range(6)
             for model in models
         ]
-        await asyncio.gather(*(call.answers() for call in calls))
+        await asyncio.gather(*(call.entries() for call in calls))
         for model in models:
             await model.aclose()
 
@@ -173,7 +173,7 @@ def test_a_call_that_is_sent_comes_to_its_end_though_nobody_waits_any_more(tmp_p
         model, journal = ScriptedModel(["yes"], latency=0.05), Replies(tmp_path)
         gateway = ModelGateway(1, journal=journal)
         calls = [gateway.call(model, Request(HELLO, Sampling(), 1), "agent", 0, filed(name)) for name in "ab"]
-        waiting = [asyncio.ensure_future(call.answers()) for call in calls]
+        waiting = [asyncio.ensure_future(call.entries()) for call in calls]
         await asyncio.sleep(0.02)
         for one in waiting:
             one.cancel()
@@ -194,7 +194,7 @@ class Counting:
     """A model that answers every request with its seed, several replies at a time if it can."""
 
     def __init__(self, several=True, refuses=False):
-        self.name, self.endpoint, self.at_once = "counting", "here", None
+        self.name, self.endpoint, self.concurrency = "counting", "here", None
         self.requests = []
         self._several = several
         self._refuses = refuses
@@ -299,7 +299,7 @@ def test_a_question_that_changed_is_asked_anew_and_the_old_reply_kept(tmp_path):
 
 def test_a_model_that_says_how_much_it_takes_gets_that_from_the_start():
     class Hungry(ScriptedModel):
-        at_once = 12
+        concurrency = 12
         most = 0
 
         async def complete(self, request):
