@@ -152,10 +152,8 @@ def trackers_in(report_to: str) -> tuple[str, ...]:
         return ()
     strange = next((name for name in names if name not in KINDS), None)
     if strange is not None:
-        *others, last = KINDS
-        raise UsageError(
-            f"report_to is {report_to!r}; give {', '.join(others)} or {last}, several separated by commas, or none"
-        )
+        known = f"{listed(list(KINDS))}, several separated by commas, or none"
+        raise UsageError(f"report_to is {report_to!r}; give {known}")
     return tuple(dict.fromkeys(names))
 
 
