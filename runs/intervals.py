@@ -62,7 +62,7 @@ def ratio(
 
     Every resample draws people with replacement, as many as there are, and each person brings all of their
     observations. Resamples whose bottoms sum to 0 are left out. The interval has zero width where all observations
-    agree, which does not mean certainty: 0 donations from 20 people do not show that nobody donates.
+    agree, which does not mean certainty: 0 successes with 20 people do not show that success is impossible.
 
     Args:
         tops: the numerators.

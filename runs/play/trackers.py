@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from josh.config import listed
 from josh.errors import UsageError
 from josh.models.budget import Price, cost
 from josh.redact import in_json
@@ -151,8 +152,8 @@ def trackers_in(report_to: str) -> tuple[str, ...]:
         return ()
     strange = next((name for name in names if name not in KINDS), None)
     if strange is not None:
-        *others, last = KINDS
-        raise UsageError(f"report_to is {report_to!r}; give {', '.join(others)} or {last}, several by commas, or none")
+        known = f"{listed(list(KINDS))}, several separated by commas, or none"
+        raise UsageError(f"report_to is {report_to!r}; give {known}")
     return tuple(dict.fromkeys(names))
 
 

@@ -304,7 +304,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_played(na
 
 def test_another_tracker_is_refused(capsys):
     assert main(["--report_to", "mlflow"]) == 2
-    assert "report_to is 'mlflow'; give trackio, wandb or tensorboard, several by commas, or none" in (
+    assert "report_to is 'mlflow'; give trackio, wandb or tensorboard, several separated by commas, or none" in (
         capsys.readouterr().err
     )
 

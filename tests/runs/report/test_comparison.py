@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_refused_in_a_line(capsys):
     (evaluation,) = Path("all").iterdir()
     capsys.readouterr()
     for given, said in {
-        ("nowhere",): "nowhere is no run",
+        ("nowhere",): "nowhere is not a run",
         (search, plain): f"not comparable: {search} is a search",
         (plain, search): f"not comparable: {search} is a search",
         (search, plain, plain): "3 folders are given; give one run, or two to compare",

@@ -141,7 +141,7 @@ def test_without_a_name_a_plot_is_called_by_its_kind(loop, runs):
 def test_what_cannot_be_plotted_is_refused_in_a_line(loop, runs, capsys, tmp_path):
     assert "out is 'x.gif'; give a file that ends in .png, .svg or .pdf" in refused(capsys, loop, "--out", "x.gif")
     assert "kind rounds takes the folder of one loop, not " in refused(capsys, runs[0], "--kind", "rounds")
-    assert "nowhere is no run" in refused(capsys, "nowhere")
+    assert "nowhere is not a run" in refused(capsys, "nowhere")
     assert "cannot write no/x.png: No such file" in refused(capsys, loop, "--out", "no/x.png")
     (loop / "loop.json").write_text("{}")
     assert "loop.json is damaged; josh loop --resume" in refused(capsys, loop)

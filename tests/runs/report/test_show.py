@@ -131,7 +131,7 @@ def test_a_task_that_is_not_there_is_refused_with_those_near(searched, capsys):
     assert f"no task 'p4g'; josh show {searched} lists them" in refused(capsys, searched, "p4g")
     assert "there is no task 4; " in refused(capsys, searched, "4")
     assert "width is 10; give 40 or more" in refused(capsys, searched, "1", "--width", "10")
-    assert "nowhere is no run" in refused(capsys, "nowhere")
+    assert "nowhere is not a run" in refused(capsys, "nowhere")
 
 
 def test_nothing_that_a_model_says_reaches_the_terminal_as_a_command(capsys, tmp_path):
@@ -266,7 +266,7 @@ def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
 
 def test_no_error_commands_the_terminal(capsys, tmp_path, searched):
     assert r"no task 'red\x1b[31m'" in refused(capsys, searched, "red\x1b[31m")
-    assert r"nowhere\x1b[31m is no run" in refused(capsys, "nowhere\x1b[31m")
+    assert r"nowhere\x1b[31m is not a run" in refused(capsys, "nowhere\x1b[31m")
     with pytest.raises(SystemExit):
         main(["show", str(searched), "1", "\x1b[31m"])
     assert capsys.readouterr().err == "josh: unrecognized arguments: \\x1b[31m; see josh --help\n"
