@@ -6,7 +6,7 @@ from typing import Any
 from josh.agents.prompted import PromptedAgent
 from josh.messages import Message, dumps, without_thoughts
 from josh.roles import BaseEnv, Task, TurnModel
-from josh.tools import read, sendable, use
+from josh.tools import read_arguments, sendable, use
 
 
 class FunctionCalling(PromptedAgent):
@@ -91,7 +91,7 @@ def _with_readable_calls(message: Message) -> Message:
 
 def _is_readable(call: Mapping[str, Any]) -> bool:
     try:
-        read(call["function"]["arguments"])
+        read_arguments(call["function"]["arguments"])
     except ValueError:
         return False
     return True

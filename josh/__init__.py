@@ -3,8 +3,9 @@
 from josh.api import JOSH
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.driver import Search
-from josh.episode import Episode, play
+from josh.episode import play
 from josh.errors import FatalError, JoshError, UsageError
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
 from josh.search import Strategy
 from josh.transcript import Conversation

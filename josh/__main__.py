@@ -1,4 +1,4 @@
-"""`python -m josh`."""
+"""`python -m josh` runs the command line."""
 
 import sys
 

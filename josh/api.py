@@ -24,16 +24,16 @@ T = TypeVar("T")
 class JOSH:
     """Beam search over an agent's turns against a simulated user.
 
-    One `step` is a round: every live leaf branches in two while the beam has room, the agent takes its turns, the tree
-    collapses if a goal was met, and the user answers what is left. An exception in a callback ends its branch, and what
-    the turn had earned before is lost with it; the other branches go on.
+    One `step` plays a round: every live leaf branches in two while the beam has room, the agent takes its turns, the
+    tree collapses if a goal was met, and the user answers on the leaves that remain. An exception in a callback ends
+    its branch, and the rewards that the turn had earned are lost; the other branches continue.
 
     Attributes:
         training_examples: (messages, is_successful, is_golden_path) of every branch that a collapse cut off, in tree
             order, without repetitions. Grows with every collapse.
         current_reward: the share of the goals earned so far, in [0, 1].
         golden_agent: the agent that met the last open goal; None until then.
-        rewards: the rewards object given, its met goals deleted.
+        rewards: the given rewards object, without the goals that were met.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class JOSH:
         debug: bool = False,
         max_concurrency: int | None = None,
     ) -> None:
-        """Set a search up; nothing is called yet.
+        """Set up a search; no callback is called yet.
 
         Args:
-            rewards: the goals to earn, at least one; a `BaseRewards`, or whatever has its `rewards`, `is_reward`,
-                `delete_reward` and `len()`.
+            rewards: the goals to earn, at least one; a `BaseRewards`, or any object that has its `rewards`,
+                `is_reward`, `delete_reward` and `len()`.
             agent_step: called with `agent`, `model`, `tokenizer` and `env`; acts once and returns the agent and True
-                (the turn is over), False (call again) or None (give up). May be async, as `user_step` may.
+                (the turn is over), False (call again) or None (give up). May be async; so may `user_step`.
             user_step: called with the user and the agent; answers and returns the agent and whether the conversation
                 is over.
             add_error_message: called with an agent that used up its tries in a turn; returns it.
@@ -66,19 +66,19 @@ class JOSH:
             user: the user; every branch gets a fork of it.
             beam_size: most leaves alive at once, at least 1.
             max_turn_tries: most steps in an agent turn, at least 1.
-            agent_model: handed to `agent_step` as it is, like `agent_tokenizer` and `agent_env`.
+            agent_model: passed to `agent_step` unchanged, like `agent_tokenizer` and `agent_env`.
             agent_tokenizer: see `agent_model`.
             agent_env: see `agent_model`.
-            debug: say on stderr what happens.
+            debug: print to stderr what happens.
             max_concurrency: most callbacks at the same time; sync ones then run in threads. None calls them one after
                 another in leaf order.
 
         Raises:
-            UsageError: a number is too small, or there is no goal.
+            UsageError: a number is too small, or `rewards` has no goals.
         """
         self._judge = rewards if isinstance(rewards, BaseRewards) else _Foreign(rewards)
         if not len(rewards):
-            raise UsageError("rewards holds no goals; give at least one, or there is nothing to search for")
+            raise UsageError("rewards has no goals; give at least one goal to search for")
         for name, number in (("max_turn_tries", max_turn_tries), ("max_concurrency", max_concurrency)):
             if number is not None and number < 1:
                 raise UsageError(f"{name} is {number}; give 1 or more")
@@ -106,7 +106,7 @@ class JOSH:
         return self._search.tree
 
     def set_root_agent(self, agent: Any) -> None:
-        """Start over from another agent, for the goals still open."""
+        """Start again from another agent, with the goals that are still open."""
         tree = plant(self._judge.rewards, Speaker.AGENT, agent.messages, agent.messages_internal)
         root = Branch(agent, self._user, None, self._judge)
         self._search = Search(
@@ -138,7 +138,7 @@ class JOSH:
     async def astep(self) -> tuple[float, bool]:
         """Play one round inside a running event loop; see `step`."""
         if self._stepping:
-            raise UsageError("a step is under way already; wait for it before the next")
+            raise UsageError("a step is still running; wait for it before you start the next one")
         self._search.check_whole()
         self._stepping = True
         try:
@@ -175,7 +175,7 @@ class JOSH:
 
 
 class _Foreign(BaseRewards):
-    """A rewards object that keeps to the published interface without our base."""
+    """Adapts a rewards object that has the published interface and does not inherit from `BaseRewards`."""
 
     def __init__(self, own: Any) -> None:
         missing = [name for name in ("rewards", "is_reward", "delete_reward", "__len__") if not hasattr(own, name)]
@@ -194,21 +194,21 @@ class _Foreign(BaseRewards):
 
 
 class CallbackSteps:
-    """The published callbacks as the steps of a search."""
+    """Calls the published callbacks as the steps of a search."""
 
     def __init__(
         self,
         agent_step: Callable[..., Any],
         user_step: Callable[..., Any],
         add_error_message: Callable[[Any], Any],
-        handed_on: tuple[Any, Any, Any],
+        passed_on: tuple[Any, Any, Any],
         max_concurrency: int | None,
     ) -> None:
         self._add_error_message = add_error_message
         self.blocking = False
         self._agent_step = agent_step
         self._user_step = user_step
-        self._model, self._tokenizer, self._env = handed_on
+        self._model, self._tokenizer, self._env = passed_on
         self._slots = asyncio.Semaphore(max_concurrency) if max_concurrency else None
         self._runner: asyncio.Runner | None = None
 
@@ -242,7 +242,7 @@ class CallbackSteps:
             return await result if inspect.isawaitable(result) else result
 
     def run(self, awaitable: Awaitable[T]) -> T:
-        """Run an awaitable to its end on a loop that lives as long as this object, so that clients can keep theirs."""
+        """Run an awaitable to its end; the event loop lives as long as this object, so that clients stay connected."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -262,7 +262,7 @@ async def _as_coroutine(awaitable: Awaitable[T]) -> T:
 
 
 def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never waits. Without a loop, Ctrl-C works as in any plain code."""
+    """Run a coroutine that never waits. Without an event loop, Ctrl-C works as in synchronous code."""
     try:
         coroutine.send(None)
     except StopIteration as stop:

@@ -1,4 +1,4 @@
-"""What a leaf carries while a search goes on, where a turn is taken, and how a step of either side is made."""
+"""The state of a leaf during a search (`Branch`), the place of a turn (`TurnContext`), and one step (`Steps`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ from josh.roles import BaseRewards, fork
 
 @dataclass(slots=True)
 class Branch:
-    """What one leaf of the frontier carries.
+    """The live objects of one leaf of the frontier.
 
     Attributes:
         agent: the agent; each branch has its own.
         user: the user; each branch has its own.
-        world: what tools act on; each branch has its own, None where there is nothing.
-        rewards: the goals still open. Branches share one object until goals are spent on a path of its own.
-        sequences: the tokens that each speaker's last sample ended with, prompt included, by speaker; empty unless
-            samples are kept.
+        world: the object that tools act on; each branch has its own. None where there are no tools.
+        rewards: holds the goals that are still open. Branches share one object until one of them spends a goal.
+        sequences: the tokens of each speaker's last sample, prompt and completion, by speaker; empty unless samples
+            are kept.
     """
 
     agent: Any
@@ -28,32 +28,32 @@ class Branch:
     sequences: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def fork(self) -> "Branch":
-        """Returns the same for a sibling."""
+        """Returns a copy for a sibling: agent, user and world are forked, the rewards are shared."""
         world = None if self.world is None else fork(self.world)
         return Branch(fork(self.agent), fork(self.user), world, self.rewards, self.sequences)
 
 
 @dataclass(slots=True)
 class TurnContext:
-    """Where in the tree a turn is taken, and the account of the model calls made for it.
+    """The place of a turn in the tree, and the account of the model calls made for it.
 
     Attributes:
         path: see `Node.path`.
         depth: see `Node.depth`.
         speaker: whose turn it is: a `Speaker`, or `judge`.
         directive: the instruction to the speaker, if the strategy gave one.
-        decision: the path of the parent; the same for all turns that continue it, those of later plans included.
-        siblings: the paths of all turns taken fresh from the same parent under the same directive, this one's
-            included; empty where there is nothing to share between them.
-        common: what these siblings share.
-        draws: seeds drawn so far in this turn.
-        shared_draws: seeds drawn so far that siblings share.
+        decision: the path of the parent; the same for all turns that continue it, also those of later plans.
+        siblings: the paths of all turns that one plan adds to the parent under the same directive, this turn's path
+            included; empty for a turn without siblings.
+        common: a dict that these siblings share; it holds their common request.
+        draws: number of seeds drawn so far in this turn.
+        shared_draws: number of seeds drawn so far that siblings share.
         usage: what the turn's model calls cost so far.
-        model: name of the model asked, if any.
+        model: name of the model that was asked, if any.
         seed: seed of the first request, or the first seed drawn, if any.
-        choice: which reply to that request the turn was given.
+        choice: index of the turn's reply among the replies to that request, from 0.
         sequence: the tokens of the speaker's last sample on this path, prompt included.
-        samples: what the turn's requests sampled, where samples are kept.
+        samples: the samples of the turn's requests, where samples are kept.
     """
 
     path: str
@@ -74,14 +74,14 @@ class TurnContext:
 
 
 class Steps(Protocol):
-    """How one step of either side is made; steps may return awaitables."""
+    """Makes one step of the agent or the user; a step may return an awaitable."""
 
     def agent_step(self, branch: Branch, context: TurnContext) -> Any:
-        """Let the agent act once; (agent, True | False | None) as `BaseJOSHAgent.step` says."""
+        """Make the agent act once; returns (agent, True | False | None), see `BaseJOSHAgent.step`."""
         ...
 
     def user_step(self, branch: Branch, context: TurnContext) -> Any:
-        """Let the user answer; (agent, whether the conversation is over)."""
+        """Make the user answer; returns (agent, whether the conversation is over)."""
         ...
 
     def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
@@ -89,7 +89,7 @@ class Steps(Protocol):
 
         Args:
             agent: the agent.
-            silent: whether it added nothing at all to the conversation in this turn.
-            tries: how many steps it took.
+            silent: whether it added no message to the conversation in this turn.
+            tries: number of steps it took.
         """
         ...

@@ -1,4 +1,4 @@
-"""Calling a plug-in's methods: which arguments they take, and waiting where they wait."""
+"""Helpers to call a plug-in's methods: which arguments a method takes, and a result that may be awaitable."""
 
 import inspect
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 
-def accepted(method: Callable[..., Any]) -> frozenset[str] | None:
-    """Returns the names of the arguments that a method takes by keyword; None where it takes any."""
+def keyword_parameters(method: Callable[..., Any]) -> frozenset[str] | None:
+    """Returns the names of the arguments that a method takes by keyword; None where it takes any (`**kwargs`)."""
     parameters = inspect.signature(method).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return None
@@ -15,15 +15,15 @@ def accepted(method: Callable[..., Any]) -> frozenset[str] | None:
 
 
 @cache
-def _names(function: Callable[..., Any], name: str) -> bool:
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(function).parameters
 
 
-def names(method: Callable[..., Any], name: str) -> bool:
-    """Whether a method has a parameter of this very name; `**kwargs` does not count."""
-    return _names(getattr(method, "__func__", method), name)
+def has_parameter(method: Callable[..., Any], name: str) -> bool:
+    """Returns whether a method has a parameter of this name; `**kwargs` does not count."""
+    return _has_parameter(getattr(method, "__func__", method), name)
 
 
 async def awaited(result: Any) -> Any:
-    """Returns a result, or what it comes to where it has to be awaited."""
+    """Returns a result; awaits it first where it is awaitable."""
     return await result if inspect.isawaitable(result) else result

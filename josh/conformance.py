@@ -1,4 +1,4 @@
-"""What the engine relies on in a search strategy, as tests to inherit (`josh.testing.StrategyConformance`)."""
+"""Tests of a search strategy to inherit: they check what the engine requires (`josh.testing.StrategyConformance`)."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -18,25 +18,25 @@ MOST_PHASES = 500
 
 
 class StrategyConformance:
-    """What the engine relies on in a strategy. Inherit, name your class `Test...`, and define `make`.
+    """Checks what the engine requires of a strategy. Inherit, name your class `Test...`, and define `make`.
 
-    Searches are played with speakers that say where in the tree they stand, earn goals now and then, and leave now and
-    then; `worlds` is how many of them, each with other luck.
+    The speakers of these searches say their place in the tree. They earn a goal or leave in some places, by a hash of
+    the place and the number of the search.
 
     Attributes:
-        goals: what there is to earn in these searches.
-        worlds: how many searches are played.
+        goals: the goals of these searches.
+        worlds: number of searches to play.
     """
 
     goals: Sequence[Any] = ("a", "b")
     worlds: int = 5
 
     def make(self) -> Any:
-        """A strategy, ready to plan."""
+        """Returns a strategy, ready to plan."""
         raise NotImplementedError("define make() and return your strategy")
 
     def _searches(self, *, parallel: bool = False, goals: Sequence[Any] | None = None) -> Iterator[Search]:
-        """Searches at their root."""
+        """Yields searches at their root."""
         for luck in range(self.worlds):
             wanted = list(self.goals if goals is None else goals)
             root = Branch(BaseJOSHAgent(), BaseJOSHUser(), None, BaseRewards(wanted))
@@ -88,7 +88,7 @@ class StrategyConformance:
             _play(other)
             assert one.tree == other.tree
 
-    def test_a_search_comes_to_an_end(self) -> None:
+    def test_a_search_ends(self) -> None:
         for search in self._searches():
             _play(search)
             assert search.done
@@ -119,7 +119,7 @@ class StrategyConformance:
 
 
 class PlaceSpeakers:
-    """Both sides as the steps of a search: they say where they stand, and act by their place alone."""
+    """The steps of two speakers that say their place in the tree; all they do depends on that place alone."""
 
     def __init__(self, luck: int, goals: Sequence[Any]) -> None:
         self._luck = luck
@@ -144,27 +144,27 @@ class PlaceSpeakers:
         return agent
 
     def _said(self, context: TurnContext) -> str:
-        told = f" [{context.directive}]" if context.directive else ""
-        return f"{context.path}@{context.depth}{told}"
+        directive = f" [{context.directive}]" if context.directive else ""
+        return f"{context.path}@{context.depth}{directive}"
 
     def _dice(self, context: TurnContext) -> int:
         return derive(self._luck, context.path, context.depth, str(context.speaker))
 
 
 def _at(tree: Tree, going: Sequence[int]) -> Tree:
-    """The tree as the driver shows it to a plan."""
+    """Returns the tree as the driver shows it to a plan."""
     return replace(tree, frontier=tuple(going))
 
 
 def _phases(search: Search) -> Iterator[tuple[Tree, Sequence[int]]]:
-    """Play a search; the tree before each phase, and the leaves that had rounds left."""
+    """Plays a search; yields the tree before each phase, and the leaves that had rounds left."""
     for _ in range(MOST_PHASES):
         if search.done:
             return
         before, going = search.tree, search.going
         asyncio.run(search.advance())
         yield before, going
-    raise AssertionError(f"the search goes on after {MOST_PHASES} phases of at most {ROUNDS} rounds")
+    raise AssertionError(f"the search has not ended after {MOST_PHASES} phases of at most {ROUNDS} rounds")
 
 
 def _play(search: Search) -> None:

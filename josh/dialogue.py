@@ -1,4 +1,4 @@
-"""What one turn of a dialogue is: who took it and what was said, done, earned, sampled and spent."""
+"""One turn of a dialogue as data: its speaker, messages, actions, rewards, samples and cost."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ class Speaker(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a leaf stands."""
+    """The state of a leaf."""
 
     ALIVE = "alive"
     WON = "won"
@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What model calls cost."""
+    """The cost of model calls: their number and their tokens."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -54,9 +54,9 @@ class Hit:
     """A reward event: the goals that one step of a turn met.
 
     Attributes:
-        step: which step of the turn, counted from 0.
+        step: index of the step in the turn, from 0.
         goals: the goals met, as the rewards class names them.
-        value: what the hit is worth against other hits of the same phase (dollars, or 1.0 when goals are all alike).
+        value: compares the hit with other hits of the same phase (dollars, or 1.0 when all goals are alike).
     """
 
     step: int
@@ -66,20 +66,20 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one request of a turn sampled, token by token; on-policy training needs it.
+    """The tokens of one request of a turn; on-policy training needs them.
 
-    The prompt is stored once per path: its first `prefix` tokens are those of the sequence (prompt and completion)
-    that the same speaker's sample before it on the path ended with; `prompt_ids` holds the rest. It is the prompt that
-    was sent: a directive is in it.
+    The prompt is stored once per path: its first `prefix` tokens equal the first tokens of the sequence (prompt and
+    completion) of the same speaker's previous sample on the path; `prompt_ids` holds the rest. It is the prompt that
+    was sent, so it contains a directive.
 
     Attributes:
-        prefix: tokens of the prompt that the sample before it holds already; 0 for the first one of a path.
+        prefix: number of prompt tokens that the previous sample already holds; 0 for the first one of a path.
         prompt_ids: the other tokens of the prompt, in order.
-        token_ids: the sampled tokens, the stop token included where one was sampled.
+        token_ids: the sampled tokens, with the stop token where one was sampled.
         logprobs: the log-probability of each sampled token in nats, under the model's whole softmax at the sampling
-            temperature (at 1 where the temperature was 0), before top-p or min-p cut anything off. That is what a
-            trainer computes again for its ratios. None where the model gives none.
-        finish_reason: why the sampling ended (`stop`, `length`, ...).
+            temperature (at 1 where the temperature was 0), before top-p or min-p removes tokens. A trainer computes the
+            same numbers for its importance ratios. None where the model gives none.
+        finish_reason: why sampling ended (`stop`, `length`, ...).
         model: name of the model that was asked.
     """
 
@@ -93,25 +93,25 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one speaker did with the floor; the driver reports one for each directive of an expansion.
+    """One speaker's turn; the driver makes one for each directive of an expansion.
 
     Attributes:
         messages: the messages both sides see.
         internal: the messages as the agent's model is trained on them (thoughts, tool calls, tool results).
         user_internal: the messages as the user's model is trained on them, its own words as `assistant`; None where
             they are `messages` with the two roles swapped.
-        actions: what each step of the turn did, for the rewards to read.
+        actions: the actions of each step of the turn, which the rewards read.
         hits: the reward events, in the order of the steps.
-        outcome: how the conversation stands after this turn.
-        observed: what the world's `observe()` said when the turn ended, as JSON has it; None where it has none.
-        value: what the rewards' `value()` says the conversation is worth so far, where the plan asked for it.
-        samples: what was sampled for the turn, request by request; empty unless a run keeps samples.
-        usage: model calls made for it.
-        model: name of the model that spoke; empty when none was asked.
-        seed: seed of the turn's first request; None when none was asked.
-        choice: which reply to that request it was, counted from 0; siblings may share a request.
-        duplicate: whether it says and does the same as an elder sibling, even on a second try.
-        error: what went wrong, when the outcome is `infra_error`, or when a second try of a duplicate failed.
+        outcome: the state of the conversation after this turn.
+        observed: the result of the world's `observe()` at the end of the turn, as JSON; None where it has none.
+        value: the result of the rewards' `value()` for the conversation so far, where the plan asked for it.
+        samples: the tokens sampled for the turn, request by request; empty unless a run keeps samples.
+        usage: the cost of the turn's model calls.
+        model: name of the model that spoke; empty when no model was asked.
+        seed: seed of the turn's first request; None when no model was asked.
+        choice: index of its reply among the replies to that request, from 0; siblings may share a request.
+        duplicate: whether it says and does the same as an elder sibling, even after it was resampled.
+        error: what failed, when the outcome is `infra_error`, or when resampling a duplicate failed.
     """
 
     messages: tuple[Message, ...] = ()
@@ -131,7 +131,7 @@ class Turn:
     error: str = ""
 
     def view(self, speaker: Speaker) -> tuple[Message, ...]:
-        """The turn's messages as one speaker's model is trained on them."""
+        """Returns the turn's messages as one speaker's model is trained on them."""
         if speaker is Speaker.AGENT:
             return self.internal
         return tuple(flip_roles(self.messages)) if self.user_internal is None else self.user_internal

@@ -1,12 +1,13 @@
-"""Playing a plan: the driver asks a strategy what to do, lets the turns be taken, and says what happened.
+"""The driver plays a search: it asks a strategy for a plan, takes the planned turns, and adds them to the tree.
 
 The life of a phase:
-    1. Leaves that used up their rounds are hidden; the strategy plans with the others.
-    2. Each expansion becomes a group of siblings, each with a branch, a path and seeds of its own.
-    3. All turns are taken, side by side or step by step in their order (`turns.py`).
-    4. Siblings that repeat an elder one are taken once more, where the search is told to.
-    5. The turns are valued, where the plan asks for it.
-    6. `grow` adds them to the tree, `update` draws the conclusions, and goals are spent on the branches that go on.
+    1. The driver hides leaves that used up their rounds; the strategy plans with the others.
+    2. Each expansion becomes a group of siblings, each with its own branch, path and seeds.
+    3. The driver takes all turns, concurrently or step by step in their order (`turns.py`).
+    4. It resamples turns that repeat an elder sibling, where the search asks for that.
+    5. The rewards value the turns, where the plan asks for that.
+    6. `grow` adds the turns to the tree, `update` shrinks the frontier, and the branches that continue spend the goals
+       that they met.
 """
 
 import asyncio
@@ -19,23 +20,23 @@ from josh.branch import Branch, Steps, TurnContext
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.errors import FatalError, JoshError, UsageError
 from josh.search import Strategy, check_plan, child_paths, grow
-from josh.threads import explain
+from josh.threads import one_line
 from josh.tree import Expand, Tree, hits, spend
 from josh.turns import AgentTurnRunner, Rules, TurnRunner, UserTurnRunner
 
 log = logging.getLogger("josh")
 
 Value = Callable[[Branch, Tree, Expand, str, Turn], Awaitable[float | None]]
-"""Values a turn that is about to be added: what its branch carries, the tree, the expansion, the path, the turn."""
+"""Values a turn before it is added to the tree; it gets the branch, the tree, the expansion, the path and the turn."""
 
 
 class Search:
-    """One search on one task: a tree, the branches at its frontier, and the rules to grow it by.
+    """One search on one task: a tree, the branches at its frontier, and the strategy that grows it.
 
     Attributes:
-        strategy: the rules.
+        strategy: the strategy.
         tree: the tree so far.
-        branches: what the nodes of the frontier carry, by node index.
+        branches: the branch of each node of the frontier, by node index.
         winner: the branch of the latest collapse; None before the first.
     """
 
@@ -56,16 +57,16 @@ class Search:
         """Start a search.
 
         Args:
-            strategy: the rules.
+            strategy: plans the turns and names the result.
             steps: the plug-ins' steps.
             tree: a tree whose frontier is its root.
-            root: what the root carries.
-            max_turn_tries: steps that an agent turn may take, at least 1.
-            parallel: take the turns of a phase at the same time, instead of step by step in leaf order.
-            resample: take a turn that repeats its elder sibling's a second time, with other seeds, and flag it where
-                that changes nothing.
-            name: what the log calls it.
-            max_rounds: agent turns after which a leaf goes on no more; None for no limit.
+            root: the branch of the root.
+            max_turn_tries: most steps of an agent turn, at least 1.
+            parallel: take the turns of a phase concurrently, instead of step by step in leaf order.
+            resample: take a turn that repeats an elder sibling's a second time, with other seeds, and flag it as a
+                duplicate where it repeats one again.
+            name: the search's name in the log.
+            max_rounds: agent turns after which a leaf does not continue; None for no limit.
             value: values turns for plans that ask for it.
         """
         self.tree = tree
@@ -90,13 +91,13 @@ class Search:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to play."""
+        """Whether the search has no turn left to play."""
         return self._over or not self.going
 
     def check_whole(self) -> None:
-        """Raises UsageError where an interrupt has left a phase half played."""
+        """Raises UsageError where an interrupt stopped the search in the middle of a phase."""
         if self._advancing:
-            raise UsageError("the search was broken off in the middle of a turn; start a new one")
+            raise UsageError("the search was interrupted in the middle of a turn; start a new one")
 
     async def advance(self) -> None:
         """Play one phase. Does nothing when the search is done.
@@ -141,16 +142,16 @@ class Search:
         return updated
 
     def _asked(self, method: str, tree: Tree) -> Any:
-        """Returns what the strategy answers."""
+        """Returns the result of one of the strategy's methods on a tree."""
         try:
             return getattr(self.strategy, method)(tree)
         except JoshError:
             raise
         except Exception as error:
-            raise FatalError(f"strategy {type(self.strategy).__name__}.{method}() failed: {explain(error)}") from error
+            raise FatalError(f"strategy {type(self.strategy).__name__}.{method}() failed: {one_line(error)}") from error
 
     def _carry(self, before: Tree, plan: Sequence[Expand], branches: Sequence[Branch], size: int) -> None:
-        """Hand the branches on to the nodes of the new frontier, and spend the goals that their turns met."""
+        """Give the branches to the nodes of the new frontier, and spend the goals that their turns met."""
         tree = self.tree
         held = self.branches | dict(enumerate(branches, size))
         counted = self._rounds | {
@@ -160,7 +161,7 @@ class Search:
         self.branches = {leaf: held[leaf] for leaf in tree.frontier}
         self._rounds = {leaf: counted[leaf] for leaf in tree.frontier}
         if len(tree.collapses) > len(before.collapses) and set(tree.frontier) <= {tree.root}:
-            # Nobody else needs the goals that the winner met: they are spent for good.
+            # No other branch needs the goals that the winner met, so all branches spend them.
             self.winner = held.get(tree.root)
             if tree.root >= size:
                 self._spend(held[tree.root], tree.root)
@@ -177,7 +178,7 @@ class Search:
         return rounds > most or (rounds == most and self.tree.nodes[leaf].speaker is Speaker.USER)
 
     def _runners(self, expand: Expand, paths: Sequence[str]) -> list[TurnRunner]:
-        """The turns of one expansion. Those under the same directive ask the same, and may share a request."""
+        """Returns the turns of one expansion. Turns with the same directive may share a request to the model."""
         parent, tree = self.tree.nodes[expand.node], self.tree
         kind = AgentTurnRunner if expand.speaker is Speaker.AGENT else UserTurnRunner
         branch = self.branches[expand.node]
@@ -212,21 +213,21 @@ class Search:
     async def _without_copies(
         self, plan: Sequence[Expand], groups: Sequence[list[TurnRunner]]
     ) -> list[list[TurnRunner]]:
-        """Take turns that repeat an elder sibling's once more; what still repeats one is flagged."""
+        """Resample the turns that repeat an elder sibling's; flag a turn that repeats one again as a duplicate."""
         elders = [self._elders(expand) for expand in plan]
-        again = {
-            runner: runner.second_try()
+        resampled = {
+            runner: runner.resampled()
             for group, before in zip(groups, elders, strict=True)
             for place, runner in enumerate(group)
             if runner.can_differ and any(map(runner.repeats, [*before, *(elder.said for elder in group[:place])]))
         }
-        await self._take(list(again.values()))
+        await self._take(list(resampled.values()))
         settled = []
         for group, before in zip(groups, elders, strict=True):
             kept: list[TurnRunner] = []
             for runner in group:
                 said = [*before, *(elder.said for elder in kept)]
-                second = again.get(runner)
+                second = resampled.get(runner)
                 if second is not None:
                     runner.account_for(second)
                 if second is not None and second.sound and not any(map(second.repeats, said)):
@@ -238,7 +239,7 @@ class Search:
         return settled
 
     def _elders(self, expand: Expand) -> list[Any]:
-        """What the turns said that a kept node has already."""
+        """Returns the messages (`TurnRunner.said`) of the turns that already follow a kept node."""
         if not expand.keep:
             return []
         later = self.tree.nodes[expand.node + 1 :]
@@ -247,7 +248,7 @@ class Search:
         return [(turn.messages, turn.internal, turn.user_internal or ()) for turn in sound]
 
     async def _valued(self, plan: Sequence[Expand], groups: Sequence[list[TurnRunner]]) -> list[Turn]:
-        """The turns of a phase, valued where the plan asks for it. A turn whose valuation fails ends in that error."""
+        """Returns the turns of a phase, valued where the plan asks for it. A failed valuation ends the turn's leaf."""
         turns = [[runner.turn() for runner in group] for group in groups]
         if self._value is not None and any(expand.value for expand in plan):
             paths = child_paths(self.tree, plan)
@@ -260,7 +261,7 @@ class Search:
 
             async def valued(row: int, column: int) -> Turn:
                 runner, turn = groups[row][column], turns[row][column]
-                assert self._value is not None, "there is something to value with"
+                assert self._value is not None, "a plan with values needs a value function"
                 try:
                     worth = await self._value(runner.branch, self.tree, plan[row], paths[row][column], turn)
                 except JoshError:
@@ -280,13 +281,13 @@ class Search:
         if self._parallel and len(runners) > 1:
             await self._gathered([runner.run() for runner in runners])
             return
-        # Step by step over all leaves, the order in which the published JOSH calls back.
+        # Step by step over all leaves: the published JOSH calls its callbacks in this order.
         going = runners
         while going:
             going = [runner for runner in going if not await runner.step()]
 
     async def _gathered(self, work: Sequence[Any]) -> list[Any]:
-        """Do some work side by side; where one part fails, stop the others first."""
+        """Run coroutines concurrently, and return their results in order; if one fails, cancel the others first."""
         if not self._parallel or len(work) < 2:
             return [await one for one in work]
         tasks = [asyncio.ensure_future(one) for one in work]
@@ -306,5 +307,5 @@ class Search:
         except JoshError:
             raise
         except Exception as error:
-            # The tree keeps its own account of open goals, so the search stays right.
-            log.warning("delete_reward failed: %s", explain(error), exc_info=log.isEnabledFor(logging.DEBUG))
+            # The tree counts the open goals by itself, so the search stays correct.
+            log.warning("delete_reward failed: %s", one_line(error), exc_info=log.isEnabledFor(logging.DEBUG))

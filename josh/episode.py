@@ -1,194 +1,59 @@
-"""One task played to its end and scored, without a disk."""
+"""Play one task to its end and score it, without a disk.
+
+The life of an episode:
+    1. `begin` starts agent, user and rewards on the task, and plants the tree.
+    2. `play_search` advances the search until it is done, or until the task's time is up.
+    3. The rewards score each finished conversation (`scoring.py`).
+    4. `conclude` names the result and its rewards (`outcomes.py`).
+"""
 
 import asyncio
 import logging
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import names
+from josh.clock import TaskClock
 from josh.config import setting
-from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
+from josh.dialogue import Outcome, Speaker
 from josh.driver import Search
 from josh.errors import JoshError
 from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
 from josh.models.turn_model import BoundModel
+from josh.outcomes import Episode, conclude, final_outcomes
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.scoring import JUDGE, Scorer
 from josh.search import Strategy
 from josh.seeds import derive
 from josh.steps import PluginSteps
 from josh.strategies.beam import BeamSearch
-from josh.threads import explain
-from josh.tree import Tree, conversation, hits, leaves, plant, walk
+from josh.threads import one_line
+from josh.tree import Tree, plant
 from josh.turns import heard, view_of
 
 log = logging.getLogger("josh")
 
 
-def final_outcome(tree: Tree, leaf: int) -> Outcome:
-    """How a leaf of a finished search stands: won where it met all goals, cut off where it could have gone on."""
-    if tree.is_won(leaf):
-        return Outcome.WON
-    outcome = tree.nodes[leaf].turn.outcome
-    if outcome is not Outcome.ALIVE:
-        return outcome
-    return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST
-
-
 USUAL, GREEDY = Sampling(), Sampling(temperature=0.0)
-"""How replies are drawn where nothing else is said, and a judge's."""
+"""The default sampling of agent and user, and of a judge."""
 
 TOO_LONG = "the task took longer than"
-"""How the error of an episode begins that was given up, whatever it might have earned."""
-
-
-ENDINGS = {
-    Outcome.WON: "completed",
-    Outcome.LOST: "completed",
-    Outcome.USER_LEFT: "truncated",
-    Outcome.TRUNCATED: "truncated",
-    Outcome.INFRA_ERROR: "aborted",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """A finished task.
-
-    Attributes:
-        task: the task.
-        tree: its whole tree.
-        reported: the leaves whose conversations are scored: the golden path's of a search, every one of plain
-            rollouts. Those that an error ended are left out.
-        outcomes: how each of the tree's leaves stands, by node index.
-        worth: the reward of the path down to every leaf that came to an end without an error, and to every winner of a
-            collapse, by node index; empty where the task was given up.
-        metrics: the means of what the environment measures on the reported leaves, by name.
-        error: why the task was given up, if it was; its numbers then count nowhere.
-        tools: the schemas of the tools the agent had.
-        user_tools: those of the tools the user had.
-        scores: what the rewards' `score()` says of each leaf that came to an end without an error, by node index and
-            name; empty where there are no scores.
-        judged: what the judge's calls cost.
-    """
-
-    task: Task
-    tree: Tree
-    reported: tuple[int, ...]
-    outcomes: Mapping[int, Outcome]
-    worth: Mapping[int, float]
-    metrics: Mapping[str, float]
-    error: str = ""
-    tools: tuple[Mapping[str, Any], ...] = ()
-    user_tools: tuple[Mapping[str, Any], ...] = ()
-    scores: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    judged: Usage = NO_USAGE
-
-    @property
-    def scored(self) -> bool:
-        """Whether it counts: at least one conversation came to an end without an error."""
-        return bool(self.reported)
-
-    @property
-    def owed(self) -> bool:
-        """Whether an error got in its way, so that it is worth playing again."""
-        return bool(self.error) or any(node.turn.error for node in self.tree.nodes)
-
-    @property
-    def rewards(self) -> tuple[float, ...]:
-        """The reward of each reported leaf."""
-        return tuple(self.worth[leaf] for leaf in self.reported)
-
-    @property
-    def reward(self) -> float:
-        """Mean reward of the reported conversations."""
-        return sum(self.rewards) / len(self.rewards) if self.rewards else 0.0
-
-    @property
-    def success(self) -> float:
-        """Share of the reported conversations that won; 0 where the task has no goals."""
-        won = [self.tree.is_won(leaf) for leaf in self.reported]
-        return sum(won) / len(won) if won else 0.0
-
-    @property
-    def rounds(self) -> float:
-        """Mean number of rounds (agent turns) of the reported conversations."""
-        counts = [
-            sum(self.tree.nodes[i].speaker is Speaker.AGENT for i in walk(self.tree, leaf)[1:])
-            for leaf in self.reported
-        ]
-        return sum(counts) / len(counts) if counts else 0.0
-
-    @property
-    def mean_scores(self) -> dict[str, float]:
-        """The mean of each score over the reported conversations that have it, by name."""
-        found: dict[str, list[float]] = {}
-        for leaf in self.reported:
-            for name, number in self.scores.get(leaf, {}).items():
-                found.setdefault(name, []).append(number)
-        return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
-
-    @property
-    def ending(self) -> str:
-        """`completed`, `truncated` or `aborted`, by the first reported conversation."""
-        return ENDINGS[self.outcomes[self.reported[0]]] if self.reported else "aborted"
-
-    @property
-    def agent_turns(self) -> int:
-        """Turns that the agent took, in all branches."""
-        return sum(node.speaker is Speaker.AGENT for node in self.tree.nodes[1:])
-
-    def tools_of(self, speaker: Speaker) -> tuple[Mapping[str, Any], ...]:
-        """The schemas of the tools that one side had."""
-        return self.tools if speaker is Speaker.AGENT else self.user_tools
-
-    def usage(self, speaker: Speaker) -> Usage:
-        """Model calls made for one side."""
-        return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
+"""The beginning of an episode's error where the task ran out of time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Where a conversation, a turn and a task are broken off."""
+    """The limits after which a conversation, a turn or a task ends."""
 
     max_convo_turns: int | None = setting(
-        None, "rounds after which a conversation is cut off (default: environment's)", least=1
+        None, "most rounds of a conversation (default: the environment's)", least=1
     )
     josh_agent_tries: int = setting(20, "most steps in one agent turn", least=1)
     task_timeout: float = setting(3600.0, "seconds that one task may take", above=0, unit="seconds", resumable=True)
-
-
-class TaskClock:
-    """The time limit of one task; it stands still while all the task's calls wait for their turn (`exchange.Clock`)."""
-
-    def __init__(self, seconds: float) -> None:
-        """Args: seconds: what the task may take."""
-        self.seconds = seconds
-        self.limit: asyncio.Timeout | None = None
-        self._left: float | None = None
-        self._waiting = 0
-        self._flying = 0
-
-    def change(self, waiting: int = 0, flying: int = 0) -> None:
-        """See `Clock.change`."""
-        self._waiting += waiting
-        self._flying += flying
-        if self.limit is None or self.limit.expired():
-            return
-        now = asyncio.get_running_loop().time()
-        stands = self._waiting > 0 and not self._flying
-        ends = self.limit.when()
-        if stands and ends is not None:
-            self._left = ends - now
-            self.limit.reschedule(None)
-        elif not stands and ends is None and self._left is not None:
-            self.limit.reschedule(now + self._left)
 
 
 def begin(
@@ -211,9 +76,9 @@ def begin(
         env: its environment.
         steps: how the plug-ins are called.
         strategy: how the tree grows.
-        agent: the agent, new; it is started here, as user and rewards are.
-        user: the user.
-        rewards: holds the task's goals.
+        agent: a new agent; `begin` starts it, and the user and the rewards.
+        user: a new user.
+        rewards: new rewards that hold the task's goals.
         options: the run's settings, by flag name.
         seed: see `Tree.seed`.
         rules: further arguments of `Search`.
@@ -247,23 +112,23 @@ async def play(
     timeout: float = 3600.0,
     keep_samples: bool = False,
 ) -> Episode:
-    """Play and score one task, without a folder: what a run does with each of its tasks.
+    """Play and score one task, as a run does with each of its tasks; nothing is written to disk.
 
     Args:
         task: the task.
         env: its environment; plug-ins get its `options`, and the seed, as the run's settings.
-        agent: the agent's class (or anything else that makes one when called).
-        user: the user's class, likewise.
-        rewards: the class that says what counts; by default the goals, all alike (`BaseRewards`).
+        agent: the agent's class, or any other callable that returns an agent.
+        user: the user's class, or any other callable that returns a user.
+        rewards: the rewards class; by default `BaseRewards`, for which all goals are alike.
         strategy: how the tree grows; by default a beam of 8.
         model: the agent's chat model, which stays open; None for an agent that needs none.
-        user_model: the user's.
-        judge_model: the judge's, for rewards that ask one.
-        sampling: how the agent's replies are drawn.
-        user_sampling: how the user's are.
-        judge_sampling: how the judge's are.
+        user_model: the user's chat model, likewise.
+        judge_model: the judge's chat model, for rewards that ask a judge.
+        sampling: sampling of the agent's replies.
+        user_sampling: sampling of the user's replies.
+        judge_sampling: sampling of the judge's replies.
         seed: every random choice follows from it and the task's id.
-        max_rounds: rounds after which a conversation is cut off; by default the environment's number.
+        max_rounds: most rounds of a conversation; by default the environment's number.
         max_turn_tries: most steps in one agent turn.
         max_concurrency: most model calls in flight.
         timeout: seconds after which the task is given up.
@@ -273,22 +138,22 @@ async def play(
         The episode: the tree, its result, rewards and scores.
 
     Raises:
-        UsageError: a plug-in or the strategy is wrong.
+        UsageError: a setting, a plug-in or the strategy is wrong.
         FatalError: a model refuses every call.
     """
     gateway, clock = ModelGateway(max_concurrency), TaskClock(timeout)
-    nobody = OfflineModel()
-    sides = {
-        Speaker.AGENT: (model or nobody, sampling),
-        Speaker.USER: (user_model or nobody, user_sampling),
-        JUDGE: (judge_model or nobody, judge_sampling),
+    offline = OfflineModel()
+    models = {
+        Speaker.AGENT: (model or offline, sampling),
+        Speaker.USER: (user_model or offline, user_sampling),
+        JUDGE: (judge_model or offline, judge_sampling),
     }
 
     def model_of(context: TurnContext, directed: bool = False) -> BoundModel:
-        who, how = sides[context.speaker]
+        chat_model, its_sampling = models[context.speaker]
         return BoundModel(
-            who,
-            how,
+            chat_model,
+            its_sampling,
             context,
             gateway,
             seed,
@@ -332,8 +197,8 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
         search: the search, at its root.
         task: the task.
         env: its environment.
-        clock: says when it is given up.
-        scorer: asks the rewards about its conversations.
+        clock: the task's time limit.
+        scorer: scores its conversations.
     """
     root = search.branches[0]
     rewards: BaseRewards = root.rewards.fork()
@@ -346,7 +211,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
             while not search.done:
                 await search.advance()
                 log.info("%s: %s", task.id, _progress(search.tree))
-                await asyncio.sleep(0)  # lets other tasks, the progress bar and Ctrl-C have their say
+                await asyncio.sleep(0)  # other tasks, the progress bar and Ctrl-C get a turn of the event loop
             scores = await _scored(search.tree, rewards, scorer)
     except TimeoutError:
         if not limit.expired():
@@ -361,7 +226,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     except JoshError:
         raise
     except Exception as failure:
-        error = f"it could not be scored: {explain(failure)}"
+        error = f"it could not be scored: {one_line(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
     return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage)
 
@@ -371,15 +236,15 @@ class UnscoredError(Exception):
 
 
 async def _scored(tree: Tree, rewards: BaseRewards, scorer: Scorer) -> Mapping[int, Mapping[str, float]]:
-    """The scores of the conversations that came to an end. Raises UnscoredError."""
-    outcomes = ends_of(tree)
+    """Returns the scores of the conversations that ended without an error. Raises UnscoredError."""
+    outcomes = final_outcomes(tree)
     sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
     try:
         return await scorer.scores(tree, sound, outcomes, rewards)
     except* JoshError as group:
         raise first_of(group) from None
     except* Exception as group:
-        raise UnscoredError(f"it could not be scored: {explain(first_of(group))}") from None
+        raise UnscoredError(f"it could not be scored: {one_line(first_of(group))}") from None
 
 
 def first_of(error: BaseException) -> BaseException:
@@ -389,61 +254,11 @@ def first_of(error: BaseException) -> BaseException:
     return error
 
 
-def ends_of(tree: Tree) -> dict[int, Outcome]:
-    """Returns how each leaf of a finished tree stands, by node index, in the order of the nodes."""
-    return {leaf: final_outcome(tree, leaf) for leaf in leaves(tree) if leaf}
-
-
 def _progress(tree: Tree) -> str:
-    """Where a search stands, in a few words."""
+    """Returns the state of a search in a few words."""
     speaker = tree.nodes[-1].speaker
     live = len(tree.frontier)
     if tree.collapses and tree.collapses[-1].size == len(tree.nodes):
         left = len(tree.nodes[tree.root].open)
         return f"the {speaker}'s turn earned a reward at {tree.nodes[tree.root].path or 'the root'}, {left} goals left"
     return f"after the {speaker}'s turn {live} live leaves, {len(tree.nodes) - 1} turns played"
-
-
-def conclude(
-    tree: Tree,
-    task: Task,
-    env: BaseEnv,
-    rewards: BaseRewards,
-    strategy: Strategy,
-    error: str = "",
-    scores: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
-) -> Episode:
-    """Draw the conclusions from a finished tree.
-
-    Args:
-        tree: the tree.
-        task: the task it was grown on.
-        env: the task's environment.
-        rewards: a rewards object started on the task.
-        strategy: names the tree's result.
-        error: why the task was given up, if it was.
-        scores: what the rewards say of each leaf that came to an end without an error.
-    """
-    outcomes = ends_of(tree)
-    takes_scores = names(rewards.path_reward, "scores")
-
-    def reward(leaf: int) -> float:
-        given = {"scores": scores.get(leaf, {})} if takes_scores else {}
-        return float(rewards.path_reward(tree.goals, hits(tree, leaf), **given))
-
-    sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
-    worth = {} if error else {leaf: reward(leaf) for leaf in sound}
-    tree, reported = strategy.result(tree, worth) if worth else (tree, ())
-    for winner in {collapse.winner for collapse in tree.collapses if worth} - worth.keys():
-        worth[winner] = reward(winner)
-    measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
-    values: dict[str, list[float]] = {}
-    for name, value in (item for one in measured for item in one.items()):
-        values.setdefault(name, []).append(value)
-    metrics = {name: sum(found) / len(found) for name, found in values.items()}
-    for number in (*worth.values(), *metrics.values()):
-        if not math.isfinite(number):
-            raise ValueError(f"a reward or metric is {number}")
-    if not reported and not error:
-        error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
-    return Episode(task, tree, tuple(reported), outcomes, worth, metrics, error, scores=scores)

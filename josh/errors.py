@@ -1,4 +1,4 @@
-"""The exceptions josh raises on purpose; everything else that escapes is a bug."""
+"""The exceptions that josh raises on purpose; any other exception that escapes is a bug."""
 
 
 class JoshError(Exception):
@@ -6,12 +6,12 @@ class JoshError(Exception):
 
 
 class UsageError(JoshError, ValueError):
-    """A wrong setting, found before anything is paid for, or a disk that cannot be written. Exit code 2."""
+    """A wrong setting, found before the first paid call, or a disk that cannot be written. Exit code 2."""
 
 
 class FatalError(JoshError):
-    """Going on would fail every further call too (a refused key). It ends the run, never just a leaf."""
+    """An error that every further call would meet as well, such as a refused key. It ends the run, not just a leaf."""
 
 
 class BudgetError(JoshError):
-    """The run has spent what it may. It ends cleanly and can be resumed; the text names the limit."""
+    """The run has reached its budget. It ends cleanly and can be resumed; the text names the limit."""

@@ -1,8 +1,8 @@
 """Training examples from a finished or growing tree (reference rules: arXiv:2409.04617, section 3.2).
 
-An example is the whole conversation so far, as the learner is trained on it, down to one place in the tree. The learner
-is the agent, unless the user is asked for. An example is *successful* when a leaf rewarded in the same phase lies below
-it, *on the golden path* when the winner does.
+An example is the conversation from the root to one node, as the learner is trained on it. The learner is the agent,
+unless the caller asks for the user. An example is *successful* when a leaf rewarded in the same phase lies on or below
+it, and *on the golden path* when the winner does.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,10 +18,10 @@ class Example:
     """One labelled conversation.
 
     Attributes:
-        messages: from the first message to the last one that is not the other side's; the learner's are `assistant`.
-        is_successful: a rewarded leaf of the phase lies on or below it.
-        is_golden_path: the leaf that the tree collapsed to lies on or below it.
-        node: index of the turn it ends with.
+        messages: the messages, without the other side's messages at the end; the learner's are `assistant`.
+        is_successful: whether a rewarded leaf of the phase lies on or below it.
+        is_golden_path: whether the leaf that the tree collapsed to lies on or below it.
+        node: index of the turn that it ends with.
     """
 
     messages: tuple[Message, ...]
@@ -31,11 +31,11 @@ class Example:
 
 
 def examples_of(tree: Tree, collapse: Collapse, learner: Speaker = Speaker.AGENT) -> Iterator[Example]:
-    """The examples that one collapse yields: one for every branch of the tree it cut off.
+    """Yields the examples of one collapse: one for every branch of the tree that it cut off.
 
-    A branch is a run of turns without a split; its example ends where it stood at the collapse. They come in tree
-    order, parents before children. Left out are unsuccessful branches with an error on them or below, of which nobody
-    knows what would have come, and those in which the learner has not spoken.
+    A branch is a sequence of turns without a split; its example ends with its last turn at the collapse. The examples
+    come in tree order, parents before children. Two kinds of branches are left out: unsuccessful ones with an error on
+    or below them, because their outcome is unknown, and those in which the learner has not spoken.
     """
     last: dict[str, int] = {}
     inside = {collapse.root}
@@ -57,14 +57,14 @@ def examples_of(tree: Tree, collapse: Collapse, learner: Speaker = Speaker.AGENT
 def example_at(
     tree: Tree, node: int, is_successful: bool, is_golden_path: bool, learner: Speaker = Speaker.AGENT
 ) -> Iterator[Example]:
-    """The conversation down to a node as an example; none where the learner has not spoken."""
+    """Yields the conversation down to a node as an example; yields nothing where the learner has not spoken."""
     messages = tuple(trim_user_messages(internal_conversation(tree, node, learner)))
     if any(message.get("role") == "assistant" for message in messages):
         yield Example(messages, is_successful, is_golden_path, node)
 
 
 def distinct(examples: Iterable[Example], seen: set[tuple[str, bool, bool]] | None = None) -> Iterator[Example]:
-    """Drop every example whose text and labels came before; `seen` carries over from one call to the next."""
+    """Yields the examples without repetitions of text and labels; pass the same `seen` to continue over calls."""
     seen = set() if seen is None else seen
     for example in examples:
         text = dumps(example.messages, sort_keys=True)
@@ -75,7 +75,7 @@ def distinct(examples: Iterable[Example], seen: set[tuple[str, bool, bool]] | No
 
 
 def _on_path(tree: Tree, leaves: Iterable[int]) -> set[str]:
-    """The paths of the branches that lead to any of the leaves."""
+    """Returns the paths of all branches that lead to any of the leaves."""
     paths: set[str] = set()
     for leaf in leaves:
         path = tree.nodes[leaf].path

@@ -1,4 +1,4 @@
-"""Copying what a branch carries, so that its siblings do not meddle with each other."""
+"""The default fork: copies an object of a branch, so that siblings cannot change each other's state."""
 
 import copy
 from collections.abc import Mapping
@@ -12,8 +12,12 @@ _HISTORIES = ("messages", "messages_internal", "recent_actions")
 _ATOMS = frozenset((str, int, float, bool, bytes, type(None)))
 
 
-def isolate(thing: T) -> T:
-    """The default `fork`. Raises UsageError, with the attribute's name, where something cannot be copied."""
+def default_fork(thing: T) -> T:
+    """Returns a copy for a sibling branch; see `Forkable.fork`.
+
+    Raises:
+        UsageError: an attribute cannot be copied; the text names it.
+    """
     state = getattr(thing, "__dict__", {})
     kind: Any = type(thing)
     shared = _shared(thing)
@@ -21,7 +25,7 @@ def isolate(thing: T) -> T:
         twin = _quickly(thing, state, shared)
         if twin is not None:
             return twin
-    # What the memo holds already, deepcopy takes from there, wherever it comes across it.
+    # Deepcopy uses the memo's object instead of a copy, so shared attributes and messages stay the same objects.
     memo: dict[int, Any] = {}
     for name in _HISTORIES:
         history = state.get(name)
@@ -36,13 +40,13 @@ def isolate(thing: T) -> T:
 
 
 def shared_of(thing: Any) -> tuple[str, ...]:
-    """The names of the attributes that all branches use together; the settings are always among them."""
+    """Returns the names of the attributes that all branches share; `config` is always one of them."""
     return (*getattr(thing, "shared", ()), "config")
 
 
 @cache
 def _is_plain(kind: type) -> bool:
-    """Whether all that an object of a class is stands in its `__dict__`, and nothing has a say in its copying."""
+    """Returns whether a class keeps its whole state in `__dict__` and does not customize copying."""
     usual = ("__new__", "__reduce_ex__", "__reduce__", "__getstate__")
     return (
         all(getattr(kind, name) is getattr(object, name) for name in usual)
@@ -52,13 +56,16 @@ def _is_plain(kind: type) -> bool:
 
 
 def _shared(thing: Any) -> tuple[str, ...]:
-    """The attributes that branches have in common: those that the plug-in names, and its settings."""
+    """Returns the attributes to share in this copy: those that the plug-in names, and its settings if it has any."""
     names: tuple[str, ...] = getattr(thing, "shared", ())
     return (*names, "config") if getattr(thing, "Config", None) is not None else names
 
 
 def _quickly(thing: T, state: Mapping[str, Any], shared: tuple[str, ...]) -> T | None:
-    """The copy where nothing but histories has to be copied; None where something else does. `deepcopy` is slow."""
+    """Returns the copy where only message histories have to be copied, else None.
+
+    It exists because `deepcopy` is slow.
+    """
     copies: dict[int, Any] = {}
     for name, value in state.items():
         if name in _HISTORIES and type(value) is list:
@@ -73,7 +80,7 @@ def _quickly(thing: T, state: Mapping[str, Any], shared: tuple[str, ...]) -> T |
 
 
 def _culprit(kind: str, state: Mapping[str, Any], memo: Mapping[int, Any]) -> str:
-    """What it is that cannot be copied, with the way out."""
+    """Returns the name of the attribute that cannot be copied, with the way out."""
     for name, value in state.items():
         try:
             copy.deepcopy(value, dict(memo))

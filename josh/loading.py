@@ -1,4 +1,4 @@
-"""From the name of a plug-in to its class: a short name, `package.module:Name` or `./file.py:Name`."""
+"""Finds a plug-in's class by its name: a short name, `package.module:Name` or `./file.py:Name`."""
 
 import importlib
 import importlib.util
@@ -11,39 +11,42 @@ from typing import Any
 from josh.errors import UsageError
 
 FILE_MODULE = "josh_plugin_"
-"""What the names of modules begin with that were loaded from a file by its path."""
+"""The prefix of the module names of files that were loaded by their path."""
 
 
 def load(name: str, known: Mapping[str, str], kind: str) -> Any:
-    """Find what a name stands for.
+    """Returns the object that a name stands for.
 
     Args:
         name: a key of `known`, `package.module:Name`, or `path/to/file.py:Name`.
         known: short name to `package.module:Name`.
-        kind: what is looked for, for the error message (`agent`).
+        kind: the plug-in's role, for the error message (`agent`).
 
     Raises:
-        UsageError: there is no such thing; the text lists the short names.
+        UsageError: the name stands for nothing; the text lists the short names.
     """
-    place, colon, attribute = known.get(name, name).rpartition(":")
+    module_name, colon, attribute = known.get(name, name).rpartition(":")
     if not colon:
         if name.endswith(".py"):
             raise UsageError(f"{kind} {name!r} names no class; give {name}:Class")
         names = ", ".join(sorted(known))
         raise UsageError(f"no {kind} named {name!r}; known: {names}, or give module:Class or ./file.py:Class")
-    if not place.endswith(".py") and (place.startswith(".") or "/" in place):
-        raise UsageError(f"{kind} {name!r}: {place} is no module, and no file of Python; give {place}.py:{attribute}")
-    module = _from_file(Path(place), kind) if place.endswith(".py") else _from_path(place, kind)
+    is_file = module_name.endswith(".py")
+    if not is_file and (module_name.startswith(".") or "/" in module_name):
+        raise UsageError(
+            f"{kind} {name!r}: {module_name} is neither a module nor a Python file; give {module_name}.py:{attribute}"
+        )
+    module = _from_file(Path(module_name), kind) if is_file else _from_path(module_name, kind)
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise UsageError(f"{kind} {name!r}: {place} has no {attribute!r}") from None
+        raise UsageError(f"{kind} {name!r}: {module_name} has no {attribute!r}") from None
 
 
 def _from_file(path: Path, kind: str) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"{kind}: there is no file {path.resolve()}")
-    # A name of its own, the same for the same file, so that a class is loaded once and can be pickled.
+    # The module's name follows from the path, so that a file is loaded once and its classes can be pickled.
     name = f"{FILE_MODULE}{path.resolve().as_posix().encode().hex()}"
     if name in sys.modules:
         return sys.modules[name]

@@ -1,4 +1,4 @@
-"""Chat messages: plain dicts in the chat-completions format, never changed once they are part of a history."""
+"""Chat messages: plain dicts in the chat-completions format. A message in a history never changes."""
 
 import json
 import math
@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
-"""`role` and `content`, and where they apply `tool_calls`, `tool_call_id`, `name`."""
+"""It has `role` and `content`, and where they apply `tool_calls`, `tool_call_id` and `name`."""
 
 OPENER = "(The chat is open. You write first.)"
-"""Stands in for a user's first message, because many chat servers and templates refuse a conversation without one."""
+"""Replaces a missing first user message, because many chat servers and templates refuse a conversation without one."""
 
 _DEEPEST = 20
 
 
 def text_of(message: Message) -> str:
-    """Returns what a message says, empty where it only calls tools; of a list of parts, its texts one after another."""
+    """Returns a message's text; empty where it only calls tools, the parts' joined texts where it has parts."""
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
@@ -25,7 +25,7 @@ def text_of(message: Message) -> str:
 
 
 def with_opener(messages: Sequence[Message]) -> list[Message]:
-    """Have the user write first: put `OPENER` after the system prompt unless a message of the user's stands there."""
+    """Returns the messages with `OPENER` after the system prompt, unless the user's message follows the prompt."""
     first = next((at for at, each in enumerate(messages) if each.get("role") != "system"), len(messages))
     if messages[first:] and messages[first].get("role") == "user":
         return list(messages)
@@ -33,7 +33,7 @@ def with_opener(messages: Sequence[Message]) -> list[Message]:
 
 
 def trim_user_messages(messages: Sequence[Message]) -> list[Message]:
-    """Drop the user messages at the end, so that a training example ends where the agent's own words end."""
+    """Returns the messages without the user messages at the end, so that a training example ends with the agent."""
     end = len(messages)
     while end and messages[end - 1].get("role") == "user":
         end -= 1
@@ -41,13 +41,13 @@ def trim_user_messages(messages: Sequence[Message]) -> list[Message]:
 
 
 def flip_roles(messages: Sequence[Message], defuse: Callable[[str], str] = str) -> list[Message]:
-    """Show a conversation from the other side: the agent's words become `user`, the user's become `assistant`.
+    """Returns a conversation from the other side: the agent's messages become `user`, the user's become `assistant`.
 
-    Only text is carried over; tool calls and tool results are the agent's own business and are left out.
+    It keeps text only; the agent's tool calls and tool results are left out.
 
     Args:
         messages: the conversation as the agent sees it.
-        defuse: changes the agent's words, such as tags that count in the user's words alone.
+        defuse: changes the agent's text, such as tags that count only in the user's text.
     """
     other = {"assistant": "user", "user": "assistant"}
     flipped = []
@@ -60,7 +60,7 @@ def flip_roles(messages: Sequence[Message], defuse: Callable[[str], str] = str) 
 
 
 def same_words(some: Sequence[Message], others: Sequence[Message]) -> bool:
-    """Whether two turns say and call the same; the ids of tool calls, which servers make up, do not count."""
+    """Returns whether two turns have the same texts and tool calls; the ids of tool calls are ignored."""
     if some == others or len(some) != len(others):
         return some == others
     calls = any("tool_calls" in message or "tool_call_id" in message for message in some)
@@ -68,7 +68,7 @@ def same_words(some: Sequence[Message], others: Sequence[Message]) -> bool:
 
 
 def without_ids(message: Message) -> Message:
-    """A message as it is compared: without the ids of tool calls, which servers make up."""
+    """Returns a message without the ids of tool calls, which servers choose at random."""
     message = {key: value for key, value in message.items() if key != "tool_call_id"}
     if message.get("tool_calls"):
         message["tool_calls"] = [dict(call, id="") for call in message["tool_calls"]]
@@ -76,17 +76,20 @@ def without_ids(message: Message) -> Message:
 
 
 def without_thoughts(text: str) -> str:
-    """What is said aloud: no `<think>...</think>`, be it cut off at the end or opened by the chat template."""
+    """Returns a text without its `<think>...</think>`.
+
+    The end tag may be missing, because the reply was cut off; the start tag, because the chat template wrote it.
+    """
     text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
     return text.rpartition("</think>")[2].partition("<think>")[0].strip()
 
 
 def dumps(value: Any, *, sort_keys: bool = False) -> str:
-    """`value` as JSON on one line; what JSON has no form for, which plug-ins may put anywhere, as its `repr`."""
+    """Returns `value` as JSON on one line; objects of plug-ins that JSON cannot represent are written as `repr`."""
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, default=_named, allow_nan=False)
     except (TypeError, ValueError):
-        # Keys that are no text, numbers that are none, or values that hold themselves.
+        # Keys that are not text, NaN or infinite numbers, or values that contain themselves.
         return json.dumps(_plain(value, 0), ensure_ascii=False, sort_keys=sort_keys)
 
 
@@ -101,5 +104,5 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _named(value: Any) -> str:
-    """The `repr` of a value, without the address in memory that differs from run to run."""
+    """Returns the `repr` of a value without its memory address, which differs from run to run."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

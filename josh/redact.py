@@ -1,4 +1,4 @@
-"""Keeping keys and passwords out of errors, logs, records and what is printed."""
+"""Keeps keys and passwords out of errors, logs, records and printed text."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SHORTEST = 8
-"""Characters of a secret at least: shorter ones are dummies, and stand in ordinary words."""
+"""Fewest characters of a secret: shorter ones are placeholders, and occur in ordinary words."""
 _NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 _END = r"""[^\s"'\\,;&}\])]+"""
 _SHAPES = (
@@ -32,14 +32,14 @@ class Redactor:
 
     @classmethod
     def of(cls, *secrets: str) -> "Redactor":
-        """Returns a redactor of some keys; those shorter than `SHORTEST` are left out."""
+        """Returns a redactor for some keys; it ignores keys shorter than `SHORTEST`."""
         found = {secret.strip() for secret in secrets if len(secret.strip()) >= SHORTEST}
         return cls(tuple(sorted(found, key=lambda secret: (-len(secret), secret))))
 
     def __call__(self, text: str) -> str:
-        """Returns an error or a log line without the secrets, and without what looks like one by its place.
+        """Returns an error or a log line without the known secrets and without texts in places of secrets.
 
-        Such places are the user and password of an address, a key in its query, and headers that authorize.
+        Such places are the user and password of an address, a key in its query, and authorization headers.
         """
         text = self.known(text)
         for shape in _SHAPES:
@@ -47,34 +47,34 @@ class Redactor:
         return text
 
     def known(self, text: str) -> str:
-        """Returns a text without the secrets alone: a conversation may well speak of addresses and headers."""
+        """Returns a text without the known secrets; addresses and headers stay, for a conversation may name them."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
 
 
 def redactor(environment: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> Redactor:
-    """Returns a redactor of the secrets in environment variables.
+    """Returns a redactor for the secrets in environment variables.
 
     Args:
-        environment: a variable is secret if its name speaks of a key, token, secret or password. One that holds a
-            number of tokens or the name of another variable is not.
-        settings: those called `api_key_var`, `user_api_key_var`, ... name further variables, several by commas; they
-            may stand in tables.
+        environment: a variable is secret if its name contains key, token, secret or password. A variable that holds a
+            number of tokens or the name of another variable is not secret.
+        settings: those called `api_key_var`, `user_api_key_var`, ... name further variables, several separated by
+            commas; the settings may be nested in tables.
     """
     named = [environment.get(variable, "") for variable in _variables(settings or {})]
-    spoken_of = [
+    by_name = [
         value
         for name, value in environment.items()
         if any(word in name.upper() for word in _NAMES)
         and value.strip() not in environment
         and (name.upper().endswith(_NAMES) or not value.strip().isdecimal())
     ]
-    return Redactor.of(*named, *spoken_of)
+    return Redactor.of(*named, *by_name)
 
 
 def _variables(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the names of the variables that settings say hold a key."""
+    """Yields the names of the variables that hold a key according to the settings."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _variables(value)
@@ -83,7 +83,7 @@ def _variables(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def in_json(value: Any, clean: Callable[[str], str]) -> Any:
-    """Returns a JSON value with all its texts cleaned; the names in its objects stay."""
+    """Returns a JSON value with all its texts cleaned; the keys of its objects stay."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Asking a rewards class about conversations: scores of finished ones, values of those that go on.
+"""Asks a rewards class about conversations: for scores of finished ones, and for values of unfinished ones.
 
 Both read a record of the conversation (`transcript.py`), never a live world, so that scores can be computed again from
 a stored tree. Both may ask a judge: a third speaker, whose seeds and journal entries follow from the place in the tree.
@@ -11,35 +11,35 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from josh.branch import Branch, TurnContext
-from josh.calls import accepted, awaited
+from josh.calls import awaited, keyword_parameters
 from josh.dialogue import NO_USAGE, Outcome, Turn, Usage
 from josh.roles import BaseRewards, Task, TurnModel
 from josh.transcript import Conversation, transcript
 from josh.tree import Expand, Node, Tree
 
 JUDGE = "judge"
-"""The judge's name where speakers are named: in the journal, and where calls and costs are counted."""
+"""The judge's name as a speaker, in the journal and in the account of calls and costs."""
 
 
 class Scorer:
     """Scores and values the conversations of one task."""
 
     def __init__(self, task: Task, judge: Callable[[TurnContext], TurnModel] | None = None) -> None:
-        """Args: task: the task; judge: gives the judge's model for a place in the tree, None where there is none."""
+        """Args: task: the task; judge: returns the judge's model for a place in the tree, None for no judge."""
         self._task = task
         self._judge = judge
         self._contexts: list[TurnContext] = []
 
     @property
     def usage(self) -> Usage:
-        """What the judge's calls have cost so far."""
+        """The cost of the judge's calls so far."""
         return sum((context.usage for context in self._contexts), NO_USAGE)
 
     async def value(self, branch: Branch, tree: Tree, expand: Expand, path: str, turn: Turn) -> float | None:
-        """Returns what the rewards say a conversation is worth after a turn that is about to be added; see `Search`.
+        """Returns the rewards' value of a conversation after a turn that is not in the tree yet; see `Search`.
 
         Raises:
-            ValueError: they say anything but a finite number or None.
+            ValueError: the value is neither a finite number nor None.
         """
         parent = tree.nodes[expand.node]
         node = Node(expand.node, expand.speaker, path, parent.depth + 1, turn, parent.open)
@@ -52,16 +52,16 @@ class Scorer:
     async def scores(
         self, tree: Tree, leaves: Sequence[int], outcomes: Mapping[int, Outcome], rewards: BaseRewards
     ) -> dict[int, dict[str, float]]:
-        """Returns the scores of finished conversations, by node index; empty where the rewards have none.
+        """Returns the scores of finished conversations, by node index and name; empty where the rewards have none.
 
         Args:
             tree: the tree.
-            leaves: where the conversations end.
-            outcomes: how these leaves stand.
-            rewards: a rewards object started on the task.
+            leaves: the last nodes of the conversations.
+            outcomes: the outcome of each of these leaves.
+            rewards: a rewards object that was started on the task.
 
         Raises:
-            ValueError: a score is anything but a finite number by name.
+            ValueError: the scores are not finite numbers by name.
         """
         if getattr(type(rewards), "score", BaseRewards.score) is BaseRewards.score:
             return {}
@@ -81,7 +81,7 @@ class Scorer:
         return {leaf: task.result() for leaf, task in zip(leaves, tasks, strict=True)}
 
     async def _ask(self, method: Callable[..., Any], conversation: Conversation, path: str, depth: int) -> Any:
-        takes = accepted(method)
+        takes = keyword_parameters(method)
         given: dict[str, Any] = {}
         if takes is None or "judge" in takes:
             context = TurnContext(path, depth, JUDGE)

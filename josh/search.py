@@ -1,15 +1,20 @@
-"""What a search strategy is, and how a tree grows by its plans; pure functions on `Tree`.
+"""The search strategy, and how a tree grows by its plans; pure functions on `Tree`.
 
-A strategy is asked and told. `plan` says which nodes are expanded next; the turns are taken, in any order; `grow`, the
-same for all strategies, adds them to the tree in the order of the plan; `update` draws the conclusions. After the last
-phase `result` names the leaves that count. No input, output, clock or global randomness lives here: a strategy that
-draws seeds its generator with `Tree.seed`.
+The life of a search:
+    1. `plan` names the nodes to expand next, and the turns of each.
+    2. The driver takes the turns, in any order.
+    3. `grow`, the same for all strategies, adds them to the tree in the order of the plan.
+    4. `update` removes nodes from the frontier, and may collapse the tree. The next plan follows, until one is empty.
+    5. After the last phase, `result` names the leaves that count.
 
-A plan keeps four rules; `grow` and the driver raise `UsageError` where one is broken:
-    1. It names each node once, and only nodes of the frontier.
+This module has no input, output, clock or global randomness: a strategy that needs random numbers seeds its generator
+with `Tree.seed`.
+
+A plan and an update keep four rules; `grow` and the driver raise `UsageError` where one is broken:
+    1. A plan names each node at most once, and only nodes of the frontier.
     2. Each `Expand` has at least one directive (None for no instruction).
-    3. What it leaves alone, or keeps, stays in the frontier.
-    4. `update` takes nodes out of the frontier and puts none in.
+    3. Nodes that the plan does not name, or keeps, stay in the frontier.
+    4. `update` may remove nodes from the frontier, but adds none.
 """
 
 from collections import Counter
@@ -28,14 +33,13 @@ class Strategy:
 
     A subclass defines `plan`, and `update` and `result` where the defaults do not fit.
 
-    Its settings stand in a dataclass `Config` inside the class: `MyStrategy(simulations=60)` fills one, `self.config`
-    holds it, and on the command line they are `--strategy.simulations 60`. A strategy keeps nothing else: what it
-    knows of a search is a fold over the tree.
+    Its settings are the fields of a dataclass `Config` inside the class: `MyStrategy(simulations=60)` makes one,
+    `self.config` holds it, and the command line sets it by `--strategy.simulations 60`. A strategy has no other state:
+    it computes all it needs from the tree.
 
     Attributes:
         config: the settings.
-        searched: whether the result is the best of many branches; False for plain conversations, whose result is all
-            of them.
+        searched: whether the result is the best of many branches; False for plain conversations, which all count.
         collapses: whether training examples come from collapses alone, so that a tree without a collapse has none.
             Otherwise each leaf is an example.
     """
@@ -48,7 +52,7 @@ class Strategy:
     collapses: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        """Args: args, settings: a `Config`, or what one is made of."""
+        """Args: args, settings: a `Config`, or the arguments of one."""
         given = len(args) == 1 and not settings and isinstance(args[0], self.Config)
         self.config: Any = checked(args[0] if given else self.Config(*args, **settings))
 
@@ -63,37 +67,37 @@ class Strategy:
 
     @property
     def conversations(self) -> int:
-        """How many conversations of a task count."""
+        """The number of conversations of a task that count."""
         return 1
 
     def describe(self) -> str:
-        """How it searches, in a few words that follow the number of tasks: `searched with a beam of 8`."""
+        """Returns a few words that follow the number of tasks in a report: `searched with a beam of 8`."""
         return f"searched with {type(self).__name__}"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
-        """Says which nodes of the frontier are expanded next, and by which turns.
+        """Plan the next phase: name nodes of the frontier to expand, and the turns of each.
 
         Args:
-            tree: the tree. Leaves that used up their rounds are not in its frontier.
+            tree: the tree. Its frontier has no leaves that used up their rounds.
 
         Returns:
-            The expansions; none to end the search.
+            The expansions; an empty plan ends the search.
         """
         raise NotImplementedError(f"{type(self).__name__} has no plan()")
 
     def update(self, tree: Tree) -> Tree:
-        """Draws the conclusions from the phase just grown. By default drops from the frontier what ended or has won."""
+        """Update the tree after a phase. By default removes from the frontier the leaves that ended or have won."""
         return replace(tree, frontier=unfinished(tree))
 
     def result(self, tree: Tree, rewards: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
-        """Names the leaves that count, of a tree that has been played to its end. By default the best one.
+        """Name the leaves that count in a finished tree. By default the best one.
 
         Args:
             tree: the tree.
             rewards: the reward of each leaf that ended without an error, in the order of the nodes; at least one.
 
         Returns:
-            The tree (with a last collapse, where the strategy draws one), and the leaves, the best first.
+            The tree (with a last collapse, where the strategy adds one), and the leaves, best first.
         """
         return tree, ranked(tree, rewards)[:1]
 
@@ -101,8 +105,8 @@ class Strategy:
 def child_paths(tree: Tree, plan: Sequence[Expand]) -> list[tuple[str, ...]]:
     """Returns the paths of the nodes that each expansion of a plan adds, eldest first.
 
-    A single turn continues its parent's path. Siblings, and the children of a kept node, are numbered, on from the
-    children that the node has already.
+    A single turn continues its parent's path. Siblings, and the children of a kept node, get a number each; the
+    numbering continues after the children that the node already has.
     """
     first = min((expand.node for expand in plan), default=0)
     elders = Counter(node.parent for node in tree.nodes[first + 1 :])
@@ -118,7 +122,7 @@ def child_paths(tree: Tree, plan: Sequence[Expand]) -> list[tuple[str, ...]]:
 
 
 def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
-    """Adds the turns that a plan asked for.
+    """Add the turns of a plan to the tree.
 
     Args:
         tree: the tree the plan was made for.
@@ -126,8 +130,8 @@ def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
         turns: one turn for each directive of each expansion, in the plan's order.
 
     Returns:
-        A tree whose frontier is what the plan left alone or kept, then the new nodes, dead ones included; `update` is
-        to follow.
+        A tree whose frontier holds the nodes that the plan did not name or kept, then all new nodes, also those that
+        ended; `update` removes them.
 
     Raises:
         UsageError: the plan breaks a rule.
@@ -149,7 +153,7 @@ def grow(tree: Tree, plan: Sequence[Expand], turns: Sequence[Turn]) -> Tree:
 
 
 def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
-    """Raises UsageError where a plan names a node twice, one outside the frontier, or an expansion without a turn."""
+    """Raises UsageError where a plan names a node twice, a node outside the frontier, or an expansion without turns."""
     frontier, named = set(tree.frontier), set()
     for expand in plan:
         if expand.node in named:
@@ -157,12 +161,12 @@ def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
         if expand.node not in frontier:
             raise UsageError(f"a plan names node {expand.node}, which is not in the frontier; expand it with keep=True")
         if not expand.directives:
-            raise UsageError(f"a plan expands node {expand.node} by no turn; give a directive, None for no instruction")
+            raise UsageError(f"a plan expands node {expand.node} by 0 turns; give a directive, None for no instruction")
         named.add(expand.node)
 
 
 def alive(tree: Tree, leaves: Sequence[int]) -> tuple[int, ...]:
-    """Returns those of some nodes whose conversation goes on."""
+    """Returns the nodes whose outcome is alive, in the given order."""
     return tuple(leaf for leaf in leaves if tree.nodes[leaf].turn.outcome is Outcome.ALIVE)
 
 

@@ -1,4 +1,4 @@
-"""A task's plug-ins as the steps of a search."""
+"""Calls a task's agent and user as the steps of a search."""
 
 import inspect
 from collections.abc import Callable
@@ -6,17 +6,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from josh.branch import Branch, TurnContext
-from josh.calls import accepted
+from josh.calls import keyword_parameters
 from josh.dialogue import Outcome
 from josh.roles import TurnModel
 from josh.threads import in_thread
 
 
 class PluginSteps:
-    """A task's plug-ins: every step gets the chat model of its turn.
+    """Calls the `step` of a task's agent and user with the chat model of the turn.
 
     Attributes:
-        waits: whether a step of either side waits for something, so that turns are worth taking at the same time.
+        waits: whether a step of either speaker waits for something, so that concurrent turns save time.
     """
 
     def __init__(
@@ -31,18 +31,18 @@ class PluginSteps:
         Args:
             agent_type: the agent's class.
             user_type: the user's class.
-            model_of: gives the chat model of a turn; the flag says whether it has to put the directive into requests.
-            slot: gives a place for a step that waits for something by itself.
+            model_of: returns the chat model of a turn; the flag is True where it must add the directive to requests.
+            slot: returns a slot for a step that blocks a thread.
         """
         self._model_of = model_of
         self._slot = slot
-        self._agent_takes = accepted(agent_type.step)
-        self._user_takes = accepted(user_type.step)
+        self._agent_takes = keyword_parameters(agent_type.step)
+        self._user_takes = keyword_parameters(user_type.step)
         types = (agent_type, user_type)
         self.waits = any(inspect.iscoroutinefunction(kind.step) or getattr(kind, "blocking", False) for kind in types)
 
     def agent_step(self, branch: Branch, context: TurnContext) -> Any:
-        """Let the agent act once; see `Steps`."""
+        """Make the agent act once; see `Steps`."""
         given = self._given(branch, context, self._agent_takes)
         agent = branch.agent
         if getattr(agent, "blocking", False):
@@ -51,14 +51,14 @@ class PluginSteps:
         return _paired(agent, passed) if inspect.isawaitable(passed) else (agent, _spoken(agent, passed))
 
     def user_step(self, branch: Branch, context: TurnContext) -> Any:
-        """Let the user answer; see `Steps`."""
+        """Make the user answer; see `Steps`."""
         given = self._given(branch, context, self._user_takes)
         if getattr(branch.user, "blocking", False):
             return self._in_slot(branch.user.step, branch.agent, **given)
         return branch.user.step(branch.agent, **given)
 
     def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
-        """Mark an agent that used up its tries; see `Steps`. Raises RuntimeError where it said nothing at all."""
+        """Mark an agent that used up its tries; see `Steps`. Raises RuntimeError where it added no message."""
         if silent:
             raise RuntimeError(f"the agent said nothing in {tries} steps")
         agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
@@ -81,10 +81,15 @@ async def _paired(agent: Any, passed: Any) -> tuple[Any, Any]:
 
 
 def _spoken(agent: Any, passed: Any) -> Any:
-    """What the step returned. Raises RuntimeError or TypeError where the user has nothing to answer, or no text."""
+    """Returns the step's result.
+
+    Raises:
+        RuntimeError: the turn is over, and its last message is not the agent's.
+        TypeError: the last message's content is not text.
+    """
     last = agent.messages[-1] if agent.messages else {}
     if passed and passed is not Outcome.TRUNCATED and last.get("role") != "assistant":
         raise RuntimeError("the agent ended its turn without a message to the user")
     if not isinstance(last.get("content"), str | list | None):
-        raise TypeError(f"the agent said {last['content']!r:.80}, which is no text")
+        raise TypeError(f"the agent said {last['content']!r:.80}, which is not text")
     return passed

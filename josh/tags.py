@@ -1,4 +1,4 @@
-"""Reward tags: bracketed amounts such as `[PAY $1.50]` that one speaker may earn with and the other may not."""
+"""Reward tags: bracketed amounts such as `[PAY $1.50]`, which count only in the text of one of the two speakers."""
 
 import re
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class RewardTag:
-    """A family of tags `[WORD $N]`, matched without regard to case.
+    """A kind of tag, `[WORD $N]`; upper and lower case are equal.
 
     Attributes:
-        words: the words that open a tag; the first is the one `write` uses.
-        low: amounts below are raised to this.
-        high: amounts above are lowered to this.
+        words: the words that may begin a tag; `write` uses the first.
+        low: the least amount, in dollars; smaller ones are raised to it.
+        high: the largest amount, in dollars; larger ones are lowered to it.
     """
 
     words: tuple[str, ...]
@@ -25,21 +25,21 @@ class RewardTag:
         return re.compile(rf"\[\s*({words})\s*\$?\s*(\d+(?:\.\d*)?|\.\d+)\s*\]", re.IGNORECASE)
 
     def read(self, text: str) -> float | None:
-        """The amount of the last tag in `text`, clamped to [low, high]; None without a tag.
+        """Returns the amount of the last tag in `text`, clamped to [low, high]; None without a tag.
 
-        The last one counts, for a speaker who weighs one amount and settles on another.
+        The last tag counts, because a speaker may mention one amount first and then decide on another.
         """
         found = self._pattern.findall(text)
         return min(self.high, max(self.low, float(found[-1][1]))) if found else None
 
     def count(self, text: str) -> int:
-        """How many tags `text` holds."""
+        """Returns the number of tags in `text`."""
         return len(self._pattern.findall(text))
 
     def defuse(self, text: str) -> str:
-        """`text` with every tag in round brackets, in which it no longer counts."""
+        """Returns `text` with every tag in round brackets; such a tag does not count."""
         return self._pattern.sub(lambda match: f"({match.group(0)[1:-1]})", text)
 
     def write(self, amount: float) -> str:
-        """The tag for `amount` dollars, such as `[PAY $1.50]`."""
+        """Returns the tag for `amount` dollars, such as `[PAY $1.50]`."""
         return f"[{self.words[0]} ${amount:.2f}]"

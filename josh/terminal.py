@@ -1,4 +1,4 @@
-"""Write safe texts, tables and wrapped lines to a terminal; read lines from the keyboard or a pipe."""
+"""Writes safe texts, tables and wrapped lines to a terminal; reads lines from the keyboard or a pipe."""
 
 import os
 import re
@@ -28,7 +28,7 @@ _unread = bytearray()
 
 
 def visible(text: str) -> str:
-    """Returns a text that cannot command a terminal: control characters and escape sequences are spelled out.
+    """Returns a text that cannot control a terminal: control characters and escape sequences are written as escapes.
 
     Line breaks and the letters of all scripts stay. Characters that change the direction of text become escapes, too.
     """
@@ -49,12 +49,12 @@ def _acts(one: str) -> bool:
 
 
 def console_for(stream: TextIO, width: int, *, colours: bool = False) -> "Console":
-    """Returns a console that takes no text for markup or an emoji, and highlights nothing.
+    """Returns a console that prints text literally: without markup, emoji codes and highlighting.
 
     Args:
         stream: its encoding decides between box characters and ASCII.
         width: columns of a line.
-        colours: write styles as escape sequences; without, none is written.
+        colours: whether styles are written, as escape sequences.
     """
     from rich.console import Console
 
@@ -91,7 +91,7 @@ def align_columns(rows: Iterable[Sequence[str]], width: int | None = None) -> li
 
     Args:
         rows: the table's cells, equally many in each row.
-        width: most columns on the screen; cells are folded to keep to it. None for no limit.
+        width: most columns of a line; longer cells are wrapped. None for no limit.
     """
     from rich.table import Table
     from rich.text import Text
@@ -103,12 +103,12 @@ def align_columns(rows: Iterable[Sequence[str]], width: int | None = None) -> li
 
 
 def screen_width(stream: TextIO) -> int | None:
-    """Returns the columns of the terminal that a stream writes to; None where it is no terminal."""
+    """Returns the columns of the terminal that a stream writes to; None where the stream is not a terminal."""
     return get_terminal_size((PIPED, 24)).columns if stream.isatty() else None
 
 
 def columns(stream: TextIO) -> int:
-    """Returns the columns of the terminal that a stream writes to; `COLUMNS`, or `PIPED`, where it is no terminal."""
+    """Returns the columns of the terminal that a stream writes to; `COLUMNS` or `PIPED` where it is not a terminal."""
     return get_terminal_size((PIPED, 24)).columns if stream.isatty() or "COLUMNS" in os.environ else PIPED
 
 
@@ -134,13 +134,13 @@ def _put(text: str) -> None:
     try:
         print(encodable(text, out), end="", file=out, flush=True)
     except OSError as error:
-        # The interpreter must not try once more when it ends.
+        # Otherwise the interpreter would try to write again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-        raise FatalError(f"nobody reads what is said here any more ({error.strerror})") from None
+        raise FatalError(f"the output is closed ({error.strerror})") from None
 
 
 def show_messages(messages: Sequence[Message], names: Mapping[str, str]) -> None:
-    """Print the words of both sides, each message after its speaker's name; `names` has those of `agent` and `user`."""
+    """Print the texts of both speakers, each after its speaker's name; `names` has the names of `agent` and `user`."""
     sides = {"assistant": "agent", "user": "user"}
     for message in messages:
         if message.get("role") in sides and message.get("content"):
@@ -148,7 +148,7 @@ def show_messages(messages: Sequence[Message], names: Mapping[str, str]) -> None
 
 
 async def ask(prompt: str) -> str | None:
-    """Ask a person for a line; the event loop goes on meanwhile.
+    """Ask a person for a line; the event loop continues while it waits.
 
     Returns:
         The line without escape sequences; None at the end of the input (Ctrl-D), or after `/quit`.
@@ -160,7 +160,7 @@ async def ask(prompt: str) -> str | None:
         _put(prompt)
         line = await in_thread(_read_line)
         if line is None or not sys.stdin.isatty():
-            _put(f"{visible(line or '')}\n")  # nobody has seen it being typed
+            _put(f"{visible(line or '')}\n")  # the terminal does not show piped input
         if line is None or line == "/quit":
             return None
         if line:
@@ -170,14 +170,14 @@ async def ask(prompt: str) -> str | None:
 def _read_line() -> str | None:
     """Returns a line of the standard input; None at its end.
 
-    It reads the file itself, because a thread that waits in `sys.stdin` holds a lock that Python needs to exit.
+    It reads the file descriptor, because a thread that waits in `sys.stdin` holds a lock that Python needs to exit.
     """
     if sys.stdin is None or sys.stdin.closed:
         return None
     while b"\n" not in _unread:
         try:
             got = os.read(sys.stdin.fileno(), 1 << 16)
-        except UnsupportedOperation:  # no file at all
+        except UnsupportedOperation:  # the input is not a file
             got = b""
         except OSError as error:
             raise FatalError(f"the terminal is gone ({error.strerror})") from None
@@ -202,7 +202,7 @@ class Seat:
             title: the name of the conversation.
             side: `agent` or `user`.
             env: the environment.
-            brief: the prompt of a model on that side.
+            brief: the system prompt that a model on that side would get.
         """
         self._title = title
         self._side = side
@@ -232,18 +232,18 @@ class Seat:
         own = self._names[self._side]
         if self._shown < 0:
             say(f"--- {self._title}: you are the {own} ---\n{self._brief}\n---")
-            say(f"{self._hint} /quit or Ctrl-D leaves, Ctrl-C breaks off to go on later.".strip())
+            say(f"{self._hint} /quit or Ctrl-D leaves the conversation, Ctrl-C stops so that you can resume.".strip())
             say("---")
             self._shown = 0
         show_messages(messages[self._shown :], self._names)
         for note in self._notes:
             say(note)
         self._notes = []
-        # The words typed now are on the screen already.
+        # The line that the person types now is already on the screen.
         self._shown = len(messages) + 1
         text = await self._checked(f"{own}> ", check)
         if text is None and self._side == "agent" and not any(each.get("role") == "assistant" for each in messages):
-            raise UsageError(f"{self._title}: nothing was said, so there is nothing to record")
+            raise UsageError(f"{self._title}: the agent said nothing, so there is no conversation to record")
         return text
 
     async def _checked(self, prompt: str, check: Callable[[str], None] | None) -> str | None:

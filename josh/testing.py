@@ -1,4 +1,4 @@
-"""For tests of your own plug-ins: scripted models, agents and users, and conformance tests to inherit.
+"""Tools to test your own plug-ins: scripted models, agents and users, and conformance tests to inherit.
 
     from josh.testing import AgentConformance, FixedModel
 
@@ -9,7 +9,7 @@
         def line(self):
             return FixedModel(["Hello. How are you?"])
 
-pytest then runs the inherited tests, which say what the search relies on.
+pytest then runs the inherited tests, which check what the search requires.
 """
 
 import asyncio
@@ -40,27 +40,27 @@ __all__ = [
 ]
 
 Script = Callable[[Sequence[Message], int], str | Reply]
-"""From the messages of a request and its seed to the reply, or its text alone."""
+"""A function of a request's messages and seed that returns the reply, or the reply's text alone."""
 
 
 class ScriptedModel:
-    """A chat model that says what a script tells it.
+    """A chat model whose replies come from a script.
 
     Attributes:
-        requests: every request, in order, with its messages as they were then.
+        requests: every request, in order, each with a copy of its list of messages.
     """
 
     endpoint = "scripted"
-    at_once: int | None = None
+    concurrency: int | None = None
 
     def __init__(self, script: Script | Sequence[str | Reply], name: str = "scripted", latency: float = 0.0) -> None:
-        """Set a model up.
+        """Set up a model.
 
         Args:
-            script: a function of messages and seed, or replies (or their texts) to give one after another, again from
-                the start at the end.
+            script: a function of messages and seed, or a list of replies (or their texts), which the model gives in
+                turn and repeats from the start.
             name: the model's name.
-            latency: seconds every reply takes.
+            latency: seconds that every request takes.
         """
         self.name = name
         self.requests: list[Request] = []
@@ -83,11 +83,11 @@ class ScriptedModel:
         return Completion(replies, Usage(prompt_tokens=prompt, completion_tokens=words))
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: the model has no connections."""
 
 
 class FixedModel:
-    """A line to a scripted model, for calling an agent's or user's `step` by hand."""
+    """A `TurnModel` with scripted replies, to call an agent's or user's `step` by hand."""
 
     def __init__(
         self, script: Script | Sequence[str | Reply] = ("Yes.",), temperature: float = 1.0, seed: int = 1
@@ -98,34 +98,34 @@ class FixedModel:
 
     @property
     def temperature(self) -> float:
-        """See `Line.temperature`."""
+        """See `TurnModel.temperature`."""
         return self.sampling.temperature
 
     def draw(self) -> int:
-        """The next of the seeds, which count up."""
+        """Returns the next seed; seeds count up by one."""
         return next(self._seeds)
 
     def shared_draw(self) -> int:
-        """The next of the seeds, which count up."""
+        """Returns the next seed; seeds count up by one."""
         return next(self._seeds)
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
-        """The script's next reply."""
+        """Returns the script's next reply."""
         request = Request(list(messages), self.sampling, self.draw(), options=options)
         completion = await self.model.complete(request)
         return completion.replies[0]
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
-        """What `ask` gives."""
+        """Returns the result of `ask`."""
         return await ask()
 
 
 FixedLine = FixedModel
-"""The name that it had before."""
+"""The former name of `FixedModel`."""
 
 
 class ScriptedAgent(BaseJOSHAgent):
-    """An agent that does what a function tells it: from the conversation and a seed to what it says and does."""
+    """An agent whose text and actions come from a function of the conversation and a seed."""
 
     shared = ("script",)
 
@@ -134,7 +134,7 @@ class ScriptedAgent(BaseJOSHAgent):
         self.script = script or (lambda messages, seed: (f"line {len(messages)}", ()))
 
     def step(self, *, model: TurnModel, **_: Any) -> bool:
-        """Say and do one thing; the turn is over."""
+        """Add the script's message and actions; the turn is over."""
         text, actions = self.script(self.messages, model.draw())
         self.add_message({"role": "assistant", "content": text})
         self.recent_actions = list(actions)
@@ -142,7 +142,7 @@ class ScriptedAgent(BaseJOSHAgent):
 
 
 class ScriptedUser(BaseJOSHUser):
-    """A user that says what a function tells it: from the conversation and a seed to its words, None to leave."""
+    """A user whose text comes from a function of the conversation and a seed; the user leaves at None."""
 
     shared = ("script",)
 
@@ -150,7 +150,7 @@ class ScriptedUser(BaseJOSHUser):
         self.script = script or (lambda messages, seed: "I see.")
 
     def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
-        """JournalEntry, or leave."""
+        """Answer with the script's text, or leave."""
         text = self.script(agent.messages, model.draw())
         if text is not None:
             agent.add_message({"role": "user", "content": text})
@@ -158,18 +158,18 @@ class ScriptedUser(BaseJOSHUser):
 
 
 class AgentConformance:
-    """What a search relies on in an agent. Inherit, name your class `Test...`, and define `make`."""
+    """Checks what a search requires of an agent. Inherit, name your class `Test...`, and define `make`."""
 
     def make(self) -> Any:
-        """An agent before its first step, started on a task where it needs one."""
+        """Returns an agent before its first step, started on a task where it needs one."""
         raise NotImplementedError("define make() and return your agent")
 
     def line(self) -> TurnModel:
-        """The line to its chat model."""
+        """Returns the agent's chat model."""
         return FixedModel()
 
     def take_step(self, agent: Any) -> Any:
-        """Have the agent act once; override it where `step` needs more."""
+        """Make the agent act once; override it where `step` needs more arguments."""
         return _wait(agent.step(model=self.line(), env=None, tokenizer=None))
 
     def test_a_step_returns_true_false_or_none(self) -> None:
@@ -201,22 +201,22 @@ class AgentConformance:
 
 
 class UserConformance:
-    """What a search relies on in a user. Inherit, name your class `Test...`, and define `make`."""
+    """Checks what a search requires of a user. Inherit, name your class `Test...`, and define `make`."""
 
     def make(self) -> Any:
-        """A user, started on a task where it needs one."""
+        """Returns a user, started on a task where it needs one."""
         raise NotImplementedError("define make() and return your user")
 
     def line(self) -> TurnModel:
-        """The line to its chat model."""
+        """Returns the user's chat model."""
         return FixedModel()
 
     def agent(self) -> BaseJOSHAgent:
-        """An agent that has just spoken."""
+        """Returns an agent that has just spoken."""
         return BaseJOSHAgent([{"role": "assistant", "content": "Hello, how are you today?"}])
 
     def take_turn(self, user: Any, agent: Any) -> Any:
-        """Have the user answer; override it where `step` needs more."""
+        """Make the user answer; override it where `step` needs more arguments."""
         return _wait(user.step(agent, model=self.line(), env=None))
 
     def test_a_step_returns_the_agent_and_whether_it_is_over(self) -> None:
@@ -238,15 +238,15 @@ class UserConformance:
 
 
 class RewardsConformance:
-    """What a search relies on in a rewards class. Inherit, name your class `Test...`, define `make` and `winning`."""
+    """Checks what a search requires of a rewards class. Inherit, name it `Test...`, define `make` and `winning`."""
 
     def make(self) -> BaseRewards:
-        """Rewards with at least one open goal."""
+        """Returns rewards with at least one open goal."""
         raise NotImplementedError("define make() and return your rewards")
 
     def winning(self) -> Sequence[Any]:
-        """Actions, or user texts, that meet a goal."""
-        raise NotImplementedError("define winning() and return what meets a goal")
+        """Returns actions, or user texts, that meet a goal."""
+        raise NotImplementedError("define winning() and return actions or texts that meet a goal")
 
     def test_nothing_earns_nothing(self) -> None:
         met, goals = _wait(self.make().is_reward([]))
@@ -287,10 +287,10 @@ class RewardsConformance:
 
 
 class EnvConformance:
-    """What a run relies on in an environment. Inherit, name your class `Test...`, and define `make`."""
+    """Checks what a run requires of an environment. Inherit, name your class `Test...`, and define `make`."""
 
     def make(self) -> BaseEnv:
-        """The environment."""
+        """Returns the environment."""
         raise NotImplementedError("define make() and return your environment")
 
     def _tasks(self) -> list[Task]:

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop, and an exception in one line."""
+"""Runs blocking work in threads beside the event loop, and writes an exception in one line."""
 
 import asyncio
 import contextlib
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Run a function that blocks without holding up the loop.
+    """Run a blocking function in a thread, so that the event loop continues.
 
     Unlike `asyncio.to_thread`, a call that never returns does not keep the process alive.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
+    def finish(result: T | None, error: BaseException | None) -> None:
         if not done.done():
             done.set_result((result, error))
 
@@ -28,8 +28,8 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
             result = function(*args, **kwargs)
         except BaseException as error:
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop may be gone by now
-            loop.call_soon_threadsafe(settle, result, failure)
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            loop.call_soon_threadsafe(finish, result, failure)
 
     threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
     result, error = await done
@@ -40,7 +40,7 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return cast(T, result)
 
 
-def explain(error: BaseException) -> str:
-    """An exception in one line."""
+def one_line(error: BaseException) -> str:
+    """Returns an exception's type and text in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

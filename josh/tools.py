@@ -1,29 +1,29 @@
-"""Calling a tool of the branch's world, and what the caller is shown of it; for agents and users that use tools."""
+"""Calls a tool of the branch's world and writes its result for the caller; for agents and users that use tools."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from josh.calls import awaited, names
+from josh.calls import awaited, has_parameter
 from josh.dialogue import Speaker
 from josh.messages import dumps
 from josh.roles import ToolError
 
 _REFUSED = "Error: "
 _SHOWN = 200
-"""Characters of unreadable arguments that a complaint quotes."""
+"""Most characters of wrong arguments that an error quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """One call of a tool and what came of it.
+    """One call of a tool and its result.
 
     Attributes:
         name: the tool's name, as the caller gave it.
-        arguments: the arguments, parsed; empty where they could not be read.
-        result: what the tool returned; None where it was refused.
-        error: why the call was refused, in words for the caller; None where it was not.
+        arguments: the arguments, parsed; empty where they could not be parsed.
+        result: the tool's result; None where the call was refused.
+        error: why the call was refused, for the caller; None where it was not refused.
     """
 
     name: str
@@ -33,51 +33,51 @@ class Used:
 
     @property
     def action(self) -> dict[str, Any]:
-        """The call as `recent_actions` holds it, for the rewards to read."""
+        """The call as an entry of `recent_actions`, which the rewards read."""
         outcome = {"result": self.result} if self.error is None else {"error": self.error}
         return {"name": self.name, "arguments": dict(self.arguments), **outcome}
 
     @property
     def text(self) -> str:
-        """What the caller is shown: a text as it is, other results as JSON on one line, or `Error: ` and the reason."""
+        """The result for the caller: text unchanged, another value as JSON on one line, or `Error: ` and the reason."""
         if self.error is not None:
             return f"{_REFUSED}{self.error}"
         return sendable(self.result) if isinstance(self.result, str) else dumps(self.result)
 
 
 def is_refusal(shown: Any) -> bool:
-    """Whether what a caller was shown (`Used.text`) says that a call was refused."""
+    """Returns whether a result for the caller (`Used.text`) says that the call was refused."""
     return isinstance(shown, str) and shown.startswith(_REFUSED)
 
 
 async def use(world: Any, name: str, arguments: Any, caller: Speaker = Speaker.AGENT) -> Used:
     """Call a tool.
 
-    A refusal is part of the conversation: a `ToolError` of the world's, arguments that are no JSON object, a branch
-    without tools. Any other exception is the world's own failure, and is let through.
+    A refusal is part of the conversation: the world raised a `ToolError`, the arguments are not a JSON object, or the
+    branch has no tools. Any other exception is a failure of the world, and is not caught.
 
     Args:
-        world: the branch's `ToolWorld`, whose `call` may be async; None where there is none.
-        name: which tool.
+        world: the branch's `ToolWorld`, whose `call` may be async; None for a branch without tools.
+        name: the tool's name.
         arguments: a mapping, or the text of a JSON object, as models write it.
-        caller: who calls; the world hears of it where its `call` takes `caller`.
+        caller: who calls; passed to the world where its `call` takes `caller`.
     """
     name = sendable(name)
     try:
-        given = read(arguments)
+        given = read_arguments(arguments)
     except ValueError as error:
         return Used(name, {}, error=str(error))
     if world is None:
         return Used(name, given, error="there are no tools here")
     try:
-        known = {"caller": caller} if names(world.call, "caller") else {}
+        known = {"caller": caller} if has_parameter(world.call, "caller") else {}
         return Used(name, given, await awaited(world.call(name, given, **known)))
     except ToolError as error:
         return Used(name, given, error=str(error) or f"{name} refused the call")
 
 
-def read(arguments: Any) -> Mapping[str, Any]:
-    """The arguments of a call; none are an empty object. Raises ValueError, in words for the caller."""
+def read_arguments(arguments: Any) -> Mapping[str, Any]:
+    """Returns the parsed arguments of a call; no arguments are an empty object. Raises ValueError for the caller."""
     if isinstance(arguments, str):
         text = sendable(arguments.strip())
         try:
@@ -94,7 +94,7 @@ def read(arguments: Any) -> Mapping[str, Any]:
 
 
 def sendable(text: str) -> str:
-    """A text without halves of surrogate pairs, which JSON can spell and nobody can send or write."""
+    """Returns a text without halves of surrogate pairs: JSON can hold them, but UTF-8 cannot encode them."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

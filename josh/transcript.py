@@ -1,4 +1,4 @@
-"""A conversation as a rewards class reads it: nothing in it is live, so what is computed from it can be repeated."""
+"""A conversation as a rewards class reads it: plain data, so that every result computed from it can be repeated."""
 
 import json
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from josh.tree import Node, Tree, walk
 
 @dataclass(frozen=True, slots=True)
 class PastTurn:
-    """One turn of a conversation, as JSON has it: lists, no tuples.
+    """One turn of a conversation as JSON values: lists instead of tuples.
 
     Attributes:
         speaker: who took it.
-        messages: the messages both sides saw.
+        messages: the messages that both speakers saw.
         internal: the same as its speaker's model is trained on them (thoughts, tool calls, tool results).
-        actions: what each step of the turn did, a list for each step.
-        observed: what the world's `observe()` said when the turn ended; None where it said nothing.
-        directive: the instruction the speaker was given, if any.
+        actions: the actions of the turn, a list for each step.
+        observed: the result of the world's `observe()` at the end of the turn; None for none.
+        directive: the instruction that the speaker got, if any.
     """
 
     speaker: Speaker
@@ -36,8 +36,8 @@ class Conversation:
     """A conversation from its first message to one place in the tree.
 
     Attributes:
-        turns: the turns in order; the first holds the messages there were before the search.
-        outcome: how the conversation stands.
+        turns: the turns in order; the first holds the messages from before the search.
+        outcome: the state of the conversation.
     """
 
     turns: tuple[PastTurn, ...]
@@ -45,11 +45,11 @@ class Conversation:
 
     @property
     def messages(self) -> list[Message]:
-        """All messages that both sides saw."""
+        """All messages that both speakers saw."""
         return [message for turn in self.turns for message in turn.messages]
 
     def by(self, speaker: Speaker) -> list[PastTurn]:
-        """The turns that one side took."""
+        """Returns the turns of one speaker, without the messages from before the search."""
         return [turn for turn in self.turns[1:] if turn.speaker is speaker]
 
 
@@ -59,8 +59,8 @@ def transcript(tree: Tree, leaf: int, outcome: Outcome, *pending: Node) -> Conve
     Args:
         tree: the tree.
         leaf: the node.
-        outcome: how the conversation stands there.
-        pending: turns that follow and are not in the tree yet.
+        outcome: the state of the conversation there.
+        pending: further turns, which are not in the tree yet.
     """
     nodes = [*(tree.nodes[index] for index in walk(tree, leaf)), *pending]
     return Conversation(tuple(map(_past, nodes)), outcome)

@@ -1,9 +1,9 @@
-"""The conversation tree, as a value: nodes are only ever added, and every change makes a new `Tree`.
+"""The conversation tree, as a value: nodes are only added, and every change makes a new `Tree`.
 
-What always holds:
+Invariants:
     1. A node comes after its parent, and siblings of one plan are adjacent, eldest first.
-    2. (path, depth) names a node, whatever order the replies came in.
-    3. The frontier holds each leaf that may go on, and a node with children only where a plan kept it.
+    2. (path, depth) names a node; it does not depend on the order in which replies arrive.
+    3. The frontier holds each leaf that may continue, and a node with children only where a plan kept it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,12 +20,12 @@ class Expand:
 
     Attributes:
         node: index of the node, which is in the frontier; a plan names it once.
-        speaker: whose turns follow.
+        speaker: who takes the new turns.
         directives: an instruction to the speaker for each new turn, None for none. There are as many new turns as
-            directives; each is a fork with a path, a seed and a branch of its own. Siblings share a request to the
-            model only where their directives are equal.
-        keep: whether the node stays in the frontier, so that a later plan can expand it again; its children are then
-            numbered on.
+            directives; each is a fork with its own path, seed and branch. Siblings share a request to the model only
+            where their directives are equal.
+        keep: whether the node stays in the frontier, so that a later plan can expand it again; the numbering of its
+            children then continues.
         value: whether the rewards' `value()` judges each new turn (`Turn.value`).
     """
 
@@ -43,13 +43,13 @@ class Node:
     Attributes:
         parent: index of the turn before; -1 at the root.
         speaker: who took the turn.
-        path: the sibling numbers from the root down, such as `0/1`. A turn without siblings keeps its parent's path,
+        path: the sibling numbers from the root down, such as `0/1`. A turn without siblings has its parent's path,
             unless its parent was kept; so (path, depth) names a place in the tree.
-        depth: turns since the root.
-        turn: what was said and done.
-        open: the goals this path has yet to meet.
-        directive: the instruction the speaker was given, if any.
-        phase: which plan added the node, counted from 1; 0 at the root.
+        depth: number of turns since the root.
+        turn: the turn.
+        open: the goals that this path has not met yet.
+        directive: the instruction that the speaker got, if any.
+        phase: number of the plan that added the node, from 1; 0 at the root.
     """
 
     parent: int
@@ -67,11 +67,11 @@ class Collapse:
     """One cut of the tree down to a single path.
 
     Attributes:
-        root: the node the cut-off tree grew from.
-        size: number of nodes when it happened; the cut-off tree holds none that came later.
+        root: the node from which the cut-off tree grew.
+        size: number of nodes at the time of the cut; later nodes are not part of the cut-off tree.
         winner: the leaf that was kept.
-        rewarded: every leaf that earned a reward in the same phase, the winner among them. Of a tree that was played to
-            its end: every leaf that met all goals, best first; none where none did.
+        rewarded: every leaf that earned a reward in the same phase, the winner among them. In a tree that was played to
+            its end: every leaf that met all goals, best first; may be empty.
     """
 
     root: int
@@ -85,13 +85,14 @@ class Tree:
     """A search's whole state, without the agents.
 
     Attributes:
-        nodes: all turns ever taken, parents before children, siblings in order.
-        frontier: the leaves that may go on, and the kept nodes, in the order in which they were added. Where a
+        nodes: all turns, parents before children, siblings in order.
+        frontier: the leaves that may continue, and the kept nodes, in the order in which they were added. Where a
             strategy expands all leaves in each phase, that is tree order (depth first, elder sibling first).
         goals: all goals of the task, a multiset; may be empty.
-        root: the node the current phase grows from: 0, or the last collapse's winner.
+        root: the node from which the current phase grows: 0, or the last collapse's winner.
         collapses: the cuts so far, oldest first.
-        seed: seed of the search, which follows from the run's seed and the task; a plan that draws, draws from it.
+        seed: seed of the search, which follows from the run's seed and the task; a plan takes its random numbers from
+            it.
     """
 
     nodes: tuple[Node, ...]
@@ -103,11 +104,11 @@ class Tree:
 
     @property
     def phase(self) -> int:
-        """How many plans have been played."""
+        """The number of plans that have been played."""
         return self.nodes[-1].phase
 
     def is_won(self, node: int) -> bool:
-        """Whether the path down to a node has won: it met all goals there are, or the rewards say that it did."""
+        """Returns whether the path to a node has won: its outcome is won, or it met all of at least one goals."""
         one = self.nodes[node]
         return one.turn.outcome is Outcome.WON or (not one.open and bool(self.goals))
 
@@ -120,11 +121,11 @@ def plant(
     user_internal: Sequence[Message] | None = None,
     seed: int = 0,
 ) -> Tree:
-    """A tree of one node, which holds the messages there were before the search.
+    """Returns a tree of one node, which holds the messages from before the search.
 
     Args:
-        goals: what there is to earn; may be empty.
-        next_speaker: who has the floor first.
+        goals: the goals of the task; may be empty.
+        next_speaker: who takes the first turn.
         messages: the conversation so far, as both sides see it.
         internal: the same as the agent's model is trained on it, system prompt included.
         user_internal: the same as the user's model is trained on it; None for `messages` with the two roles swapped.
@@ -137,7 +138,7 @@ def plant(
 
 
 def spend(goals: Sequence[Any], hits: Sequence[Hit]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Split a multiset of goals into those that the hits met and those left; every copy of a goal is met once."""
+    """Split a multiset of goals into the met and the open ones; a hit's goal meets one copy of it."""
     met, left = [], list(goals)
     for hit in hits:
         for goal in hit.goals:
@@ -148,7 +149,7 @@ def spend(goals: Sequence[Any], hits: Sequence[Hit]) -> tuple[tuple[Any, ...], t
 
 
 def walk(tree: Tree, leaf: int) -> list[int]:
-    """Node indices from the root down to `leaf`."""
+    """Returns the node indices from the root down to `leaf`."""
     path = []
     while leaf >= 0:
         path.append(leaf)
@@ -157,26 +158,26 @@ def walk(tree: Tree, leaf: int) -> list[int]:
 
 
 def order(path: str) -> tuple[int, ...]:
-    """Sorts the paths of nodes in tree order: depth first, elder sibling first."""
+    """Returns the sort key of a node's path for tree order: depth first, elder sibling first."""
     return tuple(map(int, path.split("/"))) if path else ()
 
 
 def conversation(tree: Tree, leaf: int) -> list[Message]:
-    """The messages both sides saw, from the root down to `leaf`."""
+    """Returns the messages that both speakers saw, from the root down to `leaf`."""
     return [message for index in walk(tree, leaf) for message in tree.nodes[index].turn.messages]
 
 
 def internal_conversation(tree: Tree, leaf: int, learner: Speaker = Speaker.AGENT) -> list[Message]:
-    """The messages that the learner's model is trained on, from the root down to `leaf`."""
+    """Returns the messages that the learner's model is trained on, from the root down to `leaf`."""
     return [message for index in walk(tree, leaf) for message in tree.nodes[index].turn.view(learner)]
 
 
 def hits(tree: Tree, leaf: int) -> list[Hit]:
-    """The reward events on the way from the root to `leaf`."""
+    """Returns the reward events on the path from the root to `leaf`, in order."""
     return [hit for index in walk(tree, leaf) for hit in tree.nodes[index].turn.hits]
 
 
 def leaves(tree: Tree) -> Iterator[int]:
-    """Every node without children, in the order they were added."""
+    """Yields every node without children, in the order in which they were added."""
     parents = {node.parent for node in tree.nodes}
     return (index for index in range(len(tree.nodes)) if index not in parents)

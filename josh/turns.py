@@ -1,13 +1,13 @@
-"""One turn being taken, a step at a time. The only place that catches a plug-in's errors while it plays.
+"""Takes one turn, a step at a time. This is the only place that catches a plug-in's errors during a search.
 
 The life of a turn:
     1. The branch is forked, unless the turn is its parent's only continuation.
-    2. The plug-in acts, step by step; the rewards judge what each step did (their events).
-    3. When the turn is over, the world says how it stands (`observe`), and the rewards may judge that too.
-    4. What both sides saw, and what each side's model is trained on, is noted.
+    2. The plug-in acts, step by step; the rewards judge the actions of each step (reward events).
+    3. At the end of the turn the world reports its state (`observe`), and the rewards may judge that too.
+    4. The new messages are noted, as both speakers saw them and as each speaker's model is trained on them.
     5. The rewards decide whether the path has won.
-An exception in any of these ends this leaf as `infra_error` and nothing else. Only `JoshError` (a wrong setting, a
-refused key) ends the whole search.
+An exception in any of these ends this leaf as `infra_error` and does not affect other leaves. Only `JoshError` (a wrong
+setting, a refused key) ends the whole search.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import awaited, names
+from josh.calls import awaited, has_parameter
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError
 from josh.messages import Message, dumps, flip_roles, same_words
 from josh.roles import BaseRewards
-from josh.threads import explain
+from josh.threads import one_line
 from josh.tree import Node, spend
 
 log = logging.getLogger("josh")
@@ -32,12 +32,12 @@ log = logging.getLogger("josh")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for all turns of a search.
+    """The rules for all turns of a search.
 
     Attributes:
         steps: the plug-ins' steps.
-        max_turn_tries: steps that an agent turn may take, at least 1.
-        name: what the log calls the search.
+        max_turn_tries: most steps of an agent turn, at least 1.
+        name: the search's name in the log.
     """
 
     steps: Steps
@@ -46,11 +46,11 @@ class Rules:
 
 
 class TurnRunner:
-    """One turn being taken.
+    """Takes one turn.
 
     Attributes:
-        branch: what the turn's leaf will carry.
-        is_duplicate: whether the turn repeats an elder sibling's, even on a second try.
+        branch: the branch of the turn's leaf.
+        is_duplicate: whether the turn repeats an elder sibling's, even after it was resampled.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class TurnRunner:
         parent: Node,
         earned: Callable[[], Sequence[Hit]],
     ) -> None:
-        """Get ready; nothing is called yet.
+        """Prepare the turn; no plug-in is called yet.
 
         Args:
-            branch: what the parent carries.
-            is_copy: whether the branch has to be forked first.
-            context: where the turn is taken.
-            rules: what holds for all turns.
-            parent: the turn before.
-            earned: gives the reward events on the path down to the parent.
+            branch: the parent's branch.
+            is_copy: whether to fork the branch first.
+            context: the turn's place in the tree.
+            rules: the rules for all turns.
+            parent: the node before the turn.
+            earned: returns the reward events on the path to the parent.
         """
         self.branch = branch
         self.is_duplicate = False
@@ -92,43 +92,43 @@ class TurnRunner:
 
     @property
     def sound(self) -> bool:
-        """Whether no error broke the turn off."""
+        """Whether the turn ended without an error."""
         return self._outcome is not Outcome.INFRA_ERROR
 
     @property
     def can_differ(self) -> bool:
-        """Whether another try may come out otherwise: seeds were drawn for it."""
+        """Whether another try may give another turn: it drew seeds."""
         return self._context.draws > 0
 
     @property
     def said(self) -> tuple[Sequence[Message], ...] | None:
-        """What the turn added, as both sides see it and as each is trained on it; None where it broke off."""
+        """The turn's messages, as both speakers see them and as each model is trained on them; None after an error."""
         return (*self._added, self._user_view or ()) if self.sound else None
 
     def repeats(self, other: tuple[Sequence[Message], ...] | None) -> bool:
-        """Whether the turn says and does the same as another one, given by its `said`."""
+        """Returns whether the turn has the same messages as another one, given by its `said`."""
         own = self.said
         if own is None or other is None:
             return False
         return all(map(same_words, own, other))
 
-    def second_try(self) -> "TurnRunner":
-        """Returns the same turn once more, with the seeds that come next."""
-        was = self._context
+    def resampled(self) -> "TurnRunner":
+        """Returns a new runner of the same turn, which continues with the next seeds."""
+        first = self._context
         context = TurnContext(
-            was.path,
-            was.depth,
-            was.speaker,
-            was.directive,
-            was.draws,
-            was.usage,
-            decision=was.decision,
+            first.path,
+            first.depth,
+            first.speaker,
+            first.directive,
+            first.draws,
+            first.usage,
+            decision=first.decision,
             sequence=self._sequence,
         )
         return type(self)(self._origin, True, context, self._rules, self._parent, self._earned)
 
     def account_for(self, second: "TurnRunner") -> None:
-        """Take over the account of a second try, which holds the first one's, and the error that broke it off."""
+        """Copy the cost of the resampled turn, which includes this turn's cost, and the error that ended it."""
         self._context.usage = second._context.usage
         self._error = second._error
 
@@ -138,7 +138,7 @@ class TurnRunner:
             pass
 
     async def step(self) -> bool:
-        """Take one step; True when the turn is over."""
+        """Take one step; returns True when the turn is over."""
         try:
             if self._to_fork:
                 self.branch, self._to_fork = self.branch.fork(), False
@@ -154,7 +154,7 @@ class TurnRunner:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # Nobody cancelled the search: the plug-in let a cancellation of its own escape.
+            # The search was not cancelled: the plug-in cancelled its own work and did not catch the exception.
             self.fail(error)
         except Exception as error:
             self.fail(error)
@@ -162,13 +162,13 @@ class TurnRunner:
 
     def fail(self, error: BaseException) -> None:
         """End the turn with an error."""
-        self._outcome, self._error = Outcome.INFRA_ERROR, explain(error)
+        self._outcome, self._error = Outcome.INFRA_ERROR, one_line(error)
         task = f"{self._rules.name}: " if self._rules.name else ""
         where = f"{task}{self._context.speaker} at {self._context.path or 'the root'}, turn {self._context.depth}"
         log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
 
     def turn(self) -> Turn:
-        """Returns the turn as the tree keeps it. Of a turn that an error broke off, only the account remains."""
+        """Returns the turn for the tree; a turn that ended with an error keeps only its cost, seed and error."""
         context = self._context
         account: dict[str, Any] = {
             "usage": context.usage,
@@ -197,14 +197,14 @@ class TurnRunner:
         raise NotImplementedError
 
     async def _judge(self, actions: Sequence[Any]) -> float | None:
-        """Add a hit if the actions earned one; their value, if they have any."""
+        """Add a hit if the actions earned one; returns their value, or None."""
         hit, value = await judge(self.branch.rewards, actions, max(len(self._actions) - 1, 0), self._observed)
         if hit:
             self._hits.append(hit)
         return value
 
     async def _close(self) -> None:
-        """Draw the conclusions from a turn that is over."""
+        """Finish a turn that is over: judge the world's state, and decide the outcome."""
         branch, context = self.branch, self._context
         if branch.rewards.reads is not context.speaker and reads_world(branch.rewards) and self._observed is not None:
             await self._judge(())
@@ -214,11 +214,11 @@ class TurnRunner:
             branch.sequences = {**branch.sequences, context.speaker: last}
 
     async def _observe(self) -> None:
-        """Note what the world says of itself."""
+        """Note the world's report of its state."""
         self._observed = await observed(self.branch.world)
 
     def _note_messages(self) -> None:
-        """Note what the turn added to the conversation, as both sides see it and as the agent is trained on it."""
+        """Note the turn's new messages, as both speakers see them and as the agent is trained on them."""
         agent = self.branch.agent
         seen, seen_internal = self._seen
         messages = _since(seen, agent.messages, agent, "messages")
@@ -227,11 +227,11 @@ class TurnRunner:
 
 
 class AgentTurnRunner(TurnRunner):
-    """A turn of the agent: steps until it hands the floor over, gives up or runs out of tries."""
+    """A turn of the agent: it takes steps until it ends the turn, gives up or has used up its tries."""
 
     async def _step(self) -> bool:
         branch = self.branch
-        # What an earlier step did must never be paid again.
+        # An action of an earlier step must not be rewarded again.
         branch.agent.recent_actions = []
         branch.agent, passed = await awaited(self._rules.steps.agent_step(branch, self._context))
         self._actions.append(tuple(branch.agent.recent_actions))
@@ -272,7 +272,7 @@ class UserTurnRunner(TurnRunner):
             self._actions.append(tuple(texts))
             value = await self._judge(texts)
         if over:
-            self._outcome = parting(self._hits, value)
+            self._outcome = outcome_of_ending(self._hits, value)
         return True
 
 
@@ -283,12 +283,12 @@ async def judge(
 
     Args:
         rewards: holds the goals still open on the turn's path.
-        actions: what the step did, or the texts of the user's turn.
-        step: which step of the turn it is, counted from 0.
-        world: what the world said of itself after the step, where it was asked.
+        actions: the step's actions, or the texts of the user's turn.
+        step: index of the step in the turn, from 0.
+        world: the world's report of its state after the step, where it was asked.
 
     Returns:
-        The hit, if the actions earned one, and their value, if they have any.
+        The hit, or None where the actions earned nothing; and their value, or None where they have none.
 
     Raises:
         ValueError: the rewards name a goal that is not open, or a value that is not finite.
@@ -305,12 +305,12 @@ async def judge(
 
 
 def reads_world(rewards: BaseRewards) -> bool:
-    """Whether a rewards class judges what the world says of itself: its `is_reward` takes `observed`."""
-    return names(rewards.is_reward, "observed")
+    """Returns whether a rewards class judges the world's state: its `is_reward` takes `observed`."""
+    return has_parameter(rewards.is_reward, "observed")
 
 
 async def observed(world: Any) -> Any:
-    """Returns what a world says of itself, as JSON has it; None where there is no world, or it says nothing."""
+    """Returns a world's report of its state (`observe`) as JSON; None where there is no world or no such method."""
     observe = getattr(world, "observe", None)
     return json.loads(dumps(await awaited(observe()))) if callable(observe) else None
 
@@ -322,47 +322,47 @@ def final(
     hits: Sequence[Hit],
     rewards: BaseRewards,
 ) -> Outcome:
-    """Returns how a conversation stands after a turn that earned something: whether it has won, the rewards decide.
+    """Returns the outcome of a turn; where the turn earned a reward, the rewards decide whether the path has won.
 
     Args:
-        outcome: how the turn itself left it.
+        outcome: the turn's own outcome.
         still_open: the goals that were open before the turn.
-        earned: gives the reward events before the turn.
-        hits: those of the turn.
+        earned: returns the reward events before the turn.
+        hits: the reward events of the turn.
         rewards: the rewards.
     """
     if not hits:
         return outcome
     left = spend(still_open, hits)[1]
     if rewards.won(list(left), [*earned(), *hits]):
-        # A leaf that met all goals is known by that.
+        # The open goals already say that a leaf met all goals; its outcome need not.
         return Outcome.WON if left else outcome
     return Outcome.USER_LEFT if outcome is Outcome.WON else outcome
 
 
 def user_texts(messages: Sequence[Message]) -> list[str]:
-    """Returns what the user says in some messages, for the rewards to read."""
+    """Returns the texts of the user's messages, which the rewards read."""
     return [message.get("content") or "" for message in messages if message.get("role") == "user"]
 
 
-def parting(hits: Sequence[Hit], value: float | None) -> Outcome:
-    """Returns how a conversation stands that the user's turn ended, by what the turn earned and what it was worth."""
-    # A user who has given a verdict (a refusal, too little) has not just walked away.
+def outcome_of_ending(hits: Sequence[Hit], value: float | None) -> Outcome:
+    """Returns the outcome of a conversation that the user ended, by the turn's reward events and its value."""
+    # A turn with a value holds the user's verdict (a refusal, too little): the agent lost. Without one the user left.
     lost = Outcome.USER_LEFT if value is None else Outcome.LOST
     return Outcome.WON if hits else lost
 
 
 def view_of(user: Any) -> list[Message] | None:
-    """Returns the conversation as the user's model is trained on it; None for a user that keeps none."""
+    """Returns the conversation as the user's model is trained on it; None for a user without one."""
     own = getattr(user, "messages_internal", None)
     return own if isinstance(own, list) else None
 
 
 def heard(user: Any, messages: Sequence[Message]) -> tuple[Message, ...] | None:
-    """Add what the agent said to the conversation as the user's model is trained on it.
+    """Add the agent's messages to the conversation as the user's model is trained on it.
 
     Returns:
-        What was added; None where that is the messages with the two roles swapped, or the user keeps no view.
+        The added messages; None where they are the given ones with the two roles swapped, or the user has no view.
     """
     own = view_of(user)
     if own is None:
@@ -375,7 +375,11 @@ def heard(user: Any, messages: Sequence[Message]) -> tuple[Message, ...] | None:
 
 
 def _spoken(user: Any, before: tuple[int, Message | None], messages: Sequence[Message]) -> tuple[Message, ...] | None:
-    """What a user added to its own view, and else its words; None where that is its words and nothing more."""
+    """Add the user's messages to its view unless it did so itself.
+
+    Returns:
+        The messages that the user added to its view; None where they are its own messages with the two roles swapped.
+    """
     own = view_of(user)
     assert own is not None, "a user keeps its view"
     added, words = _since(before, own, user, "messages_internal"), tuple(flip_roles(messages))
@@ -389,10 +393,10 @@ def _end(history: Sequence[Message]) -> tuple[int, Message | None]:
 
 
 def _since(end: tuple[int, Message | None], history: Sequence[Message], agent: Any, name: str) -> tuple[Message, ...]:
-    """The messages after an earlier end of a history. Raises TypeError where what stood before it has changed."""
+    """Returns the messages after an earlier end of a history. Raises TypeError where the history before it changed."""
     size, last = end
     if len(history) < size or (size and history[size - 1] is not last and history[size - 1] != last):
-        raise TypeError(f"{type(agent).__name__}.{name} was rewritten; a history may only grow")
+        raise TypeError(f"{type(agent).__name__}.{name} was rewritten; only add messages to a history")
     new = tuple(history[size:])
     for message in new:
         if not isinstance(message, dict):

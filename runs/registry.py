@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from josh.calls import names as takes
+from josh.calls import has_parameter
 from josh.config import configured, create, setting, settings_of_plug_in
 from josh.errors import JoshError, UsageError
 from josh.loading import FILE_MODULE, load
 from josh.models.hf_loading import is_local
 from josh.roles import BaseEnv, BaseRewards
 from josh.search import Strategy
-from josh.threads import explain
+from josh.threads import one_line
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ def rewards_class(chosen: PlugIn, env: BaseEnv | type[BaseEnv]) -> type[BaseRewa
     found: type[BaseRewards] = class_of("rewards", chosen.name or env.rewards)
     if hasattr(found, "total"):
         raise UsageError(f"{path_of(found)}.total() is called path_reward() now; rename it")
-    if hasattr(found, "value") and not takes(found.value, "conversation"):
+    if hasattr(found, "value") and not has_parameter(found.value, "conversation"):
         raise UsageError(f"{path_of(found)}.value(actions) is called hit_value(actions) now; rename it")
     return found
 
@@ -191,7 +191,7 @@ def plugged(what: str, make: Callable[[], T]) -> T:
     except JoshError:
         raise
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{what}: {explain(error)}") from error
+        raise UsageError(f"{what}: {one_line(error)}") from error
 
 
 def checked(found: Any, name: str, *methods: str) -> Any:

@@ -18,7 +18,7 @@ FLOORS = (
     "messages errors calls config seeds tags redact threads memory forking",
     "dialogue tree search transcript branch roles loading",
     "strategies examples tools",
-    "driver turns steps scoring episode conformance api testing terminal models",
+    "driver turns steps scoring clock outcomes episode conformance api testing terminal models",
     "envs",
     "agents users rewards",
     "runs.settings runs.resolve runs.registry runs.intervals",

@@ -74,7 +74,7 @@ class Call:
         """Begin the work that brings the answers."""
         self.task = asyncio.ensure_future(work)
 
-    async def answers(self) -> Mapping[ReplyKey, JournalEntry]:
+    async def entries(self) -> Mapping[ReplyKey, JournalEntry]:
         """Wait for the answers. Raises what `ChatModel.complete` raises, and BudgetError."""
         self._waiters += 1
         try:

@@ -143,7 +143,7 @@ class ChatModel(Protocol):
         ...
 
     @property
-    def at_once(self) -> int | None:
+    def concurrency(self) -> int | None:
         """How many requests to send it at a time, from the first on; None for as many as it turns out to bear."""
         ...
 

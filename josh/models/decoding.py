@@ -31,7 +31,7 @@ _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TokenRequest:
     """A request in tokens.
 
     Attributes:
@@ -59,7 +59,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Made:
+class TokenReply:
     """A reply in tokens.
 
     Attributes:
@@ -79,13 +79,13 @@ class AbandonedError(Exception):
 
 def generate(
     model: Any,
-    batch: Sequence[Asked],
+    batch: Sequence[TokenRequest],
     ends: frozenset[int],
     pad: int,
     decode: Callable[[list[int]], str],
     abandoned: Callable[[], bool] = lambda: False,
     prefixes: Any = None,
-) -> list[list[Made]]:
+) -> list[list[TokenReply]]:
     """Answer some requests together.
 
     Args:
@@ -112,7 +112,7 @@ def generate(
         logits, cache, mask, lengths = _read(model, batch, pad, prefixes)
         store = prefixes if prefixes is not None and is_plain(cache) else None
         rows = [(asked, choice) for asked in batch for choice in range(asked.n)]
-        made = [Made() for _ in rows]
+        made = [TokenReply() for _ in rows]
         if len(rows) > len(batch):
             whose = torch.tensor([number for number, asked in enumerate(batch) for _ in range(asked.n)], device=device)
             cache.reorder_cache(whose)
@@ -154,7 +154,7 @@ def generate(
     return [[next(replies) for _ in range(asked.n)] for asked in batch]
 
 
-def _read(model: Any, batch: Sequence[Asked], pad: int, prefixes: Any) -> tuple[Any, Any, Any, Any]:
+def _read(model: Any, batch: Sequence[TokenRequest], pad: int, prefixes: Any) -> tuple[Any, Any, Any, Any]:
     """Read the prompts: the logits after each, the cache, its mask and the prompts' lengths, a row for each."""
     import torch
 
@@ -186,7 +186,12 @@ def _right(counts: Any, width: int) -> Any:
 
 
 def _add(
-    made: Made, asked: Asked, token: int, logprob: float, ends: frozenset[int], decode: Callable[[list[int]], str]
+    made: TokenReply,
+    asked: TokenRequest,
+    token: int,
+    logprob: float,
+    ends: frozenset[int],
+    decode: Callable[[list[int]], str],
 ) -> bool:
     """Add a token to a reply; whether that ends it."""
     made.token_ids.append(token)
@@ -201,7 +206,7 @@ def _add(
 class _Draw:
     """Draws a token for every row."""
 
-    def __init__(self, rows: Sequence[tuple[Asked, int]], vocabulary: int, device: Any) -> None:
+    def __init__(self, rows: Sequence[tuple[TokenRequest, int]], vocabulary: int, device: Any) -> None:
         import torch
 
         self._temperature = torch.tensor([[asked.temperature] for asked, _ in rows], device=device).double()

@@ -82,7 +82,7 @@ class ModelGateway:
         """Set the limits.
 
         Args:
-            max_concurrency: most calls in flight per endpoint, at least 1; a model's own `at_once` goes before it.
+            max_concurrency: most calls in flight per endpoint, at least 1; a model's own `concurrency` goes before it.
             per_minute: most calls to begin per minute and endpoint.
             max_attempts: most times a request is sent.
             max_retry_seconds: seconds after its first failure in which a request is sent again; also the longest that
@@ -112,11 +112,11 @@ class ModelGateway:
         """Calls in flight now, over all endpoints."""
         return self.plug_ins.in_flight + sum(limiter.in_flight for limiter in self._limiters.values())
 
-    def limiter(self, endpoint: str, at_once: int | None = None) -> Limiter:
+    def limiter(self, endpoint: str, concurrency: int | None = None) -> Limiter:
         """The limiter of an endpoint, whose window stands open from the start where the model says how far."""
         if endpoint not in self._limiters:
             most, per_minute = self._limits
-            limiter = Limiter(at_once, per_minute, first=at_once) if at_once else Limiter(most, per_minute)
+            limiter = Limiter(concurrency, per_minute, first=concurrency) if concurrency else Limiter(most, per_minute)
             self._limiters[endpoint] = limiter
         return self._limiters[endpoint]
 
@@ -185,9 +185,9 @@ class ModelGateway:
         file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]],
     ) -> Mapping[ReplyKey, JournalEntry]:
         completion, seconds = await self._ask(call, model, request, priority)
-        answers = file(completion)
+        entries = file(completion)
         if self.journal is not None:
-            self.journal.keep(answers, seconds)
+            self.journal.keep(entries, seconds)
         who = speaker, model.name
         if not completion.usage.prompt_tokens:
             self.uncounted.add(who)
@@ -196,8 +196,8 @@ class ModelGateway:
                     f"{model.name} at {model.endpoint} does not say how many tokens a call takes; use max_calls, not "
                     "max_tokens_total or max_cost"
                 )
-        self.account[who] = sum((answer.usage for answer in answers.values()), self.account.get(who, NO_USAGE))
-        return answers
+        self.account[who] = sum((entry.usage for entry in entries.values()), self.account.get(who, NO_USAGE))
+        return entries
 
     async def _ask(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """Send a request until it is answered, within the limits of attempts and time."""
@@ -211,7 +211,7 @@ class ModelGateway:
 
     async def _send(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """One attempt, in a slot of its endpoint."""
-        limiter, clock = self.limiter(model.endpoint, model.at_once), asyncio.get_running_loop().time
+        limiter, clock = self.limiter(model.endpoint, model.concurrency), asyncio.get_running_loop().time
         async with call.turn(limiter, priority):
             if self._fatal is not None:
                 # Those who waited would fail the same way, so none of them gets to try.

@@ -21,10 +21,10 @@ from typing import Any
 from josh.dialogue import Usage
 from josh.errors import UsageError
 from josh.models.chat import Completion, ModelError, Request
-from josh.models.decoding import Asked, Made, generate
-from josh.models.hf_loading import PROBE, load_model, split, stop_tokens
+from josh.models.decoding import TokenReply, TokenRequest, generate
+from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
 from josh.roles import Reply
-from josh.threads import explain
+from josh.threads import one_line
 
 BATCH_SIZE = 64
 """Replies made at once unless told otherwise: on two CPU cores more gain nothing."""
@@ -44,8 +44,8 @@ _SETTLED = 20
 class _Waiting:
     """A request in the queue, and who waits for it."""
 
-    asked: Asked
-    done: "asyncio.Future[list[Made]]"
+    asked: TokenRequest
+    done: "asyncio.Future[list[TokenReply]]"
 
 
 class HFChat:
@@ -57,7 +57,7 @@ class HFChat:
     Attributes:
         name: as it was given; the journal knows its replies by that.
         endpoint: the same: every model has a queue of its own.
-        at_once: requests it takes at a time: a batch to work on, and one to gather meanwhile.
+        concurrency: requests it takes at a time: a batch to work on, and one to gather meanwhile.
         batches: batches made so far.
     """
 
@@ -83,13 +83,13 @@ class HFChat:
             UsageError: a package, the model, its tokenizer, its chat template or the adapter is missing or unfit.
         """
         self.name = self.endpoint = name
-        self.at_once = 2 * batch_size
+        self.concurrency = 2 * batch_size
         self.batches = 0
         self._batch_size = batch_size
         self._queue: list[_Waiting] = []
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
-        base, adapter = split(name)
+        base, adapter = base_and_adapter(name)
         self._tokenizer, self._model = load_model(name, base, adapter, dtype, load_in_4bit)
         self.stop_tokens = stop_tokens(name, self._tokenizer, self._model)
         config = self._model.config.get_text_config()
@@ -144,10 +144,10 @@ class HFChat:
         """Make two short replies. Raises UsageError where the model has a part that our decoding does not know."""
         try:
             prompt = tuple(_prompt(self._tokenizer, [{"role": "user", "content": PROBE}]))
-            generate(self._model, [Asked(prompt, seed=1, n=2, limit=2)], frozenset(), self._pad, self._decode)
+            generate(self._model, [TokenRequest(prompt, seed=1, n=2, limit=2)], frozenset(), self._pad, self._decode)
         except Exception as error:
             what = f"model {self.name!r} is a {type(self._model).__name__}, which does not run here"
-            raise UsageError(f"{what}; serve it and give --base_url: {explain(error)[:300]}") from None
+            raise UsageError(f"{what}; serve it and give --base_url: {one_line(error)[:300]}") from None
 
     def _set_threads(self) -> None:
         import torch
@@ -155,7 +155,7 @@ class HFChat:
         if self._threads is not None:
             torch.set_num_threads(self._threads)  # holds for this thread's work
 
-    def _asked(self, request: Request) -> Asked:
+    def _asked(self, request: Request) -> TokenRequest:
         options = {name: value for name, value in request.body.items() if value is not None}
         strange = next((name for name in options if name not in (*_OPTIONS, *_OWN)), None)
         if strange:
@@ -167,14 +167,14 @@ class HFChat:
             prompt = _prompt(self._tokenizer, request.messages)
         except Exception as error:
             raise ModelError(
-                f"{self.name}: its chat template refuses the conversation: {explain(error)[:300]}"
+                f"{self.name}: its chat template refuses the conversation: {one_line(error)[:300]}"
             ) from None
         room = self._context - len(prompt)
         if room < 1 or not prompt:
             raise ModelError(f"{self.name}: the conversation has {len(prompt)} tokens, its context {self._context}")
         limit = options.get("max_completion_tokens") or options.get("max_tokens") or self._limit
         stop = options.get("stop") or ()
-        return Asked(
+        return TokenRequest(
             tuple(prompt),
             request.seed,
             request.n,
@@ -196,7 +196,7 @@ class HFChat:
                 if batch:
                     work = [one.asked for one in batch]
                     try:
-                        results: Sequence[list[Made] | Exception]
+                        results: Sequence[list[TokenReply] | Exception]
                         results = await loop.run_in_executor(self._worker, self._made, work)
                     except Exception as error:
                         results = [error] * len(batch)
@@ -233,15 +233,15 @@ class HFChat:
         self._queue = [one for one in self._queue if id(one) not in taken]
         return batch
 
-    def _tell(self, one: _Waiting, result: "list[Made] | Exception") -> None:
+    def _tell(self, one: _Waiting, result: "list[TokenReply] | Exception") -> None:
         if one.done.done():
             return
         if isinstance(result, list):
             one.done.set_result(result)
         else:
-            one.done.set_exception(ModelError(f"{self.name}: {explain(result)[:300]}"))
+            one.done.set_exception(ModelError(f"{self.name}: {one_line(result)[:300]}"))
 
-    def _made(self, batch: Sequence[Asked]) -> "list[list[Made] | Exception]":
+    def _made(self, batch: Sequence[TokenRequest]) -> "list[list[TokenReply] | Exception]":
         """Answer a batch, in halves where it does not fit into memory. Called in the worker's thread."""
         import torch
 
@@ -267,7 +267,7 @@ class HFChat:
     def _decode(self, token_ids: list[int]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True))
 
-    def _reply(self, made: Made, asked: Asked) -> Reply:
+    def _reply(self, made: TokenReply, asked: TokenRequest) -> Reply:
         text = self._decode(made.token_ids)
         for stop in asked.stop:
             text = text.partition(stop)[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from josh.config import listed, setting
 from josh.errors import UsageError
-from josh.threads import explain
+from josh.threads import one_line
 
 PREFIX = "hf:"
 """What the names of local models begin with."""
@@ -39,7 +39,7 @@ def is_local(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
-def split(name: str) -> tuple[str, str | None]:
+def base_and_adapter(name: str) -> tuple[str, str | None]:
     """Base and adapter of a local model's name; a folder may have a plus sign in its own."""
     where = name.removeprefix(PREFIX)
     if Path(where).expanduser().is_dir():
@@ -51,7 +51,7 @@ def split(name: str) -> tuple[str, str | None]:
 def look_for(name: str, load_in_4bit: bool = False) -> None:
     """Raise UsageError where a package, the machine or a folder lacks what a local model needs; nothing is loaded."""
     torch, transformers = _packages(name)
-    base, adapter = split(name)
+    base, adapter = base_and_adapter(name)
     _folder(name, base)
     if adapter is not None:
         _folder(name, adapter, "adapter_config.json")
@@ -86,7 +86,7 @@ def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4b
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
     except Exception as error:
-        raise UsageError(f"model {name!r} cannot be loaded: {explain(error)[:300]}") from None
+        raise UsageError(f"model {name!r} cannot be loaded: {one_line(error)[:300]}") from None
     finally:
         if shown:
             logging.enable_progress_bar()
@@ -145,7 +145,7 @@ def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
         if wanted != set(peft.get_peft_model_state_dict(adapted)):
             raise ValueError("it was made for a model with other layers")
     except Exception as error:
-        raise UsageError(f"model {name!r}: the adapter does not fit: {explain(error)[:300]}") from None
+        raise UsageError(f"model {name!r}: the adapter does not fit: {one_line(error)[:300]}") from None
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
@@ -159,7 +159,7 @@ def stop_tokens(name: str, tokenizer: Any, model: Any) -> frozenset[int]:
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False)
     except Exception as error:
-        raise UsageError(f"model {name!r}: its chat template does not work: {explain(error)[:300]}") from None
+        raise UsageError(f"model {name!r}: its chat template does not work: {one_line(error)[:300]}") from None
     after = tokenizer(text.rpartition(PROBE)[2], add_special_tokens=False)["input_ids"]
     if after and after[0] in tokenizer.added_tokens_decoder:
         ends.add(int(after[0]))

@@ -36,7 +36,7 @@ def is_for_litellm(name: str, base_url: str | None, environment: Mapping[str, st
 class LiteLLMChat:
     """One model of one provider, with the keys and addresses that litellm finds in the environment, unless told."""
 
-    at_once = None
+    concurrency = None
 
     def __init__(
         self, name: str, base_url: str | None = None, api_key_var: str | None = None, *, timeout: float = 120.0

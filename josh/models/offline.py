@@ -9,7 +9,7 @@ class OfflineModel:
 
     name = "offline"
     endpoint = "offline"
-    at_once = None
+    concurrency = None
 
     async def complete(self, request: Request) -> Completion:
         """Always raises UsageError."""
@@ -23,7 +23,7 @@ class RecordedModel:
     """A model of a run that is replayed: all it ever said is in the journal."""
 
     endpoint = "recorded"
-    at_once = None
+    concurrency = None
 
     def __init__(self, name: str) -> None:
         """Args: name: the name it had in the run."""

@@ -25,7 +25,7 @@ _REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no su
 class OpenAIChat:
     """One model on one endpoint."""
 
-    at_once = None
+    concurrency = None
 
     def __init__(
         self,

@@ -54,11 +54,11 @@ class Journal(Protocol):
         """The answer kept under a key, if any."""
         ...
 
-    def keep(self, answers: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
+    def keep(self, entries: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
         """Keep the answers to one request, all or none, before this returns.
 
         Args:
-            answers: the answers by their keys.
+            entries: the entries by their keys.
             seconds: how long the endpoint took.
         """
         ...

@@ -33,8 +33,8 @@ class BoundModel:
 
     model: ChatModel
     sampling: Sampling
-    place: TurnContext
-    exchange: ModelGateway
+    context: TurnContext
+    gateway: ModelGateway
     seed: int
     """The run's seed."""
     task: str
@@ -59,60 +59,62 @@ class BoundModel:
 
     def draw(self) -> int:
         """The next seed of this turn."""
-        place = self.place
-        seed = self._seed(place.path, place.draws)
-        place.draws += 1
-        if place.seed is None:
-            place.seed, place.model = seed, self.model.name
+        context = self.context
+        seed = self._seed(context.path, context.draws)
+        context.draws += 1
+        if context.seed is None:
+            context.seed, context.model = seed, self.model.name
         return seed
 
     def shared_draw(self) -> int:
         """The next seed that all siblings of this decision get alike."""
-        place = self.place
-        seed = derive(self.seed, self.task, place.decision, place.depth, place.speaker, f"shared {place.shared_draws}")
-        place.shared_draws += 1
+        context = self.context
+        seed = derive(
+            self.seed, self.task, context.decision, context.depth, context.speaker, f"shared {context.shared_draws}"
+        )
+        context.shared_draws += 1
         return seed
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """Ask for one reply; see `roles.TurnModel.reply`."""
-        place, exchange = self.place, self.exchange
-        if self.directed and place.directive is not None:
-            messages = with_directive(messages, place.directive)
-        draw, seed = place.draws, self.draw()
-        family = place.siblings if self.share and draw == 0 and len(place.siblings) > 1 else ()
-        digest = self._digest(messages, options, family)
-        key = self._key(place.path, draw, digest)
-        answer = exchange.journal.find(key) if exchange.journal is not None else None
+        context, gateway = self.context, self.gateway
+        if self.directed and context.directive is not None:
+            messages = with_directive(messages, context.directive)
+        draw, seed = context.draws, self.draw()
+        siblings = context.siblings if self.share and draw == 0 and len(context.siblings) > 1 else ()
+        digest = self._digest(messages, options, siblings)
+        key = self._key(context.path, draw, digest)
+        entry = gateway.journal.find(key) if gateway.journal is not None else None
         request = Request(messages, self.sampling, seed, options=options, keep_samples=self.keep_samples)
         refused = False
-        if answer is None and family and not self._alone:
+        if entry is None and siblings and not self._gets_single_replies:
             try:
-                answer = (await self._together(request, digest)).get(key)
+                entry = (await self._shared_replies(request, digest)).get(key)
             except ModelError as error:
                 refused = refuses_several(error)
                 if not refused:
                     raise
-        if answer is None:
+        if entry is None:
             call = self._call(request, lambda got: {key: self._filed(got, 0, seed)})
-            answer = (await call.answers())[key]
+            entry = (await call.entries())[key]
             if refused:
                 # The request was sound; asking for several replies to it was not.
-                exchange.single_reply_only.add(self._who)
-        place.usage += answer.usage
-        if place.seed == seed:
-            place.seed, place.choice = answer.seed, answer.choice
+                gateway.single_reply_only.add(self._model_key)
+        context.usage += entry.usage
+        if context.seed == seed:
+            context.seed, context.choice = entry.seed, entry.choice
         if self.keep_samples:
-            self._keep(answer)
-        return answer.reply
+            self._keep(entry)
+        return entry.reply
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
         """What a person says; see `roles.HumanInput.hear`."""
-        place, exchange = self.place, self.exchange
-        key = self._key(place.path, place.draws, self._digest(messages, {"from": PERSON}, ()))
-        place.draws += 1
-        place.model = PERSON
-        answer = exchange.journal.find(key) if exchange.journal is not None else None
-        if answer is None:
+        context, gateway = self.context, self.gateway
+        key = self._key(context.path, context.draws, self._digest(messages, {"from": PERSON}, ()))
+        context.draws += 1
+        context.model = PERSON
+        entry = gateway.journal.find(key) if gateway.journal is not None else None
+        if entry is None:
             if self.recorded:
                 raise ModelError(f"the journal has no words of a person to these {len(messages)} messages")
             began = time.monotonic()
@@ -122,74 +124,74 @@ class BoundModel:
                 text = await ask()
             finally:
                 change(waiting=-1)
-            answer = JournalEntry(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
-            if exchange.journal is not None:
-                exchange.journal.keep({key: answer}, time.monotonic() - began)
+            entry = JournalEntry(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
+            if gateway.journal is not None:
+                gateway.journal.keep({key: entry}, time.monotonic() - began)
             # No call was made, but what was said is worth keeping all the same.
-            exchange.account.setdefault((str(place.speaker), PERSON), NO_USAGE)
-        return None if answer.reply.finish_reason == LEFT else answer.reply.text
+            gateway.account.setdefault((str(context.speaker), PERSON), NO_USAGE)
+        return None if entry.reply.finish_reason == LEFT else entry.reply.text
 
-    def _keep(self, answer: JournalEntry) -> None:
+    def _keep(self, entry: JournalEntry) -> None:
         """Keep what was sampled; of the prompt only what the sample before it on the path does not hold."""
-        place, reply = self.place, answer.reply
+        context, reply = self.context, entry.reply
         if reply.token_ids is None or reply.prompt_ids is None:
             return
         prefix = next(
-            (at for at, (old, new) in enumerate(zip(place.sequence, reply.prompt_ids, strict=False)) if old != new),
-            min(len(place.sequence), len(reply.prompt_ids)),
+            (at for at, (old, new) in enumerate(zip(context.sequence, reply.prompt_ids, strict=False)) if old != new),
+            min(len(context.sequence), len(reply.prompt_ids)),
         )
-        place.sequence = reply.prompt_ids + reply.token_ids
+        context.sequence = reply.prompt_ids + reply.token_ids
         new = reply.prompt_ids[prefix:]
-        sample = Sample(prefix, new, reply.token_ids, reply.logprobs, reply.finish_reason, answer.model)
-        place.samples = (*place.samples, sample)
+        sample = Sample(prefix, new, reply.token_ids, reply.logprobs, reply.finish_reason, entry.model)
+        context.samples = (*context.samples, sample)
 
     @property
-    def _who(self) -> tuple[str, str]:
+    def _model_key(self) -> tuple[str, str]:
         return self.model.endpoint, self.model.name
 
     @property
-    def _alone(self) -> bool:
-        return self._who in self.exchange.single_reply_only
+    def _gets_single_replies(self) -> bool:
+        return self._model_key in self.gateway.single_reply_only
 
-    async def _together(self, request: Request, digest: str) -> Mapping[ReplyKey, JournalEntry]:
+    async def _shared_replies(self, request: Request, digest: str) -> Mapping[ReplyKey, JournalEntry]:
         """The answers to a question that all fresh siblings share; those of some of them only, if it gets fewer."""
-        place, exchange = self.place, self.exchange
-        keys = [self._key(path, 0, digest) for path in place.siblings]
-        if exchange.journal is not None:
-            kept = {key: answer for key in keys if (answer := exchange.journal.find(key))}
+        context, gateway = self.context, self.gateway
+        keys = [self._key(path, 0, digest) for path in context.siblings]
+        if gateway.journal is not None:
+            kept = {key: entry for key in keys if (entry := gateway.journal.find(key))}
             if kept:
                 return kept  # the endpoint gave fewer when it was asked, in an earlier session
-        seed = self._seed(place.siblings[0], 0)
+        seed = self._seed(context.siblings[0], 0)
 
         def file(got: Completion) -> dict[ReplyKey, JournalEntry]:
             if len(got.replies) == 1:
-                exchange.single_reply_only.add(self._who)
+                gateway.single_reply_only.add(self._model_key)
             return {key: self._filed(got, choice, seed) for choice, key in enumerate(keys[: len(got.replies)])}
 
-        call = place.common.get(digest)
+        call = context.common.get(digest)
         if not isinstance(call, Call) or call.dropped:
             several = replace(request, seed=seed, n=len(keys))
             call = self._call(several, file)
-            place.common[digest] = call
-        return await call.answers()
+            context.common[digest] = call
+        return await call.entries()
 
     def _call(self, request: Request, file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]]) -> Call:
-        return self.exchange.call(self.model, request, self.place.speaker, self.priority, file, self.clock)
+        return self.gateway.call(self.model, request, self.context.speaker, self.priority, file, self.clock)
 
     def _filed(self, got: Completion, choice: int, seed: int) -> JournalEntry:
         usage = Usage(calls=1) + got.usage if choice == 0 else Usage()
         return JournalEntry(got.replies[choice], self.model.name, seed, choice, usage)
 
     def _seed(self, path: str, draw: int) -> int:
-        return derive(self.seed, self.task, path, self.place.depth, self.place.speaker, draw)
+        return derive(self.seed, self.task, path, self.context.depth, self.context.speaker, draw)
 
     def _key(self, path: str, draw: int, digest: str) -> ReplyKey:
-        return ReplyKey(self.task, path, self.place.depth, str(self.place.speaker), draw, digest)
+        return ReplyKey(self.task, path, self.context.depth, str(self.context.speaker), draw, digest)
 
-    def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], family: Sequence[str]) -> str:
-        """A hash of what is asked, and for which siblings. The seed of the request follows from that and the place."""
+    def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], siblings: Sequence[str]) -> str:
+        """A hash of what is asked, and for which siblings. The seed of the request follows from both."""
         drawn = self.sampling.added_to(options)
-        asked = dumps([self.seed, self.model.name, self.temperature, messages, drawn, family])
+        asked = dumps([self.seed, self.model.name, self.temperature, messages, drawn, siblings])
         return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 

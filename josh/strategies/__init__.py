@@ -1,1 +1,1 @@
-"""Search strategies, one a file."""
+"""Search strategies, one per file."""

@@ -13,19 +13,19 @@ FIRST, BEST = "first", "best"
 
 
 class BeamSearch(Strategy):
-    """Branch while there is room, collapse to a reward.
+    """Branch while the beam has room, and collapse to a reward.
 
-    Each live leaf is continued twice while that leaves at most `beam_size` of them, else once: all or nothing. Leaves
-    that used up their rounds take no room.
+    The strategy continues each live leaf twice while that gives at most `beam_size` leaves, else once; it never splits
+    only some of them. Leaves that used up their rounds take no room.
 
-    `stop="first"`, JOSH's rule: when leaves earn rewards in a phase the tree collapses to one of them: the most
-    valuable hit, among equals the one of the earliest step, then the first in tree order. Goals the winner met are
-    spent; the others' are not.
+    `stop="first"`, JOSH's rule: when leaves earn rewards in a phase, the tree collapses to one of them: to the most
+    valuable hit, among equals to the earliest step, then to the first leaf in tree order. The goals that the winner met
+    are spent; goals that only other leaves met stay open.
 
-    `stop="best"`: each leaf is played to its end, and the wins are compared when all are in. Stopping at the first
-    reward, with one reward to earn, puts every split into the first rounds and teaches early asks. Here a leaf leaves
-    the beam when it has met all goals, one that met some goes on with the others, and the room they leave is used for
-    later splits. The tree collapses once, to the result; the collapse's `rewarded` are the wins, best first.
+    `stop="best"`: the search plays each leaf to its end, then compares the wins. It exists because with a single goal
+    `stop="first"` puts every split into the first rounds, which teaches early asks. Here a leaf leaves the beam when it
+    has met all goals, a leaf that met some goals continues, and later splits use the room of the leaves that left. The
+    tree collapses once, to the result; the collapse's `rewarded` are the wins, best first.
     """
 
     @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class BeamSearch(Strategy):
     collapses: ClassVar[bool] = True
 
     def describe(self) -> str:
-        """Says how wide the beam is, and whether it is played to the end."""
+        """Returns the width of the beam, and whether it is played to the end, in words."""
         return f"searched with a beam of {self.config.beam_size}{' to the end' if self.config.stop == BEST else ''}"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
-        """Continues each live leaf, before an agent turn twice where the beam has room."""
+        """Continue each live leaf; twice before an agent turn, where the beam has room."""
         room = 2 * len(tree.frontier) <= self.config.beam_size
         plan = []
         for leaf in tree.frontier:
@@ -57,7 +57,7 @@ class BeamSearch(Strategy):
         return tuple(plan)
 
     def update(self, tree: Tree) -> Tree:
-        """Drops the leaves that ended; with `stop="first"` collapses to the best of those that earned, if any."""
+        """Drop the leaves that ended; with `stop="first"` collapse to the best leaf that earned a reward, if any."""
         if self.config.stop == BEST:
             return replace(tree, frontier=unfinished(tree))
         phase = tree.phase
@@ -72,7 +72,7 @@ class BeamSearch(Strategy):
         return replace(tree, frontier=frontier, root=winner, collapses=(*tree.collapses, collapse))
 
     def result(self, tree: Tree, rewards: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
-        """Names the last winner, or the first leaf that its conversation went on to; with `stop="best"` the best."""
+        """Name the last winner, or the first leaf that continues its conversation; with `stop="best"` the best leaf."""
         if self.config.stop == BEST:
             leaves = ranked(tree, rewards)
             wins = tuple(leaf for leaf in leaves if tree.is_won(leaf))
@@ -85,5 +85,5 @@ class BeamSearch(Strategy):
 
 
 def _rank(hits: Sequence[Hit]) -> tuple[float, int]:
-    """Smallest for the best: the highest value first, then the earliest step."""
+    """Returns a sort key that is smallest for the best hits: the highest value first, then the earliest step."""
     return min((-hit.value, hit.step) for hit in hits)

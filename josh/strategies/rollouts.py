@@ -1,4 +1,4 @@
-"""Plain conversations, each on its own."""
+"""Rollouts: conversations without search."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from josh.tree import Expand, Tree
 
 
 class Rollouts(Strategy):
-    """Plain conversations from the same start, each on its own: best-of-n when they are compared afterwards."""
+    """Independent conversations from the same start; best-of-n, where a later step compares them."""
 
     @dataclass(frozen=True, slots=True)
     class Config:
-        """How many conversations."""
+        """The number of conversations."""
 
         n: int = setting(1, "conversations per task, without --josh", least=1, flag="rollouts")
 
@@ -23,15 +23,15 @@ class Rollouts(Strategy):
 
     @property
     def conversations(self) -> int:
-        """How many conversations of a task count."""
+        """The number of conversations of a task that count."""
         return self.config.n
 
     def describe(self) -> str:
-        """Says how many conversations a task has."""
+        """Returns the number of conversations of a task, in words."""
         return f"{self.config.n} conversation{'' if self.config.n == 1 else 's'} each"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
-        """Starts the conversations, then continues each."""
+        """Start the conversations, then continue each."""
         fresh = tree.frontier == (0,)
         return tuple(
             Expand(leaf, tree.nodes[leaf].speaker.other, (None,) * (self.config.n if fresh else 1))
@@ -39,5 +39,5 @@ class Rollouts(Strategy):
         )
 
     def result(self, tree: Tree, rewards: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
-        """Names all conversations, in their order."""
+        """Name all conversations, in their order."""
         return tree, tuple(rewards)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from josh.errors import UsageError
-from josh.models.hf_loading import is_local, split
+from josh.models.hf_loading import base_and_adapter, is_local
 from josh.roles import BaseEnv, Task
 from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_settings, who_played
 from josh.runs.registry import OFFLINE, plugged
@@ -86,7 +86,7 @@ def seen_by(models: Iterable[str]) -> ModelExposure:
     """
     seen, known, unknown = TrainingExposure(), [], {}
     for name in dict.fromkeys(models):
-        base, adapter = split(name) if is_local(name) else ("", None)
+        base, adapter = base_and_adapter(name) if is_local(name) else ("", None)
         # A base without a card is a model as somebody else made it.
         tuned = [base] if base and (Path(base).expanduser() / CARD).is_file() else []
         for where in (*tuned, *([adapter] if adapter else [])):

@@ -14,9 +14,9 @@ from typing import Any
 
 from josh.config import settings_of_plug_in
 from josh.dialogue import Speaker
-from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
 from josh.runs.play.tasks import round_limit

@@ -23,9 +23,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from josh.branch import Branch, TurnContext
+from josh.clock import TaskClock
 from josh.dialogue import NO_USAGE, Speaker, Turn
 from josh.driver import Search
-from josh.episode import TaskClock, play_search
+from josh.episode import play_search
 from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request, Sampling
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
@@ -144,11 +145,11 @@ async def _tasks(url: str, tasks: int, beam_size: int, rounds: int) -> tuple[flo
     runtime = Runtime(settings)
     await _warm_up(runtime.models)
     with TemporaryDirectory() as folder:
-        runtime.exchange.journal = journal = Replies(Path(folder))
+        runtime.gateway.journal = journal = Replies(Path(folder))
         seconds = await _play_all(runtime, rounds)
         journal.close()
     await runtime.aclose()
-    return seconds, sum(runtime.exchange.account.values(), NO_USAGE).calls
+    return seconds, sum(runtime.gateway.account.values(), NO_USAGE).calls
 
 
 async def _play_all(runtime: Runtime, rounds: int) -> float:

@@ -14,9 +14,9 @@ from random import Random
 from typing import Any, BinaryIO, Final
 
 from josh.dialogue import Speaker
-from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
+from josh.outcomes import Episode
 from josh.runs.export.formats import FORMATS, PAIRED, ExportRow, export_rows
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
 from josh.runs.record.folder import EPISODES, read_config, version

@@ -14,8 +14,8 @@ from itertools import combinations
 from typing import Final
 
 from josh.dialogue import Speaker
-from josh.episode import Episode
 from josh.messages import Message, dumps, same_words, text_of, with_opener, without_ids
+from josh.outcomes import Episode
 from josh.runs.export.messages import (
     Row,
     Tools,

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from josh.dialogue import Outcome, Speaker, Turn
-from josh.episode import Episode
 from josh.messages import dumps
+from josh.outcomes import Episode
 from josh.runs.export.messages import hashed
 from josh.tools import is_refusal
 from josh.tree import Collapse, internal_conversation, order

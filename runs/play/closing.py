@@ -55,7 +55,7 @@ async def drain_calls(runtime: Runtime, error: BaseException) -> None:
     """Wait for the replies that are paid for: as long as they may take, or for `GRACE` where a person ended the run."""
     if isinstance(error, UsageError):
         return  # the disk has no room for them
-    gateway, by_hand = runtime.exchange, not isinstance(error, JoshError)
+    gateway, by_hand = runtime.gateway, not isinstance(error, JoshError)
     seconds = GRACE if by_hand else runtime.settings.traffic.timeout
     if not await gateway.drain(0.5):
         count = counted(gateway.in_flight, "call")
@@ -79,7 +79,7 @@ def close(
     Raises:
         UsageError: a file cannot be written.
     """
-    gateway, finished = runtime.exchange, sorted(results)
+    gateway, finished = runtime.gateway, sorted(results)
     people = [runtime.people[runtime.tasks[position].id] for position in finished]
     numbers = summarize([results[position] for position in finished], people, len(runtime.tasks), gateway.retries)
     summary = with_examples(record, numbers, redact) | bill(gateway.account, runtime.prices, gateway.uncounted)

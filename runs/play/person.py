@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.dialogue import Speaker
-from josh.episode import Episode
 from josh.errors import UsageError
+from josh.outcomes import Episode
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.runs.registry import HUMAN, STRATEGIES, env_class

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from josh.episode import Episode
+from josh.outcomes import Episode
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.summary import Result
 
@@ -52,7 +52,7 @@ class ProgressBar:
             await asyncio.sleep(0.5)
 
     def _show(self) -> None:
-        gateway = self._runtime.exchange
+        gateway = self._runtime.gateway
         earned = f"{self._runtime.unit}{self._reward:.2f} {self._runtime.verb}"
         traffic = f"{gateway.in_flight} calls in flight, {gateway.retries} retries"
         self._bar.set_postfix_str(f"{earned}, {traffic}", refresh=False)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from josh.dialogue import Outcome, Speaker, Turn
-from josh.episode import TOO_LONG, Episode, conclude, ends_of, first_of
+from josh.episode import TOO_LONG, first_of
 from josh.errors import JoshError, UsageError
 from josh.messages import dumps
+from josh.outcomes import Episode, conclude, final_outcomes
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
@@ -27,9 +28,9 @@ from josh.runs.resolve import changed
 from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.scoring import Scorer
 from josh.search import Strategy
-from josh.threads import explain
+from josh.threads import one_line
 from josh.tree import Node, Tree, hits, spend
-from josh.turns import final, judge, parting, reads_world, user_texts
+from josh.turns import final, judge, outcome_of_ending, reads_world, user_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ async def rescored(
     rewards, strategy = plugged(what, set_up), strategy_of(settings.strategy)
     try:
         tree = await regrow(episode.tree, rewards, strategy)
-        outcomes = ends_of(tree)
+        outcomes = final_outcomes(tree)
         sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
         scores = {} if error else await scorer.scores(tree, sound, outcomes, rewards)
@@ -136,7 +137,7 @@ async def rescored(
     except* JoshError as group:
         raise first_of(group) from None
     except* Exception as group:
-        raise UsageError(f"{what}: {explain(first_of(group))}") from group
+        raise UsageError(f"{what}: {one_line(first_of(group))}") from group
     return replace(again, tools=episode.tools, user_tools=episode.user_tools, judged=scorer.usage)
 
 
@@ -206,7 +207,7 @@ async def _judged_turn(turn: Turn, speaker: Speaker, rewards: BaseRewards) -> Tu
     earned = tuple(hit for hit, _ in verdicts if hit)
     outcome = turn.outcome
     if by_user and outcome is not Outcome.ALIVE:
-        outcome = parting(earned, verdicts[0][1] if verdicts and read else None)
+        outcome = outcome_of_ending(earned, verdicts[0][1] if verdicts and read else None)
     elif outcome is Outcome.WON:
         outcome = Outcome.ALIVE  # that was the old reward's word
     return replace(turn, actions=actions, hits=earned, outcome=outcome)

@@ -87,7 +87,7 @@ async def run(
         try:
             await drain_calls(runtime, error)
         finally:
-            empty = resumed is None and not results and not runtime.exchange.account
+            empty = resumed is None and not results and not runtime.gateway.account
             if not empty:
                 with suppress(UsageError):  # the disk may be what failed; the first failure is the one to report
                     broken_off(close(runtime, record, results, redact, stopped), error)
@@ -124,9 +124,9 @@ def check_tasks(runtime: Runtime, folder: Path) -> None:
 
 def hand_over_journal(runtime: Runtime, record: Record) -> None:
     """Let the gateway find replies in the run's journal, and count what the earlier sessions have cost."""
-    runtime.exchange.journal = record.replies
-    runtime.exchange.account = record.replies.account()
-    runtime.exchange.uncounted = record.replies.uncounted()
+    runtime.gateway.journal = record.replies
+    runtime.gateway.account = record.replies.account()
+    runtime.gateway.uncounted = record.replies.uncounted()
 
 
 def describe(runtime: Runtime) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Runtime:
         people: whom each is about, by its id; see `summary.person_of`.
         recorded: whether every reply has to come from the journal.
         prices: what every model costs, by name; None where that is not known.
-        exchange: what takes requests to the models.
+        gateway: what takes requests to the models.
     """
 
     def __init__(self, settings: RunSettings, *, recorded: bool = False, rehearsed: bool = False) -> None:
@@ -92,7 +92,7 @@ class Runtime:
             (model for model in self.models if not isinstance(model, OfflineModel)),
             read_prices(settings.spending.price),
         )
-        self.exchange = ModelGateway(
+        self.gateway = ModelGateway(
             settings.traffic.max_concurrency,
             per_minute=settings.traffic.requests_per_minute,
             max_attempts=settings.traffic.max_attempts,
@@ -202,7 +202,7 @@ class Runtime:
             model,
             sampling,
             place,
-            self.exchange,
+            self.gateway,
             settings.seed,
             task.id,
             priority,
@@ -215,11 +215,11 @@ class Runtime:
 
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:
         """A place for a step that waits for something by itself."""
-        return self.exchange.plug_ins.slot((self._positions[task.id], ""))
+        return self.gateway.plug_ins.slot((self._positions[task.id], ""))
 
     async def aclose(self) -> None:
         """Drop the calls that are left, and close every model's connections."""
-        await self.exchange.aclose()
+        await self.gateway.aclose()
         for model in self.models:
             await model.aclose()
 

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from josh.episode import Episode, TaskClock, first_of, play_search
+from josh.clock import TaskClock
+from josh.episode import first_of, play_search
 from josh.errors import BudgetError, JoshError
+from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.play.person import Onlooker
 from josh.runs.play.progress import ProgressBar
@@ -46,7 +48,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
                 results[position] = result_of(episode)
                 display.finished(episode)
                 if trackers is not None:
-                    gateway = runtime.exchange
+                    gateway = runtime.gateway
                     trackers.finished(results[position], bill(gateway.account, runtime.prices, gateway.uncounted))
                 if stopped:
                     return
@@ -56,7 +58,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(runtime.tasks), runtime.settings.traffic.max_concurrency)):
                     group.create_task(worker())
-            await runtime.exchange.drain()
+            await runtime.gateway.drain()
         except* JoshError as group:
             raise first_of(group) from None
         finally:

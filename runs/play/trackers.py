@@ -20,7 +20,7 @@ from josh.errors import UsageError
 from josh.models.budget import Price, cost
 from josh.redact import in_json
 from josh.runs.record.summary import Result
-from josh.threads import explain
+from josh.threads import one_line
 
 log = logging.getLogger("josh")
 
@@ -209,7 +209,7 @@ class Report:
                     report._trackers[name] = KINDS[name](about)
             except Exception as error:
                 report.end(failed=True)
-                raise UsageError(f"report_to is {report_to!r}, but {name} does not begin: {explain(error)}") from None
+                raise UsageError(f"report_to is {report_to!r}, but {name} does not begin: {one_line(error)}") from None
         return report
 
     def finished(self, result: Result, total: Mapping[str, Any]) -> None:
@@ -233,7 +233,7 @@ class Report:
                     tracker.log(figures, self._tasks)
             except Exception as error:
                 del self._trackers[name]
-                log.warning("report_to %s: it is told nothing more, for %s", name, explain(error))
+                log.warning("report_to %s: it is told nothing more, for %s", name, one_line(error))
 
     def end(self, *, failed: bool = False) -> None:
         """Have the trackers send off what they hold, within `PATIENCE`. A second time, this does nothing."""
@@ -247,7 +247,7 @@ class Report:
             if thread.is_alive():
                 log.warning("report_to %s: it did not finish within %g seconds", name, PATIENCE)
             for error in errors:
-                log.warning("report_to %s: it did not finish, for %s", name, explain(error))
+                log.warning("report_to %s: it did not finish, for %s", name, one_line(error))
 
     def _count(self, result: Result) -> dict[str, float]:
         """Count a result; its own figures."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from josh.dialogue import NO_USAGE, Hit, Outcome, Sample, Speaker, Turn, Usage
-from josh.episode import Episode
+from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.record.lines import FORMAT_VERSION
 from josh.scoring import JUDGE

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from josh.dialogue import Outcome
-from josh.episode import Episode
 from josh.examples import Example, example_at, examples_of
 from josh.messages import dumps
+from josh.outcomes import Episode
 
 
 def examples(episode: Episode, collapses: bool) -> Iterator[Example]:

@@ -41,7 +41,7 @@ _ACCOUNT = "SELECT speaker, model, sum(calls), sum(prompt_tokens), sum(completio
 
 
 class Replies:
-    """The journal of one run (`models.exchange.Journal`). While it is open, nobody else can open it.
+    """The journal of one run (`models.gateway.Journal`). While it is open, nobody else can open it.
 
     A reply that was kept survives the death of the process. After a power failure the last moments may be missing.
     """

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from josh.episode import Episode
 from josh.errors import UsageError
 from josh.messages import dumps
+from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.record.episode_json import to_json
 from josh.runs.record.examples import examples

@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from josh.episode import Episode
 from josh.errors import UsageError
+from josh.outcomes import Episode
 from josh.runs.record.episode_json import from_json
 from josh.runs.record.folder import EXAMPLES
 

@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
-from josh.episode import Episode
 from josh.models.budget import Price, cost
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, Task
 from josh.scoring import JUDGE
 from josh.terminal import in_a_line

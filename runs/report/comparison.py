@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from josh.episode import Episode
 from josh.errors import UsageError
+from josh.outcomes import Episode
 from josh.runs.evaluate.compare import names_of, shared, sources_in, with_distinct_names
 from josh.runs.evaluate.scores import Metrics, PolicyResults, compared
 from josh.runs.intervals import LEVEL

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from josh.dialogue import Speaker
-from josh.episode import Episode
 from josh.errors import JoshError, UsageError
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.play.sub_runs import sub_run_from

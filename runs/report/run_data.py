@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from josh.episode import Episode
 from josh.errors import UsageError
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.evaluate.scores import (
     Metrics,

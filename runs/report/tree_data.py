@@ -7,14 +7,14 @@ from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
 from josh.dialogue import Hit, Outcome, Speaker
-from josh.episode import Episode
 from josh.messages import Message
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
 from josh.runs.export.formats import ExportRow, export_rows
 from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.tree_text import was_cut_off
-from josh.threads import explain
+from josh.threads import one_line
 from josh.tree import hits, spend, walk
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class CarefulEnv(BaseEnv):
         try:
             return make()
         except (Exception, SystemExit) as error:
-            self.failed.setdefault(task.id, explain(error))
+            self.failed.setdefault(task.id, one_line(error))
             return instead
 
     def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:

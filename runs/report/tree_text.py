@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from josh.dialogue import Outcome, Speaker, Turn
-from josh.episode import Episode
 from josh.messages import Message, dumps, flip_roles, text_of
+from josh.outcomes import Episode
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
 from josh.terminal import rendered, visible, wrap

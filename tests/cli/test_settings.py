@@ -38,7 +38,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--agent ./none.py:A", "/none.py"),
         (
             "--agent ./mine:Mine",
-            "josh: agent './mine:Mine': ./mine is no module, and no file of Python; give ./mine.py:",
+            "josh: agent './mine:Mine': ./mine is neither a module nor a Python file; give ./mine.py:",
         ),
         ("--agent ./mine.py", "josh: agent './mine.py' names no class; give ./mine.py:Class"),
         ("--agent json:Nothing", "josh: agent 'json:Nothing': json has no 'Nothing'"),

@@ -9,7 +9,7 @@ import pytest
 
 from josh.config import Schema, build, checked, configured, create, part, setting, settings_in, settings_of_plug_in
 from josh.errors import UsageError
-from josh.forking import isolate
+from josh.forking import default_fork
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseRewards
 
 
@@ -145,7 +145,7 @@ class Speaker(BaseJOSHAgent):
 def test_forks_share_the_settings_and_nothing_else():
     agent = create(Speaker, "agent", {"words": 7})
     agent.notes = ["a"]
-    twin = isolate(agent)
+    twin = default_fork(agent)
     assert twin.config is agent.config
     assert twin.notes is not agent.notes
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from josh.branch import Branch
 from josh.dialogue import Outcome, Speaker
 from josh.driver import Search
-from josh.episode import final_outcome
 from josh.errors import FatalError
-from josh.forking import isolate
+from josh.forking import default_fork
 from josh.messages import same_words
 from josh.models.chat import Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.turn_model import BoundModel
+from josh.outcomes import final_outcome
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards, fork
 from josh.seeds import derive
 from josh.strategies.beam import BeamSearch
@@ -180,12 +180,12 @@ class Rebuilt(BaseJOSHAgent):
 def test_isolation_leaves_nothing_of_a_thing_out():
     agent = HalfSlotted([{"role": "user", "content": "hi"}])
     agent.mood = "fine"
-    assert isolate(agent).mood == "fine"
-    assert isolate(Rebuilt()).rebuilt
+    assert default_fork(agent).mood == "fine"
+    assert default_fork(Rebuilt()).rebuilt
     agent = BaseJOSHAgent([{"role": "user", "content": "hi"}])
     agent.messages_internal = agent.messages
     agent.turns, agent.name = 3, "one"
-    twin = isolate(agent)
+    twin = default_fork(agent)
     twin.add_message({"role": "assistant", "content": "one"})
     assert twin.messages is twin.messages_internal
     assert (len(agent.messages), twin.turns, twin.name) == (1, 3, "one")
@@ -196,7 +196,7 @@ def test_isolation_reaches_every_kind_of_thing(make):
     thing = make()
     if make is Slotted:
         thing.notes = [[]]
-        isolate(thing).notes[0].append(1)
+        default_fork(thing).notes[0].append(1)
         assert thing.notes == [[]]
     elif isinstance(thing, dict):
         thing["a"] = []
@@ -340,7 +340,7 @@ def test_a_second_try_that_fails_leaves_the_first_and_its_error():
     class Fragile(Parrot):
         def step(self, *, model):
             super().step(model=model)
-            if model.place.draws > 1:
+            if model.context.draws > 1:
                 raise RuntimeError("no luck")
             return True
 

@@ -32,32 +32,32 @@ def filed(key="a"):
     return lambda got: {where: JournalEntry(got.replies[0], "tiny", 1, 0, Usage(calls=1) + got.usage)}
 
 
-def ask(model, times=1, exchange=None, seconds=30.0, **limits):
+def ask(model, times=1, gateway=None, seconds=30.0, **limits):
     """Ask so many times at once; what came of each."""
 
     async def asking():
         calls = [
-            exchange.call(model, Request(HELLO, Sampling(), 1 + number), "agent", number, filed(number))
+            gateway.call(model, Request(HELLO, Sampling(), 1 + number), "agent", number, filed(number))
             for number in range(times)
         ]
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.gather(*(call.answers() for call in calls), return_exceptions=True)
+                return await asyncio.gather(*(call.entries() for call in calls), return_exceptions=True)
         finally:
-            await exchange.aclose()
+            await gateway.aclose()
             await model.aclose()
 
-    exchange = exchange or ModelGateway(64, **limits)
+    gateway = gateway or ModelGateway(64, **limits)
     answers = asyncio.run(asking())
-    return [next(iter(one.values())).reply.text if isinstance(one, dict) else one for one in answers], exchange
+    return [next(iter(one.values())).reply.text if isinstance(one, dict) else one for one in answers], gateway
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_may_pass_is_asked_again(endpoint, kind):
     url, server = endpoint(FaultyServer, rates={kind: 0.5})
-    texts, exchange = ask(model_at(url, timeout=0.3), times=4, max_attempts=12)
+    texts, gateway = ask(model_at(url, timeout=0.3), times=4, max_attempts=12)
     assert texts == [f"reply to 1 messages, seed {1 + number}" for number in range(4)]
-    assert exchange.retries == sum(server.struck.values()) > 0
+    assert gateway.retries == sum(server.struck.values()) > 0
     assert server.served == 4
 
 
@@ -116,24 +116,24 @@ def test_an_endpoint_that_asks_for_more_than_there_is_ends_the_run(endpoint):
 @pytest.mark.parametrize("retry_after", [None, "0.05"])
 def test_the_number_of_calls_in_flight_settles_where_the_endpoint_bears_it(endpoint, retry_after):
     url, server = endpoint(BusyServer, capacity=6, latency=0.01, retry_after=retry_after)
-    texts, exchange = ask(model_at(url), times=400, max_attempts=30)
+    texts, gateway = ask(model_at(url), times=400, max_attempts=30)
     assert Counter(map(type, texts)) == {str: 400}
     assert server.refused < 200
-    assert 1 <= exchange.limiter(url).window < 16
+    assert 1 <= gateway.limiter(url).window < 16
 
 
 def test_every_endpoint_has_a_limit_of_its_own(endpoint):
     (one, first), (two, second) = endpoint(latency=0.05), endpoint(latency=0.05)
 
     async def asking():
-        exchange = ModelGateway(3)
+        gateway = ModelGateway(3)
         models = [model_at(one), OpenAIChat("other", one, environment={}), model_at(two)]
         calls = [
-            exchange.call(model, Request(HELLO, Sampling(), number), "agent", 0, filed((model.name, number)))
+            gateway.call(model, Request(HELLO, Sampling(), number), "agent", 0, filed((model.name, number)))
             for number in range(6)
             for model in models
         ]
-        await asyncio.gather(*(call.answers() for call in calls))
+        await asyncio.gather(*(call.entries() for call in calls))
         for model in models:
             await model.aclose()
 
@@ -144,42 +144,42 @@ def test_every_endpoint_has_a_limit_of_its_own(endpoint):
 def test_a_budget_of_calls_is_kept_to_the_call():
     for limit in (1, 5, 9):
         model = ScriptedModel(["yes"], "tiny", latency=0.01)
-        texts, exchange = ask(model, times=20, budget=Budget(calls=limit))
+        texts, gateway = ask(model, times=20, budget=Budget(calls=limit))
         assert len(model.requests) == limit == texts.count("yes")
         assert sum(isinstance(one, BudgetError) for one in texts) == 20 - limit
-        assert exchange.account == {("agent", "tiny"): Usage(limit, 2 * limit, limit)}
+        assert gateway.account == {("agent", "tiny"): Usage(limit, 2 * limit, limit)}
 
 
 def test_a_budget_of_tokens_or_dollars_lets_no_further_call_out():
     model = ScriptedModel(["yes"], "tiny")
-    texts, _ = ask(model, times=20, exchange=ModelGateway(1, budget=Budget(tokens=10)))
+    texts, _ = ask(model, times=20, gateway=ModelGateway(1, budget=Budget(tokens=10)))
     assert (texts.count("yes"), str(texts[-1])) == (4, "max_tokens_total 10")
     model = ScriptedModel(["yes"], "tiny")
     prices = {"tiny": Price(0.01, 0.10)}
-    texts, _ = ask(model, times=20, exchange=ModelGateway(1, budget=Budget(cost=0.36, prices=prices)))
+    texts, _ = ask(model, times=20, gateway=ModelGateway(1, budget=Budget(cost=0.36, prices=prices)))
     assert (texts.count("yes"), str(texts[-1])) == (3, "max_cost $0.36")
 
 
 def test_a_call_that_failed_costs_nothing_of_the_budget(endpoint):
     url, server = endpoint()
     server.faults = [400, 400]
-    texts, exchange = ask(model_at(url), times=5, exchange=ModelGateway(1, budget=Budget(calls=3)))
+    texts, gateway = ask(model_at(url), times=5, gateway=ModelGateway(1, budget=Budget(calls=3)))
     assert [type(one) for one in texts] == [ModelError] * 2 + [str] * 3
-    assert exchange.account["agent", "tiny"].calls == 3
+    assert gateway.account["agent", "tiny"].calls == 3
 
 
 def test_a_call_that_is_sent_comes_to_its_end_though_nobody_waits_any_more(tmp_path):
     async def asking():
         model, journal = ScriptedModel(["yes"], latency=0.05), Replies(tmp_path)
-        exchange = ModelGateway(1, journal=journal)
-        calls = [exchange.call(model, Request(HELLO, Sampling(), 1), "agent", 0, filed(name)) for name in "ab"]
-        waiting = [asyncio.ensure_future(call.answers()) for call in calls]
+        gateway = ModelGateway(1, journal=journal)
+        calls = [gateway.call(model, Request(HELLO, Sampling(), 1), "agent", 0, filed(name)) for name in "ab"]
+        waiting = [asyncio.ensure_future(call.entries()) for call in calls]
         await asyncio.sleep(0.02)
         for one in waiting:
             one.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         assert [(call.in_flight, call.dropped) for call in calls] == [(True, False), (False, True)]
-        await exchange.drain()
+        await gateway.drain()
         kept = [journal.find(ReplyKey("task", "", 1, "agent", 0, name)) for name in "ab"]
         journal.close()
         return model.requests, kept
@@ -194,7 +194,7 @@ class Counting:
     """A model that answers every request with its seed, several replies at a time if it can."""
 
     def __init__(self, several=True, refuses=False):
-        self.name, self.endpoint, self.at_once = "counting", "here", None
+        self.name, self.endpoint, self.concurrency = "counting", "here", None
         self.requests = []
         self._several = several
         self._refuses = refuses
@@ -209,11 +209,11 @@ class Counting:
         return Completion(replies, Usage(prompt_tokens=7, completion_tokens=3 * count))
 
 
-def family(model, exchange, paths=("0", "1"), order=None, words=("hi", "hi"), share=True, depth=1):
+def family(model, gateway, paths=("0", "1"), order=None, words=("hi", "hi"), share=True, depth=1):
     """Have fresh siblings ask, in any order; their replies and places."""
     common = {}
     places = [TurnContext(path, depth, Speaker.AGENT, siblings=paths, common=common) for path in paths]
-    lines = [BoundModel(model, Sampling(), place, exchange, 4, "task", share=share) for place in places]
+    lines = [BoundModel(model, Sampling(), place, gateway, 4, "task", share=share) for place in places]
 
     async def asking():
         replies = {}
@@ -243,14 +243,14 @@ def test_fresh_siblings_share_a_request_and_its_prompt_is_paid_once(order, tmp_p
 @pytest.mark.parametrize("able", [{"several": False}, {"refuses": True}])
 def test_a_model_that_gives_one_reply_at_a_time_is_found_out_and_remembered(order, able, tmp_path):
     alone, _ = family(Counting(), ModelGateway(8), share=False)
-    model, exchange, journal = Counting(**able), ModelGateway(8), Replies(tmp_path)
-    exchange.journal = journal
-    texts, places = family(model, exchange, order=order)
+    model, gateway, journal = Counting(**able), ModelGateway(8), Replies(tmp_path)
+    gateway.journal = journal
+    texts, places = family(model, gateway, order=order)
     assert texts == alone
     assert [usage for _, _, usage in places] == [Usage(1, 7, 3)] * 2
     assert len({seed for seed, _, _ in places}) == 2
     before = len(model.requests)
-    family(model, exchange, depth=3)
+    family(model, gateway, depth=3)
     assert [request.n for request in model.requests[before:]] == [1, 1]
     assert family(Counting(), ModelGateway(8, journal=journal)) == (texts, places)
     journal.close()
@@ -263,10 +263,10 @@ def test_a_refusal_of_the_words_is_no_refusal_of_several_replies():
                 raise ModelError("not these words", 400)
             return await super().complete(request)
 
-    model, exchange = Prude(), ModelGateway(8)
+    model, gateway = Prude(), ModelGateway(8)
     with pytest.raises(ModelError, match="not these words"):
-        family(model, exchange, words=("bad", "bad"))
-    family(model, exchange)
+        family(model, gateway, words=("bad", "bad"))
+    family(model, gateway)
     assert [request.n for request in model.requests] == [2]
 
 
@@ -299,15 +299,15 @@ def test_a_question_that_changed_is_asked_anew_and_the_old_reply_kept(tmp_path):
 
 def test_a_model_that_says_how_much_it_takes_gets_that_from_the_start():
     class Hungry(ScriptedModel):
-        at_once = 12
+        concurrency = 12
         most = 0
 
         async def complete(self, request):
-            self.most = max(self.most, exchange.in_flight)
+            self.most = max(self.most, gateway.in_flight)
             await asyncio.sleep(0.01)
             return await super().complete(request)
 
-    exchange, model = ModelGateway(3), Hungry(["yes"])
-    texts, _ = ask(model, times=30, exchange=exchange)
+    gateway, model = ModelGateway(3), Hungry(["yes"])
+    texts, _ = ask(model, times=30, gateway=gateway)
     assert texts == ["yes"] * 30
     assert model.most == 12

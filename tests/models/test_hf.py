@@ -10,7 +10,7 @@ import pytest
 from local_models import HELLO, LONGER, ask
 
 from josh.models.chat import Request, Sampling
-from josh.models.decoding import AbandonedError, Asked, generate
+from josh.models.decoding import AbandonedError, TokenRequest, generate
 from josh.models.hf import HFChat
 
 
@@ -101,7 +101,9 @@ def test_what_was_said_before_is_not_read_again_and_changes_no_reply(chat):
     model, prefixes = chat._model, Prefixes(1 << 24)
     talks = [(70, 71, 72), (80,), (70, 71, 90, 91, 92)]
     for turn in range(3):
-        batch = [Asked(talk, seed=10 * turn + number, n=2, limit=6 + number) for number, talk in enumerate(talks)]
+        batch = [
+            TokenRequest(talk, seed=10 * turn + number, n=2, limit=6 + number) for number, talk in enumerate(talks)
+        ]
         with tokens_read(model) as read:
             replies = in_tokens(batch, model, prefixes=prefixes)
         with tokens_read(model) as anew:
@@ -174,7 +176,7 @@ class Fixed:
 def test_tokens_are_drawn_as_often_as_they_are_likely(chat, temperature, top_p, min_p, odds):
     model = Fixed([0.5, 0.3, 0.15, 0.05])
     how = {"n": 2, "temperature": temperature, "top_p": top_p, "min_p": min_p, "limit": 20}
-    batch = [Asked((3,), seed=seed, **how) for seed in range(1, 101)]
+    batch = [TokenRequest((3,), seed=seed, **how) for seed in range(1, 101)]
     drawn = Counter()
     for replies in in_tokens(batch, model, ends=frozenset()):
         for reply in replies:
@@ -189,9 +191,9 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(chat, temperature, top_p, 
 def test_a_reply_ends_at_an_end_token_at_its_limit_or_at_a_stop_text(chat):
     model = Fixed([0.2] * 5)
     batch = [
-        Asked((1, 2), seed=1, limit=500),
-        Asked((1,), seed=2, limit=3),
-        Asked((1, 2, 3), seed=3, limit=500, stop=("4",)),
+        TokenRequest((1, 2), seed=1, limit=500),
+        TokenRequest((1,), seed=2, limit=3),
+        TokenRequest((1, 2, 3), seed=3, limit=500, stop=("4",)),
     ]
     ended, cut, stopped = (replies[0] for replies in in_tokens(batch, model, ends=frozenset([0])))
     assert (ended.finish_reason, ended.token_ids[-1], ended.token_ids.count(0)) == ("stop", 0, 1)
@@ -211,7 +213,7 @@ def test_a_stop_text_is_no_part_of_the_reply(chat):
 
 def test_nothing_goes_on_when_nobody_waits(chat):
     with pytest.raises(AbandonedError):
-        in_tokens([Asked((1,), seed=1, limit=500)], Fixed([0.5, 0.5]), ends=frozenset(), abandoned=lambda: True)
+        in_tokens([TokenRequest((1,), seed=1, limit=500)], Fixed([0.5, 0.5]), ends=frozenset(), abandoned=lambda: True)
 
 
 def test_a_request_that_is_given_up_is_not_answered(chat):

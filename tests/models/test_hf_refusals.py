@@ -13,7 +13,7 @@ from josh.cli import main
 from josh.errors import UsageError
 from josh.models.chat import ModelError, Request, Sampling
 from josh.models.hf import HFChat
-from josh.models.hf_loading import split
+from josh.models.hf_loading import base_and_adapter
 
 
 def test_a_conversation_that_is_too_long_costs_only_its_own_turn(chat):
@@ -95,9 +95,9 @@ def test_without_torch_the_way_to_get_it_is_told(tmp_path):
 
 def test_a_name_is_a_base_and_perhaps_an_adapter(tmp_path):
     (tmp_path / "c++").mkdir()
-    assert split("hf:org/name") == ("org/name", None)
-    assert split("hf:org/name+my/adapter") == ("org/name", "my/adapter")
-    assert split(f"hf:{tmp_path}/c++") == (f"{tmp_path}/c++", None)
+    assert base_and_adapter("hf:org/name") == ("org/name", None)
+    assert base_and_adapter("hf:org/name+my/adapter") == ("org/name", "my/adapter")
+    assert base_and_adapter(f"hf:{tmp_path}/c++") == (f"{tmp_path}/c++", None)
 
 
 def test_an_adapter_changes_what_is_said(chat, tiny_model, adapter):

@@ -274,7 +274,7 @@ class TestSampling:
     def test_settings_left_at_their_defaults_keep_the_digests_of_earlier_journals(self):
         """As `blake2b` of the seed, the model's name, the temperature, the messages, the options and the siblings."""
         runtime = Runtime(resolve({"synthetic_tasks": 1}, {}))
-        model = BoundModel(runtime.models[0], Sampling(temperature=0.5), None, runtime.exchange, 10, "task")
+        model = BoundModel(runtime.models[0], Sampling(temperature=0.5), None, runtime.gateway, 10, "task")
         messages = [{"role": "user", "content": "hi"}]
         assert model._digest(messages, {"stop": ["x"]}, ("0", "1")) == "c647fb1a5731afdaf954d616aa8f6979"
 

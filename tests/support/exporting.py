@@ -5,7 +5,8 @@ import json
 from collections import Counter
 from functools import cache
 
-from josh.episode import TaskClock, play_search
+from josh.clock import TaskClock
+from josh.episode import play_search
 from josh.messages import dumps
 from josh.runs.export.export import choose
 from josh.runs.export.formats import export_rows

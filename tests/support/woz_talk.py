@@ -6,10 +6,11 @@ from p4g_figures import Dice
 
 from josh.agents.toolwoz.offline import OfflineToolAgent
 from josh.agents.toolwoz.reading import Reader
+from josh.clock import TaskClock
 from josh.envs.toolwoz.database import Database
 from josh.envs.toolwoz.env import ToolwozEnv
 from josh.envs.toolwoz.tools import tools_of
-from josh.episode import TaskClock, play_search
+from josh.episode import play_search
 from josh.roles import Task
 from josh.runs.play.runtime import Runtime
 from josh.runs.resolve import resolve

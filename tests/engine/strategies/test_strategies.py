@@ -135,7 +135,7 @@ def test_uct_mixes_depths_and_speakers_in_a_phase():
     [
         ((Expand(0, Speaker.AGENT), Expand(0, Speaker.AGENT)), "a plan names node 0 twice"),
         ((Expand(3, Speaker.AGENT),), "names node 3, which is not in the frontier"),
-        ((Expand(0, Speaker.AGENT, ()),), "expands node 0 by no turn"),
+        ((Expand(0, Speaker.AGENT, ()),), "expands node 0 by 0 turns"),
     ],
 )
 def test_a_plan_that_breaks_a_rule_is_refused_with_the_strategys_name(plan, words):

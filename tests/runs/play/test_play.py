@@ -162,7 +162,7 @@ def test_the_last_words_of_the_other_side_are_shown(tmp_path):
 def test_a_persuader_who_leaves_before_a_word_is_not_recorded():
     ended = josh("play", "--as", "persuader")
     assert ended.returncode == 2
-    assert ended.stderr == "josh: synthetic-train-0000: nothing was said, so there is nothing to record\n"
+    assert ended.stderr == "josh: synthetic-train-0000: the agent said nothing, so there is no conversation to record\n"
     assert not Path("records").exists()
 
 
@@ -337,7 +337,7 @@ def test_when_nobody_reads_any_more_the_conversation_can_be_resumed():
     # The brief is 40 lines; after the first answer the reader is gone.
     command = f"{typed} | {sys.executable} -m josh play | sed '/persuadee> Hello/q' > read.txt"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert "nobody reads what is said here any more (Broken pipe)" in ended.stderr
+    assert "the output is closed (Broken pipe)" in ended.stderr
     assert f"go on with: josh --resume {only_run()}" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr

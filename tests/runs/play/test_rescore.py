@@ -10,7 +10,7 @@ from playing import run
 
 from josh.cli import main
 from josh.dialogue import Hit, Outcome, Speaker, Turn
-from josh.episode import final_outcome
+from josh.outcomes import final_outcome
 from josh.rewards.donation import DonationRewards
 from josh.roles import BaseRewards
 from josh.runs.play import rescore

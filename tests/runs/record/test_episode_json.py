@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from josh.episode import TaskClock, play_search
+from josh.clock import TaskClock
+from josh.episode import play_search
 from josh.messages import dumps
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.episode_json import from_json, to_json

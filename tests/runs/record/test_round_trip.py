@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from josh.dialogue import Hit, Outcome, Sample, Speaker, Turn, Usage
-from josh.episode import conclude
 from josh.messages import dumps
+from josh.outcomes import conclude
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.record.episode_json import from_json, to_json
 from josh.runs.record.schema import EpisodeRow, read_row

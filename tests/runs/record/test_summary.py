@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from josh.branch import Branch
+from josh.clock import TaskClock
 from josh.driver import Search
-from josh.episode import TaskClock, play_search
+from josh.episode import play_search
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
 from josh.runs.record.episode_json import to_json

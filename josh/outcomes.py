@@ -1,0 +1,184 @@
+"""A finished task: how each leaf ended, which conversations count, and their rewards."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from josh.calls import has_parameter
+from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
+from josh.roles import BaseEnv, BaseRewards, Task
+from josh.search import Strategy
+from josh.tree import Tree, conversation, hits, leaves, walk
+
+ENDINGS = {
+    Outcome.WON: "completed",
+    Outcome.LOST: "completed",
+    Outcome.USER_LEFT: "truncated",
+    Outcome.TRUNCATED: "truncated",
+    Outcome.INFRA_ERROR: "aborted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A finished task.
+
+    Attributes:
+        task: the task.
+        tree: its whole tree.
+        reported: the leaves whose conversations count: the golden path's leaf of a search, all leaves of plain
+            rollouts. Leaves that ended with an error are left out.
+        outcomes: the final outcome of each leaf, by node index.
+        worth: the reward of the path to every leaf that ended without an error, and to every winner of a collapse, by
+            node index; empty where the task was given up.
+        metrics: the means of the environment's metrics over the reported leaves, by name.
+        error: why the task was given up, if it was; its numbers then count nowhere.
+        tools: the schemas of the agent's tools.
+        user_tools: the schemas of the user's tools.
+        scores: the rewards' `score()` of each leaf that ended without an error, by node index and name; empty where
+            the rewards class has no scores.
+        judged: the cost of the judge's calls.
+    """
+
+    task: Task
+    tree: Tree
+    reported: tuple[int, ...]
+    outcomes: Mapping[int, Outcome]
+    worth: Mapping[int, float]
+    metrics: Mapping[str, float]
+    error: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    user_tools: tuple[Mapping[str, Any], ...] = ()
+    scores: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    judged: Usage = NO_USAGE
+
+    @property
+    def scored(self) -> bool:
+        """Whether the episode counts: at least one conversation ended without an error."""
+        return bool(self.reported)
+
+    @property
+    def owed(self) -> bool:
+        """Whether the task should be played again, because an error ended it or one of its turns."""
+        return bool(self.error) or any(node.turn.error for node in self.tree.nodes)
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """The reward of each reported conversation, in their order."""
+        return tuple(self.worth[leaf] for leaf in self.reported)
+
+    @property
+    def reward(self) -> float:
+        """Mean reward of the reported conversations."""
+        return sum(self.rewards) / len(self.rewards) if self.rewards else 0.0
+
+    @property
+    def success(self) -> float:
+        """Share of the reported conversations that won; 0 where the task has no goals."""
+        won = [self.tree.is_won(leaf) for leaf in self.reported]
+        return sum(won) / len(won) if won else 0.0
+
+    @property
+    def rounds(self) -> float:
+        """Mean number of rounds (agent turns) of the reported conversations."""
+        counts = [
+            sum(self.tree.nodes[i].speaker is Speaker.AGENT for i in walk(self.tree, leaf)[1:])
+            for leaf in self.reported
+        ]
+        return sum(counts) / len(counts) if counts else 0.0
+
+    @property
+    def mean_scores(self) -> dict[str, float]:
+        """The mean of each score over the reported conversations that have it, by name."""
+        found: dict[str, list[float]] = {}
+        for leaf in self.reported:
+            for name, number in self.scores.get(leaf, {}).items():
+                found.setdefault(name, []).append(number)
+        return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
+
+    @property
+    def ending(self) -> str:
+        """`completed`, `truncated` or `aborted`, by the first reported conversation."""
+        return ENDINGS[self.outcomes[self.reported[0]]] if self.reported else "aborted"
+
+    @property
+    def agent_turns(self) -> int:
+        """Turns that the agent took, in all branches."""
+        return sum(node.speaker is Speaker.AGENT for node in self.tree.nodes[1:])
+
+    def tools_of(self, speaker: Speaker) -> tuple[Mapping[str, Any], ...]:
+        """Returns the schemas of one speaker's tools."""
+        return self.tools if speaker is Speaker.AGENT else self.user_tools
+
+    def usage(self, speaker: Speaker) -> Usage:
+        """Returns the cost of the model calls made for one speaker."""
+        return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
+
+
+def final_outcome(tree: Tree, leaf: int) -> Outcome:
+    """Returns the outcome of a leaf of a finished search.
+
+    It has won where it met all goals, and is truncated where it is alive in the frontier. A live leaf outside the
+    frontier has lost, because the strategy dropped it.
+    """
+    if tree.is_won(leaf):
+        return Outcome.WON
+    outcome = tree.nodes[leaf].turn.outcome
+    if outcome is not Outcome.ALIVE:
+        return outcome
+    return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST
+
+
+def final_outcomes(tree: Tree) -> dict[int, Outcome]:
+    """Returns the outcome of each leaf of a finished tree, by node index, in the order of the nodes."""
+    return {leaf: final_outcome(tree, leaf) for leaf in leaves(tree) if leaf}
+
+
+def conclude(
+    tree: Tree,
+    task: Task,
+    env: BaseEnv,
+    rewards: BaseRewards,
+    strategy: Strategy,
+    error: str = "",
+    scores: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
+) -> Episode:
+    """Returns the episode of a finished tree: its result, rewards and metrics.
+
+    Args:
+        tree: the tree.
+        task: the task it was grown on.
+        env: the task's environment.
+        rewards: a rewards object that was started on the task.
+        strategy: names the tree's result.
+        error: why the task was given up, if it was.
+        scores: the scores of each leaf that ended without an error, by node index and name.
+
+    Raises:
+        ValueError: a reward or a metric is not finite.
+    """
+    outcomes = final_outcomes(tree)
+    takes_scores = has_parameter(rewards.path_reward, "scores")
+
+    def reward(leaf: int) -> float:
+        given = {"scores": scores.get(leaf, {})} if takes_scores else {}
+        return float(rewards.path_reward(tree.goals, hits(tree, leaf), **given))
+
+    sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
+    worth = {} if error else {leaf: reward(leaf) for leaf in sound}
+    tree, reported = strategy.result(tree, worth) if worth else (tree, ())
+    for winner in {collapse.winner for collapse in tree.collapses if worth} - worth.keys():
+        worth[winner] = reward(winner)
+    measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
+    values: dict[str, list[float]] = {}
+    for name, value in (item for one in measured for item in one.items()):
+        values.setdefault(name, []).append(value)
+    metrics = {name: sum(found) / len(found) for name, found in values.items()}
+    for number in (*worth.values(), *metrics.values()):
+        if not math.isfinite(number):
+            raise ValueError(f"a reward or metric is {number}")
+    if not reported and not error:
+        error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation came to an end")
+    return Episode(task, tree, tuple(reported), outcomes, worth, metrics, error, scores=scores)
