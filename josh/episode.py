@@ -49,9 +49,7 @@ TOO_LONG = "the task took longer than"
 class Limits:
     """The limits after which a conversation, a turn or a task ends."""
 
-    max_convo_turns: int | None = setting(
-        None, "most rounds of a conversation (default: the environment's)", least=1
-    )
+    max_convo_turns: int | None = setting(None, "most rounds of a conversation (default: the environment's)", least=1)
     josh_agent_tries: int = setting(20, "most steps in one agent turn", least=1)
     task_timeout: float = setting(3600.0, "seconds that one task may take", above=0, unit="seconds", resumable=True)
 

@@ -1,1 +1,1 @@
-"""Chat models: one small protocol, and what speaks it."""
+"""Chat models: one small protocol, and its implementations."""

@@ -1,4 +1,4 @@
-"""What a run may spend, and what its calls cost."""
+"""The budget of a run, and the cost of its calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,20 @@ from josh.dialogue import NO_USAGE, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What a run may spend."""
+    """The settings of a run's budget and prices."""
 
     max_calls: int | None = setting(
-        None, "model calls after which the run stops; resume it with more", least=1, resumable=True
+        None, "stop the run after so many model calls; resume it with more", least=1, resumable=True
     )
     max_tokens_total: int | None = setting(
-        None, "the same in tokens, prompts and replies together", least=1, resumable=True
+        None, "stop the run after so many tokens, prompts and replies together", least=1, resumable=True
     )
-    max_cost: float | None = setting(None, "the same in US dollars", above=0, unit="US dollars", resumable=True)
+    max_cost: float | None = setting(
+        None, "stop the run after so many US dollars", above=0, unit="US dollars", resumable=True
+    )
     price: str | None = setting(
         None,
-        "dollars per million tokens as MODEL=PROMPT/REPLY, several by commas (default: litellm's)",
+        "US dollars per million tokens as MODEL=PROMPT/REPLY, several separated by commas (default: litellm's)",
         resumable=True,
     )
 
@@ -34,19 +36,19 @@ class Price(NamedTuple):
 
 
 def cost(usage: Usage, price: Price) -> float:
-    """What some calls cost, in US dollars; discounts for cached prompts are not known, and not counted."""
+    """Returns the cost of some calls in US dollars; discounts for cached prompts are unknown and not counted."""
     return usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may spend, over all its resumptions; None for no limit. Calls in flight are brought to their end.
+    """The limits of a run, over all its resumptions; None for no limit. Calls in flight still finish at a limit.
 
     Attributes:
-        calls: most calls; never exceeded by calls that are answered.
-        tokens: tokens, prompts and replies together, after which no further call goes out.
-        cost: US dollars after which no further call goes out; every model that is called needs a price.
-        prices: what models cost, by name.
+        calls: most answered calls; never exceeded.
+        tokens: tokens, prompts and replies together, after which no further call is sent.
+        cost: US dollars after which no further call is sent; every model that is called needs a price.
+        prices: the models' prices, by name.
     """
 
     calls: int | None = None
@@ -55,11 +57,11 @@ class Budget:
     prices: Mapping[str, Price] | None = None
 
     def spent(self, account: Mapping[tuple[str, str], Usage], in_flight: int) -> str:
-        """Which limit is reached, in words; empty while there is none.
+        """Returns the limit that is reached, by its setting's name and value; empty for none.
 
         Args:
-            account: what was spent so far, by speaker and model.
-            in_flight: calls that are about to be answered.
+            account: the usage so far, by speaker and model.
+            in_flight: number of calls in flight.
         """
         total = sum(account.values(), NO_USAGE)
         if self.calls is not None and total.calls + in_flight >= self.calls:

@@ -1,4 +1,4 @@
-"""One call on its way: who waits for it, and whether it is out."""
+"""One call to a model: how many turns wait for it, and whether it is in flight."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -10,31 +10,31 @@ from josh.models.reply_journal import JournalEntry, ReplyKey
 
 
 class Clock(Protocol):
-    """Measures the time of a task. It stands still while every call of the task waits for a slot."""
+    """Measures the time of a task. It stops while all calls of the task wait for a slot."""
 
-    def change(self, waiting: int = 0, flying: int = 0) -> None:
-        """So many more, or fewer, calls wait for a slot or have one."""
+    def change(self, waiting: int = 0, in_flight: int = 0) -> None:
+        """Change the number of calls that wait for a slot and of calls in flight, by positive or negative numbers."""
         ...
 
 
 class NoClock:
-    """The clock of a call whose time nobody measures."""
+    """A clock for calls without a time limit."""
 
-    def change(self, waiting: int = 0, flying: int = 0) -> None:
-        """Nothing."""
+    def change(self, waiting: int = 0, in_flight: int = 0) -> None:
+        """Does nothing."""
 
 
 NO_CLOCK = NoClock()
 
 
 class Call:
-    """One request on its way.
+    """One request to a model.
 
     Attributes:
-        task: what brings the answers.
-        in_flight: whether it is out now.
-        dropped: whether it was given up because nobody waited for it any more.
-        seconds: how long it was out so far, over all attempts.
+        task: the asyncio task that returns the journal entries.
+        in_flight: whether an attempt is running.
+        dropped: whether it was cancelled because no turn waited for it.
+        seconds: the time in flight so far, over all attempts.
     """
 
     __slots__ = ("_clock", "_waiters", "dropped", "in_flight", "seconds", "task")
@@ -49,33 +49,33 @@ class Call:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody waits for the answers."""
+        """Whether a turn waits for the replies."""
         return self._waiters > 0
 
     @asynccontextmanager
     async def turn(self, limiter: Limiter, priority: Any) -> AsyncIterator[None]:
-        """Wait for a turn at the endpoint and have it, while the task's clock knows."""
+        """Wait for a slot of the endpoint and hold it; report both to the task's clock."""
         change = self._clock.change
         change(waiting=1)
         waiting = True
         try:
             async with limiter.slot(priority):
-                change(waiting=-1, flying=1)
+                change(waiting=-1, in_flight=1)
                 waiting = False
                 try:
                     yield
                 finally:
-                    change(flying=-1)
+                    change(in_flight=-1)
         finally:
             if waiting:
                 change(waiting=-1)
 
     def start(self, work: Coroutine[Any, Any, Mapping[ReplyKey, JournalEntry]]) -> None:
-        """Begin the work that brings the answers."""
+        """Start the work that returns the journal entries."""
         self.task = asyncio.ensure_future(work)
 
     async def entries(self) -> Mapping[ReplyKey, JournalEntry]:
-        """Wait for the answers. Raises what `ChatModel.complete` raises, and BudgetError."""
+        """Wait for the journal entries. Raises the errors of `ChatModel.complete`, and BudgetError."""
         self._waiters += 1
         try:
             return await asyncio.shield(self.task)

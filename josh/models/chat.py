@@ -1,4 +1,4 @@
-"""The chat-model protocol: one request, one attempt to have it answered."""
+"""The chat-model protocol: one request, one attempt to answer it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,7 +12,7 @@ from josh.roles import Reply
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model answered to one request: its replies, and the tokens they cost."""
+    """A model's answer to one request: its replies, and the tokens they cost."""
 
     replies: tuple[Reply, ...]
     usage: Usage
@@ -20,28 +20,26 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How replies are drawn. A field that is added here has flags, is recorded, and is sent under its own name."""
+    """The sampling of replies. Every field has flags, is recorded, and is sent under its own name."""
 
     temperature: float = setting(1.0, "{who} sampling temperature", least=0)
     top_p: float = setting(
-        1.0, "{who} model draws from the fewest tokens that are this likely together", above=0, most=1
+        1.0, "{who} nucleus sampling: sample from the likeliest tokens with this total probability", above=0, most=1
     )
     min_p: float = setting(
-        0.0, "{who} model draws from tokens so many times as likely as the likeliest, or more", least=0, most=1
+        0.0, "{who} min-p sampling: least probability of a token, relative to the likeliest", least=0, most=1
     )
     max_tokens: int | None = setting(None, "most tokens of one of {who} replies (default: the server's)", least=1)
     stop: tuple[str, ...] = setting(
-        (), 'text at which {who} replies end; several as a JSON list, such as \'["END", "###"]\'', flag="stop_at"
+        (), 'text that ends {who} replies; several as a JSON list, such as \'["END", "###"]\'', flag="stop_at"
     )
-    extra_body: Mapping[str, Any] = setting(
-        {}, "JSON object that is merged into {who} requests; null takes a field out"
-    )
+    extra_body: Mapping[str, Any] = setting({}, "JSON object that is merged into {who} requests; null removes a field")
 
     def added_to(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a request: what the plug-in asks for, and what else is set here and not left at its default.
+        """Returns the options of a request: the plug-in's options, and the fields here that differ from their default.
 
-        A plug-in's word counts more, but for texts that end a reply, where both count. `temperature`, which every
-        request has, is missing, and `extra_body` stands under that name.
+        An option of the plug-in overrides a field here, except for the texts that end a reply, which are joined.
+        `temperature`, which every request has, is left out, and `extra_body` is not merged: it stands under its name.
         """
         found = dict(options)
         for one in fields(self):
@@ -57,7 +55,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """Which chat model speaks for somebody, where it is asked, and how its replies are drawn."""
+    """The chat model of one speaker: its name, its address, its key and its sampling."""
 
     model: str = setting("offline", "{who} chat model, or `offline`")
     base_url: str | None = setting(
@@ -71,16 +69,16 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a model is asked.
+    """A request to a model.
 
     Attributes:
         messages: the conversation as the model's speaker sees it.
-        sampling: how to draw the replies.
+        sampling: the sampling of the replies.
         seed: seed of this request; it follows from the place in the tree.
-        n: how many replies to draw.
+        n: number of replies to sample.
         options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
-        keep_samples: whether the tokens are wanted: `Reply.prompt_ids`, `token_ids` and `logprobs`. What is sampled
-            does not depend on it.
+        keep_samples: whether to return the tokens: `Reply.prompt_ids`, `token_ids` and `logprobs`. The replies do not
+            depend on it.
     """
 
     messages: Sequence[Message]
@@ -92,7 +90,7 @@ class Request:
 
     @property
     def body(self) -> dict[str, Any]:
-        """All fields of the chat-completions request but the model's name and the messages."""
+        """All fields of the chat-completions request except the model's name and the messages."""
         found = {"temperature": self.sampling.temperature, "seed": self.seed, **self.sampling.added_to(self.options)}
         if self.n > 1:
             found["n"] = self.n
@@ -104,7 +102,7 @@ class ModelError(Exception):
     """A request that failed.
 
     Attributes:
-        status: the HTTP status it was refused with; None where there was none.
+        status: the HTTP status of the refusal; None where there was none.
     """
 
     def __init__(self, text: str, status: int | None = None) -> None:
@@ -113,10 +111,10 @@ class ModelError(Exception):
 
 
 class RetryableError(ModelError):
-    """A request that failed for a reason that may pass, so that it is worth asking again.
+    """A request that failed with a transient error, so that a retry may succeed.
 
     Attributes:
-        wait: seconds that the endpoint asks everybody to stay away; None where it asks for nothing.
+        wait: seconds during which the endpoint asks for no further request; None where it does not ask.
     """
 
     def __init__(self, text: str, status: int | None = None, wait: float | None = None) -> None:
@@ -125,41 +123,41 @@ class RetryableError(ModelError):
 
     @property
     def throttled(self) -> bool:
-        """Whether the endpoint said that it gets too many requests."""
+        """Whether the endpoint refused the request because it gets too many."""
         return self.status == 429
 
 
 class ChatModel(Protocol):
-    """Messages in, replies out. Asking again after a failure is the caller's part."""
+    """Messages in, replies out. The caller retries after a failure."""
 
     @property
     def name(self) -> str:
-        """The name it is recorded under."""
+        """The model's name in records."""
         ...
 
     @property
     def endpoint(self) -> str:
-        """Where it is served; models of the same endpoint share its limits."""
+        """The address of the server; models of the same endpoint share its limits."""
         ...
 
     @property
     def concurrency(self) -> int | None:
-        """How many requests to send it at a time, from the first on; None for as many as it turns out to bear."""
+        """Most requests in flight, from the first request on; None to find the endpoint's level (`Limiter`)."""
         ...
 
     async def complete(self, request: Request) -> Completion:
         """Send a request once.
 
         Returns:
-            At least one reply and at most `request.n`: fewer where the endpoint cannot give several at a time.
+            At least one reply and at most `request.n`: fewer where the endpoint cannot give several per request.
 
         Raises:
             FatalError: every further call would fail as well.
-            RetryableError: asking again may help.
-            ModelError: this request failed for good.
+            RetryableError: the error is transient; a retry may succeed.
+            ModelError: the error is final for this request.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...

@@ -1,20 +1,23 @@
-"""Replies of a local transformers model to many requests at once, each from its own seed.
+"""Sample replies of a local transformers model to many requests in one batch, each with its own seed.
 
-It is written by hand because transformers samples a whole batch from one random state: which requests happen to be
-answered together would change every reply. A search asks for many replies at once, and has to come out the same when it
-is resumed. vLLM and llama.cpp keep a seed for each request too, and are the first choice on a real GPU (see `hf.py`).
+Why josh has its own sampler: transformers samples a whole batch from one random state, so a reply would depend on the
+other requests of its batch. A search sends many requests at once, and must give the same result when it is resumed.
+vLLM and llama.cpp also have a seed per request, and are the first choice on a real GPU (see `hf.py`).
 
-A batch is padded on the left and read once, but for what is known of it from turns before; the cache is then repeated
-for the requests that want several replies, and grows a token at a time until every reply has ended. Rows that have
-ended are taken out when a quarter of them have.
+The life of a batch:
 
-A token is drawn by the Gumbel-max rule: the largest of log p / T + g, with g a noise that is a pure function of the
-request's seed, the reply's number, the position and the token, in 64-bit integers that are the same on every device.
-So nothing random is shared between rows. What is left of a batch in a reply is rounding: matrix products of another
-shape add up in another order, and move log p by some 1e-6 in float32. That changes a draw only where the two largest
-sums are as near as that, about once in a million tokens, because noise and token belong together whatever the others
-do. (Inverting the cumulative distribution would move every boundary behind the one that moved.) In 16 bits the same
-happens at 1e-2, so that there one reply in some dozens of tokens depends on its batch.
+1. The prompts are padded on the left and read once, without the prefixes whose states are cached.
+2. The cache is repeated for requests that want several replies: one row per reply.
+3. Every step samples a token for each row, until every reply has ended.
+4. When a quarter of the rows have ended, they are removed from the batch.
+
+Tokens are sampled by the Gumbel-max rule: the largest of log p / T + g. The noise g is a pure function of the request's
+seed, the reply's number, the position and the token, computed in 64-bit integers, which are the same on every device.
+So rows share no random state. Only rounding can make a reply depend on its batch: matrix products of another shape sum
+in another order, which changes log p by about 1e-6 in float32. That changes a sampled token only where the two largest
+sums are that close, about once in a million tokens, because a token's noise does not depend on the other tokens.
+(Inversion of the cumulative distribution would be worse: a change of one probability moves all later boundaries.) In
+16-bit floats the change is about 1e-2, so there a reply of some dozens of tokens may depend on its batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +27,7 @@ from typing import Any
 from josh.seeds import derive
 
 _DROP = 0.25
-"""Share of rows that have ended from which it pays to copy the others' cache."""
+"""Share of ended rows from which a copy of the other rows' cache saves time."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
@@ -36,15 +39,16 @@ class TokenRequest:
 
     Attributes:
         prompt: the prompt, at least one token.
-        seed: what its noise comes from.
-        n: replies wanted.
-        temperature: 0 takes the likeliest token.
-        top_p: draw from the smallest set of tokens that is this likely, above 0 and at most 1.
-        limit: tokens after which a reply is cut off, at least 1.
-        stop: texts that end a reply; they are no part of it.
-        min_p: draw from tokens at least so many times as likely as the likeliest, in [0, 1] (Nguyen et al., 2024,
-            arXiv:2407.01082). Where much is likely little is cut off, and slips are where little is.
-        logprobs: whether the log-probabilities of the tokens are wanted.
+        seed: seed of the request's noise.
+        n: number of replies.
+        temperature: sampling temperature; 0 takes the likeliest token.
+        top_p: sample from the smallest set of tokens with this total probability, above 0 and at most 1.
+        limit: most tokens of a reply, at least 1.
+        stop: texts that end a reply; they are not part of it.
+        min_p: sample from tokens with at least this probability relative to the likeliest token, in [0, 1] (Nguyen et
+            al., 2024, arXiv:2407.01082). It removes few tokens where many are likely, and the unlikely tail where one
+            token dominates.
+        logprobs: whether to return the log-probabilities of the tokens.
     """
 
     prompt: tuple[int, ...]
@@ -63,9 +67,9 @@ class TokenReply:
     """A reply in tokens.
 
     Attributes:
-        token_ids: what was drawn, the end token included.
-        logprobs: their log-probabilities as `josh.tree.Sample` has them; empty unless they were asked for.
-        finish_reason: `stop`, or `length` where it was cut off.
+        token_ids: the sampled tokens, with the end token.
+        logprobs: their log-probabilities as in `josh.dialogue.Sample.logprobs`; empty unless requested.
+        finish_reason: `stop`, or `length` where the limit ended the reply.
     """
 
     token_ids: list[int] = field(default_factory=list)
@@ -74,7 +78,7 @@ class TokenReply:
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the batch any more."""
+    """The caller stopped the batch, because its replies are not needed."""
 
 
 def generate(
@@ -86,22 +90,22 @@ def generate(
     abandoned: Callable[[], bool] = lambda: False,
     prefixes: Any = None,
 ) -> list[list[TokenReply]]:
-    """Answer some requests together.
+    """Answer some requests in one batch.
 
     Args:
         model: a causal language model of transformers.
         batch: the requests, at least one.
         ends: tokens that end a reply.
-        pad: the token to pad with; any will do, nobody sees it.
-        decode: from tokens to text.
-        abandoned: asked before every token; True ends it all.
-        prefixes: `josh.models.kv_cache.Prefixes`, if states are to be kept for conversations that go on.
+        pad: the token to pad with; any token works, because padding is masked.
+        decode: turns tokens into text.
+        abandoned: called before every token; True stops the batch.
+        prefixes: the prefix cache (`josh.models.kv_cache.Prefixes`) to read from and to fill; None for no cache.
 
     Returns:
-        The replies to every request.
+        The replies to each request, in order.
 
     Raises:
-        AbandonedError: as was said.
+        AbandonedError: `abandoned` returned True.
     """
     import torch
 
@@ -119,14 +123,14 @@ def generate(
             logits, mask, lengths = logits[whose], mask[whose], lengths[whose]
         make_room(cache)
         draw = _Draw(rows, logits.shape[-1], device)
-        live = list(range(len(rows)))  # which reply stands in which row; None where it has ended
+        live = list(range(len(rows)))  # the reply of each row; -1 where it has ended
         step = 0
         while True:
             tokens, logprobs = draw(logits, step)
             step += 1
             for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
                 if live[row] >= 0 and _add(made[live[row]], rows[live[row]][0], token, logprob, ends, decode):
-                    if store is not None:  # all but the last token, which nobody has read
+                    if store is not None:  # all tokens except the last, whose states were not computed
                         seen = (*rows[live[row]][0].prompt, *made[live[row]].token_ids[:-1])
                         store.keep(seen, cache, row, mask[row].nonzero()[:, 0])
                     live[row] = -1
@@ -155,7 +159,7 @@ def generate(
 
 
 def _read(model: Any, batch: Sequence[TokenRequest], pad: int, prefixes: Any) -> tuple[Any, Any, Any, Any]:
-    """Read the prompts: the logits after each, the cache, its mask and the prompts' lengths, a row for each."""
+    """Read the prompts; returns the logits after each, the cache, its mask and the prompts' lengths, a row each."""
     import torch
 
     from josh.models.kv_cache import filled
@@ -173,13 +177,13 @@ def _read(model: Any, batch: Sequence[TokenRequest], pad: int, prefixes: Any) ->
         mask = torch.cat([_right(read, before), mask], dim=-1)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, before:]
     known = {"past_key_values": filled(found)} if before else {}
-    # Logits of the last place only: those of a long prompt would fill the memory.
+    # Only the last position's logits: all logits of a long prompt would fill the memory.
     out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1, **known)
     return out.logits[:, -1], out.past_key_values, mask, lengths
 
 
 def _right(counts: Any, width: int) -> Any:
-    """A mask: in every row so many ones, on the right."""
+    """Returns a mask with `counts` ones on the right of each row."""
     import torch
 
     return (torch.arange(width, device=counts.device) >= width - counts[:, None]).long()
@@ -193,7 +197,7 @@ def _add(
     ends: frozenset[int],
     decode: Callable[[list[int]], str],
 ) -> bool:
-    """Add a token to a reply; whether that ends it."""
+    """Add a token to a reply; returns whether that ends the reply."""
     made.token_ids.append(token)
     if asked.logprobs:
         made.logprobs.append(round(logprob, 6))
@@ -204,7 +208,7 @@ def _add(
 
 
 class _Draw:
-    """Draws a token for every row."""
+    """Samples a token for every row."""
 
     def __init__(self, rows: Sequence[tuple[TokenRequest, int]], vocabulary: int, device: Any) -> None:
         import torch
@@ -218,12 +222,12 @@ class _Draw:
         self._tokens = torch.arange(vocabulary, device=device)[None] * _signed(_GOLDEN)
 
     def keep(self, rows: Any) -> None:
-        """Go on with these rows only."""
+        """Keep only these rows."""
         self._temperature, self._keys = self._temperature[rows], self._keys[rows]
         self._top_p, self._min_p = self._top_p[rows], self._min_p[rows]
 
     def __call__(self, logits: Any, step: int) -> tuple[Any, Any]:
-        """A token for every row, and its log-probability at the row's temperature; zeros unless a row asked for it."""
+        """Returns a token per row, and its log-probability at the row's temperature; zeros unless a row wants it."""
         import torch
 
         scores = whole = logits.double().log_softmax(-1)
@@ -243,13 +247,13 @@ class _Draw:
         return tokens, whole.gather(-1, tokens[:, None])[:, 0] - whole.logsumexp(-1)
 
     def _uniform(self, step: int) -> Any:
-        """A number in (0, 1) for every row and token."""
+        """Returns a number in (0, 1) for every row and token."""
         numbers = _mixed(_mixed(self._keys + _signed((step + 1) * _GOLDEN)) + self._tokens)
         return (((numbers >> 11) & ((1 << 53) - 1)).double() + 0.5) * 2.0**-53
 
 
 def _nucleus(scores: Any, top_p: Any) -> Any:
-    """Scores without the tokens that are not among the likeliest that make up `top_p` together."""
+    """Returns the scores with minus infinity for tokens outside the smallest set with total probability `top_p`."""
     ordered, places = scores.softmax(-1).sort(dim=-1, descending=True)
     spare = ordered.cumsum(-1) - ordered >= top_p
     return scores.masked_fill(spare.scatter(-1, places, spare), float("-inf"))
@@ -262,6 +266,6 @@ def _mixed(numbers: Any) -> Any:
 
 
 def _signed(number: int) -> int:
-    """A number modulo 2**64, as torch has it: from -2**63 up."""
+    """Returns a number modulo 2**64 as a signed integer of torch, in [-2**63, 2**63)."""
     number %= 1 << 64
     return number - (1 << 64) if number >= 1 << 63 else number

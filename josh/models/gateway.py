@@ -1,19 +1,19 @@
-"""The one way from a run to its chat models.
+"""Sends every request of a run to its chat model.
 
 The life of a request:
 
-1. A turn asks. Its place in the tree gives the seed and the key of the reply (`turn_model.py`).
-2. Find: where the journal has the reply already, nothing is sent (`reply_journal.py`).
-3. Share: siblings that ask the same wait for one call for several replies, whose prompt is paid once. A model that
-   gives one reply a request, whatever is asked, gets a call for each.
-4. Slot: the call waits until its endpoint has room for it, elder tasks first (`limiter.py`, `call.py`).
-5. Budget: what was spent, and what is in flight, is held against the limits (`budget.py`). Once a limit is reached
-   nothing more is sent; what is in flight is paid for, and brought to its end.
+1. Ask: a turn asks. Its place in the tree gives the seed and the key of the reply (`turn_model.py`).
+2. Find: if the journal already has the reply, no request is sent (`reply_journal.py`).
+3. Share: siblings with the same question wait for one call for several replies, so that the run pays for the prompt
+   once. If a model gives only one reply per request, each sibling makes its own call.
+4. Slot: the call waits until its endpoint has a free slot; calls of earlier tasks go first (`limiter.py`, `call.py`).
+5. Budget: the gateway compares the usage so far, and the calls in flight, with the limits (`budget.py`). After a limit
+   is reached it sends no further call; calls in flight finish, because they are paid for.
 6. Send: the model makes one attempt (`chat.py`).
-7. Retry: what may pass is sent again (`retry.py`). An endpoint that asks to stay away gets nothing from anybody
-   meanwhile. An error that will hit every call, and nothing but refusals, end the run.
-8. Journal: the replies are on disk before anybody uses them, so that no reply is paid for twice.
-9. Hand on: the call is on the account, and every turn that still waits gets its reply.
+7. Retry: a transient error leads to another attempt after a pause (`retry.py`). If an endpoint asks for a pause, all
+   its calls wait. An error that every call would meet, or an endpoint that only refuses, ends the run.
+8. Journal: the replies are written to disk before any turn uses them, so that the run never pays twice for a reply.
+9. Deliver: the call is added to the account, and every turn that waits gets its reply.
 """
 
 import asyncio
@@ -36,37 +36,39 @@ from josh.models.retry import until_answered
 log = logging.getLogger("josh")
 
 REFUSALS = 20
-"""Requests that an endpoint refuses, while it has served none, after which it counts as refusing everything."""
+"""Number of refused requests after which an endpoint that has answered none counts as refusing all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """How models are asked: how often, for how long, and again after a failure."""
+    """Limits on the model calls: rate, time and retries."""
 
     max_concurrency: int = setting(
         16, "most model calls in flight per endpoint, and most tasks at a time", least=1, resumable=True
     )
     requests_per_minute: float | None = setting(
-        None, "most model calls to begin per minute and endpoint", above=0, unit="calls", resumable=True
+        None, "most model calls to start per minute and endpoint", above=0, unit="calls", resumable=True
     )
-    single_replies: bool = setting(False, "ask for every sibling's reply apart, instead of for several with n=2")
+    single_replies: bool = setting(
+        False, "send a request for each sibling's reply, instead of one request for several (n=2)"
+    )
     timeout: float = setting(120.0, "seconds that one model call may take", above=0, unit="seconds", resumable=True)
-    max_attempts: int = setting(10, "most times that a failing model call is made", least=1, resumable=True)
+    max_attempts: int = setting(10, "most attempts of a model call that fails", least=1, resumable=True)
     max_retry_seconds: float = setting(
-        300.0, "seconds in which a failing model call is made again", above=0, unit="seconds", resumable=True
+        300.0, "seconds in which a model call that fails is retried", above=0, unit="seconds", resumable=True
     )
 
 
 class ModelGateway:
-    """Asks models on behalf of a run.
+    """Sends a run's requests to its models: with a journal, a budget, limits and retries.
 
     Attributes:
-        journal: where answers are kept; None keeps none.
-        account: what was spent, by speaker and model name.
-        uncounted: the speakers and models of calls whose endpoint did not say how many tokens they took.
-        retries: calls that had to be repeated.
-        single_reply_only: models, by endpoint and name, found to give one reply per request only.
-        plug_ins: the limit on steps that wait for something by themselves, most likely for a model of their own.
+        journal: stores the replies; None for no journal.
+        account: the usage so far, by speaker and model name.
+        uncounted: speaker and model name of calls for which the endpoint gave no number of tokens.
+        retries: number of attempts after the first, over all calls.
+        single_reply_only: endpoint and name of models that gave only one reply to a request for several.
+        plug_ins: limits the steps that block a thread, which probably wait for a model of their own.
     """
 
     def __init__(
@@ -82,13 +84,13 @@ class ModelGateway:
         """Set the limits.
 
         Args:
-            max_concurrency: most calls in flight per endpoint, at least 1; a model's own `concurrency` goes before it.
-            per_minute: most calls to begin per minute and endpoint.
-            max_attempts: most times a request is sent.
-            max_retry_seconds: seconds after its first failure in which a request is sent again; also the longest that
-                an endpoint may ask to stay away.
-            budget: what may be spent.
-            journal: where answers are kept.
+            max_concurrency: most calls in flight per endpoint, at least 1; a model's own `concurrency` overrides it.
+            per_minute: most calls to start per minute and endpoint; None for no such limit.
+            max_attempts: most attempts of a call, at least 1.
+            max_retry_seconds: seconds in which a call that fails is retried; also the longest pause that an endpoint
+                may ask for.
+            budget: the limits of the run's spending.
+            journal: stores the replies.
         """
         self.journal = journal
         self.account: dict[tuple[str, str], Usage] = {}
@@ -113,7 +115,7 @@ class ModelGateway:
         return self.plug_ins.in_flight + sum(limiter.in_flight for limiter in self._limiters.values())
 
     def limiter(self, endpoint: str, concurrency: int | None = None) -> Limiter:
-        """The limiter of an endpoint, whose window stands open from the start where the model says how far."""
+        """Returns the limiter of an endpoint; a model with a `concurrency` gets a full window from the start."""
         if endpoint not in self._limiters:
             most, per_minute = self._limits
             limiter = Limiter(concurrency, per_minute, first=concurrency) if concurrency else Limiter(most, per_minute)
@@ -129,17 +131,17 @@ class ModelGateway:
         file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]],
         clock: Clock | None = None,
     ) -> Call:
-        """Have a request answered and the answers journalled.
+        """Start a call: it sends the request and writes the replies to the journal.
 
-        The call goes on by itself: once it is sent it is brought to its end, whatever becomes of those who wait.
+        The call runs by itself: an attempt in flight finishes even if no turn waits for it any more.
 
         Args:
-            model: who is asked.
-            request: what is asked.
-            speaker: on whose account.
-            priority: smaller ones go first.
-            file: which answers the completion holds, and under which keys they belong.
-            clock: the task's, if it has one.
+            model: the model.
+            request: the request.
+            speaker: the speaker whose account the call is on.
+            priority: calls with a smaller one get a slot first.
+            file: makes journal entries of the completion, each under its key.
+            clock: the task's clock, if it has one.
         """
         call = Call(clock or NO_CLOCK)
         call.start(self._answer(call, model, request, speaker, priority, file))
@@ -148,23 +150,23 @@ class ModelGateway:
         return call
 
     async def drain(self, seconds: float | None = None) -> bool:
-        """Wait for the calls in flight, whose answers are paid for, and drop the others.
+        """Wait for the calls in flight, because they are paid for, and cancel the others.
 
         Args:
-            seconds: how long to wait at most.
+            seconds: longest time to wait; None for no limit.
 
         Returns:
-            Whether all have come to their end.
+            Whether all calls in flight have finished.
         """
-        flying = [call.task for call in self._running if call.in_flight]
+        in_flight = [call.task for call in self._running if call.in_flight]
         for call in self._running:
             if not call.in_flight:
                 call.task.cancel()
-        late = (await asyncio.wait(flying, timeout=seconds))[1] if flying else ()
+        late = (await asyncio.wait(in_flight, timeout=seconds))[1] if in_flight else ()
         return not late
 
     async def aclose(self) -> None:
-        """Drop all calls."""
+        """Cancel all calls."""
         tasks = [call.task for call in self._running]
         for task in tasks:
             task.cancel()
@@ -173,7 +175,7 @@ class ModelGateway:
     def _ended(self, call: Call) -> None:
         self._running.discard(call)
         if not call.task.cancelled():
-            call.task.exception()  # seen, whether or not anybody still waits to be told
+            call.task.exception()  # retrieved, so that asyncio does not warn where no turn waits
 
     async def _answer(
         self,
@@ -200,7 +202,7 @@ class ModelGateway:
         return entries
 
     async def _ask(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
-        """Send a request until it is answered, within the limits of attempts and time."""
+        """Send a request, and retry it within the limits of attempts and time."""
         return await until_answered(
             lambda: self._send(call, model, request, priority),
             call,
@@ -210,11 +212,11 @@ class ModelGateway:
         )
 
     async def _send(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
-        """One attempt, in a slot of its endpoint."""
+        """Make one attempt, in a slot of the endpoint."""
         limiter, clock = self.limiter(model.endpoint, model.concurrency), asyncio.get_running_loop().time
         async with call.turn(limiter, priority):
             if self._fatal is not None:
-                # Those who waited would fail the same way, so none of them gets to try.
+                # Calls that waited for a slot would fail in the same way, so they are not sent.
                 raise self._fatal
             spent = self._budget.spent(self.account, self._sent)
             if spent:
@@ -242,10 +244,10 @@ class ModelGateway:
             return completion, clock() - begun
 
     def _count_refusal(self, model: ChatModel, error: ModelError) -> None:
-        """Raise FatalError where an endpoint has refused everything so far: a wrong key may come as 400 or 403 too."""
+        """Raise FatalError where an endpoint has refused all requests so far: a wrong key may give 400 or 403, too."""
         self._refused[model.endpoint] += 1
         if model.endpoint not in self._served and self._refused[model.endpoint] >= REFUSALS:
-            self._fatal = FatalError(f"nothing but refusals, {REFUSALS} of them: {error}")
+            self._fatal = FatalError(f"the endpoint refused all of {REFUSALS} requests: {error}")
             raise self._fatal from None
 
     def _slow_down(self, model: ChatModel, limiter: Limiter, error: RetryableError, begun: float) -> None:
@@ -254,12 +256,14 @@ class ModelGateway:
         if not error.wait:
             return
         if error.wait > self._max_retry_seconds:
-            self._fatal = FatalError(f"{error}; it asks to come back in {error.wait:.0f} seconds")
+            self._fatal = FatalError(
+                f"{error}; the endpoint asks for a pause of {error.wait:.0f} seconds, longer than max_retry_seconds"
+            )
             raise self._fatal from None
         limiter.pause(error.wait)
         if error.wait > 10:
-            log.warning("%s asks to wait %.0f seconds", model.endpoint, error.wait)
+            log.warning("%s asks for a pause of %.0f seconds", model.endpoint, error.wait)
 
     def _count_retry(self, error: str) -> None:
         self.retries += 1
-        log.info("%s; asking again", error)
+        log.info("%s; retrying", error)

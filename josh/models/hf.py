@@ -1,14 +1,22 @@
 """Models of transformers that run in this process: `hf:FOLDER` or `hf:ORG/NAME`, with `+ADAPTER` for a LoRA adapter.
 
 On a real GPU, vLLM or llama.cpp behind `--base_url` is the first choice: they are faster, and serve larger models. This
-module is for models that were trained here a moment ago, for tests, and for machines without such a server. It exists
-because `generate` of transformers has one random state for a whole batch, so that a reply would depend on its
-neighbours, and a search could not be repeated or resumed; and because one request after the other would leave the
-processor idle, while the leaves of a search ask side by side. So every reply has a seed of its own, and the requests of
-all leaves and tasks in flight are answered together, in a thread of their own; while one batch is under way the next
-one gathers.
+module is for models that josh has just trained, for tests, and for machines without such a server.
 
-`decoding.py` makes a batch, `kv_cache.py` keeps what it has read, `hf_loading.py` finds and loads the model.
+Why it does not call `generate` of transformers: that has one random state for a whole batch, so a reply would depend on
+the other requests of its batch, and a search could not be repeated or resumed. Why it batches: the leaves of a search
+ask concurrently, and one request at a time would leave the processor idle.
+
+The life of a request:
+
+1. `complete` renders the prompt with the chat template and puts the request into the queue.
+2. When no further request arrives, the oldest request and those of similar length become a batch. Requests that arrive
+   during a batch form the next one.
+3. A worker thread samples the batch (`decoding.py`); each reply has its own seed, and known prefixes are not read again
+   (`kv_cache.py`). A batch that does not fit into memory is split.
+4. The replies are decoded and delivered.
+
+`hf_loading.py` finds and loads the model.
 """
 
 import asyncio
@@ -27,38 +35,39 @@ from josh.roles import Reply
 from josh.threads import one_line
 
 BATCH_SIZE = 64
-"""Replies made at once unless told otherwise: on two CPU cores more gain nothing."""
+"""The default number of replies per batch: on two CPU cores, larger batches are not faster."""
 MAX_TOKENS = 512
-"""Tokens of a reply unless the request, or else the model's `generation_config.json`, says otherwise."""
+"""Most tokens of a reply, unless the request or the model's `generation_config.json` sets a limit."""
 PREFIX_BYTES = 1 << 30
-"""Most memory for the states of conversations that may go on, on a processor. A GPU's is for the batches."""
+"""Most memory of the prefix cache on a CPU. On a GPU there is no prefix cache: batches need its memory."""
 SMALL = 20_000_000
-"""Parameters below which several threads gain little, and took three times as long on a machine without idle cores."""
+"""Number of parameters below which several threads gain little; on a machine without idle cores they took three times
+as long."""
 _OWN = ("temperature", "seed", "n")
 _OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "min_p", "stop")
 _SETTLED = 20
-"""Turns of the event loop in which no request comes, before a batch sets out that could hold more."""
+"""Iterations of the event loop without a new request, after which a batch that is not full starts."""
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A request in the queue, and who waits for it."""
+    """A request in the queue, and the future of its replies."""
 
     asked: TokenRequest
     done: "asyncio.Future[list[TokenReply]]"
 
 
 class HFChat:
-    """One model on this machine's GPU, if it has one, else on its processor.
+    """One model on this machine's GPU, if it has one, else on its CPU.
 
-    A reply follows from the messages, the request's seed and its number among the request's replies alone, not from
-    what else was asked at the time; `josh.models.decoding` says how far rounding lets that hold.
+    A reply depends only on the messages, the request's seed and the reply's number in the request. It does not depend
+    on concurrent requests, except for rounding (see `josh.models.decoding`).
 
     Attributes:
-        name: as it was given; the journal knows its replies by that.
-        endpoint: the same: every model has a queue of its own.
-        concurrency: requests it takes at a time: a batch to work on, and one to gather meanwhile.
-        batches: batches made so far.
+        name: the given name; the journal's keys contain it.
+        endpoint: the same, because every model has its own queue.
+        concurrency: most requests in flight: one batch to sample, and one to collect during that time.
+        batches: number of batches so far.
     """
 
     def __init__(
@@ -74,13 +83,14 @@ class HFChat:
 
         Args:
             name: `hf:` and a folder or an id on the Hugging Face hub; with `+` and a folder or id of an adapter.
-            dtype: one of `DTYPES`; `auto` is the checkpoint's own on a GPU, and float32 on a processor.
+            dtype: one of `DTYPES`; `auto` is the checkpoint's own on a GPU, and float32 on a CPU.
             load_in_4bit: hold the weights in 4 bits (NF4, by bitsandbytes); needs CUDA.
-            threads: threads of torch; None is one for a model below `SMALL`, and leaves it to torch for others.
-            batch_size: most replies made at once, at least 1. A request for more is still made in one go.
+            threads: torch's threads; None is 1 for a model below `SMALL`, and torch's default for others.
+            batch_size: most replies per batch, at least 1. A request for more replies is a batch by itself.
 
         Raises:
-            UsageError: a package, the model, its tokenizer, its chat template or the adapter is missing or unfit.
+            UsageError: a package, the model, its tokenizer, its chat template or the adapter is missing or does not
+                work.
         """
         self.name = self.endpoint = name
         self.concurrency = 2 * batch_size
@@ -100,18 +110,17 @@ class HFChat:
         self._pad = min(self.stop_tokens) if pad is None else int(pad)
         small = self._model.num_parameters() < SMALL
         self._threads = 1 if threads is None and small else threads
-        # One thread for all batches: OpenMP keeps a pool of its own for every thread that calls it.
+        # One thread for all batches: OpenMP keeps a separate pool for every thread that calls it.
         self._worker = ThreadPoolExecutor(1, "josh-hf", initializer=self._set_threads)
         self._worker.submit(self._try_out).result()
 
     async def complete(self, request: Request) -> Completion:
-        """Answer a request; see `ChatModel.complete`. Of its options these are heeded: `max_tokens`, `top_p`,
-        `min_p` and `stop`.
+        """Answer a request; see `ChatModel.complete`. Its options may be `max_tokens`, `top_p`, `min_p` and `stop`.
 
         Raises:
-            UsageError: the request has an option that a local model does not know.
-            ModelError: the conversation does not fit into the model's context, its template refuses it, the machine's
-                memory is too small for it, or the model was closed.
+            UsageError: the request has an option that a local model does not support.
+            ModelError: the conversation does not fit into the model's context or the machine's memory, the chat
+                template refuses it, or the model is closed.
         """
         self._check_open()
         asked = self._asked(request)
@@ -125,11 +134,11 @@ class HFChat:
         return Completion(tuple(self._reply(one, asked) for one in made), usage)
 
     async def aclose(self) -> None:
-        """Break off what is under way, after at most one more token, and let go of the model's memory."""
+        """Stop the current batch, after at most one more token, and free the model's memory."""
         self._closed = True
         await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
         self._tokenizer = self._model = self._prefixes = None
-        gc.collect()  # a model's parts refer to each other
+        gc.collect()  # a model's modules refer to each other in cycles
 
         import torch
 
@@ -141,28 +150,28 @@ class HFChat:
             raise ModelError(f"{self.name} is closed")
 
     def _try_out(self) -> None:
-        """Make two short replies. Raises UsageError where the model has a part that our decoding does not know."""
+        """Sample two short replies. Raises UsageError where `decoding.py` does not support the model's architecture."""
         try:
             prompt = tuple(_prompt(self._tokenizer, [{"role": "user", "content": PROBE}]))
             generate(self._model, [TokenRequest(prompt, seed=1, n=2, limit=2)], frozenset(), self._pad, self._decode)
         except Exception as error:
-            what = f"model {self.name!r} is a {type(self._model).__name__}, which does not run here"
+            what = f"model {self.name!r} is a {type(self._model).__name__}, which josh cannot run in its own process"
             raise UsageError(f"{what}; serve it and give --base_url: {one_line(error)[:300]}") from None
 
     def _set_threads(self) -> None:
         import torch
 
         if self._threads is not None:
-            torch.set_num_threads(self._threads)  # holds for this thread's work
+            torch.set_num_threads(self._threads)  # affects this thread only
 
     def _asked(self, request: Request) -> TokenRequest:
         options = {name: value for name, value in request.body.items() if value is not None}
         strange = next((name for name in options if name not in (*_OPTIONS, *_OWN)), None)
         if strange:
-            way = f"it heeds {', '.join(_OPTIONS)}"
+            way = f"give only {', '.join(_OPTIONS)}"
             if strange == "tools":
                 way = "give an agent that writes its calls as text (--agent react)"
-            raise UsageError(f"{self.name} runs here and knows no option {strange!r}; {way}")
+            raise UsageError(f"{self.name} is a local model without the option {strange!r}; {way}")
         try:
             prompt = _prompt(self._tokenizer, request.messages)
         except Exception as error:
@@ -171,7 +180,9 @@ class HFChat:
             ) from None
         room = self._context - len(prompt)
         if room < 1 or not prompt:
-            raise ModelError(f"{self.name}: the conversation has {len(prompt)} tokens, its context {self._context}")
+            raise ModelError(
+                f"{self.name}: the conversation has {len(prompt)} tokens, the model's context {self._context}"
+            )
         limit = options.get("max_completion_tokens") or options.get("max_tokens") or self._limit
         stop = options.get("stop") or ()
         return TokenRequest(
@@ -187,7 +198,7 @@ class HFChat:
         )
 
     async def _run(self) -> None:
-        """Answer what is in the queue, batch by batch, until it is empty."""
+        """Answer the requests in the queue, batch by batch, until it is empty."""
         loop = asyncio.get_running_loop()
         try:
             while self._queue:
@@ -202,13 +213,13 @@ class HFChat:
                         results = [error] * len(batch)
                     self.batches += 1
                     for one, result in zip(batch, results, strict=True):
-                        self._tell(one, result)
+                        self._deliver(one, result)
         except asyncio.CancelledError:
-            self._queue.clear()  # of the loop that is about to close
+            self._queue.clear()  # its futures belong to the event loop that is closing
             raise
 
     async def _settle(self) -> None:
-        """Wait for requests that are about to come: answers to a batch set off the next requests one by one."""
+        """Wait for more requests: each reply of a batch makes a leaf send its next request a moment later."""
         seen, still = len(self._queue), 0
         while still < _SETTLED and sum(one.asked.n for one in self._queue) < self._batch_size:
             await asyncio.sleep(0)
@@ -216,8 +227,8 @@ class HFChat:
             seen = len(self._queue)
 
     def _next_batch(self) -> list[_Waiting]:
-        """Take the oldest request out of the queue, and with it those whose prompts are nearest to it in length."""
-        self._queue = [one for one in self._queue if not one.done.done()]  # without those that nobody waits for
+        """Take the oldest request out of the queue, and the requests whose prompts are closest to it in length."""
+        self._queue = [one for one in self._queue if not one.done.done()]  # without cancelled requests
         if not self._queue:
             return []
         size = len(self._queue[0].asked.prompt)
@@ -233,7 +244,7 @@ class HFChat:
         self._queue = [one for one in self._queue if id(one) not in taken]
         return batch
 
-    def _tell(self, one: _Waiting, result: "list[TokenReply] | Exception") -> None:
+    def _deliver(self, one: _Waiting, result: "list[TokenReply] | Exception") -> None:
         if one.done.done():
             return
         if isinstance(result, list):
@@ -242,7 +253,7 @@ class HFChat:
             one.done.set_exception(ModelError(f"{self.name}: {one_line(result)[:300]}"))
 
     def _made(self, batch: Sequence[TokenRequest]) -> "list[list[TokenReply] | Exception]":
-        """Answer a batch, in halves where it does not fit into memory. Called in the worker's thread."""
+        """Answer a batch, in halves where it does not fit into memory. Runs in the worker's thread."""
         import torch
 
         try:

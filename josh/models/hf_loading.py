@@ -1,4 +1,4 @@
-"""Finding, checking and loading a local model of transformers."""
+"""Finds, checks and loads a local model of transformers."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,37 +10,34 @@ from josh.errors import UsageError
 from josh.threads import one_line
 
 PREFIX = "hf:"
-"""What the names of local models begin with."""
-
-
+"""The prefix of the names of local models."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-
-
 PROBE = "josh"
+"""A text to try out a tokenizer, a chat template and a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalModel:
-    """How models that run on this machine are loaded and asked."""
+    """The settings of models that run in this process."""
 
-    dtype: str = setting("auto", f"numbers of a local model (hf:...): {listed(DTYPES)}", choices=DTYPES)
+    dtype: str = setting("auto", f"number format of a local model (hf:...): {listed(DTYPES)}", choices=DTYPES)
     load_in_4bit: bool = setting(False, "hold a local model's weights in 4 bits; needs CUDA and bitsandbytes")
-    batch_size: int = setting(64, "most replies that a local model makes at once", least=1, resumable=True)
+    batch_size: int = setting(64, "most replies in a batch of a local model", least=1, resumable=True)
     torch_threads: int | None = setting(
         None,
-        "threads that a local model works with (default: 1 for small ones, else torch's)",
+        "CPU threads of a local model (default: 1 for a small one, else torch's)",
         least=1,
         resumable=True,
     )
 
 
 def is_local(name: str) -> bool:
-    """Whether a model's name is that of a local one."""
+    """Returns whether a name is that of a local model."""
     return name.startswith(PREFIX)
 
 
 def base_and_adapter(name: str) -> tuple[str, str | None]:
-    """Base and adapter of a local model's name; a folder may have a plus sign in its own."""
+    """Returns the base and the adapter in a local model's name; a folder's own name may contain a plus sign."""
     where = name.removeprefix(PREFIX)
     if Path(where).expanduser().is_dir():
         return where, None
@@ -49,7 +46,7 @@ def base_and_adapter(name: str) -> tuple[str, str | None]:
 
 
 def look_for(name: str, load_in_4bit: bool = False) -> None:
-    """Raise UsageError where a package, the machine or a folder lacks what a local model needs; nothing is loaded."""
+    """Raises UsageError where a local model lacks a package, a GPU, a folder or a file; it does not load the model."""
     torch, transformers = _packages(name)
     base, adapter = base_and_adapter(name)
     _folder(name, base)
@@ -69,7 +66,7 @@ def _packages(name: str) -> tuple[Any, Any]:
 
 
 def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: bool) -> tuple[Any, Any]:
-    """The tokenizer and the model. Raises UsageError."""
+    """Returns the tokenizer and the model, ready to sample. Raises UsageError where either cannot be loaded."""
     torch, transformers = _packages(name)
     from transformers.utils import logging
 
@@ -91,7 +88,7 @@ def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4b
         if shown:
             logging.enable_progress_bar()
     if not tokenizer.chat_template:
-        raise UsageError(f"model {name!r} has no chat template; give a model that is made for dialogue")
+        raise UsageError(f"model {name!r} has no chat template; give a model for dialogue")
     if adapter is not None:
         model = _adapted(name, model, _folder(name, adapter, "adapter_config.json"), merge=not load_in_4bit)
     if not load_in_4bit:
@@ -100,17 +97,19 @@ def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4b
 
 
 def _folder(name: str, where: str, config: str = "config.json") -> Path | str:
-    """A folder that holds a model or an adapter, or an id on the hub. Raises UsageError."""
+    """Returns the folder of a model or an adapter, or its id on the hub. Raises UsageError for a wrong folder."""
     folder = Path(where).expanduser()
     if not where:
-        raise UsageError(f"model {name!r} is no name; give {PREFIX}FOLDER, {PREFIX}ORG/NAME or {PREFIX}BASE+ADAPTER")
+        raise UsageError(
+            f"model {name!r} is not a model's name; give {PREFIX}FOLDER, {PREFIX}ORG/NAME or {PREFIX}BASE+ADAPTER"
+        )
     if not folder.is_dir():
         if where.startswith((".", "/", "~")) or where.count("/") > 1 or folder.exists():
             raise UsageError(f"model {name!r}: there is no folder {where}")
         return where
     if not (folder / config).is_file():
         is_adapter = (folder / "adapter_config.json").is_file()
-        hint = f"; it holds an adapter: give {PREFIX}BASE+{where}" if is_adapter else ""
+        hint = f"; it is an adapter: give {PREFIX}BASE+{where}" if is_adapter else ""
         raise UsageError(f"model {name!r}: {where} has no {config}{hint}")
     if config == "config.json" and not any(
         (folder / file).is_file() for file in ("tokenizer_config.json", "tokenizer.json", "tokenizer.model")
@@ -123,7 +122,7 @@ def _four_bits(name: str, torch: Any, transformers: Any, dtype: str) -> Any:
     from importlib.util import find_spec
 
     if not torch.cuda.is_available():
-        raise UsageError(f"load_in_4bit is given for model {name!r}, and there is no CUDA here; leave it out")
+        raise UsageError(f"load_in_4bit for model {name!r} needs CUDA, which this machine does not have; leave it out")
     if find_spec("bitsandbytes") is None:
         raise UsageError("load_in_4bit needs bitsandbytes: pip install bitsandbytes")
     kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
@@ -131,26 +130,30 @@ def _four_bits(name: str, torch: Any, transformers: Any, dtype: str) -> Any:
 
 
 def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
-    """The model with an adapter, which has to fit it to the last weight."""
+    """Returns the model with an adapter. Raises UsageError unless all of the adapter's weights belong to the model."""
     try:
         import peft
     except ImportError:
         raise UsageError(f"model {name!r} needs peft: pip install 'josh-dialogue[train]'") from None
     try:
-        # Peft passes over weights for layers that the model lacks, and makes up those that the adapter lacks.
+        # Peft ignores weights for layers that the model lacks, and initializes those that the adapter lacks.
         wanted = set(peft.load_peft_weights(str(adapter), device="cpu"))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about names of transformers, and what is checked below
+            warnings.simplefilter("ignore")  # about renamed transformers classes, and the mismatch checked below
             adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter))
         if wanted != set(peft.get_peft_model_state_dict(adapted)):
-            raise ValueError("it was made for a model with other layers")
+            raise ValueError("it was trained on a model with other layers")
     except Exception as error:
         raise UsageError(f"model {name!r}: the adapter does not fit: {one_line(error)[:300]}") from None
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
 def stop_tokens(name: str, tokenizer: Any, model: Any) -> frozenset[int]:
-    """The tokens that end a reply: the model's, the tokenizer's, and what the template puts behind a reply."""
+    """Returns the tokens that end a reply: the model's, the tokenizer's, and the template's token after a reply.
+
+    Raises:
+        UsageError: the chat template fails, or there is no such token.
+    """
     given = model.generation_config.eos_token_id
     ends = {int(one) for one in (given if isinstance(given, list) else [given]) if one is not None}
     if tokenizer.eos_token_id is not None:
@@ -164,5 +167,5 @@ def stop_tokens(name: str, tokenizer: Any, model: Any) -> frozenset[int]:
     if after and after[0] in tokenizer.added_tokens_decoder:
         ends.add(int(after[0]))
     if not ends:
-        raise UsageError(f"model {name!r} has no end token: neither its settings nor its chat template name one")
+        raise UsageError(f"model {name!r} has no end token, neither in its settings nor in its chat template")
     return frozenset(ends)

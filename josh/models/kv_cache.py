@@ -1,8 +1,8 @@
-"""Attention states: a cache with room to grow, and the states of conversations that may go on.
+"""A key-value cache with room to grow, and a prefix cache of conversations that may continue.
 
-It exists because the branches of a search share their beginnings: without it every turn would read the whole
-conversation again, once for each branch, and transformers' own cache copies itself for every token. vLLM (automatic
-prefix caching) and llama.cpp (prompt cache) have both built in, and are the first choice on a real GPU (see `hf.py`).
+Why: the branches of a search share their beginnings. Without a prefix cache every branch would read the whole
+conversation again in every turn, and transformers' own cache copies itself for every token. vLLM (automatic prefix
+caching) and llama.cpp (prompt cache) have both, and are the first choice on a real GPU (see `hf.py`).
 """
 
 from collections import OrderedDict
@@ -12,16 +12,16 @@ from typing import Any
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 ROOM = 32
-"""Tokens that a layer makes room for at a time."""
+"""Number of tokens by which a layer's tensors grow."""
 States = tuple[tuple[Any, Any], ...]
 """Keys and values of every layer, shaped (heads, tokens, width)."""
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """A layer whose states stand in a tensor that is longer than they are.
+    """A layer that keeps its states in a tensor with spare room.
 
-    Where transformers' own appends by concatenation, which copies the whole layer for every token (more than half of
-    the time that a small model takes for one), this writes the token behind the others. What it returns is the same.
+    The layer of transformers appends by concatenation, which copies the whole layer for every token (more than half of
+    a small model's time per token). This layer writes the new token into the spare room. The results are the same.
     """
 
     keys: Any
@@ -34,7 +34,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self._all_keys, self._all_values = self.keys, self.values
 
     def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
-        """Append states, shaped (rows, heads, tokens, width); all states, shaped alike."""
+        """Append states, shaped (rows, heads, tokens, width); returns all states, in the same order of axes."""
         before = self.keys.shape[-2]
         after = before + key_states.shape[-2]
         if after > self._all_keys.shape[-2]:
@@ -45,13 +45,13 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def reorder_cache(self, beam_idx: Any) -> None:
-        """Choose the rows to go on with."""
+        """Keep the given rows, in the given order."""
         super().reorder_cache(beam_idx)
         self._all_keys, self._all_values = self.keys, self.values
 
 
 def make_room(cache: Any) -> None:
-    """Let the plain layers of a cache that has been filled grow without copies; all other kinds stay as they are."""
+    """Replace the plain layers of a filled cache by layers with spare room; layers of other types stay."""
     if isinstance(cache, DynamicCache):
         cache.layers = [RoomyLayer(layer) if type(layer) is DynamicLayer else layer for layer in cache.layers]
 
@@ -63,14 +63,14 @@ def _longer(states: Any, length: int) -> Any:
 
 
 class Prefixes:
-    """The states of token sequences that were read or written, the last used ones.
+    """A prefix cache: the states of the token sequences that were used last.
 
-    A branch asks again with all that was said before and a few words more. With its states at hand only those words
-    have to be read.
+    A branch's next request repeats the whole conversation and adds a few words. With the cached states, the model reads
+    only these words.
 
     Attributes:
-        room: most bytes to keep.
-        held: bytes kept.
+        room: most bytes of the states.
+        held: bytes of the states now.
     """
 
     def __init__(self, room: int) -> None:
@@ -80,7 +80,7 @@ class Prefixes:
         self._lengths: dict[int, int] = {}
 
     def find(self, tokens: tuple[int, ...]) -> tuple[int, States]:
-        """The longest sequence kept that the tokens begin with, and go on after: its length and states, or 0 and ()."""
+        """Returns length and states of the longest cached sequence that the tokens continue, or 0 and ()."""
         for length in sorted((one for one in self._lengths if one < len(tokens)), reverse=True):
             states = self._states.get(tokens[:length])
             if states is not None:
@@ -89,7 +89,14 @@ class Prefixes:
         return 0, ()
 
     def keep(self, tokens: tuple[int, ...], cache: DynamicCache, row: int, columns: Any) -> None:
-        """Keep a row's states: those of the columns, one for each token."""
+        """Store a row's states under its tokens.
+
+        Args:
+            tokens: the sequence.
+            cache: holds the states.
+            row: the row of the cache.
+            columns: the columns of the tokens, one for each.
+        """
         if tokens in self._states:
             self._states.move_to_end(tokens)
             return
@@ -109,12 +116,12 @@ class Prefixes:
 
 
 def is_plain(cache: Any) -> bool:
-    """Whether a cache holds keys and values of every token and nothing else."""
+    """Returns whether a cache holds exactly the keys and values of every token."""
     return isinstance(cache, DynamicCache) and all(type(layer) in (DynamicLayer, RoomyLayer) for layer in cache.layers)
 
 
 def filled(found: Sequence[tuple[int, States]]) -> DynamicCache:
-    """A cache with a row for each of some prefixes, padded on the left to the length of the longest, at least 1."""
+    """Returns a cache with a row for each prefix, padded on the left to the longest, which has a token at least."""
     width = max(length for length, _ in found)
     like = next(states for length, states in found if length)
     cache = DynamicCache()

@@ -1,4 +1,4 @@
-"""How many calls an endpoint gets at once: a number that finds its own level."""
+"""Limits the calls in flight of an endpoint, and adapts the limit to the endpoint's answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,19 +9,20 @@ from math import inf
 from typing import Any
 
 FIRST_WINDOW = 4
-"""Calls in flight to start with; every answer adds one, so that the number doubles with every round trip."""
+"""The first number of calls in flight; every answer adds one, so the number doubles with every round trip."""
 
 
 class Limiter:
-    """One endpoint's calls in flight: slow start and additive increase, multiplicative decrease when it is too much.
+    """Limits one endpoint's calls in flight by slow start, additive increase and multiplicative decrease.
 
-    The rule is that of TCP (RFC 5681, section 3.1): the window grows by one with every answer up to the level at which
-    the endpoint last complained, from there by one with every windowful, and is halved by HTTP 429, once for all the
-    calls that were in flight together.
+    The rule is that of TCP (RFC 5681, section 3.1):
+    1. Below the threshold the window grows by one with every answer (slow start).
+    2. From there it grows by one per window of answers.
+    3. HTTP 429 halves the window, once for all calls that were in flight together, and sets the threshold to it.
 
     Attributes:
-        in_flight: calls in flight now.
-        window: calls that may be in flight; the whole part counts.
+        in_flight: number of calls in flight.
+        window: most calls in flight; a fraction is rounded down.
     """
 
     def __init__(self, limit: int, per_minute: float | None = None, first: int = FIRST_WINDOW) -> None:
@@ -29,8 +30,8 @@ class Limiter:
 
         Args:
             limit: the largest window, at least 1.
-            per_minute: most calls to begin per minute, evenly spaced; None for no such limit.
-            first: the window to start with, if the largest is not smaller.
+            per_minute: most calls to start per minute, evenly spaced; None for no such limit.
+            first: the first window, unless `limit` is smaller.
         """
         self.in_flight = 0
         self.window = float(min(limit, first))
@@ -46,7 +47,7 @@ class Limiter:
 
     @asynccontextmanager
     async def slot(self, priority: Any) -> AsyncIterator[None]:
-        """Wait for a place and hold it; smaller priorities go first, equals in order of arrival."""
+        """Wait for a slot and hold it; smaller priorities go first, equal ones in order of arrival."""
         if self._waiting or not self._has_room(_now()):
             turn = asyncio.get_running_loop().create_future()
             heappush(self._waiting, (priority, next(self._arrivals), turn))
@@ -65,24 +66,24 @@ class Limiter:
             self._leave()
 
     def answered(self, begun: float) -> None:
-        """The endpoint has served a call. Args: begun: when it began, by the loop's clock."""
+        """Note that the endpoint answered a call. Args: begun: start of the call, by the loop's clock."""
         if self.in_flight >= int(self.window):
             self._full_at = _now()
         if self._full_at < begun:
-            return  # the window was not what held anybody back
+            return  # the window was not full during the call, so no call waited for it
         step = 1.0 if self.window < self._threshold else 1.0 / self.window
         self.window = min(float(self._limit), self.window + step)
 
     def throttled(self, begun: float) -> None:
-        """The endpoint has refused a call as one too many. Args: begun: when it began, by the loop's clock."""
+        """Note that the endpoint gets too many calls. Args: begun: start of the refused call, by the loop's clock."""
         if begun < self._cut_at:
-            return  # it went out before the last cut, which was for all of its time
+            return  # the window was already halved for the calls of that time
         self.window = max(1.0, self.window / 2)
         self._threshold = self.window
         self._cut_at = _now()
 
     def pause(self, seconds: float) -> None:
-        """Begin no call for so long."""
+        """Start no call for some seconds."""
         self._opens_at = max(self._opens_at, _now() + seconds)
 
     def _has_room(self, now: float) -> bool:
@@ -100,7 +101,7 @@ class Limiter:
         self._admit()
 
     def _admit(self) -> None:
-        """Let those in who wait, as many as there is room for; come back when a pause is over."""
+        """Give free slots to the calls that wait; set a timer where a pause keeps them waiting."""
         while self._waiting and self._has_room(now := _now()):
             *_, turn = heappop(self._waiting)
             if not turn.done():

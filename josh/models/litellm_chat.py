@@ -1,4 +1,4 @@
-"""Every provider that does not speak OpenAI's API (Anthropic, Gemini, Bedrock, ...), by litellm."""
+"""Chat models of providers without OpenAI's API (Anthropic, Gemini, Bedrock, ...), by litellm."""
 
 import logging
 import os
@@ -12,47 +12,47 @@ from josh.models.openai_chat import address_of, answered, key_in
 from josh.redact import Redactor, redactor
 
 PREFIX = "litellm:"
-"""In front of a model's name: have litellm ask it, whatever its address."""
+"""The prefix of a model's name that selects litellm for every address."""
 _NO_KEY = "none"
 _KEYLESS = {"openai", "hosted_vllm", "anthropic", "ollama", "ollama_chat"}
-"""Providers that sign in with the key they are given and nothing else. Others find credentials by themselves."""
+"""Providers for which litellm uses only the given key. For others it also looks for credentials elsewhere."""
 _NEEDED = ("_API_KEY", "_API_TOKEN", "_API_BASE")
-"""Endings of variables without which a call cannot succeed; for others litellm has defaults and other sources."""
+"""Suffixes of variables that a call needs; for other variables litellm has defaults and other sources."""
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
 
 def is_for_litellm(name: str, base_url: str | None, environment: Mapping[str, str] | None = None) -> bool:
-    """Whether a model goes to litellm: it is marked so, or is named `provider/model` and no address is given.
+    """Returns whether litellm serves a model: its name has `PREFIX`, or is `provider/model` without an address.
 
     Args:
         name: the model's name.
-        base_url: the address that goes with it, if any.
-        environment: where to look `OPENAI_BASE_URL` up; by default the process's environment.
+        base_url: the model's address, if any.
+        environment: may hold `OPENAI_BASE_URL`; by default the process's environment.
     """
     environment = os.environ if environment is None else environment
     return name.startswith(PREFIX) or ("/" in name and not base_url and not environment.get("OPENAI_BASE_URL"))
 
 
 class LiteLLMChat:
-    """One model of one provider, with the keys and addresses that litellm finds in the environment, unless told."""
+    """One model of one provider; by default litellm takes its key and address from the environment."""
 
     concurrency = None
 
     def __init__(
         self, name: str, base_url: str | None = None, api_key_var: str | None = None, *, timeout: float = 120.0
     ) -> None:
-        """Prepare to ask a model; nothing is sent yet. Loads litellm, which takes seconds.
+        """Set up a model; no request is sent yet. Loads litellm, which takes seconds.
 
         Args:
-            name: the model's name as litellm has it, `anthropic/claude-sonnet-4-5` say, with or without `PREFIX`.
+            name: the model's name in litellm, such as `anthropic/claude-sonnet-4-5`, with or without `PREFIX`.
             base_url: the provider's address; by default litellm's.
-            api_key_var: environment variable that holds the key. By default it is the provider's own, and no key goes
-                to a plain `http://` address that is given; `NO_KEY` sends none anywhere.
+            api_key_var: environment variable that holds the key. By default it is the provider's own variable, and a
+                given `http://` address gets no key; with `NO_KEY` no address gets one.
             timeout: seconds that one call may take.
 
         Raises:
             UsageError: litellm is not installed or does not know the provider, the key is missing, or the address is
-                none.
+                not valid.
         """
         self.name = name.removeprefix(PREFIX)
         litellm = _load(self.name)
@@ -65,7 +65,8 @@ class LiteLLMChat:
             _, provider, found, address = litellm.get_llm_provider(self.name, api_base=base_url, api_key=key)
         except Exception:
             raise UsageError(
-                f"litellm knows no provider of model {self.name!r}; give PROVIDER/MODEL, or the base_url of your server"
+                f"litellm does not know the provider of model {self.name!r}; give PROVIDER/MODEL, or the base_url of "
+                "your server"
             ) from None
         self.endpoint: str = base_url or provider
         if given and key == _NO_KEY and provider not in _KEYLESS:
@@ -84,12 +85,12 @@ class LiteLLMChat:
             "timeout": timeout,
             "max_retries": 0,
             "num_retries": 0,
-            "drop_params": True,  # not every provider takes a seed, or gives several replies
-            "_skip_mcp_handler": True,  # else every request with tools needs the package mcp
+            "drop_params": True,  # some providers do not support a seed or several replies
+            "_skip_mcp_handler": True,  # otherwise every request with tools needs the package mcp
         }
 
     async def complete(self, request: Request) -> Completion:
-        """Send a request once; see `ChatModel.complete`. What the provider does not know of it is left out."""
+        """Send a request once; see `ChatModel.complete`. Litellm drops options that the provider does not support."""
         where = f"{self.name} at {self.endpoint}"
         return await answered(self._ask(request), request.n, self._timeout, where, self._redact)
 
@@ -99,14 +100,14 @@ class LiteLLMChat:
         from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients as close
 
         await close()  # type: ignore[no-untyped-call]
-        # A closed client would be found there again by a loop that happens to get this one's id.
+        # The cache's keys contain the id of the event loop: a later loop with this id would get a closed client.
         clients.flush_cache()  # type: ignore[no-untyped-call]
 
     async def _ask(self, request: Request) -> Any:
         import litellm
         from openai import APIError
 
-        # Messages and tools are shared by many requests, and some of litellm's providers write into them.
+        # Many requests share messages and tools, and some of litellm's providers change them.
         body = deepcopy({"messages": list(request.messages), **request.body})
         try:
             answer = await litellm.acompletion(**{**self._asked, **body})
@@ -118,10 +119,10 @@ class LiteLLMChat:
 
 
 def _load(name: str) -> Any:
-    """Litellm, kept from the network, from `.env` files and from talking."""
+    """Returns the module litellm, set up without network access at import, `.env` files and log output."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    # Asks OpenAI-compatible providers without the openai SDK, which takes twice the time.
+    # Calls OpenAI-compatible providers without the openai SDK, which takes twice the time.
     os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
     try:
         import litellm

@@ -1,11 +1,11 @@
-"""Chat models without a server: the one that `--model offline` stands for, and recorded ones."""
+"""Chat models without a server: the model of `--model offline`, and the models of a recorded run."""
 
 from josh.errors import UsageError
 from josh.models.chat import Completion, ModelError, Request
 
 
 class OfflineModel:
-    """Gives an agent or user its seeds and temperature, but no words: those that play offline have their own."""
+    """A model that cannot reply: offline agents and users need only its seeds and temperature."""
 
     name = "offline"
     endpoint = "offline"
@@ -13,20 +13,22 @@ class OfflineModel:
 
     async def complete(self, request: Request) -> Completion:
         """Always raises UsageError."""
-        raise UsageError("this agent or user asks a chat model, and `offline` is none; give --model or --user_model")
+        raise UsageError(
+            "this agent or user asks a chat model, and `offline` cannot reply; give --model or --user_model"
+        )
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: the model has no connections."""
 
 
 class RecordedModel:
-    """A model of a run that is replayed: all it ever said is in the journal."""
+    """A model of a run that is replayed: the journal holds all its replies."""
 
     endpoint = "recorded"
     concurrency = None
 
     def __init__(self, name: str) -> None:
-        """Args: name: the name it had in the run."""
+        """Args: name: the model's name in the run."""
         self.name = name
 
     async def complete(self, request: Request) -> Completion:
@@ -34,4 +36,4 @@ class RecordedModel:
         raise ModelError(f"the journal has no reply of {self.name} to this request of {len(request.messages)} messages")
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: the model has no connections."""

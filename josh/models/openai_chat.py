@@ -1,4 +1,4 @@
-"""Every server that speaks OpenAI's chat completions (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
+"""Chat models on servers with OpenAI's API (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
 
 import asyncio
 import os
@@ -16,10 +16,10 @@ from josh.roles import Reply
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""
-"""In place of a variable's name: send no key."""
-_PASSING = {408, 409, 429}
+"""Instead of a variable's name: send no key."""
+_TRANSIENT = {408, 409, 429}
 _REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no such model or address"}
-"""Answers that every further call would get too. Not 403, with which some routers refuse a single prompt."""
+"""Statuses that every further call would get as well. 403 is not one: some routers refuse a single prompt with it."""
 
 
 class OpenAIChat:
@@ -36,18 +36,18 @@ class OpenAIChat:
         timeout: float = 120.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Prepare to ask a model; nothing is sent yet.
+        """Set up a model; no request is sent yet.
 
         Args:
             name: the model's name on the server.
-            base_url: where the server is, up to and with `/v1`; by default `OPENAI_BASE_URL`, else OpenAI.
-            api_key_var: environment variable that holds the key. By default it is `OPENAI_API_KEY`, and no key goes
-                to a plain `http://` address; `NO_KEY` sends none anywhere.
+            base_url: the server's address, up to and with `/v1`; by default `OPENAI_BASE_URL`, else OpenAI.
+            api_key_var: environment variable that holds the key. By default it is `OPENAI_API_KEY`, and an `http://`
+                address gets no key; with `NO_KEY` no address gets one.
             timeout: seconds that one call may take.
-            environment: where to look variables up; by default the process's environment.
+            environment: the environment variables; by default the process's.
 
         Raises:
-            UsageError: the key is missing, or the address is none.
+            UsageError: the key is missing, or the address is not valid.
         """
         environment = os.environ if environment is None else environment
         self.name = name
@@ -64,16 +64,16 @@ class OpenAIChat:
 
     @property
     def endpoint(self) -> str:
-        """The address."""
+        """The server's address."""
         return self.base_url.rstrip("/")
 
     async def complete(self, request: Request) -> Completion:
         """Send a request once; see `ChatModel.complete`.
 
-        Worth asking again: 408, 409, 429, 5xx, lost connections, timeouts, and bodies that cannot be read.
+        Transient errors: 408, 409, 429, 5xx, lost connections, timeouts, and bodies that cannot be parsed.
         """
         body = {"model": self.name, "messages": list(request.messages), **request.body}
-        # The SDK's typed call spends four times as long on validating what goes out and comes back.
+        # The SDK's typed call takes four times as long, because it validates requests and responses.
         call = self._connect().post("/chat/completions", cast_to=object, body=body)
         return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._redact)
 
@@ -88,7 +88,7 @@ class OpenAIChat:
             import httpx
             from openai import AsyncOpenAI, DefaultAioHttpClient
 
-            # As many connections as calls in flight: the run's own limit is the only one.
+            # No limit on connections: the gateway limits the calls in flight.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
             self._client = AsyncOpenAI(
                 api_key=self._key,
@@ -102,7 +102,11 @@ class OpenAIChat:
 
 
 def address_of(base_url: str) -> SplitResult:
-    """The parts of a server's address. Raises UsageError where it is none, or holds a password."""
+    """Returns the parts of a server's address.
+
+    Raises:
+        UsageError: the text is not an HTTP address, or also holds a password, a query or a fragment.
+    """
     try:
         address = urlsplit(base_url)
         sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
@@ -111,14 +115,24 @@ def address_of(base_url: str) -> SplitResult:
     if not sound:
         raise UsageError(f"base_url is {Redactor.of()(base_url)!r}; give an address such as http://localhost:8000/v1")
     if address.username or address.password or address.query or address.fragment:
-        raise UsageError(f"base_url holds more than an address; put the key for {address.hostname} in a variable")
+        raise UsageError(f"base_url holds more than an address; put the key of {address.hostname} into a variable")
     return address
 
 
 def key_in(environment: Mapping[str, str], variable: str, name: str, where: str) -> str:
-    """The key in a variable, for a model's name and whom it is for. Raises UsageError where there is none."""
+    """Returns the key in a variable.
+
+    Args:
+        environment: the environment variables.
+        variable: the variable's name.
+        name: the model's name, for the error.
+        where: the server or provider that asks for the key, for the error.
+
+    Raises:
+        UsageError: the variable's name is not valid, or it holds no key.
+    """
     if not variable.isidentifier():
-        raise UsageError("api_key_var is no variable's name; a key itself does not belong on the command line")
+        raise UsageError("api_key_var is not a variable's name; never give the key itself on the command line")
     key = environment.get(variable, "").strip()
     if not key:
         raise UsageError(f"no key for model {name!r}: set {variable} ({where} asks for one)")
@@ -126,15 +140,15 @@ def key_in(environment: Mapping[str, str], variable: str, name: str, where: str)
 
 
 async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, redact: Redactor) -> Completion:
-    """Await an SDK's answer to a chat-completions request, and sort out what may have gone wrong.
+    """Await an SDK's answer to a chat-completions request, and turn its errors into ours.
 
     Args:
-        call: gives the answer's JSON, or raises one of the openai SDK's errors, or of litellm's, which inherit from
-            them; ImportError stands for a package that a provider needs.
-        n: how many replies were asked for.
+        call: returns the answer's JSON, or raises an error of the openai SDK or of litellm, whose errors inherit from
+            the SDK's; ImportError means that a provider's package is missing.
+        n: number of replies that were requested.
         timeout: seconds to wait.
-        where: whom to name in errors.
-        redact: takes secrets out of errors, and the known ones out of replies.
+        where: the model and its address, for errors.
+        redact: removes secrets from errors, and the known secrets from replies.
 
     Raises:
         FatalError, RetryableError, ModelError: see `ChatModel.complete`.
@@ -145,7 +159,7 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, red
         return f"{where}: {redact(' '.join(str(text).split()))[:300]}"
 
     try:
-        # The client's own timeout is one of silence; a server that trickles would keep it waiting.
+        # The client's own timeout restarts with every byte; a slow stream of bytes would never reach it.
         async with asyncio.timeout(timeout):
             answer = await call
     except TimeoutError:
@@ -153,7 +167,7 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, red
     except APIConnectionError as error:
         raise RetryableError(message(error.__cause__ or error)) from None
     except APIError as error:
-        # Litellm has errors with a status that are no APIStatusError.
+        # Some of litellm's errors have a status and are not an APIStatusError.
         status = getattr(error, "status_code", None)
         raise _refusal(error, status, message(f"HTTP {status}, {error.message}")) from None
     except ImportError as error:
@@ -165,19 +179,19 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, red
     try:
         return _read(in_json(answer, redact.known) if redact.secrets else answer, n)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        raise RetryableError(message("the reply is no chat completion")) from None
+        raise RetryableError(message("the reply is not a chat completion")) from None
 
 
 def _refusal(error: Any, status: int | None, text: str) -> Exception:
-    """What an HTTP status means; one below 400 came with a body that could not be read."""
+    """Returns the error of an HTTP status; a status below 400 came with a body that could not be parsed."""
     if status is None or status < 400:
         return RetryableError(text)
     if status == 429 and "insufficient_quota" in str(error.message):
-        return FatalError(f"the account is empty: {text}")  # waiting does not help
+        return FatalError(f"the account is empty: {text}")  # a retry cannot succeed
     if status in _REFUSED:
         return FatalError(f"{_REFUSED[status]}: {text}")
-    if status in _PASSING or status >= 500:
-        # Litellm keeps the headers apart, and makes up a response or leaves it out.
+    if status in _TRANSIENT or status >= 500:
+        # Litellm keeps the headers in an attribute of its own, and its response may be missing or artificial.
         headers = getattr(error, "litellm_response_headers", None)
         return RetryableError(
             text, status, _seconds(headers or getattr(getattr(error, "response", None), "headers", {}))
@@ -186,7 +200,7 @@ def _refusal(error: Any, status: int | None, text: str) -> Exception:
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:
-    """How long an answer asks to stay away, by its Retry-After header: seconds, or a date."""
+    """Returns the seconds until a retry by the Retry-After header, which holds seconds or a date; None without one."""
     header = headers.get("retry-after") or ""
     try:
         return max(0.0, float(header))
@@ -199,7 +213,7 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def _read(answer: Any, n: int) -> Completion:
-    """The replies in an answer's JSON, at most `n`. Raises one of the errors of a value of the wrong shape."""
+    """Returns the replies in an answer's JSON, at most `n`. A wrong shape raises the errors that `answered` catches."""
     choices = sorted(answer["choices"], key=lambda choice: choice.get("index") or 0)
     if not choices:
         raise ValueError("no choices")
@@ -219,7 +233,7 @@ def _reply(choice: Mapping[str, Any]) -> Reply:
     logprobs = (choice.get("logprobs") or {}).get("content") or ()
     token_ids = choice.get("token_ids")
     return Reply(
-        # Half a surrogate pair, which a cut-off reply may end with, cannot be sent or written.
+        # A truncated reply may end with half of a surrogate pair, which UTF-8 cannot encode.
         text=content.encode("utf-8", "replace").decode("utf-8"),
         tool_calls=tuple(message.get("tool_calls") or ()),
         finish_reason=str(choice.get("finish_reason") or "stop"),

@@ -1,4 +1,4 @@
-"""What a journal of replies is: where a reply belongs, and what is kept of it."""
+"""The journal of replies: its keys, its entries and its protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from josh.roles import Reply
 
 
 class ReplyKey(NamedTuple):
-    """Where in a run a reply belongs, and to what.
+    """The key of a reply: its place in the run, and its request.
 
     Attributes:
         task: the task's id.
         path: see `Node.path`.
         depth: see `Node.depth`.
         speaker: whose turn it is.
-        draw: which of the turn's draws, from 0.
-        request: a hash of what is asked: run seed, model, temperature, messages, options, and for which siblings.
+        draw: index of the seed among the turn's seeds, from 0.
+        request: a hash of the request: run seed, model, temperature, messages, options, and the siblings that share it.
     """
 
     task: str
@@ -30,14 +30,14 @@ class ReplyKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One reply as the journal keeps it.
+    """One reply in the journal.
 
     Attributes:
         reply: the reply.
         model: name of the model that gave it.
-        seed: seed of the request that it came with.
-        choice: which of that request's replies it is, from 0.
-        usage: what that request cost; nothing for any choice but the first, so that sums are right.
+        seed: seed of its request.
+        choice: index of the reply among the request's replies, from 0.
+        usage: the cost of the request; zero for every choice except the first, so that sums are correct.
     """
 
     reply: Reply
@@ -48,17 +48,17 @@ class JournalEntry:
 
 
 class Journal(Protocol):
-    """Where answers are kept, for good."""
+    """Stores replies permanently."""
 
     def find(self, key: ReplyKey) -> JournalEntry | None:
-        """The answer kept under a key, if any."""
+        """Returns the entry of a key, or None."""
         ...
 
     def keep(self, entries: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
-        """Keep the answers to one request, all or none, before this returns.
+        """Store the entries of one request, all or none, before this returns.
 
         Args:
             entries: the entries by their keys.
-            seconds: how long the endpoint took.
+            seconds: time that the endpoint took.
         """
         ...

@@ -1,8 +1,8 @@
-"""When a request that failed is sent again.
+"""Retries of a request that failed.
 
-A `RetryableError` may pass: the endpoint is busy, cannot be reached, or sent what cannot be read. The request is then
-sent again after a random and growing pause, until it is answered, has been sent often enough, or has taken long enough.
-Every other error is final.
+A `RetryableError` is transient: the endpoint is busy, cannot be reached, or sent a body that cannot be parsed. The
+request is then retried after a random and growing pause, until it is answered, or until it has used up its attempts or
+its time. Every other error is final.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,29 +27,29 @@ async def until_answered(
 
     Args:
         send: makes one attempt.
-        call: the call; once nobody waits for it, it is not sent again.
+        call: the call; it is not retried when no turn waits for it.
         max_attempts: most attempts, at least 1.
-        max_seconds: seconds in which it is sent again: those that it was out or paused, and not those that it waited
-            for a slot.
-        failed: gets what went wrong, before every further attempt.
+        max_seconds: seconds in which it is retried: the time in flight and in pauses, without the time it waited for a
+            slot.
+        failed: called with the error's text before every further attempt.
 
     Raises:
-        RetryableError: of the last attempt.
-        ModelError: the endpoint refuses the request.
+        RetryableError: the error of the last attempt.
+        ModelError: the endpoint refused the request.
     """
     try:
         return await send()
     except RetryableError as error:
         first = [error]
 
-    async def again() -> Sent:
-        # The failure that led here counts as the first attempt; tenacity costs too much to go through every call.
+    async def retry() -> Sent:
+        # The first failure counts as the first attempt: tenacity is too slow to run every call through it.
         if first:
             raise first.pop()
         return await send()
 
     def spent(state: Any) -> bool:
-        # Neither the time that others had the endpoint nor the time that it asked for counts.
+        # The time in which the call waited for a slot, or for a pause that the endpoint asked for, does not count.
         return not call.wanted or call.seconds + state.idle_for >= max_seconds
 
     from tenacity import AsyncRetrying, retry_if_exception_type
@@ -61,11 +61,14 @@ async def until_answered(
         before_sleep=lambda state: failed(str(state.outcome and state.outcome.exception())),
         reraise=True,
     )
-    return await attempts(again)
+    return await attempts(retry)
 
 
 def _pause(state: Any) -> float:
-    """Seconds before the next attempt: random and growing, up to 30; the limiter keeps what an endpoint asks for."""
+    """Returns the seconds before the next attempt: random and growing, up to 30.
+
+    It is 0 where the endpoint asks for a pause, because the limiter makes that pause.
+    """
     from tenacity import wait_random_exponential
 
     error = state.outcome.exception()
@@ -73,5 +76,5 @@ def _pause(state: Any) -> float:
 
 
 def refuses_several(error: ModelError) -> bool:
-    """Whether a request for several replies at once may have failed for just that."""
+    """Returns whether a request may have failed because it asks for several replies."""
     return error.status is not None and 400 <= error.status < 500 and not isinstance(error, RetryableError)

@@ -1,4 +1,4 @@
-"""A chat model as one turn sees it: tied to one place in the tree (`roles.TurnModel`)."""
+"""The chat model of one turn, bound to its place in the tree (`roles.TurnModel`)."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,17 +18,17 @@ from josh.roles import Reply
 from josh.seeds import derive
 
 PERSON = "person"
-"""Stands in the journal and the tree where a model's name does, for words that a person typed."""
+"""The model's name in the journal and the tree for words that a person typed."""
 LEFT = "left"
 
 
 @dataclass(slots=True)
 class BoundModel:
-    """A chat model as one turn sees it: every seed, and the place of every reply in the journal, follow from there.
+    """The chat model of one turn. The turn's place gives every seed, and the journal key of every reply.
 
-    Fresh siblings ask the same question, so theirs goes out as one request for several replies (`n`), with the eldest
-    one's seed, and its prompt is paid once. A model that gives a single reply to it gets the others' questions one by
-    one, with their own seeds, as it would have without; which of them asks first makes no difference.
+    The first request of new siblings is the same, so they share one request for several replies (`n`), with the eldest
+    sibling's seed, and the run pays for the prompt once. Where a model gives only one reply, the other siblings send
+    their own requests, with their own seeds. The result does not depend on which sibling asks first.
     """
 
     model: ChatModel
@@ -40,17 +40,17 @@ class BoundModel:
     task: str
     """The task's id."""
     priority: tuple[Any, ...] = ()
-    """Whose request goes out first: the smaller one's."""
+    """Requests with a smaller priority get a slot first."""
     share: bool = True
-    """Whether fresh siblings may share a request."""
+    """Whether new siblings may share a request."""
     clock: Clock | None = None
     """The task's clock."""
     recorded: bool = False
-    """Whether all words have to come from the journal, a person's among them."""
+    """Whether a person's words must come from the journal, so that nobody is asked."""
     keep_samples: bool = False
-    """Whether the tokens of each request are kept (`Turn.samples`)."""
+    """Whether to keep the tokens of each request (`Turn.samples`)."""
     directed: bool = True
-    """Whether the directive of the turn goes into its requests here, because the plug-in does not see to it."""
+    """Whether to add the turn's directive to its requests, because the plug-in does not take it."""
 
     @property
     def temperature(self) -> float:
@@ -58,7 +58,7 @@ class BoundModel:
         return self.sampling.temperature
 
     def draw(self) -> int:
-        """The next seed of this turn."""
+        """Returns the next seed of this turn; see `roles.TurnModel.draw`."""
         context = self.context
         seed = self._seed(context.path, context.draws)
         context.draws += 1
@@ -67,7 +67,7 @@ class BoundModel:
         return seed
 
     def shared_draw(self) -> int:
-        """The next seed that all siblings of this decision get alike."""
+        """Returns the next seed that is the same for all siblings; see `roles.TurnModel.shared_draw`."""
         context = self.context
         seed = derive(
             self.seed, self.task, context.decision, context.depth, context.speaker, f"shared {context.shared_draws}"
@@ -98,7 +98,7 @@ class BoundModel:
             call = self._call(request, lambda got: {key: self._filed(got, 0, seed)})
             entry = (await call.entries())[key]
             if refused:
-                # The request was sound; asking for several replies to it was not.
+                # The request itself is valid; the model refuses several replies.
                 gateway.single_reply_only.add(self._model_key)
         context.usage += entry.usage
         if context.seed == seed:
@@ -108,7 +108,7 @@ class BoundModel:
         return entry.reply
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
-        """What a person says; see `roles.HumanInput.hear`."""
+        """Returns a person's words; see `roles.HumanInput.hear`."""
         context, gateway = self.context, self.gateway
         key = self._key(context.path, context.draws, self._digest(messages, {"from": PERSON}, ()))
         context.draws += 1
@@ -127,12 +127,12 @@ class BoundModel:
             entry = JournalEntry(Reply(text or "", finish_reason="stop" if text else LEFT), PERSON, 0)
             if gateway.journal is not None:
                 gateway.journal.keep({key: entry}, time.monotonic() - began)
-            # No call was made, but what was said is worth keeping all the same.
+            # No model was called, but the account needs an entry: a run with an empty account is discarded.
             gateway.account.setdefault((str(context.speaker), PERSON), NO_USAGE)
         return None if entry.reply.finish_reason == LEFT else entry.reply.text
 
     def _keep(self, entry: JournalEntry) -> None:
-        """Keep what was sampled; of the prompt only what the sample before it on the path does not hold."""
+        """Keep the request's sample, without the prompt tokens that the previous sample on the path already holds."""
         context, reply = self.context, entry.reply
         if reply.token_ids is None or reply.prompt_ids is None:
             return
@@ -154,13 +154,13 @@ class BoundModel:
         return self._model_key in self.gateway.single_reply_only
 
     async def _shared_replies(self, request: Request, digest: str) -> Mapping[ReplyKey, JournalEntry]:
-        """The answers to a question that all fresh siblings share; those of some of them only, if it gets fewer."""
+        """Returns the entries of the request that the new siblings share; only for some of them, if it got fewer."""
         context, gateway = self.context, self.gateway
         keys = [self._key(path, 0, digest) for path in context.siblings]
         if gateway.journal is not None:
             kept = {key: entry for key in keys if (entry := gateway.journal.find(key))}
             if kept:
-                return kept  # the endpoint gave fewer when it was asked, in an earlier session
+                return kept  # in an earlier session the endpoint gave fewer replies than requested
         seed = self._seed(context.siblings[0], 0)
 
         def file(got: Completion) -> dict[ReplyKey, JournalEntry]:
@@ -189,14 +189,14 @@ class BoundModel:
         return ReplyKey(self.task, path, self.context.depth, str(self.context.speaker), draw, digest)
 
     def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], siblings: Sequence[str]) -> str:
-        """A hash of what is asked, and for which siblings. The seed of the request follows from both."""
+        """Returns a hash of the request and its siblings. The place and these give the seed, so it is not hashed."""
         drawn = self.sampling.added_to(options)
         asked = dumps([self.seed, self.model.name, self.temperature, messages, drawn, siblings])
         return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 
 def with_directive(messages: Sequence[Message], directive: str) -> list[Message]:
-    """Returns a request with an instruction for its one reply: at the end of the system prompt, which may be new."""
+    """Returns the messages with an instruction for one reply: at the end of the system prompt, or as a new one."""
     if messages and messages[0].get("role") == "system":
         prompt = f"{messages[0].get('content') or ''}\n\n{directive}".strip()
         return [{**messages[0], "content": prompt}, *messages[1:]]

@@ -96,7 +96,7 @@ def test_bad_input_gets_one_line_and_writes_nothing(capsys, flags, text):
 
 def test_a_chat_agent_without_a_model_says_so_and_leaves_nothing(capsys):
     line = bad(capsys, "--agent", "persuader")
-    assert line.endswith("asks a chat model, and `offline` is none; give --model or --user_model")
+    assert line.endswith("asks a chat model, and `offline` cannot reply; give --model or --user_model")
 
 
 @pytest.mark.parametrize(

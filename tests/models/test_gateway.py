@@ -110,7 +110,7 @@ def test_an_endpoint_that_asks_for_more_than_there_is_ends_the_run(endpoint):
     server.faults = [(429, {"error": {"message": "daily limit"}}, {"Retry-After": "7200"})] * 9
     (error,), _ = ask(model_at(url))
     assert isinstance(error, FatalError)
-    assert "it asks to come back in 7200 seconds" in str(error)
+    assert "the endpoint asks for a pause of 7200 seconds" in str(error)
 
 
 @pytest.mark.parametrize("retry_after", [None, "0.05"])

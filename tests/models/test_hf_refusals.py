@@ -20,7 +20,7 @@ def test_a_conversation_that_is_too_long_costs_only_its_own_turn(chat):
     long = [{"role": "user", "content": "no " * 2000}]
     error, answer = ask(chat, Request(long, Sampling(), 1), Request(HELLO, Sampling(), 1))
     assert isinstance(error, ModelError)
-    assert "tokens, its context 1024" in str(error)
+    assert "tokens, the model's context 1024" in str(error)
     assert answer.replies
 
 
@@ -43,7 +43,7 @@ def test_what_its_template_refuses_is_told(tiny_model, tmp_path):
 def test_options_that_it_does_not_know_are_named(chat):
     (error,) = ask(chat, Request(HELLO, Sampling(), 1, options={"tools": [{"type": "function"}]}))
     assert isinstance(error, UsageError)
-    assert "knows no option 'tools'; give an agent that writes its calls as text (--agent react)" in str(error)
+    assert "without the option 'tools'; give an agent that writes its calls as text (--agent react)" in str(error)
 
 
 def refused(name, capsys, tmp_path, *flags):
@@ -69,7 +69,7 @@ def test_a_folder_that_lacks_something_is_refused_with_a_line(tiny_model, tmp_pa
 
 def test_a_folder_that_is_not_there_is_named(tiny_model, tmp_path, capsys):
     assert "there is no folder /no/such" in refused("hf:/no/such", capsys, tmp_path)
-    assert "is no name" in refused("hf:", capsys, tmp_path)
+    assert "is not a model's name" in refused("hf:", capsys, tmp_path)
     assert "dtype is 'int8'; give auto," in refused(f"hf:{tiny_model}", capsys, tmp_path, "--dtype", "int8")
 
 
@@ -83,7 +83,9 @@ def test_four_bits_need_a_gpu(tiny_model, tmp_path, capsys):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    assert "there is no CUDA here" in refused(f"hf:{tiny_model}", capsys, tmp_path, "--load_in_4bit")
+    assert "needs CUDA, which this machine does not have" in refused(
+        f"hf:{tiny_model}", capsys, tmp_path, "--load_in_4bit"
+    )
 
 
 def test_without_torch_the_way_to_get_it_is_told(tmp_path):
@@ -117,7 +119,7 @@ def test_an_adapter_that_does_not_fit_is_refused(tiny_model, adapter, tmp_path, 
     config["r"] = 3
     (other / "adapter_config.json").write_text(json.dumps(config))
     assert "the adapter does not fit" in refused(f"hf:{tiny_model}+{other}", capsys, tmp_path)
-    assert "it holds an adapter: give hf:BASE+" in refused(f"hf:{adapter}", capsys, tmp_path)
+    assert "it is an adapter: give hf:BASE+" in refused(f"hf:{adapter}", capsys, tmp_path)
     assert "there is no folder /no/adapter" in refused(f"hf:{tiny_model}+/no/adapter", capsys, tmp_path)
     assert "has no adapter_config.json" in refused(f"hf:{tiny_model}+{tiny_model}", capsys, tmp_path)
 

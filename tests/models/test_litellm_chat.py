@@ -282,8 +282,11 @@ def test_no_key_goes_to_a_plain_address_unless_it_is_named(anthropic, endpoint, 
         ("gemini/gemini-2.0-flash", "litellm looks for GOOGLE_API_KEY, GEMINI_API_KEY"),
         ("azure/gpt-4o", "litellm looks for AZURE_API_BASE, AZURE_API_KEY"),
         ("zai/glm-4.6", "no key for model 'zai/glm-4.6': litellm finds none; name its variable with api_key_var"),
-        ("Qwen/Qwen3-8B", "litellm knows no provider of model 'Qwen/Qwen3-8B'; give PROVIDER/MODEL, or the base_url"),
-        ("litellm:", "litellm knows no provider of model ''"),
+        (
+            "Qwen/Qwen3-8B",
+            "litellm does not know the provider of model 'Qwen/Qwen3-8B'; give PROVIDER/MODEL, or the base_url",
+        ),
+        ("litellm:", "litellm does not know the provider of model ''"),
     ],
 )
 def test_what_is_missing_is_named_before_anything_is_sent(name, text):

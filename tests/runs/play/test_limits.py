@@ -121,5 +121,5 @@ def test_an_endpoint_that_refuses_everything_ends_the_run(endpoint, capsys):
     url, server = endpoint()
     server.faults = [403] * 9999
     assert main(["--model", "us", "--base_url", url, "--synthetic_tasks", "200"]) == 1
-    assert "nothing but refusals, 20 of them: us at" in said(capsys)[-1]
+    assert "the endpoint refused all of 20 requests: us at" in said(capsys)[-1]
     assert len(server.requests) < 60
