@@ -8,10 +8,10 @@ from josh.roles import TurnModel
 
 
 class Persuader(PromptedAgent):
-    """Says whatever its model replies, without the thoughts."""
+    """Says what its model replies, without the thoughts."""
 
     async def step(self, *, model: TurnModel, **_: Any) -> bool:
-        """Say one thing. False, to be asked again, when the model said nothing."""
+        """Says one message and returns True. Returns False, to be asked again, when the model said nothing."""
         reply = await model.reply(self.messages_internal)
         text = without_thoughts(reply.text)
         if not text:

@@ -10,21 +10,25 @@ from josh.tools import read_arguments, sendable, use
 
 
 class FunctionCalling(PromptedAgent):
-    """Calls whatever tools its model asks for, in order, and says what the model says when it calls none.
+    """Calls the tools that its model asks for, in order. When the model calls none, says what the model says.
 
-    What the model writes beside a call stays with the agent. Every call is answered: one that makes no sense, by what
-    is wrong with it.
+    Text that the model writes beside a call goes into `messages_internal` only. Every call gets an answer; the answer
+    to a call that makes no sense says what is wrong with it.
     """
 
     shared = ("tools",)
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the system prompt and the tools, and the opener where the agent speaks first."""
+        """Takes the system prompt and the tools, and adds the opener where the agent speaks first."""
         super().start(task, env, options)
         self.tools = list(env.tools(task))
 
     async def step(self, *, model: TurnModel, env: Any = None, **_: Any) -> bool:
-        """Speak, which ends the turn, or make the calls of one reply. False, too, when the model said nothing."""
+        """Sends one request, then speaks or calls tools.
+
+        Returns:
+            True after speech, which ends the turn. False after tool calls, or when the model said nothing.
+        """
         options = {"tools": self.tools} if self.tools else {}
         reply = await model.reply(_readable(self.messages_internal), **options)
         text = without_thoughts(reply.text)
@@ -43,10 +47,10 @@ class FunctionCalling(PromptedAgent):
 
 
 def _whole(calls: Sequence[Mapping[str, Any]], before: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """Tool calls with all that the format asks for.
+    """Yields the tool calls with every field that the format needs.
 
-    Ids that are missing or taken are replaced by the number of the call in the conversation, in the nine letters and
-    digits that Mistral's templates insist on. Arguments stay as the model wrote them.
+    An id that is missing or already used is replaced by the number of the call in the conversation, written as nine
+    letters and digits, because Mistral's templates accept nothing else. Arguments stay as the model wrote them.
     """
     taken = {call["id"] for message in before for call in message.get("tool_calls") or ()}
     for number, call in enumerate(calls, len(taken)):
@@ -68,7 +72,10 @@ def _free(number: int, taken: set[str]) -> str:
 
 
 def _readable(messages: Sequence[Message]) -> list[Message]:
-    """The messages as they are sent: servers read the arguments of earlier calls, and fail where they are no object."""
+    """Returns the messages as they are sent.
+
+    Servers parse the arguments of earlier calls, and fail where these are not a JSON object; such arguments are empty.
+    """
     return [_with_readable_calls(message) if message.get("tool_calls") else message for message in messages]
 
 

@@ -12,20 +12,20 @@ from josh.terminal import Seat
 from josh.tools import use
 
 CALL = "/"
-"""What a line begins with that calls a tool."""
+"""A line that calls a tool begins with this."""
 
 
 class Human(PromptedAgent):
-    """Says what a person types, who is shown what the agent's model would be told.
+    """Says what a person types. The person sees what the agent's model would be shown.
 
-    Where there are tools, `/search_hotel area=north stars=4` calls one. The call and its result are kept as those of
-    an agent with function calling are, and the person goes on until something is said.
+    Where there are tools, `/search_hotel area=north stars=4` calls one. The call and its result are stored in the
+    format of the agent with function calling. The turn goes on until the person says something.
     """
 
     shared = ("tools",)
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the system prompt, as an agent with a model does. Raises UsageError where a person cannot play."""
+        """Takes the system prompt, as an agent with a model does. Raises UsageError where a person cannot play."""
         super().start(task, env, options)
         self.tools = list(env.tools(task))
         self.parameters = dict(map(_parameters, self.tools))
@@ -36,7 +36,11 @@ class Human(PromptedAgent):
         self.seat = Seat(task.id, "agent", env, "\n".join(brief))
 
     async def step(self, *, model: HumanInput, env: Any = None, **_: Any) -> bool | Outcome:
-        """Say one thing, after any number of calls; a person who leaves breaks the conversation off."""
+        """Says one message, after any number of calls.
+
+        Returns:
+            True, or `Outcome.TRUNCATED` where the person leaves.
+        """
         done: list[Any] = []
         while True:
             text = await self.seat.hear(self.messages, model, self._check if self.tools else None)
@@ -50,7 +54,7 @@ class Human(PromptedAgent):
             done.append(await self._call(*self._read(text), env))
 
     async def _call(self, name: str, arguments: Mapping[str, str], world: Any) -> Mapping[str, Any]:
-        """Call a tool; what was done, for the rewards."""
+        """Calls a tool. Returns the action that the rewards read."""
         used = await use(world, name, arguments)
         number = f"call{sum(message['role'] == 'tool' for message in self.messages_internal):05}"
         call = {"id": number, "type": "function", "function": {"name": name, "arguments": dumps(arguments)}}
@@ -64,12 +68,12 @@ class Human(PromptedAgent):
             self._read(text)
 
     def _read(self, text: str) -> tuple[str, dict[str, str]]:
-        """A tool's name and its arguments. Raises ValueError, in words for the person."""
+        """Returns a tool's name and its arguments. Raises ValueError with a message for the person."""
         name, _, rest = text.removeprefix(CALL).partition(" ")
         if name not in self.parameters:
             raise ValueError(f"there is no tool {name!r}; known: {', '.join(self.parameters)}")
         known = self.parameters[name]
-        # A value goes on until the next parameter, so that none needs quotes.
+        # A value ends where the next parameter begins, so that no value needs quotes.
         before, *parts = re.split(r"(?:^|[\s,])(\w+)\s*=", rest)
         strange = before.strip() or next((one for one in parts[::2] if one not in known), "")
         if strange:
@@ -80,6 +84,6 @@ class Human(PromptedAgent):
 
 
 def _parameters(tool: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """A tool's name, and those of its parameters."""
+    """Returns a tool's name and the names of its parameters."""
     function = tool["function"]
     return function["name"], list(function.get("parameters", {}).get("properties", {}))

@@ -1,4 +1,4 @@
-"""The start of an agent that a chat model plays: a system prompt and, where it speaks first, an opener."""
+"""How an agent that a chat model plays begins: with a system prompt and, where it speaks first, an opener."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,18 +9,17 @@ from josh.roles import BaseEnv, BaseJOSHAgent, Task
 
 
 class PromptedAgent(BaseJOSHAgent):
-    """Shows its model the system prompt, and a first message of the user where the agent speaks first.
+    """Shows its model the system prompt and, where the agent speaks first, an opening message of the user.
 
-    It is not the default of `BaseJOSHAgent`, because agents without a model have no use for an opener, and what they
-    show is recorded.
+    `BaseJOSHAgent` does not do this, because an agent without a model needs no opener, and every message is recorded.
     """
 
     def prompt(self, task: Task, env: BaseEnv) -> str:
-        """The system prompt; by default the world's. Empty for none."""
+        """Returns the system prompt, by default the world's. An empty text means no system prompt."""
         return env.agent_prompt(task)
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the system prompt, and the opener where the agent speaks first."""
+        """Takes the system prompt, and adds the opener where the agent speaks first."""
         prompt = self.prompt(task, env)
         if prompt:
             self.messages_internal.insert(0, {"role": "system", "content": prompt})

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from josh.agents.prompted import PromptedAgent
-from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Call, Malformed, Speak, parse
+from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Malformed, Speak, ToolCall, parse
 from josh.messages import dumps, without_thoughts
 from josh.roles import BaseEnv, Task, TurnModel
 from josh.tools import use
@@ -20,29 +20,35 @@ Start with a {PLAN}, then write either one {CALL} or one {SPEAK}, and stop there
 tool returned, behind the word {RETURN}, which you never write yourself. After {SPEAK} the user answers."""
 
 GO_ON: Final = f"(Go on with {CALL} or {SPEAK}.)"
-"""What the agent is told after a plan alone."""
+"""The message that the agent gets after a plan without a call or speech."""
 
 
 class ReAct(PromptedAgent):
     """Plans, calls one tool at a time and speaks, by the grammar of `react_grammar`.
 
-    What tools return and what is wrong with a completion comes to the model as a user message, which stands in
-    `messages_internal` alone; the tools stand in the system prompt.
+    The system prompt lists the tools. The model gets the results of tools, and errors in its completions, as user
+    messages. These messages are in `messages_internal` only.
     """
 
     def prompt(self, task: Task, env: BaseEnv) -> str:
-        """The world's prompt, the format, and the tools."""
+        """Returns the world's prompt, the format, and the tools."""
         return system_prompt(env.agent_prompt(task), env.tools(task))
 
     async def step(self, *, model: TurnModel, env: Any = None, **_: Any) -> bool:
-        """Have one completion and act on it. True when it speaks; of what comes after a call nothing is kept."""
+        """Asks for one completion and acts on it.
+
+        Text after the first call or speech is dropped.
+
+        Returns:
+            True after speech, which ends the turn; else False.
+        """
         reply = await model.reply(self.messages_internal)
         text = without_thoughts(reply.text)
         if not text:
             return False
         found = parse(text)
         if isinstance(found, Malformed):
-            # So that it counts as a call that was refused, of which no training example is made.
+            # It counts as a refused call, so that exports make no training example of it.
             self.recent_actions = [{"name": "", "arguments": {}, "error": found.reason}]
             self._note(text, f"{RETURN} Error: {found.reason}")
             return False
@@ -52,7 +58,7 @@ class ReAct(PromptedAgent):
             self.messages_internal.append({"role": "assistant", "content": written})
             self.messages.append({"role": "assistant", "content": act.text})
             return True
-        if isinstance(act, Call):
+        if isinstance(act, ToolCall):
             used = await use(env, act.name, act.arguments)
             self.recent_actions = [used.action]
             self._note(written, f"{RETURN} {used.text}")
@@ -61,13 +67,13 @@ class ReAct(PromptedAgent):
         return False
 
     def _note(self, written: str, answer: str) -> None:
-        """Keep a completion that the user does not hear of, and what the agent is told."""
+        """Stores a completion that the user does not see, and the answer that the agent gets to it."""
         self.messages_internal.append({"role": "assistant", "content": written})
         self.messages_internal.append({"role": "user", "content": answer})
 
 
 def system_prompt(prompt: str, tools: Sequence[Mapping[str, Any]]) -> str:
-    """The environment's prompt, the format, and the tools, a JSON schema a line."""
+    """Returns the environment's prompt, the format, and the tools, one JSON schema per line."""
     schemas = [dumps(tool.get("function", tool)) for tool in tools]
     listed = (
         "\n".join(["The tools, each by its JSON schema:", *schemas]) if schemas else f"No tools: never write {CALL}."

@@ -1,7 +1,8 @@
-"""The words in which a ReAct agent acts: plans, calls and speech, as lines that begin with PLAN, APICALL or SPEAK.
+"""The grammar of a ReAct agent's completions: plans, calls and speech, in blocks.
 
-A block runs from its word to the next line that begins with one. The words count at the start of a line alone, in
-capitals, and whole (`PLANETARIUM` is none), with or without a colon behind them.
+A block begins with a line that starts with the keyword PLAN, APICALL, SPEAK or APIRETURN, and ends before the next such
+line. A keyword counts only at the start of a line, in capitals, and as a whole word (`PLANETARIUM` does not count). A
+colon may follow it.
 """
 
 import json
@@ -13,23 +14,23 @@ PLAN: Final = "PLAN"
 CALL: Final = "APICALL"
 SPEAK: Final = "SPEAK"
 RETURN: Final = "APIRETURN"
-"""What an answer to the agent begins with. In its own words it is made up, and ends a block."""
+"""An answer to the agent begins with this. In the agent's own text it is an invented answer, and ends a block."""
 
 _WORD = re.compile(rf"^[ \t]*({PLAN}|{CALL}|{SPEAK}|{RETURN})(?::|(?=\s)|\Z)[ \t]*", re.MULTILINE)
 _FENCE = re.compile(r"\s*(?:(`{1,3})\w*\s*)?")
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
-# A text in JSON may hold line breaks as they are: models write them so.
+# `strict=False` accepts unescaped line breaks inside JSON strings, because models write them.
 _JSON = json.JSONDecoder(strict=False, parse_constant=_refuse)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A thought, which nobody else hears.
+    """A thought, which the user does not see.
 
     Attributes:
         text: the thought.
@@ -41,13 +42,13 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ToolCall:
     """A call of a tool.
 
     Attributes:
         name: the tool's name.
-        arguments: what is given for its arguments: an object, unless the agent erred.
-        end: where in the completion it ends, a code fence around it included.
+        arguments: the arguments as the agent wrote them; an object, unless the agent made a mistake.
+        end: where in the completion it ends, including a code fence around it.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Speak:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A completion that nobody can act on.
+    """A completion that cannot be acted on.
 
     Attributes:
         reason: what is wrong with it, in a sentence for the agent.
@@ -79,20 +80,20 @@ class Malformed:
     reason: str
 
 
-Command: TypeAlias = Plan | Call | Speak
+Command: TypeAlias = Plan | ToolCall | Speak
 
 
 def parse(text: str) -> tuple[Command, ...] | Malformed:
-    """Read a completion, as far as it can be acted on: up to the first call or speech.
+    """Reads a completion up to and including its first call or speech.
 
-    A call has to be answered and speech heard before anything else makes sense, so that what comes after either is not
-    read. Words before the first block are a plan, where there is more to it than them.
+    Text after a call or speech is ignored, because the call needs an answer, or the speech a reply, before more text
+    makes sense. Words before the first block are a plan, if at least one block follows them.
 
     Args:
         text: the completion, without the thoughts of a reasoning model.
 
     Returns:
-        At least one command: plans, then at most one call or speech.
+        At least one command: plans, then at most one call or speech. Or `Malformed`.
     """
     commands: list[Command] = []
     words = list(_WORD.finditer(text))
@@ -107,7 +108,7 @@ def parse(text: str) -> tuple[Command, ...] | Malformed:
         if word[1] == SPEAK:
             return (*commands, Speak(block, len(text[:end].rstrip()))) if block else Malformed(f"{SPEAK} has no words")
         if word[1] == RETURN:
-            # Whatever the agent goes on to say rests on an answer that nobody gave.
+            # The text after it relies on an answer that no tool gave.
             break
         if block:
             commands.append(Plan(block, len(text[:end].rstrip())))
@@ -116,8 +117,8 @@ def parse(text: str) -> tuple[Command, ...] | Malformed:
     return Malformed(f"there is nothing to do; begin a line with {PLAN}, {CALL} or {SPEAK}")
 
 
-def _call(text: str, start: int) -> Call | Malformed:
-    """The call whose JSON comes next, if it does."""
+def _call(text: str, start: int) -> ToolCall | Malformed:
+    """Returns the call whose JSON begins at `start`; `Malformed` where there is none."""
     opened = _FENCE.match(text, start)
     assert opened is not None
     try:
@@ -132,4 +133,4 @@ def _call(text: str, start: int) -> Call | Malformed:
     closed = len(text[end:]) - len(text[end:].lstrip())
     if fence and text.startswith(fence, end + closed):
         end += closed + len(fence)
-    return Call(name, found.get("arguments", found.get("parameters")), end)
+    return ToolCall(name, found.get("arguments", found.get("parameters")), end)

@@ -1,4 +1,4 @@
-"""Donations: dollars that the persuadee gives, read from its own words alone."""
+"""Donations: dollars that the persuadee gives, read only from the persuadee's words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from josh.roles import BaseRewards
 
 
 class DonationRewards(BaseRewards):
-    """A goal is met by a donation tag for more than nothing, and worth the dollars in it.
+    """A donation tag for more than $0 meets a goal, and earns the dollars in it.
 
     Attributes:
-        min_reward: dollars below which a donation meets no goal; 0 lets every amount above nothing count.
+        min_reward: the smallest donation in dollars that meets a goal; with 0 every amount above $0 does.
     """
 
     @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class DonationRewards(BaseRewards):
     mean: ClassVar[str] = "mean_donation"
 
     def __init__(self, rewards: Sequence[Any], min_reward: float | None = None) -> None:
-        """Args: rewards: the goals; min_reward: what counts instead of the setting."""
+        """Args: rewards: the goals; min_reward: replaces the setting, unless None."""
         super().__init__(rewards)
         self.min_reward = self.config.min_reward if min_reward is None else min_reward
 
     def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:
-        """Say whether the persuadee gave enough, and which goal that meets: the first one open.
+        """Returns whether the persuadee gave enough, and the goal that this meets: the first open one.
 
         Args:
             agent_actions: the texts of the persuadee's turn; the last tag in them counts.
@@ -54,9 +54,9 @@ class DonationRewards(BaseRewards):
         return bool(met), met
 
     def hit_value(self, actions: Sequence[Any]) -> float | None:
-        """The dollars of the last tag in the texts, in [0, 2]; None without a tag."""
+        """Returns the dollars of the last tag in the texts, in [0, 2]; None without a tag."""
         return DONATION.read("\n".join(map(str, actions)))
 
     def path_reward(self, goals: Sequence[Any], hits: Sequence[Hit]) -> float:
-        """The dollars a finished path earned."""
+        """Returns the dollars that a finished path earned."""
         return sum(hit.value for hit in hits if hit.goals)

@@ -1,10 +1,10 @@
-"""Goals that are met by calling tools: a search that asks for the right thing, a booking that goes through."""
+"""Goals that tool calls meet: a search for the right thing, a booking that succeeds."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from josh.envs.toolwoz.values import covers, plain, wanted
+from josh.envs.toolwoz.values import constraints, normalize, satisfies
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseRewards, Task
 
@@ -12,15 +12,15 @@ _TIME = re.compile(r"\d\d:\d\d")
 
 
 class ToolGoals(BaseRewards):
-    """Goals are names of tools; what a call has to ask for, the task's targets say (Lattimer et al., 2024).
+    """Goals are names of tools. The task's targets say which arguments a call needs (Lattimer et al., 2024).
 
-    A tool whose name begins with `book_` books, every other searches. A call that was refused meets nothing.
+    A tool whose name begins with `book_` books, and every other tool searches. A refused call meets no goal.
 
     Attributes:
-        targets: by the tool's name `parameters`, the arguments wanted, and of a search `booked`, whether a booking of
-            what it finds is wanted as well, and `id`, the row that is then to be booked.
-        failures: calls that the task has fail, by `api` and `parameters`; a search that finds nothing for one of them
-            meets no goal, even if it asks for all that is wanted, and more.
+        targets: by the tool's name: `parameters`, the wanted arguments; for a search also `booked`, whether the task
+            wants a booking of the row found, and `id`, the row to book.
+        failures: the calls that must fail in the task, by `api` and `parameters`. A search that satisfies one of them
+            and finds nothing meets no goal, even if it asks for everything that is wanted.
     """
 
     def __init__(self, rewards: Sequence[Any], targets: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -29,7 +29,7 @@ class ToolGoals(BaseRewards):
         self.failures: Sequence[Mapping[str, Any]] = ()
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the task's targets and failures. Raises UsageError where a goal has no target."""
+        """Takes the task's targets and failures. Raises UsageError where a goal has no target."""
         self.targets = {target["api"]: target for target in task.data.get("targets", ())}
         self.failures = task.data.get("failures", ())
         for goal in self.rewards:
@@ -37,13 +37,16 @@ class ToolGoals(BaseRewards):
                 raise UsageError(f"task {task.id} has no target for its goal {goal!r}; give other --rewards")
 
     def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:
-        """Say which open goals some tool calls meet, in the order of the calls.
+        """Returns whether the tool calls meet open goals, and which, in the order of the calls.
 
-        What a call asks for is compared by its `values.py`, and judged by the task and the call's own result alone:
-        which goals were met before makes no difference. A booking has to ask for all that is wanted, and to have
-        succeeded. A search that asks for all that is wanted has to have found the row to be booked, if there is one. A
-        search that asks for a part of it, but for something, has to have found that row, or, where nothing is to be
-        booked, a row that is all that is wanted.
+        Values are compared as `josh.envs.toolwoz.values` defines it. Only the task and the call's own result count, not
+        the goals met before.
+
+        - A booking meets its goal if it asks for everything that is wanted, and succeeded.
+        - A search that asks for everything that is wanted meets its goal; where the task has a row to book, the search
+          must have found that row.
+        - A search that asks only for a part of it (at least one value) must have found the row to book or, where the
+          task has none, a row that has all the wanted values.
         """
         left = list(self.rewards)
         met = []
@@ -59,41 +62,41 @@ class ToolGoals(BaseRewards):
             return False
         asked, result = target["parameters"], action["result"]
         if target["api"].startswith("book_"):
-            return covers(given, asked) and isinstance(result, Mapping) and result.get("success") is True
+            return satisfies(given, asked) and isinstance(result, Mapping) and result.get("success") is True
         row = _first_row(result)
         failing = (each["parameters"] for each in self.failures if each["api"] == target["api"])
-        if row is None and any(covers(given, one) for one in failing):
+        if row is None and any(satisfies(given, one) for one in failing):
             return False
         if target.get("booked"):
-            related = covers(given, asked) or _is_part(given, asked)
-            return related and row is not None and plain(target["id"]) in _row_ids(row)
-        return covers(given, asked) or (_is_part(given, asked) and row is not None and _is_all_of(row, asked))
+            related = satisfies(given, asked) or _is_part(given, asked)
+            return related and row is not None and normalize(target["id"]) in _row_ids(row)
+        return satisfies(given, asked) or (_is_part(given, asked) and row is not None and _is_all_of(row, asked))
 
 
 def _is_part(given: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    """Whether something in particular is given, and nothing that is not asked for."""
-    return bool(wanted(given)) and covers(asked, given)
+    """Returns whether a call asks for at least one value, and for no value beyond the wanted ones."""
+    return bool(constraints(given)) and satisfies(asked, given)
 
 
 def _first_row(result: Any) -> Mapping[str, Any] | None:
-    """The row that a search answered with, if it found any."""
+    """Returns the row that a search found; None where it found nothing."""
     row = result[0] if isinstance(result, list | tuple) and result else None
     return row if isinstance(row, Mapping) else None
 
 
 def _row_ids(row: Mapping[str, Any]) -> set[str]:
-    """What a row may be known by: its id, or its `trainID`, followed by day and `leaveAt` where trains share one."""
+    """Returns the normalized ids of a row: its `id`; or its `trainID`, alone and followed by day and `leaveAt`."""
     if "id" in row or "trainID" not in row:
-        return {plain(row.get("id"))} - {""}
-    return {plain(row["trainID"]), plain(f"{row['trainID']} {row.get('day')} {row.get('leaveAt')}")}
+        return {normalize(row.get("id"))} - {""}
+    return {normalize(row["trainID"]), normalize(f"{row['trainID']} {row.get('day')} {row.get('leaveAt')}")}
 
 
 def _is_all_of(row: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    return all(_fits(name, plain(row.get(name)), value) for name, value in wanted(asked).items())
+    return all(_fits(name, normalize(row.get(name)), value) for name, value in constraints(asked).items())
 
 
 def _fits(name: str, has: str, value: str) -> bool:
-    """Whether a row's plain value is what is wanted: times are limits, everything else is equal."""
+    """Returns whether a row's normalized value fits the wanted one: a time is a limit, other values must be equal."""
     if name in {"leaveAt", "arriveBy"} and _TIME.fullmatch(has) and _TIME.fullmatch(value):
         return has >= value if name == "leaveAt" else has <= value
     return has == value

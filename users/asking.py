@@ -1,4 +1,4 @@
-"""What a user's model says, for the users that are played by one."""
+"""Asks the chat model of a simulated user for the user's next words."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,19 @@ from josh.messages import Message, without_thoughts
 from josh.roles import TurnModel
 
 TRIES = 3
-"""Times the model is asked for one answer before its silence counts as a failure."""
+"""How many requests in a row may get an empty reply before the turn fails."""
 
 
-async def spoken(model: TurnModel, seen: Sequence[Message], who: str) -> str:
-    """One answer of a user's model, without its thoughts.
+async def ask_until_words(model: TurnModel, seen: Sequence[Message], who: str) -> str:
+    """Returns one answer of a user's model, without its thoughts; never empty.
 
     Args:
         model: the user's model.
         seen: the conversation as the user sees it.
-        who: what to call the user in an error.
+        who: the name of the user for an error message.
 
     Raises:
-        RuntimeError: the model said nothing, `TRIES` times over.
+        RuntimeError: the model gave `TRIES` empty replies in a row.
     """
     for _try in range(TRIES):
         text = without_thoughts((await model.reply(seen)).text)

@@ -1,6 +1,6 @@
-"""How a chat model that plays a user closes a conversation: with a marker in its own words, which the agent never sees.
+"""A chat model that plays a user ends a conversation with a marker in its own words, which the agent never sees.
 
-In the agent's words the marker means nothing, and is defused before the user's model reads them.
+In the agent's words the marker ends nothing, and is defused before the user's model reads them.
 """
 
 import re
@@ -8,7 +8,7 @@ import re
 END = "END_CONVERSATION"
 """The marker."""
 GOODBYE = "Goodbye."
-"""Stands for the words of a user who writes nothing but the marker."""
+"""The words of a user who writes only the marker."""
 
 HOW_TO_END = f"""
 
@@ -21,19 +21,19 @@ _WITH_FRAME = re.compile(rf"(\s?)([\[(<{{*_`\"']{{0,4}}){_WORDS}([\])>}}*_`\"']{
 
 
 def with_ending(prompt: str) -> str:
-    """Returns a user's system prompt that says how to end, unless it does already."""
+    """Returns the system prompt with `HOW_TO_END` added, unless it already names the marker."""
     return prompt if END in prompt else prompt + HOW_TO_END
 
 
-def read(text: str) -> tuple[str, bool]:
-    """Read what a user's model wrote.
+def read_ending(text: str) -> tuple[str, bool]:
+    """Separates the marker from the words of a user's model.
 
     Args:
-        text: its words, which are not empty.
+        text: the words; not empty.
 
     Returns:
-        What the user says: the words without the marker and the brackets or quotation marks around it; never empty.
-        And whether the marker was there, which closes the conversation.
+        The user's words without the marker and the brackets or quotation marks around it; never empty. And whether
+        the text held the marker, which ends the conversation.
     """
     if not _MARKER.search(text):
         return text, False
@@ -42,13 +42,13 @@ def read(text: str) -> tuple[str, bool]:
 
 
 def defuse(text: str) -> str:
-    """`text` with every marker as plain words, which close nothing."""
+    """Returns `text` with every marker as plain words, which end nothing."""
     return _MARKER.sub(END.replace("_", " "), text)
 
 
 def _without_marker(match: re.Match[str]) -> str:
     blanks, before, after = match.groups()
-    # What opens before the marker and closes after it goes with it; the rest belongs to the words around.
+    # Pairs of brackets or marks around the marker are removed with it; the others belong to the words around it.
     pairs = min(len(before), len(after))
     before, after = before[: len(before) - pairs], after[pairs:]
     return blanks + before + after if before else after

@@ -1,4 +1,4 @@
-"""The goal user: a chat model that knows what it wants, and talks until it has it."""
+"""The goal user: a chat model that has a goal, and talks until it has reached it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 from josh.errors import UsageError
 from josh.messages import Message, flip_roles, with_opener
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
-from josh.users.asking import spoken
-from josh.users.ending import defuse, read, with_ending
+from josh.users.asking import ask_until_words
+from josh.users.ending import defuse, read_ending, with_ending
 
 
 class GoalUser(BaseJOSHUser):
-    """Asks for what its prompt says it wants, and ends the conversation with `ending.END`.
+    """Asks for what its prompt says, and ends the conversation with `ending.END`.
 
-    What its model is asked is what `messages_internal` holds; where the user speaks first, both a request and a
-    training example have `messages.OPENER` before its first words. The marker stays in its own last words there.
+    Its model is asked with the messages of `messages_internal`. There the user's last words keep the marker. Where the
+    user speaks first, `messages.OPENER` stands before its first words, in requests and in training examples.
     """
 
     def __init__(self) -> None:
         self.prompt = ""
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the system prompt, with how to end where it does not say. Raises UsageError where there is none."""
+        """Takes the system prompt, and adds how to end. Raises UsageError where the world gives no prompt."""
         prompt = env.user_prompt(task)
         if not prompt:
             raise UsageError(f"user goal: env {type(env).__name__} has no user_prompt for task {task.id}; give one")
@@ -29,20 +29,20 @@ class GoalUser(BaseJOSHUser):
         self.messages_internal = [{"role": "system", "content": self.prompt}]
 
     async def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
-        """Speak once. The conversation is over when the words hold the marker, which is taken out of them.
+        """Speaks once. The conversation is over when the words hold the marker, which is removed from them.
 
         Raises:
-            RuntimeError: the model said nothing, three times over.
+            RuntimeError: the model gave three empty replies in a row.
         """
-        text = await spoken(model, self.view(agent.messages), "goal user")
-        said, over = read(text)
-        # Its model learns from what it said, the marker included.
+        text = await ask_until_words(model, self.view(agent.messages), "goal user")
+        said, over = read_ending(text)
+        # Its model is trained on its own words, including the marker.
         self.messages_internal.append({"role": "assistant", "content": text})
         agent.add_message({"role": "user", "content": said})
         return agent, over
 
     def view(self, messages: list[Message]) -> list[Message]:
-        """The conversation as the user's model sees it; grows at its end as the conversation does."""
+        """Returns the conversation as the user's model sees it. It only grows at its end."""
         return with_opener([{"role": "system", "content": self.prompt}, *self.hear(messages)])
 
     def hear(self, messages: Sequence[Message]) -> list[Message]:

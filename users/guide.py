@@ -1,4 +1,4 @@
-"""The guide user: a chat model coaches a user, with what a human said to the same end before it."""
+"""The guide user: a chat model coaches a user, and reads how a human reached the same goal."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from josh.messages import Message, flip_roles, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import TRIES
-from josh.users.ending import END, defuse, read, with_ending
+from josh.users.ending import END, defuse, read_ending, with_ending
 from josh.users.script import human_dialogue
 
 COACH = """\
@@ -43,17 +43,17 @@ _MARKS = {'"': '"', "\u201c": "\u201d", "'": "'", "\u2018": "\u2019", "\u00ab": 
 class GuideUser(BaseJOSHUser):
     """Says what a coach suggests, and ends the conversation with `ending.END` in the suggestion.
 
-    Its model is the coach, who is asked one question a turn and suggests a quote; that is no conversation, and nobody
-    is trained on it. `messages_internal` is the conversation of the user who is coached, as a goal user has it: the
-    environment's prompt with how to end, the agent's words, and each suggestion with its marker. A model trained on
-    it plays such a user without a coach, as `--user goal`. Samples of a turn are the coach's.
+    Its model is the coach. It is asked one question per turn and suggests a quote; no training example holds these
+    requests. `messages_internal` is the conversation of the coached user, in the form of a goal user's: the
+    environment's prompt with how to end, the agent's words, and each suggestion with its marker. A model trained on it
+    plays such a user without a coach, as `--user goal`. Samples of a turn are those of the coach.
     """
 
     def __init__(self) -> None:
         self.prompt = ""
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the goal and the human dialogue from the task. Raises UsageError where it has no dialogue."""
+        """Takes the goal and the human dialogue from the task. Raises UsageError where the task has no dialogue."""
         prompt = env.user_prompt(task)
         self.messages_internal = [{"role": "system", "content": with_ending(prompt)}] if prompt else []
         dialogue = transcript(human_dialogue(task, "guide"))
@@ -61,10 +61,10 @@ class GuideUser(BaseJOSHUser):
         self.prompt = COACH.format(goals=goals, dialogue=dialogue, end=END)
 
     async def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
-        """Speak once. The conversation is over when the suggestion holds the marker, which is taken out of it.
+        """Speaks once. The conversation is over when the suggestion holds the marker, which is removed from it.
 
         Raises:
-            RuntimeError: the model suggested nothing, three times over.
+            RuntimeError: the model gave three replies in a row without a suggestion.
         """
         seen = self.view(agent.messages)
         for _try in range(TRIES):
@@ -72,7 +72,7 @@ class GuideUser(BaseJOSHUser):
             text = without_thoughts(reply.text)
             suggestion = suggested(text)
             if suggestion:
-                said, over = read(suggestion)
+                said, over = read_ending(suggestion)
                 self.messages_internal.append({"role": "assistant", "content": suggestion})
                 agent.add_message({"role": "user", "content": unquoted(said) or said})
                 return agent, over
@@ -85,7 +85,10 @@ class GuideUser(BaseJOSHUser):
         return flip_roles(messages, defuse)
 
     def view(self, messages: Sequence[Message]) -> list[Message]:
-        """What the coach is asked: who said what, up to now. Only its end changes as the conversation goes on."""
+        """Returns the messages that the coach is asked with: its prompt, and the conversation so far as one text.
+
+        Only the end of the text changes as the conversation goes on.
+        """
         heard = [
             {**message, "content": defuse(message["content"])} if message.get("role") == "assistant" else message
             for message in messages
@@ -98,22 +101,25 @@ class GuideUser(BaseJOSHUser):
 
 
 def transcript(messages: Sequence[Message]) -> str:
-    """A conversation as text, a turn a line. Further lines of a turn are indented, so that none passes for a turn."""
+    """Returns a conversation as text, one turn per line.
+
+    Further lines of a turn are indented, so that none of them looks like a turn.
+    """
     who = {"user": "User", "assistant": "Assistant"}
     turns = [(who[turn["role"]], turn["content"].splitlines()) for turn in messages if turn["role"] in who]
     return "\n".join(f"{speaker}: " + "\n    ".join(lines) for speaker, lines in turns)
 
 
 def suggested(text: str) -> str:
-    """What stands after the last `Suggested quote:`, without quotation marks around it; empty where nothing does."""
+    """Returns the text after the last `Suggested quote:`, without quotation marks around it; empty without one."""
     _, *quotes = _QUOTE.split(text)
     return unquoted(quotes[-1]) if quotes else ""
 
 
 def unquoted(text: str) -> str:
-    """`text` without blanks, asterisks and one pair of quotation marks around it."""
+    """Returns `text` without blanks, asterisks and one pair of quotation marks around it."""
     text = text.strip().strip("*").strip()
     inner = text[1:-1]
     paired = len(text) > 1 and _MARKS.get(text[0]) == text[-1]
-    # Where another quotation opens inside, the marks at the two ends may be those of two different ones.
+    # If another quotation opens inside, the marks at the two ends may belong to two different quotations.
     return inner.strip() if paired and f" {text[0]}" not in inner else text

@@ -10,19 +10,19 @@ from josh.terminal import Seat
 
 
 class Human(BaseJOSHUser):
-    """Answers with what a person types, who is shown what the user's model would be told.
+    """Answers with what a person types. The person sees what the user's model would be shown.
 
     The environment's tags in the agent's words are defused before the person sees them, and in `messages_internal`.
     """
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the system prompt. Raises UsageError where a person cannot play."""
+        """Takes the system prompt. Raises UsageError where a person cannot play."""
         super().start(task, env, options)
         self.tag = env.tag
         self.seat = Seat(task.id, "user", env, env.user_prompt(task))
 
     async def step(self, agent: Any, *, model: HumanInput, **_: Any) -> tuple[Any, bool]:
-        """Answer once. The conversation is over when the answer holds the environment's tag, or the person leaves."""
+        """Answers once. The conversation is over when the answer holds the environment's tag, or the person leaves."""
         text = await self.seat.hear([_defused(message, self.tag) for message in agent.messages], model)
         if text is None:
             return agent, True

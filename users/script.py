@@ -1,4 +1,4 @@
-"""The script user: says what a human said, whatever the agent answers."""
+"""The script user: repeats what a human said, and ignores the agent's answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -9,11 +9,11 @@ from josh.roles import BaseEnv, BaseJOSHUser, Task
 
 
 def human_dialogue(task: Task, user: str) -> Sequence[Message]:
-    """The turns of the human dialogue that a task comes from, without empty ones.
+    """Returns the turns of the human dialogue that a task comes from, without empty turns.
 
     Args:
         task: the task.
-        user: short name of the user who needs it, for the error.
+        user: short name of the user that needs the dialogue, for the error message.
 
     Raises:
         UsageError: the task has no dialogue, or its user says nothing.
@@ -28,10 +28,7 @@ def human_dialogue(task: Task, user: str) -> Sequence[Message]:
 
 
 class ScriptUser(BaseJOSHUser):
-    """Says the human user's turns one after another, and leaves when the last has been answered.
-
-    Needs no model.
-    """
+    """Says the human user's turns one after another, and leaves after the answer to the last one. Needs no model."""
 
     shared: ClassVar[tuple[str, ...]] = ("lines",)
 
@@ -39,12 +36,12 @@ class ScriptUser(BaseJOSHUser):
         self.lines: Sequence[str] = ()
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Take the human user's turns. Raises UsageError where there are none."""
+        """Takes the human user's turns. Raises UsageError where there are none."""
         super().start(task, env, options)
         self.lines = [turn["content"] for turn in human_dialogue(task, "script") if turn["role"] == "user"]
 
     def step(self, agent: Any, **_: Any) -> tuple[Any, bool]:
-        """Say the turn that comes next in this conversation, or leave without a word."""
+        """Says the next turn of the human user, or leaves without a word."""
         said = sum(message.get("role") == "user" for message in agent.messages)
         if said >= len(self.lines):
             return agent, True

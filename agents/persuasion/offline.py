@@ -1,7 +1,7 @@
-"""A persuader that needs no model: it draws what to do like the people in Persuasion for Good, and has set phrases.
+"""A persuader without a model: it draws acts as often as people do in Persuasion for Good, and says fixed phrases.
 
-Mediocre on purpose. Which acts it picks in which turn follows the corpus's persuaders (Wang et al., ACL 2019, 300
-annotated dialogues); it does not plan, and hardly listens. A search over its turns therefore has something to find.
+It is mediocre on purpose, so that a search over its turns has something to find. The acts of each turn follow the
+corpus's persuaders (Wang et al., ACL 2019, 300 annotated dialogues). It does not plan, and reacts little to replies.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,11 +12,11 @@ from josh.roles import BaseJOSHAgent, TurnModel
 
 
 class OfflinePersuader(BaseJOSHAgent):
-    """Draws one to three acts a turn and says a set phrase for each.
+    """Draws one to three acts per turn and says a fixed phrase for each.
 
-    At temperature 1 acts come as often as in the corpus. A lower temperature T sharpens the odds (p^(1/T)) down to the
-    likeliest act and the first unused phrase at 0, a higher one flattens them. `recent_actions` holds the acts of the
-    turn, in the order in which they are said.
+    At temperature 1 it draws acts as often as they occur in the corpus. A temperature T below 1 sharpens the odds
+    (p^(1/T)), one above 1 flattens them. At 0 it takes the likeliest act and the first unused phrase. `recent_actions`
+    holds the acts of the turn, in the order in which they are said.
 
     Attributes:
         variety: how many phrases it knows for each act; None for all of `PHRASES`.
@@ -25,7 +25,7 @@ class OfflinePersuader(BaseJOSHAgent):
     variety: ClassVar[int | None] = None
 
     def step(self, *, model: TurnModel, **_: Any) -> bool:
-        """Say one turn. Returns True: the user has the floor."""
+        """Says one turn. Returns True: the user speaks next."""
         rng = Random(model.draw())
         said = [message.get("content") or "" for message in self.messages if message.get("role") == "assistant"]
         heard = [message.get("content") or "" for message in self.messages if message.get("role") == "user"]
@@ -38,27 +38,27 @@ class OfflinePersuader(BaseJOSHAgent):
         return True
 
     def choose(self, turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
-        """The acts of a turn; see `draw_acts`."""
+        """Returns the acts of a turn; see `draw_acts`."""
         return draw_acts(turn, reply, done, temperature, rng)
 
 
 class UniformPersuader(OfflinePersuader):
-    """Draws as many acts a turn as people do, every act that fits as likely as any other, whatever the turn."""
+    """Draws as many acts per turn as people do; all acts that fit are equally likely, in every turn."""
 
     def choose(self, turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
-        """One to three different acts, drawn uniformly at any temperature."""
+        """Returns one to three different acts, drawn uniformly at every temperature."""
         fitting = [act for act in PHRASES if act not in done and _fits(act, reply)]
         drawn = rng.sample(fitting, rng.choices((1, 2, 3), ACTS_PER_TURN)[0])
         return tuple(sorted(drawn, key=_ORDER.__getitem__))
 
 
 def draw_acts(turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
-    """Choose what to do in a turn.
+    """Chooses the acts of a turn.
 
     Args:
         turn: how many turns this persuader has had; at least 0.
-        reply: what the persuadee said last, empty at the start.
-        done: acts that are not to be drawn again.
+        reply: the persuadee's last words, empty at the start.
+        done: acts that must not be drawn again.
         temperature: 1 draws as people do, 0 takes the likeliest act; at least 0.
         rng: makes the choice.
 
@@ -89,7 +89,7 @@ def draw_acts(turn: int, reply: str, done: Collection[str], temperature: float, 
 
 
 def _fits(act: str, reply: str) -> bool:
-    """Whether a phrase that takes something up has something to take up."""
+    """Returns whether the reply holds one of the cues that the act needs, if it needs any."""
     cues = TAKES_UP.get(act)
     return cues is None or any(cue in reply.lower() for cue in cues)
 
@@ -102,9 +102,9 @@ def _phrase(known: Sequence[str], said: str, temperature: float, rng: Random) ->
 ACTS_PER_TURN: Final = (0.60, 0.30, 0.10)
 """How often a turn holds one, two or three acts (corpus)."""
 ANSWERING: Final = 3.0
-"""How much likelier a fact is after a question (design)."""
+"""Factor on the odds of the answering acts after a question (design)."""
 ONCE: Final = ("greeting", "source-related-inquiry")
-"""What nobody does twice in a conversation."""
+"""Acts that are done at most once in a conversation."""
 TAKES_UP: Final[Mapping[str, tuple[str, ...]]] = {
     "positive-to-inquiry": ("?",),
     "neutral-to-inquiry": ("?",),
@@ -112,9 +112,9 @@ TAKES_UP: Final[Mapping[str, tuple[str, ...]]] = {
     "ask-not-donate-reason": ("n't", "not ", "no,", "no."),
     "ask-donate-more": ("cent", "$", "dollar"),
 }
-"""Acts that only follow a reply with one of these in it."""
+"""Acts that only follow a reply that contains one of these cues."""
 TURNS: Final = 10
-"""The columns of `ACTS_BY_TURN`; later turns are like the last one."""
+"""Number of columns of `ACTS_BY_TURN`; later turns use the last column."""
 ACTS_BY_TURN: Final[Mapping[str, tuple[int, ...]]] = {
     "you-are-welcome": (0, 0, 0, 0, 0, 0, 3, 7, 7, 7),
     "greeting": (650, 280, 17, 0, 0, 0, 0, 0, 0, 0),
@@ -141,7 +141,10 @@ ACTS_BY_TURN: Final[Mapping[str, tuple[int, ...]]] = {
     "ask-donate-more": (0, 0, 0, 10, 17, 13, 10, 23, 23, 7),
     "closing": (0, 3, 0, 0, 0, 0, 3, 20, 23, 97),
 }
-"""Per thousand persuader turns 0 to 9, how many hold an act (corpus), in the order in which acts are said."""
+"""Of a thousand persuader turns with each number, 0 to 9, how many hold an act (corpus).
+
+The acts stand in the order in which they are said.
+"""
 _ORDER: Final = {act: place for place, act in enumerate(ACTS_BY_TURN)}
 _ANSWERS: Final = frozenset(("credibility-appeal", "donation-information", "positive-to-inquiry", "neutral-to-inquiry"))
 
@@ -332,4 +335,4 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "I will let you go now. Bye!",
     ),
 }
-"""What it says for each act."""
+"""The phrases for each act."""

@@ -1,7 +1,7 @@
-"""Persuaders that hardly need a mind: the same acts in the same order, whoever listens.
+"""Persuaders that follow a fixed script: the same acts in the same order, for every persuadee.
 
-What a tuned model should be held against: a policy that listens has to beat the best one that does not. The scripts
-were found by `python -m josh.runs.systems.best_script`, on people of the training split alone.
+They are reference policies for a tuned model: a policy that reads the replies has to beat the best one that does not.
+`python -m josh.runs.systems.persuasion best_script` found the scripts, on people of the training split only.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ Script = tuple[tuple[str, ...], ...]
 
 
 class ScriptPersuader(OfflinePersuader):
-    """Says a fixed script, one act a turn, in the offline persuader's phrases; its last turn is said again and again.
+    """Says a fixed script, one act per turn, in the offline persuader's phrases; repeats the script's last turn.
 
     Attributes:
         script: the acts of every turn, in the order in which they are said.
@@ -34,12 +34,12 @@ class ScriptPersuader(OfflinePersuader):
     )
 
     def choose(self, turn: int, reply: str, done: Collection[str], temperature: float, rng: Random) -> tuple[str, ...]:
-        """What the script has for this turn."""
+        """Returns the script's acts for this turn."""
         return self.script[min(turn, len(self.script) - 1)]
 
 
 class DenseScriptPersuader(ScriptPersuader):
-    """The same with up to three acts a turn, as many as the offline persuader says at once."""
+    """Says a fixed script of up to three acts per turn, as many as the offline persuader says in one turn."""
 
     script = (
         ("greeting", "emotion-appeal", "self-modeling"),

@@ -1,84 +1,84 @@
-"""What the desk that needs no model says, as sets of phrases, and how it speaks of the town's things."""
+"""The phrases of the offline assistant, and its wording for the town's places and trains."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from josh.envs.toolwoz.language import NAMES, booked_with, listed, place, spoken, train
-from josh.envs.toolwoz.values import plain
+from josh.envs.toolwoz.language import NAMES, booked_with, in_words, join_words, place_phrase, train_phrase
+from josh.envs.toolwoz.values import normalize
 
 Pick: TypeAlias = Callable[[Sequence[str]], str]
-"""Chooses one of several phrases."""
+"""A function that chooses one of several phrases."""
 
 
 def offer(domain: str, row: Mapping[str, Any], mentioned: Sequence[str], pick: Pick) -> str:
-    """Offer what a search found.
+    """Returns an offer of what a search found.
 
     Args:
         domain: its domain.
         row: the database's row.
-        mentioned: columns to speak of.
+        mentioned: columns to mention.
         pick: chooses the phrase.
     """
     if domain == "train":
         words = _train(row, mentioned)
         return pick(OFFERS["train"]).format(words)
     traits = {column: row.get(column) for column in mentioned if column != "name"}
-    return pick(OFFERS["place"]).format(spoken("name", row.get("name", "")), thing(domain, traits))
+    return pick(OFFERS["place"]).format(in_words("name", row.get("name", "")), thing(domain, traits))
 
 
 def thing(domain: str, values: Mapping[str, Any]) -> str:
-    """A thing by its name or its traits, with its article, such as `a cheap Indian restaurant in the north`."""
+    """Returns the name of a thing, or its traits with an article, such as `a cheap Indian restaurant in the north`."""
     unsaid = {"restaurant": "type", "attraction": "pricerange"}.get(domain)
-    have = {name: spoken(name, value) for name, value in values.items() if value not in (None, "", "?")}
+    have = {name: in_words(name, value) for name, value in values.items() if value not in (None, "", "?")}
     if "name" in have:
         return have["name"]
     if domain == "train":
-        return train(have)
+        return train_phrase(have)
     facilities = [(name, have[name]) for name in ("internet", "parking") if name in have]
     with_, without = ([name for name, has in facilities if (has == "no") is no] for no in (False, True))
     parts = [f"{word} {' and '.join(names)}" for word, names in (("with", with_), ("without", without)) if names]
-    text = place(domain, {name: value for name, value in have.items() if name != unsaid})
+    text = place_phrase(domain, {name: value for name, value in have.items() if name != unsaid})
     return " ".join((text, " but ".join(parts))).strip()
 
 
 def detail(column: str, row: Mapping[str, Any]) -> str:
-    """A detail of a row in a clause, without capital and full stop."""
+    """Returns a clause with one detail of a row, without a capital and a full stop."""
     name, value = NAMES.get(column, column), row.get(column)
-    if plain(value) in ("", "?"):
+    if normalize(value) in ("", "?"):
         return f"I do not have the {name}"
     if isinstance(value, Mapping):
         prices = [f"{each} pounds for a {kind} room" for kind, each in value.items()]
-        return f"the {name} is {listed(prices)}"
+        return f"the {name} is {join_words(prices)}"
     if column == "entrance fee" and value == "free":
         return "there is no entrance fee, it is free"
     if column in ("internet", "parking"):
         return f"{name} is {'not ' if value == 'no' else ''}available"
     if column == "price":
         return f"the price is {value} per person"
-    return f"the {name} is {'free' if value == 'free' else spoken(column, value)}"
+    return f"the {name} is {'free' if value == 'free' else in_words(column, value)}"
 
 
 def details(columns: Sequence[str], row: Mapping[str, Any]) -> str:
-    """Details of a row in a sentence."""
-    text = listed([detail(column, row) for column in columns])
+    """Returns a sentence with details of a row."""
+    text = join_words([detail(column, row) for column in columns])
     return f"{text[0].upper()}{text[1:]}."
 
 
 def booked(domain: str, row: Mapping[str, Any], booking: Mapping[str, str]) -> str:
-    """What has been booked, such as `your table at The Copper Ladle for 3 people on Sunday at 18:15`."""
+    """Returns what was booked, such as `your table at The Copper Ladle for 3 people on Sunday at 18:15`."""
     what = {"restaurant": "your table at {}", "hotel": "your room at {}", "train": "your trip on train {}"}[domain]
     key = "trainID" if domain == "train" else "name"
     given = {name: value for name, value in booking.items() if value}
-    return f"{what.format(spoken(key, row.get(key, '')))} {booked_with(domain, given)}".strip()
+    return f"{what.format(in_words(key, row.get(key, '')))} {booked_with(domain, given)}".strip()
 
 
 def say(what: str, pick: Pick, *values: str) -> str:
-    """A phrase of `PHRASES`."""
+    """Returns a phrase of `PHRASES`, with the values filled in."""
     return pick(PHRASES[what]).format(*values)
 
 
 def question(domain: str, names: Sequence[str], pick: Pick, *, again: bool = False) -> str:
-    """Ask for one parameter or two."""
+    """Returns a question for one or two parameters."""
     first = QUESTIONS.get((domain, names[0])) or QUESTIONS["", names[0]]
     second = [SHORTER.get(name) or QUESTIONS["", name] for name in names[1:2]]
     text = pick(PHRASES["ask again" if again else "ask"]).format(", and ".join((first, *second)))
@@ -86,9 +86,9 @@ def question(domain: str, names: Sequence[str], pick: Pick, *, again: bool = Fal
 
 
 def _train(row: Mapping[str, Any], mentioned: Sequence[str]) -> str:
-    day = f" on {spoken('day', row['day'])}" if "day" in mentioned else ""
-    leaves = f"leaves {spoken('departure', row['departure'])} at {row['leaveAt']}{day}"
-    arrives = f"arrives in {spoken('destination', row['destination'])} at {row['arriveBy']}"
+    day = f" on {in_words('day', row['day'])}" if "day" in mentioned else ""
+    leaves = f"leaves {in_words('departure', row['departure'])} at {row['leaveAt']}{day}"
+    arrives = f"arrives in {in_words('destination', row['destination'])} at {row['arriveBy']}"
     return f"{row['trainID']}, which {leaves} and {arrives}"
 
 
@@ -98,7 +98,7 @@ KINDS: Final[Mapping[str, str]] = {
     "attraction": "places to visit",
     "train": "trains",
 }
-"""What a domain holds, in the plural."""
+"""The things of each domain, in the plural."""
 OFFERS: Final[Mapping[str, tuple[str, ...]]] = {
     "place": (
         "I found {0}, {1}.",
@@ -213,11 +213,11 @@ QUESTIONS: Final[Mapping[tuple[str, str], str]] = {
     ("", "time"): "at what time",
     ("", "stay"): "for how many nights",
 }
-"""Questions by domain, or for any, and parameter."""
+"""Questions by domain (empty for every domain) and parameter."""
 SHORTER: Final[Mapping[str, str]] = {
     "area": "in which part of town",
     "pricerange": "in what price range",
     "stars": "with how many stars",
     "day": "on which day",
 }
-"""The same as a second question."""
+"""Shorter forms of questions, by parameter, for the second question in a sentence."""

@@ -1,4 +1,4 @@
-"""What somebody tells a town's desk, read without a model: by the values of the tools' schemas and a few set words."""
+"""Reads a user's messages to the town's desk without a model, by the values in the tools' schemas and fixed words."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,8 +7,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
-from josh.envs.toolwoz.language import NAMES, any_of, meanings, spoken
-from josh.envs.toolwoz.values import plain
+from josh.envs.toolwoz.language import NAMES, any_of, in_words, meanings
+from josh.envs.toolwoz.values import normalize
 
 SEARCH: Final = "search"
 BOOK: Final = "book"
@@ -18,15 +18,15 @@ SAID: Final = "said"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One thing that somebody said.
+class Statement:
+    """One thing that the user said.
 
     Attributes:
-        domain: what it is about, such as `hotel`.
-        kind: `SEARCH`, a value to look for; `BOOK`, a value to book with, or without a name the wish to book; `ASK`, a
-            detail they want to know; `NO_BOOKING`, that nothing is to be booked; `SAID`, the domain alone.
-        name: the parameter, or the column of the database that is asked for.
-        value: the plain value; empty where any will do.
+        domain: its domain, such as `hotel`.
+        kind: `SEARCH`, a value to search for; `BOOK`, a value to book with, or without a name the wish to book; `ASK`,
+            a detail that the user wants to know; `NO_BOOKING`, the user wants no booking; `SAID`, only the domain.
+        name: the parameter, or the column of the database that the user asks for.
+        value: the normalized value; empty where any value will do.
     """
 
     domain: str
@@ -35,12 +35,12 @@ class Told:
     value: str = ""
 
 
-class Ear:
-    """Understands what is said to a desk that has certain tools.
+class Reader:
+    """Finds the statements in messages to a desk with certain tools.
 
     Attributes:
         searches: the parameters of the search in each domain.
-        bookings: the parameters of the booking in each domain, without what says which thing is to be booked.
+        bookings: the parameters of the booking in each domain, without the name or ID of the thing to book.
     """
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
@@ -60,65 +60,65 @@ class Ear:
             elif action == "book":
                 self.bookings[domain] = tuple(name for name in parameters if name not in _KEYS)
 
-    def hear(self, text: str, domain: str | None, asked: Sequence[str] = ()) -> list[Told]:
-        """Read a message.
+    def read(self, text: str, domain: str | None, asked: Sequence[str] = ()) -> list[Statement]:
+        """Reads a message.
 
         Args:
             text: the message.
-            domain: what the conversation has been about so far.
-            asked: the parameters that the desk asked for last; `I do not mind` is said of these.
+            domain: the domain of the conversation so far; None at the start.
+            asked: the parameters that the desk asked for last; `I do not mind` refers to these.
 
         Returns:
-            What is said, in order; every part of it belongs to the domain that was named last.
+            The statements in order; each belongs to the domain that was named last.
         """
-        told: list[Told] = []
+        statements: list[Statement] = []
         if domain is not None and _NUMBER.fullmatch(text) and (counts := [name for name in asked if name in _COUNTS]):
             text = _COUNTS[counts[0]].format(text.strip(" ."))
-        for sentence in _SENTENCE.findall(plain(text)):
+        for sentence in _SENTENCE.findall(normalize(text)):
             named, rest = _without_name(sentence)
             about = self._about(rest, domain)
             if about is None:
                 continue
             if about != domain:
-                told.append(Told(about, SAID))
+                statements.append(Statement(about, SAID))
             domain = about
             if named:
-                told.append(Told(domain, SEARCH, "name", named))
-            told.extend(self._read(rest, domain, asked))
-        return told
+                statements.append(Statement(domain, SEARCH, "name", named))
+            statements.extend(self._read(rest, domain, asked))
+        return statements
 
     def _about(self, sentence: str, domain: str | None) -> str | None:
-        """The domain that a sentence is about: one it names, else the one before."""
+        """Returns the domain that a sentence names, else the domain before it."""
         if domain is not None and (_ABOUT[domain].search(sentence) or self._kinds[domain].search(sentence)):
             return domain
         named = (about for about, words in _ABOUT.items() if about in self.searches and words.search(sentence))
         kinds = (about for about, words in self._kinds.items() if words.search(sentence))
         return next(chain(named, kinds), domain)
 
-    def _read(self, sentence: str, domain: str, asked: Sequence[str]) -> Iterator[Told]:
+    def _read(self, sentence: str, domain: str, asked: Sequence[str]) -> Iterator[Statement]:
         details = _details(sentence)
         if details:
             for column in details:
-                yield Told(domain, ASK, column)
+                yield Statement(domain, ASK, column)
             sentence = _DETAIL.sub(" ", sentence)
         if _INDIFFERENT.search(sentence):
             named = [name for name, words in _SLOTS.items() if words.search(sentence)]
             for name in named or asked:
-                yield Told(domain, BOOK if name in self.bookings.get(domain, ()) else SEARCH, name)
+                yield Statement(domain, BOOK if name in self.bookings.get(domain, ()) else SEARCH, name)
             return
         search, booking = self.searches[domain], self.bookings.get(domain, ())
         for name, value in self._said(sentence, domain):
             if name in search:
-                yield Told(domain, SEARCH, name, value)
+                yield Statement(domain, SEARCH, name, value)
             elif name in booking:
-                yield Told(domain, BOOK, name, value)
+                yield Statement(domain, BOOK, name, value)
         if _NO_BOOKING.search(sentence):
-            yield Told(domain, NO_BOOKING)
+            yield Statement(domain, NO_BOOKING)
         elif _BOOKING.search(sentence):
-            yield Told(domain, BOOK)
+            yield Statement(domain, BOOK)
 
     def _said(self, sentence: str, domain: str) -> Iterator[tuple[str, str]]:
-        """The values in a sentence, by parameter."""
+        """Yields the values in a sentence, each with its parameter."""
         yield from self._of_a_train(sentence) if domain == "train" else self._of_a_place(sentence, domain)
         for day in _DAY.findall(sentence):
             yield "day", day
@@ -132,17 +132,17 @@ class Ear:
         pattern, meant = self._values[domain]
         for found in pattern.finditer(sentence):
             name, value = meant[found[1]]
-            # `The hotel` is the one that was found, not a kind of place that is asked for.
+            # `The hotel` means the one that was found. It does not ask for a kind of place.
             if name != "type" or not sentence[: found.start()].endswith(_POINTING):
                 yield name, value
-        # What no restaurant of the database serves may be asked for as well.
+        # A user may also ask for food that no restaurant of the database serves.
         for food in _FOOD.findall(sentence):
             yield "food", food
         for without, things in _FACILITIES.findall(sentence):
             for thing in _FACILITY.findall(things):
                 yield ("parking" if thing == "parking" else "internet"), ("no" if without else "yes")
         for time in _TIME.findall(sentence):
-            yield "time", plain(time)
+            yield "time", normalize(time)
 
     def _of_a_train(self, sentence: str) -> Iterator[tuple[str, str]]:
         pattern, meant = self._values["train"]
@@ -151,7 +151,7 @@ class Ear:
         name = "leaveAt"
         for leaving, arriving, time in _WHEN.findall(sentence):
             if time:
-                yield name, plain(time)
+                yield name, normalize(time)
             else:
                 name = "leaveAt" if leaving else "arriveBy" if arriving else name
 
@@ -164,17 +164,17 @@ _ABOUT = {
     "hotel": re.compile(r"\b(?:to|can) (?:stay|sleep)\b|\brooms?\b|\bhotels?\b|\bguest ?houses?\b|\baccommodation\b"),
     "attraction": re.compile(r"\battractions?\b|\b(?:to|can) (?:visit|see)\b|\bsights?\b"),
 }
-"""What tells the domains apart, each by its own words."""
+"""The words that show each domain."""
 _NAMED = re.compile(r"\b(?:called|named|by the name of) ([^.?!,]+)")
 _DAY = re.compile(r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day)s?\b")
 _TIME = re.compile(r"\b\d{1,2}:\d\d\b")
 _WHEN = re.compile(r"\b(?:(leav|depart|after|earlier)|(arriv|by|before|later than|there))|\b(\d{1,2}:\d\d)\b")
-"""Of a train: a word for leaving, one for arriving, or a time."""
+"""For a train: a word for leaving, a word for arriving, or a time."""
 _PEOPLE = re.compile(r"\b(?:(\d+) (?:people|persons?|guests?|of us)|(just me|one person))\b")
 _COUNTED = {"stay": re.compile(r"\b(\d+) nights?\b"), "stars": re.compile(r"\b(\d)[ -]stars?\b")}
 _NUMBER = re.compile(r" *\d+[ .]*")
 _COUNTS = {"people": "{} people", "stay": "{} nights", "stars": "{} stars"}
-"""What a number means that answers a question."""
+"""Phrases for a bare number that answers a question, by the parameter asked for."""
 _FOOD = re.compile(r"\bserves? ([a-z]+(?: [a-z]+){0,2}) food\b")
 _FACILITIES = re.compile(
     r"(?:\b(without|no|not need|dont need)\b)?(?: any)? ?(?:free )?"
@@ -205,19 +205,22 @@ _SLOTS = {
     "stay": re.compile(r"\bnights\b"),
     "people": re.compile(r"\bpeople\b"),
 }
-"""How parameters are spoken of, where any value will do."""
+"""How users refer to parameters when any value will do."""
 _ASKING = re.compile(r"\b(?:what is|what are|whats|tell me|give me|know|have) (?:the|its|their|your)\b")
 _COLUMNS = {name.lower(): column for column, name in NAMES.items()}
 _DETAIL = re.compile(rf"\b(?:{any_of(_COLUMNS)})\b")
 
 
 def _details(sentence: str) -> list[str]:
-    """The columns that a sentence asks for."""
+    """Returns the columns that a sentence asks for."""
     return [_COLUMNS[word] for word in _DETAIL.findall(sentence)] if _ASKING.search(sentence) else []
 
 
 def _without_name(sentence: str) -> tuple[str, str]:
-    """The name in a sentence, if there is one, and the sentence without it: names are full of other words."""
+    """Returns the name in a sentence, empty where there is none, and the sentence without it.
+
+    Names are taken out because they contain words that mean something else.
+    """
     found = _NAMED.search(sentence)
     if found is None:
         return "", sentence
@@ -226,8 +229,8 @@ def _without_name(sentence: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _kinds(types: tuple[Any, ...]) -> re.Pattern[str]:
-    """A pattern for kinds of place that somebody looks for."""
-    words = any_of(plain(spoken("type", each)) for each in types)
+    """Returns a pattern for the kinds of place that a user looks for."""
+    words = any_of(normalize(in_words("type", each)) for each in types)
     return re.compile(rf"\b(?:an?|some|any) (?:[a-z0-9-]+ ){{0,4}}(?:{words})\b")
 
 
@@ -235,7 +238,10 @@ def _kinds(types: tuple[Any, ...]) -> re.Pattern[str]:
 def _values(
     enums: tuple[tuple[str, tuple[Any, ...]], ...],
 ) -> tuple[re.Pattern[str], Mapping[str, tuple[str, str]]]:
-    """A pattern for the values of a search, as they are spoken, and what each means. Stations follow `from` or `to`."""
+    """Returns a pattern for the values of a search in words, and the parameter and normalized value of each word.
+
+    Stations follow `from` or `to`.
+    """
     meant = meanings(enums, without=("day", "stars", "internet", "parking"))
     words, stations = any_of(meant), any(name == "departure" for name, _ in enums)
     pattern = re.compile(rf"\b(from|to) ({words})\b" if stations else rf"\b({words})(?:ly|s)?\b")

@@ -1,14 +1,14 @@
-"""Which persuasion acts a text holds, read from cue words (act names as in Wang et al., ACL 2019).
+"""Classifies the persuasion acts in a text by cue words (act names as in Wang et al., ACL 2019).
 
-A text is read sentence by sentence; a sentence may hold several acts. The cues are our own: picked with a look at all
-300 annotated dialogues, then corrected by the errors on 200 of them. Requests are read with most care, because a
-listener's commitment hangs on them. Nothing here is learnt or random: every decision can be traced to one line of
-`_CUES`.
+A text is classified sentence by sentence; a sentence may hold several acts. The cues are our own: we chose them with
+all 300 annotated dialogues in view, and corrected them by the errors on 200 of these. The cues for requests are the
+most careful ones, because a listener's commitment depends on requests. Nothing here is learnt or random: every decision
+follows from one line of `_CUES`.
 
-Against the labels of the other 100 dialogues (not quite unseen, then), per turn (precision, recall): any request .74,
-.69; amount questions .65, .83; propositions .61, .53; donation information .69, .74; credibility .70, .64; foot in the
-door .54, .81; emotion .46, .62; logic .42, .36; stories .38, .32. The labels allow one act per sentence and often
-disagree on neighbours.
+Precision and recall per turn, against the labels of the other 100 dialogues (which are therefore not quite unseen): any
+request .74, .69; amount questions .65, .83; propositions .61, .53; donation information .69, .74; credibility .70, .64;
+foot in the door .54, .81; emotion .46, .62; logic .42, .36; stories .38, .32. The labels allow one act per sentence,
+and often differ between similar sentences.
 """
 
 import re
@@ -51,20 +51,19 @@ STRATEGIES: Final = frozenset(
 )  # fmt: skip
 """The paper's ten persuasion strategies."""
 ASKS: Final = frozenset((PROPOSITION, ASK_AMOUNT, ASK_MORE))
-"""The acts that call for a yes or a no."""
+"""The acts that ask for a yes or a no."""
 
 
 def acts(text: str) -> frozenset[str]:
-    """The acts in `text`, by the corpus's names; `{"other"}` where no cue is found, as in an empty text."""
+    """Returns the acts in `text`, by the corpus's names; `{"other"}` where there is no cue, as in an empty text."""
     found: frozenset[str] = frozenset().union(*map(_sentence_acts, _sentences(text)))
-    told = found - {OTHER}
-    return told or _NOTHING
+    return found - {OTHER} or _NOTHING
 
 
 def anchor(text: str) -> float | None:
-    """The amount in dollars (above 0) that `text` puts in the listener's mind; None where it names none.
+    """Returns the amount in dollars (above 0) that `text` suggests to the listener; None where it names none.
 
-    The last amount named in a request, or in a remark on small gifts, wins; then the last one named anywhere.
+    It is the last amount in a request or in a remark on small gifts; without such a sentence, the last amount anywhere.
     """
     anywhere = None
     for sentence in reversed(_sentences(text)):
@@ -522,7 +521,7 @@ _OUTRANKED: Final[tuple[tuple[str, frozenset[str]], ...]] = (
     (POSITIVE_ANSWER, frozenset((ACKNOWLEDGEMENT,))),
     (GREETING, _SMALL_TALK),
 )
-"""What a cue is taken to mean when others stand in the same sentence, strongest first."""
+"""Pairs of an act and the acts that it removes from the same sentence, in the order in which they are applied."""
 
 
 _NUMBERS: Final = {

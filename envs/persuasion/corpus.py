@@ -1,11 +1,11 @@
-"""Persuasion for Good (Wang et al., 2019, arXiv:1906.06725), read from any of the forms it is handed round in.
+"""Reads Persuasion for Good (Wang et al., 2019, arXiv:1906.06725) in any of its published forms.
 
 - The authors' files: `full_info.csv` and `full_dialog.csv`, and for the 300 annotated dialogues `300_info.xlsx`
   (the amounts persuadees meant to give) and `300_dialog.xlsx` (the act of every sentence).
 - ConvoKit's `persuasionforgood-corpus`: `utterances.jsonl`, `conversations.json`, and `users.json` (the older dialect)
   or `speakers.json`.
 
-People's ids are hashed on the way in: ConvoKit's are the worker ids of a crowd-work site.
+People's ids are hashed when they are read, because ConvoKit's are the worker ids of a crowd-work site.
 """
 
 import csv
@@ -23,7 +23,7 @@ from josh.envs.persuasion.personas import ATTRIBUTES, Persona, Traits
 from josh.errors import UsageError
 
 RULES = ("convokit", "annotated", "user_disjoint")
-"""Ways to split the corpus, see `split`."""
+"""The rules for splitting the corpus; see `split`."""
 
 _TEST_SHARE = 217 / 1017
 _ORIGINAL = ("full_info.csv", "full_dialog.csv")
@@ -34,14 +34,14 @@ _ROLES = {0: Speaker.AGENT, 1: Speaker.USER}
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What one side said before the other answered.
+    """A text that one side typed.
 
     Attributes:
         speaker: the agent is the persuader, the user the persuadee.
-        turn: which of the speaker's own turns, counted from 0.
-        text: the words, as they were typed.
+        turn: number of the speaker's own turn, from 0.
+        text: the words as they were typed.
         acts: the first labels of its sentences, each once, in the order of the sentences (`er_label_1` of a
-            persuader, `ee_label_1` of a persuadee); empty where there are none.
+            persuader, `ee_label_1` of a persuadee); empty without labels.
     """
 
     speaker: Speaker
@@ -52,17 +52,17 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """One conversation and what came of it.
+    """One conversation and its outcome.
 
     Attributes:
-        id: the authors' dialogue id, in all forms of the corpus.
-        persuader: who spoke first.
-        persuadee: who was asked to donate.
-        utterances: in the order they were typed.
-        donation: dollars the persuadee gave after the chat (B6), as it was entered: some are beyond the two dollars
-            there were to give.
-        intended: dollars the persuadee spoke of giving (B5); None where unknown.
-        has_intended: the persuadee spoke of an amount, or of none; ConvoKit's `is_annotated`.
+        id: the authors' dialogue id, the same in all forms of the corpus.
+        persuader: the person who spoke first.
+        persuadee: the person who was asked to donate.
+        utterances: in the order in which they were typed.
+        donation: dollars that the persuadee gave after the chat (B6), as entered; some amounts are above the two
+            dollars of the task.
+        intended: dollars that the persuadee spoke of giving (B5); None where unknown.
+        has_intended: whether the persuadee spoke of an amount, $0 included; ConvoKit's `is_annotated`.
     """
 
     id: str
@@ -75,12 +75,12 @@ class Dialogue:
 
     @property
     def bad(self) -> bool:
-        """The authors marked it as spoilt."""
+        """Returns whether the authors marked it as spoilt."""
         return self.id.startswith("BAD_")
 
     @property
     def annotated(self) -> bool:
-        """Its sentences are labelled with acts."""
+        """Returns whether its sentences are labelled with acts."""
         return any(utterance.acts for utterance in self.utterances)
 
 
@@ -91,7 +91,7 @@ class Corpus:
     Attributes:
         dialogues: in the order of the files.
         people: everyone in them, by id.
-        gaps: what could not be read (`intended`, `acts`) and why.
+        gaps: the parts that could not be read (`intended`, `acts`), each with the reason.
     """
 
     dialogues: tuple[Dialogue, ...]
@@ -100,9 +100,9 @@ class Corpus:
 
 
 def load_corpus(folder: Path) -> Corpus:
-    """Read the corpus from a folder, in whichever form it is there.
+    """Reads the corpus from a folder, in any of its forms.
 
-    Answers outside an attribute's scale (one person's age is 3) are taken as missing.
+    Answers outside an attribute's scale (one person's age is 3) count as missing.
 
     Raises:
         UsageError: the folder holds no form of the corpus, or a file of it is malformed.
@@ -119,20 +119,20 @@ def load_corpus(folder: Path) -> Corpus:
 
 
 def split(corpus: Corpus, rule: str) -> dict[str, list[Dialogue]]:
-    """Divide the dialogues into `train` and `test`, both in the order of the corpus. Nothing is left out.
+    """Divides all dialogues into `train` and `test`, both in the order of the corpus.
 
     With the whole corpus:
 
-    - `convokit` (800 / 217): test is where the persuadee spoke of an amount or of none, which is what ConvoKit's
-      `is_annotated` says. People of 316 train dialogues are also in test.
-    - `annotated` (717 / 300): test is where sentences are labelled with acts. People of 301 train dialogues are also
-      in test.
-    - `user_disjoint` (800 / 217): nobody, in either role, is on both sides. Dialogues that share a person, directly
-      or through others, stay together; the largest such group (573 dialogues) goes to train and others are taken for
-      test in the order of a hash. So the people in test are ones who took part once or a few times.
+    - `convokit` (800 / 217): test has the dialogues in which the persuadee spoke of an amount, $0 included (ConvoKit's
+      `is_annotated`). People of 316 train dialogues are also in test.
+    - `annotated` (717 / 300): test has the dialogues whose sentences are labelled with acts. People of 301 train
+      dialogues are also in test.
+    - `user_disjoint` (800 / 217): no person, in either role, is in both splits. Dialogues that share a person, directly
+      or through others, stay together. The largest such group (573 dialogues) is in train; other groups fill test in
+      the order of a hash. So the people in test took part once or a few times.
 
     Raises:
-        UsageError: the rule is unknown, or the files at hand do not hold what it needs.
+        UsageError: the rule is unknown, or the files do not hold what it needs.
     """
     match rule:
         case "convokit":
@@ -182,7 +182,7 @@ def _user_disjoint_test(dialogues: Sequence[Dialogue]) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """A dialogue before its words and people are put in."""
+    """A dialogue without its words, and with people's ids as in the files."""
 
     persuader: str
     persuadee: str
@@ -219,7 +219,7 @@ def _load_original(folder: Path) -> Corpus:
 
 
 def _read_intended(path: Path) -> tuple[dict[str, float | None], str]:
-    """The amounts by dialogue, and what kept them from being read."""
+    """Returns the amounts by dialogue, and the reason where they cannot be read, else an empty text."""
     rows, problem = _rows_of_sheet(path, ("B2", "B4", "B5"))
     return {
         str(row["B2"]): _number(row["B5"], place) for place, row in rows if _role(row["B4"], place) is Speaker.USER
@@ -227,7 +227,7 @@ def _read_intended(path: Path) -> tuple[dict[str, float | None], str]:
 
 
 def _read_acts(path: Path) -> tuple[dict[tuple[str, Speaker, int], dict[str, None]], str]:
-    """The acts by dialogue, speaker and turn, and what kept them from being read."""
+    """Returns the acts by dialogue, speaker and turn, and the reason where they cannot be read, else an empty text."""
     rows, problem = _rows_of_sheet(path, ("B2", "B4", "Turn", "er_label_1", "ee_label_1"))
     acts: dict[tuple[str, Speaker, int], dict[str, None]] = {}
     for place, row in rows:
@@ -255,7 +255,7 @@ def _load_convokit(folder: Path) -> Corpus:
         said.append((order, str(name), str(person), Utterance(role, turn, record["text"], tuple(acts))))
     conversations = folder / "conversations.json"
     metas = {name: _meta(entry) for name, entry in _objects_of(conversations)}
-    # Conversation ids are positions in the file; the authors' ids are kept beside them.
+    # Conversation ids are positions in the file. The authors' ids are in the metadata.
     names = {name: str(meta.get("dialogue_id") or name) for name, meta in metas.items()}
     sides: dict[str, dict[Speaker, str]] = {}
     lines: dict[str, list[Utterance]] = {}
@@ -326,13 +326,13 @@ def _hash(text: str) -> str:
 
 
 def _meta(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A record's own fields, which newer dumps keep under `meta`."""
+    """Returns a record's own fields, which newer dumps keep under `meta`."""
     meta = record.get("meta")
     return meta if isinstance(meta, dict) else record
 
 
 def _number(value: Any, place: str) -> float | None:
-    """A number that may be missing: nothing, the empty string or not-a-number."""
+    """Returns a number; None where it is missing: null, an empty string or not-a-number."""
     if value is None or value == "":
         return None
     try:
@@ -345,26 +345,26 @@ def _number(value: Any, place: str) -> float | None:
 def _amount(value: Any, place: str) -> float:
     number = _number(value, place)
     if number is None or number < 0:
-        raise UsageError(f"{place}: the donation is {value!r}; an amount of dollars was expected")
+        raise UsageError(f"{place}: the donation is {value!r}; give an amount of dollars, 0 or more")
     return number
 
 
 def _count(value: Any, place: str) -> int:
     number = _number(value, place)
     if number is None or number < 0 or number % 1:
-        raise UsageError(f"{place}: the turn is {value!r}; a whole number was expected")
+        raise UsageError(f"{place}: the turn is {value!r}; give a whole number, 0 or more")
     return int(number)
 
 
 def _role(value: Any, place: str) -> Speaker:
     role = _ROLES.get(_number(value, place))  # type: ignore[call-overload]
     if role is None:
-        raise UsageError(f"{place}: the role is {value!r}; 0 (persuader) or 1 (persuadee) was expected")
+        raise UsageError(f"{place}: the role is {value!r}; give 0 (persuader) or 1 (persuadee)")
     return Speaker(role)
 
 
 def _rows_of_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Every row with its place, for error messages."""
+    """Yields every row after its place, which error messages name."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -378,15 +378,15 @@ def _rows_of_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict
 
 
 def _rows_of_sheet(path: Path, columns: Sequence[str]) -> tuple[Iterable[tuple[str, dict[str, Any]]], str]:
-    """Every row of a workbook's first sheet with its place; or none, and why it is not there."""
+    """Returns the rows of a workbook's first sheet, each after its place; or no rows and the reason."""
     if not path.exists():
-        return (), f"{path} is not there"
+        return (), f"{path} is missing"
     import openpyxl  # type: ignore[import-untyped]
 
     try:
         with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as workbook:
             header, *rows = list(workbook.worksheets[0].iter_rows(values_only=True)) or [()]
-    except Exception as error:  # its parsers let through whatever they stumble over
+    except Exception as error:  # its parsers raise errors of many classes
         raise UsageError(f"cannot read {path}: {error}") from error
     _check_columns(path, columns, header)
     return [
@@ -408,7 +408,7 @@ def _rows_of_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _objects_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The entries of a file that holds one object of objects."""
+    """Yields the entries of a file that holds one object of objects."""
     for name, entry in _object(_parse(_read(path), str(path)), str(path)).items():
         yield name, _object(entry, f"{path}: {name!r}")
 
@@ -421,7 +421,7 @@ def _read(path: Path) -> str:
 
 
 def _parse(text: str, place: str) -> Any:
-    # The standard library's parser takes the bare NaN that these files use for what is missing.
+    # The standard library's parser accepts the bare NaN that these files use for a missing value.
     try:
         return json.loads(text)
     except ValueError as error:
@@ -430,5 +430,5 @@ def _parse(text: str, place: str) -> Any:
 
 def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UsageError(f"{place}: an object was expected")
+        raise UsageError(f"{place} is not a JSON object; fetch the corpus again")
     return value

@@ -3,4 +3,4 @@
 from josh.tags import RewardTag
 
 DONATION = RewardTag(words=("DONATE", "GIVE"), low=0.0, high=2.0)
-"""Persuasion for Good: a persuadee gives between nothing and the two dollars the task paid."""
+"""A persuadee gives between $0 and the $2 that the task paid."""

@@ -1,7 +1,7 @@
-"""Persuasion for Good as a world to play in: two crowd workers chat, and one may give away part of two dollars.
+"""The world of Persuasion for Good: two crowd workers chat, and one of them may give away part of two dollars.
 
-The people are those of the corpus (`--corpus`, see `corpus.py`), those of a file that `josh prepare` made of it, or
-made up from the published marginals where there is no corpus.
+The people come from the corpus (`--corpus`, see `corpus.py`) or from a file that `josh prepare` made of it. Without a
+corpus they are made up from the published marginals.
 """
 
 import json
@@ -22,7 +22,7 @@ from josh.messages import Message
 from josh.roles import BaseEnv, Task
 
 SYNTHETIC_TASKS = 20
-"""Tasks per split when there is no corpus, unless the run says otherwise."""
+"""Default number of tasks per split without a corpus."""
 
 WHO = """\
 You are a crowd worker, paid two dollars to chat online with another worker whom you have never met. In everything \
@@ -69,8 +69,8 @@ message itself."""
 class PersuasionEnv(BaseEnv):
     """Persuasion for Good. The persuader is the agent and speaks first; the goal is a donation.
 
-    Made-up people are drawn with the run's `seed` (0 unless given). How the corpus is divided says
-    `josh.envs.persuasion.corpus.split`.
+    Made-up people are drawn with the run's `seed` (0 by default). `josh.envs.persuasion.corpus.split` describes the
+    splits of the corpus.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,11 @@ class PersuasionEnv(BaseEnv):
 
     @classmethod
     def defaults(cls, environment: Mapping[str, str]) -> Mapping[str, Any]:
-        """Settings from the `PERSUASION_*` variables. Raises UsageError where the number of turns is none."""
+        """Returns the settings in the `PERSUASION_*` variables.
+
+        Raises:
+            UsageError: PERSUASION_MAX_TURNS is not a whole number, or is below 1.
+        """
         persuadee = "PERSUASION_PERSUADEE_"
         found: dict[str, Any] = {
             "corpus": environment.get("PERSUASION_CORPUS_PATH"),
@@ -139,14 +143,14 @@ class PersuasionEnv(BaseEnv):
         return {name: value for name, value in found.items() if value}
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """The tasks of a split, in the order of the corpus or file.
+        """Returns the tasks of a split, in the order of the corpus or file.
 
         A task's data are plain JSON: `conversation_id`, and `persuader` and `persuadee`, each with `id` and `traits`
-        (see `josh.envs.persuasion.personas`). Nobody made up for train is in test.
+        (see `josh.envs.persuasion.personas`). Made-up people are in one split only.
 
         Raises:
-            UsageError: no such split, no corpus there, a malformed file, a split that the corpus does not have or
-                that is empty.
+            UsageError: the split is unknown or empty, the corpus is missing or lacks what the split rule needs, or a
+                file is malformed.
         """
         if split not in self.splits:
             raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
@@ -168,23 +172,23 @@ class PersuasionEnv(BaseEnv):
         return [_task(f"p4g-{each.id}", index, each) for index, each in enumerate(played)]
 
     def goals(self, task: Task) -> Sequence[Any]:
-        """One donation."""
+        """Returns one goal, a donation."""
         return ["donation"]
 
     def agent_prompt(self, task: Task) -> str:
-        """The persuader's system prompt; knows nothing of the persuadee's persona."""
+        """Returns the persuader's system prompt, which holds nothing about the persuadee's persona."""
         return _who(task.data["persuader"]["traits"]) + PERSUADER
 
     def user_prompt(self, task: Task) -> str:
-        """The persuadee's system prompt; knows nothing of the persuader's persona."""
+        """Returns the persuadee's system prompt, which holds nothing about the persuader's persona."""
         return _who(task.data["persuadee"]["traits"]) + PERSUADEE
 
     def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
-        """Measure one conversation.
+        """Measures one conversation.
 
         Returns:
-            `donation`: dollars in the persuadee's last tag, 0 without one. `completed`: 1 when the persuadee decided,
-            be it for nothing, else 0. `tag_attempts`: tags that the persuader wrote, which earn nothing.
+            `donation`: dollars in the persuadee's last tag, 0 without a tag. `completed`: 1 when the persuadee decided,
+            including for $0, else 0. `tag_attempts`: number of tags that the persuader wrote, which earn nothing.
         """
         amount = DONATION.read("\n".join(_texts(messages, "user")))
         return {
@@ -194,11 +198,11 @@ class PersuasionEnv(BaseEnv):
         }
 
     def people(self, task: Task) -> Sequence[str]:
-        """The persuadee, then the persuader."""
+        """Returns the ids of the persuadee and of the persuader, in this order."""
         return [str(task.data[side]["id"]) for side in ("persuadee", "persuader")]
 
     def groups(self, task: Task) -> Mapping[str, str]:
-        """The persuadee's age, sex, education, religion, views and Big Five; see `personas.grouped`."""
+        """Returns the persuadee's age, sex, education, religion, views and Big Five; see `personas.grouped`."""
         return grouped(task.data["persuadee"]["traits"])
 
     @cached_property
@@ -212,7 +216,7 @@ class PersuasionEnv(BaseEnv):
         first = 2 * self.splits.index(split)
         tasks = []
         for index in range(count):
-            # People 0 and 1 meet in train, 2 and 3 in test, and so on, however many tasks there are.
+            # People 0 and 1 meet in train, 2 and 3 in test, and so on, for any number of tasks.
             number = 2 * len(self.splits) * index + first
             name = f"synthetic-{split}-{index:04d}"
             people = synthetic_persona(seed, number), synthetic_persona(seed, number + 1)
@@ -242,7 +246,7 @@ def _texts(messages: Iterable[Message], role: str) -> list[str]:
 
 
 def _read_tasks(path: Path, split: str) -> list[Task]:
-    """Tasks from a file of `josh.runs.systems.prepare`: those that say they are of the split, or do not say."""
+    """Returns the tasks of a split from a file of `josh prepare`; a row without a `split` is in every split."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
-"""People of Persuasion for Good: the 32 survey attributes, how a prompt shows them, and made-up people like them.
+"""People of Persuasion for Good: the 32 survey attributes, their text in a prompt, and made-up people.
 
-The survey is that of Wang et al., 2019 (arXiv:1906.06725): Big Five and decision style are answered on 1 to 5, moral
-foundations and Schwartz values on 1 to 6. The marginals are those of the 1017 persuadees in the released data.
+The survey is that of Wang et al., 2019 (arXiv:1906.06725): Big Five and decision style have answers from 1 to 5, moral
+foundations and Schwartz values from 1 to 6. The marginals are those of the 1017 persuadees in the released data.
 """
 
 import random
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from josh.seeds import derive
 
 Traits: TypeAlias = Mapping[str, float | str | None]
-"""Attribute name to answer; None, or no entry, where the person gave none."""
+"""Attribute name to answer; None or a missing entry where the person gave no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Attribute:
         name: its name in the data.
         label: its name in a prompt.
         group: one of `GROUPS`.
-        low: least possible answer; numeric attributes only, as are the next four.
+        low: least possible answer. This and the next four are for numeric attributes only.
         high: greatest possible answer.
         step: distance between neighbouring answers (a mean of n whole-number items has step 1/n).
-        mean: of the persuadees.
-        sd: of the persuadees.
-        shares: share of each answer among the persuadees; of attributes whose answers are categories or codes.
+        mean: mean of the persuadees' answers.
+        sd: standard deviation of the persuadees' answers.
+        shares: share of each answer among the persuadees, for attributes whose answers are categories or codes.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Attribute:
 
     @property
     def numeric(self) -> bool:
-        """Whether answers are numbers."""
+        """Returns whether answers are numbers."""
         return self.high > self.low
 
 
@@ -66,7 +66,7 @@ SCHWARTZ = "Schwartz values"
 MORAL = "moral foundations"
 DECISION = "decision style"
 GROUPS = (DEMOGRAPHICS, BIG_FIVE, SCHWARTZ, MORAL, DECISION)
-"""In the order in which a description has them."""
+"""The groups of attributes, in the order of a description."""
 
 _INCOME = (0.0704, 0.0922, 0.115, 0.1199, 0.1239, 0.1189, 0.0595, 0.0555, 0.0624, 0.0525, 0.0971, 0.0327)
 _EDUCATION = {"Less than four-year college": 0.5154, "Four-year college": 0.3677, "Postgraduate": 0.1169}
@@ -112,8 +112,8 @@ ATTRIBUTES = (
 )
 """All 32, in the order of the data's columns."""
 
-# An assumption: the data gives income as codes 1 to 12 and says nowhere what they stand for. The usual twelve-option
-# survey item has these bands, and its one wide band, the eleventh, is where the counts have their bump.
+# An assumption: the data gives income as codes 1 to 12 without their meaning. The usual survey item with twelve options
+# has these bands. Its one wide band is the eleventh, where the counts are higher than around it.
 INCOME_BANDS = (
     "less than $10,000",
     *(f"${tens}0,000 to ${tens}9,999" for tens in range(1, 10)),
@@ -125,22 +125,22 @@ INCOME_BANDS = (
 GROUPED = frozenset(
     ("extrovert", "agreeable", "conscientious", "neurotic", "open", "age", "sex", "edu", "religion", "ideology")
 )
-"""The attributes by which `grouped` tells people apart."""
+"""The attributes that `grouped` uses."""
 AGE_BANDS = ((45.0, "45 and over"), (30.0, "30 to 44"), (0.0, "under 30"))
-"""From how many years each band begins, the oldest first."""
+"""The age in years at which each band begins, oldest band first."""
 
 
 def describe(traits: Traits) -> str:
-    """Show a person's answers to a chat model: one line per group, what is missing left out.
+    """Returns a person's answers as text for a chat model: one line per group, without missing answers.
 
-    Numbers come with the top of their scale (`care: 4.6 of 6`; all scales begin at 1). Income comes as a band in
-    dollars, which is our reading of its code (see `INCOME_BANDS`).
+    Numbers are followed by the top of their scale (`care: 4.6 of 6`; all scales begin at 1). Income is a band in
+    dollars, by our reading of its code (see `INCOME_BANDS`).
 
     Args:
-        traits: the answers, by attribute name; other names are passed over.
+        traits: the answers, by attribute name; unknown names are ignored.
 
     Returns:
-        The lines; empty when there is no answer at all.
+        The lines; empty when there is no answer.
     """
     lines = []
     for group in GROUPS:
@@ -155,10 +155,11 @@ def describe(traits: Traits) -> str:
 
 
 def grouped(traits: Traits) -> Mapping[str, str]:
-    """The groups that a person belongs to, by the label of what they are grouped by.
+    """Returns the groups of a person, by the label of the attribute.
 
-    Numbers of the Big Five are above or below the mean of the corpus's persuadees, ages fall into three bands, other
-    answers stand for themselves; `unknown` where there is none.
+    The group of a Big Five number is `above average` or `below average`, compared with the mean of the corpus's
+    persuadees. Ages fall into three bands. Any other answer is its own group. The group of a missing answer is
+    `unknown`.
     """
     return {each.label: _group(each, traits.get(each.name)) for each in ATTRIBUTES if each.name in GROUPED}
 
@@ -175,14 +176,14 @@ def _group(attribute: Attribute, value: float | str | None) -> str:
 
 
 def synthetic_persona(seed: int, number: int) -> Persona:
-    """Make up a person whose attributes follow the persuadees' marginals, each drawn on its own.
+    """Draws a person whose attributes follow the persuadees' marginals, independently of each other.
 
-    Numbers are drawn from a normal distribution, clipped to the scale and moved to the nearest possible answer, so
-    that scales with much of their mass at an end come out up to 0.15 off in the mean. Nothing is missing.
+    Numbers are drawn from a normal distribution, clipped to the scale and rounded to the nearest possible answer.
+    Therefore the mean is up to 0.15 off on scales with much of their mass at an end. Every attribute has an answer.
 
     Args:
-        seed: of the run.
-        number: which person; the same seed and number always give the same one.
+        seed: the run's seed.
+        number: number of the person; the same seed and number always give the same person.
     """
     rng = random.Random(derive(seed, "synthetic persona", number))
     return Persona(f"synthetic-{seed}-{number}", {attribute.name: _draw(attribute, rng) for attribute in ATTRIBUTES})

@@ -1,12 +1,12 @@
-"""Task files: the corpus's conversations as JSON lines, for runs that should not need the corpus and for slime.
+"""Writes task files: the corpus's conversations as JSON lines, for runs without the corpus and for slime.
 
-A line is `{"id", "conversation_id", "split", "prompt", "label", "data", "metadata"}`. `data` are the two personas as
-`PersuasionEnv` keeps them in a task, and the file can be given to a run as `--corpus`. `metadata` holds settings of
-that line alone (`persuadee_model`, `persuadee_base_url`, `persuadee_api_key_var`, `max_turns`); it is written empty,
-to be filled in where a task should be played with settings of its own.
+A line is `{"id", "conversation_id", "split", "prompt", "label", "data", "metadata"}`. `data` holds the two personas in
+the form of `PersuasionEnv`'s tasks, so that a run takes the file as `--corpus`. `metadata` holds settings of this task
+only (`persuadee_model`, `persuadee_base_url`, `persuadee_api_key_var`, `max_turns`). It is written empty; fill it in
+for a task that needs its own settings.
 
 slime's `Dataset` reads the same file with `--input-key prompt --label-key label --metadata-key metadata`: the prompt is
-the task's id, by which a rollout finds the task, and the label is empty, since there is no reference answer.
+the task's id, by which a rollout finds the task, and the label is empty, because there is no reference answer.
 """
 
 import json
@@ -29,24 +29,24 @@ def prepare(
     test_limit: int | None = None,
     include_bad: bool = False,
 ) -> dict[str, int]:
-    """Write `train_tasks.jsonl`, `test_tasks.jsonl` or both into a folder, each whole or not at all.
+    """Writes `train_tasks.jsonl`, `test_tasks.jsonl` or both into a folder. A file is written completely or not at all.
 
     Args:
         corpus: the corpus's folder, or a task file to take a part of.
-        out: the folder to write to, made if need be; files of these names are replaced.
+        out: the folder to write to; it is created if it is missing, and files of these names are replaced.
         split: `train`, `test` or `both`.
         split_rule: see `josh.envs.persuasion.corpus.split`.
-        train_limit: most train tasks, the first ones being kept; all if None.
+        train_limit: number of train tasks to keep, from the first; all if None.
         test_limit: the same for test.
-        include_bad: keep the dialogues that the corpus's authors marked as spoilt (`BAD_`); all are of the train split
-            under the rule `convokit`.
+        include_bad: keep the dialogues that the corpus's authors marked as spoilt (`BAD_`). Under the rule `convokit`
+            all of these are in the train split.
 
     Returns:
-        How many tasks were written, by split.
+        The number of tasks written, by split.
 
     Raises:
-        UsageError: a setting is wrong, or the corpus cannot be read, and nothing is written then; or the folder cannot
-            be written to.
+        UsageError: a setting is wrong or the corpus cannot be read (nothing is written then), or the folder cannot be
+            written to.
     """
     limits = {"train": train_limit, "test": test_limit}
     if split not in (*limits, "both"):

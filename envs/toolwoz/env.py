@@ -1,7 +1,7 @@
-"""ToolWOZ as a world to play in (Lattimer et al., 2024, arXiv:2409.04617): a desk that looks things up and books them.
+"""The world of ToolWOZ (Lattimer et al., 2024, arXiv:2409.04617): a desk with tools that search and book.
 
-The tasks are MultiWOZ's (`--data`, see `multiwoz.py`), or made up over its database or over that of a small
-town that comes with josh. Made-up tasks are no part of ToolWOZ, and nothing measured on them is a result on it.
+The tasks are MultiWOZ's (`--data`, see `multiwoz.py`), or made up over its database or over josh's own small town.
+Made-up tasks are not part of ToolWOZ, and figures measured on them are not results on ToolWOZ.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +12,19 @@ from typing import Any
 
 from josh.config import setting
 from josh.dialogue import Speaker
-from josh.envs.toolwoz import multiwoz as woz_official
-from josh.envs.toolwoz import tasks as woz_tasks
+from josh.envs.toolwoz import multiwoz
 from josh.envs.toolwoz.database import Database
 from josh.envs.toolwoz.server import WozWorld
+from josh.envs.toolwoz.tasks import SPLITS as MADE_UP_SPLITS
+from josh.envs.toolwoz.tasks import made_up
 from josh.envs.toolwoz.tools import tools_of
-from josh.envs.toolwoz.values import plain
+from josh.envs.toolwoz.values import normalize
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
 
 SYNTHETIC_TASKS = 20
-"""Made-up tasks per split, unless the run says otherwise."""
+"""Default number of made-up tasks per split."""
 
 AGENT = """\
 You staff the information desk of a town and chat with somebody who needs its help. The desk finds restaurants, hotels \
@@ -69,11 +70,11 @@ One chat message at a time, the way people type: a sentence or two in your own w
 
 
 class ToolwozEnv(BaseEnv):
-    """A person with wishes and a desk with tools. The person speaks first; the goals are the calls that grant wishes.
+    """A user with wishes and a desk with tools. The user speaks first; the goals are the calls that grant the wishes.
 
-    Its data are a folder with MultiWOZ's `data.json` (see `multiwoz.py`), or that file, be it of another name; or a
-    folder with nothing but its database, over which tasks are then made up. Without data that is done over a small town
-    of josh's own. Made-up tasks are drawn with the run's `seed` (0 unless given).
+    The data are a folder with MultiWOZ's `data.json` (see `multiwoz.py`), or that file under any name. For a folder
+    that has only MultiWOZ's database, tasks are made up over it. Without data, tasks are made up over josh's own small
+    town. Made-up tasks are drawn with the run's `seed` (0 by default).
 
     Attributes:
         splits: MultiWOZ's, or those of made-up tasks, which have no `full_test`.
@@ -96,10 +97,10 @@ class ToolwozEnv(BaseEnv):
     config: Config
     opens = Speaker.USER
     max_rounds = 15
-    splits: tuple[str, ...] = woz_official.SPLITS
+    splits: tuple[str, ...] = multiwoz.SPLITS
     agents: Mapping[str, str] = {
         "chat": "function_calling",
-        "local": "react",  # models in this process are given no tools
+        "local": "react",  # models in this process take no tools
         "offline": "offline_tool_agent",
     }
     users: Mapping[str, str] = {"chat": "goal", "offline": "offline_goal"}
@@ -111,30 +112,33 @@ class ToolwozEnv(BaseEnv):
         super().__init__(options)
         self._folder = self.config.data
         if self._folder is not None and not self._folder.exists():
-            raise UsageError(f"there is no {self._folder}; give the folder of MultiWOZ's data.json, or of its database")
-        self._published = self._folder and woz_official.data_file(self._folder)
+            raise UsageError(
+                f"{self._folder} does not exist; give the folder of MultiWOZ's data.json, or of its database"
+            )
+        self._published = self._folder and multiwoz.data_file(self._folder)
         self.called = "ToolWOZ task"
         if self._published is None:
-            # What is measured on these is no figure on ToolWOZ, and must not read like one.
+            # Figures on made-up tasks are not results on ToolWOZ, so these tasks have another name.
             self.called = "made-up booking task"
-            self.splits = woz_tasks.SPLITS
+            self.splits = MADE_UP_SPLITS
 
     @cached_property
     def database(self) -> Database:
-        """What there is. Raises UsageError where the folder has no such database."""
-        return Database.small() if self._folder is None else Database.load(woz_official.database_folder(self._folder))
+        """Returns the database of all places and trains. Raises UsageError where the folder has none."""
+        return Database.small() if self._folder is None else Database.load(multiwoz.database_folder(self._folder))
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """The tasks of a split; `josh.envs.toolwoz.tasks` says what their data are.
+        """Returns the tasks of a split; `josh.envs.toolwoz.tasks` describes their data.
 
         Raises:
-            UsageError: no such split or an empty one, no such data, or so many made-up tasks as cannot be.
+            UsageError: the split is unknown or empty, the data are missing or malformed, or the database is too small
+                for the number of made-up tasks.
         """
         if split not in self.splits:
             raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
         if self._published is None:
             count = self.config.synthetic_tasks or SYNTHETIC_TASKS
-            return woz_tasks.made_up(self.database, split, count, int(self.options.get("seed") or 0))
+            return made_up(self.database, split, count, int(self.options.get("seed") or 0))
         if self.config.synthetic_tasks is not None:
             raise UsageError(
                 f"synthetic_tasks is given with {self._published}, whose tasks are not made up; give --end_index"
@@ -148,39 +152,39 @@ class ToolwozEnv(BaseEnv):
         return self._official.splits[split]
 
     def goals(self, task: Task) -> Sequence[Any]:
-        """The names of the tools to be called, each once."""
+        """Returns the names of the tools to call, each once."""
         return [target["api"] for target in task.data["targets"]]
 
     def agent_prompt(self, task: Task) -> str:
-        """The assistant's system prompt, the same for all tasks."""
+        """Returns the assistant's system prompt, the same for all tasks."""
         return AGENT
 
     def user_prompt(self, task: Task) -> str:
-        """The user's system prompt. It says when to end, and leaves to the user's class how."""
+        """Returns the user's system prompt. It says when to end; the user's class adds how."""
         return USER.format(message=" ".join(task.data["message"]))
 
     def tools(self, task: Task) -> Sequence[Mapping[str, Any]]:
-        """The eight tools, the same for all tasks."""
+        """Returns the schemas of the eight tools, the same for all tasks."""
         return self._tools
 
     def world(self, task: Task) -> WozWorld:
-        """The server that answers the tools; it knows the task's goal."""
+        """Returns the server that answers tool calls; it knows the task's goal."""
         return WozWorld(self.database, task.data["targets"], task.data["failures"])
 
     def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
-        """Measure one conversation.
+        """Measures one conversation.
 
         Returns:
-            `details_told`: the share of the details that the user has to ask for which the assistant's words hold, as
-            the database has them for what is to be booked or for anything that fits; in [0, 1]. Nothing where there
-            are none to ask for that words could be searched for.
+            `details_told`, in [0, 1]: of the details that the user has to ask for, the share that the assistant's words
+            hold, with the database's value for the row to book or for any row that fits. An empty mapping where the
+            user has to ask for no detail that words can be searched for.
         """
         said = _squeezed(" ".join(each.get("content") or "" for each in messages if each.get("role") == "assistant"))
         told = [any(detail in said for detail in details) for details in self._details(task)]
         return {"details_told": sum(told) / len(told)} if told else {}
 
     def groups(self, task: Task) -> Mapping[str, str]:
-        """The domains, such as `hotel + train`, and the number of goals."""
+        """Returns the domains, such as `hotel + train`, and the number of goals."""
         return {"domains": " + ".join(sorted(task.data["goal"])), "goals": str(len(task.data["targets"]))}
 
     @cached_property
@@ -188,24 +192,24 @@ class ToolwozEnv(BaseEnv):
         return tools_of(self.database)
 
     @cached_property
-    def _official(self) -> woz_official.Official:
+    def _official(self) -> multiwoz.Official:
         assert self._published is not None
-        return woz_official.load_official(self._published, self.database)
+        return multiwoz.load_official(self._published, self.database)
 
     def _details(self, task: Task) -> Iterator[set[str]]:
-        """For each detail to ask for that the database knows, the ways in which it may be told."""
+        """Yields, for each detail to ask for that the database knows, the texts that hold it."""
         for domain, wish in task.data["goal"].items():
             booked = next((each["id"] for each in task.data["targets"] if each["domain"] == domain), None)
             rows = self.database.find(domain, wish["info"])
             if booked is not None:
                 rows = [row for row in rows if self.database.row_id(domain, row) == booked]
             for name in wish["reqt"]:
-                details = {_squeezed(plain(row.get(name)).removesuffix(" pounds")) for row in rows}
-                # Less than this, such as a number of stars, is in any text.
+                details = {_squeezed(normalize(row.get(name)).removesuffix(" pounds")) for row in rows}
+                # A shorter text, such as a number of stars, occurs in almost any conversation.
                 if details := {detail for detail in details if len(detail) > 2}:
                     yield details
 
 
 def _squeezed(text: str) -> str:
-    """Letters and digits alone: `01223 323737` and `01223323737` are told alike."""
-    return "".join(filter(str.isalnum, plain(text)))
+    """Returns only the letters and digits of a text, so that `01223 323737` equals `01223323737`."""
+    return "".join(filter(str.isalnum, normalize(text)))

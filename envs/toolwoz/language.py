@@ -1,10 +1,10 @@
-"""The town's language: how everybody in ToolWOZ names its things, their details, values and bookings."""
+"""The language of ToolWOZ: the words for places, trains, their details, values and bookings, for all speakers."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from josh.envs.toolwoz.values import plain
+from josh.envs.toolwoz.values import normalize
 
 NOUNS: Final[Mapping[str, str]] = {
     "restaurant": "restaurant",
@@ -12,15 +12,15 @@ NOUNS: Final[Mapping[str, str]] = {
     "attraction": "place to visit",
     "train": "train",
 }
-"""What one thing of a domain is called."""
+"""The noun for one thing of each domain."""
 TO_BOOK: Final[Mapping[str, str]] = {"restaurant": "a table", "hotel": "a room", "train": "seats"}
-"""What is booked in a domain."""
+"""The object of a booking in each domain."""
 BOOKED: Final = ("people", "day", "time", "stay")
 """The parameters of a booking, in the order in which they are said."""
 PRICES: Final[Mapping[str, str]] = {"cheap": "cheap", "moderate": "moderately priced", "expensive": "expensive"}
-"""What a place in a price range is."""
+"""The adjective for each price range."""
 NO_THINGS: Final = frozenset(("architecture", "boat trips", "entertainment", "multiple sports"))
-"""Spoken types of attraction that nobody says `a` before."""
+"""Types of attraction, in words, that take no article."""
 NAMES: Final[Mapping[str, str]] = {
     "phone": "phone number",
     "address": "address",
@@ -41,7 +41,7 @@ NAMES: Final[Mapping[str, str]] = {
     "openhours": "opening hours",
     "reference": "reference number",
 }
-"""What people call the columns of the database."""
+"""The words for the columns of the database."""
 
 _SMALL = frozenset(("and", "at", "by", "de", "in", "of", "on", "the"))
 _TITLES = frozenset(("name", "food", "departure", "destination", "day", "address"))
@@ -60,8 +60,8 @@ _TRAIN = {
 }
 
 
-def spoken(name: str, value: Any) -> str:
-    """A value as one writes it: names with capitals, kinds of place in plain words."""
+def in_words(name: str, value: Any) -> str:
+    """Returns a value in words: names with capitals, kinds of place without the database's abbreviations."""
     text = " ".join(str(value).split())
     if name in _TITLES:
         return title(text)
@@ -71,23 +71,23 @@ def spoken(name: str, value: Any) -> str:
 
 
 def title(text: str, small: frozenset[str] = _SMALL) -> str:
-    """A name with capitals, but for small words inside it; `str.title` writes `Rosa'S`."""
+    """Returns a name with capitals, except for small words inside it; `str.title` would write `Rosa'S`."""
     words = [word if word in small else word[:1].upper() + word[1:] for word in text.split()]
     return " ".join((words[0][:1].upper() + words[0][1:], *words[1:])) if words else text
 
 
 def article(word: str) -> str:
-    """The article that a word takes."""
+    """Returns the indefinite article of a word."""
     return "an" if word[:1].lower() in "aeiou" else "a"
 
 
-def listed(words: Sequence[str]) -> str:
-    """Words with commas and an `and`."""
+def join_words(words: Sequence[str]) -> str:
+    """Returns the words joined by commas and an `and`."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
-def place(domain: str, have: Mapping[str, str]) -> str:
-    """A place by its spoken traits, with its article, such as `a cheap Indian restaurant in the north`."""
+def place_phrase(domain: str, have: Mapping[str, str]) -> str:
+    """Returns a place with its traits and an article, such as `a cheap Indian restaurant in the north`."""
     kind = have.get("type", "")
     noun = kind if kind not in NO_THINGS else ""
     parts = (
@@ -103,39 +103,47 @@ def place(domain: str, have: Mapping[str, str]) -> str:
     return f"{text} in the {have['area']}" if "area" in have else text
 
 
-def train(have: Mapping[str, str]) -> str:
-    """A train by its spoken traits, such as `a train to Ely on Monday`."""
+def train_phrase(have: Mapping[str, str]) -> str:
+    """Returns a train with its traits, such as `a train to Ely on Monday`."""
     words = " ".join(("a train", *(words.format(have[name]) for name, words in _TRAIN.items() if name in have)))
     return words.replace(" or later that ", " or later and ")
 
 
 def booked_with(domain: str, values: Mapping[str, str]) -> str:
-    """The values of a booking, such as `for 3 people on Sunday at 18:15`."""
+    """Returns the values of a booking, such as `for 3 people on Sunday at 18:15`."""
     return " ".join(booked_part(domain, name, values[name]) for name in BOOKED if name in values)
 
 
 def booked_part(domain: str, name: str, value: str) -> str:
-    """One value of a booking, such as `for 3 people`."""
+    """Returns one value of a booking, such as `for 3 people`."""
     if name == "people":
         return f"for {value} {'person' if value == '1' else 'people'}"
     if name == "stay":
         return f"for {value} {'night' if value == '1' else 'nights'}"
     if name == "time":
         return f"at {value}"
-    return f"{'from' if domain == 'hotel' else 'on'} {spoken(name, value)}"
+    return f"{'from' if domain == 'hotel' else 'on'} {in_words(name, value)}"
 
 
 def meanings(enums: Iterable[tuple[str, Sequence[Any]]], without: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
-    """What spoken values mean: plain words to the parameters, but for some, and plain values that they stand for."""
+    """Returns the meanings of values in words.
+
+    Args:
+        enums: parameters, each with its values.
+        without: parameters to leave out.
+
+    Returns:
+        For each value in normalized words, the parameters and normalized values that it may stand for.
+    """
     meant: dict[str, list[tuple[str, str]]] = {}
     left_out = frozenset(without)
     for name, values in enums:
         if name not in left_out:
             for value in values:
-                meant.setdefault(plain(spoken(name, value)), []).append((name, plain(value)))
+                meant.setdefault(normalize(in_words(name, value)), []).append((name, normalize(value)))
     return meant
 
 
 def any_of(words: Iterable[str]) -> str:
-    """A regular expression for any of some words, the longest that matches; for none of them, one that never does."""
+    """Returns a regular expression for any of the words, the longest first; without words, one that never matches."""
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or "(?!)"

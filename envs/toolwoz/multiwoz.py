@@ -1,10 +1,11 @@
-"""MultiWOZ in the layout it is published in (Budzianowski et al., 2018, arXiv:1810.00278), as tasks.
+"""Reads tasks from MultiWOZ in its published layout (Budzianowski et al., 2018, arXiv:1810.00278).
 
-A folder with `data.json` (goals and dialogues by id), and where they are there `delex.json` (the same, without names),
-`testListFile`, `valListFile` and `training_fnames` (`.json` or `.txt`: ids, a line each or as a list). The database's
-`*_db.json` stand there too, in `db`, or in a `db` beside the folder. A folder that has all this in its `data` will do.
+The folder has `data.json` (goals and dialogues by id) and, optionally, `delex.json` (the same, without names),
+`testListFile`, `valListFile` and `training_fnames` (`.json` or `.txt`: ids, one per line or as a JSON list). The
+database's `*_db.json` are in the same folder, in its `db`, or in a `db` beside it. All this may also be in a subfolder
+`data`.
 
-What earns is worked out anew as ToolWOZ does it (Lattimer et al., 2024, arXiv:2409.04617, §4).
+The calls that earn are computed from the goals, as in ToolWOZ (Lattimer et al., 2024, arXiv:2409.04617, §4).
 """
 
 import html
@@ -21,7 +22,7 @@ from josh.envs.toolwoz.database import KEYS, Database, Row
 from josh.envs.toolwoz.server import WozWorld
 from josh.envs.toolwoz.tasks import perfect_calls, task_data
 from josh.envs.toolwoz.tools import PARAMETERS
-from josh.envs.toolwoz.values import wanted
+from josh.envs.toolwoz.values import constraints
 from josh.envs.toolwoz.wording import Wish
 from josh.errors import UsageError
 from josh.roles import Task, ToolError
@@ -29,9 +30,9 @@ from josh.roles import Task, ToolError
 log = logging.getLogger("josh")
 
 SPLITS = ("train", "val", "full_test", "test")
-"""Splits of the published tasks."""
+"""The splits of the published tasks."""
 TEST_TASKS = 450
-"""How many tasks of `full_test`, in the order of their ids, are `test`."""
+"""The number of tasks in `test`: the first ones of `full_test`, in the order of their ids."""
 
 _ELSEWHERE = ("taxi", "police", "hospital", "bus")
 _TAG = re.compile(r"<[^>]*>")
@@ -39,7 +40,7 @@ _NUMBERED = re.compile(r"^Task \d+:")
 
 
 class _LeftOutError(Exception):
-    """A dialogue is no task; the text says why, in the words that it is counted under."""
+    """Raised for a dialogue that does not make a task; the text is the reason under which it is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ class Official:
     """The tasks of a folder.
 
     Attributes:
-        splits: tasks by split, in the order of their ids; those of `test` are in `full_test` too. Train is what
-            `training_fnames` names or, without it, all that is in no other split. A split whose list is not there is
-            not either.
-        left_out: how many dialogues are no tasks, by reason, most frequent first.
+        splits: tasks by split, in the order of their ids; those of `test` are in `full_test` too. `train` has the
+            dialogues that `training_fnames` names or, without that list, all that are in no other split. Another split
+            whose list is missing is missing, too.
+        left_out: number of dialogues that do not make a task, by reason, most frequent first.
     """
 
     splits: Mapping[str, Sequence[Task]]
@@ -58,10 +59,10 @@ class Official:
 
 
 def data_file(given: Path) -> Path | None:
-    """Where a folder's `data.json` is, if it has one; a file is taken for it, whatever its name.
+    """Returns the path of a folder's `data.json`, None where it has none. A file, under any name, is its own path.
 
     Raises:
-        UsageError: the folder has what stands beside a `data.json`, but none.
+        UsageError: the folder has files that belong beside a `data.json`, but no `data.json`.
     """
     if given.is_file():
         return given
@@ -75,7 +76,10 @@ def data_file(given: Path) -> Path | None:
 
 
 def database_folder(given: Path) -> Path:
-    """Where the database is of a folder, or of a file that `data_file` takes: the first likely place with any of it."""
+    """Returns the folder of the database, for a folder or file that `data_file` takes.
+
+    It is the first of the possible folders that has any of the database's files.
+    """
     data = data_file(given)
     places = (given / "db", given) if data is None else (data.parent / "db", data.parent, data.parent.parent / "db")
     other = given if data is None else data.parent
@@ -83,15 +87,18 @@ def database_folder(given: Path) -> Path:
 
 
 def load_official(data: Path, database: Database) -> Official:
-    """Read the tasks of a `data.json` and the files beside it.
+    """Reads the tasks of a `data.json` and the files beside it.
 
-    Left out are dialogues with a goal in a domain that ToolWOZ lacks (taxi, police, hospital, bus), those that nothing
-    can be earned in, or not with what the goal says (a time that is none), and those whose booking cannot be told: what
-    was booked last, by the system's final state in `delex.json` or `data.json`, is not there, not in the database, or
-    not what the goal asks for.
+    These dialogues are left out:
+
+    - those with a goal in a domain that ToolWOZ lacks (taxi, police, hospital, bus);
+    - those in which nothing can be earned;
+    - those whose goal has a value that the tools refuse, such as a malformed time;
+    - those without a known booking: the last booking in the system's final state, in `delex.json` or `data.json`, is
+      missing, not in the database, or not what the goal asks for.
 
     Raises:
-        UsageError: a file cannot be read or is malformed, or there is no task in it.
+        UsageError: a file cannot be read or is malformed, or holds no task.
     """
     entries = _entries(data)
     beside = data.with_name("delex.json")
@@ -124,7 +131,7 @@ def _split(folder: Path, made: Mapping[str, Mapping[str, Any]]) -> dict[str, lis
 
 
 def _data(states: Sequence[Mapping[str, Any]], entry: Mapping[str, Any], database: Database) -> dict[str, Any]:
-    """A task's data, see `josh.envs.toolwoz.tasks`. Raises _LeftOutError where it is no task."""
+    """Returns a task's data; see `josh.envs.toolwoz.tasks`. Raises _LeftOutError where the dialogue makes no task."""
     whole = entry["goal"]
     for domain in _ELSEWHERE:
         if whole.get(domain):
@@ -145,7 +152,7 @@ def _data(states: Sequence[Mapping[str, Any]], entry: Mapping[str, Any], databas
 
 
 def _wish(domain: str, whole: Mapping[str, Any]) -> Wish:
-    """A domain's goal, less what no tool takes."""
+    """Returns a domain's goal, without values that no tool takes."""
     parts = {part: _known(f"search_{domain}", whole.get(part)) for part in ("info", "fail_info")}
     parts |= {part: _known(f"book_{domain}", whole.get(part), KEYS[domain]) for part in ("book", "fail_book")}
     asked = whole.get("reqt")
@@ -159,7 +166,7 @@ def _known(api: str, part: Any, but: str = "") -> dict[str, str]:
 
 
 def _booked(domain: str, wish: Wish, states: Sequence[Mapping[str, Any]], database: Database) -> Row:
-    """The row that was booked. Raises _LeftOutError where there is none that fits."""
+    """Returns the row that was booked. Raises _LeftOutError where no row fits."""
     key = KEYS[domain]
     names = [name for state in states if (name := _last_booked(domain, state))]
     if not names:
@@ -167,15 +174,15 @@ def _booked(domain: str, wish: Wish, states: Sequence[Mapping[str, Any]], databa
     known = [name for name in names if database.find(domain, {key: name})]
     if not known:
         raise _LeftOutError("with a booking of what is not in the database")
-    # Trains may share an ID; the goal says which of them it was.
-    fitting = database.find(domain, {**wanted(wish["info"]), key: known[0]})
+    # Trains may share an ID; the goal tells them apart.
+    fitting = database.find(domain, {**constraints(wish["info"]), key: known[0]})
     if not fitting:
         raise _LeftOutError("with a booking of what the goal does not ask for")
     return fitting[0]
 
 
 def _last_booked(domain: str, entry: Mapping[str, Any]) -> str | None:
-    """The name or train ID of what was booked last in the final state that the system was in."""
+    """Returns the name or train ID of the last booking in the system's final state; None without a booking."""
     states = [metadata for turn in entry["log"] if (metadata := turn.get("metadata"))]
     try:
         return str(states[-1][domain]["book"]["booked"][-1][KEYS[domain]])
@@ -184,7 +191,7 @@ def _last_booked(domain: str, entry: Mapping[str, Any]) -> str | None:
 
 
 def _in_order(entry: Mapping[str, Any]) -> list[str]:
-    """The domains in the order in which the system learnt of them, then those that it did not, as the goal has them."""
+    """Returns the domains in the order in which the system's state first held them, then the others, as in the goal."""
     found = []
     for turn in entry["log"]:
         for domain, state in (turn.get("metadata") or {}).items():
@@ -203,7 +210,7 @@ def _message(message: Any) -> list[str]:
 
 
 def _plain_text(text: str) -> str:
-    """A sentence without its mark-up, and without the number that some tasks begin with."""
+    """Returns a sentence without mark-up, and without the task number at its beginning."""
     return " ".join(_NUMBERED.sub("", html.unescape(_TAG.sub("", text)).strip()).split())
 
 
@@ -213,13 +220,13 @@ def _dialogue(entry: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _entries(path: Path) -> dict[str, Mapping[str, Any]]:
-    """Dialogues by id, without the `.json` that ids end with."""
+    """Returns the dialogues by id; the `.json` at the end of ids is removed."""
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}; give MultiWOZ's data.json") from error
     if not isinstance(whole, dict):
-        raise UsageError(f"{path} is no JSON object of dialogues by id; give MultiWOZ's data.json")
+        raise UsageError(f"{path} is not a JSON object of dialogues by id; give MultiWOZ's data.json")
     for name, entry in whole.items():
         if not _is_entry(entry):
             raise UsageError(f"{path}: dialogue {name} has no `goal` with a `log` of turns; give MultiWOZ's data.json")
@@ -234,7 +241,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _ids(folder: Path, stem: str) -> set[str] | None:
-    """The ids of a list, None where it is not there."""
+    """Returns the ids of a list; None where the file is missing."""
     path = next((path for end in ("json", "txt") if (path := folder / f"{stem}.{end}").is_file()), None)
     if path is None:
         return None
@@ -245,4 +252,4 @@ def _ids(folder: Path, stem: str) -> set[str] | None:
         raise UsageError(f"cannot read {path}: {error}; give a list of ids, one a line") from error
     if names and all(isinstance(name, str) for name in names) and not text.lstrip().startswith("{"):
         return {name.removesuffix(".json") for name in names}
-    raise UsageError(f"{path} is no list of ids; give one, an id a line, or take the file away")
+    raise UsageError(f"{path} is not a list of ids; give one id per line, or remove the file")

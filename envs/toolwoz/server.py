@@ -1,7 +1,7 @@
-"""ToolWOZ's server: it answers the tools of one conversation and knows its goal (Lattimer et al., 2024).
+"""ToolWOZ's server: it answers the tool calls of one conversation and knows its goal (Lattimer et al., 2024).
 
-A plain database would let an agent stumble on what the user is after. This one serves it only to a search that asks
-for everything the user wants, and makes only the bookings that the user wants.
+With an ordinary database an agent could find the user's row by chance. This server returns that row to a search that
+asks for everything the user wants, and makes only the bookings that the user wants.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 from josh.envs.toolwoz.database import KEYS, Database, is_time
 from josh.envs.toolwoz.tools import PARAMETERS, domain_of
-from josh.envs.toolwoz.values import wanted
+from josh.envs.toolwoz.values import constraints
 from josh.roles import ToolError
 from josh.seeds import derive
 
@@ -24,9 +24,9 @@ class Booking:
     """A booking that was made.
 
     Attributes:
-        tool: what made it, such as `book_hotel`.
-        arguments: what it was made with, as values are compared, in the order of the tool's parameters.
-        reference: the number that the agent was told.
+        tool: the tool that made it, such as `book_hotel`.
+        arguments: the normalized arguments, in the order of the tool's parameters.
+        reference: the reference number that the agent got.
     """
 
     tool: str
@@ -35,12 +35,12 @@ class Booking:
 
 
 class WozWorld:
-    """What the tools of one branch act on.
+    """The object that the tools of one branch act on.
 
-    Siblings share the database and the task. All that sets them apart is `bookings`, a value.
+    Siblings share the database and the task. They differ only in `bookings`, a value.
 
     Attributes:
-        bookings: those made in this branch, oldest first, each once.
+        bookings: the bookings made in this branch, oldest first, each once.
     """
 
     __slots__ = ("_database", "_domains", "bookings")
@@ -48,20 +48,20 @@ class WozWorld:
     def __init__(
         self, database: Database, targets: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Take a task's calls.
+        """Takes a task's calls.
 
         Args:
-            database: what there is.
-            targets: the calls that earn, at most one of each tool: `domain`, `api`, `parameters`, and of a search the
-                `id` of the row that the user will book, see `Database.row_id`; None where there is nothing to book.
-            failures: calls that come to nothing, with `domain`, `api` and `parameters`.
+            database: all places and trains.
+            targets: the calls that earn, at most one of each tool: `domain`, `api`, `parameters`, and for a search the
+                `id` of the row that the user will book (see `Database.row_id`); None where there is nothing to book.
+            failures: the calls that must fail: `domain`, `api` and `parameters`.
         """
         self._database = database
         self._domains = {domain: _domain(database, domain, targets, failures) for domain in KEYS}
         self.bookings: tuple[Booking, ...] = ()
 
     def fork(self) -> "WozWorld":
-        """A world for a sibling branch."""
+        """Returns a world for a sibling branch."""
         twin = object.__new__(type(self))
         twin._database = self._database
         twin._domains = self._domains
@@ -69,27 +69,26 @@ class WozWorld:
         return twin
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Call one of the tools of `PARAMETERS`.
+        """Calls one of the tools of `PARAMETERS`.
 
-        A search answers with a list of one row, or of none where nothing matches or where the task has it fail; what
-        a failing search would find, other searches do not find either. Of the rows that match (see `Database.find`),
-        it is
+        A search returns a list of one row. The list is empty where nothing matches, or where the search must fail. No
+        other search finds the rows of a failing search. Of the rows that match (see `Database.find`), a search returns
 
-        - the one that the user will book, where the search asks for everything the user wants, and it matches;
-        - one that the user does not want, where the search asks for a part of that and nothing else, if there is one,
-          else again the one to be booked;
-        - the first, in all other cases.
+        - the row that the user will book, if the search asks for everything the user wants and that row matches;
+        - a row that the user does not want, if the search asks only for a part of it; where there is no such row, the
+          row to book;
+        - the first row in all other cases.
 
-        A booking answers with `success`. Where it asks for everything the user wants booked, it is made and has a
-        `reference`, the same for the same booking in every branch. Where the task has it fail there is a `reason`,
-        and in all other cases a `message` with what to do about it.
+        A booking returns `success`. A booking that asks for everything the user wants succeeds and has a `reference`,
+        the same for the same booking in every branch. A booking that must fail has a `reason`. Any other booking has a
+        `message` that says what to do.
 
         Returns:
-            What JSON has a form for. Rows are copies.
+            A value that JSON can hold. Rows are copies.
 
         Raises:
-            ToolError: no such tool or parameter, a value that is no text or number, a time that is none, or a booking
-                of nothing that the database knows.
+            ToolError: the tool or a parameter is unknown, a value is not a text or number, a time is malformed, or the
+                database does not have the thing to book.
         """
         given = _checked(name, arguments)
         domain = domain_of(name)
@@ -139,16 +138,16 @@ class WozWorld:
 
 @dataclass(frozen=True, slots=True)
 class _Domain:
-    """What a task wants of one domain, in plain values.
+    """A task's calls in one domain. Values are normalized, and rows are sets of bits.
 
     Attributes:
-        search: the parameters of the search that earns, if any.
+        search: the parameters of the search that earns; None without one.
         fitting: the rows that meet them.
         booked: the row that the user will book.
-        booking: the parameters of the booking that earns, if any.
-        empty: parameters of searches that find nothing.
-        denied: the rows that these would find, but for the one to be booked: to this user there are none of them.
-        refused: parameters of bookings that are refused.
+        booking: the parameters of the booking that earns; None without one.
+        empty: the parameters of searches that must fail.
+        denied: the rows that these would find, without the row to book; no search of this task finds them.
+        refused: the parameters of bookings that must fail.
     """
 
     search: Mapping[str, str] | None
@@ -165,16 +164,16 @@ def _domain(
 ) -> _Domain:
     goals = {target["api"]: target for target in targets}
     search, booking = goals.get(f"search_{domain}"), goals.get(f"book_{domain}")
-    parameters = None if search is None else wanted(search["parameters"])
+    parameters = None if search is None else constraints(search["parameters"])
     row = None if search is None else search.get("id")
-    fails = [(failure["api"], wanted(failure["parameters"])) for failure in failures]
+    fails = [(failure["api"], constraints(failure["parameters"])) for failure in failures]
     booked = 0 if row is None else database.known_as(domain, str(row))
     empty = tuple(asked for api, asked in fails if asked and api == f"search_{domain}")
     return _Domain(
         search=parameters,
         fitting=0 if parameters is None else database.matches(domain, parameters),
         booked=booked,
-        booking=None if booking is None else wanted(booking["parameters"]),
+        booking=None if booking is None else constraints(booking["parameters"]),
         empty=empty,
         denied=reduce(or_, (database.matches(domain, asked) for asked in empty), 0) & ~booked,
         refused=tuple(asked for api, asked in fails if asked and api == f"book_{domain}"),
@@ -182,10 +181,15 @@ def _domain(
 
 
 def _fails(given: Mapping[str, str], failures: Sequence[Mapping[str, str]], complete: Mapping[str, str] | None) -> bool:
-    """Whether a call is one that the task has fail.
+    """Returns whether a call must fail.
 
-    One that asks for all that is wanted does so only where the failing one asks for more than that: a wish that the
-    user then gives up on.
+    A call that asks for everything the user wants fails only if the failing call asks for more than that, which is a
+    wish that the user then gives up.
+
+    Args:
+        given: the normalized arguments of the call.
+        failures: the parameters of calls that must fail.
+        complete: the parameters of the call that earns, if `given` has all of them; else None.
     """
     return any(
         failure.items() <= given.items() and not (complete is not None and failure.items() <= complete.items())
@@ -194,12 +198,12 @@ def _fails(given: Mapping[str, str], failures: Sequence[Mapping[str, str]], comp
 
 
 def _copied(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row that may be changed: agents cut what they read, and siblings are to read it whole."""
+    """Returns a copy of a row that an agent may change without changing its siblings' rows."""
     return {name: value.copy() if isinstance(value, list | dict) else value for name, value in row.items()}
 
 
 def _checked(name: str, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """What a call asks for in particular, in plain values. Raises ToolError where it does not fit the tools."""
+    """Returns the normalized constraints of a call. Raises ToolError where they do not fit the tool."""
     known = PARAMETERS.get(name)
     if known is None:
         raise ToolError(f"there is no tool {name!r}; known: {', '.join(PARAMETERS)}")
@@ -208,7 +212,7 @@ def _checked(name: str, arguments: Mapping[str, Any]) -> dict[str, str]:
             raise ToolError(f"{name} takes no {parameter!r}; known: {', '.join(known)}")
         if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
             raise ToolError(f"{parameter} of {name} is no text or number; give one, or leave it out")
-    given = wanted(arguments)
+    given = constraints(arguments)
     for parameter, text in given.items():
         if parameter in _TIMES and not is_time(text):
             raise ToolError(f"{parameter} of {name} is {text!r}; give a time such as 09:15")

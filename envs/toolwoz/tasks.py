@@ -1,17 +1,17 @@
-"""What somebody wants of the town's desk, the calls that grant it, and made-up wishes over any database.
+"""The data of ToolWOZ's tasks: a user's goal and the calls that earn; and made-up goals over any database.
 
 A task's data, the same for made-up tasks and those of MultiWOZ (Budzianowski et al., 2018), in plain JSON:
 
-    goal        a wish for each domain, in the order in which they are talked about: `info` (what to look for, by
-                parameter), `fail_info` (what to ask for first, of which there is none), `book` and `fail_book` (the
-                same for the booking), `reqt` (names of details to ask for). All five are there, empty where there is
-                nothing. `fail_info` and `fail_book` are laid over `info` and `book`.
+    goal        a wish for each domain, in the order of the conversation: `info` (values to search for, by parameter),
+                `fail_info` (values to search for first, for which nothing matches), `book` and `fail_book` (the same
+                for the booking), `reqt` (names of details to ask for). All five keys exist; unused ones are empty.
+                Values of `fail_info` and `fail_book` replace those of `info` and `book`.
     message     the goal in natural sentences, in the second person.
-    targets     the calls that earn: `domain`, `api`, `parameters` (see `values.wanted`), `id` (of the row that
-                gets booked; None in a search that nothing is booked after), and for a search `booked` (whether
-                anything is). At most one for each api.
+    targets     the calls that earn: `domain`, `api`, `parameters` (see `values.constraints`), `id` (of the row to
+                book; None for a search without a booking after it), and for a search `booked` (whether a booking
+                follows). At most one target for each api.
     failures    the calls that must fail: `domain`, `api`, `parameters`. A search finds nothing, a booking is refused.
-    dialogue    the human conversation, where there was one, as messages of `user` and `assistant`; else empty.
+    dialogue    the human conversation as messages of `user` and `assistant`; empty without one.
     source      "generated" or "multiwoz".
 """
 
@@ -23,14 +23,14 @@ from typing import Any, TypeAlias
 
 from josh.envs.toolwoz.database import KEYS, Database, Row
 from josh.envs.toolwoz.tools import DAYS, PARAMETERS
-from josh.envs.toolwoz.values import covers, plain, wanted
-from josh.envs.toolwoz.wording import Wish, told
+from josh.envs.toolwoz.values import constraints, normalize, satisfies
+from josh.envs.toolwoz.wording import Wish, goal_sentences
 from josh.errors import UsageError
 from josh.roles import Task
 from josh.seeds import derive
 
 SPLITS = ("train", "val", "test")
-"""Splits of made-up tasks."""
+"""The splits of made-up tasks."""
 PARTS = ("info", "fail_info", "book", "fail_book", "reqt")
 """The parts of a wish."""
 
@@ -45,13 +45,13 @@ def task_data(
     source: str,
     dialogue: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
-    """Put a task's data together, its calls worked out from the goal (Lattimer et al., 2024, arXiv:2409.04617, §4.1).
+    """Returns a task's data, with calls computed from the goal (Lattimer et al., 2024, arXiv:2409.04617, §4.1).
 
     Args:
         goal: see the module.
         message: the goal in sentences.
-        chosen: the row to be booked, for every domain with a booking.
-        database: what the rows are of.
+        chosen: the row to book, for every domain with a booking.
+        database: the database that the rows belong to.
         source: "generated" or "multiwoz".
         dialogue: the human conversation.
     """
@@ -66,7 +66,7 @@ def task_data(
 
 
 def perfect_calls(data: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
-    """Calls that earn every target of a task's data, by name and arguments, each after those that fail before it."""
+    """Returns calls, as name and arguments, that earn all targets of a task; failing calls precede their target."""
     calls: list[tuple[str, dict[str, str]]] = []
     for target in data["targets"]:
         failing = [each for each in data["failures"] if each["api"] == target["api"]]
@@ -75,16 +75,16 @@ def perfect_calls(data: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
 
 
 def made_up(database: Database, split: str, count: int, seed: int) -> list[Task]:
-    """Make up tasks.
+    """Makes up tasks.
 
-    What there is to be earned by is divided among the splits: no task is earned by just the calls of another, be
-    it of its own split or, whatever the seeds, of another one. A longer list begins like a shorter one.
+    No two tasks of a list have the same set of earning calls. Each possible set belongs to one split, so that tasks of
+    two splits never share one, with any seeds. A longer list begins with the tasks of a shorter one.
 
     Args:
-        database: what there is to ask for.
+        database: the database to ask for.
         split: one of `SPLITS`.
-        count: how many.
-        seed: what they are drawn with.
+        count: number of tasks.
+        seed: the seed of all draws.
 
     Raises:
         UsageError: the database is too small for so many, or holds nothing that has a name of its own.
@@ -105,7 +105,7 @@ def made_up(database: Database, split: str, count: int, seed: int) -> list[Task]
         else:
             raise UsageError(f"synthetic_tasks is {count}, and {split} has no more than {index} in it; give fewer")
         seen.add(earns)
-        data = task_data(goal, told(goal, chance), chosen, database, "generated")
+        data = task_data(goal, goal_sentences(goal, chance), chosen, database, "generated")
         tasks.append(Task(f"generated-{split}-{index:04d}", index, data))
     return tasks
 
@@ -121,7 +121,7 @@ def _all_targets(goal: Goal, chosen: Mapping[str, Row], database: Database) -> l
 def _targets(domain: str, wish: Wish, chosen: Mapping[str, Row], database: Database) -> Iterator[dict[str, Any]]:
     row = chosen.get(domain)
     row_id = None if row is None else database.row_id(domain, row)
-    # A wish for nothing in particular would be granted by any search.
+    # Any search would meet a wish without constraints, so such a wish makes no target.
     if search := _only(f"search_{domain}", wish["info"]):
         yield {
             "domain": domain,
@@ -140,27 +140,27 @@ def _targets(domain: str, wish: Wish, chosen: Mapping[str, Row], database: Datab
 
 
 def _failures(domain: str, wish: Wish, chosen: Mapping[str, Row]) -> Iterator[dict[str, Any]]:
-    # What fails has to differ from what is wanted in the end, or that could not be had either.
+    # A failing call must differ from the call that earns, or the latter would fail, too.
     if wish["fail_info"]:
         failing = _only(f"search_{domain}", {**wish["info"], **wish["fail_info"]})
-        if not covers(wish["info"], failing):
+        if not satisfies(wish["info"], failing):
             yield {"domain": domain, "api": f"search_{domain}", "parameters": failing}
     if wish["fail_book"] and domain in chosen:
         failing = _booking(domain, {**wish["book"], **wish["fail_book"]}, chosen[domain])
-        if not covers(_booking(domain, wish["book"], chosen[domain]), failing):
+        if not satisfies(_booking(domain, wish["book"], chosen[domain]), failing):
             yield {"domain": domain, "api": f"book_{domain}", "parameters": failing}
 
 
 def _booking(domain: str, book: Mapping[str, Any], row: Row) -> dict[str, str]:
     key = KEYS[domain]
-    return wanted({key: row[key]}) | _only(f"book_{domain}", book)
+    return constraints({key: row[key]}) | _only(f"book_{domain}", book)
 
 
 def _only(api: str, values: Mapping[str, Any]) -> dict[str, str]:
-    return wanted({name: value for name, value in values.items() if name in PARAMETERS[api]})
+    return constraints({name: value for name, value in values.items() if name in PARAMETERS[api]})
 
 
-# What follows makes up goals.
+# From here on: made-up goals.
 
 _DOMAIN_COUNTS = (0.3, 0.4, 0.3)
 _BY_NAME = 0.12
@@ -217,17 +217,17 @@ def _wishes(
 
 
 def _pool(database: Database, domain: str) -> list[Row]:
-    """The rows that a booking can tell from all others; some of MultiWOZ's trains share an ID."""
+    """Returns the rows that a booking can name uniquely; some of MultiWOZ's trains share an ID."""
     rows, key = database.rows(domain), KEYS[domain]
-    times = Counter(plain(row[key]) for row in rows)
-    return [row for row in rows if times[plain(row[key])] == 1]
+    times = Counter(normalize(row[key]) for row in rows)
+    return [row for row in rows if times[normalize(row[key])] == 1]
 
 
 def _info(domain: str, row: Row, chance: random.Random) -> dict[str, str]:
     if domain == "train":
         info = {name: str(row[name]) for name in ("departure", "destination", "day")}
         leaves, arrives = _minutes(row["leaveAt"]), -(-_minutes(row["arriveBy"]) // 15) * 15
-        # Nobody asks for a train by when it arrives after midnight.
+        # A user does not ask for a time of arrival after midnight.
         if chance.random() < 0.5 and leaves < arrives < 24 * 60:
             return {**info, "arriveBy": _clock(arrives)}
         return {**info, "leaveAt": _clock(leaves // 15 * 15)}
@@ -239,7 +239,7 @@ def _info(domain: str, row: Row, chance: random.Random) -> dict[str, str]:
 
 
 def _fail_info(database: Database, domain: str, info: Mapping[str, str], chance: random.Random) -> dict[str, str]:
-    """The search with one value changed so that there is nothing of the kind; mostly empty."""
+    """Returns the search with one value changed so that nothing matches; empty for most goals."""
     if domain == "train" or len(info) < 2 or chance.random() >= _FAILING_SEARCH:
         return {}
     others = [{**info, name: value} for name in info for value in database.values(domain, name)]
@@ -248,7 +248,7 @@ def _fail_info(database: Database, domain: str, info: Mapping[str, str], chance:
 
 
 def _fail_book(book: Mapping[str, str], chance: random.Random) -> dict[str, str]:
-    """Another day, time or length of stay, which is refused; mostly empty."""
+    """Returns another day, time or length of stay, which the server refuses; empty for most goals."""
     names = [name for name in ("day", "time", "stay") if name in book]
     if not names or chance.random() >= _FAILING_BOOKING:
         return {}
@@ -262,7 +262,7 @@ def _fail_book(book: Mapping[str, str], chance: random.Random) -> dict[str, str]
 def _requests(
     database: Database, domain: str, info: Mapping[str, str], booked: bool, chance: random.Random
 ) -> list[str]:
-    """Up to two details that are known of everything that fits; where nothing is booked, at least one if there is."""
+    """Returns up to two details that every fitting row has; without a booking at least one, if there is any."""
     fitting = database.find(domain, info)
     known = [name for name in _DETAILS[domain] if name not in info and all(_is_known(row, name) for row in fitting)]
     return chance.sample(known, min(chance.randint(0 if booked else 1, 2), len(known)))
@@ -273,7 +273,7 @@ def _is_known(row: Row, name: str) -> bool:
 
 
 def _draw(name: str, chance: random.Random) -> str:
-    """A value for a booking."""
+    """Draws a value for a booking."""
     if name == "day":
         return chance.choice(DAYS)
     if name == "time":

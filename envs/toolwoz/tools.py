@@ -15,7 +15,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "search_train": ("arriveBy", "day", "departure", "destination", "leaveAt"),
     "book_train": ("trainID", "people"),
 }
-"""The tools, each with the names of what it takes."""
+"""The tools, each with the names of its parameters."""
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -52,15 +52,15 @@ _OPEN = frozenset(("name", "arriveBy", "leaveAt"))
 
 
 def domain_of(tool: str) -> str:
-    """The domain of a tool of `PARAMETERS`."""
+    """Returns the domain of a tool of `PARAMETERS`."""
     return tool.split("_")[1]
 
 
 def tools_of(database: Database) -> tuple[dict[str, Any], ...]:
-    """Schemas of the eight tools in the chat-completions format, in the order of `PARAMETERS`.
+    """Returns the schemas of the eight tools in the chat-completions format, in the order of `PARAMETERS`.
 
-    All parameters are optional strings. What can be searched for by one of few values has those of the database as its
-    `enum`, sorted; days stand in the order of the week, all seven for a booking.
+    All parameters are optional strings. A search parameter with few possible values has the database's values as its
+    `enum`, sorted. Days are in the order of the week; a booking takes all seven.
     """
     return tuple(_schema(database, tool) for tool in PARAMETERS)
 

@@ -1,4 +1,4 @@
-"""When two values of a tool's arguments mean the same: whatever their case, apostrophes and blanks, `4` and `"4"`."""
+"""Compares values of a tool's arguments, regardless of case, apostrophes and blanks; `4` equals `"4"`."""
 
 import re
 from collections.abc import Mapping
@@ -10,16 +10,17 @@ ANYTHING = frozenset(
         *("no preference", "not mentioned", "none"),
     )
 )
-"""Plain values that ask for nothing in particular."""
+"""Normalized values that accept anything."""
 _APOSTROPHES = re.compile("['\u2018\u2019`\u00b4]")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})")
 _WHOLE = re.compile(r"(\d+)\.0+")
 
 
-def plain(value: Any) -> str:
-    """A value as it is compared: in lower case, without apostrophes and needless blanks, a time with all its digits.
+def normalize(value: Any) -> str:
+    """Returns a value in the form in which values are compared.
 
-    Numbers are written without a fraction that is nothing; None is empty.
+    It is in lower case, without apostrophes and extra blanks; a time has two digits for the hour. A whole number has
+    no decimal point. None is an empty text.
     """
     if value is None:
         return ""
@@ -31,12 +32,12 @@ def plain(value: Any) -> str:
     return whole[1] if whole else text
 
 
-def wanted(values: Mapping[str, Any]) -> dict[str, str]:
-    """The plain values by name, without those that ask for nothing in particular."""
-    return {name: text for name, value in values.items() if (text := plain(value)) not in ANYTHING}
+def constraints(values: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the normalized values by name, without those that accept anything."""
+    return {name: text for name, value in values.items() if (text := normalize(value)) not in ANYTHING}
 
 
-def covers(given: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    """Whether everything in particular that is asked for is given, with the same values."""
-    have = wanted(given)
-    return all(have.get(name) == value for name, value in wanted(asked).items())
+def satisfies(given: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Returns whether `given` has every constraint of `asked`, with the same normalized values."""
+    have = constraints(given)
+    return all(have.get(name) == value for name, value in constraints(asked).items())

@@ -1,13 +1,13 @@
-"""A goal in natural sentences, as the person who has it is told of it."""
+"""Writes a goal in natural sentences, in the second person, for the user's prompt."""
 
 import random
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from josh.envs.toolwoz.language import NAMES, NO_THINGS, TO_BOOK, article, booked_part, listed, spoken, title
+from josh.envs.toolwoz.language import NAMES, NO_THINGS, TO_BOOK, article, booked_part, in_words, join_words, title
 
 Wish: TypeAlias = Mapping[str, Any]
-"""What somebody wants of one domain: `info`, `fail_info`, `book`, `fail_book` and `reqt`."""
+"""A user's wish in one domain: `info`, `fail_info`, `book`, `fail_book` and `reqt`."""
 
 _OPENINGS = {
     "restaurant": ("You want to eat out.", "You are looking for a restaurant.", "You need a place to eat."),
@@ -35,14 +35,14 @@ _REQUESTS = (
 )
 
 
-def told(goal: Mapping[str, Wish], chance: random.Random) -> list[str]:
-    """Tell somebody what they want, in the second person.
+def goal_sentences(goal: Mapping[str, Wish], chance: random.Random) -> list[str]:
+    """Returns sentences that describe a goal in the second person.
 
-    Every value that is wanted occurs in it as the goal has it, but for capitals, and for yes and no.
+    Every value of the goal occurs in them unchanged, except for capitals, and for yes and no.
 
     Args:
-        goal: a wish for each domain, in the order in which to talk about them.
-        chance: what the wording is drawn with.
+        goal: a wish for each domain, in the order of the conversation.
+        chance: draws the wording.
     """
     sentences = []
     for place, (domain, wish) in enumerate(goal.items()):
@@ -52,7 +52,7 @@ def told(goal: Mapping[str, Wish], chance: random.Random) -> list[str]:
         if wish["book"]:
             sentences.extend(_booked(domain, wish, chance))
         if wish["reqt"]:
-            details = listed([NAMES.get(name, name) for name in wish["reqt"]])
+            details = join_words([NAMES.get(name, name) for name in wish["reqt"]])
             sentences.append(chance.choice(_REQUESTS).format(details))
     return sentences
 
@@ -63,15 +63,15 @@ def _searched(wish: Wish, chance: random.Random) -> list[str]:
         called = chance.choice(("It is called {}.", "You have {} in mind.", "Somebody told you about {}."))
         return [called.format(_title(first["name"]))]
     traits = [_trait(name, first) for name in first if name != "destination"]
-    sentences = [f"{chance.choice(('It should', 'It has to', 'You want it to'))} {listed(traits)}."]
+    sentences = [f"{chance.choice(('It should', 'It has to', 'You want it to'))} {join_words(traits)}."]
     changed = [_value(name, info[name]) for name in info if info[name] != first[name]]
     if changed:
-        sentences.append(chance.choice(_INSTEAD).format(listed(changed)))
+        sentences.append(chance.choice(_INSTEAD).format(join_words(changed)))
     return sentences
 
 
 def _trait(name: str, info: Mapping[str, str]) -> str:
-    """One constraint, as what the thing looked for `should` do."""
+    """Returns one constraint as a verb after `should`."""
     value = info[name]
     written = {
         "food": f"serve {_title(value)} food",
@@ -90,7 +90,7 @@ def _trait(name: str, info: Mapping[str, str]) -> str:
 
 
 def _value(name: str, value: str) -> str:
-    """A constraint that takes the place of another, by itself."""
+    """Returns a constraint that replaces another one, as a noun."""
     written = {
         "food": f"{_title(value)} food",
         "pricerange": f"{article(value)} {value} one",
@@ -114,7 +114,7 @@ def _booked(domain: str, wish: Wish, chance: random.Random) -> list[str]:
 
 
 def _is_no_thing(kind: str) -> bool:
-    return spoken("type", kind) in NO_THINGS
+    return in_words("type", kind) in NO_THINGS
 
 
 def _kind(value: str) -> str:
@@ -122,5 +122,5 @@ def _kind(value: str) -> str:
 
 
 def _title(words: str) -> str:
-    """A name with capitals, small words too."""
+    """Returns a name with capitals, including small words."""
     return title(words, small=frozenset())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from josh.agents.react_grammar import Call, Malformed, Plan, Speak, parse
+from josh.agents.react_grammar import Malformed, Plan, Speak, ToolCall, parse
 
 SEARCH = '{"name": "search_attraction", "arguments": {"type": "museum"}}'
 
@@ -181,7 +181,7 @@ values = st.recursive(
 def test_calls_come_back_as_they_were_written(name, arguments, indent, as_is, colon):
     written = json.dumps({"name": name, "arguments": arguments}, indent=indent, ensure_ascii=not as_is)
     (call,) = parse(f"APICALL{':' * colon} {written}\nSPEAK done")
-    assert call == Call(name, arguments, call.end)
+    assert call == ToolCall(name, arguments, call.end)
     assert f"APICALL{':' * colon} {written}\nSPEAK done"[: call.end].endswith(written)
 
 

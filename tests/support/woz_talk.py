@@ -5,7 +5,7 @@ import asyncio
 from p4g_figures import Dice
 
 from josh.agents.toolwoz.offline import OfflineToolAgent
-from josh.agents.toolwoz.reading import Ear
+from josh.agents.toolwoz.reading import Reader
 from josh.clock import TaskClock
 from josh.envs.toolwoz.database import Database
 from josh.envs.toolwoz.env import ToolwozEnv
@@ -105,4 +105,4 @@ def world_of(task):
 
 # What it understands
 
-EAR = Ear(tools_of(Database.small()))
+READER = Reader(tools_of(Database.small()))

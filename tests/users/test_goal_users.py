@@ -15,7 +15,7 @@ from josh.errors import UsageError
 from josh.messages import OPENER
 from josh.roles import BaseJOSHAgent, Task, fork
 from josh.testing import FixedModel, UserConformance
-from josh.users.ending import END, GOODBYE, HOW_TO_END, defuse, read
+from josh.users.ending import END, GOODBYE, HOW_TO_END, defuse, read_ending
 from josh.users.goal import GoalUser
 from josh.users.guide import AGAIN, NOTHING_YET, GuideUser, suggested, transcript
 from josh.users.script import ScriptUser
@@ -83,24 +83,24 @@ class TestClosing:
         ],
     )
     def test_the_marker_closes_and_is_not_said(self, text, said):
-        assert read(text) == (said, True)
+        assert read_ending(text) == (said, True)
 
     @pytest.mark.parametrize(
         "text", ["Let us end conversation here.", "END CONVERSATION", "(The end_of it.)", "conversation", " (...) "]
     )
     def test_words_without_the_marker_stay_as_they_are(self, text):
-        assert read(text) == (text, False)
+        assert read_ending(text) == (text, False)
 
     @given(
         st.lists(st.sampled_from([END, END.lower(), r"end\_conversation", "thanks", "*", '"', "[", "]", " ", "_", "."]))
     )
     def test_nothing_that_is_said_or_defused_holds_the_marker_and_no_word_is_lost(self, pieces):
         text = "".join(pieces)
-        said, over = read(text)
+        said, over = read_ending(text)
         assert over == (END in text.replace("\\", "").upper())
-        assert not read(said)[1]
+        assert not read_ending(said)[1]
         assert said.count("thanks") == text.count("thanks")
-        assert not read(defuse(text))[1]
+        assert not read_ending(defuse(text))[1]
         assert said.strip() or not over
 
     def test_a_defused_marker_is_still_there_to_read(self):

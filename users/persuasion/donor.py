@@ -1,16 +1,16 @@
-"""A persuadee that needs no model: a statistical donor, calibrated on Persuasion for Good (Wang et al., ACL 2019).
+"""A persuadee without a model: a statistical donor, calibrated on Persuasion for Good (Wang et al., ACL 2019).
 
-What the persuader says is read as acts (`acts.py` of the world); every act moves the person's willingness, and once
-per turn the person decides whether to give. The numbers come from three places, and each constant says which:
+The donor reads the persuader's words as acts (`acts.py` of the world). Every act changes the person's willingness, and
+once per turn the person decides whether to give. The numbers have three sources, and each constant names its source:
 
 - corpus: estimated from the 1,017 surveys and donations (who gives, how much) or from the 300 annotated dialogues
   (which act is followed by a commitment or by which reaction);
 - tuned: chosen so that human act sequences, replayed, give the corpus's donation rate and mean;
 - design: our own choice of size, with the sign taken from the corpus where it has one.
 
-So replayed human dialogues match the corpus by construction: that is calibration, not validation. How this donor
-answers a policy that no human played is a property of the design constants. Never report its donation rate as an
-effect on people.
+So replayed human dialogues match the corpus by construction: that is calibration, not validation. This donor's
+answers to a policy that no human played depend on the design constants. Never report its donation rate as an effect on
+people.
 """
 
 import copy
@@ -25,13 +25,12 @@ from statistics import NormalDist
 from typing import Any, ClassVar, Final
 
 from josh.envs.persuasion import acts as s
-from josh.envs.persuasion import acts as strategies
 from josh.envs.persuasion.donation import DONATION
 from josh.errors import UsageError
 from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.seeds import derive
-from josh.users.persuasion import donor_phrases as donor_words
+from josh.users.persuasion import donor_phrases
 
 AGREE: Final = "agree-donation"
 NAME_AMOUNT: Final = "provide-donation-amount"
@@ -42,10 +41,10 @@ LEAVE: Final = "leave"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is asked.
+    """The person that the donor plays.
 
     Attributes:
-        propensity: log-odds of giving relative to the average person; traits and a personal part together.
+        propensity: log-odds of giving relative to the average person; the sum of traits and a personal part.
         generosity: how high this person's gifts rank among donors' gifts, in standard deviations.
     """
 
@@ -55,14 +54,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How one conversation stands, as the person feels it.
+    """The person's state in one conversation.
 
     Attributes:
         turns: persuader turns heard so far.
         willingness: trust and interest won so far; starts at 0 and never falls.
         reactance: resistance to pressure; at least 0, fades by a tenth per turn.
-        uses: in how many turns each act of `COUNTED` has been heard.
-        opened: whether giving has come up at all.
+        uses: in how many turns each act of `COUNTED` has been heard; empty before the first turn.
+        opened: whether either side has mentioned giving.
         refusals: how often the person has said no.
     """
 
@@ -76,7 +75,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the person does.
+    """The person's answer to one turn.
 
     Attributes:
         act: a persuadee act of the corpus, or `leave`.
@@ -90,13 +89,13 @@ class Response:
 
 
 def propensity(traits: Mapping[str, float | int | str | None]) -> float:
-    """The part of a person's log-odds of giving that the survey explains, 0 for the average persuadee (corpus).
+    """Returns the part of a person's log-odds of giving that the survey explains; 0 for the average persuadee (corpus).
 
-    A ridge logit of donating on the 32 survey attributes; it tells donors from others only weakly (AUC .63 across
-    people), so it varies by about .5.
+    It is a ridge logit of donating on the 32 survey attributes. It separates donors from others only weakly (AUC .63
+    across people), so that its standard deviation is about .5.
 
     Args:
-        traits: attribute name to value. Absent, None and unknown categories count as average.
+        traits: attribute name to value. A missing value, None and an unknown category count as average.
 
     Raises:
         UsageError: a numeric attribute is not a number.
@@ -118,29 +117,29 @@ def propensity(traits: Mapping[str, float | int | str | None]) -> float:
 
 
 def draw_person(traits: Mapping[str, float | int | str | None], spread: float, seed: int) -> Person:
-    """A person with these traits and a personal part of their own.
+    """Draws a person with these traits and a personal part.
 
     Args:
         traits: as for `propensity`.
         spread: standard deviation of the personal part of the log-odds; at least 0.
-        seed: one person, one seed: the same seed is the same person in every conversation.
+        seed: the person's own seed; the same seed gives the same person in every conversation.
     """
     rng = Random(seed)
     u = rng.gauss(0.0, 1.0)
     return Person(propensity(traits) + spread * u, 0.3 * u + 0.95 * rng.gauss(0.0, 1.0))
 
 
-def hear(
+def respond(
     person: Person, state: State, acts: Iterable[str], anchor: float | None, rng: Random
 ) -> tuple[State, Response]:
-    """Hear one persuader turn and answer it. Pure but for the draws from `rng`.
+    """Answers one persuader turn. A pure function, except for the draws from `rng`.
 
     Args:
-        person: who hears it.
+        person: the person who answers.
         state: the conversation so far.
-        acts: the persuader acts in the turn (`strategies.acts`); unknown names count as `other`.
-        anchor: the amount in dollars that the turn names, if any.
-        rng: where the person's mood comes from.
+        acts: the persuader acts in the turn (`josh.envs.persuasion.acts.acts`); unknown names count as `other`.
+        anchor: the amount in dollars that the turn names; None where it names none.
+        rng: the source of the person's random choices.
 
     Returns:
         The state after the turn, and the response.
@@ -158,7 +157,7 @@ def hear(
         willingness += GAIN.get(act, 0.0) * _FADING[min(used, 12)]
         odds += HAZARD.get(act, 0.0)
         repeats = repeats or (used >= 2 and act in _TIRING)
-    asked = not strategies.ASKS.isdisjoint(heard)
+    asked = not s.ASKS.isdisjoint(heard)
     reactance = (
         0.9 * state.reactance
         + (REPEAT_COST if repeats else 0.0)
@@ -213,18 +212,18 @@ def _mixed(heard: tuple[str, ...]) -> list[float]:
 
 
 class Donor(BaseJOSHUser):
-    """The statistical persuadee: gives, refuses, asks, stalls or walks away, in words of its own.
+    """The statistical persuadee: gives, refuses, asks, stalls or walks away, in fixed sentences.
 
     It takes the person from `task.data["persuadee"]`: `id` and `traits` (the 32 survey attributes by name, such as
-    `agreeable`, `age`, `religion`). The same persuadee is the same person throughout a run. A task without one gets
-    an average person of its own.
+    `agreeable`, `age`, `religion`). The same persuadee is the same person in the whole run. A task without a
+    persuadee gets a person with average traits, drawn by the task's id.
 
-    A commitment is said with a donation tag, after which the conversation is over.
+    It states a commitment with a donation tag, after which the conversation is over.
 
     Attributes:
-        spread: how far people differ beyond their traits, as the standard deviation of the log-odds of giving. The
-            corpus's repeat participants suggest 3 (`DonorFirm`: whom one meets matters most); at 0.8 (`DonorMild`)
-            what is said matters most. Human sequences give the same donation rate in all three.
+        spread: how much people differ beyond their traits: the standard deviation of the log-odds of giving. The
+            corpus's repeat participants suggest 3 (`DonorFirm`: the person matters most); at 0.8 (`DonorMild`) the
+            persuader's words matter most. Human act sequences give the same donation rate with all three values.
     """
 
     spread: ClassVar[float] = 1.5
@@ -235,7 +234,7 @@ class Donor(BaseJOSHUser):
         self.said: frozenset[str] = frozenset()
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Become the persuadee of this task, in this run (`options["seed"]`, 0 by default)."""
+        """Takes the persuadee of this task in this run (`options["seed"]`, 0 by default)."""
         super().start(task, env, options)
         persuadee = task.data.get("persuadee") or {}
         place = persuadee.get("id") or task.id
@@ -245,14 +244,18 @@ class Donor(BaseJOSHUser):
         self.said = frozenset()
 
     def step(self, agent: Any, *, model: TurnModel, **_: Any) -> tuple[Any, bool]:
-        """Answer what the persuader said since this user last spoke. Returns the agent, and whether it is over."""
+        """Answers the persuader's words since this user's last turn.
+
+        Returns:
+            The agent, and whether the conversation is over.
+        """
         rng = Random(model.draw())
         text = _latest_words(agent.messages)
         if text is None and not self.state.turns:
             self._say(agent, s.GREETING, (), None, rng)
             return agent, False
-        acts = strategies.acts(text or "")
-        self.state, response = hear(self.person, self.state, acts, strategies.anchor(text or ""), rng)
+        acts = s.acts(text or "")
+        self.state, response = respond(self.person, self.state, acts, s.anchor(text or ""), rng)
         self._say(agent, response.act, acts, response.amount, rng)
         return agent, response.leaves
 
@@ -261,29 +264,29 @@ class Donor(BaseJOSHUser):
         return flip_roles(messages, DONATION.defuse)
 
     def fork(self) -> "Donor":
-        """A copy for a sibling branch; a search changes nothing that a donor holds, it only replaces it."""
+        """Returns a copy for a sibling branch. Attributes are replaced and never changed, so that copies share them."""
         return copy.copy(self)
 
     def _say(self, agent: Any, act: str, acts: Iterable[str], amount: float | None, rng: Random) -> None:
-        sentence = donor_words.choose(act, acts, amount, self.said, rng)
+        sentence = donor_phrases.choose(act, acts, amount, self.said, rng)
         self.said |= {sentence}
-        agent.add_message({"role": "user", "content": donor_words.fill(sentence, amount)})
+        agent.add_message({"role": "user", "content": donor_phrases.fill(sentence, amount)})
 
 
 class DonorMild(Donor):
-    """A donor who differs little from others: what the persuader says decides."""
+    """A donor who differs little from others: the persuader's words matter most."""
 
     spread = 0.8
 
 
 class DonorFirm(Donor):
-    """A donor who has mostly decided beforehand, as the corpus's repeat participants had."""
+    """A donor who has mostly decided before the conversation, as the corpus's repeat participants had."""
 
     spread = 3.0
 
 
 def _latest_words(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """The persuader's words since the last user message, None where there is no message of the persuader's."""
+    """Returns the persuader's words since the last user message; None where there is no message of the persuader."""
     words: list[str] = []
     spoken = False
     for message in reversed(messages):
@@ -307,9 +310,9 @@ GAIN: Final = {
     s.FOOT: 0.15, s.SOURCE_INQUIRY: 0.15, s.GREETING: 0.10, s.OFF_TASK: 0.10, s.CREDIBILITY: 0.05,
     s.TASK_INQUIRY: 0.05, s.PERSONAL_INQUIRY: 0.05, s.ACKNOWLEDGEMENT: 0.05,
 }  # fmt: skip
-"""Willingness won by the first use of an act; design, in the order of the corpus's effects of earlier uses."""
+"""Willingness won by the first use of an act (design; ranked like the corpus's effects of earlier uses)."""
 FADE: Final = 0.6
-"""How much of an act's gain is left at every further use (design)."""
+"""Factor on an act's gain at every further use (design)."""
 
 HAZARD: Final = {
     s.PROPOSITION: 2.09, s.ASK_AMOUNT: 2.05, s.INFORMATION: 1.07, s.ASK_MORE: 1.0, s.FOOT: 0.89, s.STORY: 0.50,
@@ -324,10 +327,10 @@ PER_TURN: Final = 0.14
 SHIFT: Final = -1.42
 """Tuned: makes replayed human sequences give at the corpus's rate of .519."""
 UNOPENED_COST: Final = 1.5
-"""Log-odds lost while giving has not come up (design: nobody gives to someone who never asks)."""
+"""Log-odds lost while giving has not been mentioned (design: people do not give to someone who never asks)."""
 
 REPEAT_COST: Final = 0.20
-"""Reactance from a strategy's or a request's third use and on (sign: corpus; size: design)."""
+"""Reactance from the third and every later use of a strategy or request (sign: corpus; size: design)."""
 INSIST_COST: Final = 0.45
 """Reactance from a request after a refusal (sign: corpus; size: design)."""
 RUSH_COST: Final = 0.50
@@ -343,7 +346,7 @@ PATIENCE: Final = 2.0
 LEAVE_PRESSED: Final = 0.15
 """Chance of walking away per unit of reactance above `PATIENCE` (design)."""
 FINAL_WORD: Final = 0.6
-"""Share of those leaving who say so with a gift of nothing, rather than just going (design)."""
+"""Share of the people leaving who say so with a donation of $0; the others leave without a decision (design)."""
 CURIOUS_TURNS: Final = 6
 """Turns during which people ask at the corpus's average rate; later they ask less (corpus: .3 a turn, then .15)."""
 
@@ -356,7 +359,7 @@ AMOUNTS: Final = {
 """Donors' gifts up to $2 in dollars, per thousand gifts (corpus, odd cents rounded)."""
 
 TRAIT_SHARE: Final = 0.8
-"""How much of the traits' log-odds is believed (design: they were fitted on the same people)."""
+"""Factor on the traits' log-odds (design: below 1, because they were fitted on the same people)."""
 NUMERIC_TRAITS: Final = {
     "extrovert": (3.20, 0.92, -0.034), "agreeable": (3.93, 0.85, 0.208), "conscientious": (3.90, 0.74, -0.030),
     "neurotic": (2.57, 0.98, 0.061), "open": (3.66, 0.69, 0.046), "care": (4.57, 0.92, 0.160),
@@ -386,7 +389,7 @@ REACTION_ACTS: Final = (
     "personal-related-inquiry", "positive-to-inquiry", "negative-to-inquiry", "neutral-to-inquiry",
     "acknowledgement", "greeting", "thank", "you-are-welcome", "closing", "off-task", "other",
 )  # fmt: skip
-"""What a persuadee may answer besides a decision, in the order of the rows of `REACTIONS`."""
+"""The persuadee acts besides decisions, in the order of the columns of `REACTIONS`."""
 REACTIONS: Final[Mapping[str, tuple[int, ...]]] = {
     s.CREDIBILITY: (323, 61, 49, 317, 74, 30, 78, 28, 0, 0, 0, 127, 0, 25, 0, 0, 12, 75),
     s.LOGICAL: (401, 105, 22, 89, 67, 41, 83, 10, 0, 0, 0, 96, 0, 22, 0, 0, 13, 86),
@@ -411,15 +414,15 @@ REACTIONS: Final[Mapping[str, tuple[int, ...]]] = {
     s.OFF_TASK: (103, 13, 13, 77, 26, 13, 0, 13, 0, 0, 0, 77, 0, 38, 0, 0, 628, 90),
     s.OTHER: (198, 56, 13, 80, 35, 13, 61, 19, 0, 0, 0, 56, 0, 51, 0, 0, 29, 350),
 }
-"""Per thousand replies to a persuader act, how many hold each reaction (corpus, 3,027 replies), decisions left out.
+"""Of a thousand replies to a persuader act, how many hold each reaction (corpus, 3,027 replies), without decisions.
 
-Answers, thanks, greetings and talk of charity are kept only where they fit what they answer.
+Answers, thanks, greetings and talk of charity are kept only where they fit the act that they answer.
 """
 
 _PLACES: Final = {act: place for place, act in enumerate(COUNTED)}
 _UNUSED: Final = (0,) * len(COUNTED)
 _FADING: Final = tuple(FADE**n for n in range(13))
-_TIRING: Final = strategies.STRATEGIES | strategies.ASKS
+_TIRING: Final = s.STRATEGIES | s.ASKS
 _OPENING: Final = frozenset((s.INFORMATION, s.FOOT))
 _QUESTIONS: Final = (3, 4, 5, 6, 7)
 _PHI: Final = NormalDist().cdf

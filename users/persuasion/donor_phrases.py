@@ -1,4 +1,4 @@
-"""The donor's sentences, by what they do. A `{tag}` holds a decision; nothing else here can be read as one."""
+"""The donor's sentences, by act. Only a `{tag}` states a decision."""
 
 from collections.abc import Collection, Iterable
 from random import Random
@@ -9,17 +9,14 @@ from josh.envs.persuasion.donation import DONATION
 
 
 def choose(act: str, acts: Iterable[str], amount: float | None, said: Collection[str], rng: Random) -> str:
-    """Pick a sentence that fits, one that has not been said where there is one.
+    """Returns a sentence for an act, if possible one that has not been said; `fill` completes it.
 
     Args:
         act: the persuadee act to put into words.
         acts: the persuader acts that it answers.
-        amount: the dollars decided on; 0.0 for a final refusal, None without a decision.
+        amount: the dollars of the decision; 0.0 for a final refusal, None without a decision.
         said: the sentences chosen earlier in the conversation.
         rng: makes the choice.
-
-    Returns:
-        A sentence for `fill`.
     """
     if amount is not None:
         choices = SENTENCES[act] if amount > 0 else FINAL_REFUSALS
@@ -32,7 +29,7 @@ def choose(act: str, acts: Iterable[str], amount: float | None, said: Collection
 
 
 def fill(sentence: str, amount: float | None) -> str:
-    """The sentence as it is said, with the amount in words and as a donation tag."""
+    """Returns the sentence with the amount in words and as a donation tag."""
     if amount is None:
         return sentence
     return sentence.replace("{sum}", _spell(amount)).replace("{tag}", DONATION.write(amount))
@@ -261,7 +258,7 @@ SENTENCES: Final[dict[str, tuple[str, ...]]] = {
         "Let me think for a second.",
     ),
 }
-"""Several ways to say each act. `stall`, `yes-...` and `no-...` replace an act after certain persuader acts."""
+"""Several sentences for each act. `stall`, `yes-...` and `no-...` replace an act after certain persuader acts."""
 
 _STALLS: Final = ((s.PROPOSITION, "stall"), (s.ASK_AMOUNT, "stall"), (s.ASK_MORE, "stall"))
 _FITTING: Final = {

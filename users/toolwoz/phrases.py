@@ -1,4 +1,4 @@
-"""What a user with a goal and no model says, as sets of phrases."""
+"""The phrases of the offline user with a goal."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -12,47 +12,47 @@ from josh.envs.toolwoz.language import (
     TO_BOOK,
     article,
     booked_with,
-    listed,
-    place,
-    spoken,
-    train,
+    in_words,
+    join_words,
+    place_phrase,
+    train_phrase,
 )
 
 
 def thing(domain: str, wanted: Mapping[str, str]) -> str:
-    """What to look for, with its article, such as `a cheap Indian restaurant in the north`."""
-    have = {name: spoken(name, value) for name, value in wanted.items()}
+    """Returns what the user looks for, with an article, such as `a cheap Indian restaurant in the north`."""
+    have = {name: in_words(name, value) for name, value in wanted.items()}
     if domain == "train":
-        return train(have)
+        return train_phrase(have)
     if "name" in have:
         return f"a {NOUNS[domain]} called {have['name']}"
     facilities = [_FACILITIES[name, have[name] != "no"] for name in ("internet", "parking") if name in have]
-    return f"{place(domain, have)} {' and '.join(facilities)}".strip()
+    return f"{place_phrase(domain, have)} {' and '.join(facilities)}".strip()
 
 
 def traits(wanted: Mapping[str, str]) -> str:
-    """What the thing looked for should do, such as `serve Indian food and be in the north`."""
-    return listed([_trait(name, spoken(name, value)) for name, value in wanted.items()]) or "suit me"
+    """Returns constraints as verbs after `should`, such as `serve Indian food and be in the north`."""
+    return join_words([_trait(name, in_words(name, value)) for name, value in wanted.items()]) or "suit me"
 
 
 def booking(domain: str, values: Mapping[str, str]) -> str:
-    """What to book, such as `a table for 3 people on Sunday at 18:15`."""
+    """Returns what to book, such as `a table for 3 people on Sunday at 18:15`."""
     what = "a seat" if domain == "train" and values.get("people") == "1" else TO_BOOK[domain]
     return " ".join((what, booked_with(domain, values))).strip()
 
 
 def details(columns: Sequence[str]) -> str:
-    """Details to ask for, such as `phone number and postcode`."""
-    return listed([NAMES.get(column, column) for column in columns])
+    """Returns the names of details to ask for, such as `phone number and postcode`."""
+    return join_words([NAMES.get(column, column) for column in columns])
 
 
 def indifferent(names: Sequence[str]) -> str:
-    """That any value will do."""
-    return f"I do not mind the {listed([_ANY.get(name, name) for name in names])}."
+    """Returns a sentence that accepts any value of some parameters."""
+    return f"I do not mind the {join_words([_ANY.get(name, name) for name in names])}."
 
 
 def say(what: str, rng: Random, *values: str) -> str:
-    """A phrase of `PHRASES`."""
+    """Returns a phrase of `PHRASES`, with the values filled in."""
     known = PHRASES[what]
     return known[int(rng.random() * len(known))].format(*values)
 
@@ -82,7 +82,7 @@ _TRAITS = {
     "arriveBy": "arrive by {}",
 }
 SEARCHED: Final = frozenset((*_TRAITS, "type", "stars", "pricerange", "internet", "parking"))
-"""What a search may ask for."""
+"""The parameters that the user can state for a search."""
 _FACILITIES = {
     ("internet", True): "with internet access",
     ("internet", False): "without internet access",

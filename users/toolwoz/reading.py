@@ -1,4 +1,4 @@
-"""What a user with a goal and no model makes of the assistant's words."""
+"""Reads the assistant's messages for the offline user with a goal."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from josh.envs.toolwoz.language import NAMES, any_of, meanings
-from josh.envs.toolwoz.values import plain
+from josh.envs.toolwoz.values import normalize
 
 BOOKED: Final = "booked"
 REFUSED: Final = "refused"
@@ -19,13 +19,13 @@ OTHER: Final = "other"
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the assistant said.
+    """A message of the assistant.
 
     Attributes:
-        kind: the main thing: `BOOKED`, `REFUSED` (a booking), `NOTHING` (was found), `OFFER`, `QUESTION` (for
+        kind: its main content: `BOOKED`, `REFUSED` (a booking), `NOTHING` (was found), `OFFER`, `QUESTION` (for
             parameters), `OTHER`.
-        asked: the parameters that a question is for.
-        text: its words as they are compared.
+        asked: the parameters that its questions ask for.
+        text: its normalized words.
     """
 
     kind: str
@@ -33,9 +33,9 @@ class Heard:
     text: str
 
 
-def hear(text: str) -> Heard:
-    """Read a message of the assistant's."""
-    words = plain(text)
+def read_message(text: str) -> Heard:
+    """Reads a message of the assistant."""
+    words = normalize(text)
     asked = tuple(
         name for sentence in _QUESTION.findall(words) for name, pattern in _ASKED.items() if pattern.search(sentence)
     )
@@ -44,48 +44,48 @@ def hear(text: str) -> Heard:
 
 
 def has_reference(heard: Heard) -> bool:
-    """Whether a booking's number was given."""
+    """Returns whether the message gives a reference number."""
     return _REFERENCE.search(heard.text) is not None
 
 
-def tells(heard: Heard, column: str) -> bool:
-    """Whether a detail that was asked for is spoken of."""
-    return _DETAIL_TOLD.get(column, plain(NAMES.get(column, column))) in heard.text
+def mentions(heard: Heard, column: str) -> bool:
+    """Returns whether the message mentions a detail."""
+    return _DETAIL_WORDS.get(column, normalize(NAMES.get(column, column))) in heard.text
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """What the values of a domain's search look like in words.
+    """The values of a domain's search, in words.
 
     Attributes:
-        pattern: finds them.
-        meant: what each of them may be, as parameter and plain value.
+        pattern: finds the words.
+        meant: the parameters and normalized values that each word may stand for.
     """
 
     pattern: re.Pattern[str]
     meant: Mapping[str, tuple[tuple[str, str], ...]]
 
     def said(self, heard: Heard) -> dict[str, set[str]]:
-        """The plain values that are spoken of, by parameter."""
+        """Returns the normalized values that the message mentions, by parameter."""
         said: dict[str, set[str]] = {}
         for word in self.pattern.findall(heard.text):
             for name, value in self.meant[word]:
                 said.setdefault(name, set()).add(value)
         for stars in _STARS.findall(heard.text):
             said.setdefault("stars", set()).add(stars)
-        for without, things in _FACILITIES_TOLD.findall(heard.text):
+        for without, things in _FACILITIES.findall(heard.text):
             for thing in _FACILITY.findall(things):
                 said.setdefault(thing, set()).add("no" if without else "yes")
-        for word, time in _TIMES_TOLD.findall(heard.text):
-            said.setdefault("leaveAt" if word == "leaves" else "arriveBy", set()).add(plain(time))
+        for word, time in _TIMES.findall(heard.text):
+            said.setdefault("leaveAt" if word == "leaves" else "arriveBy", set()).add(normalize(time))
         for name in _TRAIN_ID.findall(heard.text):
             said.setdefault("trainID", set()).add(name)
         return said
 
 
 def fits(name: str, value: str, said: set[str]) -> bool:
-    """Whether what is spoken of is what is wanted; of a time, not too early or too late."""
-    value = plain(value)
+    """Returns whether the mentioned values fit a wanted one; a time fits if it is not too early or too late."""
+    value = normalize(value)
     if name in ("leaveAt", "arriveBy"):
         return all(each >= value if name == "leaveAt" else each <= value for each in said)
     return value in said
@@ -93,22 +93,22 @@ def fits(name: str, value: str, said: set[str]) -> bool:
 
 @lru_cache(maxsize=64)
 def lexicon(enums: tuple[tuple[str, tuple[Any, ...]], ...]) -> Lexicon:
-    """The words for values, given by parameter."""
+    """Returns the lexicon for the values of each parameter."""
     meant = meanings(enums, without=("stars", "internet", "parking"))
     pattern = re.compile(rf"\b({any_of(meant)})(?:ly)?\b")
     return Lexicon(pattern, {word: tuple(values) for word, values in meant.items()})
 
 
-_DETAIL_TOLD = {"entrance fee": "entrance", "internet": "internet"}
+_DETAIL_WORDS = {"entrance fee": "entrance", "internet": "internet"}
 _QUESTION = re.compile(r"[^.?!]*\?")
 _REFERENCE = re.compile(r"\breference\b[^?]*\b[0-9a-z]*\d[0-9a-z]*\b")
 _STARS = re.compile(r"\b(\d)[ -]stars?\b")
-_FACILITIES_TOLD = re.compile(
+_FACILITIES = re.compile(
     r"(?:\b(without|no|not have)\b)?(?: any)? ?(?:free )?"
     r"\b((?:internet|parking)(?: access)?(?: (?:and|or) (?:internet|parking))?)\b"
 )
 _FACILITY = re.compile(r"internet|parking")
-_TIMES_TOLD = re.compile(r"\b(leaves|arrives)\b[^:]*?\b(\d{1,2}:\d\d)\b")
+_TIMES = re.compile(r"\b(leaves|arrives)\b[^:]*?\b(\d{1,2}:\d\d)\b")
 _TRAIN_ID = re.compile(r"\btr\d+\b")
 _KINDS = {
     REFUSED: re.compile(
@@ -123,7 +123,7 @@ _KINDS = {
     ),
     OFFER: re.compile(r"\b(?:found|recommend|suggest|how about|would suit|offer you|there is(?! no)|you could take)\b"),
 }
-"""How the kinds of message are told, the first that fits."""
+"""The pattern for each kind of message; the first one that matches counts."""
 _ASKED = {
     "area": re.compile(r"\barea\b|\bpart of town\b|\bwhere in\b"),
     "pricerange": re.compile(r"\bprice\b|\bbudget\b"),
@@ -142,4 +142,4 @@ _ASKED = {
     "time": re.compile(r"\bat what time\b|\bwhat time\b"),
     "stay": re.compile(r"\bnights\b|\bhow long\b"),
 }
-"""How parameters are asked for."""
+"""The words by which a question for each parameter is recognized."""

@@ -7,7 +7,7 @@ import pytest
 from woz_talk import ENV, HARD, TASKS, Dice, agent_of, step, trees, turn, world_of
 
 from josh.agents.toolwoz.offline import OfflineToolAgent
-from josh.envs.toolwoz.values import plain
+from josh.envs.toolwoz.values import normalize
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
 from josh.testing import AgentConformance, FixedModel
@@ -30,11 +30,11 @@ def test_a_search_is_followed_by_an_offer_and_a_booking_by_its_number():
         if not task.data["failures"]
     )
     agent, world = agent_of(task), world_of(task)
-    info = {name: plain(value) for name, value in wish["info"].items()}
+    info = {name: normalize(value) for name, value in wish["info"].items()}
     calls, _ = turn(agent, f"Hello, I need {phrases.thing('restaurant', info)}.", world)
     assert calls == [("search_restaurant", info)]
     (row,) = world.call(*calls[0])
-    assert plain(row["name"]) in plain(agent.messages[-1]["content"])
+    assert normalize(row["name"]) in normalize(agent.messages[-1]["content"])
     calls, words = turn(agent, f"Please book {phrases.booking('restaurant', wish['book'])}.", world)
     assert calls == [("book_restaurant", {"name": row["name"], **wish["book"]})]
     assert world.bookings[0].reference in words

@@ -119,7 +119,7 @@ def test_an_unknown_rule_is_refused(corpus):
 @pytest.mark.parametrize(("rule", "file"), [("convokit", "300_info.xlsx"), ("annotated", "300_dialog.xlsx")])
 def test_a_rule_says_which_file_it_lacks(tmp_path, rule, file):
     corpus = load_corpus(write_original(tmp_path, annotations=False))
-    with pytest.raises(UsageError, match=f"split rule '{rule}' needs .*{file} is not there"):
+    with pytest.raises(UsageError, match=f"split rule '{rule}' needs .*{file} is missing"):
         split(corpus, rule)
 
 

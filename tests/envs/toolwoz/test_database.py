@@ -9,7 +9,7 @@ import pytest
 from woz_tables import real_database, tables, train, write_tables
 
 from josh.envs.toolwoz.database import KEYS, Database, is_time
-from josh.envs.toolwoz.values import plain, wanted
+from josh.envs.toolwoz.values import constraints, normalize
 from josh.errors import UsageError
 
 
@@ -29,11 +29,11 @@ def ids(database, domain, **constraints):
 
 def meets(row, column, value):
     """One constraint, the slow way."""
-    have = plain(row.get(column))
+    have = normalize(row.get(column))
     if column == "leaveAt":
         return have >= value
     if column == "arriveBy":
-        return have <= value and plain(row["leaveAt"]) <= have
+        return have <= value and normalize(row["leaveAt"]) <= have
     return have == value
 
 
@@ -43,7 +43,7 @@ def test_a_search_finds_what_going_through_all_rows_finds(database, domain):
     columns = [name for name, value in database.rows(domain)[0].items() if isinstance(value, str)]
     for _ in range(100):
         row = draws.choice(database.rows(domain))
-        asked = wanted({column: row[column] for column in draws.sample(columns, 3) if row.get(column) is not None})
+        asked = constraints({column: row[column] for column in draws.sample(columns, 3) if row.get(column) is not None})
         slow = [each for each in database.rows(domain) if all(meets(each, *item) for item in asked.items())]
         assert database.find(domain, asked) == slow
         assert database.matches(domain, asked).bit_count() == len(slow)
@@ -95,7 +95,7 @@ def test_what_arrives_before_it_leaves_arrives_on_the_next_day(few):
 
 @pytest.mark.parametrize("value", ["noon", "9", "25:00", "10:60", "1100"])
 def test_what_is_no_time_is_met_by_no_train(few, value):
-    assert not is_time(plain(value))
+    assert not is_time(normalize(value))
     assert ids(few, "train", leaveAt=value) == []
 
 
@@ -160,9 +160,9 @@ def test_a_missing_table_is_named_with_all_that_are_needed(tmp_path):
 HOTEL = tables()["hotel"][0]
 SPOILT = {
     "no JSON": ({"hotel": "[{"}, r"cannot read .*hotel_db\.json: "),
-    "no list": ({"hotel": {"a": 1}}, "hotel_db.json is no list of JSON objects"),
-    "no objects": ({"hotel": ["a"]}, "is no list of JSON objects"),
-    "no rows": ({"hotel": []}, "is no list of JSON objects"),
+    "no list": ({"hotel": {"a": 1}}, "hotel_db.json is not a list of JSON objects"),
+    "no objects": ({"hotel": ["a"]}, "is not a list of JSON objects"),
+    "no rows": ({"hotel": []}, "is not a list of JSON objects"),
     "no stars": (
         {"hotel": [HOTEL, {**HOTEL, "id": "2", "stars": None}]},
         r"row 2 has no stars; every hotel needs id, ",

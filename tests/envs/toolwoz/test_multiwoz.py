@@ -200,7 +200,7 @@ def test_without_lists_all_is_train(tmp_path):
     ("text", "reason"),
     [
         ("{", "cannot read"),
-        ("[]", "is no JSON object"),
+        ("[]", "is not a JSON object"),
         ('{"A1.json": {"goal": {}}}', "dialogue A1.json has no `goal` with a `log`"),
         ('{"A1.json": {"goal": {"hotel": 3}, "log": []}}', "dialogue A1.json has no `goal`"),
         ("{}", "holds no task: it is empty"),

@@ -10,7 +10,7 @@ from josh.branch import Branch
 from josh.envs.toolwoz.database import KEYS, Database
 from josh.envs.toolwoz.server import WozWorld
 from josh.envs.toolwoz.tools import DAYS, PARAMETERS, domain_of, tools_of
-from josh.envs.toolwoz.values import covers
+from josh.envs.toolwoz.values import satisfies
 from josh.roles import BaseRewards, ToolError
 from josh.testing import ScriptedAgent, ScriptedUser
 
@@ -92,8 +92,8 @@ class TestASearch:
         played = world(british())
         for part in ({}, {"food": "british"}, {"area": "centre", "food": "british"}, {"pricerange": "moderate"}):
             (row,) = played.call("search_restaurant", part)
-            assert covers(row, part)
-            assert not covers(row, british()["parameters"])
+            assert satisfies(row, part)
+            assert not satisfies(row, british()["parameters"])
 
     def test_that_asks_for_a_part_which_leaves_no_choice_is_served_what_will_be_booked(self):
         played = world(target("search_hotel", {"area": "centre", "internet": "yes", "stars": "4"}, "1"))

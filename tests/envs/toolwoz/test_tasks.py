@@ -11,8 +11,8 @@ from woz_tables import real_database, tables
 from josh.envs.toolwoz.database import KEYS, Database
 from josh.envs.toolwoz.tasks import PARTS, SPLITS, made_up, perfect_calls, task_data
 from josh.envs.toolwoz.tools import DAYS, PARAMETERS
-from josh.envs.toolwoz.values import covers, plain
-from josh.envs.toolwoz.wording import told
+from josh.envs.toolwoz.values import normalize, satisfies
+from josh.envs.toolwoz.wording import goal_sentences
 from josh.errors import UsageError
 
 SMALL = Database.small()
@@ -164,7 +164,7 @@ def test_sentences_are_sentences(many):
 def test_what_would_do_instead_is_told_after_what_is_wanted_first(seed):
     info, book = {"food": "thai", "area": "north"}, {"people": "2", "day": "friday", "time": "18:15"}
     wanted = wish(info=info, fail_info={**info, "food": "french"}, book=book, fail_book={"time": "17:00"})
-    sentences = told({"restaurant": wanted}, random.Random(seed))
+    sentences = goal_sentences({"restaurant": wanted}, random.Random(seed))
     [wished], [instead] = ([each for each in sentences if food in each] for food in ("French", "Thai"))
     [booked], [then] = ([each for each in sentences if time in each] for time in ("17:00", "18:15"))
     assert "north" in wished
@@ -179,7 +179,7 @@ def test_the_same_seed_makes_the_same_tasks_however_many_are_asked_for(many):
 
 
 def test_no_two_tasks_want_the_same_be_it_in_another_split_or_with_another_seed():
-    def wanted(split, seed):
+    def constraints(split, seed):
         tasks = made_up(SMALL, split, 150, seed)
         found = {
             json.dumps(sorted((each["api"], each["parameters"]) for each in task.data["targets"])) for task in tasks
@@ -187,7 +187,7 @@ def test_no_two_tasks_want_the_same_be_it_in_another_split_or_with_another_seed(
         assert len(found) == len(tasks)
         return found
 
-    train, val, test = (wanted(split, seed) for seed, split in enumerate(SPLITS))
+    train, val, test = (constraints(split, seed) for seed, split in enumerate(SPLITS))
     assert not train & val
     assert not train & test
     assert not val & test
@@ -232,9 +232,9 @@ def test_a_database_that_is_too_small_for_so_many_is_refused():
 def test_data_are_plain_json(many):
     for task in many:
         assert json.loads(json.dumps(task.data)) == task.data
-        assert all(plain(value) == value for each in task.data["targets"] for value in each["parameters"].values())
+        assert all(normalize(value) == value for each in task.data["targets"] for value in each["parameters"].values())
         assert not any(
-            covers(target["parameters"], failure["parameters"])
+            satisfies(target["parameters"], failure["parameters"])
             for target in task.data["targets"]
             for failure in task.data["failures"]
             if failure["api"] == target["api"]

@@ -94,7 +94,7 @@ def test_dialogues_that_are_no_tasks_are_counted(tmp_path, capsys):
         ({}, "dev", "no split named 'dev'; known: train, val, test"),
         ({}, "full_test", "no split named 'full_test'; known: train, val, test"),
         ({"synthetic_tasks": 0}, "train", "synthetic_tasks is 0"),
-        ({"data": "nowhere"}, "train", "there is no nowhere; give the folder of MultiWOZ's data.json"),
+        ({"data": "nowhere"}, "train", "nowhere does not exist; give the folder of MultiWOZ's data.json"),
     ],
 )
 def test_wrong_settings_are_refused(options, split, reason):

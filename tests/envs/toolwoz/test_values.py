@@ -2,7 +2,7 @@
 
 import pytest
 
-from josh.envs.toolwoz.values import covers, plain, wanted
+from josh.envs.toolwoz.values import constraints, normalize, satisfies
 
 
 @pytest.mark.parametrize(
@@ -19,22 +19,22 @@ from josh.envs.toolwoz.values import covers, plain, wanted
     ],
 )
 def test_two_forms_of_a_value_are_one(one, other):
-    assert plain(one) == plain(other)
+    assert normalize(one) == normalize(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("4", "5"), ("19:05", "9:05"), (2.5, "2"), ("10", "1.0")])
 def test_different_values_stay_apart(one, other):
-    assert plain(one) != plain(other)
+    assert normalize(one) != normalize(other)
 
 
 def test_what_asks_for_nothing_in_particular_is_left_out():
     nothing = {"area": "dontcare", "food": "Doesn't care", "name": "", "stars": None, "type": "No preference"}
-    assert wanted({**nothing, "people": 2}) == {"people": "2"}
+    assert constraints({**nothing, "people": 2}) == {"people": "2"}
 
 
 def test_what_is_given_covers_what_is_asked_for():
     given = {"area": "North", "food": "thai", "people": 4}
-    assert covers(given, {"area": "north", "people": "4"})
-    assert covers(given, {"area": "north", "stars": "any"})
-    assert not covers(given, {"area": "north", "stars": "4"})
-    assert not covers({"area": "any"}, {"area": "north"})
+    assert satisfies(given, {"area": "north", "people": "4"})
+    assert satisfies(given, {"area": "north", "stars": "any"})
+    assert not satisfies(given, {"area": "north", "stars": "4"})
+    assert not satisfies({"area": "any"}, {"area": "north"})

@@ -15,7 +15,7 @@ from josh.envs.persuasion.donation import DONATION
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, fork
 from josh.seeds import derive
-from josh.users.persuasion import donor_phrases as donor_words
+from josh.users.persuasion import donor_phrases
 from josh.users.persuasion.donor import (
     AMOUNTS,
     CATEGORICAL_TRAITS,
@@ -29,8 +29,8 @@ from josh.users.persuasion.donor import (
     Person,
     State,
     draw_person,
-    hear,
     propensity,
+    respond,
 )
 
 PRESETS = (DonorMild, Donor, DonorFirm)
@@ -59,7 +59,7 @@ def play(person, turns, rng):
     """The amount given and the turn of the gift; (0.0, None) without one."""
     state = State()
     for turn, (acts, anchor) in enumerate(turns):
-        state, response = hear(person, state, acts, anchor, rng)
+        state, response = respond(person, state, acts, anchor, rng)
         if response.leaves:
             return (response.amount, turn) if response.amount else (0.0, None)
     return 0.0, None
@@ -148,7 +148,7 @@ histories = st.lists(st.sets(st.sampled_from([*COUNTED, s.OTHER, "nonsense"]), m
 def test_every_response_makes_sense(history, seed, anchor, leaning):
     person, state, rng = Person(leaning, leaning / 9), State(), Random(seed)
     for acts in history:
-        after, response = hear(person, state, acts, anchor, rng)
+        after, response = respond(person, state, acts, anchor, rng)
         assert after.turns == state.turns + 1
         assert after.willingness >= state.willingness
         assert after.reactance >= 0
@@ -163,7 +163,7 @@ def test_the_order_of_acts_does_not_matter(history, seed):
     def run(order):
         state, rng, responses = State(), Random(seed), []
         for acts in history:
-            state, response = hear(Person(), state, order(acts), None, rng)
+            state, response = respond(Person(), state, order(acts), None, rng)
             responses.append(response)
         return state, responses
 
@@ -172,7 +172,7 @@ def test_the_order_of_acts_does_not_matter(history, seed):
 
 def test_hearing_leaves_the_old_state_alone():
     state = State()
-    after, _ = hear(Person(-9), state, {s.STORY}, None, Random(1))
+    after, _ = respond(Person(-9), state, {s.STORY}, None, Random(1))
     assert state == State()
     assert after.uses[COUNTED.index(s.STORY)] == 1
 
@@ -180,7 +180,7 @@ def test_hearing_leaves_the_old_state_alone():
 def test_repetition_wins_less_each_time_and_then_annoys():
     state, gains = State(), []
     for _ in range(4):
-        after, _ = hear(Person(-20), state, {s.EMOTION}, None, Random(1))
+        after, _ = respond(Person(-20), state, {s.EMOTION}, None, Random(1))
         gains.append(after.willingness - state.willingness)
         state = after
     assert gains == sorted(gains, reverse=True)
@@ -189,15 +189,15 @@ def test_repetition_wins_less_each_time_and_then_annoys():
 
 
 def test_asking_again_after_a_no_annoys_most():
-    calm, _ = hear(Person(-20), State(turns=3), {s.PROPOSITION}, None, Random(1))
-    pressed, _ = hear(Person(-20), State(turns=3, refusals=1), {s.PROPOSITION}, None, Random(1))
+    calm, _ = respond(Person(-20), State(turns=3), {s.PROPOSITION}, None, Random(1))
+    pressed, _ = respond(Person(-20), State(turns=3, refusals=1), {s.PROPOSITION}, None, Random(1))
     assert calm.reactance == 0
     assert pressed.reactance == pytest.approx(0.45)
 
 
 def share_giving(state, acts, n=2000):
     rng = Random(1)
-    return sum(bool(hear(Person(), state, acts, None, rng)[1].amount) for _ in range(n)) / n
+    return sum(bool(respond(Person(), state, acts, None, rng)[1].amount) for _ in range(n)) / n
 
 
 def test_a_request_makes_giving_likelier_and_reactance_less_likely():
@@ -210,7 +210,7 @@ def gifts(anchor, willingness=1.23, n=3000):
     rng = Random(1)
     state = State(turns=5, willingness=willingness)
     pairs = (draw_person({}, 0, i) for i in range(n))
-    return [hear(replace(person, propensity=50), state, {s.ASK_AMOUNT}, anchor, rng)[1].amount for person in pairs]
+    return [respond(replace(person, propensity=50), state, {s.ASK_AMOUNT}, anchor, rng)[1].amount for person in pairs]
 
 
 def test_gifts_are_spread_like_the_corpus():
@@ -232,7 +232,7 @@ def test_trust_raises_the_gift():
 def test_pressed_people_walk_away_and_say_so_at_times():
     rng = Random(1)
     pressed = State(turns=5, reactance=4.0, refusals=3)
-    ends = [hear(Person(-20), pressed, {s.PROPOSITION}, None, rng)[1] for _ in range(2000)]
+    ends = [respond(Person(-20), pressed, {s.PROPOSITION}, None, rng)[1] for _ in range(2000)]
     left = [end for end in ends if end.leaves]
     assert 0.2 < len(left) / len(ends) < 0.8
     assert {end.amount for end in left} == {None, 0.0}
@@ -284,7 +284,7 @@ def test_tool_calls_and_empty_words_are_no_speech():
 def test_it_greets_when_it_speaks_first():
     agent, user = Talker(), Donor()
     user.step(agent, model=Dice())
-    assert agent.messages[-1]["content"] in donor_words.SENTENCES["greeting"]
+    assert agent.messages[-1]["content"] in donor_phrases.SENTENCES["greeting"]
     assert user.state == State()
 
 
@@ -310,30 +310,30 @@ def test_a_new_task_starts_afresh():
 
 def test_only_decisions_carry_a_tag():
     decisions = {"agree-donation", "provide-donation-amount"}
-    for act, choices in donor_words.SENTENCES.items():
+    for act, choices in donor_phrases.SENTENCES.items():
         for sentence in choices:
-            assert DONATION.count(donor_words.fill(sentence, 0.5)) == (act in decisions), sentence
+            assert DONATION.count(donor_phrases.fill(sentence, 0.5)) == (act in decisions), sentence
             assert "[" not in sentence
-    for sentence in donor_words.FINAL_REFUSALS:
-        assert DONATION.read(donor_words.fill(sentence, 0.0)) == 0
+    for sentence in donor_phrases.FINAL_REFUSALS:
+        assert DONATION.read(donor_phrases.fill(sentence, 0.0)) == 0
 
 
 def test_every_response_has_words():
     acts = {*REACTION_ACTS, "disagree-donation", "disagree-donation-more", "leave", s.GREETING, s.CLOSING}
-    assert acts <= donor_words.SENTENCES.keys()
-    assert all(len(choices) >= 4 for choices in donor_words.SENTENCES.values())
+    assert acts <= donor_phrases.SENTENCES.keys()
+    assert all(len(choices) >= 4 for choices in donor_phrases.SENTENCES.values())
 
 
 def test_undecided_people_stall_when_asked():
-    sentence = donor_words.choose("neutral-reaction-to-donation", {s.PROPOSITION}, None, (), Random(1))
-    assert sentence in donor_words.SENTENCES["stall"]
+    sentence = donor_phrases.choose("neutral-reaction-to-donation", {s.PROPOSITION}, None, (), Random(1))
+    assert sentence in donor_phrases.SENTENCES["stall"]
 
 
 def test_sentences_are_not_repeated_while_others_are_left():
     said, rng = set(), Random(1)
-    for _ in donor_words.SENTENCES["ask-org-info"]:
-        said.add(donor_words.choose("ask-org-info", {s.CREDIBILITY}, None, said, rng))
-    assert said == set(donor_words.SENTENCES["ask-org-info"])
+    for _ in donor_phrases.SENTENCES["ask-org-info"]:
+        said.add(donor_phrases.choose("ask-org-info", {s.CREDIBILITY}, None, said, rng))
+    assert said == set(donor_phrases.SENTENCES["ask-org-info"])
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_sentences_are_not_repeated_while_others_are_left():
     [(0.01, "1 cent"), (0.3, "30 cents"), (1.0, "$1"), (1.5, "$1.50"), (2.0, "$2")],
 )
 def test_amounts_are_said_as_people_say_them(amount, words):
-    assert donor_words.fill("{sum} it is. {tag}", amount) == f"{words} it is. [DONATE ${amount:.2f}]"
+    assert donor_phrases.fill("{sum} it is. {tag}", amount) == f"{words} it is. [DONATE ${amount:.2f}]"
 
 
 # The policies and the corpus

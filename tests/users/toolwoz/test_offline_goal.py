@@ -3,11 +3,11 @@
 from collections import Counter
 
 import pytest
-from woz_talk import EAR, ENV, TABLE, answers, trees, user_of
+from woz_talk import ENV, READER, TABLE, answers, trees, user_of
 
 from josh.agents.toolwoz.reading import BOOK
 from josh.envs.toolwoz.database import KEYS, Database
-from josh.envs.toolwoz.values import plain
+from josh.envs.toolwoz.values import normalize
 from josh.errors import UsageError
 from josh.roles import Task
 from josh.testing import UserConformance
@@ -82,7 +82,7 @@ def test_the_user_does_not_mind_what_its_goal_leaves_open():
     said, over = answers(user_of(hotel=wish), offer, "From which day?", "For how many people?")
     assert said[2] == "I do not mind the day."
     assert "2 people" in said[3]
-    assert [each.name for each in EAR.hear(said[2], "hotel") if each.kind == BOOK] == ["day"]
+    assert [each.name for each in READER.read(said[2], "hotel") if each.kind == BOOK] == ["day"]
     _, over = answers(user_of(hotel=wish), offer, "I have booked it. The reference number is 1A2B3C4D.")
     assert over
 
@@ -128,9 +128,9 @@ def test_the_user_says_a_name_first_and_the_rest_later():
 def test_the_user_never_names_what_it_was_not_told_to_want():
     database, named = Database.small(), 0
     for task, tree in trees(synthetic_tasks=60, josh=True, seed=5):
-        told = plain(" ".join(task.data["message"]))
+        told = normalize(" ".join(task.data["message"]))
         secret = [
-            plain(row[KEYS[target["domain"]]])
+            normalize(row[KEYS[target["domain"]]])
             for target in task.data["targets"]
             if target["id"] is not None
             for row in database.rows(target["domain"])
@@ -139,6 +139,6 @@ def test_the_user_never_names_what_it_was_not_told_to_want():
         secret = [name for name in secret if name not in told]
         named += len(secret)
         for leaf in leaves(tree):
-            said = [plain(each["content"]) for each in conversation(tree, leaf) if each["role"] == "user"]
+            said = [normalize(each["content"]) for each in conversation(tree, leaf) if each["role"] == "user"]
             assert not [name for name in secret if any(name in words for words in said)]
     assert named > 30
