@@ -164,7 +164,7 @@ class Search:
         if self._max_rounds is not None:
             self._count_rounds(size)
         if len(tree.collapses) > len(before.collapses) and set(tree.frontier) <= {tree.root}:
-            # No other branch needs the goals that the winner met, so all branches spend them.
+            # No other branch needs the goals that the winner met, so the shared rewards object spends them.
             self.winner = held.get(tree.root)
             if tree.root >= size:
                 self._spend(held[tree.root], tree.root)
