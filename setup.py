@@ -1,4 +1,4 @@
-"""Packaging: the top-level folders are all imported under `josh.`."""
+"""Packaging: all top-level folders of code are imported under `josh.`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ ROOMS = sorted({*FOLDERS, *(file.parent.as_posix() for folder in FOLDERS for fil
 setup(
     name="josh-dialogue",
     version="0.1.0",
-    description="Teach a dialogue agent from its own best conversations: beam search, simulated users, sparse rewards.",
+    description="Teach a dialogue agent from its own best conversations: tree search, simulated users, sparse rewards.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
