@@ -6,7 +6,7 @@ from josh.driver import Search
 from josh.episode import play
 from josh.errors import FatalError, JoshError, UsageError
 from josh.outcomes import Episode
-from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task
+from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task, ToolError
 from josh.search import Strategy
 from josh.transcript import Conversation
 from josh.tree import Expand, Node, Tree
@@ -28,6 +28,7 @@ __all__ = [
     "Speaker",
     "Strategy",
     "Task",
+    "ToolError",
     "Tree",
     "Turn",
     "UsageError",

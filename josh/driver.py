@@ -136,7 +136,10 @@ class Search:
         return tuple(plan)
 
     def _updated(self, tree: Tree) -> Tree:
-        updated: Tree = self._asked("update", tree)
+        updated = self._asked("update", tree)
+        if not isinstance(updated, Tree):
+            name = type(self.strategy).__name__
+            raise UsageError(f"strategy {name}: update() gives {updated!r:.60}; give the tree, changed or not")
         strange = set(updated.frontier) - set(tree.frontier)
         if strange:
             raise UsageError(

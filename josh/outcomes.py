@@ -8,8 +8,10 @@ from typing import Any
 
 from josh.calls import has_parameter
 from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
+from josh.errors import JoshError
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.search import Strategy
+from josh.threads import one_line
 from josh.tree import Tree, conversation, hits, leaves, walk
 
 ENDINGS = {
@@ -168,7 +170,7 @@ def conclude(
 
     sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
     worth = {} if error else {leaf: reward(leaf) for leaf in sound}
-    tree, reported = strategy.result(tree, worth) if worth else (tree, ())
+    tree, reported = _result(strategy, tree, worth) if worth else (tree, ())
     for winner in {collapse.winner for collapse in tree.collapses if worth} - worth.keys():
         worth[winner] = reward(winner)
     measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
@@ -182,3 +184,21 @@ def conclude(
     if not reported and not error:
         error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation has ended")
     return Episode(task, tree, tuple(reported), outcomes, worth if reported else {}, metrics, error, scores=scores)
+
+
+def _result(strategy: Strategy, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:
+    """Returns the strategy's result. Raises ValueError, with the strategy's name, where it is not one."""
+    name = f"{type(strategy).__name__}.result()"
+    try:
+        found = strategy.result(tree, worth)
+    except JoshError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{name} failed: {one_line(error)}") from error
+    if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Tree):
+        raise ValueError(f"{name} gives {found!r:.60}; give the tree and the leaves that count")
+    after, reported = found
+    strange = next((leaf for leaf in reported if leaf not in worth and leaf != after.root), None)
+    if strange is not None:
+        raise ValueError(f"{name} names {strange!r}, which is not the end of a conversation; give keys of `rewards`")
+    return after, tuple(reported)

@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser(arguments)
     args, rest = parser.parse_known_args(arguments)
     if rest:
-        parser.error(_unknown(rest, getattr(args, "schema", None)))
+        parser.error(_unknown(rest, args.command, getattr(args, "schema", None)))
     return args
 
 
@@ -94,12 +94,14 @@ def _spelled(argument: str) -> str:
     return f"--{name.replace('-', '_') if one is None else one.flag}{equals}{value}"
 
 
-def _unknown(rest: Sequence[str], schema: Schema | None) -> str:
+def _unknown(rest: Sequence[str], command: str, schema: Schema | None) -> str:
     """Returns the error message for unknown arguments. Raises UsageError where a plug-in not chosen has the flag."""
     message = f"unrecognized arguments: {' '.join(rest)}"
     flag = next((one[2:].partition("=")[0] for one in rest if one.startswith("--")), "")
     if not flag or schema is None:
         return message
+    if schema.find(flag) is not None:
+        raise UsageError(f"{flag} is given, but `josh {command}` does not take it; leave it out")
     why = schema.refusal(flag)
     if " is given, but " in why:
         raise UsageError(why)

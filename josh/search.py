@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from josh.config import checked
-from josh.dialogue import Outcome, Turn
+from josh.dialogue import Outcome, Speaker, Turn
 from josh.errors import UsageError
 from josh.tree import Expand, Node, Tree, order, spend
 
@@ -163,8 +163,13 @@ def grow(
 
 def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
     """Raises UsageError where a plan names a node twice, one outside the frontier, or an expansion without a turn."""
+    if type(plan) not in (tuple, list) or {type(expand) for expand in plan} - {Expand}:
+        raise UsageError(f"plan() gives {plan!r:.60}; give a tuple of Expand")
+    odd = [expand for expand in plan if type(expand.speaker) is not Speaker or expand.directives not in _USUAL]
+    for expand in odd:
+        _check_expand(expand)
     nodes = {expand.node for expand in plan}
-    if len(nodes) == len(plan) and nodes.issubset(tree.frontier) and () not in [expand.directives for expand in plan]:
+    if len(nodes) == len(plan) and nodes.issubset(tree.frontier):
         return
     frontier, named = set(tree.frontier), set()
     for expand in plan:
@@ -172,9 +177,24 @@ def check_plan(tree: Tree, plan: Sequence[Expand]) -> None:
             raise UsageError(f"a plan names node {expand.node} twice; give one Expand with several directives")
         if expand.node not in frontier:
             raise UsageError(f"a plan names node {expand.node}, which is not in the frontier; expand it with keep=True")
-        if not expand.directives:
-            raise UsageError(f"a plan expands node {expand.node} by 0 turns; give a directive, None for no instruction")
         named.add(expand.node)
+
+
+_USUAL = ((None,), (None, None))
+"""Directives that need no look."""
+
+
+def _check_expand(expand: Expand) -> None:
+    """Raises UsageError where an expansion has a field of another type, or no turn."""
+    if type(expand.speaker) is not Speaker:
+        raise UsageError(f"a plan gives {expand.speaker!r} as the speaker of node {expand.node}; give a josh.Speaker")
+    given = expand.directives
+    if type(given) not in (tuple, list) or not all(one is None or isinstance(one, str) for one in given):
+        raise UsageError(
+            f"a plan gives {given!r:.60} as the directives of node {expand.node}; give a tuple of texts, None for none"
+        )
+    if not given:
+        raise UsageError(f"a plan expands node {expand.node} by 0 turns; give a directive, None for no instruction")
 
 
 def alive(tree: Tree, leaves: Sequence[int]) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from josh.dialogue import Usage
 from josh.messages import Message
 from josh.models.chat import Completion, Request, Sampling
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Reply, Task, TurnModel, fork
+from josh.turns import ask
 
 __all__ = [
     "AgentConformance",
@@ -249,36 +250,36 @@ class RewardsConformance:
         raise NotImplementedError("define winning() and return actions or texts that meet a goal")
 
     def test_nothing_earns_nothing(self) -> None:
-        met, goals = _wait(self.make().is_reward([]))
+        met, goals = _asked(self.make(), [])
         assert not met
         assert not goals
 
     def test_asking_spends_no_goal(self) -> None:
         rewards = self.make()
-        assert _wait(rewards.is_reward(self.winning()))[0]
-        assert _wait(rewards.is_reward(self.winning()))[0]
+        assert _asked(rewards, self.winning())[0]
+        assert _asked(rewards, self.winning())[0]
         assert len(rewards) == len(self.make())
 
     def test_a_met_goal_is_one_of_the_open_goals(self) -> None:
         rewards = self.make()
-        _, goals = _wait(rewards.is_reward(self.winning()))
+        _, goals = _asked(rewards, self.winning())
         assert all(goal in rewards.rewards for goal in goals)
 
     def test_deleting_spends_goals_and_does_so_once(self) -> None:
         rewards = self.make()
-        _, goals = _wait(rewards.is_reward(self.winning()))
+        _, goals = _asked(rewards, self.winning())
         rewards.delete_reward(goals)
         left = len(rewards)
         assert left == len(self.make()) - len(goals)
         if not left:
             rewards.delete_reward(goals)
             assert len(rewards) == 0
-            assert not _wait(rewards.is_reward(self.winning()))[0]
+            assert not _asked(rewards, self.winning())[0]
 
     def test_a_fork_spends_goals_of_its_own(self) -> None:
         rewards = self.make()
         twin = rewards.fork()
-        twin.delete_reward(_wait(twin.is_reward(self.winning()))[1])
+        twin.delete_reward(_asked(twin, self.winning())[1])
         assert len(rewards) == len(self.make())
 
     def test_values_can_be_compared(self) -> None:
@@ -315,6 +316,11 @@ class EnvConformance:
         for task in self._tasks():
             assert once.agent_prompt(task) == twice.agent_prompt(task)
             assert once.user_prompt(task) == twice.user_prompt(task)
+
+
+def _asked(rewards: BaseRewards, actions: Sequence[Any]) -> Any:
+    """What `is_reward` says, with nothing observed where it takes `observed`."""
+    return _wait(ask(rewards, actions, None))
 
 
 def _wait(result: Any) -> Any:

@@ -23,7 +23,7 @@ from josh.branch import Branch, Steps, TurnContext
 from josh.calls import awaited, has_parameter
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError
-from josh.messages import Message, dumps, flip_roles, same_words
+from josh.messages import Message, flip_roles, same_words
 from josh.roles import BaseRewards
 from josh.threads import one_line
 from josh.tree import Node, spend
@@ -319,7 +319,7 @@ def reads_world(rewards: BaseRewards) -> bool:
 async def observed(world: Any) -> Any:
     """Returns a world's report of its state (`observe`) as JSON; None where there is no world or no such method."""
     observe = getattr(world, "observe", None)
-    return json.loads(dumps(await awaited(observe()))) if callable(observe) else None
+    return json.loads(json.dumps(await awaited(observe()))) if callable(observe) else None
 
 
 def final(

@@ -122,6 +122,8 @@ def class_of(role: str, name: str | type) -> Any:
     """
     if isinstance(name, type):
         return require_methods(name, import_path(name), *_METHODS[role])
+    if not isinstance(name, str):
+        raise UsageError(f"{role} is {name!r:.60}; give a short name, module:Class, ./file.py:Class or a class")
     return require_methods(load(name, ROLES[role], role), name, *_METHODS[role])
 
 

@@ -82,7 +82,8 @@ class BeamSearch(Strategy):
             return replace(tree, root=leaves[0], collapses=(*tree.collapses, collapse)), leaves[:1]
         if tree.collapses and tree.is_won(tree.root):
             return tree, (tree.root,)
-        going = [leaf for leaf in tree.frontier if leaf in rewards]
+        # In a recorded tree that is scored again, leaves may wait that were never played on: they come last.
+        going = sorted((leaf for leaf in tree.frontier if leaf in rewards), key=lambda leaf: -tree.nodes[leaf].phase)
         return tree, tuple((going or [leaf for leaf in rewards if tree.root in walk(tree, leaf)])[:1])
 
 

@@ -272,6 +272,8 @@ def _pairs(
         for index in sorted(outcomes.best.keys() | outcomes.broken):
             if nodes[index].speaker is learner:
                 sibling_groups.setdefault(nodes[index].parent, []).append(index)
+        if all(len(siblings) < 2 for siblings in sibling_groups.values()):
+            dropped[f"trees in which the {learner} has no sibling turns"] += 1
         for parent, siblings in sibling_groups.items():
             context = with_opener(internal_conversation(episode.tree, parent, learner))
             for pair in combinations(siblings, 2):

@@ -174,6 +174,8 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree
     tree = Tree((replace(stored.nodes[0], open=goals),), (0,), goals, seed=stored.seed)
     grown, carried = {-1: -1, 0: 0}, {0: rewards}
     last = {node.parent: node.phase for node in stored.nodes}
+    # A node that is in the frontier at the end was kept by its last expansion too.
+    last |= dict.fromkeys(stored.frontier, -1)
     for phase, indices in groupby(range(1, len(stored.nodes)), key=lambda index: stored.nodes[index].phase):
         frontier = set(tree.frontier)
         taken = [index for index in indices if grown.get(stored.nodes[index].parent) in frontier]
@@ -196,8 +198,7 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree
             for leaf in tree.frontier
         }
         assert len(tree.collapses) <= cuts + 1, "a phase collapses once"
-    order = sorted(tree.frontier, key=lambda leaf: (-tree.nodes[leaf].phase, leaf))
-    return replace(tree, frontier=tuple(order))
+    return tree
 
 
 async def _judged(node: Node, parent: int, tree: Tree, rewards: BaseRewards) -> Node:

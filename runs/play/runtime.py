@@ -174,7 +174,7 @@ class Runtime:
                 self.strategy,
                 agent=create(self.agent_type, "agent", settings.agent.config),
                 user=create(self.user_type(task), "user", settings.user.config),
-                rewards=new_rewards(self._rewards_type, settings.rewards, list(env.goals(task))),
+                rewards=new_rewards(self._rewards_type, settings.rewards, self._goals(task)),
                 options=self.options,
                 seed=derive(settings.seed, task.id),
                 max_turn_tries=settings.limits.josh_agent_tries,
@@ -186,7 +186,18 @@ class Runtime:
                 value=(scorer or self.scorer(task, clock)).value,
             )
 
-        return guarded(f"task {task.id} cannot be set up", set_up)
+        search = guarded(f"task {task.id} cannot be set up", set_up)
+        for side in ("agent", "user"):
+            tools = getattr(getattr(search.branches[0], side), "tools", ())
+            if not isinstance(tools, tuple | list) or not all(isinstance(tool, Mapping) for tool in tools):
+                raise UsageError(f"task {task.id}: the {side}'s tools are {tools!r:.60}; give a list of JSON schemas")
+        return search
+
+    def _goals(self, task: Task) -> list[Any]:
+        goals = self.env.goals(task)
+        if isinstance(goals, str | bytes):
+            raise UsageError(f"task {task.id}: goals() gives the text {goals!r:.60}; give a list of goals")
+        return list(goals)
 
     def scorer(self, task: Task, clock: Clock | None = None) -> Scorer:
         """Returns the scorer of a task, which asks the rewards about its conversations."""

@@ -18,6 +18,8 @@ def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
     """
     row = task.metadata.get("max_turns")
     if row is None:
+        if type(env.max_rounds) is not int or env.max_rounds < 1:
+            raise UsageError(f"env {settings.env.name!r} has max_rounds {env.max_rounds!r}; give 1 or more")
         return settings.limits.max_convo_turns or env.max_rounds
     if type(row) is not int or row < 1:
         raise UsageError(f"task {task.id}: max_turns is {row!r}; give a whole number, 1 or more")
@@ -31,6 +33,8 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
         UsageError: the split is unknown, the slice is empty, or the environment's tasks are invalid.
     """
     wanted, name = settings.tasks, settings.env.name
+    if isinstance(env.splits, str) or not env.splits:
+        raise UsageError(f"env {name!r} has splits {env.splits!r}; give a tuple of names")
     split = wanted.task_split or env.splits[0]
     if split not in env.splits:
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.record.settings_json import settings_from_json, upgraded
-from josh.runs.registry import strategy_of
+from josh.runs.registry import guarded, strategy_of
 from josh.runs.settings import RunSettings
 from josh.search import Strategy
 
@@ -152,7 +152,8 @@ class HowPlayed:
     @classmethod
     def of(cls, strategy: Strategy) -> "HowPlayed":
         """Returns the description of a strategy."""
-        return cls(strategy.describe(), strategy.searched, strategy.conversations)
+        words = guarded(f"{type(strategy).__name__}.describe()", strategy.describe)
+        return cls(str(words), strategy.searched, strategy.conversations)
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def tree(turns):
         parent = next(places[up, depth - 1] for up in (path, path.rpartition("/")[0]) if (up, depth - 1) in places)
         places[path, depth] = len(nodes)
         nodes.append(Node(parent, speaker, path, depth, turn, ("gift",), phase=depth))
-    return replace(plant(["gift"]), nodes=tuple(nodes))
+    return replace(plant(["gift"]), nodes=tuple(nodes), frontier=())
 
 
 def standing(found):
@@ -211,7 +211,9 @@ def test_leaves_without_further_turns_wait_behind_those_that_were_played_to_the_
         ("1", 2): user("hm"),
     }
     found = regrown(tree(turns), BaseRewards(["something else"]), BeamSearch(2))
-    assert [(found.nodes[leaf].path, found.nodes[leaf].depth) for leaf in found.frontier] == [("1", 2), ("0", 1)]
+    assert [(found.nodes[leaf].path, found.nodes[leaf].depth) for leaf in found.frontier] == [("0", 1), ("1", 2)]
+    leaves = dict.fromkeys(found.frontier, 0.0)
+    assert BeamSearch(2).result(found, leaves)[1] == (found.frontier[1],)
     assert standing(found) == {("0", 1): "truncated", ("1", 1): None, ("1", 2): "truncated"}
 
 
