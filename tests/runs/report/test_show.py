@@ -259,7 +259,7 @@ def test_colours_are_for_terminals_that_want_them(searched, variables):
 def test_the_picture_in_the_readme_is_what_josh_shows(capsys, tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     picture = next(block for block in readme.split("```\n") if "├─ " in block)
-    command = re.search(r"here after `josh (.*?)`:", readme, re.DOTALL)[1]
+    command = re.search(r"here after\s`josh (.*?)`:", readme)[1]
     folder = played(tmp_path / "records", *command.split())
     assert "\n".join(shown(capsys, folder, "1")) + "\n" == picture
 
