@@ -292,7 +292,8 @@ class Search:
         """Run coroutines concurrently, and return their results in order; if one fails, cancel the others first."""
         if not self._parallel or len(work) < 2:
             return [await one for one in work]
-        tasks = [asyncio.ensure_future(one) for one in work]
+        create_task = asyncio.get_running_loop().create_task
+        tasks = [create_task(one) for one in work]
         try:
             return list(await asyncio.gather(*tasks))
         except BaseException:
