@@ -82,7 +82,7 @@ def test_a_manifest_of_other_rows_is_left_out_and_one_that_is_none_is_refused(tu
         code, said, made = tune("sft", out="none")
         assert (code, made) == (2, [])
         (line,) = said.err.splitlines()
-        assert f"{manifest} is no manifest that can be read" in line
+        assert f"{manifest} is not a readable manifest" in line
 
 
 @needs_trl

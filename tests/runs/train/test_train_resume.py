@@ -53,7 +53,7 @@ def test_a_training_goes_on_with_the_same_data_and_settings_alone(tune, broken_o
         code, said, made = tune("sft", *flags, *other.get("flags", ()), "--resume", rows=other.get("rows"))
         assert (code, made) == (2, [part])
         (line,) = said.err.splitlines()
-        assert f"{part} is of other data, another model or other settings" in line
+        assert f"{part} is from a training with other data, another model or other settings" in line
 
 
 @needs_trl
