@@ -39,11 +39,6 @@ def default_fork(thing: T) -> T:
         raise UsageError(f"{_culprit(kind.__name__, state, memo)} cannot be copied for a branch ({error})") from error
 
 
-def shared_of(thing: Any) -> tuple[str, ...]:
-    """Returns the names of the attributes that all branches share; `config` is always one of them."""
-    return (*getattr(thing, "shared", ()), "config")
-
-
 @cache
 def _is_plain(kind: type) -> bool:
     """Returns whether a class keeps its whole state in `__dict__` and does not customize copying."""

@@ -16,7 +16,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
@@ -305,15 +304,9 @@ def verdict(
     return Hit(step, tuple(goals), 1.0 if value is None else float(value)) if met else None, value
 
 
-@cache
-def _reads_world(kind: Any) -> bool:
-    return has_parameter(kind.is_reward, "observed")
-
-
 def reads_world(rewards: BaseRewards) -> bool:
     """Whether a rewards class judges what the world says of itself: its `is_reward` takes `observed`."""
-    kind: Any = type(rewards)
-    return _reads_world(kind)
+    return has_parameter(rewards.is_reward, "observed")
 
 
 async def observed(world: Any) -> Any:
