@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.agents.prompted import PromptedAgent
 from josh.dialogue import Outcome
@@ -23,6 +23,7 @@ class Human(PromptedAgent):
     """
 
     shared = ("tools",)
+    needs_model: ClassVar[bool] = False
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes the system prompt, as an agent with a model does. Raises UsageError where a person cannot play."""

@@ -1,7 +1,7 @@
 """How an agent that a chat model plays begins: with a system prompt and, where it speaks first, an opener."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.dialogue import Speaker
 from josh.messages import with_opener
@@ -13,6 +13,8 @@ class PromptedAgent(BaseJOSHAgent):
 
     `BaseJOSHAgent` does not do this, because an agent without a model needs no opener, and every message is recorded.
     """
+
+    needs_model: ClassVar[bool] = True
 
     def prompt(self, task: Task, env: BaseEnv) -> str:
         """Returns the system prompt, by default the world's. An empty text means no system prompt."""

@@ -20,7 +20,7 @@ from josh.redact import redactor
 from josh.runs.evaluate.settings import BASELINE, apart
 from josh.runs.loop.settings import LOOP, loop_settings
 from josh.runs.registry import system_command
-from josh.runs.resolve import defaults_of, read_toml, resolve, resume_settings
+from josh.runs.resolve import as_published, defaults_of, read_toml, resolve, resume_settings
 from josh.runs.settings import RunSettings, core, environment
 from josh.runs.train.settings import resolve_training
 from josh.terminal import in_a_line, visible
@@ -77,17 +77,24 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the settings from the TOML file and the flags; flags win. Raises UsageError."""
     flags = {name: value for name, value in vars(args).items() if name in args.schema}
     config = getattr(args, "config", None)
-    from_file = args.schema.read(read_toml(config), f"{config}: ") if config else {}
-    return {**from_file, **args.schema.read(flags)}
+    in_file = read_toml(config) if config else {}
+    given = {**args.schema.read(in_file, f"{config}: "), **args.schema.read(flags)}
+    if getattr(args, "resume", None):
+        return given
+    given, said = as_published(given, args.spelled | set(in_file))
+    for line in said:
+        print(f"josh: {line}", file=sys.stderr)
+    return given
 
 
 def _run(args: argparse.Namespace) -> int:
-    from josh.runs.play.run import dry_run
+    from josh.runs.play.run import dry_run, unasked
     from josh.runs.record.folder import read_settings
 
     given = _given(args)
     if args.resume:
-        settings = resume_settings(read_settings(args.resume), given, args.resume)
+        before = read_settings(args.resume)
+        settings = resume_settings(before, given, args.resume, unasked(args.resume, before) if given else ())
     else:
         settings = resolve(given, defaults_of(given))
     _log(core().flat(settings))

@@ -20,7 +20,7 @@ from josh.runs.evaluate.settings import BASELINE, EVALUATION_DEFAULTS, NOT_FOR_E
 from josh.runs.loop.settings import LOOP, LOOP_DEFAULTS, NOT_FOR_LOOPS
 from josh.runs.record.settings_json import settings_in_folder
 from josh.runs.registry import BEAM, COMMANDS, DEFAULT_ENV, ROLES, ROLLOUTS, system_command
-from josh.runs.resolve import read_toml
+from josh.runs.resolve import as_published, read_toml
 from josh.runs.settings import JOSH, NOT_FOR_PLAY, PARTS, choices_of, core, schema_of
 from josh.runs.train.settings import METHODS, TRAINING
 from josh.terminal import in_a_line
@@ -46,6 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     arguments = list(map(_spelled, arguments))
     parser = make_parser(arguments)
     args, rest = parser.parse_known_args(arguments)
+    args.spelled = _names_in(arguments)
     if rest:
         parser.error(_unknown(rest, args.command, getattr(args, "schema", None)))
     return args
@@ -94,6 +95,11 @@ def _spelled(argument: str) -> str:
     return f"--{name.replace('-', '_') if one is None else one.flag}{equals}{value}"
 
 
+def _names_in(arguments: Sequence[str]) -> frozenset[str]:
+    """Returns the names of the flags in some arguments, without hyphens and values."""
+    return frozenset(one[2:].partition("=")[0] for one in arguments if one.startswith("--"))
+
+
 def _unknown(rest: Sequence[str], command: str, schema: Schema | None) -> str:
     """Returns the error message for unknown arguments. Raises UsageError where a plug-in not chosen has the flag."""
     message = f"unrecognized arguments: {' '.join(rest)}"
@@ -123,11 +129,14 @@ def _choices(arguments: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if resumed and (settings := settings_in_folder(resumed)) is not None:
         found |= choices_of(settings)
-    for name, value in (read_toml(config) if config else {}).items():
+    in_file = read_toml(config) if config else {}
+    for name, value in in_file.items():
         one = core().find(name)
         if one is not None and one.flag in known:
             found[one.flag] = value
     found |= flags
+    if not resumed:
+        found, _ = as_published(found, _names_in(arguments) | set(in_file))
     for name in ("agent", "user"):  # an evaluation may have several users; the first one chooses the flags
         if isinstance(found.get(name), str):
             found[name] = found[name].partition(",")[0].strip()

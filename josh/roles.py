@@ -154,12 +154,15 @@ class Forkable:
         shared: names of attributes that all branches use together (clients, models, tools, databases).
         blocking: whether a synchronous `step` waits for something, such as its own network call; it then runs in a
             thread, so that the other branches continue.
+        needs_model: whether its `step` asks the chat model. A run then refuses the model `offline` before its first
+            call; without it, `offline` is refused when the step asks.
         config: the run's values of the settings that the class declares in a dataclass `Config` (see `josh.config`);
             all branches share it. It is set before `__init__` begins.
     """
 
     shared: ClassVar[tuple[str, ...]] = ()
     blocking: ClassVar[bool] = False
+    needs_model: ClassVar[bool] = False
     config: Any = OwnConfig()
 
     def fork(self: T) -> T:

@@ -27,6 +27,8 @@ ENVS = {
     "toolwoz": "josh.envs.toolwoz.env:ToolwozEnv",
 }
 DEFAULT_ENV = "persuasion"
+PUBLISHED_ENV, PUBLISHED_USER_MODEL = "toolwoz", "gpt-4o"
+"""The environment and the user's model of the published JOSH, where its own flags are given without others."""
 AGENTS = {
     "persuader": "josh.agents.chat:Persuader",
     "script_persuader": "josh.agents.persuasion.scripts:ScriptPersuader",
@@ -170,6 +172,11 @@ def default_for(model: str, names: Mapping[str, str | type]) -> str | type | Non
 def label_of(plug_in: str | type | None) -> str:
     """Returns a label for an entry of an environment's `agents` or `users`; empty for None."""
     return plug_in.__name__ if isinstance(plug_in, type) else plug_in or ""
+
+
+def needs_model(role: str, name: str) -> bool:
+    """Returns whether a plug-in asks a chat model (see `Forkable.needs_model`). Raises UsageError as `class_of`."""
+    return bool(getattr(class_of(role, name), "needs_model", False))
 
 
 def name_of(plug_in: str | type) -> str:

@@ -17,9 +17,22 @@ from josh.models.hf_loading import PREFIX as HF
 from josh.models.litellm_chat import PREFIX as LITELLM
 from josh.models.litellm_chat import is_for_litellm
 from josh.models.openai_chat import OPENAI_URL
-from josh.runs.registry import OFFLINE, ROLES, ROLLOUTS, PlugIn, env_class, guarded, strategy_of
+from josh.runs.registry import (
+    OFFLINE,
+    PUBLISHED_ENV,
+    PUBLISHED_USER_MODEL,
+    ROLES,
+    ROLLOUTS,
+    PlugIn,
+    env_class,
+    guarded,
+    needs_model,
+    strategy_of,
+)
 from josh.runs.settings import (
+    AGENT_STRATEGY,
     PARTS,
+    USER_MODE,
     RunSchema,
     RunSettings,
     choices_of,
@@ -61,6 +74,39 @@ def defaults_of(given: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: the environment's class cannot be loaded.
     """
     return dict(env_class(given.get("env") or core()["env"].default).defaults(environment()))
+
+
+ADDRESS = ("model", "base_url", "api_key_var")
+"""The settings that say which model a side asks, and where."""
+
+
+def as_published(given: Mapping[str, Any], spelled: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """Returns settings with the defaults of the published JOSH, where they are given by its names.
+
+    `agent_strategy` or `user_mode` without `env` means its environment. `user_mode` with a user that needs a model,
+    without `user_model`, means its model. No other name changes a default.
+
+    Args:
+        given: settings by flag name.
+        spelled: the names by which they are given.
+
+    Returns:
+        The settings, and one line for each default that was added.
+
+    Raises:
+        UsageError: the environment or the user cannot be loaded.
+    """
+    found, said = dict(given), []
+    names = [name for name in (AGENT_STRATEGY, USER_MODE) if name in spelled]
+    if names and not found.get("env"):
+        found["env"] = PUBLISHED_ENV
+        said.append(f"--{names[0]} without --env means --env {PUBLISHED_ENV}")
+    if USER_MODE in names and not {**defaults_of(found), **found}.get("user_model"):
+        users = [name.strip() for name in str(found["user"]).split(",")]
+        if all(needs_model("user", name) for name in users):
+            found["user_model"] = PUBLISHED_USER_MODEL
+            said.append(f"--{USER_MODE} {found['user']} without --user_model means --user_model {PUBLISHED_USER_MODEL}")
+    return found, said
 
 
 def resolve(
@@ -122,35 +168,46 @@ def _check_person(side: str, settings: RunSettings, strategy: Strategy) -> None:
         raise UsageError(f"{found} with a person for the {side}, who has one conversation at a time; use josh play")
 
 
-def resume_settings(before: RunSettings, given: Mapping[str, Any], where: Path) -> RunSettings:
+def resume_settings(
+    before: RunSettings, given: Mapping[str, Any], where: Path, unasked: Collection[str] = ()
+) -> RunSettings:
     """Returns the settings of a run that is resumed: the recorded ones, with new values for resumable settings.
 
-    Only settings that change no request and no result are resumable (`Rule.resumable`).
+    Only settings that change no request and no result are resumable (`Rule.resumable`), and the model of a side that
+    has not been asked yet.
 
     Args:
         before: the recorded settings.
         given: the settings given now, by flag name.
         where: the run's folder.
+        unasked: the sides (`agent`, `user`, `judge`) whose model and its address may change.
 
     Raises:
         UsageError: a setting that is not resumable has another value than before.
     """
     schema, old = schema_of(choices_of(before)), flat(before)
     new = schema.read(spelled_out(given))
+    changes: dict[str, Any] = {}
     for flag, value in new.items():
         if flag == "log_dir":
             raise UsageError("log_dir is given; a run is resumed where it is, leave it out")
         one, was = schema[flag], old[flag]
-        if not one.rule.resumable and was not in (value, absolute(value), _whole_path(one, value)):
+        if one.path[0] in unasked and one.name in ADDRESS:
+            changes[flag] = value
+        elif not one.rule.resumable and was not in (value, absolute(value), _whole_path(one, value)):
             raise UsageError(
                 f"{flag} is {value!r}, and {was!r} in {where}; it changes what is asked: leave it out, or start a new "
                 "run"
             )
-    kept = resumable(before, given)
+    kept = resumable(before, given) | changes
     if not kept:
         return before
-    _check_addresses(kept, old)
-    return resolve({**_said(old), **kept}, variables=NOTHING)
+    for side in ("", "user_", "judge_"):
+        # An address that `explicit` filled in belongs to the former model.
+        if f"{side}model" in changes and old[f"{side}base_url"] == OPENAI_URL:
+            old[f"{side}base_url"] = None
+    _check_addresses(kept, {**old, **kept})
+    return resolve({**_said(old), **kept}, variables=environment() if changes else NOTHING)
 
 
 def resumable(before: RunSettings, given: Mapping[str, Any]) -> dict[str, Any]:

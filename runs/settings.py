@@ -40,6 +40,8 @@ from josh.runs.registry import (
 
 JOSH = "josh"
 """The published flag that means `--strategy beam`; without it and without `--strategy`, a run plays `rollouts`."""
+AGENT_STRATEGY, USER_MODE = "agent_strategy", "user_mode"
+"""The published names of the settings `agent` and `user`; see `resolve.as_published`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class RunSettings:
         Side,
         title="agent",
         who="the agent's",
-        name={"flag": "agent", "help": "agent to play (default: the environment's)", "aliases": ("agent_strategy",)},
+        name={"flag": "agent", "help": "agent to play (default: the environment's)", "aliases": (AGENT_STRATEGY,)},
         temperature={"default": None, "help": "the agent's sampling temperature (default: 1 with a search, else 0)"},
     )
     user: Side = part(
@@ -96,7 +98,7 @@ class RunSettings:
         title="user",
         prefix="user_",
         who="the user's",
-        name={"flag": "user", "help": "simulated user (default: the environment's)", "aliases": ("user_mode",)},
+        name={"flag": "user", "help": "simulated user (default: the environment's)", "aliases": (USER_MODE,)},
         model={"help": "the user's chat model, or `offline`; several, separated by commas, take turns"},
         base_url={"help": "address of the user's model; one for all models, or one for each, separated by commas"},
         api_key_var={

@@ -1,7 +1,7 @@
 """The goal user: a chat model that has a goal, and talks until it has reached it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.errors import UsageError
 from josh.messages import Message, flip_roles, with_opener
@@ -16,6 +16,8 @@ class GoalUser(BaseJOSHUser):
     Its model is asked with the messages of `messages_internal`. There the user's last words keep the marker. Where the
     user speaks first, `messages.OPENER` stands before its first words, in requests and in training examples.
     """
+
+    needs_model: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.prompt = ""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.messages import Message, flip_roles, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
@@ -48,6 +48,8 @@ class GuideUser(BaseJOSHUser):
     environment's prompt with how to end, the agent's words, and each suggestion with its marker. A model trained on it
     plays such a user without a coach, as `--user goal`. Samples of a turn are those of the coach.
     """
+
+    needs_model: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.prompt = ""

@@ -228,7 +228,7 @@ def _rehearse(settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv) -> 
             if settings.tiny and not part.reference:  # the model does not exist yet
                 agent = run.agent.name or name_of(default_for(run.agent.model, env.agents) or "")
                 run = replace(run, agent=replace(run.agent, model=OFFLINE, name=agent))
-            Runtime(run, rehearsed=True)
+            Runtime(run, rehearsed=True, agent_to_come=settings.tiny and not part.reference)
 
 
 def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[SubRun]:

@@ -20,7 +20,7 @@ import json
 import platform
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,14 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_sigterm
 from josh.runs.play.trackers import About, Report, without_secrets
-from josh.runs.record.folder import CONFIG, HowPlayed, read_config, slug, version, write_json
+from josh.runs.record.folder import CONFIG, EPISODES, HowPlayed, read_config, read_settings, slug, version, write_json
 from josh.runs.record.headline import model_names, short_name
+from josh.runs.record.journal import FILE, stored_account
 from josh.runs.record.record import Record, archive_summary
 from josh.runs.record.settings_json import settings_to_json
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result
+from josh.runs.registry import needs_model
 from josh.runs.settings import RunSettings, environment
 
 VERSIONS = ("josh-dialogue", "openai", "litellm", "numpy", "torch", "transformers", "peft")
@@ -78,6 +81,7 @@ async def run(
                 write_json(record.folder / CONFIG, describe(runtime))
             else:
                 archive_summary(record.folder)
+                keep_model(record.folder, runtime)
             about = About(record.folder, bool(part), without_secrets(runtime.options, redact))
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
             stopped = await play_all(runtime, record, results, trackers)
@@ -113,6 +117,15 @@ def _opened(
     return Record.create(Path(settings.output.log_dir), name, collapses, redact, dated=not part), {}
 
 
+def keep_model(folder: Path, runtime: Runtime) -> None:
+    """Record the models of a resumed run, where one was replaced before it was asked (see `unasked`)."""
+    before, now = read_settings(folder), runtime.settings
+    if (before.agent, before.user) != (now.agent, now.user):
+        config = read_config(folder)
+        recorded = replace(before, agent=now.agent, user=now.user)
+        write_json(folder / CONFIG, config | {"settings": settings_to_json(recorded), "plays": runtime.names})
+
+
 def check_tasks(runtime: Runtime, folder: Path) -> None:
     """Raises UsageError where a run cannot be resumed with these tasks: it is rescored, or had other tasks."""
     config = read_config(folder)
@@ -127,6 +140,23 @@ def hand_over_journal(runtime: Runtime, record: Record) -> None:
     runtime.gateway.journal = record.replies
     runtime.gateway.account = record.replies.account()
     runtime.gateway.uncounted = record.replies.uncounted()
+
+
+def unasked(folder: Path, settings: RunSettings) -> tuple[str, ...]:
+    """Returns the sides of a run (`agent`, `user`) whose model may still change, because it has not been asked.
+
+    Such a side has no reply in the journal. It also has played no turn: it needs a model, or no task is finished.
+    """
+    if not any(folder.glob(f"{FILE}*")):
+        return ()
+    asked = {side for (side, _), usage in stored_account(folder).items() if usage.calls}
+    started = any(stored_episodes(folder / EPISODES, [])) if (folder / EPISODES).exists() else False
+    sides = {"agent": settings.agent.name, "user": settings.user.name}
+    return tuple(
+        side
+        for side, name in sides.items()
+        if side not in asked and (not started or (name is not None and needs_model(side, name)))
+    )
 
 
 def describe(runtime: Runtime) -> dict[str, Any]:

@@ -26,7 +26,17 @@ from josh.runs.play.tasks import choose_tasks, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
 from josh.runs.record.summary import person_of
-from josh.runs.registry import class_of, default_for, guarded, import_path, new_rewards, rewards_class, strategy_of
+from josh.runs.registry import (
+    OFFLINE,
+    class_of,
+    default_for,
+    guarded,
+    import_path,
+    label_of,
+    new_rewards,
+    rewards_class,
+    strategy_of,
+)
 from josh.runs.settings import RunSettings, env_of, options_of
 from josh.scoring import JUDGE, Scorer
 from josh.seeds import derive
@@ -53,13 +63,16 @@ class Runtime:
         gateway: sends the requests to the models.
     """
 
-    def __init__(self, settings: RunSettings, *, recorded: bool = False, rehearsed: bool = False) -> None:
+    def __init__(
+        self, settings: RunSettings, *, recorded: bool = False, rehearsed: bool = False, agent_to_come: bool = False
+    ) -> None:
         """Load every plug-in, choose the tasks and set every model up.
 
         Args:
             settings: the run's settings.
             recorded: take every reply from the journal, and none from a model.
             rehearsed: check the settings only: local models must exist and are not loaded.
+            agent_to_come: the agent's model does not exist yet; `offline` stands for it.
 
         Raises:
             UsageError: a plug-in, a model, a key, the data or the slice of tasks is wrong, or a price is missing.
@@ -78,6 +91,7 @@ class Runtime:
         self.recorded = recorded
         self._factory = ModelFactory(settings.local, settings.traffic.timeout, recorded=recorded, rehearsed=rehearsed)
         agent, user, judge = settings.agent, settings.user, settings.judge
+        self._agent_to_come = agent_to_come
         self._agent_model = self._factory.get(agent.model, agent.base_url, agent.api_key_var)
         self._rotation = rotation_of(user.model, user.base_url, user.api_key_var)
         self.agent_type = self._plug_in("agent", agent.name, self.env.agents, self._agent_model)
@@ -260,7 +274,12 @@ class Runtime:
         found = name or default_for(model.name, defaults)
         if not found:
             raise UsageError(f"env {self.settings.env.name!r} has no {role} for model {model.name!r}; give --{role}")
-        return class_of(role, found)
+        kind = class_of(role, found)
+        to_come = role == "agent" and self._agent_to_come
+        if model.name == OFFLINE and getattr(kind, "needs_model", False) and not to_come:
+            flag = "model" if role == "agent" else f"{role}_model"
+            raise UsageError(f"{role} {label_of(found)!r} asks a chat model, but {flag} is 'offline'; give --{flag}")
+        return kind
 
     def _models_for(self, task: Task) -> list[ChatModel]:
         """Returns the user's models for one task; values in its metadata replace those of the rotation, one by one."""

@@ -13,8 +13,9 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_hyphens_and_published_names_work_as_well():
-    assert main(["--josh", "--beam-size", "2", "--end-index", "2", "--agent-strategy", "offline_persuader"]) == 0
-    assert main(["--josh", "--user_mode", "donor_firm", "--end_index", "1", "--josh_debug"]) == 0
+    here = ["--josh", "--env", "persuasion"]
+    assert main([*here, "--beam-size", "2", "--end-index", "2", "--agent-strategy", "offline_persuader"]) == 0
+    assert main([*here, "--user_mode", "donor_firm", "--end_index", "1", "--josh_debug"]) == 0
 
 
 def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
@@ -96,7 +97,7 @@ def test_bad_input_gets_one_line_and_writes_nothing(capsys, flags, text):
 
 def test_a_chat_agent_without_a_model_says_so_and_leaves_nothing(capsys):
     line = bad(capsys, "--agent", "persuader")
-    assert line.endswith("asks a chat model, and `offline` cannot reply; give --model or --user_model")
+    assert line == "josh: agent 'persuader' asks a chat model, but model is 'offline'; give --model"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The persuadee, played by a chat model."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.envs.persuasion.donation import DONATION
 from josh.messages import Message, flip_roles
@@ -15,6 +15,8 @@ class Persuadee(BaseJOSHUser):
     Tags in the persuader's words are defused before the model sees them. The model is asked with the messages of
     `messages_internal`.
     """
+
+    needs_model: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.prompt = ""
