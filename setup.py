@@ -46,9 +46,11 @@ setup(
             "accelerate>=1.10",
             "matplotlib>=3.8",
         ],
+        "mcp": ["mcp>=2.0"],
         "plot": ["matplotlib>=3.8"],
         "dev": [
             "hypothesis>=6.100",
+            "mcp>=2.0",
             "mypy>=1.15",
             "playwright>=1.50",
             "pytest>=8.0",

@@ -469,6 +469,9 @@ class BaseEnv:
         """
         return ()
 
+    async def aclose(self) -> None:
+        """Close what the environment has opened; called at the end of a run. The default does nothing."""
+
     def groups(self, task: Task) -> Mapping[str, str]:
         """Returns the groups of a task by which an evaluation splits its numbers, such as `{"age": "30 to 44"}`."""
         return {}

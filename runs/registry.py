@@ -21,10 +21,15 @@ CHAT, LOCAL, OFFLINE = "chat", "local", "offline"
 HUMAN = "human"
 """The name of the agent, or of the user, that is a person at the terminal."""
 BEAM, ROLLOUTS = "beam", "rollouts"
+MCP = "mcp:"
+"""`--env mcp:COMMAND`: the world of the tools of an MCP server, which the command starts."""
+SERVICE_AGENT = "service"
+"""`--agent http://...`: the agent behind this address."""
 
 ENVS = {
     "persuasion": "josh.envs.persuasion.env:PersuasionEnv",
     "toolwoz": "josh.envs.toolwoz.env:ToolwozEnv",
+    "mcp": "josh.envs.mcp.env:McpEnv",
 }
 DEFAULT_ENV = "persuasion"
 PUBLISHED_ENV, PUBLISHED_USER_MODEL = "toolwoz", "gpt-4o"
@@ -38,6 +43,7 @@ AGENTS = {
     "function_calling": "josh.agents.function_calling:FunctionCalling",
     "react": "josh.agents.react:ReAct",
     "offline_tool_agent": "josh.agents.toolwoz.offline:OfflineToolAgent",
+    SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }
 USERS = {
@@ -55,6 +61,7 @@ REWARDS = {
     "goals": "josh.roles:BaseRewards",
     "donation": "josh.rewards.donation:DonationRewards",
     "tool_goals": "josh.rewards.tool_goals:ToolGoals",
+    "call_goals": "josh.rewards.call_goals:CallGoals",
 }
 STRATEGIES = {
     BEAM: "josh.strategies.beam:BeamSearch",
@@ -131,7 +138,7 @@ def class_of(role: str, name: str | type) -> Any:
 
 def env_class(name: str) -> type[BaseEnv]:
     """Returns an environment's class by its name. Raises UsageError as `class_of` does."""
-    found: type[BaseEnv] = class_of("env", name)
+    found: type[BaseEnv] = class_of("env", MCP[:-1] if name.startswith(MCP) else name)
     return found
 
 

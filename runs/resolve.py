@@ -17,6 +17,7 @@ from josh.models.hf_loading import PREFIX as HF
 from josh.models.litellm_chat import PREFIX as LITELLM
 from josh.models.litellm_chat import is_for_litellm
 from josh.models.openai_chat import OPENAI_URL
+<<<<<<< HEAD
 from josh.runs.registry import (
     OFFLINE,
     PUBLISHED_ENV,
@@ -29,6 +30,10 @@ from josh.runs.registry import (
     needs_model,
     strategy_of,
 )
+=======
+from josh.models.service import PREFIX as SERVICE
+from josh.runs.registry import OFFLINE, ROLES, ROLLOUTS, PlugIn, env_class, guarded, strategy_of
+>>>>>>> 5a1c97a (Play agents behind an address and tools of an MCP server, without Python)
 from josh.runs.settings import (
     AGENT_STRATEGY,
     PARTS,
@@ -264,7 +269,7 @@ def absolute(name: Any) -> Any:
 
 def explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> tuple[str, str | None]:
     """Returns a model's name and address, complete enough to find its server without environment variables."""
-    if base_url or name in {OFFLINE, ""} or name.startswith((LITELLM, HF)):
+    if base_url or name in {OFFLINE, ""} or name.startswith((LITELLM, HF, SERVICE)):
         return name, base_url
     if is_for_litellm(name, None, variables):
         return LITELLM + name, None

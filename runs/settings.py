@@ -21,14 +21,17 @@ from josh.models.budget import Spending
 from josh.models.chat import ModelSettings
 from josh.models.gateway import Traffic
 from josh.models.hf_loading import LocalModel
+from josh.models.service import PREFIX as SERVICE
 from josh.roles import BaseEnv
 from josh.runs.registry import (
     BEAM,
     DEFAULT_ENV,
     HUMAN,
+    MCP,
     OFFLINE,
     ROLES,
     ROLLOUTS,
+    SERVICE_AGENT,
     PlugIn,
     class_of,
     default_for,
@@ -250,13 +253,44 @@ def schema_of(
 
 
 def spelled_out(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns given settings with `strategy` instead of `josh`. Raises UsageError where the two contradict."""
-    found = dict(given)
+    """Returns given settings in their long form: `strategy` instead of `josh`, and the plug-in that an address names.
+
+    `env` with `mcp:COMMAND` means the world `mcp` with that command. `agent` with an address means the agent `service`
+    with a model at this address: one that speaks OpenAI's chat completions where the address ends with `/v1` or
+    `/chat/completions`, else a `service:` model.
+
+    Raises:
+        UsageError: two settings contradict.
+    """
+    found = {**given, **_with_command(given.get("env")), **_with_service(given)}
     if found.pop(JOSH, None):
         if found.get("strategy") not in (None, BEAM):
             raise UsageError(f"josh is given with strategy {found['strategy']!r}; leave one of them out")
         found["strategy"] = BEAM
     return found
+
+
+def _with_command(env: Any) -> dict[str, Any]:
+    """Returns the settings that `mcp:COMMAND` stands for, as a world's name."""
+    if not isinstance(env, str) or not env.startswith(MCP):
+        return {}
+    return {"env": MCP[:-1], "env.command": env.removeprefix(MCP).strip()}
+
+
+def _with_service(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings that an address stands for, as an agent's name. Raises UsageError beside `base_url`."""
+    agent, model, address = given.get("agent"), given.get("model"), given.get("base_url")
+    if not isinstance(agent, str) or not agent.startswith(("http://", "https://")):
+        return {}
+    if address not in (None, agent):
+        raise UsageError(f"agent is the address {agent}, and base_url is {address!r}; leave one of them out")
+    url = agent.rstrip("/")
+    if url.endswith(("/v1", "/chat/completions")):
+        name = model if model not in (None, OFFLINE) else "agent"
+        return {"agent": SERVICE_AGENT, "model": name, "base_url": url.removesuffix("/chat/completions")}
+    if model not in (None, OFFLINE):
+        raise UsageError(f"agent is the address {agent}, and model is {model!r}; leave the model out, or end with /v1")
+    return {"agent": SERVICE_AGENT, "model": SERVICE + url}
 
 
 def choices_of(settings: RunSettings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from josh.models.hf_loading import LocalModel, is_local, look_for
 from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
 from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import OpenAIChat
+from josh.models.service import ServiceModel, is_service
 from josh.runs.registry import OFFLINE
 
 Address = tuple[str, str | None, str | None]
@@ -40,9 +41,10 @@ class ModelFactory:
 
     def get(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
         """Returns a chat model; see `Address` for the arguments. Raises UsageError where it cannot be set up."""
+        if base_url and (is_local(name) or is_service(name)):
+            has = "is local" if is_local(name) else "names an address"
+            raise UsageError(f"model {name!r} {has}, but base_url is {base_url}; leave one of them out")
         if is_local(name):
-            if base_url:
-                raise UsageError(f"model {name!r} is local, but has the address {base_url}; leave one of them out")
             api_key_var = None
         key = (name, base_url, api_key_var)
         if key not in self._made:
@@ -56,6 +58,8 @@ class ModelFactory:
             return RecordedModel(name.removeprefix(PREFIX))
         if is_local(name):
             return self._load(name)
+        if is_service(name):
+            return ServiceModel(name, api_key_var, timeout=self._timeout)
         if is_for_litellm(name, base_url):
             return LiteLLMChat(name, base_url, api_key_var, timeout=self._timeout)
         return OpenAIChat(name, base_url, api_key_var, timeout=self._timeout)

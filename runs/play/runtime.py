@@ -259,6 +259,8 @@ class Runtime:
         await self.gateway.aclose()
         for model in self.models:
             await model.aclose()
+        if callable(getattr(self.env, "aclose", None)):  # a plug-in need not inherit from BaseEnv
+            await self.env.aclose()
 
     def _budget(self) -> Budget:
         spending = self.settings.spending
