@@ -17,7 +17,7 @@ from josh.models.hf_loading import PREFIX as HF
 from josh.models.litellm_chat import PREFIX as LITELLM
 from josh.models.litellm_chat import is_for_litellm
 from josh.models.openai_chat import OPENAI_URL
-<<<<<<< HEAD
+from josh.models.service import PREFIX as SERVICE
 from josh.runs.registry import (
     OFFLINE,
     PUBLISHED_ENV,
@@ -30,10 +30,6 @@ from josh.runs.registry import (
     needs_model,
     strategy_of,
 )
-=======
-from josh.models.service import PREFIX as SERVICE
-from josh.runs.registry import OFFLINE, ROLES, ROLLOUTS, PlugIn, env_class, guarded, strategy_of
->>>>>>> 5a1c97a (Play agents behind an address and tools of an MCP server, without Python)
 from josh.runs.settings import (
     AGENT_STRATEGY,
     PARTS,
