@@ -15,3 +15,7 @@ class FatalError(JoshError):
 
 class BudgetError(JoshError):
     """The run has reached its budget. It ends cleanly and can be resumed; the text names the limit."""
+
+
+class TurnError(RuntimeError):
+    """A failure that ends one turn. Its text is for users: it is shown without the name of the class."""

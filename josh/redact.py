@@ -1,6 +1,7 @@
 """Keeps keys and passwords out of errors, logs, records and printed text."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +33,9 @@ class Redactor:
 
     @classmethod
     def of(cls, *secrets: str) -> "Redactor":
-        """Returns a redactor for some keys; it ignores keys shorter than `SHORTEST`."""
+        """Returns a redactor for some keys, as they are and in base64; it ignores keys shorter than `SHORTEST`."""
         found = {secret.strip() for secret in secrets if len(secret.strip()) >= SHORTEST}
+        found |= {b64encode(secret.encode("utf-8", "replace")).decode().rstrip("=") for secret in found}
         return cls(tuple(sorted(found, key=lambda secret: (-len(secret), secret))))
 
     def __call__(self, text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from josh.branch import Branch, TurnContext
 from josh.calls import keyword_parameters
 from josh.dialogue import Outcome
+from josh.errors import TurnError
 from josh.roles import TurnModel
 from josh.threads import in_thread
 
@@ -58,9 +59,9 @@ class PluginSteps:
         return branch.user.step(branch.agent, **given)
 
     def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
-        """Mark an agent that used up its tries; see `Steps`. Raises RuntimeError where it added no message."""
+        """Mark an agent that used up its tries; see `Steps`. Raises TurnError where it added no message."""
         if silent:
-            raise RuntimeError(f"the agent said nothing in {tries} steps")
+            raise TurnError(f"the agent said nothing in {tries} steps")
         agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
         return agent
 
@@ -84,12 +85,12 @@ def _spoken(agent: Any, passed: Any) -> Any:
     """Returns the step's result.
 
     Raises:
-        RuntimeError: the turn is over, and its last message is not the agent's.
+        TurnError: the turn is over, and its last message is not the agent's.
         TypeError: the last message's content is not text.
     """
     last = agent.messages[-1] if agent.messages else {}
     if passed and passed is not Outcome.TRUNCATED and last.get("role") != "assistant":
-        raise RuntimeError("the agent ended its turn without a message to the user")
+        raise TurnError("the agent ended its turn without a message to the user")
     if not isinstance(last.get("content"), str | list | None):
         raise TypeError(f"the agent said {last['content']!r:.80}, which is not text")
     return passed

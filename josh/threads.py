@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from josh.errors import JoshError, TurnError
+
 T = TypeVar("T")
 
 
@@ -41,6 +43,8 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an exception's type and text in one line."""
+    """Returns an exception's type and text in one line; only the text of an exception that is written for users."""
     text = " ".join(str(error).split())
+    if text and isinstance(error, JoshError | TurnError):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

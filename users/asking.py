@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from josh.errors import TurnError
 from josh.messages import Message, without_thoughts
 from josh.roles import TurnModel
 
@@ -18,10 +19,10 @@ async def ask_until_words(model: TurnModel, seen: Sequence[Message], who: str) -
         who: the name of the user for an error message.
 
     Raises:
-        RuntimeError: the model gave `TRIES` empty replies in a row.
+        TurnError: the model gave `TRIES` empty replies in a row.
     """
     for _try in range(TRIES):
         text = without_thoughts((await model.reply(seen)).text)
         if text:
             return text
-    raise RuntimeError(f"the {who}'s model gave {TRIES} empty replies in a row")
+    raise TurnError(f"the {who}'s model gave {TRIES} empty replies in a row")

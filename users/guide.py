@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from josh.errors import TurnError
 from josh.messages import Message, flip_roles, without_thoughts
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import TRIES
@@ -66,7 +67,7 @@ class GuideUser(BaseJOSHUser):
         """Speaks once. The conversation is over when the suggestion holds the marker, which is removed from it.
 
         Raises:
-            RuntimeError: the model gave three replies in a row without a suggestion.
+            TurnError: the model gave three replies in a row without a suggestion.
         """
         seen = self.view(agent.messages)
         for _try in range(TRIES):
@@ -80,7 +81,7 @@ class GuideUser(BaseJOSHUser):
                 return agent, over
             if text:
                 seen = [*seen, {"role": "assistant", "content": text}, {"role": "user", "content": AGAIN}]
-        raise RuntimeError(f"the guide user's model gave {TRIES} replies without a suggested quote")
+        raise TurnError(f"the guide user's model gave {TRIES} replies without a suggested quote")
 
     def hear(self, messages: Sequence[Message]) -> list[Message]:
         """Returns the messages with the two roles swapped, and the markers in the agent's words defused."""

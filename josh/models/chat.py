@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from josh.config import part, setting
 from josh.dialogue import Usage
+from josh.errors import TurnError
 from josh.messages import Message
 from josh.roles import Reply
 
@@ -98,16 +99,24 @@ class Request:
         return {name: value for name, value in {**found, **extra}.items() if name not in extra or value is not None}
 
 
-class ModelError(Exception):
+class ModelError(TurnError):
     """A request that failed.
 
     Attributes:
         status: the HTTP status of the refusal; None where there was none.
+        code: the provider's code of the error, such as `unsupported_parameter`; empty where it gives none.
+        param: the field of the request that the provider names; empty where it names none.
+        billed: the usage of an answer that could not be used, but was or may have been billed; None for none.
     """
 
-    def __init__(self, text: str, status: int | None = None) -> None:
+    def __init__(
+        self, text: str, status: int | None = None, code: str = "", param: str = "", billed: Usage | None = None
+    ) -> None:
         super().__init__(text)
         self.status = status
+        self.code = code
+        self.param = param
+        self.billed = billed
 
 
 class RetryableError(ModelError):
@@ -115,11 +124,21 @@ class RetryableError(ModelError):
 
     Attributes:
         wait: seconds during which the endpoint asks for no further request; None where it does not ask.
+        unreachable: whether no connection was made, so that no call of the endpoint can succeed now.
     """
 
-    def __init__(self, text: str, status: int | None = None, wait: float | None = None) -> None:
-        super().__init__(text, status)
+    def __init__(
+        self,
+        text: str,
+        status: int | None = None,
+        wait: float | None = None,
+        *,
+        unreachable: bool = False,
+        billed: Usage | None = None,
+    ) -> None:
+        super().__init__(text, status, billed=billed)
         self.wait = wait
+        self.unreachable = unreachable
 
     @property
     def throttled(self) -> bool:

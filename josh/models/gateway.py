@@ -18,7 +18,6 @@ The life of a request:
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,14 +28,12 @@ from josh.errors import BudgetError, FatalError
 from josh.models.budget import NO_BUDGET, Budget
 from josh.models.call import NO_CLOCK, Call, Clock
 from josh.models.chat import ChatModel, Completion, ModelError, Request, RetryableError
+from josh.models.health import Health
 from josh.models.limiter import Limiter
 from josh.models.reply_journal import Journal, JournalEntry, ReplyKey
 from josh.models.retry import until_answered
 
 log = logging.getLogger("josh")
-
-REFUSALS = 20
-"""Number of refused requests after which an endpoint that has answered none counts as refusing all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +102,7 @@ class ModelGateway:
         self._limiters: dict[str, Limiter] = {}
         self._running: set[Call] = set()
         self._sent = 0
-        self._served: set[str] = set()
-        self._refused: Counter[str] = Counter()
+        self._health: dict[str, Health] = {}
         self._fatal: FatalError | None = None
 
     @property
@@ -203,13 +199,21 @@ class ModelGateway:
 
     async def _ask(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """Send a request, and retry it within the limits of attempts and time."""
-        return await until_answered(
-            lambda: self._send(call, model, request, priority),
-            call,
-            max_attempts=self._max_attempts,
-            max_seconds=self._max_retry_seconds,
-            failed=self._count_retry,
-        )
+        try:
+            return await until_answered(
+                lambda: self._send(call, model, request, priority),
+                call,
+                max_attempts=self._max_attempts,
+                max_seconds=self._max_retry_seconds,
+                failed=self._count_retry,
+            )
+        except ModelError as error:
+            try:
+                self._health_of(model).gave_up(error, several=request.n > 1)
+            except FatalError as fatal:
+                self._fatal = fatal
+                raise fatal from None
+            raise
 
     async def _send(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
         """Make one attempt, in a slot of the endpoint."""
@@ -227,42 +231,38 @@ class ModelGateway:
             try:
                 completion = await model.complete(request)
             except RetryableError as error:
-                self._slow_down(model, limiter, error, begun)
+                try:
+                    self._slow_down(model, limiter, error, begun)
+                except FatalError as fatal:
+                    self._fatal = fatal
+                    raise fatal from None
                 raise
             except FatalError as error:
                 self._fatal = error
-                raise
-            except ModelError as error:
-                self._count_refusal(model, error)
                 raise
             finally:
                 call.in_flight = False
                 call.seconds += clock() - begun
                 self._sent -= 1
             limiter.answered(begun)
-            self._served.add(model.endpoint)
+            self._health_of(model).answered(model.endpoint)
             return completion, clock() - begun
 
-    def _count_refusal(self, model: ChatModel, error: ModelError) -> None:
-        """Raise FatalError where an endpoint has refused all requests so far: a wrong key may give 400 or 403, too."""
-        self._refused[model.endpoint] += 1
-        if model.endpoint not in self._served and self._refused[model.endpoint] >= REFUSALS:
-            self._fatal = FatalError(f"the endpoint refused all of {REFUSALS} requests: {error}")
-            raise self._fatal from None
+    def _health_of(self, model: ChatModel) -> Health:
+        if model.endpoint not in self._health:
+            self._health[model.endpoint] = Health(self._max_attempts, self._max_retry_seconds)
+        return self._health[model.endpoint]
 
     def _slow_down(self, model: ChatModel, limiter: Limiter, error: RetryableError, begun: float) -> None:
+        """Pause the endpoint's calls as an error demands. Raises FatalError where it has not answered for too long."""
         if error.throttled:
             limiter.throttled(begun)
-        if not error.wait:
+        wait = self._health_of(model).failed(error, begun, asyncio.get_running_loop().time())
+        if not wait:
             return
-        if error.wait > self._max_retry_seconds:
-            self._fatal = FatalError(
-                f"{error}; the endpoint asks for a pause of {error.wait:.0f} seconds, longer than max_retry_seconds"
-            )
-            raise self._fatal from None
-        limiter.pause(error.wait)
-        if error.wait > 10:
-            log.warning("%s asks for a pause of %.0f seconds", model.endpoint, error.wait)
+        limiter.pause(wait)
+        if error.wait and wait > 10:
+            log.warning("%s asks for a pause of %.0f seconds", model.endpoint, wait)
 
     def _count_retry(self, error: str) -> None:
         self.retries += 1

@@ -1,25 +1,22 @@
 """Chat models on servers with OpenAI's API (OpenAI, vLLM, SGLang, llama.cpp, Ollama), by the openai SDK."""
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from josh.dialogue import Usage
-from josh.errors import FatalError, UsageError
-from josh.models.chat import Completion, ModelError, Request, RetryableError
+from josh.errors import UsageError
+from josh.models.causes import SHOWN, failure, not_usable, usage_in
+from josh.models.chat import Completion, Request
 from josh.redact import Redactor, in_json
 from josh.roles import Reply
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""
 """Instead of a variable's name: send no key."""
-_TRANSIENT = {408, 409, 429}
-_REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no such model or address"}
-"""Statuses that every further call would get as well. 403 is not one: some routers refuse a single prompt with it."""
 
 
 class OpenAIChat:
@@ -129,22 +126,34 @@ def key_in(environment: Mapping[str, str], variable: str, name: str, where: str)
         where: the server or provider that asks for the key, for the error.
 
     Raises:
-        UsageError: the variable's name is not valid, or it holds no key.
+        UsageError: the variable's name is not valid, or it holds no key, or a key with an impossible character.
     """
     if not variable.isidentifier():
         raise UsageError("api_key_var is not a variable's name; never give the key itself on the command line")
     key = environment.get(variable, "").strip()
     if not key:
         raise UsageError(f"no key for model {name!r}: set {variable} ({where} asks for one)")
+    check_key(key, variable)
     return key
+
+
+def check_key(key: str, variable: str) -> None:
+    """Raises UsageError where a key has a character that an HTTP header cannot hold, such as one copied along."""
+    place, odd = next(((at, one) for at, one in enumerate(key, 1) if not " " <= one <= "~"), (0, ""))
+    if odd:
+        raise UsageError(
+            f"the key in {variable} has the character U+{ord(odd):04X} at place {place} of {len(key)}, which no key "
+            "has; copy the key again"
+        )
 
 
 async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, redact: Redactor) -> Completion:
     """Await an SDK's answer to a chat-completions request, and turn its errors into ours.
 
     Args:
-        call: returns the answer's JSON, or raises an error of the openai SDK or of litellm, whose errors inherit from
-            the SDK's; ImportError means that a provider's package is missing.
+        call: returns the answer's JSON, or its text where the Content-Type is not JSON, or raises an error of the
+            openai SDK or of litellm, whose errors inherit from the SDK's; ImportError means that a provider's package
+            is missing.
         n: number of replies that were requested.
         timeout: seconds to wait.
         where: the model and its address, for errors.
@@ -153,63 +162,23 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, red
     Raises:
         FatalError, RetryableError, ModelError: see `ChatModel.complete`.
     """
-    from openai import APIConnectionError, APIError
 
     def message(text: object) -> str:
-        return f"{where}: {redact(' '.join(str(text).split()))[:300]}"
+        return f"{where}: {redact(' '.join(str(text).split()))[:SHOWN]}"
 
     try:
         # The client's own timeout restarts with every byte; a slow stream of bytes would never reach it.
         async with asyncio.timeout(timeout):
             answer = await call
-    except TimeoutError:
-        raise RetryableError(message(f"no reply within {timeout:g} seconds")) from None
-    except APIConnectionError as error:
-        raise RetryableError(message(error.__cause__ or error)) from None
-    except APIError as error:
-        # Some of litellm's errors have a status and are not an APIStatusError.
-        status = getattr(error, "status_code", None)
-        raise _refusal(error, status, message(f"HTTP {status}, {error.message}")) from None
-    except ImportError as error:
-        raise FatalError(message(error)) from None
-    except ValueError:
-        raise RetryableError(message("the reply is not JSON")) from None
     except Exception as error:
-        raise ModelError(message(str(error) or repr(error))) from None
+        raise failure(error, timeout, message) from None
+    if isinstance(answer, str) and answer.lstrip()[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):  # the server did not say that it is JSON
+            answer = json.loads(answer)
     try:
         return _read(in_json(answer, redact.known) if redact.secrets else answer, n)
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        raise RetryableError(message("the reply is not a chat completion")) from None
-
-
-def _refusal(error: Any, status: int | None, text: str) -> Exception:
-    """Returns the error of an HTTP status; a status below 400 came with a body that could not be parsed."""
-    if status is None or status < 400:
-        return RetryableError(text)
-    if status == 429 and "insufficient_quota" in str(error.message):
-        return FatalError(f"the account is empty: {text}")  # a retry cannot succeed
-    if status in _REFUSED:
-        return FatalError(f"{_REFUSED[status]}: {text}")
-    if status in _TRANSIENT or status >= 500:
-        # Litellm keeps the headers in an attribute of its own, and its response may be missing or artificial.
-        headers = getattr(error, "litellm_response_headers", None)
-        return RetryableError(
-            text, status, _seconds(headers or getattr(getattr(error, "response", None), "headers", {}))
-        )
-    return ModelError(text, status)
-
-
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    """Returns the seconds until a retry by the Retry-After header, which holds seconds or a date; None without one."""
-    header = headers.get("retry-after") or ""
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError):
+        raise not_usable(answer, message) from None
 
 
 def _read(answer: Any, n: int) -> Completion:
@@ -217,12 +186,7 @@ def _read(answer: Any, n: int) -> Completion:
     choices = sorted(answer["choices"], key=lambda choice: choice.get("index") or 0)
     if not choices:
         raise ValueError("no choices")
-    counts = answer.get("usage") or {}
-    usage = Usage(
-        prompt_tokens=int(counts.get("prompt_tokens") or 0),
-        completion_tokens=int(counts.get("completion_tokens") or 0),
-    )
-    return Completion(tuple(map(_reply, choices[:n])), usage)
+    return Completion(tuple(map(_reply, choices[:n])), usage_in(answer))
 
 
 def _reply(choice: Mapping[str, Any]) -> Reply:

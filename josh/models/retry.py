@@ -2,7 +2,8 @@
 
 A `RetryableError` is transient: the endpoint is busy, cannot be reached, or sent a body that cannot be parsed. The
 request is then retried after a random and growing pause, until it is answered, or until it has used up its attempts or
-its time. Every other error is final.
+its time. Every other error is final. An endpoint that cannot be reached uses up nothing of a request: all its requests
+wait for it together (`health.py`).
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,8 +38,18 @@ async def until_answered(
         RetryableError: the error of the last attempt.
         ModelError: the endpoint refused the request.
     """
+    unreachable = 0
+
+    async def attempt() -> Sent:
+        nonlocal unreachable
+        try:
+            return await send()
+        except RetryableError as error:
+            unreachable += error.unreachable
+            raise
+
     try:
-        return await send()
+        return await attempt()
     except RetryableError as error:
         first = [error]
 
@@ -46,7 +57,7 @@ async def until_answered(
         # The first failure counts as the first attempt: tenacity is too slow to run every call through it.
         if first:
             raise first.pop()
-        return await send()
+        return await attempt()
 
     def spent(state: Any) -> bool:
         # The time in which the call waited for a slot, or for a pause that the endpoint asked for, does not count.
@@ -57,7 +68,7 @@ async def until_answered(
     attempts = AsyncRetrying(
         retry=retry_if_exception_type(RetryableError),
         wait=_pause,
-        stop=lambda state: state.attempt_number >= max_attempts or spent(state),
+        stop=lambda state: state.attempt_number - unreachable >= max_attempts or spent(state),
         before_sleep=lambda state: failed(str(state.outcome and state.outcome.exception())),
         reraise=True,
     )
@@ -67,12 +78,12 @@ async def until_answered(
 def _pause(state: Any) -> float:
     """Returns the seconds before the next attempt: random and growing, up to 30.
 
-    It is 0 where the endpoint asks for a pause, because the limiter makes that pause.
+    It is 0 where the endpoint asks for a pause or cannot be reached, because the limiter makes that pause.
     """
     from tenacity import wait_random_exponential
 
     error = state.outcome.exception()
-    return 0.0 if error.wait else wait_random_exponential(multiplier=0.5, max=30)(state)
+    return 0.0 if error.wait or error.unreachable else wait_random_exponential(multiplier=0.5, max=30)(state)
 
 
 def refuses_several(error: ModelError) -> bool:

@@ -8,8 +8,9 @@ from email.utils import format_datetime
 import pytest
 
 from josh.errors import FatalError, UsageError
+from josh.models.causes import seconds_asked
 from josh.models.chat import ModelError, Request, RetryableError, Sampling
-from josh.models.openai_chat import OpenAIChat, _seconds
+from josh.models.openai_chat import OpenAIChat
 
 HELLO = [{"role": "user", "content": "hello"}]
 KEY = {"OPENAI_API_KEY": "sk-canary-123"}
@@ -59,7 +60,7 @@ def test_calls_run_at_the_same_time(endpoint):
 def test_passing_troubles_are_told_apart(endpoint, status):
     url, server = endpoint()
     server.faults = [status]
-    with pytest.raises(RetryableError, match=rf"tiny at http://.*: HTTP {status}, .*status {status}") as caught:
+    with pytest.raises(RetryableError, match=rf"tiny at http://.*: HTTP {status}: status {status}") as caught:
         ask(model_at(url))
     assert (caught.value.status, caught.value.throttled, caught.value.wait) == (status, status == 429, None)
     assert len(server.requests) == 1
@@ -131,13 +132,13 @@ def test_odd_contents_become_plain_text(endpoint):
 
 
 def test_a_server_that_asks_to_wait_is_given_the_time():
-    assert _seconds({"retry-after": "0.5"}) == 0.5
-    assert _seconds({"retry-after": "999999"}) == 999999
-    assert _seconds({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    assert seconds_asked({"retry-after": "0.5"}) == 0.5
+    assert seconds_asked({"retry-after": "999999"}) == 999999
+    assert seconds_asked({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    assert 85 < _seconds({"retry-after": soon}) <= 90
-    assert _seconds({"retry-after": "soon"}) is None
-    assert _seconds({}) is None
+    assert 85 < seconds_asked({"retry-after": soon}) <= 90
+    assert seconds_asked({"retry-after": "soon"}) is None
+    assert seconds_asked({}) is None
 
 
 def test_a_server_that_is_not_there_is_named():

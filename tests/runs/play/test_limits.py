@@ -119,7 +119,22 @@ def test_replies_that_do_not_say_their_tokens_cost_nobody_knows_what(endpoint, c
 
 def test_an_endpoint_that_refuses_everything_ends_the_run(endpoint, capsys):
     url, server = endpoint()
+    cast = ["--model", "us", "--base_url", url, "--synthetic_tasks", "200"]
+    server.faults = [400] * 9999
+    assert main(cast) == 1
+    assert "the endpoint refused all of 8 requests: us at" in said(capsys)[-1]
+    assert len(server.requests) < 30
     server.faults = [403] * 9999
-    assert main(["--model", "us", "--base_url", url, "--synthetic_tasks", "200"]) == 1
-    assert "the endpoint refused all of 20 requests: us at" in said(capsys)[-1]
-    assert len(server.requests) < 60
+    server.requests.clear()
+    assert main(cast) == 1
+    assert "the endpoint refuses the key, or the key the model: us at" in said(capsys)[-1]
+    assert len(server.requests) <= 4
+
+
+def test_a_server_that_is_down_is_named_at_once_and_ends_the_run(capsys):
+    cast = ["--model", "us", "--base_url", "http://127.0.0.1:9/v1", "--synthetic_tasks", "48", "--max_attempts", "2"]
+    assert main(cast) == 1
+    first, last = said(capsys)
+    down = "josh: us at http://127.0.0.1:9/v1: cannot connect: connection refused"
+    assert first == f"{down}; trying again for up to 300 seconds"
+    assert last.startswith(f"{down}; gave up after 2 attempts in ")
