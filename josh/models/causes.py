@@ -49,7 +49,9 @@ _NAMED = {
     "overloaded_error": 529,
 }
 """HTTP statuses of error codes and types, for errors in bodies without a number."""
-_WRAPPED = re.compile(r"^(?:litellm\.)?(?:[A-Z]\w*(?:Error|Exception|Timeout)(?::| -)|Error code: \d{3} -)\s*")
+_WRAPPED = re.compile(
+    r"^(?:(?:litellm\.)?(?:[A-Z]\w*)?(?:Error|Exception|Timeout)(?::| -| (?=[A-Z]\w*Error -))|Error code: \d{3} -)\s*"
+)
 _UNREACHABLE = re.compile(r"Cannot connect to host (\S+)(?: ssl:(?:<[^>]*>|\S+))?(?: \[(.*)\])?")
 _UNREADABLE = re.compile(
     r"(?s)Unable to get json response - .*?Original Response: (?P<body>.*)|Invalid response object|"
@@ -58,7 +60,6 @@ _UNREADABLE = re.compile(
 """Litellm's words for the body of an HTTP 200 that it cannot read."""
 _CONNECTORS = {"ConnectError", "ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorCertificateError"}
 _CUT_OFF = {"ClientPayloadError", "IncompleteRead"}
-_TOO_LATE = {"ReadTimeout", "Timeout"}
 _PAGE = re.compile(r"(?is)^\s*<(?:!doctype|html|head|body|\?xml)")
 
 
@@ -165,7 +166,9 @@ def _broken(chain: Sequence[BaseException], timeout: float, message: Message) ->
         return _not_connected(chain, message)
     if names & _CUT_OFF:
         return RetryableError(message("the connection broke within the reply"), billed=ONE_CALL)
-    if names & _TOO_LATE or any(isinstance(one, TimeoutError) for one in chain):
+    # Litellm makes a `Timeout` of a server's HTTP 408, too.
+    late = type(chain[0]).__name__ == "Timeout" and re.search(r"(?i)timed out", str(chain[0]))
+    if late or "ReadTimeout" in names or any(isinstance(one, TimeoutError) for one in chain):
         return RetryableError(message(f"no reply within {timeout:g} seconds"), billed=ONE_CALL)
     if isinstance(chain[0], APIConnectionError) and not hasattr(chain[0], "status_code"):
         return RetryableError(message(f"the connection broke: {_spelled(str(chain[0].__cause__ or chain[0]))}"))

@@ -244,8 +244,9 @@ def test_anthropic_has_passing_troubles(anthropic, status):
     with pytest.raises(RetryableError) as caught:
         ask(LiteLLMChat(CLAUDE))
     assert caught.value.throttled == (status == 429)
-    # Litellm counts a 408 among timeouts.
-    assert caught.value.wait == (None if status == 408 else 7.0)
+    assert str(caught.value).startswith(f"{CLAUDE} at anthropic: HTTP ")
+    assert str(caught.value).endswith(": you sent REDACTED")
+    assert caught.value.wait == 7.0
     assert len(anthropic.requests) == 1
 
 
