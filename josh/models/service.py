@@ -1,7 +1,9 @@
 """An agent that runs elsewhere, behind an address that takes and returns JSON, as a chat model of a run."""
 
+import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from josh.messages import text_of
@@ -99,8 +101,11 @@ def completion_of(answer: Any) -> Any:
     Raises:
         ModelError: the answer has neither words nor tool calls.
     """
-    if isinstance(answer, Mapping) and "choices" in answer:
-        return answer
+    if isinstance(answer, str) and answer.lstrip()[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):  # the service did not say that it is JSON
+            answer = json.loads(answer)
+    if isinstance(answer, Mapping) and ("choices" in answer or "error" in answer):
+        return answer  # `answered` reads chat completions, and errors that came with a status of success
     parts = answer if isinstance(answer, list) else [answer]
     texts: list[str] = []
     calls: list[Any] = []
@@ -126,4 +131,6 @@ def _words_of(part: Any) -> str | None:
     found = next((part[name] for name in TEXT_FIELDS if part.get(name) is not None), None)
     if isinstance(found, Mapping):
         return text_of(dict(found))
+    if isinstance(found, list):
+        return text_of({"content": found})
     return found if isinstance(found, str) else None

@@ -9,6 +9,7 @@ from serving import serving
 from toy_service import Service
 
 from josh.cli import main
+from josh.models.service import completion_of
 from josh.runs.experiments.loopback import Loopback
 
 ASK = "Would you give a dollar to Save the Children?"
@@ -120,6 +121,27 @@ def test_a_wrong_address_is_one_line(tmp_path, capsys, flags, said):
     told = capsys.readouterr().err.strip()
     assert said in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("Hello.", "Hello."),
+        ('{"text": "Hello."}', "Hello."),
+        ({"message": {"content": "Hello."}}, "Hello."),
+        ([{"text": "Hello."}, {"text": "Give?"}], "Hello.\nGive?"),
+        ({"content": [{"type": "text", "text": "Hello."}]}, "Hello."),
+    ],
+)
+def test_the_usual_forms_of_an_answer_are_read(answer, text):
+    assert completion_of(answer)["choices"][0]["message"]["content"] == text
+
+
+def test_an_error_with_a_status_of_success_is_named(tmp_path, capsys):
+    with serving(Service(lambda body: {"error": {"message": "the agent is asleep", "code": 400}})) as url:
+        code, _ = play(tmp_path, url, "--end_index", "1", "--max_attempts", "1")
+    assert code == 1
+    assert "the agent is asleep" in capsys.readouterr().err
 
 
 def test_an_answer_without_words_is_named(tmp_path, capsys):
