@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from errno import EIO, ENOSPC
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -202,20 +203,22 @@ def _schema(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from josh.runs.evaluate.evaluate import EvaluationSpec, evaluate, resume_evaluation
+    from josh.runs.evaluate.evaluate import EvaluationSpec, Printing, evaluate, resume_evaluation
+    from josh.runs.report.ending import write_page
 
     given = _given(args)
     baseline = apart(BASELINE.read({name: value for name, value in vars(args).items() if name in BASELINE}))
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
+    printing = Printing(args.groups, args.json, partial(write_page, silent=args.json))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given)
     relax_gc()
     if args.resume:
         if baseline or trained_on or trained_users or args.no_references:
             raise UsageError(f"{args.resume} records its models and training data; leave these flags out")
-        return 0 if asyncio.run(resume_evaluation(args.resume, given, args.groups)) else 1
+        return 0 if asyncio.run(resume_evaluation(args.resume, given, printing)) else 1
     spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users)
-    return 0 if asyncio.run(evaluate(given, spec, args.groups)) else 1
+    return 0 if asyncio.run(evaluate(given, spec, printing)) else 1
 
 
 def _loop(args: argparse.Namespace) -> int:
@@ -239,7 +242,7 @@ def _loop(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from josh.runs.evaluate.compare import compare
 
-    compare(args.folders, args.out, args.groups)
+    compare(args.folders, args.out, args.groups, args.json)
     return 0
 
 
@@ -254,7 +257,7 @@ def _report(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from josh.runs.report.show import show
 
-    show(args.run, args.task, args.width, full=args.full)
+    show(args.run, args.task, args.width, full=args.full, actions=args.actions, as_json=args.json)
     return 0
 
 

@@ -198,6 +198,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], 
         "--trained_users", default="", help="user models of the training, separated by commas, if no run records them"
     )
     evaluate.add_argument("--groups", action="store_true", default=False, help="print the results by group")
+    _add_json(evaluate)
     evaluate.add_argument(
         "--config", type=Path, default=None, metavar="FILE", help="TOML file with settings of the runs"
     )
@@ -310,10 +311,22 @@ def _add_terminal(commands: Any) -> None:
     """Add `josh show` and `josh plot`."""
     show = commands.add_parser("show", help="print a run's tasks, or the tree of one task")
     show.set_defaults(command="show")
-    show.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
+    show.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        metavar="RUN",
+        help="the run's folder, such as records/<run>, or a folder of runs to list (default: list records/)",
+    )
     show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list all tasks)")
     show.add_argument("--width", type=int, help="width in columns (default: the terminal's)")
     show.add_argument("--full", action="store_true", help="print whole texts, and the messages only the agent saw")
+    show.add_argument(
+        "--actions",
+        action="store_true",
+        help="print which acts, tools and instructions stand on winning and losing branches, with siblings as control",
+    )
+    _add_json(show)
 
     plot = commands.add_parser("plot", help="plot loops, runs and evaluations; needs matplotlib")
     plot.set_defaults(command="plot")
@@ -329,6 +342,10 @@ def _add_terminal(commands: Any) -> None:
     )
 
 
+def _add_json(command: Any) -> None:
+    command.add_argument("--json", action="store_true", default=False, help="print one JSON object, and nothing else")
+
+
 def _add_evaluation(commands: Any) -> None:
     """Add `josh compare` and `josh report`."""
     compare = commands.add_parser("compare", help="compare evaluations, or runs, on the tasks that they share")
@@ -336,15 +353,16 @@ def _add_evaluation(commands: Any) -> None:
     compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="folder of an evaluation or a run")
     compare.add_argument("--out", type=Path, help="JSON file to write all numbers to")
     compare.add_argument("--groups", action="store_true", help="print the results by group")
+    _add_json(compare)
 
-    report = commands.add_parser("report", help="rewrite a run's report.html, or compare two runs on a page")
+    report = commands.add_parser("report", help="rewrite a report.html, list all runs on a page, or compare two runs")
     report.set_defaults(command="report")
     report.add_argument(
         "folders",
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="folder of a run, folder of runs, or the folders of two runs",
+        help="folder of a run, an evaluation or a loop, a folder of these such as records, or the folders of two runs",
     )
     report.add_argument(
         "--out",

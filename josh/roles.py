@@ -7,7 +7,7 @@ or passes instances and callbacks to `josh.JOSH`. `josh.testing` has tests that 
 """
 
 import copy
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -475,3 +475,14 @@ class BaseEnv:
     def groups(self, task: Task) -> Mapping[str, str]:
         """Returns the groups of a task by which an evaluation splits its numbers, such as `{"age": "30 to 44"}`."""
         return {}
+
+    def acts(self, task: Task, messages: Sequence[Message]) -> Collection[str]:
+        """Returns the names of what an agent's turn does by its words, such as `{"thank"}`; by default none.
+
+        Reports count them for agents that record no acts of their own (`BaseJOSHAgent.recent_actions`).
+
+        Args:
+            task: the task.
+            messages: the turn's messages, as both speakers see them.
+        """
+        return ()

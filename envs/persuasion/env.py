@@ -5,7 +5,7 @@ corpus they are made up from the published marginals.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from josh.config import listed, setting
 from josh.dialogue import Speaker
+from josh.envs.persuasion.acts import acts
 from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
 from josh.envs.persuasion.corpus import split as split_corpus
 from josh.envs.persuasion.donation import DONATION
@@ -204,6 +205,10 @@ class PersuasionEnv(BaseEnv):
     def groups(self, task: Task) -> Mapping[str, str]:
         """Returns the persuadee's age, sex, education, religion, views and Big Five; see `personas.grouped`."""
         return grouped(task.data["persuadee"]["traits"])
+
+    def acts(self, task: Task, messages: Sequence[Message]) -> Collection[str]:
+        """Returns the persuasion acts in the persuader's words, by the corpus's names; see `acts.py`."""
+        return acts(" ".join(_texts(messages, "assistant")))
 
     @cached_property
     def _dialogues(self) -> Mapping[str, Sequence[Dialogue]]:

@@ -38,13 +38,16 @@ class Source:
     reference: bool = False
 
 
-def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = False) -> dict[str, Any]:
+def compare(
+    folders: Sequence[Path], out: Path | None = None, groups: bool = False, as_json: bool = False
+) -> dict[str, Any]:
     """Print a table of all policies in some folders, with their differences from the first policy.
 
     Args:
         folders: evaluations, and runs of plain conversations.
         out: a file for the numbers, as JSON.
         groups: show the breakdown by group.
+        as_json: print the numbers as one JSON object, and nothing else.
 
     Returns:
         The numbers.
@@ -63,6 +66,9 @@ def compare(folders: Sequence[Path], out: Path | None = None, groups: bool = Fal
             out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
+    if as_json:
+        print(json.dumps(figures, indent=1))
+        return figures
     each = counted(figures["conversations_per_task"], "conversation")
     about = f" ({figures['people']} people)" if figures["drawn_from"] == "people" else ""
     print(f"{counted(figures['tasks'], 'task')} that every policy played{about}, {each} each with every user")

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -163,13 +163,28 @@ def _labels(settings: Sequence[Mapping[str, Any]], names: Any, known: Mapping[st
     return [f"{names(one, known)[0]} ({place})" for place, one in enumerate(settings, 1)]
 
 
-async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool = False) -> bool:
+@dataclass(frozen=True, slots=True)
+class Printing:
+    """How an evaluation prints its result.
+
+    Attributes:
+        groups: print the breakdown by group.
+        as_json: print the numbers of `evaluation.json`, with its `folder`, as one JSON object, and nothing else.
+        ended: is called with the folder when the result is printed; it writes the page.
+    """
+
+    groups: bool = False
+    as_json: bool = False
+    ended: Callable[[Path], None] | None = None
+
+
+async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Printing = Printing()) -> bool:
     """Begin an evaluation and play it until it is complete or its budget is spent.
 
     Args:
         given: settings of `josh run`; see `sub_runs_of`.
         spec: the rest of the request.
-        groups: show the breakdown by group.
+        printing: how the result is printed.
 
     Returns:
         Whether the evaluation is complete and at least one conversation was scored.
@@ -211,7 +226,7 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, groups: bool 
     held_out |= {"unknown": list(unknown)} if unknown else {}
     plan = {"held_out": held_out, "user_notes": notes, "called": called}
     write_json(folder / PLAN, plan | {"parts": list(map(sub_run_to_json, parts))})
-    return await _play(folder, plan | {"parts": parts}, {}, groups)
+    return await _play(folder, plan | {"parts": parts}, {}, printing)
 
 
 def _trained_users(names: Sequence[str], evaluated: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -228,13 +243,13 @@ def _trained_users(names: Sequence[str], evaluated: Mapping[str, frozenset[str]]
     return frozenset(user for name in names for user in found[name])
 
 
-async def resume_evaluation(folder: Path, given: Mapping[str, Any], groups: bool = False) -> bool:
+async def resume_evaluation(folder: Path, given: Mapping[str, Any], printing: Printing = Printing()) -> bool:
     """Continue an evaluation that was interrupted or had errors.
 
     Args:
         folder: the evaluation's folder.
         given: new values of resumable settings, which change no request.
-        groups: show the breakdown by group.
+        printing: how the result is printed.
 
     Returns:
         See `evaluate`.
@@ -249,7 +264,7 @@ async def resume_evaluation(folder: Path, given: Mapping[str, Any], groups: bool
         raise UsageError(f"{folder / PLAN} does not name the held-out data; start a new evaluation")
     for part in plan["parts"]:
         resume_settings(part.settings, given, folder)
-    return await _play(folder, plan, given, groups)
+    return await _play(folder, plan, given, printing)
 
 
 def read_evaluation_plan(folder: Path) -> dict[str, Any]:
@@ -265,7 +280,7 @@ def read_evaluation_plan(folder: Path) -> dict[str, Any]:
     return plan | {"parts": [sub_run_from(part, folder / PLAN) for part in plan["parts"]]}
 
 
-async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], groups: bool) -> bool:
+async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], printing: Printing) -> bool:
     parts: list[SubRun] = plan["parts"]
     try:
         stopped = ""
@@ -285,9 +300,14 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
         return False
     figures = evaluation_figures(folder, plan)
     write_json(folder / EVALUATION, figures)
-    print(_headline(figures))
-    print(f"\n{as_table(figures, groups=groups, width=screen_width(sys.stdout))}\n")
-    print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
+    if printing.as_json:
+        print(json.dumps({"folder": str(folder), **figures}, indent=1))
+    else:
+        print(_headline(figures))
+        print(f"\n{as_table(figures, groups=printing.groups, width=screen_width(sys.stdout))}\n")
+        print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
+    if printing.ended is not None:
+        printing.ended(folder)
     owed = sum(read_summary(folder / part.folder)["owed"] for part in parts)
     if owed:
         print(f"josh: {counted(owed, 'task')} had errors; go on with: josh evaluate --resume {folder}", file=sys.stderr)

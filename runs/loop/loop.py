@@ -36,6 +36,7 @@ from josh.runs.play.signals import cancelled_error_on_sigterm
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.summary import counted
 from josh.runs.registry import rewards_class
+from josh.runs.report.ending import write_page
 from josh.runs.resolve import defaults_of, resume_settings
 from josh.runs.settings import core, env_of
 from josh.runs.train.machine import require_packages
@@ -209,6 +210,7 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
         draw_rounds(figures, folder / PLOT)
         drawn = f"{LOOP}, {PLOT}"
     print(f"written to      {folder}/ ({drawn}, and a folder for every run and adapter)")
+    write_page(folder)
     if not figures["base"]["calls"]:
         print("josh: the agent asked no model, so training cannot change its results", file=sys.stderr)
     owed = sum(read_summary(folder / part.folder).get("owed", 0) for part in plan.parts)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -168,6 +169,20 @@ def how_played(config: Mapping[str, Any], settings: RunSettings) -> HowPlayed:
     if isinstance(found, dict) and found.keys() == {"words", "searched", "conversations"}:
         return HowPlayed(str(found["words"]), bool(found["searched"]), int(found["conversations"]))
     return HowPlayed.of(strategy_of(settings.strategy))
+
+
+def started(folder: Path, config: Mapping[str, Any]) -> str:
+    """Returns when a run, evaluation or loop was begun, such as `2026-11-30 12:38`; empty where nothing says so.
+
+    Args:
+        folder: its folder, whose name ends in the date and time.
+        config: its `config.json`, if it has one; `started` there counts more than the name.
+    """
+    given = config.get("started")
+    found = re.search(
+        r"(\d{4})-?(\d\d)-?(\d\d)[-T](\d\d):?(\d\d)", given if isinstance(given, str) else folder.resolve().name
+    )
+    return "{}-{}-{} {}:{}".format(*found.groups()) if found else ""
 
 
 def ids_of_tasks(config: Mapping[str, Any]) -> list[str]:

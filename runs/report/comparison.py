@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from josh.errors import UsageError
+from josh.messages import text_of
 from josh.outcomes import Episode
 from josh.runs.evaluate.compare import names_of, shared, sources_in, with_distinct_names
 from josh.runs.evaluate.scores import Metrics, PolicyResults, compared
@@ -19,6 +20,12 @@ from josh.tree import walk
 
 MOVED: Final = 100
 """Most conversations that the page shows because their reward changed and their outcome did not."""
+
+
+LABEL: Final = 30
+"""Most characters of a setting's name, and of its value, in the label of a run."""
+LAST: Final = 140
+"""Most characters of a conversation's last words in the list."""
 
 
 @dataclass
@@ -57,6 +64,7 @@ class Comparison:
         talks = [self._conversations(side, {row["task"] for row in changed}) for side in (0, 1)]
         for row in changed:
             place = row["task"], row["path"]
+            row["last"] = [_last_words(one[place]) for one in talks]
             self._changes.append(row)
             yield row, {"task_id": row["task"], "sides": [one[place] for one in talks]}
 
@@ -95,13 +103,14 @@ class Comparison:
             "kind": "comparison",
             "id": " vs ".join(self.names),
             "runs": [
-                {"name": name, "policy": cell["policy"].removesuffix(f" ({name})"), "user": cell["user"]}
-                | {key: cell[key] for key in ("scored", "infra_errors", "success_rate", "average_reward")}
+                {"name": name, "label": label, "policy": cell["policy"].removesuffix(f" ({name})")}
+                | {key: cell[key] for key in ("user", "scored", "infra_errors", "success_rate", "average_reward")}
                 | _cost(reading.spent(summary))
-                for name, cell, reading, summary in zip(
-                    self.names, (first, second), self.readings, summaries, strict=True
+                for name, label, cell, reading, summary in zip(
+                    self.names, self._labels(first, second), (first, second), self.readings, summaries, strict=True
                 )
             ],
+            "speakers": dict(self.readings[0].viewer.env.speakers),
             "searched": self.readings[0].search.searched,
             "tasks_shared": self.figures["tasks"],
             "people": self.figures["people"],
@@ -116,6 +125,17 @@ class Comparison:
             "changes": self._changes,
             "moved": self._moved,
         }
+
+    def _labels(self, *cells: Metrics) -> list[str]:
+        """Returns short names of the runs: their policies, else the one setting that differs, else their own names."""
+        policies = [cell["policy"].removesuffix(f" ({name})") for cell, name in zip(cells, self.names, strict=True)]
+        if len(set(policies)) == len(policies):
+            return policies
+        differ = self._settings()
+        if len(differ) == 1 and max(map(len, differ[0])) <= LABEL:
+            name, *values = differ[0]
+            return [f"{name} {value}" for value in values]
+        return list(self.names)
 
     def _notes(self) -> list[str]:
         """Returns what a reader must know about the two runs and their common tasks."""
@@ -149,6 +169,13 @@ def _moved(row: Mapping[str, Any]) -> float:
     """Returns the size of the change of a conversation's reward; rounding errors are not a change."""
     one, other = map(float, row["rewards"])
     return round(abs(other - one), 6)
+
+
+def _last_words(turns: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the beginning of the last words of a conversation."""
+    said = [text for turn in turns for message in turn["messages"] if (text := " ".join(text_of(message).split()))]
+    last = said[-1] if said else ""
+    return last if len(last) <= LAST else f"{last[: LAST - 3].rstrip()}..."
 
 
 def _cost(spent: Mapping[str, Any]) -> Metrics:

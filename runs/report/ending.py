@@ -75,11 +75,17 @@ def print_how_to_go_on(result: RunResult) -> None:
     print(f"josh: {why}{what}; go on with: josh --resume {result.folder}{more}", file=sys.stderr)
 
 
-def write_page(folder: Path, *, broken_off: bool = False) -> None:
-    """Write the page of a run that has ended; unless the run was interrupted, print its path. See `report_at_end`."""
+def write_page(folder: Path, *, broken_off: bool = False, silent: bool = False) -> None:
+    """Write the page of a run, evaluation or loop that has ended, and print its path. See `report_at_end`.
+
+    Args:
+        folder: its folder.
+        broken_off: it was interrupted, so only a quick page is written, and no path is printed.
+        silent: print no path.
+    """
     # This imports numpy, so it is done after the result is printed.
     from josh.runs.report.report import print_pages, report_at_end
 
     page = report_at_end(folder, quick=broken_off)
-    if page and not broken_off:
+    if page and not broken_off and not silent:
         print_pages([page])

@@ -15,7 +15,10 @@ from typing import Any, Final
 from josh.messages import dumps
 
 PAGE: Final = Path(__file__).parent / "page"
-SCRIPTS: Final = ("dom", "data", "charts", "tasks", "tree", "turns", "pairs", "task", "run", "comparison", "main")
+SCRIPTS: Final = (
+    "dom", "data", "charts", "tasks", "tree", "turns", "pairs", "task", "actions", "run", "comparison", "overview",
+    "index", "main",
+)  # fmt: skip
 _ESCAPES: Final = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 
 

@@ -14,28 +14,31 @@ from typing import Final
 
 from josh.errors import UsageError
 from josh.redact import redactor
-from josh.runs.record.folder import CONFIG, EPISODES, slug
+from josh.runs.record.folder import CONFIG, EPISODES, EVALUATION, LOOP, PLAN, SUMMARY, slug
 from josh.runs.report.comparison import Comparison, against
+from josh.runs.report.overview import REPORT, Overview, open_overview
 from josh.runs.report.page_html import render, safe_json
+from josh.runs.report.records import RecordsIndex, folders_in, is_run
 from josh.runs.report.run_data import Reading, open_run
 from josh.runs.settings import environment
 from josh.terminal import in_a_line
 
-REPORT: Final = "report.html"
 INLINE: Final = 5_000_000
 """Most characters of data in a page; more data go to files beside it."""
 CHUNK: Final = 1_000_000
 """Most characters of data in such a file, unless one task alone has more."""
+_SOURCES: Final = (CONFIG, EPISODES, SUMMARY, PLAN, EVALUATION, LOOP)
 QUICK: Final = 10_000_000
 """Most bytes of episodes for the page of an interrupted run: reading them takes a few seconds."""
 
 
 def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = INLINE, chunk: int = CHUNK) -> list[Path]:
-    """Write the report of a run, of every run in a folder, or of the comparison of two runs.
+    """Write the report of a run, an evaluation, a loop, every run in a folder, or of the comparison of two runs.
 
     Args:
-        folders: one or two runs, or one folder of runs, such as an evaluation or a loop.
-        out: the page. By default it is `report.html` in the run's folder; for two runs it is `report-vs-B.html` in the
+        folders: one or two runs, or one folder: an evaluation, a loop, or a folder of all of these, such as
+            `records/`. Of such a folder a page lists the runs; runs whose own page is missing or out of date get one.
+        out: the page. By default it is `report.html` in the folder; for two runs it is `report-vs-B.html` in the
             first run's folder, where B is the path of the second run below the folder that holds both.
         inline: most characters of data in a page, see `INLINE`.
         chunk: most characters of data in a file beside it, see `CHUNK`.
@@ -53,10 +56,29 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
         comparison = against(first, second)
         return [_write(out or first / f"report-vs-{_way(first, second)}.html", comparison, inline, chunk)]
     (folder,) = folders
+    if not is_run(folder) and folder.is_dir() and any(map(is_run, folder.iterdir())):
+        return _write_records(folder, out, inline, chunk)
     runs = [] if (folder / CONFIG).exists() else sorted(path.parent for path in folder.glob(f"*/{EPISODES}"))
-    if runs and out is not None:
+    if (runs or (folder / PLAN).exists()) and out is not None:
         raise UsageError(f"{folder} has several runs, and so several reports; give --out with one of its runs")
-    return [_write_run(run, out, inline, chunk) for run in runs or [folder]]
+    overview = open_overview(folder)
+    pages = [_write_run(run, out, inline, chunk) for run in runs or ([] if overview else [folder])]
+    return [_write(folder / REPORT, overview, inline, chunk), *pages] if overview else pages
+
+
+def _write_records(folder: Path, out: Path | None, inline: int, chunk: int) -> list[Path]:
+    """Write the page that lists a folder of runs, and the pages of its runs that are missing or out of date."""
+    made = []
+    for each in folders_in(folder):
+        page = each / REPORT
+        files = [path for path in map(each.joinpath, _SOURCES) if path.is_file()]
+        current = page.is_file() and all(path.stat().st_mtime_ns <= page.stat().st_mtime_ns for path in files)
+        if not current:
+            try:
+                made += report([each], inline=inline, chunk=chunk)
+            except UsageError as error:
+                print(f"josh: {each}: no page: {in_a_line(str(error))}", file=sys.stderr)
+    return [_write(out or folder / REPORT, RecordsIndex(folder), inline, chunk), *made]
 
 
 def _write_run(run: Path, out: Path | None, inline: int, chunk: int) -> Path:
@@ -88,7 +110,7 @@ def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
     try:
         if quick and (folder / EPISODES).stat().st_size > QUICK:
             raise UsageError("it would take more than a few seconds")
-        (page,) = report([folder])
+        page = report([folder])[0] if not (folder / PLAN).exists() else _overview_at_end(folder)
     except Exception as error:
         why = in_a_line(redactor(environment())(str(error)))
         print(f"josh: no {REPORT} was written: {why}; make it with: josh report {folder}", file=sys.stderr)
@@ -96,7 +118,16 @@ def report_at_end(folder: Path, *, quick: bool = False) -> Path | None:
     return page
 
 
-def _write(page: Path, source: Reading | Comparison, inline: int, chunk: int) -> Path:
+def _overview_at_end(folder: Path) -> Path:
+    """Write the page of an evaluation or loop, and those of its runs if that takes a few seconds only."""
+    if sum(path.stat().st_size for path in folder.glob(f"*/{EPISODES}")) <= QUICK:
+        return report([folder])[0]
+    overview = open_overview(folder)
+    assert overview is not None, "the folder has a plan"
+    return _write(folder / REPORT, overview, INLINE, CHUNK)
+
+
+def _write(page: Path, source: Reading | Comparison | Overview | RecordsIndex, inline: int, chunk: int) -> Path:
     """Write a page and its data, both completely or neither. Raises UsageError."""
     if page.suffix != ".html":
         raise UsageError(f"out is {str(page)!r}; give a name that ends in .html")

@@ -31,6 +31,7 @@ from josh.runs.record.folder import (
     read_config,
     read_settings,
     read_summary,
+    started,
     who_played,
 )
 from josh.runs.record.headline import headline
@@ -38,6 +39,7 @@ from josh.runs.record.journal import answer_times, stored_account
 from josh.runs.record.stored import count_examples, stored_episodes
 from josh.runs.record.summary import Result, bill, counted, describe_left_out, result_of, summarize, wilson
 from josh.runs.registry import ROLES, new_rewards, rewards_class
+from josh.runs.report.actions import ActionTally, done_in, name_acts
 from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
 from josh.runs.settings import JOSH, RunSettings, choices_of, env_of, options_of, schema_of
@@ -70,6 +72,7 @@ class Reading:
     _leaves: Counter[str] = field(default_factory=Counter)
     _tasks: list[dict[str, Any]] = field(default_factory=list)
     _rounds: list[tuple[int, float]] = field(default_factory=list)
+    _actions: ActionTally = field(default_factory=ActionTally)
 
     def __post_init__(self) -> None:
         self.search = how_played(self.config, self.settings)
@@ -86,6 +89,9 @@ class Reading:
                 row = task_result_of(episode, self.settings, self.search, self.viewer.env)
                 earned = self.viewer.earned(episode)
                 tree = self.viewer.tree(json.loads(line), episode, times(episode.task.id), earned)
+                done = done_in(episode, self.viewer.env)
+                name_acts(tree["nodes"], episode, done)
+                self._actions.add(episode, done)
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
                 self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
@@ -113,6 +119,8 @@ class Reading:
             "headline": headline(
                 self.settings, {"agent": "agent", "user": "user"} | who_played(self.config), self.search, tasks
             ),
+            "speakers": dict(self.viewer.env.speakers),
+            "played": self._played(),
             "names": {"rate": words(self.rewards.rate), "mean": words(self.rewards.mean)},
             "unit": self.rewards.unit,
             "searched": self.search.searched,
@@ -127,6 +135,7 @@ class Reading:
             "measures": _others(measured),
             "leaves": dict(sorted(self._leaves.items())),
             "rounds": _by_round(self._rounds),
+            "actions": self._actions.figures(),
             "groups": _groups(sample),
             "costs": self._costs(summary, figures),
             "settings": self._settings(),
@@ -174,6 +183,17 @@ class Reading:
         if "rescored_from" in self.config:
             notes.append(f"Rescored from {self.config['rescored_from']}")
         return notes
+
+    def _played(self) -> list[tuple[str, str]]:
+        """Returns when the run was played, and the settings that decide how its conversations differ."""
+        settings, names = self.settings, self.viewer.env.speakers
+        sides = {"agent": settings.agent, "user": settings.user}
+        shown = [("played", when) for when in [started(self.folder, self.config)] if when]
+        shown += [("seed", str(settings.seed))]
+        shown += [(f"{names[side]}'s temperature", f"{each.sampling.temperature:g}") for side, each in sides.items()]
+        if split := options_of(settings).get("task_split"):
+            shown.append(("split", str(split)))
+        return shown
 
     def _settings(self) -> list[tuple[str, str]]:
         """Returns the settings that differ from their defaults."""

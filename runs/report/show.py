@@ -1,22 +1,47 @@
 """`josh show`: print a run's tasks as a list, or the tree of one task in box characters."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from josh.errors import JoshError, UsageError
+from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseRewards
-from josh.runs.record.folder import EPISODES, how_played, ids_of_tasks, read_config, read_settings, runs_in
+from josh.runs.record.folder import (
+    CONFIG,
+    EPISODES,
+    PLAN,
+    how_played,
+    ids_of_tasks,
+    read_config,
+    read_settings,
+    runs_in,
+)
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.registry import rewards_class
 from josh.runs.report.tree_text import Style, errors_in, tree_lines, verdict
-from josh.runs.settings import env_of, environment
-from josh.terminal import align_columns, columns, console_for, encodable, in_colours, shortened, visible
+from josh.runs.settings import core, env_of, environment
+from josh.terminal import (
+    align_columns,
+    columns,
+    console_for,
+    encodable,
+    in_a_line,
+    in_colours,
+    shortened,
+    visible,
+    wrap,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NARROWEST = 40
 _DIGITS = 9
@@ -25,31 +50,115 @@ _ID = 12
 """Fewest columns of a task's id."""
 
 
-def show(folder: Path, task: str | None = None, width: int | None = None, *, full: bool = False) -> None:
-    """Print a run's tasks, or the tree of one of them.
+def show(
+    folder: Path | None = None,
+    task: str | None = None,
+    width: int | None = None,
+    *,
+    full: bool = False,
+    actions: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Print the runs in a folder, a run's tasks, the tree of one, or what the agent did on its branches.
 
     Args:
-        folder: the run's folder.
+        folder: the run's folder, or a folder of runs; None for the folder where runs go by default.
         task: the id of a task, or its number in the list; None for the list.
         width: columns of a line; by default those of the terminal.
         full: print whole texts, and what only the agent saw.
+        actions: print the table of acts, tools and instructions instead; `task` is then None.
+        as_json: print the same as one JSON object, and nothing else. A task is then its line of `episodes.jsonl`.
 
     Raises:
         UsageError: there is no such run or task.
     """
+    if actions and task is not None:
+        raise UsageError(f"--actions is about all tasks of a run; leave out {task!r}")
     if width is not None and width < NARROWEST:
         raise UsageError(f"width is {width}; give {NARROWEST} or more")
+    if folder is None or _holds_runs(folder):
+        if task is not None or actions:
+            raise UsageError(f"{folder} is a folder of runs; give one of its runs")
+        _show_records(folder or Path(str(core()["log_dir"].default)), width, as_json=as_json)
+        return
     config = _config(folder)
-    out = sys.stdout
     names, unit = _read_by(config, folder)
-    console = console_for(out, width or max(NARROWEST, columns(out)), colours=in_colours(out, environment()))
-    style = Style(console, full, names, unit)
     damaged: list[int] = []
-    lines = _list(folder, config, style, damaged) if task is None else _task(folder, config, task, style, damaged)
-    for line in lines:
-        print(encodable(line, out), file=out)
+    if as_json:
+        print(json.dumps(_content(folder, config, task, actions, unit, damaged), indent=1))
+    else:
+        style = Style(_console(width), full, names, unit)
+        if actions:
+            lines = _actions(folder, config, style, damaged)
+        else:
+            lines = (
+                _list(folder, config, style, damaged) if task is None else _task(folder, config, task, style, damaged)
+            )
+        for line in lines:
+            print(encodable(line, sys.stdout))
     if damaged:
         print(f"josh: {folder / EPISODES}: line {', '.join(map(str, damaged))} is damaged", file=sys.stderr)
+
+
+def _console(width: int | None) -> "Console":
+    out = sys.stdout
+    return console_for(out, width or max(NARROWEST, columns(out)), colours=in_colours(out, environment()))
+
+
+def _holds_runs(folder: Path) -> bool:
+    """Returns whether a folder is not a run, an evaluation or a loop itself, but has such folders."""
+    own = (CONFIG, EPISODES, PLAN)
+    if not folder.is_dir() or any((folder / name).exists() for name in own):
+        return False
+    return any((each / name).is_file() for each in folder.iterdir() for name in own)
+
+
+def _show_records(records: Path, width: int | None, *, as_json: bool) -> None:
+    """Print a line for every run, evaluation and loop in a folder."""
+    # This imports numpy, which no other part of `josh show` needs.
+    from josh.runs.report.records import entries_in, lines_of
+
+    entries = entries_in(records)
+    if as_json:
+        print(json.dumps({"folder": str(records), "runs": [asdict(entry) for entry in entries]}, indent=1))
+        return
+    room = _console(width).width
+    for entry in entries:
+        first, *others = (in_a_line(line) for line in lines_of(entry))
+        for line in [*wrap(first, room), *(f"  {part}" for other in others for part in wrap(other, room - 2))]:
+            print(encodable(line, sys.stdout))
+    print(f"\nsee one of them: josh show {records / entries[0].name}; all on a page: josh report {records}")
+
+
+def _content(
+    folder: Path, config: Mapping[str, Any], task: str | None, actions: bool, unit: str, damaged: list[int]
+) -> dict[str, Any]:
+    """Returns the content of `josh show --json`: that of a run, of a task, or of the table of actions."""
+    if task is not None:
+        for line, _ in _wanted(folder, config, task, damaged):
+            found: dict[str, Any] = json.loads(line)
+            return found
+    if actions:
+        return {"folder": str(folder), "unit": unit, **_tallied(folder, config, damaged)}
+    episodes = {episode.task.id: episode for _, episode in stored_episodes(folder / EPISODES, damaged)}
+    ids = list(dict.fromkeys([*ids_of_tasks(config), *episodes]))
+    tasks = [_task_content(number, name, episodes.get(name)) for number, name in enumerate(ids, 1)]
+    return {"folder": str(folder), "title": _title(folder, config, len(ids)), "unit": unit, "tasks": tasks}
+
+
+def _task_content(number: int, task: str, episode: Episode | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {"number": number, "task": task, "outcome": "not finished"}
+    if episode is None:
+        return shown | dict.fromkeys(("reward", "success", "rounds", "turns", "errors"))
+    scored = episode.scored
+    return shown | {
+        "outcome": verdict(episode),
+        "reward": episode.reward if scored else None,
+        "success": episode.success if scored else None,
+        "rounds": episode.rounds if scored else None,
+        "turns": len(episode.tree.nodes) - 1,
+        "errors": errors_in(episode),
+    }
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -107,6 +216,33 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
     yield f"see one of them, by number or id: josh show {folder} {example}"
 
 
+def _actions(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[int]) -> Iterator[str]:
+    """Yields a title, the table of `ActionTally`, and the meaning of its columns."""
+    from josh.runs.report.actions import EXPLAINED, actions_text
+
+    figures = _tallied(folder, config, damaged)
+    yield _title(folder, config, figures["tasks"])
+    about = f"{counted(figures['turns'], 'turn')} of the {style.names['agent']} in {counted(figures['tasks'], 'task')}"
+    unknown = figures["unknown"]
+    cut = f"; {unknown} of them have no reward below, because a win cut them off, or an error" if unknown else ""
+    yield from ["", about + cut, "", *actions_text(figures, style.unit, style.console.width), "", *EXPLAINED]
+
+
+def _tallied(folder: Path, config: Mapping[str, Any], damaged: list[int]) -> dict[str, Any]:
+    """Returns the figures of `ActionTally` for a run."""
+    # This imports numpy, which other parts of `josh show` do not need.
+    from josh.runs.report.actions import ActionTally, done_in
+    from josh.runs.report.tree_data import CarefulEnv
+
+    env = BaseEnv({})
+    with suppress(JoshError, KeyError):
+        env = env_of(read_settings(folder, config))
+    tally, careful = ActionTally(), CarefulEnv(env)
+    for _, episode in stored_episodes(folder / EPISODES, damaged):
+        tally.add(episode, done_in(episode, careful))
+    return tally.figures()
+
+
 def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:
     name = folder.resolve().name
     with suppress(JoshError, KeyError, TypeError, AttributeError):
@@ -117,16 +253,24 @@ def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:
 
 def _task(folder: Path, config: Mapping[str, Any], wanted: str, style: Style, damaged: list[int]) -> Iterator[str]:
     """Yields the tree of one task."""
+    for _, episode in _wanted(folder, config, wanted, damaged):
+        yield from tree_lines(episode, style)
+
+
+def _wanted(
+    folder: Path, config: Mapping[str, Any], wanted: str, damaged: list[int]
+) -> Iterator[tuple[str | bytes, Episode]]:
+    """Yields the line and the episode of one task. Raises UsageError if the run does not have it."""
     ids, number = ids_of_tasks(config), int(wanted) if wanted.isdecimal() and len(wanted) <= _DIGITS else 0
     if number and wanted not in ids and ids:
         if number > len(ids):
             raise UsageError(f"there is no task {number}; {folder} has tasks 1 to {len(ids)}")
         wanted = ids[number - 1]
     met = []
-    for _, episode in stored_episodes(folder / EPISODES, damaged):
+    for line, episode in stored_episodes(folder / EPISODES, damaged):
         met.append(episode.task.id)
         if wanted == episode.task.id or (not ids and number == len(met)):
-            yield from tree_lines(episode, style)
+            yield line, episode
             return
     if wanted in ids:
         raise UsageError(f"task {wanted} was not finished; go on with: josh --resume {folder}")

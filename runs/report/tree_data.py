@@ -1,7 +1,7 @@
 """One task's tree for the report's page: its line of `episodes.jsonl`, and what explains it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
@@ -44,6 +44,9 @@ class CarefulEnv(BaseEnv):
         super().__init__({})
         self.max_rounds = env.max_rounds
         self.tagged = env.tag is not None
+        self.speakers = {"agent": "agent", "user": "user"} | {
+            str(side): str(name) for side, name in env.speakers.items()
+        }
         self.failed: dict[str, str] = {}
         self._env = env
 
@@ -66,6 +69,10 @@ class CarefulEnv(BaseEnv):
     def groups(self, task: Task) -> Mapping[str, str]:
         """The environment's."""
         return self.ask(task, lambda: {str(kind): str(name) for kind, name in self._env.groups(task).items()}, {})
+
+    def acts(self, task: Task, messages: Sequence[Message]) -> Collection[str]:
+        """The environment's."""
+        return self.ask(task, lambda: [str(name) for name in self._env.acts(task, messages)], ())
 
     def user_prompt(self, task: Task) -> str:
         """The environment's."""

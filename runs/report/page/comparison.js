@@ -6,6 +6,7 @@ function comparisonView() {
   head.changes.forEach((row, number) => {
     row.number = number;
     row.words = [row.task, ...row.groups].join("\n").toLowerCase();
+    row.texts = ({ sides }) => sides.flat().map((node) => wordsOf(node.messages));
   });
   const list = changeList();
   const one = head.searched ? "best path" : "conversation";
@@ -38,7 +39,7 @@ function comparisonView() {
       card(
         "McNemar's test",
         p,
-        `only the second won ${won} ${among(test.only_here)}, only the first ${won} ${whole(test.only_there)}`,
+        `only ${runs[1].label} won ${won} ${among(test.only_here)}, only ${runs[0].label} ${won} ${whole(test.only_there)}`,
         head.searched
           ? `best path of every ${single === "person" ? "person's first " : ""}task`
           : `first conversation of every ${single}`,
@@ -67,11 +68,16 @@ function comparisonView() {
 function differenceCard(name, estimate, show) {
   const plain = (value) => signed(value, show);
   return card(
-    `${title(name)}: second less first`,
-    plain(estimate.value),
-    span(estimate, plain) && `95% interval ${span(estimate, plain)}`,
+    [`${title(name)}: `, h("bdi", {}, head.runs[1].label), " less ", h("bdi", {}, head.runs[0].label)],
+    /[1-9]/.test(plain(estimate.value)) ? plain(estimate.value) : "no difference",
+    span(estimate, plain) && `95% interval ${ends(estimate, plain)}`,
     head.drawn_from === "people" ? "paired, clustered by person" : "paired by task",
   );
+}
+
+/** The ends of an interval; a unit behind the numbers stands once. */
+function ends({ low, high }, show) {
+  return `${show(low).replace(/ points$/, "")} to ${show(high)}`;
 }
 
 function bothTable(runs, one, money) {
@@ -86,8 +92,8 @@ function bothTable(runs, one, money) {
     ["calls, all tasks", "number"],
     ["cost", "number"],
   ];
-  const row = (run, at) => [
-    `${at ? "second" : "first"}: ${run.name} (${run.policy})`,
+  const row = (run) => [
+    h("bdi", {}, `${run.label}${run.label === run.name ? "" : ` (${run.name})`}`),
     percent(run.success_rate.value),
     span(run.success_rate, percent),
     money(run.average_reward.value),
@@ -100,25 +106,28 @@ function bothTable(runs, one, money) {
   return table("", columns, runs.map(row));
 }
 
-/** What was set otherwise in the second run. */
+/** What was set otherwise in one of the runs. */
 function differingSection() {
   const columns = [
     ["", "name"],
-    ["first", "value"],
-    ["second", "value"],
+    ...head.runs.map((run) => [h("bdi", {}, run.label), "value"]),
   ];
   const rows = head.settings.map(([name, ...both]) => [name, ...both.map((value) => h("bdi", {}, value))]);
   const shown = rows.length ? table("", columns, rows) : h("p", { class: "small" }, "None.");
   return h("section", {}, h("h2", {}, "Settings that differ"), h("div", { class: "scroll" }, shown));
 }
 
-const CHANGES = [
-  ["All", () => true],
-  ["Lost, then won", (row) => row.won[0] < row.won[1]],
-  ["Won, then lost", (row) => row.won[0] > row.won[1]],
-  ["Earned more", (row) => !flipped(row) && row.rewards[0] < row.rewards[1]],
-  ["Earned less", (row) => !flipped(row) && row.rewards[0] > row.rewards[1]],
-];
+/** The filters: their names, and which changes they keep. */
+function changeFilters() {
+  const [one, two] = head.runs.map((run) => run.label);
+  return [
+    ["All", () => true],
+    [`Only ${two} won`, (row) => row.won[0] < row.won[1]],
+    [`Only ${one} won`, (row) => row.won[0] > row.won[1]],
+    [`More with ${two}`, (row) => !flipped(row) && row.rewards[0] < row.rewards[1]],
+    [`More with ${one}`, (row) => !flipped(row) && row.rewards[0] > row.rewards[1]],
+  ];
+}
 
 function flipped({ won }) {
   return won[0] !== won[1];
@@ -133,10 +142,14 @@ function changesText(flips) {
 
 function changeList() {
   const rows = head.changes;
+  const CHANGES = changeFilters();
   const state = { filter: 0, words: "" };
   const body = h("ul", { class: "flips", tabindex: 0, "aria-label": "What came out otherwise" });
   const count = h("p", { class: "small" });
-  const search = searchField(TASK_SEARCH, (words) => change({ words }));
+  const search = searchField(TASK_SEARCH, (words) => {
+    change({ words });
+    if (words) readAll(rows).then(() => change({}), (error) => say(error.message));
+  });
   const chips = CHANGES.map(([text, fits], at) => chip(text, rows.filter(fits).length, () => change({ filter: at })));
 
   function change(what) {
@@ -171,7 +184,10 @@ function changeRow(row) {
     "li",
     {},
     h("a", { href: `#change-${row.number}`, id: `row-${row.number}` }, changeName(row)),
-    h("span", { class: "change" }, one, " then ", two),
+    h("span", { class: "change" }, one, " and ", two),
+    row.last.map((words, at) =>
+      h("span", { class: "small said" }, h("bdi", {}, `${head.runs[at].label}: `), written(words || "(nothing)", "span")),
+    ),
   );
 }
 
@@ -181,7 +197,7 @@ function changeView(row, { sides }) {
     h(
       "section",
       { class: "side" },
-      h("h2", {}, sideOf(row, at).icon, `${at ? "Second" : "First"}: ${sideOf(row, at).text}`),
+      h("h2", {}, sideOf(row, at).icon, h("bdi", {}, `${head.runs[at].label}: `), sideOf(row, at).text),
       h("p", { class: "small" }, `${head.runs[at].name}, ${counted(row.rounds[at], "round")}`),
       h(
         "ol",

@@ -17,6 +17,18 @@ async function loaded(row) {
   return pieces.get(row.chunk)[row.place];
 }
 
+/** Read what is said in every conversation of a list into `words`, which its search looks through; once. */
+function readAll(rows) {
+  const read = async () => {
+    for (const row of rows) {
+      const tree = await loaded(row);
+      row.words += `\n${row.texts(tree).join("\n").toLowerCase()}`;
+    }
+  };
+  rows.reading ??= read();
+  return rows.reading;
+}
+
 /** Load a piece by its script: a page on disk may read its neighbours in no other way. */
 function fetched(number) {
   return new Promise((resolve, reject) => {

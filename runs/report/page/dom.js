@@ -18,7 +18,7 @@ function filled(element, attributes, children) {
     else if (name === "aria-label") element.setAttribute(name, visible(value));
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  const shown = children.flat().filter((child) => child !== null && child !== undefined && child !== "");
+  const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== "");
   element.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return element;
 }
@@ -72,6 +72,59 @@ function searchField(attributes, onsearch) {
     hear();
   });
   return field;
+}
+
+/** Words with their explanation on hover; `glossary` lists the same explanations for readers who cannot hover. */
+function explained(name, why) {
+  return why ? h("span", { class: "term", title: why }, name) : name;
+}
+
+const TERMS = {
+  "golden path": "The branch that the search kept: from the start to its best win.",
+  successful: "A branch that leads to another win than the golden one.",
+  lost: "Ended without a win.",
+  "cut off": "Still open when another branch won; nobody knows how it would have ended.",
+  error: "A failed call or a plug-in's error ended it; it counts in no mean.",
+  "winning leaves": "Ends of branches that met every goal, in the whole tree of the task.",
+  pairs: "Preference pairs for DPO: two turns after the same words of which one led to more reward.",
+  duplicates: "Turns that say and do the same as a sibling, even after a second try.",
+  "tag attempts": "Reward tags that the agent wrote itself. They earn nothing.",
+  "training examples": "Branches that are written as labelled conversations; golden ones are the branches kept.",
+  rounds: "A round is a turn of each side.",
+  turns: "Everything one side says and does until the other goes on, in all branches of the tree.",
+  "95% interval": "From 95 % of repeated samples of people or tasks; it shows chance, not other causes.",
+};
+
+function term(name) {
+  return explained(name, TERMS[name]);
+}
+
+/** All terms with their meaning, folded. */
+function glossary() {
+  const line = ([name, why]) => h("div", {}, h("dt", {}, name), h("dd", {}, why));
+  return h(
+    "details",
+    { class: "glossary" },
+    h("summary", {}, "What the words mean"),
+    h("dl", { class: "given" }, Object.entries(TERMS).map(line)),
+  );
+}
+
+/** The first characters of a text, up to the end of a word. */
+function beginning(text, most) {
+  if (text.length <= most) return text;
+  const cut = text.slice(0, most - 1);
+  const space = cut.lastIndexOf(" ");
+  return `${space > most / 2 ? cut.slice(0, space) : cut}…`;
+}
+
+/** What the world calls a side: `agent` or `user`. */
+function sideName(side) {
+  return title(head.speakers?.[side] ?? side);
+}
+
+function title(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Tell a screen reader what has changed. */

@@ -1,8 +1,9 @@
 // Which view is shown, by the address's fragment; keys that work everywhere; light and dark.
 
 const main = document.getElementById("main");
-const rows = head.kind === "run" ? head.tasks : head.changes;
-const first = head.kind === "run" ? runView() : comparisonView();
+const VIEWS = { run: runView, comparison: comparisonView, evaluation: overview, loop: overview, index: indexView };
+const rows = head.tasks ?? head.changes ?? [];
+const first = VIEWS[head.kind]();
 const view = { now: null, number: -1, scroll: 0 };
 
 function show(next) {
@@ -49,6 +50,27 @@ function back() {
   document.getElementById(`row-${from}`)?.focus({ preventScroll: true });
 }
 
+/** Draw the task that is shown again, at the same turn. */
+function redraw() {
+  const { number } = view;
+  view.number = -1;
+  const at = /-(\d+)$/.exec(view.now.place?.() ?? "")?.[1];
+  history.replaceState(null, "", at === undefined ? `#task-${number}` : `#task-${number}-${at}`);
+  route();
+}
+
+let wordsShown = { shown: true, hidden: false }[kept("josh-words")];
+
+/** Whether the reader wants words in the tree: true or false, undefined where the room decides. */
+function keptWords() {
+  return wordsShown;
+}
+
+function keepWords(shown) {
+  wordsShown = shown;
+  keep("josh-words", shown ? "shown" : "hidden");
+}
+
 let remembering = 0;
 
 /** Keep the chosen turn in the address, once the walk has come to rest: browsers bear only so many changes. */
@@ -79,22 +101,26 @@ function dress(name) {
   theme.setAttribute("aria-label", `Use ${name === "dark" ? "light" : "dark"} colours`);
 }
 
-function kept() {
+function kept(name) {
   try {
-    return localStorage.getItem("josh-theme");
+    return localStorage.getItem(name);
   } catch {
     return null; // a browser may keep nothing for pages on disk
+  }
+}
+
+function keep(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // Then the next page begins as the system is set.
   }
 }
 
 theme.addEventListener("click", () => {
   const name = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
   dress(name);
-  try {
-    localStorage.setItem("josh-theme", name);
-  } catch {
-    // Then the next page begins as the system is set.
-  }
+  keep("josh-theme", name);
 });
-dress(kept() ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+dress(kept("josh-theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
 route();

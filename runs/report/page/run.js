@@ -4,6 +4,7 @@ function runView() {
   head.tasks.forEach((row, number) => {
     row.number = number;
     row.words = [row.id, ...row.groups].join("\n").toLowerCase();
+    row.texts = (tree) => tree.nodes.slice(1).map(shownWords);
   });
   const list = taskList(head.tasks);
   const element = h(
@@ -11,19 +12,17 @@ function runView() {
     { class: "run" },
     h("h1", {}, head.id),
     h("p", { class: "lead" }, head.headline),
+    settingsLine(),
     head.notes.map((note) => h("p", { class: "notice", dir: "auto" }, note)),
     cards(),
+    glossary(),
     h("section", {}, h("h2", {}, "Tasks"), list.element),
+    actionsSection(),
     h("div", { class: "columns" }, roundsSection(), costsSection()),
     groupsSection(),
     measuresSection(),
-    settingsSection(),
   );
   return { element, find: list.find };
-}
-
-function title(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function cards() {
@@ -37,15 +36,42 @@ function cards() {
     card(title(head.names.rate), percent(head.rate.value), interval(head.rate, percent), of),
     card(title(head.names.mean), money(head.mean.value), interval(head.mean, money), of),
     card(
-      "Mean rounds",
+      explained("Mean rounds", TERMS.rounds),
       fixed(head.mean_rounds.value, 1),
       interval(head.mean_rounds, (value) => fixed(value, 1)),
     ),
-    card("Turns played", whole(counts.turns), `${whole(counts.scored)} of ${counted(counts.tasks, "task")} scored`),
+    card(
+      explained("Turns played", TERMS.turns),
+      whole(counts.turns),
+      `${whole(counts.scored)} of ${counted(counts.tasks, "task")} scored`,
+    ),
     counts.training_examples
-      ? card("Training examples", whole(counts.training_examples), `${whole(counts.golden_examples)} golden`)
+      ? card(
+          explained("Training examples", TERMS["training examples"]),
+          whole(counts.training_examples),
+          `${whole(counts.golden_examples)} golden`,
+        )
       : null,
+    spendingCards(),
   );
+}
+
+/** Calls and cost, where a model was asked. */
+function spendingCards() {
+  const { sides, cost } = head.costs;
+  const sum = (name) => sides.reduce((total, side) => total + side[name], 0);
+  if (!sum("calls")) return null;
+  const each = (name) =>
+    sides
+      .filter((side) => side[name])
+      .map((side) => `${whole(side[name])} ${head.speakers[side.side] ?? side.side}`)
+      .join(", ");
+  const tasks = head.counts.finished;
+  const per = cost > 0 && tasks ? `${dollars(cost / tasks)} a task` : "";
+  return [
+    card("Model calls", whole(sum("calls")), each("calls")),
+    card("Cost", dollars(cost), per, `${whole(sum("prompt_tokens"))} + ${whole(sum("completion_tokens"))} tokens`),
+  ];
 }
 
 function roundsSection() {
@@ -72,7 +98,7 @@ function costsSection() {
   const sum = (name) => sides.reduce((total, side) => total + side[name], 0);
   const names = ["calls", "prompt_tokens", "completion_tokens"];
   const rows = [
-    ...sides.map((side) => [side.side, ...names.map((name) => whole(side[name])), dollars(side.cost)]),
+    ...sides.map((side) => [head.speakers[side.side] ?? side.side, ...names.map((name) => whole(side[name])), dollars(side.cost)]),
     ["both", ...names.map((name) => whole(sum(name))), dollars(cost)],
   ];
   const columns = [
@@ -122,9 +148,9 @@ function groupsSection() {
     `${money(high)}; the dashed line is all of them together. Many groups, no correction: take them as hints.`;
   const part = (kind) => table(kind, columns, head.groups.filter((group) => group.kind === kind).map(row), "group");
   return h(
-    "section",
-    {},
-    h("h2", {}, `By group of ${head.drawn_from}`),
+    "details",
+    { class: "fold" },
+    h("summary", {}, h("h2", {}, `By group of ${head.drawn_from}`), ` ${counted(kinds.length, "kind")} of groups`),
     h("p", { class: "small" }, said),
     h("div", { class: "groups" }, kinds.map(part)),
   );
@@ -153,12 +179,14 @@ function measuresSection() {
   );
 }
 
-function settingsSection() {
+/** When and how the run was played; all other settings are folded. */
+function settingsLine() {
   const line = ([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value));
+  const said = head.played.map(([name, value]) => h("span", {}, `${name} `, h("b", { dir: "auto" }, value)));
   return h(
     "details",
-    {},
-    h("summary", {}, "Settings and versions"),
+    { class: "settings" },
+    h("summary", {}, h("span", { class: "played" }, said), " all settings and versions"),
     h("dl", { class: "given" }, head.settings.map(line)),
   );
 }

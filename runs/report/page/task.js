@@ -1,13 +1,16 @@
 // One task: its tree on one side; on the other the chosen turn, the conversation down to it, and the pairs.
 
-const SIDES = [
-  ["agent", "Agent's side"],
-  ["user", "User's side"],
-  ["pairs", "Pairs"],
-];
+function panels() {
+  return [
+    ["agent", `${sideName("agent")}'s side`],
+    ["user", `${sideName("user")}'s side`],
+    ["pairs", "Pairs"],
+  ];
+}
 
 /** The view of a task. `moved(index)` hears which turn is chosen. */
 function taskView(row, tree, start, moved) {
+  const SIDES = panels();
   const state = { side: "agent", matches: [], match: -1 };
   const panel = h("div", { class: "panel", role: "tabpanel", id: "panel", tabindex: 0 });
   const about = h("div", {});
@@ -68,7 +71,8 @@ function taskView(row, tree, start, moved) {
     turnTo("agent");
     drawn.picture.focus({ preventScroll: true });
   };
-  return { element, find: finder.field, opened, choose: (index) => index in tree.nodes && drawn.choose(index) };
+  const choose = (index) => index in tree.nodes && drawn.choose(index);
+  return { element, find: finder.field, opened, choose, place: () => `-${drawn.chosen()}` };
 }
 
 function taskHead(row, tree) {
@@ -96,7 +100,7 @@ function taskHead(row, tree) {
 
 function peopleLine(tree) {
   const groups = Object.entries(tree.groups).map(([kind, name]) => `${kind.replaceAll("_", " ")}: ${name}`);
-  const what = head.drawn_from === "people" ? "Persona" : "The task";
+  const what = head.drawn_from === "people" ? `Persona of the ${head.speakers.user}` : "The task";
   return groups.length ? `${what}: ${groups.join(", ")}` : "The task's data";
 }
 
@@ -124,10 +128,11 @@ function legend(tree) {
       "li",
       {},
       standingIcon(standing),
-      `${STANDINGS[standing].name} `,
+      term(STANDINGS[standing].name),
+      " ",
       h("span", { class: "count" }, whole(counts[standing])),
     );
-  const twice = tree.nodes.some((node) => node.duplicate) ? h("li", {}, duplicateIcon(), "repeats its sibling") : null;
+  const twice = tree.nodes.some((node) => node.duplicate) ? h("li", {}, duplicateIcon(), explained("repeats its sibling", TERMS.duplicates)) : null;
   return h("ul", { class: "legend", "aria-label": "Branches, with the leaves of each kind" }, RANKS.map(entry), twice);
 }
 
@@ -162,7 +167,7 @@ function findField(tree, drawn, state) {
   const keys = h(
     "p",
     { class: "small keys" },
-    "Arrows walk the tree, End goes to the best leaf, / searches, Esc leaves.",
+    "Arrows walk the tree, End goes to the best leaf, / searches, Esc leaves. Hover over a turn to read it.",
   );
-  return { element: h("div", { class: "find" }, field, count, keys), field };
+  return { element: h("div", { class: "find" }, drawn.words, field, count, keys), field };
 }

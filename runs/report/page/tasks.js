@@ -1,7 +1,8 @@
 // The list of tasks: sorted by a column's heading, filtered by what became of them and by a word.
 
-const PAGE = 100;
-const TASK_SEARCH = { placeholder: "Task or group", "aria-label": "Search tasks" };
+const PAGE = 15;
+const MORE = 100;
+const TASK_SEARCH = { placeholder: "Task, group or words said", "aria-label": "Search tasks and conversations" };
 const FILTERS = [
   ["all", "All", () => true],
   ["won", "Won", (row) => row.state === "won"],
@@ -50,8 +51,11 @@ function taskList(rows) {
   const state = { filter: "all", words: "", column: 0, down: false, limit: PAGE, shown: [] };
   const body = h("tbody", {});
   const count = h("p", { class: "small" });
-  const more = h("button", { type: "button", onclick: () => change({ limit: state.limit + 5 * PAGE }) }, "Show more");
-  const search = searchField({ id: "task-search", ...TASK_SEARCH }, (words) => change({ words, limit: PAGE }));
+  const more = h("button", { type: "button", onclick: () => change({ limit: state.limit + MORE }) });
+  const search = searchField({ id: "task-search", ...TASK_SEARCH }, (words) => {
+    change({ words, limit: PAGE });
+    if (words) read();
+  });
   const filters = taskFilters();
   const chips = filters.map(([name, text, fits]) =>
     chip(text, rows.filter(fits).length, () => change({ filter: name, limit: PAGE })),
@@ -62,12 +66,20 @@ function taskList(rows) {
     change({ column: at, down: state.column === at ? !state.down : columns[at].number === true });
   }
 
+  async function read() {
+    await readAll(rows).catch((error) => say(error.message));
+    change({});
+  }
+
   function change(what) {
     Object.assign(state, what);
     const found = chosen();
     list(found.slice(0, state.limit));
-    count.textContent = `${counted(found.length, "task")} of ${whole(rows.length)}`;
-    more.hidden = found.length <= state.limit;
+    const left = found.length - state.limit;
+    const part = left > 0 ? `The first ${whole(state.limit)} of ` : "";
+    count.textContent = `${part}${counted(found.length, "task")}${found.length < rows.length ? ` of ${whole(rows.length)}` : ""}`;
+    more.hidden = left <= 0;
+    more.textContent = `Show ${whole(Math.min(left, MORE))} more`;
     chips.forEach((each, at) => each.setAttribute("aria-pressed", String(filters[at][0] === state.filter)));
     headings.forEach((each, at) => each.setAttribute("aria-sort", order(at)));
     if (what.filter || what.words !== undefined) say(count.textContent);
@@ -99,7 +111,8 @@ function taskList(rows) {
   const scroll = h("div", { class: "scroll task-box", tabindex: 0, role: "region", "aria-label": "Tasks" });
   scroll.append(h("table", { class: "tasks" }, h("thead", {}, h("tr", {}, headings)), body));
   const choice = h("div", { class: "chips", role: "group", "aria-label": "Filter tasks" }, chips);
-  return { element: h("div", {}, h("div", { class: "tools" }, choice, search), scroll, count, more), find: search };
+  const foot = h("div", { class: "foot" }, count, more);
+  return { element: h("div", {}, h("div", { class: "tools" }, choice, search), scroll, foot), find: search };
 }
 
 function chip(text, count, onclick) {
@@ -108,7 +121,7 @@ function chip(text, count, onclick) {
 }
 
 function heading(column, onclick) {
-  const button = h("button", { type: "button", class: "sort", onclick }, column.name);
+  const button = h("button", { type: "button", class: "sort", title: TERMS[column.name], onclick }, column.name);
   return h("th", { scope: "col", class: column.number ? "number" : null }, button);
 }
 

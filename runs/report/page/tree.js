@@ -13,6 +13,11 @@ const ROW = 22;
 const MARGIN = 20;
 const TOP = 34;
 const LABEL = 64;
+const WORDS = 84; // the narrowest column that has room for words
+const WIDE = 176; // a column with words, where the reader asks for them
+const WIDEST = 240;
+const LETTER = 5.9; // a letter of the words, about
+const HOVERED = 1200; // most characters of a turn that are shown on hover
 
 function standingIcon(standing) {
   const path = s("path", { d: STANDINGS[standing].shape, class: `shape ${standing}` });
@@ -24,8 +29,27 @@ function duplicateIcon() {
   return s("svg", { class: "icon", viewBox: "-9 -9 18 18", "aria-hidden": "true" }, ring);
 }
 
+/** The sizes of a picture: columns that fill a width, and wide ones, which have room for words, where they are asked for. */
+function sizes(nodes, words) {
+  const depths = [];
+  for (const node of nodes) depths.push(node.parent < 0 ? 0 : depths[node.parent] + 1);
+  const deepest = Math.max(...depths, 1);
+  const room = pictureRoom() - 2 * MARGIN - LABEL;
+  const fitting = Math.floor(Math.min(Math.max(room / deepest, COLUMN), WIDEST));
+  const column = words === true ? Math.max(fitting, WIDE) : words === false ? Math.min(fitting, WORDS - 1) : fitting;
+  const worded = column >= WORDS;
+  return { column, worded, row: worded ? 34 : ROW, label: worded ? WIDE : LABEL };
+}
+
+/** The width that a picture has at least: half of the page, or all of a narrow one. */
+function pictureRoom() {
+  const style = getComputedStyle(main);
+  const inside = main.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return (innerWidth > 1024 ? inside / 2 - 12 : inside) - 24;
+}
+
 /** Where every node goes: depth and round, children in order, and its place in the picture. */
-function layout(nodes) {
+function layout(nodes, size) {
   const at = nodes.map(() => ({ depth: 0, round: 0, children: [], y: 0 }));
   nodes.forEach((node, index) => {
     if (node.parent < 0) return;
@@ -38,13 +62,13 @@ function layout(nodes) {
   const stack = [0];
   while (stack.length) {
     const index = stack.pop();
-    if (!at[index].children.length) at[index].y = TOP + ROW * row++;
+    if (!at[index].children.length) at[index].y = TOP + size.row * row++;
     stack.push(...at[index].children.toReversed());
   }
   for (let index = nodes.length - 1; index >= 0; index--) {
     const { children } = at[index];
     if (children.length) at[index].y = (at[children[0]].y + at[children.at(-1)].y) / 2;
-    at[index].x = MARGIN + COLUMN * at[index].depth;
+    at[index].x = MARGIN + size.column * at[index].depth;
   }
   return { at, rows: row };
 }
@@ -74,7 +98,7 @@ function shownWords(node) {
 }
 
 function labelOf(node, place) {
-  const who = node.parent < 0 ? "Start" : `${node.speaker === "agent" ? "Agent" : "User"}, round ${place.round}`;
+  const who = node.parent < 0 ? "Start" : `${node.speaker === "agent" ? sideName("agent") : sideName("user")}, round ${place.round}`;
   const marks = [
     STANDINGS[node.standing].name,
     ending(node),
@@ -85,18 +109,38 @@ function labelOf(node, place) {
   return `${who}: ${marks.filter(Boolean).join(", ")}. ${words.length > 160 ? `${words.slice(0, 160)}…` : words}`;
 }
 
+/** All of a turn for who hovers over it: who speaks, what came of it, its reward, its words. */
+function hoverText(node, place) {
+  const reward = node.reward ?? (node.outcome === undefined ? node.best : undefined);
+  const what = node.reward === undefined ? "best reward below" : "reward of this path";
+  const said = node.error ? `(${node.error})` : shownWords(node);
+  const lines = [
+    labelOf(node, place).split(". ")[0].split(":")[0],
+    [STANDINGS[node.standing].name, node.outcome && outcomeText(node), node.duplicate && "repeats its sibling"]
+      .filter((each, index, all) => each && all.indexOf(each) === index)
+      .join(", "),
+    reward === undefined ? "" : `${what}: ${amount(reward, head.unit)}`,
+    node.did ? `did: ${node.did.join(", ")}` : "",
+    "",
+    beginning(said, HOVERED),
+  ];
+  return lines.filter((line, index) => line || index === 4).join("\n");
+}
+
 /**
  * Draw a tree.
  *
- * Returns its element, `choose(index)`, which calls `onchoose(index)`, and `mark(indices)`, which shows what was found.
+ * Returns its element, `words`, a button that shows or hides the words, `choose(index)`, which calls
+ * `onchoose(index)`, and `mark(indices)`, which shows what was found.
  */
 function drawnTree(nodes, onchoose) {
-  const { at, rows } = layout(nodes);
+  const size = sizes(nodes, keptWords());
+  const { at, rows } = layout(nodes, size);
   const deepest = at.reduce((most, place) => Math.max(most, place.depth), 0);
-  const width = 2 * MARGIN + COLUMN * deepest + LABEL;
-  const height = TOP + ROW * rows;
+  const width = 2 * MARGIN + size.column * deepest + size.label;
+  const height = TOP + size.row * rows;
   const picture = s("svg", {
-    class: "tree",
+    class: size.worded ? "tree worded" : "tree",
     width,
     height,
     role: "tree",
@@ -104,13 +148,26 @@ function drawnTree(nodes, onchoose) {
     "aria-label": "Turns of this task",
   });
   const ring = s("circle", { class: "ring", r: 11.5 });
-  const items = nodes.map((node, index) => item(node, index, at));
-  picture.append(rounds(at, deepest), edges(nodes, at), ring, ...items);
+  const items = nodes.map((node, index) => item(node, index, at, size));
+  picture.append(rounds(at, deepest, size), edges(nodes, at), ring, ...items);
   const box = h("div", { class: "tree-box" }, picture);
+  const words = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      "aria-pressed": String(size.worded),
+      onclick: () => {
+        keepWords(!size.worded);
+        redraw();
+      },
+    },
+    size.worded ? "Hide the words" : "Show the words",
+  );
   let chosen = -1;
 
   function choose(index) {
-    reveal(box, at[index]); // first: reading where the box stands costs much once the picture has changed
+    reveal(box, at[index], size); // first: reading where the box stands costs much once the picture has changed
     if (chosen >= 0) items[chosen].setAttribute("aria-selected", "false");
     chosen = index;
     items[index].setAttribute("aria-selected", "true");
@@ -138,7 +195,7 @@ function drawnTree(nodes, onchoose) {
     items.forEach((each, index) => each.classList.toggle("found", found.has(index)));
   }
 
-  return { element: box, picture, choose, mark, places: at, chosen: () => chosen };
+  return { element: box, picture, words, choose, mark, places: at, chosen: () => chosen };
 }
 
 /** The nodes of every depth, from top to bottom. */
@@ -179,7 +236,15 @@ function lastOfBest(index, nodes, at) {
   return leaf;
 }
 
-function item(node, index, at) {
+/** The first words of a turn, as many as have room beside it; a leaf has more room, but for its ending. */
+function firstWords(node, size, ends) {
+  if (!size.worded || node.parent < 0) return null;
+  const room = ends ? size.label - 20 : size.column - 16;
+  const text = shownWords(node).replace(/\s+/g, " ").trim() || (node.error ? "(error)" : "(nothing)");
+  return s("text", { x: ends ? 13 : 4, y: -9, class: "words", "aria-hidden": "true" }, beginning(text, room / LETTER));
+}
+
+function item(node, index, at, size) {
   const place = at[index];
   const scale = node.speaker === "user" ? 0.72 : 1;
   const shape = s("path", {
@@ -202,9 +267,11 @@ function item(node, index, at) {
       "aria-selected": "false",
       "aria-label": labelOf(node, place),
     },
-    s("rect", { x: -COLUMN / 2, y: -ROW / 2, width: COLUMN, height: ROW, class: "target" }),
+    s("title", {}, hoverText(node, place)),
+    s("rect", { x: -COLUMN / 2, y: -ROW / 2, width: size.worded ? size.column : COLUMN, height: ROW, class: "target" }),
     s("circle", { r: 11, class: "halo" }),
     shape,
+    firstWords(node, size, !place.children.length),
     text ? s("text", { x: 13, y: 4, class: `ending ${node.standing}` }, text) : null,
   );
 }
@@ -221,7 +288,7 @@ function edges(nodes, at) {
   return s("g", { "aria-hidden": "true" }, RANKS.toReversed().map(path));
 }
 
-function rounds(at, deepest) {
+function rounds(at, deepest, size) {
   const first = at.map((place) => place.round);
   const texts = [];
   for (let depth = 1; depth <= deepest; depth++) {
@@ -229,17 +296,17 @@ function rounds(at, deepest) {
     const before = at.findIndex((place) => place.depth === depth - 1);
     if (first[index] !== first[before]) texts.push([depth, first[index]]);
   }
-  const label = ([depth, round]) => s("text", { x: MARGIN + COLUMN * depth, y: 14, class: "round" }, String(round));
+  const label = ([depth, round]) => s("text", { x: MARGIN + size.column * depth, y: 14, class: "round" }, String(round));
   return s("g", { "aria-hidden": "true" }, s("text", { x: 4, y: 14, class: "round-name" }, "round"), texts.map(label));
 }
 
 /** Bring a node into its box, which scrolls by itself; the page stays where it is. */
-function reveal(box, place) {
+function reveal(box, place, size) {
   const near = 48;
   const inside = (value, start, length, after) =>
     Math.min(Math.max(start, value + after - length), Math.max(value - near, 0));
   box.scrollTo(
-    inside(place.x, box.scrollLeft, box.clientWidth, MARGIN + LABEL),
+    inside(place.x, box.scrollLeft, box.clientWidth, MARGIN + size.label),
     inside(place.y, box.scrollTop, box.clientHeight, near),
   );
 }

@@ -44,12 +44,15 @@ function seenByUser(node) {
   return spoken.map((each) => message(flipped(each), each.role));
 }
 
-const SPEAKERS = { assistant: "Agent", user: "User", tool: "Tool result" };
+function speakerOf(role) {
+  if (role === "tool") return "Tool result";
+  return { assistant: sideName("agent"), user: sideName("user") }[role] ?? role;
+}
 
 /** One message. `from` is the role of who wrote it, where that is not the role it has on this side. */
 function message(said, from = said.role) {
   if (said.role === "system") return systemPrompt(textOf(said.content));
-  const who = SPEAKERS[from] ?? said.role;
+  const who = speakerOf(from);
   const role = from === said.role ? null : h("span", { class: "small" }, `as ${said.role}`);
   const calls = callsOf(said).map(toolCall);
   const text = textOf(said.content);
@@ -111,7 +114,7 @@ function tokensText({ usage }) {
 /** What is known of one turn, as a list of terms. */
 function facts(node, place) {
   const rows = [
-    ["Branch", [standingIcon(node.standing), STANDINGS[node.standing].name]],
+    ["Branch", [standingIcon(node.standing), term(STANDINGS[node.standing].name)]],
     [
       "Outcome",
       node.outcome && [outcomeText(node), node.standing === "dead" ? " (another branch was kept)" : ""],
@@ -125,7 +128,7 @@ function facts(node, place) {
     ["Seed", node.seed === undefined ? "none" : `${node.seed}${node.choice ? `, reply ${node.choice + 1} to it` : ""}`],
     ["Model", node.model || "none"],
     ["Place", `path ${node.path || "root"}, turn ${place.depth}`],
-    ["Did", (node.actions ?? []).flat().map(actionText).join(", ")],
+    ["Did", node.did?.join(", ") ?? (node.actions ?? []).flat().map(actionText).join(", ")],
     ["Directive", node.directive],
     ["Error", node.error],
   ];

@@ -117,14 +117,14 @@ def test_two_runs_show_what_came_out_otherwise(opened, shots):
     gained = sum(row["won"][1] for row in flips)
     assert page.locator(".flips li").count() == len(shown) > len(flips) > gained > 0
     assert page.locator(".card", has_text="Flipped").locator("strong").text_content() == str(len(flips))
-    page.get_by_role("button", name="Won, then lost").click()
+    page.get_by_role("button", name="Only OfflinePersuader won").click()
     assert page.locator(".flips li").count() == len(flips) - gained
     row = next(row for row in flips if not row["won"][1])
     page.locator(".flips a").first.click()
     page.wait_for_selector(".sides")
     sides = page.locator(".side")
-    assert sides.nth(0).locator("h2").text_content() == f"First: won ${row['rewards'][0]:.2f}"
-    assert sides.nth(1).locator("h2").text_content() == "Second: lost $0.00"
+    assert sides.nth(0).locator("h2").text_content() == f"OfflinePersuader: won ${row['rewards'][0]:.2f}"
+    assert sides.nth(1).locator("h2").text_content() == "UniformPersuader: lost $0.00"
     assert "earned $" in sides.nth(0).text_content()
     assert "earned $" not in sides.nth(1).text_content()
     page.screenshot(path=shots / "flip.png")
@@ -141,12 +141,12 @@ def test_two_runs_that_won_the_same_show_whose_reward_moved(opened, shots):
     assert "conversation" not in page.text_content(".cards")
     assert page.get_by_role("heading", name="Best paths that came out otherwise").count() == 1
     more = sum(row["rewards"][1] > row["rewards"][0] for row in shown["changes"])
-    page.get_by_role("button", name="Earned more").click()
+    page.get_by_role("button", name="More with stop best").click()
     assert page.locator(".flips li").count() == more
     page.screenshot(path=shots / "richer.png", full_page=True)
     page.locator(".flips a").first.click()
     rewards = shown["changes"][0]["rewards"]
-    for side, name, reward in zip(page.locator(".side").all(), ("First", "Second"), rewards, strict=True):
+    for side, name, reward in zip(page.locator(".side").all(), ("stop first", "stop best"), rewards, strict=True):
         assert side.locator("h2").text_content() == f"{name}: won ${reward:.2f}"
         assert f"earned ${reward:.2f}" in side.text_content()
 

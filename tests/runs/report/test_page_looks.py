@@ -96,6 +96,7 @@ def test_a_screen_reader_finds_its_way(opened):
 def test_at_the_width_of_a_phone_a_group_s_interval_stands_below_its_mean(opened, shots):
     page = opened("offline", width=375, height=740)
     group = next(group for group in data(page)["groups"] if group["mean"]["low"] is not None)
+    page.click(".fold summary")
     ends = page.locator(".group tbody tr", has_text=group["name"]).first.locator(".under")
     assert ends.is_visible()
     assert ends.text_content() == f"${group['mean']['low']:.2f} to ${group['mean']['high']:.2f}"

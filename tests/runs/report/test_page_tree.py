@@ -152,8 +152,8 @@ def test_a_turn_shows_both_sides_and_what_it_cost(opened, shots):
     user = page.text_content("#panel")
     assert "(DONATE $2)" in user
     assert "[DONATE $2]" not in user
-    assert "Agent as user" in user
-    assert "User as assistant" in user
+    assert "Persuader as user" in user
+    assert "Persuadee as assistant" in user
     assert PROMPT_OF_AGENT not in user
     assert "How you decide" in user
     page.locator(".people summary").click()

@@ -75,7 +75,7 @@ def test_the_trees_of_a_large_run_lie_beside_the_page():
     assert len(shown["files"]) > 5
     assert sorted(f"report/{path.name}" for path in (folder / "report").iterdir()) == shown["files"]
     assert trees(folder) == whole
-    assert len((folder / "report.html").read_bytes()) < 100_000
+    assert len((folder / "report.html").read_bytes()) < 140_000
     assert main(["report", str(folder)]) == 0
     assert not (folder / "report").exists()
     assert trees(folder) == whole

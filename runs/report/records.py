@@ -1,0 +1,233 @@
+"""The runs, evaluations and loops in a folder such as `records/`, each from the files of its own folder only."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from josh.errors import JoshError, UsageError
+from josh.models.turn_model import PERSON
+from josh.runs.record.folder import (
+    CONFIG,
+    PLAN,
+    SUMMARY,
+    how_played,
+    read_config,
+    read_settings,
+    read_summary,
+    started,
+    who_played,
+)
+from josh.runs.record.headline import model_names, short_name
+from josh.runs.record.summary import counted
+from josh.runs.registry import OFFLINE, rewards_class
+from josh.runs.report.overview import REPORT, Overview, open_overview
+from josh.runs.settings import RunSettings, env_of
+
+RUN, EVALUATED, LOOPED = "run", "evaluation", "loop"
+FINISHED: Final = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEntry:
+    """One folder of records.
+
+    Attributes:
+        name: the folder's name.
+        kind: `run`, `evaluation` or `loop`.
+        started: when it was begun, such as `2026-11-30 12:38`; empty if nothing says so.
+        world: the world's short name.
+        agent: the agent's model, or its class if it has none; the policies of an evaluation.
+        user: the same for the user; the user models of an evaluation.
+        played: how its trees grew, such as `searched with a beam of 8`.
+        tasks: the number of its tasks.
+        finished: how many of them are finished.
+        success: the share of won conversations; of an evaluation the model's, of a loop the last round's.
+        reward: the mean reward, in the same way.
+        before: of a loop, the mean reward of its base; of an evaluation, that of its baseline; else None.
+        unit: the unit of rewards.
+        calls: the calls of models; None if unknown.
+        cost: US dollars; None if unknown.
+        state: `finished`; `interrupted`; or `unfinished`: it goes on, or was killed.
+        page: its page, if it has one: a path below the folder of records.
+        damaged: why its files cannot be read, if they cannot.
+    """
+
+    name: str
+    kind: str
+    started: str = ""
+    world: str = ""
+    agent: str = ""
+    user: str = ""
+    played: str = ""
+    tasks: int | None = None
+    finished: int | None = None
+    success: float | None = None
+    reward: float | None = None
+    before: float | None = None
+    unit: str = ""
+    calls: int | None = None
+    cost: float | None = None
+    state: str = ""
+    page: str | None = None
+    damaged: str = ""
+
+
+def is_run(folder: Path) -> bool:
+    """Returns whether a folder is a run, an evaluation or a loop."""
+    return any((folder / name).is_file() for name in (CONFIG, PLAN))
+
+
+def folders_in(records: Path) -> list[Path]:
+    """Returns the runs, evaluations and loops in a folder, the latest first. Raises UsageError if it has none."""
+    if not records.is_dir():
+        raise UsageError(f"there is no folder {records}; josh --josh plays a first run, in records/")
+    found = [folder for folder in records.iterdir() if folder.is_dir() and is_run(folder)]
+    if not found:
+        raise UsageError(f"{records} has no runs; josh --josh plays a first run, in records/")
+    return sorted(found, key=lambda folder: (_when(folder), folder.name), reverse=True)
+
+
+def _when(folder: Path) -> str:
+    return started(folder, {}) or "0"
+
+
+def entries_in(records: Path) -> list[RecordEntry]:
+    """Returns a line for every run, evaluation and loop in a folder, the latest first. Raises UsageError."""
+    return [entry_of(folder) for folder in folders_in(records)]
+
+
+def entry_of(folder: Path) -> RecordEntry:
+    """Returns the line of a run, an evaluation or a loop; a damaged one has the reason in `damaged`."""
+    name = folder.name
+    page = f"{name}/{REPORT}" if (folder / REPORT).is_file() else None
+    kind = RUN
+    try:
+        if (folder / CONFIG).is_file():
+            found = _of_run(folder)
+        else:
+            overview = open_overview(folder)
+            assert overview is not None, "the folder has a plan"
+            kind = LOOPED if overview.is_loop else EVALUATED
+            found = _of_overview(overview)
+    except (JoshError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        why = str(error) if isinstance(error, JoshError) else "its files are damaged"
+        return RecordEntry(name, kind, started(folder, {}), page=page, damaged=why, state="damaged")
+    return RecordEntry(**{"name": name, "kind": kind, "page": page, "started": started(folder, {}), **found})
+
+
+def _of_run(folder: Path) -> Mapping[str, Any]:
+    config = read_config(folder)
+    settings = read_settings(folder, config)
+    summary = read_summary(folder)
+    plays = who_played(config)
+    models = model_names(settings)
+    sides = [
+        plays.get(side, side).rpartition(":")[2] if model in (OFFLINE, PERSON) else model
+        for side, model in zip(("agent", "user"), models, strict=True)
+    ]
+    state = FINISHED if summary.get("complete") else "interrupted" if summary else "unfinished"
+    return {
+        "started": started(folder, config),
+        "world": short_name(str(settings.env.name)),
+        "agent": sides[0],
+        "user": sides[1],
+        "played": how_played(config, settings).words,
+        "tasks": summary.get("tasks", config.get("tasks")),
+        "finished": summary.get("finished"),
+        "success": summary.get("success_rate"),
+        "reward": summary.get("average_reward"),
+        "unit": _unit(settings),
+        "calls": sum(side["calls"] for side in summary["usage"].values()) if summary else None,
+        "cost": summary.get("cost"),
+        "state": "damaged summary" if not summary and (folder / SUMMARY).exists() else state,
+    }
+
+
+def _of_overview(overview: Overview) -> Mapping[str, Any]:
+    parts, figures = overview.plan["parts"], overview.figures
+    head = overview.head()
+    users = list(dict.fromkeys(part["user"] for part in parts))
+    own = [part["policy"] for part in parts if not part.get("reference")]
+    costs = [run["cost"] for run in head["runs"]]
+    done = sum(run["state"] == FINISHED for run in head["runs"])
+    found: dict[str, Any] = {
+        "world": _world(parts),
+        "agent": ", ".join(dict.fromkeys(filter(None, own))),
+        "user": ", ".join(users),
+        "unit": head["unit"],
+        "calls": sum(run["calls"] or 0 for run in head["runs"]),
+        "cost": None if None in costs else sum(costs),
+        "state": FINISHED if figures else "unfinished",
+        "played": f"{done} of {counted(len(parts), 'run')}",
+    }
+    if not figures:
+        return found
+    if overview.is_loop:
+        last = head["rounds"][-1] if head["rounds"] else head["base"]
+        found |= {
+            "success": last["rate"]["value"],
+            "reward": last["mean"]["value"],
+            "before": head["base"]["mean"]["value"],
+        }
+        found |= {"tasks": figures["test_tasks"], "finished": figures["test_tasks"], "agent": figures["base"]["model"]}
+        found["played"] = counted(len(figures["rounds"]), "tested round")
+        return found
+    first, *others = (cell for cell in head["blocks"][0]["cells"] if cell["policy"] not in head["references"])
+    cell = others[0] if others else first
+    found |= {"success": cell["success_rate"]["value"], "reward": cell["average_reward"]["value"]}
+    found |= {"tasks": figures["tasks"], "finished": figures["tasks"]}
+    return found | ({"before": first["average_reward"]["value"]} if others else {})
+
+
+def _world(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the short name of the world of an evaluation or loop; empty if an early version wrote its plan."""
+    settings = parts[0].get("settings") if parts else None
+    env = settings.get("env") if isinstance(settings, dict) else None
+    name = env.get("name") if isinstance(env, dict) else env
+    return short_name(name) if isinstance(name, str) else ""
+
+
+def _unit(settings: RunSettings) -> str:
+    with suppress(JoshError):
+        return rewards_class(settings.rewards, env_of(settings)).unit
+    return ""
+
+
+def lines_of(entry: RecordEntry) -> list[str]:
+    """Returns the lines of an entry for the terminal: its name, date and state; then what was played and its result."""
+    first = f"{entry.name}   {entry.started}   {entry.state}"
+    if entry.damaged:
+        return [first, f"  {entry.damaged}"]
+    tasks = "" if entry.tasks is None else counted(entry.tasks, "task")
+    if entry.finished is not None and entry.finished != entry.tasks:
+        tasks = f"{entry.finished} of {tasks}"
+    kind = "" if entry.kind == RUN else f" {entry.kind}"
+    parts = [", ".join(filter(None, [f"{entry.world}{kind}", tasks, entry.played])), f"{entry.agent} and {entry.user}"]
+    if entry.success is not None and entry.reward is not None:
+        before = "" if entry.before is None else f" (before {entry.unit}{entry.before:.2f})"
+        parts.append(f"success {entry.success:.2f}, reward {entry.unit}{entry.reward:.2f}{before}")
+    if entry.calls:
+        cost = "unknown cost" if entry.cost is None else f"${entry.cost:.2f}"
+        parts.append(f"{counted(entry.calls, 'call')}, {cost}")
+    return [first, f"  {'; '.join(parts)}"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsIndex:
+    """The page that lists a folder of runs, evaluations and loops."""
+
+    folder: Path
+
+    def trees(self) -> Sequence[Any]:
+        """Returns nothing: the conversations are on the pages of the runs."""
+        return ()
+
+    def head(self) -> dict[str, Any]:
+        """Returns what the page shows. Raises UsageError."""
+        return {
+            "kind": "index",
+            "id": self.folder.resolve().name,
+            "entries": [asdict(entry) for entry in entries_in(self.folder)],
+        }
