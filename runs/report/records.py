@@ -124,7 +124,7 @@ def _of_run(folder: Path) -> Mapping[str, Any]:
     plays = who_played(config)
     models = model_names(settings)
     sides = [
-        plays.get(side, side).rpartition(":")[2] if model in (OFFLINE, PERSON) else model
+        plays.get(side, side).rpartition(":")[2] if model in (OFFLINE, PERSON) else _short(model)
         for side, model in zip(("agent", "user"), models, strict=True)
     ]
     state = FINISHED if summary.get("complete") else "interrupted" if summary else "unfinished"
@@ -171,7 +171,11 @@ def _of_overview(overview: Overview) -> Mapping[str, Any]:
             "reward": last["mean"]["value"],
             "before": head["base"]["mean"]["value"],
         }
-        found |= {"tasks": figures["test_tasks"], "finished": figures["test_tasks"], "agent": figures["base"]["model"]}
+        found |= {
+            "tasks": figures["test_tasks"],
+            "finished": figures["test_tasks"],
+            "agent": _short(figures["base"]["model"]),
+        }
         found["played"] = counted(len(figures["rounds"]), "tested round")
         return found
     first, *others = (cell for cell in head["blocks"][0]["cells"] if cell["policy"] not in head["references"])
@@ -179,6 +183,12 @@ def _of_overview(overview: Overview) -> Mapping[str, Any]:
     found |= {"success": cell["success_rate"]["value"], "reward": cell["average_reward"]["value"]}
     found |= {"tasks": figures["tasks"], "finished": figures["tasks"]}
     return found | ({"before": first["average_reward"]["value"]} if others else {})
+
+
+def _short(model: str) -> str:
+    """Returns a model's name without the folders of a local model."""
+    kind, colon, path = model.partition(":")
+    return f"{kind}:{'+'.join(Path(each).name for each in path.split('+'))}" if colon and kind == "hf" else model
 
 
 def _world(parts: Sequence[Mapping[str, Any]]) -> str:

@@ -221,11 +221,13 @@ def _actions(folder: Path, config: Mapping[str, Any], style: Style, damaged: lis
     from josh.runs.report.actions import EXPLAINED, actions_text
 
     figures = _tallied(folder, config, damaged)
-    yield _title(folder, config, figures["tasks"])
+    room = style.console.width
+    yield from wrap(_title(folder, config, figures["tasks"]), room)
     about = f"{counted(figures['turns'], 'turn')} of the {style.names['agent']} in {counted(figures['tasks'], 'task')}"
     unknown = figures["unknown"]
     cut = f"; {unknown} of them have no reward below, because a win cut them off, or an error" if unknown else ""
-    yield from ["", about + cut, "", *actions_text(figures, style.unit, style.console.width), "", *EXPLAINED]
+    yield from ["", *wrap(about + cut, room), "", *actions_text(figures, style.unit, room), ""]
+    yield from (line for text in EXPLAINED for line in wrap(text, room))
 
 
 def _tallied(folder: Path, config: Mapping[str, Any], damaged: list[int]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from browser import executable
+from loop_figures import WHOLE, looped, round_of
 from playing import LOOKS
 from serving import serving
 
@@ -52,6 +53,7 @@ ACTING = "a\x1b[31mb\u202ec\x00d\re\u2028f\x85g\n\th"
 AWKWARD = ("", "x" * 300, "\u05d0\u05d1", "plain")
 
 
+HOSTILE_LOOP = WHOLE | {"references": {HOSTILE[2]: round_of(0, 0.3, 0.4)}}
 PAGES = "pages.json"
 
 
@@ -113,6 +115,13 @@ def write_pages(home):
     (unfinished / "summary.json").unlink()
     (unfinished / "episodes.jsonl").write_text("")
     report([unfinished])
+    every = home / "every"
+    plain = ("--synthetic_tasks", "3", "--rollouts", "2", "--log_dir", str(every))
+    assert main(["evaluate", *plain, "--user", "donor,donor_mild", "--baseline_agent", "uniform_persuader"]) == 0
+    (evaluation,) = every.iterdir()
+    loop = looped(every / "loop-1", HOSTILE_LOOP)
+    shutil.copytree(twice, every / "twice")
+    index = report([every])[0]
     (split,) = report([offline], home / "split.html", inline=100_000, chunk=100_000)
     made = {
         "offline": offline / "report.html",
@@ -129,5 +138,8 @@ def write_pages(home):
         "spelt": spelt / "report.html",
         "desk": desk[0] / "report.html",
         "desks": desks,
+        "evaluation": evaluation / "report.html",
+        "loop": loop / "report.html",
+        "index": index,
     }
     (home / PAGES).write_text(json.dumps({name: str(path) for name, path in made.items()}))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from loop_figures import LOOP
 
 from josh.cli import main
 
@@ -14,25 +15,6 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip insta
 from josh.runs.report.figures import PlottedRun, pareto_front
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
-
-
-def cell(mean, rate):
-    own = {"mean_donation": mean, "mean_donation_ci": [mean - 0.1, mean + 0.1]}
-    return own | {"donation_rate": rate, "donation_rate_ci": [rate - 0.1, rate + 0.1]}
-
-
-LOOP = {
-    "unit": "$",
-    "names": {"rate": "donation_rate", "mean": "mean_donation"},
-    "user": "donor",
-    "test_tasks": 200,
-    "conversations_per_task": 3,
-    "base": cell(0.2, 0.4),
-    "rounds": [{"round": 1} | cell(0.3, 0.5), {"round": 2} | cell(0.4, 0.6)],
-    "references": {"uniform": cell(0.3, 0.4)},
-    "control": cell(0.2, 0.3),
-    "other_users": {"donor_mild": {"base": cell(0.3, 0.4), "round 2": cell(0.4, 0.5)}},
-}
 
 
 def played(log_dir, *flags):
