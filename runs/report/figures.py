@@ -15,6 +15,8 @@ from josh.runs.record.summary import counted
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette for colour-blind readers, without its yellow, which is hard to see on white."""
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
+_FRONTS = ("--", ":", "-.", (0, (1, 3)))
+"""The lines of the Pareto fronts of several sets of tasks."""
 _LONGEST = 60
 """Most characters of a label; a longer label loses its middle."""
 _BANDS = 4
@@ -33,6 +35,7 @@ class PlottedRun:
         rewards: the reward of each, in the same order.
         people: the person of each, in the same order.
         task_ids: the task of each, in the same order.
+        played: the ids of all its tasks; runs with the same tasks share a Pareto front.
         calls: model calls of both sides, in all branches, per task.
         turns: turns of the agent, in all branches, per task.
         unit: the unit of rewards.
@@ -50,6 +53,7 @@ class PlottedRun:
     turns: float
     unit: str
     names: Mapping[str, str]
+    played: frozenset[str] = frozenset()
 
     @property
     def tasks(self) -> int:
@@ -173,9 +177,11 @@ def draw_turns(runs: Sequence[PlottedRun], path: Path) -> None:
 
 
 def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
-    """Draw mean reward, with 95 % intervals, against model calls per task; the Pareto front is marked.
+    """Draw mean reward, with 95 % intervals, against model calls per task; the Pareto fronts are marked.
 
-    If no run asked a model, the horizontal axis counts the agent's turns.
+    Only runs on the same tasks are compared, so each set of tasks has a front of its own. If no run asked a model, the
+    horizontal axis counts the agent's turns. Points that would hide each other stand side by side, such as several
+    policies without calls.
 
     Args:
         runs: the runs.
@@ -184,20 +190,36 @@ def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
     asked = any(run.calls for run in runs)
     costs = [run.calls if asked else run.turns for run in runs]
     rewards = [run.reward for run in runs]
-    front = pareto_front([(cost, reward.value or 0.0) for cost, reward in zip(costs, rewards, strict=True)])
-    figure = _figure(9.5, max(4.6, 1.2 + 0.27 * len(runs)))
+    sets = list(dict.fromkeys(run.played for run in runs))
+    figure = _figure(9.5, max(4.6, 1.2 + 0.27 * (len(runs) + len(sets))))
     axes = figure.add_subplot()
-    corners = [(costs[place], rewards[place].value) for place in front]
-    axes.step(*zip(*corners, strict=True), where="post", color="#999999", linestyle="--", linewidth=1.2, zorder=1)
-    for place, (run, cost, reward) in enumerate(zip(runs, costs, rewards, strict=True)):
+    log = min(costs) > 0 and max(costs) > 20 * min(costs)
+    spots = costs if log else side_by_side(costs, apart=0.012 * (max(costs) or 1))
+    front: set[int] = set()
+    for number, tasks in enumerate(sets):
+        own = [place for place, run in enumerate(runs) if run.played == tasks]
+        best = [own[at] for at in pareto_front([(costs[place], rewards[place].value or 0.0) for place in own])]
+        front.update(best)
+        corners = [(spots[place], rewards[place].value) for place in best]
+        name = f", tasks {_letter(number)}" if len(sets) > 1 else ""
+        axes.step(
+            *zip(*corners, strict=True),
+            where="post",
+            color="#999999",
+            linestyle=_FRONTS[number % len(_FRONTS)],
+            linewidth=1.2,
+            zorder=1,
+            label=f"Pareto front{name} (filled marks)",
+        )
+    for place, (run, spot, reward) in enumerate(zip(runs, spots, rewards, strict=True)):
         colour, mark = COLOURS[place % len(COLOURS)], _MARKS[(place + place // len(COLOURS)) % len(_MARKS)]
-        label = f"{_short(run.label)}{', best path' if run.searched else ''} ({counted(run.tasks, 'task')})"
-        _bars(axes, [cost], [reward], colour, mark, label, "", hollow=place not in front)
-    axes.plot([], [], color="#999999", linestyle="--", linewidth=1.2, label="Pareto front (filled marks)")
-    if min(costs) > 0 and max(costs) > 20 * min(costs):
+        of = f" {_letter(sets.index(run.played))}" if len(sets) > 1 else ""
+        label = f"{_short(run.label)}{', best path' if run.searched else ''} ({counted(run.tasks, 'task')}{of})"
+        _bars(axes, [spot], [reward], colour, mark, label, "", hollow=place not in front)
+    if log:
         axes.set_xscale("log")
     else:
-        axes.set_xlim(-0.03 * (max(costs) or 1), 1.06 * (max(costs) or 1))
+        axes.set_xlim(min(spots) - 0.03 * (max(costs) or 1), max(spots) + 0.06 * (max(costs) or 1))
     axes.set_xlabel(
         "model calls per task, both sides"
         if asked
@@ -205,9 +227,31 @@ def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
     )
     _count_from_nothing(axes, runs[0].names["mean"], runs[0].unit)
     axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
-    axes.set_title("bars: 95 % intervals", fontsize="medium")
+    apart = f"; {len(sets)} sets of tasks, not comparable with each other" if len(sets) > 1 else ""
+    axes.set_title(f"bars: 95 % intervals{apart}", fontsize="medium")
     _legend(figure, axes)
     _save(figure, path)
+
+
+def side_by_side(spots: Sequence[float], apart: float) -> list[float]:
+    """Returns places at which no point hides another: equal ones are moved apart, in their order, around their place.
+
+    Args:
+        spots: the places of the points.
+        apart: the distance between neighbours.
+    """
+    groups: dict[float, list[int]] = {}
+    for place, spot in enumerate(spots):
+        groups.setdefault(spot, []).append(place)
+    moved = list(spots)
+    for spot, places in groups.items():
+        for at, place in enumerate(places):
+            moved[place] = spot + (at - (len(places) - 1) / 2) * apart
+    return moved
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else f"set {number + 1}"
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -132,10 +132,11 @@ def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
         env = env_of(settings)
         rewards = rewards_class(settings.rewards, env)
     conversations: list[tuple[int, bool, float, str, str]] = []
-    tasks = calls = turns = 0
+    played: list[str] = []
+    calls = turns = 0
     for _, episode in stored_episodes(folder / EPISODES, []):
         conversations += _conversations(episode, env)
-        tasks += 1
+        played.append(episode.task.id)
         calls += sum(episode.usage(speaker).calls for speaker in Speaker)
         turns += episode.agent_turns
     if not conversations:
@@ -149,10 +150,11 @@ def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
         earned,
         people,
         ids,
-        calls / tasks,
-        turns / tasks,
+        calls / len(played),
+        turns / len(played),
         rewards.unit,
         {"rate": rewards.rate, "mean": rewards.mean},
+        frozenset(played),
     )
 
 

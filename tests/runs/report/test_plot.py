@@ -12,7 +12,7 @@ from josh.cli import main
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'josh-dialogue[plot]'")
 
-from josh.runs.report.figures import PlottedRun, pareto_front
+from josh.runs.report.figures import PlottedRun, pareto_front, side_by_side
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -84,7 +84,11 @@ def test_calls_are_counted_where_a_model_was_asked(runs, capsys, endpoint):
     asked = played("asked", "--model", "us", "--base_url", url, "--synthetic_tasks", "3", "--max_convo_turns", "2")
     text = drawn(capsys, asked, runs[1])
     assert "model calls per task, both sides" in text
-    assert ">us (3 tasks)</text>" in text
+    assert ">us (3 tasks A)</text>" in text
+    assert ">OfflinePersuader (5 tasks B)</text>" in text
+    for letter in "AB":
+        assert f"Pareto front, tasks {letter} (filled marks)" in text
+    assert "2 sets of tasks, not comparable with each other" in text
 
 
 def test_of_an_evaluation_every_policy_is_drawn(capsys):
@@ -166,3 +170,8 @@ def test_the_pareto_front_holds_what_nothing_cheaper_beats():
     points = [(5, 1.0), (1, 0.2), (3, 0.9), (4, 0.5), (3, 0.1), (6, 1.0), (1, 0.2)]
     assert pareto_front(points) == [1, 2, 0]
     assert pareto_front([(0, 0.0)]) == [0]
+
+
+def test_points_of_the_same_cost_stand_side_by_side():
+    assert side_by_side([0.0, 5.0, 0.0, 0.0], apart=1.0) == [-1.0, 5.0, 0.0, 1.0]
+    assert side_by_side([2.0, 3.0], apart=1.0) == [2.0, 3.0]

@@ -180,13 +180,15 @@ def test_rescored_runs_have_one_too():
     assert f"Rescored from {folder.name}" in head(new)["notes"]
 
 
-def test_the_runs_of_an_evaluation_get_theirs_when_asked_for(capsys):
+def test_the_runs_of_an_evaluation_get_theirs_beside_its_own(capsys):
     assert main(["evaluate", "--synthetic_tasks", "3", "--rollouts", "1", "--log_dir", "all"]) == 0
     (folder,) = Path("all").iterdir()
     runs = [path for path in folder.iterdir() if path.is_dir()]
-    assert not list(folder.rglob("report.html"))
+    assert sorted(path.parent for path in folder.rglob("report.html")) == sorted([folder, *runs])
+    for page in folder.rglob("report.html"):
+        page.unlink()
     assert main(["report", str(folder)]) == 0
-    assert sorted(path.parent for path in folder.rglob("report.html")) == sorted(runs)
+    assert sorted(path.parent for path in folder.rglob("report.html")) == sorted([folder, *runs])
 
 
 def test_no_address_and_no_key_is_in_a_report(endpoint, monkeypatch):
