@@ -60,6 +60,6 @@ setup(
             "types-tqdm",
         ],
     },
-    entry_points={"console_scripts": ["josh = josh.cli:main"]},
+    entry_points={"console_scripts": ["josh = josh.main:main"]},
     classifiers=["Programming Language :: Python :: 3", "Typing :: Typed"],
 )

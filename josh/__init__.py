@@ -1,15 +1,32 @@
 """josh teaches a dialogue agent from its own best conversations."""
 
-from josh.api import JOSH
-from josh.dialogue import Outcome, Speaker, Turn
-from josh.driver import Search
-from josh.episode import play
-from josh.errors import FatalError, JoshError, UsageError
-from josh.outcomes import Episode
-from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task, ToolError
-from josh.search import Strategy
-from josh.transcript import Conversation
-from josh.tree import Expand, Node, Tree
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from josh.api import JOSH
+    from josh.dialogue import Outcome, Speaker, Turn
+    from josh.driver import Search
+    from josh.episode import play
+    from josh.errors import FatalError, JoshError, UsageError
+    from josh.outcomes import Episode
+    from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task, ToolError
+    from josh.search import Strategy
+    from josh.transcript import Conversation
+    from josh.tree import Expand, Node, Tree
+
+_MODULES = {
+    "api": ("JOSH",),
+    "dialogue": ("Outcome", "Speaker", "Turn"),
+    "driver": ("Search",),
+    "episode": ("play",),
+    "errors": ("FatalError", "JoshError", "UsageError"),
+    "outcomes": ("Episode",),
+    "roles": ("BaseEnv", "BaseJOSHAgent", "BaseJOSHUser", "BaseRewards", "Task", "ToolError"),
+    "search": ("Strategy",),
+    "transcript": ("Conversation",),
+    "tree": ("Expand", "Node", "Tree"),
+}
 
 __all__ = [
     "JOSH",
@@ -34,3 +51,16 @@ __all__ = [
     "UsageError",
     "play",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used, so that the command line can begin before everything is imported."""
+    module = next((module for module, names in _MODULES.items() if name in names), None)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(f"{__name__}.{module}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

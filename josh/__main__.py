@@ -2,7 +2,7 @@
 
 import sys
 
-from josh.cli import main
+from josh.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

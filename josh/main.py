@@ -1,16 +1,58 @@
-"""`python josh/main.py` runs the command line from a clone, with or without installation."""
+"""`python josh/main.py` runs the command line from a clone, with or without installation.
 
+The installed command `josh` begins here, too. This module imports little: the modules of the command line are imported
+once Ctrl-C is handled, because they take some tenths of a second.
+"""
+
+import os
+import signal
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 
-# Python puts a script's folder first on the path; josh's modules there would hide packages of the same name.
-HERE = Path(__file__).resolve().parent
-sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
-if find_spec("josh") is None:
-    sys.path.append(str(HERE.parent))
 
-from josh.cli import main  # noqa: E402 (needs the path set above)
+def main(*, script: bool = False) -> int:
+    """Run the command line; Ctrl-C ends it with 130 and one line at any moment.
+
+    Args:
+        script: this file is run as a script, so that josh may have to be found first.
+
+    Returns:
+        The exit code.
+    """
+    listens = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if listens:
+        signal.signal(signal.SIGINT, _exit)
+    if script:
+        _find_josh()
+    from josh.cli import main as run_command
+
+    try:
+        if listens:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = run_command()
+    except KeyboardInterrupt:
+        _exit()
+    finally:
+        if listens:
+            signal.signal(signal.SIGINT, _exit)  # while the interpreter ends, there is nothing left to clean up
+    return code
+
+
+def _exit(*_: object) -> None:
+    os.write(2, b"josh: interrupted\n")
+    os._exit(130)
+
+
+def _find_josh() -> None:
+    """Make josh importable for a script in its own folder."""
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    # Python puts a script's folder first on the path; josh's modules there would hide packages of the same name.
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    if find_spec("josh") is None:
+        sys.path.append(str(here.parent))
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(script=True))

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 import threading
 import time
@@ -32,8 +31,9 @@ from josh.runs.loop.plan import Plan, make_plan, plan_from_json, plan_to_json
 from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import run_stage
-from josh.runs.play.signals import cancelled_error_on_sigterm
+from josh.runs.play.signals import cancelled_error_on_signals
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
+from josh.runs.record.lock import FolderLock
 from josh.runs.record.summary import counted
 from josh.runs.registry import rewards_class
 from josh.runs.report.ending import write_page
@@ -42,7 +42,7 @@ from josh.runs.settings import core, env_of
 from josh.runs.train.machine import require_packages
 from josh.terminal import screen_width
 
-PLOT, CLOCK, LOCK = "loop.png", "clock.json", "lock"
+PLOT, CLOCK = "loop.png", "clock.json"
 
 
 def loop(settings: LoopSettings, given: Mapping[str, Any], command: Command) -> None:
@@ -121,7 +121,7 @@ def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
         raise UsageError(f"{folder} has no stage named {name!r}; it has {', '.join(one.name for one in plan.stages)}")
     _end_with_parent()
     began = time.monotonic()
-    with cancelled_error_on_sigterm():
+    with cancelled_error_on_signals():
         done = run_stage(folder, plan, stage, given, unit_of(plan))
     write_json(folder / STAGES / f"{name}.json", {**done, "seconds": round(time.monotonic() - began, 1)})
 
@@ -155,7 +155,7 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
     with locked(folder):
         clock = Clock(folder / CLOCK)
         try:
-            with cancelled_error_on_sigterm():
+            with cancelled_error_on_signals():
                 Stages(folder, plan, given, command, clock).play(jobs)
         except BaseException as error:
             if "go on with" not in str(error):
@@ -167,21 +167,16 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock the folder for this process. The system releases the lock if the process is killed.
+    """Lock the folder for this process.
 
     Raises:
         UsageError: another process holds the lock.
     """
-    lock = sqlite3.connect(folder / LOCK, timeout=0.1, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        lock.close()
-        raise UsageError(f"{folder} is being played by another process; wait for it, or stop it") from None
+    lock = FolderLock(folder)
     try:
         yield
     finally:
-        lock.close()
+        lock.release()
 
 
 def _jobs(settings: LoopSettings, run: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ The life of a run:
 4. The gateway gets the journal in the folder, which holds every reply that an earlier session paid for.
 5. The tasks are played concurrently (`side_by_side.py`). Each task is written to disk as soon as it is finished, and
    the trackers and the progress display get its figures.
-6. Playing ends: every task is finished, the budget is spent, an error stops the run, or Ctrl-C or SIGTERM cancels it
+6. Playing ends: every task is finished, the budget is spent, an error stops the run, or Ctrl-C or a signal cancels it
    (`signals.py`). The run waits for replies that are in flight and paid for.
 7. The files are closed and `summary.json` is written (`closing.py`). The folder of a new run that ended before it paid
    for or finished anything is deleted.
@@ -30,7 +30,7 @@ from josh.redact import redactor
 from josh.runs.play.closing import RunResult, close, drain_calls
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
-from josh.runs.play.signals import cancelled_by_sigterm
+from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.play.trackers import About, Report, without_secrets
 from josh.runs.record.folder import CONFIG, EPISODES, HowPlayed, read_config, read_settings, slug, version, write_json
 from josh.runs.record.headline import model_names, short_name
@@ -76,7 +76,7 @@ async def run(
     hand_over_journal(runtime, record)
     stopped, trackers = "", None
     try:
-        with cancelled_by_sigterm():
+        with cancelled_by_signals():
             if resumed is None:
                 write_json(record.folder / CONFIG, describe(runtime))
             else:
@@ -112,7 +112,8 @@ def _opened(
     settings, collapses = runtime.settings, runtime.strategy.collapses
     if resumed is not None:
         check_tasks(runtime, resumed)
-        return Record.reopen(resumed, runtime.tasks, collapses, redact)
+        judge = runtime.judge_model.name if runtime.judge_model else ""
+        return Record.reopen(resumed, runtime.tasks, collapses, redact, judge)
     name = part or slug(f"{short_name(str(settings.env.name))}-{model_names(settings)[0].removeprefix(PREFIX)}")
     return Record.create(Path(settings.output.log_dir), name, collapses, redact, dated=not part), {}
 

@@ -1,4 +1,8 @@
-"""SIGTERM, the signal with which schedulers end a job, stops a run or a loop in the same way as Ctrl-C."""
+"""SIGTERM and SIGHUP stop a run or a loop in the same way as Ctrl-C.
+
+Schedulers end a job with SIGTERM. A terminal that is closed, and a connection that is lost, send SIGHUP; a process that
+ignores it (`nohup`) goes on.
+"""
 
 import asyncio
 import signal
@@ -7,26 +11,35 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 
+def _signals() -> list[signal.Signals]:
+    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [one for one in found if signal.getsignal(one) != signal.SIG_IGN]
+
+
 @contextmanager
-def cancelled_by_sigterm() -> Iterator[None]:
-    """Make SIGTERM cancel the current asyncio task.
+def cancelled_by_signals() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP cancel the current asyncio task.
 
     This has no effect outside the main thread, and on platforms without signal handlers for event loops.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    with suppress(NotImplementedError, RuntimeError):
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    signals = _signals()
+    for one in signals:
+        with suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(one, task.cancel)
     try:
         yield
     finally:
-        with suppress(NotImplementedError, RuntimeError):
-            loop.remove_signal_handler(signal.SIGTERM)
+        for one in signals:
+            with suppress(NotImplementedError, RuntimeError):
+                loop.remove_signal_handler(one)
 
 
 @contextmanager
-def cancelled_error_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM raise CancelledError, in a program without an event loop.
+def cancelled_error_on_signals() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP raise CancelledError, in a program without an event loop.
 
     This has no effect outside the main thread.
     """
@@ -35,11 +48,12 @@ def cancelled_error_on_sigterm() -> Iterator[None]:
         raise asyncio.CancelledError
 
     try:
-        before = signal.signal(signal.SIGTERM, stop)
+        before = {one: signal.signal(one, stop) for one in _signals()}
     except ValueError:  # outside the main thread, the calling program handles signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,20 +1,28 @@
-"""The journal: every model reply of a run, in `replies.sqlite`, so that no reply is paid for twice."""
+"""The journal: every model reply of a run, in `replies.sqlite`, so that no reply is paid for twice.
+
+It also has the checksum of each line of `episodes.jsonl`, by the id of its task. The checksum of a reply is the last
+field of its JSON, and covers the whole row. Files of earlier versions have no checksums, and are taken as they are.
+"""
 
 import json
 import logging
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from josh.dialogue import Usage
+from josh.dialogue import NO_USAGE, Usage
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
+from josh.runs.record.checksum import checksum
+from josh.runs.record.lock import FolderLock
+from josh.runs.record.wal import damage_of, log_of, loss_in
 
 log = logging.getLogger("josh")
 
@@ -29,12 +37,22 @@ CREATE TABLE IF NOT EXISTS replies (
     PRIMARY KEY (task, path, depth, speaker, draw, request)
 ) WITHOUT ROWID
 """
+_EPISODES = "CREATE TABLE IF NOT EXISTS episodes (task TEXT PRIMARY KEY, checksum TEXT NOT NULL) WITHOUT ROWID"
+_VOUCH = "INSERT OR REPLACE INTO episodes VALUES (?, ?)"
+_CHECKSUMS = "SELECT task, checksum FROM episodes"
 _TOKENS = ("prompt_ids", "token_ids", "logprobs")
 _FIND = """
-SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens FROM replies
+SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens, seconds FROM replies
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?
 """
 _KEEP = "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_CARRY = "INSERT OR REPLACE INTO replies VALUES (?, '', -1, ?, 0, ?, ?, 0, 0, ?, ?, ?, ?, 0.0)"
+_BY_TASK = """
+SELECT task, speaker, model, sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM replies GROUP BY 1, 2, 3
+"""
+_CHECKPOINT_SECONDS = 5.0
+"""The replies of so many seconds may be in the log alone, which is lost where only the journal itself is copied."""
+_SUFFIX = ', "checksum": "'
 _UNCOUNTED = "SELECT DISTINCT speaker, model FROM replies WHERE calls > 0 AND prompt_tokens = 0"
 _SECONDS = "SELECT path, depth, speaker, sum(seconds) FROM replies WHERE task = ? GROUP BY 1, 2, 3"
 _ACCOUNT = "SELECT speaker, model, sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM replies GROUP BY 1, 2"
@@ -56,7 +74,21 @@ class Replies:
             UsageError: the journal is damaged, in use, or cannot be written.
         """
         self._path = folder / FILE
-        self._check_files()
+        self._lock = FolderLock(folder)
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
+        if damage := damage_of(self._path):
+            raise self._damaged(damage)
+        log_file = log_of(self._path)
+        if loss := loss_in(log_file):
+            log.warning("%s: %s; the replies there are requested again", log_file, loss)
+        if self._lock.left and self._path.exists() and not log_file.exists():
+            log.warning("%s is missing, although the run was killed; the replies in it are requested again", log_file)
         with self._explained():
             self._base = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
@@ -72,41 +104,19 @@ class Replies:
                 self._base.execute("PRAGMA synchronous = NORMAL")
                 self._base.execute("BEGIN IMMEDIATE")
                 self._base.execute(_TABLE)
+                self._base.execute(_EPISODES)
                 self._base.execute("COMMIT")
+            self._merged = time.monotonic()
         except BaseException:
             self._base.close()
             raise
-
-    def _check_files(self) -> None:
-        """Check what SQLite does not report: it takes an empty file for a new journal, and drops a torn end silently.
-
-        Raises:
-            UsageError: the journal is empty, torn, or gone while its log is left. A torn log is only a warning.
-        """
-        log_file = self._path.with_name(f"{FILE}-wal")
-        if self._path.exists() and not self._path.stat().st_size:
-            raise self._damaged("it is empty")
-        if self._path.exists():
-            with self._path.open("rb") as file:
-                page = int.from_bytes(file.read(18)[16:], "big")
-            if page > 1 and self._path.stat().st_size % page:
-                raise self._damaged("its end is missing")
-        if not log_file.exists() or not log_file.stat().st_size:
-            return
-        if not self._path.exists():
-            raise self._damaged("only its log is left")
-        with log_file.open("rb") as file:
-            page = int.from_bytes(file.read(12)[8:], "big")
-        # The log is a header of 32 bytes, then frames of a 24-byte header and one page.
-        if page and (log_file.stat().st_size - 32) % (page + 24):
-            log.warning("%s: its end is missing; the replies there are requested again", log_file)
 
     def find(self, key: ReplyKey) -> JournalEntry | None:
         """Returns the entry stored under a key, or None. Raises UsageError where the entry is damaged."""
         with self._explained():
             row = self._base.execute(_FIND, key).fetchone()
         try:
-            return None if row is None else _entry(row)
+            return None if row is None else _entry(key, row)
         except (TypeError, ValueError, KeyError, AttributeError):
             raise self._damaged(f"the reply to task {key.task} at {key.path or 'the root'}, turn {key.depth}") from None
 
@@ -120,25 +130,60 @@ class Replies:
         Raises:
             UsageError: the disk is full, or the journal cannot be written.
         """
-        rows = [
-            (
-                *key,
-                entry.model,
-                entry.seed,
-                entry.choice,
-                _text(entry.reply),
-                usage.calls,
-                usage.prompt_tokens,
-                usage.completion_tokens,
-                seconds,
-            )
-            for key, entry in entries.items()
-            for usage in (entry.usage,)
-        ]
+        rows = [_row(key, entry, seconds) for key, entry in entries.items()]
+        self._write(_KEEP, rows)
+        if time.monotonic() - self._merged > _CHECKPOINT_SECONDS:
+            self.merge()
+
+    def merge(self) -> None:
+        """Copy the replies in the log into the journal itself. `keep` does this every few seconds."""
+        with self._explained():
+            self._base.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._merged = time.monotonic()
+
+    def vouch(self, task: str, line: bytes) -> None:
+        """Store the checksum of a task's line in `episodes.jsonl`. Raises UsageError as `keep` does."""
+        self._write(_VOUCH, [(task, checksum(line))])
+
+    def checksums(self) -> dict[str, str]:
+        """Returns the checksums of the lines of `episodes.jsonl`, by task."""
+        with self._explained():
+            return dict(self._base.execute(_CHECKSUMS).fetchall())
+
+    def carry(self, spent: Mapping[str, Mapping[tuple[str, str], Usage]]) -> Usage:
+        """Add to the account what finished tasks cost, where the replies that it was paid for are lost.
+
+        Args:
+            spent: the usage of tasks as `episodes.jsonl` has it, by task, then by speaker and model.
+
+        Returns:
+            The usage that was added.
+
+        Raises:
+            UsageError: as `keep` does.
+        """
+        with self._explained():
+            known = {tuple(row[:3]): row[3:] for row in self._base.execute(_BY_TASK).fetchall()}
+        total, rows = NO_USAGE, []
+        for task, account in spent.items():
+            for (speaker, model), usage in account.items():
+                kept = Usage(*known.get((task, speaker, model), (0, 0, 0)))
+                pairs = zip(_numbers(usage), _numbers(kept), strict=True)
+                lost = Usage(*(max(0, wanted - found) for wanted, found in pairs))
+                if lost != NO_USAGE:
+                    total += lost
+                    # What an earlier session added stays; a second loss is another row.
+                    mark = f"lost {checksum(repr((kept, usage)).encode())}"
+                    rows.append((task, speaker, mark, model, '{"text": ""}', *_numbers(lost)))
+        self._write(_CARRY, rows)
+        return total
+
+    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Write rows, all or none."""
         with self._explained():
             self._base.execute("BEGIN")
             try:
-                self._base.executemany(_KEEP, rows)
+                self._base.executemany(statement, rows)
                 self._base.execute("COMMIT")
             except BaseException:
                 if self._base.in_transaction:
@@ -164,8 +209,9 @@ class Replies:
         return count
 
     def close(self) -> None:
-        """Merge the log into the file, and close it."""
+        """Merge the log into the file, close it, and release the folder."""
         self._base.close()
+        self._lock.release()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -198,6 +244,20 @@ def stored_account(folder: Path) -> dict[tuple[str, str], Usage]:
             rows = base.execute(_ACCOUNT).fetchall()
             return {(str(speaker), str(model)): Usage(*map(int, usage)) for speaker, model, *usage in rows}
         except (sqlite3.Error, TypeError, ValueError):
+            return {}
+
+
+def episode_checksums(folder: Path) -> dict[str, str]:
+    """Returns the checksums of the lines of a run's `episodes.jsonl`, by task.
+
+    The result is empty where the journal is missing, damaged, or of an earlier version, and while the run is playing.
+    """
+    if log_of(folder / FILE).exists():
+        return {}
+    with _read_only(folder) as base:
+        try:
+            return {str(task): str(found) for task, found in base.execute(_CHECKSUMS).fetchall()}
+        except sqlite3.Error:
             return {}
 
 
@@ -236,7 +296,7 @@ def stored_replies(folder: Path) -> Iterator[Callable[[ReplyKey], JournalEntry |
         def find(key: ReplyKey) -> JournalEntry | None:
             try:
                 row = base.execute(_FIND, key).fetchone()
-                return None if row is None else _entry(row)
+                return None if row is None else _entry(key, row)
             except (sqlite3.Error, TypeError, ValueError, KeyError, AttributeError):
                 return None
 
@@ -261,12 +321,32 @@ def _read_only(folder: Path) -> Iterator[sqlite3.Connection]:
             yield base
 
 
-def _entry(row: Sequence[Any]) -> JournalEntry:
+def _entry(key: ReplyKey, row: Sequence[Any]) -> JournalEntry:
     """The answer in a row of the table. A damaged one raises TypeError, ValueError, KeyError or AttributeError."""
-    model, seed, choice, reply, *usage = row
+    model, seed, choice, reply, *usage, seconds = row
     if not isinstance(model, str) or not all(isinstance(number, int) for number in (seed, choice, *usage)):
         raise TypeError("a value of another type")
+    text, marked, found = reply.rpartition(_SUFFIX)
+    if marked:
+        reply = f"{text}}}"
+        if found.removesuffix('"}') != _checksum(key, (model, seed, choice, reply, *usage, seconds)):
+            raise ValueError("another checksum")
     return JournalEntry(_reply(reply), model, seed, choice, Usage(*usage))
+
+
+def _row(key: ReplyKey, entry: JournalEntry, seconds: float) -> tuple[Any, ...]:
+    """Returns a row of the table; its reply ends with the checksum of the row."""
+    reply, usage = _text(entry.reply), _numbers(entry.usage)
+    found = _checksum(key, (entry.model, entry.seed, entry.choice, reply, *usage, seconds))
+    return *key, entry.model, entry.seed, entry.choice, f'{reply[:-1]}{_SUFFIX}{found}"}}', *usage, seconds
+
+
+def _numbers(usage: Usage) -> tuple[int, int, int]:
+    return usage.calls, usage.prompt_tokens, usage.completion_tokens
+
+
+def _checksum(key: ReplyKey, values: Sequence[Any]) -> str:
+    return checksum(repr((*key, *values)).encode("utf-8", "backslashreplace"))
 
 
 def _text(reply: Reply) -> str:

@@ -10,6 +10,11 @@ FORMAT_VERSION = 2
 """The version of the format that this josh writes; `schema.py` describes it, and reads earlier versions too."""
 
 
+def as_bytes(text: str) -> bytes:
+    """Returns JSON as UTF-8; half a surrogate pair, which UTF-8 cannot encode, becomes a JSON escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 class JsonLines:
     """A file of JSON lines, in blocks of one task each."""
 
@@ -35,8 +40,7 @@ class JsonLines:
         Raises:
             UsageError: the disk is full, or gone.
         """
-        # Half a surrogate pair, which UTF-8 cannot encode, becomes a JSON escape.
-        data = "".join(f"{row}\n" for row in rows).encode("utf-8", "backslashreplace")
+        data = as_bytes("".join(f"{row}\n" for row in rows))
         try:
             view = memoryview(data)
             while view:

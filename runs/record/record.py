@@ -8,10 +8,11 @@
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from josh.dialogue import NO_USAGE, Usage
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.outcomes import Episode
@@ -29,9 +30,10 @@ from josh.runs.record.folder import (
     sound_summary,
 )
 from josh.runs.record.journal import FILE, Replies
-from josh.runs.record.lines import FORMAT_VERSION, JsonLines
+from josh.runs.record.lines import FORMAT_VERSION, JsonLines, as_bytes
 from josh.runs.record.stored import stored_episodes
-from josh.runs.record.summary import Result, result_of
+from josh.runs.record.summary import Result, counted, result_of
+from josh.scoring import JUDGE
 
 log = logging.getLogger("josh")
 
@@ -102,7 +104,12 @@ class Record:
 
     @classmethod
     def reopen(
-        cls, folder: Path, tasks: Sequence[Task], collapses: bool, redact: Callable[[str], str] = str
+        cls,
+        folder: Path,
+        tasks: Sequence[Task],
+        collapses: bool,
+        redact: Callable[[str], str] = str,
+        judge: str = "",
     ) -> tuple["Record", dict[int, Result]]:
         """Open the folder of a run that is resumed.
 
@@ -114,6 +121,7 @@ class Record:
             tasks: the run's tasks, in order.
             collapses: see `examples`.
             redact: removes secrets from an error's text.
+            judge: the name of the judge's model; empty for none.
 
         Returns:
             The record, and the results of the episodes that stay, by the position of their task.
@@ -124,14 +132,16 @@ class Record:
         positions = {task.id: position for position, task in enumerate(tasks)}
         results: dict[int, Result] = {}
         if not (folder / FILE).exists() and not (folder / f"{FILE}-wal").exists():
-            log.warning("%s: the journal is missing; its costs are lost, and its replies are requested again", folder)
+            log.warning("%s: the journal is missing; the replies of unfinished tasks are requested again", folder)
         try:
             record = cls(folder, collapses, redact, again=True)
         except OSError as error:
             raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
         try:
             damaged: list[int] = []
-            for line, episode in stored_episodes(folder / EPISODES, damaged):
+            spent: dict[str, Mapping[tuple[str, str], Usage]] = {}
+            for line, episode in stored_episodes(folder / EPISODES, damaged, record.replies.checksums()):
+                spent[episode.task.id] = _spent(episode, judge)
                 position = positions.get(episode.task.id)
                 if position is not None and position not in results and not episode.owed:
                     record._add(position, episode, line)
@@ -139,6 +149,14 @@ class Record:
             if damaged:
                 numbers = ", ".join(map(str, damaged))
                 log.warning("%s: line %s is damaged and left out", folder / EPISODES, numbers)
+            lost = record.replies.carry(spent)
+            if lost.calls:
+                log.warning(
+                    "%s: the replies to %s of finished tasks are missing; their cost still counts, and a task that is "
+                    "played again pays for them again",
+                    folder / FILE,
+                    counted(lost.calls, "call"),
+                )
             for lines in record._lines.values():
                 lines.replace()
         except BaseException:
@@ -174,6 +192,7 @@ class Record:
         ]
         # The episode is written last: its line marks the task as finished, examples included.
         self._lines[EXAMPLES].append(position, [dumps(row) for row in rows])
+        self.replies.vouch(episode.task.id, as_bytes(line))
         self._lines[EPISODES].append(position, [line])
         self.examples += len(rows)
         self.golden += sum(bool(row["is_golden_path"]) for row in rows)
@@ -196,6 +215,16 @@ class Record:
         for lines in self._lines.values():
             lines.abandon()
         self.replies.close()
+
+
+def _spent(episode: Episode, judge: str) -> dict[tuple[str, str], Usage]:
+    """Returns what an episode cost, by speaker and model."""
+    account: dict[tuple[str, str], Usage] = {}
+    for node in episode.tree.nodes[1:]:
+        if node.turn.usage.calls:
+            who = str(node.speaker), node.turn.model
+            account[who] = account.get(who, NO_USAGE) + node.turn.usage
+    return account | ({(JUDGE, judge): episode.judged} if episode.judged.calls and judge else {})
 
 
 def archive_summary(folder: Path) -> None:

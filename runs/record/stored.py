@@ -1,16 +1,20 @@
 """Reads the episodes of a recorded run."""
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from josh.errors import UsageError
 from josh.outcomes import Episode
+from josh.runs.record.checksum import checksum
 from josh.runs.record.episode_json import from_json
 from josh.runs.record.folder import EXAMPLES
+from josh.runs.record.journal import episode_checksums
 
 
-def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episode]]:
+def stored_episodes(
+    path: Path, damaged: list[int], checksums: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, Episode]]:
     """Yields the valid lines of an `episodes.jsonl`, without line ends, with their episodes.
 
     Where a task has several lines, only the first counts. A missing file has no lines.
@@ -18,6 +22,8 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
     Args:
         path: the file.
         damaged: the numbers of damaged lines, counted from 1, are appended to it.
+        checksums: the checksums of lines, by task; None for those in the journal beside the file. A line without one is
+            taken as it is.
 
     Raises:
         UsageError: the file cannot be read, or a newer josh wrote it.
@@ -25,6 +31,7 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
     from josh.runs.record.schema import EpisodeRow, UnknownVersionError, read_row  # the import loads pydantic
 
     met: set[str] = set()
+    known = episode_checksums(path.parent) if checksums is None else checksums
     try:
         with path.open("rb") as file:
             for number, data in enumerate(file, 1):
@@ -33,6 +40,8 @@ def stored_episodes(path: Path, damaged: list[int]) -> Iterator[tuple[str, Episo
                     if not line.endswith("\n"):
                         raise ValueError("the line is torn")
                     episode = from_json(read_row(EpisodeRow, data))
+                    if known.get(episode.task.id, found := checksum(data[:-1])) != found:
+                        raise ValueError("another checksum")
                 except UnknownVersionError as error:
                     raise UsageError(f"{path} line {number}: {error}") from None
                 except ValueError:

@@ -94,6 +94,7 @@ def write_pages(home):
     for row, name in zip(rows, AWKWARD, strict=True):
         row["task_id"] = row["task"]["id"] = name
     (awkward / "episodes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (awkward / "replies.sqlite").unlink()  # it has the checksums of the lines
     report([awkward])
     (home / "looks.py").write_text(LOOKS)
     looks = play(home / "looks", "--agent", f"{home / 'looks.py'}:Looks", "--synthetic_tasks", 1)
@@ -104,6 +105,7 @@ def write_pages(home):
     row["task_id"] = "\u202eone"
     row["nodes"][1]["messages"] = row["nodes"][1]["internal"] = [{"role": "assistant", "content": ACTING}]
     (spelt / "episodes.jsonl").write_text(f"{json.dumps(row)}\n")
+    (spelt / "replies.sqlite").unlink()  # it has the checksums of the lines
     report([spelt])
     desk = [
         play(home / f"desk-{beam}", "--env", "toolwoz", "--josh", "--beam_size", beam, "--synthetic_tasks", 4)

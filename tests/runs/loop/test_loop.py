@@ -225,7 +225,7 @@ def test_two_processes_do_not_play_one_loop(whole, capsys):
     folder, _ = whole
     with locked(folder):
         assert main(["loop", "--resume", str(folder)]) == 2
-    assert f"{folder} is being played by another process" in capsys.readouterr().err
+    assert f"{folder} is in use by another josh" in capsys.readouterr().err
 
 
 def test_a_moved_loop_is_not_gone_on_with(whole, tmp_path, capsys):

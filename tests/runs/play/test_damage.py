@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from playing import lines
-from resuming import FILES, files, finished_and_broken, respond, said
+from resuming import FILES, files, finished_and_broken, respond, said, summary
 
 from josh.cli import main
 
@@ -154,7 +154,7 @@ def test_two_processes_cannot_resume_the_same_run(endpoint, tmp_path):
         time.sleep(0.05)
     second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert second.returncode == 2
-    assert second.stderr == f"josh: {run} is in use by another josh; wait for it, or stop it\n"
+    assert second.stderr == f"josh: {run} is in use by another josh (process {first.pid}); wait for it, or stop it\n"
     _, errors = first.communicate(timeout=60)
     assert first.returncode == 0, errors
     assert files(run) == whole
@@ -172,3 +172,30 @@ def test_a_folder_that_is_no_run_is_named(tmp_path, capsys, content):
     assert [path.name for path in folder.iterdir()] == ([] if content is None else ["config.json"])
     shutil.rmtree(folder)
     assert main(["--resume", "other"]) == 2
+
+
+def test_what_was_spent_still_counts_when_the_journal_is_gone(endpoint, capsys):
+    run, whole, server = finished_and_broken(endpoint)
+    spent, asked = summary(run)["usage"], len(server.requests)
+    (run / "replies.sqlite").unlink()
+    for _ in range(2):
+        assert main(["--resume", str(run)]) == 0
+        assert summary(run)["usage"] == spent
+    assert (
+        f"the replies to {asked} calls of finished tasks are missing; their cost still counts"
+        in capsys.readouterr().err
+    )
+    assert (files(run), len(server.requests)) == (whole, asked)
+
+
+def test_a_changed_letter_in_an_episode_is_noticed(endpoint, capsys):
+    run, whole, server = finished_and_broken(endpoint)
+    asked = len(server.requests)
+    rows = whole[0].splitlines(keepends=True)
+    rows[1] = rows[1].replace(b"words", b"worts", 1)
+    (run / FILES[0]).write_bytes(b"".join(rows))
+    assert main(["show", str(run)]) == 0
+    assert f"{run / FILES[0]}: line 2 is damaged" in capsys.readouterr().err
+    assert main(["--resume", str(run)]) == 0
+    assert "line 2 is damaged and left out" in capsys.readouterr().err
+    assert (files(run), len(server.requests)) == (whole, asked)
