@@ -35,15 +35,17 @@ class Call:
         in_flight: whether an attempt is running.
         dropped: whether it was cancelled because no turn waited for it.
         seconds: the time in flight so far, over all attempts.
+        faults: number of attempts that the endpoint answered with 5xx.
     """
 
-    __slots__ = ("_clock", "_waiters", "dropped", "in_flight", "seconds", "task")
+    __slots__ = ("_clock", "_waiters", "dropped", "faults", "in_flight", "seconds", "task")
 
     def __init__(self, clock: Clock = NO_CLOCK) -> None:
         """Args: clock: the task's."""
         self.in_flight = False
         self.dropped = False
         self.seconds = 0.0
+        self.faults = 0
         self._clock = clock
         self._waiters = 0
 

@@ -12,11 +12,28 @@ from josh.roles import Reply
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """A field of a request that an endpoint's model refuses, and the name it is sent under; empty to leave it out."""
+
+    endpoint: str
+    model: str
+    field: str
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's answer to one request: its replies, and the tokens they cost."""
+    """A model's answer to one request.
+
+    Attributes:
+        replies: its replies.
+        usage: the tokens they cost.
+        lessons: the lessons that the request followed.
+    """
 
     replies: tuple[Reply, ...]
     usage: Usage
+    lessons: tuple[Lesson, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +52,16 @@ class Sampling:
         (), 'text that ends {who} replies; several as a JSON list, such as \'["END", "###"]\'', flag="stop_at"
     )
     extra_body: Mapping[str, Any] = setting({}, "JSON object that is merged into {who} requests; null removes a field")
+    leave_out: tuple[str, ...] = setting(
+        (), "fields that {who} requests do not have, separated by commas, such as temperature,seed"
+    )
 
     def added_to(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the options of a request: the plug-in's options, and the fields here that differ from their default.
 
         An option of the plug-in overrides a field here, except for the texts that end a reply, which are joined.
-        `temperature`, which every request has, is left out, and `extra_body` is not merged: it keeps its name.
+        `temperature`, which every request has, is missing. `extra_body` and `leave_out` keep their names and change
+        nothing here.
         """
         found = dict(options)
         for one in fields(self):
@@ -80,6 +101,7 @@ class Request:
         options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
         keep_samples: whether to return the tokens: `Reply.prompt_ids`, `token_ids` and `logprobs`. The replies do not
             depend on it.
+        lessons: what the endpoint refuses; the body follows them.
     """
 
     messages: Sequence[Message]
@@ -88,6 +110,7 @@ class Request:
     n: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     keep_samples: bool = False
+    lessons: tuple[Lesson, ...] = ()
 
     @property
     def body(self) -> dict[str, Any]:
@@ -95,8 +118,15 @@ class Request:
         found = {"temperature": self.sampling.temperature, "seed": self.seed, **self.sampling.added_to(self.options)}
         if self.n > 1:
             found["n"] = self.n
-        extra = found.pop("extra_body", {})
-        return {name: value for name, value in {**found, **extra}.items() if name not in extra or value is not None}
+        extra, left_out = found.pop("extra_body", {}), found.pop("leave_out", ())
+        found = {name: value for name, value in {**found, **extra}.items() if name not in extra or value is not None}
+        for name in ",".join(left_out).split(",") if left_out else ():
+            found.pop(name.strip(), None)
+        for lesson in self.lessons:
+            value = found.pop(lesson.field, None)
+            if lesson.instead and value is not None:
+                found[lesson.instead] = value
+        return found
 
 
 class ModelError(TurnError):

@@ -9,7 +9,7 @@ The life of a request:
 4. Slot: the call waits until its endpoint has a free slot; calls of earlier tasks go first (`limiter.py`, `call.py`).
 5. Budget: the gateway compares the usage so far, and the calls in flight, with the limits (`budget.py`). After a limit
    is reached it sends no further call; calls in flight finish, because they are paid for.
-6. Send: the model makes one attempt (`chat.py`).
+6. Send: the model makes one attempt (`chat.py`). A field that the endpoint refuses by name is left out (`lessons.py`).
 7. Retry: a transient error leads to another attempt after a pause (`retry.py`). If an endpoint asks for a pause, all
    its calls wait. An error that every call would meet, or an endpoint that only refuses, ends the run.
 8. Journal: the replies are written to disk before any turn uses them, so that the run never pays twice for a reply.
@@ -19,7 +19,7 @@ The life of a request:
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from josh.config import setting
@@ -27,13 +27,17 @@ from josh.dialogue import NO_USAGE, Usage
 from josh.errors import BudgetError, FatalError
 from josh.models.budget import NO_BUDGET, Budget
 from josh.models.call import NO_CLOCK, Call, Clock
-from josh.models.chat import ChatModel, Completion, ModelError, Request, RetryableError
+from josh.models.chat import ChatModel, Completion, Lesson, ModelError, Request, RetryableError
 from josh.models.health import Health
+from josh.models.lessons import SEVERAL, Lessons, hint, names_several, refused_field, without_ends
 from josh.models.limiter import Limiter
-from josh.models.reply_journal import Journal, JournalEntry, ReplyKey
+from josh.models.reply_journal import Journal, JournalEntry, Notes, ReplyKey
 from josh.models.retry import until_answered
 
 log = logging.getLogger("josh")
+
+FAULTS = 4
+"""Number of 5xx in a row after which a request for several replies is tried as single ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,8 @@ class ModelGateway:
         account: the usage so far, by speaker and model name.
         uncounted: speaker and model name of calls for which the endpoint gave no number of tokens.
         retries: number of attempts after the first, over all calls.
-        single_reply_only: endpoint and name of models that gave only one reply to a request for several.
+        lessons: what the endpoints refuse; among them the models that give only one reply to a request for several.
+        notes: stores the lessons and the unusable answers; None for nowhere.
         plug_ins: limits the steps that block a thread, which probably wait for a model of their own.
     """
 
@@ -93,7 +98,8 @@ class ModelGateway:
         self.account: dict[tuple[str, str], Usage] = {}
         self.uncounted: set[tuple[str, str]] = set()
         self.retries = 0
-        self.single_reply_only: set[tuple[str, str]] = set()
+        self.lessons = Lessons()
+        self.notes: Notes | None = None
         self.plug_ins = Limiter(max_concurrency, first=max_concurrency)
         self._limits = max_concurrency, per_minute
         self._max_attempts = max_attempts
@@ -103,6 +109,7 @@ class ModelGateway:
         self._running: set[Call] = set()
         self._sent = 0
         self._health: dict[str, Health] = {}
+        self._gave_several: set[tuple[str, str]] = set()
         self._fatal: FatalError | None = None
 
     @property
@@ -182,7 +189,7 @@ class ModelGateway:
         priority: Any,
         file: Callable[[Completion], Mapping[ReplyKey, JournalEntry]],
     ) -> Mapping[ReplyKey, JournalEntry]:
-        completion, seconds = await self._ask(call, model, request, priority)
+        completion, seconds = await self._ask(call, model, request, priority, speaker)
         entries = file(completion)
         if self.journal is not None:
             self.journal.keep(entries, seconds)
@@ -197,7 +204,9 @@ class ModelGateway:
         self.account[who] = sum((entry.usage for entry in entries.values()), self.account.get(who, NO_USAGE))
         return entries
 
-    async def _ask(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
+    async def _ask(
+        self, call: Call, model: ChatModel, request: Request, priority: Any, speaker: str
+    ) -> tuple[Completion, float]:
         """Send a request, and retry it within the limits of attempts and time."""
         try:
             return await until_answered(
@@ -213,6 +222,8 @@ class ModelGateway:
             except FatalError as fatal:
                 self._fatal = fatal
                 raise fatal from None
+            if way := hint(error, speaker):
+                error.args = (f"{error}; {way}",)
             raise
 
     async def _send(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
@@ -229,8 +240,9 @@ class ModelGateway:
             self._sent += 1
             begun = clock()
             try:
-                completion = await model.complete(request)
+                completion = await self._taught(model, request)
             except RetryableError as error:
+                self._doubt_several(call, model, request, error)
                 try:
                     self._slow_down(model, limiter, error, begun)
                 except FatalError as fatal:
@@ -246,7 +258,54 @@ class ModelGateway:
                 self._sent -= 1
             limiter.answered(begun)
             self._health_of(model).answered(model.endpoint)
+            if len(completion.replies) > 1:
+                self._gave_several.add((model.endpoint, model.name))
             return completion, clock() - begun
+
+    async def _taught(self, model: ChatModel, request: Request) -> Completion:
+        """Ask a model; a request with a field that the endpoint refuses by name is sent again without it."""
+        while True:
+            lessons = self.lessons.of(model.endpoint, model.name)
+            sent = replace(request, lessons=lessons) if lessons else request
+            try:
+                completion = await model.complete(sent)
+            except ModelError as error:
+                # Every round leaves out one more field of the request, so that the rounds come to an end.
+                refused = refused_field(error, sent)
+                if refused is None or refused.field == SEVERAL:
+                    raise
+                self.learn(Lesson(model.endpoint, model.name, *refused), str(error))
+            else:
+                return replace(without_ends(completion, sent), lessons=lessons) if lessons else completion
+
+    def learn(self, lesson: Lesson, why: str = "") -> None:
+        """Keep what an endpoint refuses, for all later requests and sessions.
+
+        Args:
+            lesson: the refused field.
+            why: the endpoint's refusal, which is shown in one line; empty to show nothing.
+        """
+        if not self.lessons.add(lesson):
+            return  # another call in flight was refused for the same reason
+        if self.notes is not None:
+            self.notes.learn(lesson)
+        way = (
+            f"it is sent as {lesson.instead} from here on" if lesson.instead else "requests go without it from here on"
+        )
+        if lesson.field == SEVERAL:
+            way = "siblings ask one by one from here on"
+        if lesson.field == "stop":
+            way = "replies are cut there from here on"
+        if why:
+            log.warning("%s; %s", why, f"{lesson.field!r} is refused, so {way}")
+
+    def _doubt_several(self, call: Call, model: ChatModel, request: Request, error: RetryableError) -> None:
+        """Raises ModelError where a request for several replies may fail with 5xx because it asks for several."""
+        if request.n == 1 or (error.status or 0) < 500 or (model.endpoint, model.name) in self._gave_several:
+            return
+        call.faults += 1
+        if names_several(error) or call.faults >= min(FAULTS, self._max_attempts):
+            raise ModelError(str(error), error.status) from None
 
     def _health_of(self, model: ChatModel) -> Health:
         if model.endpoint not in self._health:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from josh.dialogue import NO_USAGE, Usage
+from josh.models.chat import Lesson
 from josh.roles import Reply
 
 
@@ -17,7 +18,8 @@ class ReplyKey(NamedTuple):
         depth: see `Node.depth`.
         speaker: whose turn it is.
         draw: index of the seed among the turn's seeds, from 0.
-        request: a hash of the request: run seed, model, temperature, messages, options, and the siblings that share it.
+        request: a hash of the request: run seed, model, temperature, messages, options, the siblings that share it, and
+            the fields that were left out because the endpoint refuses them.
     """
 
     task: str
@@ -61,4 +63,12 @@ class Journal(Protocol):
             entries: the entries by their keys.
             seconds: time that the endpoint took.
         """
+        ...
+
+
+class Notes(Protocol):
+    """Stores permanently what a run learns about its endpoints, and answers that cannot be used."""
+
+    def learn(self, lesson: Lesson) -> None:
+        """Store a lesson before this returns."""
         ...

@@ -88,4 +88,4 @@ def _pause(state: Any) -> float:
 
 def refuses_several(error: ModelError) -> bool:
     """Returns whether a request may have failed because it asks for several replies."""
-    return error.status is not None and 400 <= error.status < 500 and not isinstance(error, RetryableError)
+    return error.status is not None and not isinstance(error, RetryableError)

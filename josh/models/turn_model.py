@@ -10,8 +10,9 @@ from josh.branch import TurnContext
 from josh.dialogue import NO_USAGE, Sample, Usage
 from josh.messages import Message, dumps
 from josh.models.call import NO_CLOCK, Call, Clock
-from josh.models.chat import ChatModel, Completion, ModelError, Request, Sampling
+from josh.models.chat import ChatModel, Completion, Lesson, ModelError, Request, Sampling
 from josh.models.gateway import ModelGateway
+from josh.models.lessons import SEVERAL, effective
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.models.retry import refuses_several
 from josh.roles import Reply
@@ -82,24 +83,26 @@ class BoundModel:
             messages = with_directive(messages, context.directive)
         draw, seed = context.draws, self.draw()
         siblings = context.siblings if self.share and draw == 0 and len(context.siblings) > 1 else ()
-        digest = self._digest(messages, options, siblings)
-        key = self._key(context.path, draw, digest)
-        entry = gateway.journal.find(key) if gateway.journal is not None else None
+        digests = self._digests(messages, options, siblings)
+        entry = self._find(context.path, draw, digests)
         request = Request(messages, self.sampling, seed, options=options, keep_samples=self.keep_samples)
-        refused = False
+        refused = ""
         if entry is None and siblings and not self._gets_single_replies:
             try:
-                entry = (await self._shared_replies(request, digest)).get(key)
+                entry = _of(await self._shared_replies(request, digests), context.path)
             except ModelError as error:
-                refused = refuses_several(error)
-                if not refused:
+                if not refuses_several(error):
                     raise
+                refused = str(error)
         if entry is None:
-            call = self._call(request, lambda got: {key: self._filed(got, 0, seed)})
-            entry = (await call.entries())[key]
+            call = self._call(
+                request, lambda got: {self._key(context.path, draw, digests[got.lessons]): self._filed(got, 0, seed)}
+            )
+            entry = _of(await call.entries(), context.path)
+            assert entry is not None, "an answered call has an entry for its turn"
             if refused:
                 # The request itself is valid; the model refuses several replies.
-                gateway.single_reply_only.add(self._model_key)
+                gateway.learn(Lesson(*self._model_key, SEVERAL), refused)
         context.usage += entry.usage
         if context.seed == seed:
             context.seed, context.choice = entry.seed, entry.choice
@@ -110,7 +113,7 @@ class BoundModel:
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
         """Returns a person's words; see `roles.HumanInput.hear`."""
         context, gateway = self.context, self.gateway
-        key = self._key(context.path, context.draws, self._digest(messages, {"from": PERSON}, ()))
+        key = self._key(context.path, context.draws, self._digests(messages, {"from": PERSON}, ())[()])
         context.draws += 1
         context.model = PERSON
         entry = gateway.journal.find(key) if gateway.journal is not None else None
@@ -151,26 +154,30 @@ class BoundModel:
 
     @property
     def _gets_single_replies(self) -> bool:
-        return self._model_key in self.gateway.single_reply_only
+        return self.gateway.lessons.single(*self._model_key)
 
-    async def _shared_replies(self, request: Request, digest: str) -> Mapping[ReplyKey, JournalEntry]:
+    async def _shared_replies(self, request: Request, digests: "Digests") -> Mapping[ReplyKey, JournalEntry]:
         """Returns the entries of the request that the new siblings share; only for some of them, if it got fewer."""
-        context, gateway = self.context, self.gateway
-        keys = [self._key(path, 0, digest) for path in context.siblings]
-        if gateway.journal is not None:
-            kept = {key: entry for key in keys if (entry := gateway.journal.find(key))}
-            if kept:
-                return kept  # in an earlier session the endpoint gave fewer replies than requested
+        context, gateway, digest = self.context, self.gateway, digests[()]
+        kept = {
+            self._key(path, 0, digest): entry for path in context.siblings if (entry := self._find(path, 0, digests))
+        }
+        if kept:
+            return kept  # in an earlier session the endpoint gave fewer replies than requested
         seed = self._seed(context.siblings[0], 0)
 
         def file(got: Completion) -> dict[ReplyKey, JournalEntry]:
             if len(got.replies) == 1:
-                gateway.single_reply_only.add(self._model_key)
-            return {key: self._filed(got, choice, seed) for choice, key in enumerate(keys[: len(got.replies)])}
+                gateway.learn(Lesson(*self._model_key, SEVERAL))
+            paths = context.siblings[: len(got.replies)]
+            return {
+                self._key(path, 0, digests[got.lessons]): self._filed(got, choice, seed)
+                for choice, path in enumerate(paths)
+            }
 
         call = context.common.get(digest)
         if not isinstance(call, Call) or call.dropped:
-            several = replace(request, seed=seed, n=len(keys))
+            several = replace(request, seed=seed, n=len(context.siblings))
             call = self._call(several, file)
             context.common[digest] = call
         return await call.entries()
@@ -188,11 +195,48 @@ class BoundModel:
     def _key(self, path: str, draw: int, digest: str) -> ReplyKey:
         return ReplyKey(self.task, path, self.context.depth, str(self.context.speaker), draw, digest)
 
-    def _digest(self, messages: Sequence[Message], options: Mapping[str, Any], siblings: Sequence[str]) -> str:
-        """Returns a hash of the request and its siblings. The place and these give the seed, so it is not hashed."""
+    def _find(self, path: str, draw: int, digests: "Digests") -> JournalEntry | None:
+        """Returns the journal's reply to a request, under any lessons that an earlier request may have followed."""
+        journal, lessons = self.gateway.journal, self.gateway.lessons
+        if journal is None:
+            return None
+        states = (*lessons.known_for(*self._model_key), ()) if lessons else ((),)
+        for digest in dict.fromkeys(digests[state] for state in states):
+            entry = journal.find(self._key(path, draw, digest))
+            if entry is not None:
+                return entry
+        return None
+
+    def _digests(self, messages: Sequence[Message], options: Mapping[str, Any], siblings: Sequence[str]) -> "Digests":
         drawn = self.sampling.added_to(options)
-        asked = dumps([self.seed, self.model.name, self.temperature, messages, drawn, siblings])
-        return blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+        return Digests([self.seed, self.model.name, self.temperature, messages, drawn, siblings])
+
+
+class Digests(dict[tuple[Lesson, ...], str]):
+    """Hashes of a request and its siblings, by the lessons that it followed; computed when they are asked for.
+
+    The place and the siblings give the seed, so it is not hashed. Lessons that change nothing do not change the hash.
+    """
+
+    __slots__ = ("_asked",)
+
+    def __init__(self, asked: list[Any]) -> None:
+        """Args: asked: run seed, model, temperature, messages, the other fields, siblings."""
+        super().__init__()
+        self._asked = asked
+
+    def __missing__(self, lessons: tuple[Lesson, ...]) -> str:
+        fields = {"temperature", "seed", *self._asked[4]}
+        changed = effective(lessons, fields) if lessons else []
+        asked = dumps([*self._asked, changed] if changed else self._asked)
+        found = blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+        self[lessons] = found
+        return found
+
+
+def _of(entries: Mapping[ReplyKey, JournalEntry], path: str) -> JournalEntry | None:
+    """Returns the entry of a turn among those of one call; None where the call got no reply for it."""
+    return next((entry for key, entry in entries.items() if key.path == path), None)
 
 
 def with_directive(messages: Sequence[Message], directive: str) -> list[Message]:

@@ -7,12 +7,13 @@ from typing import Any
 
 from josh.branch import TurnContext
 from josh.models.gateway import ModelGateway
+from josh.models.lessons import Lessons
 from josh.models.offline import OfflineModel
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.models.turn_model import BoundModel
 from josh.roles import Task
 from josh.runs.play.model_factory import ModelFactory
-from josh.runs.record.journal import Replies, stored_replies
+from josh.runs.record.journal import Replies, stored_lessons, stored_replies
 from josh.runs.record.prices import prices_of, read_prices
 from josh.runs.record.summary import bill
 from josh.runs.settings import RunSettings
@@ -51,7 +52,8 @@ class RecordedJudge:
         )
         if self._model is not None:
             find = self._exits.enter_context(stored_replies(recorded))
-            self._gateway.journal = _Journal(find, replies)
+            self._gateway.journal, self._gateway.notes = _Journal(find, replies), replies
+            self._gateway.lessons = Lessons(stored_lessons(recorded))
 
     @property
     def asked(self) -> bool:

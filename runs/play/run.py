@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.lessons import Lessons
 from josh.models.litellm_chat import PREFIX
 from josh.redact import redactor
 from josh.runs.play.closing import RunResult, close, drain_calls
@@ -137,10 +138,12 @@ def check_tasks(runtime: Runtime, folder: Path) -> None:
 
 
 def hand_over_journal(runtime: Runtime, record: Record) -> None:
-    """Give the gateway the run's journal, and the usage of earlier sessions."""
+    """Give the gateway the run's journal, and the usage and lessons of earlier sessions."""
     runtime.gateway.journal = record.replies
     runtime.gateway.account = record.replies.account()
     runtime.gateway.uncounted = record.replies.uncounted()
+    runtime.gateway.lessons = Lessons(record.replies.lessons())
+    runtime.gateway.notes = record.replies
 
 
 def unasked(folder: Path, settings: RunSettings) -> tuple[str, ...]:

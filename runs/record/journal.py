@@ -18,10 +18,12 @@ from typing import Any
 from josh.dialogue import NO_USAGE, Usage
 from josh.errors import UsageError
 from josh.messages import dumps
+from josh.models.chat import Lesson
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
 from josh.runs.record.checksum import checksum
 from josh.runs.record.lock import FolderLock
+from josh.runs.record.notes import add_lesson, add_unusable, lessons_in, unusable_in
 from josh.runs.record.wal import damage_of, log_of, loss_in
 
 log = logging.getLogger("josh")
@@ -203,6 +205,35 @@ class Replies:
         with self._explained():
             return set(self._base.execute(_UNCOUNTED).fetchall())
 
+    def learn(self, lesson: Lesson) -> None:
+        """Store what an endpoint refuses. Raises UsageError where the journal cannot be written."""
+        with self._explained():
+            add_lesson(self._base, lesson)
+
+    def lessons(self) -> list[Lesson]:
+        """Returns what the endpoints refused so far, in order."""
+        with self._explained():
+            return lessons_in(self._base)
+
+    def spoil(self, who: tuple[str, str], usage: Usage, why: str) -> None:
+        """Store an answer that cannot be used, but was or may have been billed.
+
+        Args:
+            who: the speaker and the model's name.
+            usage: what it cost, as far as the answer says so.
+            why: what is wrong with it.
+
+        Raises:
+            UsageError: the journal cannot be written.
+        """
+        with self._explained():
+            add_unusable(self._base, who, usage, why)
+
+    def unusable(self) -> dict[tuple[str, str], Usage]:
+        """Returns the usage of the answers that could not be used, by speaker and model."""
+        with self._explained():
+            return unusable_in(self._base)
+
     def __len__(self) -> int:
         with self._explained():
             count: int = self._base.execute("SELECT count(*) FROM replies").fetchone()[0]
@@ -282,6 +313,15 @@ def answer_times(folder: Path) -> Iterator[Callable[[str], Mapping[tuple[str, in
                 return {}
 
         yield of_task
+
+
+def stored_lessons(folder: Path) -> list[Lesson]:
+    """Returns what the endpoints of a run refused, in order; empty where its journal is missing or damaged."""
+    with _read_only(folder) as base:
+        try:
+            return lessons_in(base)
+        except (sqlite3.Error, TypeError):
+            return []
 
 
 @contextmanager
