@@ -276,7 +276,9 @@ class ModelGateway:
                     raise
                 self.learn(Lesson(model.endpoint, model.name, *refused), str(error))
             else:
-                return replace(without_ends(completion, sent), lessons=lessons) if lessons else completion
+                if request.sampling.stop or "stop" in request.options:
+                    completion = without_ends(completion, request)
+                return replace(completion, lessons=lessons) if lessons else completion
 
     def learn(self, lesson: Lesson, why: str = "") -> None:
         """Keep what an endpoint refuses, for all later requests and sessions.

@@ -89,14 +89,17 @@ def names_several(error: ModelError) -> bool:
 
 
 def without_ends(completion: Completion, request: Request) -> Completion:
-    """Returns the completion with its replies cut at the texts that end a reply, where the endpoint refuses `stop`."""
-    if not any(lesson.field == "stop" for lesson in request.lessons):
-        return completion
+    """Returns the completion with its replies cut at the texts that end a reply.
+
+    Servers do this themselves, unless they refuse or ignore `stop`.
+    """
     ends = request.sampling.added_to(request.options).get("stop") or ()
     ends = (ends,) if isinstance(ends, str) else ends
+    if not any(end in reply.text for end in ends for reply in completion.replies):
+        return completion
     replies = []
     for reply in completion.replies:
-        place = min((at for end in ends if (at := reply.text.find(end)) >= 0), default=None)
+        place = min((at for end in ends if end and (at := reply.text.find(end)) >= 0), default=None)
         replies.append(reply if place is None else replace(reply, text=reply.text[:place], finish_reason="stop"))
     return replace(completion, replies=tuple(replies))
 
@@ -168,7 +171,7 @@ _WAYS = (
     (re.compile(r"enable_thinking"), "extra_body '{\"enable_thinking\": false}'"),
     (re.compile(r"reasoning_effort"), 'extra_body \'{"reasoning_effort": "low"}\''),
     (re.compile(r"max_(?:completion_)?tokens"), "max_tokens 1024"),
-    (re.compile(r"(?i)\btemperature\b"), "leave_out temperature, or another --temperature"),
+    (re.compile(r"(?i)\btemperature\b"), "leave_out temperature"),
     (re.compile(r"(?i)\btop_p\b"), "leave_out top_p"),
     (re.compile(r"(?i)\bmin_p\b"), "leave_out min_p"),
 )

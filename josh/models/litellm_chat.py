@@ -109,6 +109,9 @@ class LiteLLMChat:
 
         # Many requests share messages and tools, and some of litellm's providers change them.
         body = deepcopy({"messages": list(request.messages), **request.body})
+        if request.sampling.extra_body:
+            # Litellm leaves out what its tables do not know of a model; the user knows better.
+            body["allowed_openai_params"] = list(request.sampling.extra_body)
         try:
             answer = await litellm.acompletion(**{**self._asked, **body})
         except APIError as error:

@@ -115,6 +115,24 @@ def test_a_reply_comes_with_its_usage_and_from_its_seed(endpoint, name):
 
 
 @COMPATIBLE
+def test_the_fields_that_a_user_adds_are_sent(endpoint, name):
+    url, server = endpoint()
+    extra = {"enable_thinking": False, "chat_template_kwargs": {"a": 1}, "reasoning_effort": "low", "temperature": None}
+    model = LiteLLMChat(name, url)
+
+    async def asking():
+        try:
+            await model.complete(Request(HELLO, Sampling(extra_body=extra, leave_out=("seed",)), 11))
+        finally:
+            await model.aclose()
+
+    asyncio.run(asking())
+    (body,) = server.requests
+    added = {name: value for name, value in extra.items() if value is not None}
+    assert {name: value for name, value in body.items() if name not in ("model", "messages")} == added
+
+
+@COMPATIBLE
 def test_several_replies_share_one_request(endpoint, name):
     url, server = endpoint()
     (completion,) = ask(LiteLLMChat(name, url), n=3)
