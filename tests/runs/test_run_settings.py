@@ -243,12 +243,14 @@ class TestSampling:
             "stop": ("x",),
             "extra_body": {"k": 1},
             "temperature": 0.3,
+            "leave_out": ("min_p",),
         }
         assert set(values) == {one.name for one in fields(Sampling)}
         assert Sampling().added_to({}) == {}
         for name, value in values.items():
             sent = Request([], Sampling(**{name: value}), 1).body
-            assert {"temperature": 1.0, "seed": 1} | (value if name == "extra_body" else {name: sent[name]}) == sent
+            new = {"extra_body": value, "leave_out": {}}.get(name, {name: sent.get(name)})
+            assert {"temperature": 1.0, "seed": 1} | new == sent
 
     def test_what_a_plug_in_asks_for_counts_more_and_both_ends_count(self):
         sampling = Sampling(max_tokens=9, stop=("a",))
@@ -276,7 +278,7 @@ class TestSampling:
         runtime = Runtime(resolve({"synthetic_tasks": 1}, {}))
         model = BoundModel(runtime.models[0], Sampling(temperature=0.5), None, runtime.gateway, 10, "task")
         messages = [{"role": "user", "content": "hi"}]
-        assert model._digest(messages, {"stop": ["x"]}, ("0", "1")) == "c647fb1a5731afdaf954d616aa8f6979"
+        assert model._digests(messages, {"stop": ["x"]}, ("0", "1"))[()] == "c647fb1a5731afdaf954d616aa8f6979"
 
 
 class TestTheJudge:
