@@ -18,7 +18,8 @@ from typing import Any
 
 from josh.dialogue import NO_USAGE, Usage
 from josh.errors import FatalError
-from josh.models.chat import ModelError, RetryableError
+from josh.models.chat import ContextError, ModelError, RetryableError
+from josh.models.too_long import says_too_long
 
 Message = Callable[[object], str]
 """Returns the text of an error about a model: its name and address, and the given text without secrets."""
@@ -119,6 +120,8 @@ def refusal(status: int | None, found: Told, headers: Mapping[str, str], message
     known = f"{found.code} {found.text}"
     if status in {None, 400, 401, 403, 404, 422, 429} and _EMPTY.search(known):
         return FatalError(f"the account is empty: {said}")  # a retry cannot succeed
+    if status not in {401, 402, 403, 404, 408, 429} and says_too_long(known):
+        return ContextError(said, status, found.code, found.param)
     if status is None or status < 400:
         return RetryableError(said)
     if status in _TRANSIENT or status >= 500:
@@ -144,6 +147,8 @@ def failure(error: BaseException, timeout: float, message: Message) -> Exception
             return broken or ModelError(message(error))
         # Some of litellm's errors have a status and are not an APIStatusError.
         found, status = told(error.body if error.body else error.message), getattr(error, "status_code", None)
+        if type(error).__name__ == "ContextWindowExceededError":  # litellm's own finding
+            found = replace(found, code=found.code or "context_length_exceeded")
         if isinstance(error.message, str) and (unread := _UNREADABLE.search(error.message)):
             return RetryableError(message(unusable(unread["body"] or {})), billed=ONE_CALL)
         # Litellm keeps the headers in an attribute of its own, and its response may be missing or artificial.

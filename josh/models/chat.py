@@ -149,6 +149,10 @@ class ModelError(TurnError):
         self.billed = billed
 
 
+class ContextError(ModelError):
+    """The conversation does not fit into the model's context. It ends there, at a limit, and is scored."""
+
+
 class RetryableError(ModelError):
     """A request that failed with a transient error, so that a retry may succeed.
 

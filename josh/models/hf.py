@@ -28,7 +28,7 @@ from typing import Any
 
 from josh.dialogue import Usage
 from josh.errors import UsageError
-from josh.models.chat import Completion, ModelError, Request
+from josh.models.chat import Completion, ContextError, ModelError, Request
 from josh.models.decoding import TokenReply, TokenRequest, generate
 from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
 from josh.roles import Reply
@@ -119,8 +119,8 @@ class HFChat:
 
         Raises:
             UsageError: the request has an option that a local model does not support.
-            ModelError: the conversation does not fit into the model's context or the machine's memory, the chat
-                template refuses it, or the model is closed.
+            ContextError: the conversation does not fit into the model's context.
+            ModelError: it does not fit into the machine's memory, the chat template refuses it, or the model is closed.
         """
         self._check_open()
         asked = self._asked(request)
@@ -180,9 +180,8 @@ class HFChat:
             ) from None
         room = self._context - len(prompt)
         if room < 1 or not prompt:
-            raise ModelError(
-                f"{self.name}: the conversation has {len(prompt)} tokens, the model's context {self._context}"
-            )
+            said = f"the conversation has {len(prompt)} tokens, the model's context {self._context}"
+            raise (ModelError if not prompt else ContextError)(f"{self.name}: {said}")
         limit = options.get("max_completion_tokens") or options.get("max_tokens") or self._limit
         stop = options.get("stop") or ()
         return TokenRequest(

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from josh.errors import UsageError
-from josh.models.causes import SHOWN, failure, not_usable, usage_in
+from josh.models.answer import read_answer
+from josh.models.causes import SHOWN, failure, not_usable
 from josh.models.chat import Completion, Request
 from josh.redact import Redactor, in_json
-from josh.roles import Reply
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = ""
@@ -176,31 +176,6 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, red
         with suppress(ValueError, RecursionError):  # the server did not say that it is JSON
             answer = json.loads(answer)
     try:
-        return _read(in_json(answer, redact.known) if redact.secrets else answer, n)
+        return read_answer(in_json(answer, redact.known) if redact.secrets else answer, n)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError):
         raise not_usable(answer, message) from None
-
-
-def _read(answer: Any, n: int) -> Completion:
-    """Returns the replies in an answer's JSON, at most `n`. A wrong shape raises the errors that `answered` catches."""
-    choices = sorted(answer["choices"], key=lambda choice: choice.get("index") or 0)
-    if not choices:
-        raise ValueError("no choices")
-    return Completion(tuple(map(_reply, choices[:n])), usage_in(answer))
-
-
-def _reply(choice: Mapping[str, Any]) -> Reply:
-    message = choice["message"]
-    content = message.get("content") or ""
-    if not isinstance(content, str):
-        content = "".join(part.get("text", "") for part in content)
-    logprobs = (choice.get("logprobs") or {}).get("content") or ()
-    token_ids = choice.get("token_ids")
-    return Reply(
-        # A truncated reply may end with half of a surrogate pair, which UTF-8 cannot encode.
-        text=content.encode("utf-8", "replace").decode("utf-8"),
-        tool_calls=tuple(message.get("tool_calls") or ()),
-        finish_reason=str(choice.get("finish_reason") or "stop"),
-        token_ids=tuple(token_ids) if token_ids else None,
-        logprobs=tuple(token["logprob"] for token in logprobs) if logprobs else None,
-    )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from josh.models.call import Call
-from josh.models.chat import Completion, ModelError, RetryableError
+from josh.models.chat import Completion, ContextError, ModelError, RetryableError
 
 Sent = tuple[Completion, float]
 """A completion, and the seconds that it took."""
@@ -88,4 +88,4 @@ def _pause(state: Any) -> float:
 
 def refuses_several(error: ModelError) -> bool:
     """Returns whether a request may have failed because it asks for several replies."""
-    return error.status is not None and not isinstance(error, RetryableError)
+    return error.status is not None and not isinstance(error, RetryableError | ContextError)
