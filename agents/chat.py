@@ -3,19 +3,25 @@
 from typing import Any
 
 from josh.agents.prompted import PromptedAgent
-from josh.messages import without_thoughts
+from josh.reading import read_text
 from josh.roles import TurnModel
 
 
 class Persuader(PromptedAgent):
-    """Says what its model replies, without the thoughts."""
+    """Says what its model replies, without thoughts and without calls of tools, which it does not have."""
 
     async def step(self, *, model: TurnModel, **_: Any) -> bool:
-        """Says one message and returns True. Returns False, to be asked again, when the model said nothing."""
+        """Says one message and returns True. Returns False, to be asked again, when the model said nothing.
+
+        Raises:
+            AgentError: the model said nothing several times in a row; see `PromptedAgent.count_unread`.
+        """
         reply = await model.reply(self.messages_internal)
-        text = without_thoughts(reply.text)
-        if not text:
+        said = read_text(reply.text)
+        if not said.speech:
+            self.count_unread(reply.text, model, "only called tools, and has none" if said.calls else "said nothing")
             return False
-        self.add_message({"role": "assistant", "content": text})
-        self.recent_actions = [text]
+        self.unread = ()
+        self.add_message({"role": "assistant", "content": said.speech})
+        self.recent_actions = [said.speech]
         return True

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from josh.agents.prompted import PromptedAgent
-from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Malformed, Speak, ToolCall, parse
-from josh.messages import dumps, without_thoughts
+from josh.agents.react_grammar import CALL, PLAN, RETURN, SPEAK, Malformed, Plan, Speak, parse
+from josh.messages import dumps
+from josh.reading import read_text, without_thoughts
 from josh.roles import BaseEnv, Task, TurnModel
-from josh.tools import use
+from josh.tools import unreadable, use
 
 FORMAT: Final = f"""\
 Write every message in blocks. A block starts on a line of its own with one of three words in capitals:
@@ -21,6 +22,9 @@ tool returned, behind the word {RETURN}, which you never write yourself. After {
 
 GO_ON: Final = f"(Go on with {CALL} or {SPEAK}.)"
 """The message that the agent gets after a plan without a call or speech."""
+
+NOT_REACT: Final = "is --agent_strategy function_calling meant?"
+"""The hint where a model does not keep to the grammar."""
 
 
 class ReAct(PromptedAgent):
@@ -41,29 +45,38 @@ class ReAct(PromptedAgent):
 
         Returns:
             True after speech, which ends the turn; else False.
+
+        Raises:
+            AgentError: nothing could be read, or nothing but plans, several times in a row; see
+                `PromptedAgent.count_unread`.
         """
         reply = await model.reply(self.messages_internal)
         text = without_thoughts(reply.text)
         if not text:
+            self.count_unread(text, model, "said nothing")
             return False
         found = parse(text)
-        if isinstance(found, Malformed):
-            # It counts as a refused call, so that exports make no training example of it.
-            self.recent_actions = [{"name": "", "arguments": {}, "error": found.reason}]
-            self._note(text, f"{RETURN} Error: {found.reason}")
+        act = found if isinstance(found, Malformed) else found[-1]
+        if isinstance(act, Speak) and read_text(act.text).calls:
+            act = Malformed(f"the words after {SPEAK} hold the marks of a call; begin a line with {CALL}")
+        if isinstance(act, Malformed):
+            self.recent_actions = [unreadable(act.reason)]
+            self._note(text, f"{RETURN} Error: {act.reason}")
+            self.count_unread(text, model, "could not be read as ReAct", NOT_REACT)
             return False
-        act = found[-1]
         written = text[: act.end]
+        if isinstance(act, Plan):
+            self._note(written, GO_ON)
+            self.count_unread(text, model, f"only planned, without {CALL} or {SPEAK}", NOT_REACT)
+            return False
+        self.unread = ()
         if isinstance(act, Speak):
             self.messages_internal.append({"role": "assistant", "content": written})
             self.messages.append({"role": "assistant", "content": act.text})
             return True
-        if isinstance(act, ToolCall):
-            used = await use(env, act.name, act.arguments)
-            self.recent_actions = [used.action]
-            self._note(written, f"{RETURN} {used.text}")
-        else:
-            self._note(written, GO_ON)
+        used = await use(env, act.name, act.arguments)
+        self.recent_actions = [used.action]
+        self._note(written, f"{RETURN} {used.text}")
         return False
 
     def _note(self, written: str, answer: str) -> None:

@@ -1,12 +1,17 @@
 """The grammar of a ReAct agent's completions: plans, calls and speech, in blocks.
 
-A block begins with a line that starts with the keyword PLAN, APICALL, SPEAK or APIRETURN, and ends before the next such
-line. A keyword counts only at the start of a line, in capitals, and as a whole word (`PLANETARIUM` does not count). A
-colon may follow it.
+A block begins with a line that starts with the keyword PLAN, APICALL, SPEAK or APIRETURN, and ends before the next
+such line, or at `<COMMAND_END>`. A keyword counts only in capitals and as a whole word (`PLANETARIUM` does not count),
+at the start of a line or after `<COMMAND_END>`. A colon may follow it, and Markdown may stand around it (`**SPEAK:**`).
+
+The published form is one line: `PLAN greet. SPEAK Hello <COMMAND_END>`. So the last block, if it is a plan, is divided
+at the first `APICALL {`, and at the first SPEAK that cannot be a word of the plan: one with a colon, or after the end
+of a sentence, or before a word with a capital letter.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -16,7 +21,19 @@ SPEAK: Final = "SPEAK"
 RETURN: Final = "APIRETURN"
 """An answer to the agent begins with this. In the agent's own text it is an invented answer, and ends a block."""
 
-_WORD = re.compile(rf"^[ \t]*({PLAN}|{CALL}|{SPEAK}|{RETURN})(?::|(?=\s)|\Z)[ \t]*", re.MULTILINE)
+_END: Final = "<COMMAND_END>"
+_KEYWORD = rf"({PLAN}|{CALL}|{SPEAK}|{RETURN})"
+_WORD = re.compile(
+    rf"(?:^|(?<={_END}))[ \t]*((?:[*_`>]{{1,3}}|\#{{1,6}}[ \t])*)[ \t]*{_KEYWORD}"
+    r"(?:([*_`]{0,3}):[*_`]{0,3}|[*_`]{0,3}(?=\s)|[*_`]{0,3}\Z)[ \t]*",
+    re.MULTILINE,
+)
+_INLINE = re.compile(
+    rf"(?<=\s)({CALL})(?::|(?=\s))(?=\s*`{{0,3}}(?:json)?\s*\{{)"
+    rf"|(?<=\s)({SPEAK}):"
+    rf"|(?<=[.!?:;)\]\"'\u201d\u2019]\s)({SPEAK})(?=\s)"
+    rf"|(?<=\s)({SPEAK})(?=\s+[\"'\u201c\u2018]?[A-Z])"
+)
 _FENCE = re.compile(r"\s*(?:(`{1,3})\w*\s*)?")
 
 
@@ -96,25 +113,59 @@ def parse(text: str) -> tuple[Command, ...] | Malformed:
         At least one command: plans, then at most one call or speech. Or `Malformed`.
     """
     commands: list[Command] = []
-    words = list(_WORD.finditer(text))
-    starts = [word.start() for word in words]
-    if before := text[: starts[0]].rstrip() if words else "":
+    starts = list(_keywords(text))
+    if before := text[: starts[0].start].rstrip() if starts else "":
         commands.append(Plan(before.lstrip(), len(before)))
-    for word, end in zip(words, [*starts[1:], len(text)], strict=False):
-        block = text[word.end() : end].strip()
-        if word[1] == CALL:
-            call = _call(text, word.end())
+    for begun, following in zip(starts, [*starts[1:], None], strict=False):
+        end = len(text) if following is None else following.start
+        block, closed = _block(text, begun, end)
+        if begun.word == CALL:
+            call = _call(text, begun.end)
             return call if isinstance(call, Malformed) else (*commands, call)
-        if word[1] == SPEAK:
-            return (*commands, Speak(block, len(text[:end].rstrip()))) if block else Malformed(f"{SPEAK} has no words")
-        if word[1] == RETURN:
+        if begun.word == SPEAK:
+            return (*commands, Speak(block, closed)) if block else Malformed(f"{SPEAK} has no words")
+        if begun.word == RETURN:
             # The text after it relies on an answer that no tool gave.
             break
         if block:
-            commands.append(Plan(block, len(text[:end].rstrip())))
+            commands.append(Plan(block, closed))
     if len(commands) > bool(before):
         return tuple(commands)
     return Malformed(f"there is nothing to do; begin a line with {PLAN}, {CALL} or {SPEAK}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyword:
+    """A keyword that begins a block: the word, where it starts and ends, and the Markdown that is open after it."""
+
+    word: str
+    start: int
+    end: int
+    open: str = ""
+
+
+def _keywords(text: str) -> Iterator[_Keyword]:
+    """Yields the keywords that begin a block, in order."""
+    last = None
+    for found in _WORD.finditer(text):
+        # `**SPEAK: Hello.**`: the bold type ends behind the words.
+        is_open = found[3] == "" and found[0].rstrip().endswith(":")
+        last = _Keyword(found[2], found.start(), found.end(), found[1].strip("> #") if is_open else "")
+        yield last
+    if last is not None and last.word == PLAN:
+        inside = _INLINE.search(text, last.end)
+        if inside:
+            word = CALL if inside[1] else SPEAK
+            yield _Keyword(word, inside.start(), inside.end())
+
+
+def _block(text: str, begun: _Keyword, end: int) -> tuple[str, int]:
+    """Returns the words of a block, and where it ends; `end` is where the next block begins."""
+    words, mark, _ = text[begun.end : end].partition(_END)
+    block = words.strip()
+    if begun.open:
+        block = block.removesuffix(begun.open).rstrip()
+    return block, begun.end + len(words) + len(mark) if mark else len(text[:end].rstrip())
 
 
 def _call(text: str, start: int) -> ToolCall | Malformed:
@@ -133,4 +184,6 @@ def _call(text: str, start: int) -> ToolCall | Malformed:
     closed = len(text[end:]) - len(text[end:].lstrip())
     if fence and text.startswith(fence, end + closed):
         end += closed + len(fence)
+    if text[end:].lstrip().startswith(_END):
+        end = text.index(_END, end) + len(_END)
     return ToolCall(name, found.get("arguments", found.get("parameters")), end)

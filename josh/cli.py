@@ -149,6 +149,8 @@ class _Redacting(logging.Formatter):
 class _FewOfEach(logging.Filter):
     """Passes each kind of warning three times, because an endpoint that is down would cause thousands.
 
+    A warning with the attribute `once` passes once.
+
     `summary.json` still counts all retries.
     """
 
@@ -161,6 +163,8 @@ class _FewOfEach(logging.Filter):
             return True
         reason = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else record.getMessage()
         self._seen[reason] += 1
+        if getattr(record, "once", False):
+            return self._seen[reason] == 1
         if self._seen[reason] == 3:
             record.msg = f"{record.msg} (further warnings like this are not shown)"
         return self._seen[reason] <= 3

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from josh.reading import without_thoughts as without_thoughts  # noqa: PLC0414 (its former place)
+
 Message: TypeAlias = dict[str, Any]
 """It has `role` and `content`, and where they apply `tool_calls`, `tool_call_id` and `name`."""
 
@@ -73,15 +75,6 @@ def without_ids(message: Message) -> Message:
     if message.get("tool_calls"):
         message["tool_calls"] = [dict(call, id="") for call in message["tool_calls"]]
     return message
-
-
-def without_thoughts(text: str) -> str:
-    """Returns a text without its `<think>...</think>`.
-
-    The end tag may be missing, because the reply was cut off; the start tag, because the chat template wrote it.
-    """
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    return text.rpartition("</think>")[2].partition("<think>")[0].strip()
 
 
 def dumps(value: Any, *, sort_keys: bool = False) -> str:

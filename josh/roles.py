@@ -119,6 +119,22 @@ class HumanInput(TurnModel, Protocol):
         ...
 
 
+class AgentError(Exception):
+    """The agent cannot go on, and it is its own fault: it says nothing, or what it writes cannot be read.
+
+    Raise it in a step. The conversation ends as lost and counts in every mean. An error that no agent could have
+    prevented is any other exception.
+
+    Attributes:
+        hint: what the person who runs the agent may try; empty for no hint.
+    """
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        """Args: text: what the agent did, as a predicate without a subject: `said nothing`. hint: see the class."""
+        super().__init__(text)
+        self.hint = hint
+
+
 class ToolError(Exception):
     """A tool refuses a call, and the branch continues: the caller gets the text instead of a result."""
 
@@ -224,6 +240,9 @@ class BaseJOSHAgent(Forkable):
         Returns:
             True when the turn is over and the user has the floor, False to be called again in the same turn, None to
             give the conversation up as lost, `Outcome.TRUNCATED` to end it undecided.
+
+        Raises:
+            AgentError: the agent cannot go on by its own fault; the conversation is lost, and is scored.
         """
         self.add_message({"role": "assistant", "content": "hello!"})
         self.recent_actions = ["say hello"]

@@ -45,6 +45,17 @@ class Used:
         return sendable(self.result) if isinstance(self.result, str) else dumps(self.result)
 
 
+def unreadable(reason: str) -> dict[str, Any]:
+    """Returns the entry of `recent_actions` for a completion that could not be read.
+
+    It counts as a refused call without a name, so that no completion like it becomes a positive example.
+
+    Args:
+        reason: what is wrong with it.
+    """
+    return {"name": "", "arguments": {}, "error": reason}
+
+
 def is_refusal(shown: Any) -> bool:
     """Returns whether a result for the caller (`Used.text`) says that the call was refused."""
     return isinstance(shown, str) and shown.startswith(_REFUSED)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from josh.errors import TurnError
-from josh.messages import Message, without_thoughts
+from josh.messages import Message
+from josh.reading import read_text
 from josh.roles import TurnModel
 
 TRIES = 3
@@ -11,7 +12,7 @@ TRIES = 3
 
 
 async def ask_until_words(model: TurnModel, seen: Sequence[Message], who: str) -> str:
-    """Returns one answer of a user's model, without its thoughts; never empty.
+    """Returns one answer of a user's model, without thoughts and calls of tools; never empty.
 
     Args:
         model: the user's model.
@@ -22,7 +23,7 @@ async def ask_until_words(model: TurnModel, seen: Sequence[Message], who: str) -
         TurnError: the model gave `TRIES` empty replies in a row.
     """
     for _try in range(TRIES):
-        text = without_thoughts((await model.reply(seen)).text)
+        text = read_text((await model.reply(seen)).text).speech
         if text:
             return text
     raise TurnError(f"the {who}'s model gave {TRIES} empty replies in a row")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from josh.errors import TurnError
-from josh.messages import Message, flip_roles, without_thoughts
+from josh.messages import Message, flip_roles
+from josh.reading import read_text
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import TRIES
 from josh.users.ending import END, defuse, read_ending, with_ending
@@ -72,7 +73,7 @@ class GuideUser(BaseJOSHUser):
         seen = self.view(agent.messages)
         for _try in range(TRIES):
             reply = await model.reply(seen)
-            text = without_thoughts(reply.text)
+            text = read_text(reply.text).speech
             suggestion = suggested(text)
             if suggestion:
                 said, over = read_ending(suggestion)
