@@ -54,6 +54,7 @@ class TurnContext:
         choice: index of the turn's reply among the replies to that request, from 0.
         sequence: the tokens of the speaker's last sample on this path, prompt included.
         samples: the samples of the turn's requests, where samples are kept.
+        finishes: why each reply of the turn ended, in the server's terms.
     """
 
     path: str
@@ -71,6 +72,7 @@ class TurnContext:
     sequence: tuple[int, ...] = ()
     samples: tuple[Sample, ...] = ()
     shared_draws: int = 0
+    finishes: tuple[str, ...] = ()
 
 
 class Steps(Protocol):

@@ -1,5 +1,6 @@
 """One turn of a dialogue as data: its speaker, messages, actions, rewards, samples and cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -114,6 +115,9 @@ class Turn:
         choice: index of its reply among the replies to that request, from 0; siblings may share a request.
         duplicate: whether it says and does the same as an elder sibling, even after it was resampled.
         error: what failed, when the outcome is `infra_error`, or when resampling a duplicate failed.
+        cut: why the speaker's last reply was cut off: `length` or `content_filter`; empty where it was not.
+        failure: what ended the conversation by the speaker's own fault, as a predicate (`said nothing`), with a hint
+            behind a semicolon where there is one; the outcome is then `lost` or `truncated`, and counts.
     """
 
     messages: tuple[Message, ...] = ()
@@ -131,6 +135,18 @@ class Turn:
     choice: int = 0
     duplicate: bool = False
     error: str = ""
+    cut: str = ""
+    failure: str = ""
+
+    @property
+    def flawed(self) -> bool:
+        """Whether the turn holds what its speaker must not learn: a cut-off or unreadable reply, or a failure."""
+        unread = any(
+            isinstance(action, Mapping) and action.get("name") == "" and "error" in action
+            for step in self.actions
+            for action in step
+        )
+        return bool(self.cut or self.failure) or unread
 
     def view(self, speaker: Speaker) -> tuple[Message, ...]:
         """Returns the turn's messages as one speaker's model is trained on them."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from josh.dialogue import Outcome, Speaker
 from josh.messages import Message, dumps, trim_user_messages
-from josh.tree import Collapse, Tree, internal_conversation, order
+from josh.tree import Collapse, Tree, internal_conversation, order, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ def examples_of(tree: Tree, collapse: Collapse, learner: Speaker = Speaker.AGENT
     """Yields the examples of one collapse: one for every branch of the tree that it cut off.
 
     A branch is a sequence of turns without a split; its example ends with its last turn at the collapse. The examples
-    come in tree order, parents before children. Two kinds of branches are left out: unsuccessful ones with an error on
-    or below them, because their outcome is unknown, and those in which the learner has not spoken.
+    come in tree order, parents before children. Three kinds of branches are left out: unsuccessful ones with an error
+    on or below them, because their outcome is unknown; successful ones with a flawed turn of the learner
+    (`Turn.flawed`), because it would learn the flaw; and those in which the learner has not spoken.
     """
     last: dict[str, int] = {}
     inside = {collapse.root}
@@ -57,10 +58,21 @@ def examples_of(tree: Tree, collapse: Collapse, learner: Speaker = Speaker.AGENT
 def example_at(
     tree: Tree, node: int, is_successful: bool, is_golden_path: bool, learner: Speaker = Speaker.AGENT
 ) -> Iterator[Example]:
-    """Yields the conversation down to a node as an example; yields nothing where the learner has not spoken."""
+    """Yields the conversation down to a node as an example.
+
+    Yields nothing where the learner has not spoken, or where it has succeeded with a flawed turn (`Turn.flawed`).
+    """
+    if (is_successful or is_golden_path) and is_flawed(tree, node, learner):
+        return
     messages = tuple(trim_user_messages(internal_conversation(tree, node, learner)))
     if any(message.get("role") == "assistant" for message in messages):
         yield Example(messages, is_successful, is_golden_path, node)
+
+
+def is_flawed(tree: Tree, node: int, learner: Speaker) -> bool:
+    """Returns whether one of the learner's turns down to a node is flawed."""
+    turns = (tree.nodes[index] for index in walk(tree, node))
+    return any(each.speaker is learner and each.turn.flawed for each in turns)
 
 
 def distinct(examples: Iterable[Example], seen: set[tuple[str, bool, bool]] | None = None) -> Iterator[Example]:

@@ -9,7 +9,7 @@ from josh.branch import Branch, TurnContext
 from josh.calls import keyword_parameters
 from josh.dialogue import Outcome
 from josh.errors import TurnError
-from josh.roles import TurnModel
+from josh.roles import AgentError, TurnModel
 from josh.threads import in_thread
 
 
@@ -59,9 +59,9 @@ class PluginSteps:
         return branch.user.step(branch.agent, **given)
 
     def add_error_message(self, agent: Any, *, silent: bool, tries: int) -> Any:
-        """Mark an agent that used up its tries; see `Steps`. Raises TurnError where it added no message."""
+        """Mark an agent that used up its tries; see `Steps`. Raises AgentError where it added no message."""
         if silent:
-            raise TurnError(f"the agent said nothing in {tries} steps")
+            raise AgentError(f"said nothing in {tries} steps")
         agent.messages.append({"role": "assistant", "content": "Error: Agent ran out of retries."})
         return agent
 

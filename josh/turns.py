@@ -6,8 +6,9 @@ The life of a turn:
     3. At the end of the turn the world reports its state (`observe`), and the rewards may judge that too.
     4. The new messages are noted, as both speakers saw them and as each speaker's model is trained on them.
     5. The rewards decide whether the path has won.
-An exception in any of these ends this leaf as `infra_error` and does not affect other leaves. Only `JoshError` (a wrong
-setting, a refused key) ends the whole search.
+An exception in any of these ends this leaf and does not affect other leaves. What the speaker itself is to blame for
+counts: `AgentError` ends the conversation as lost, a conversation that outgrows its model's context as truncated. Every
+other exception ends it as `infra_error`. Only `JoshError` (a wrong setting, a refused key) ends the whole search.
 """
 
 import asyncio
@@ -23,11 +24,16 @@ from josh.calls import awaited, has_parameter
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError
 from josh.messages import Message, flip_roles, same_words
-from josh.roles import BaseRewards
+from josh.models.chat import ContextError
+from josh.reading import LENGTH, cut_reason
+from josh.roles import AgentError, BaseRewards
 from josh.threads import one_line
 from josh.tree import Node, spend
 
 log = logging.getLogger("josh")
+
+OUTGREW = "outgrew the model's context"
+"""The failure of a turn whose conversation does not fit into its model's context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,8 @@ class TurnRunner:
         self._hits: list[Hit] = []
         self._outcome = Outcome.ALIVE
         self._error = ""
+        self._cut = ""
+        self._failure = ""
         self._added: tuple[tuple[Message, ...], tuple[Message, ...]] = ((), ())
         self._user_view: tuple[Message, ...] | None = None
         self._seen: tuple[tuple[int, Message | None], ...] = ()
@@ -92,8 +100,8 @@ class TurnRunner:
 
     @property
     def sound(self) -> bool:
-        """Whether the turn ended without an error."""
-        return self._outcome is not Outcome.INFRA_ERROR
+        """Whether the turn ended without an error or a failure."""
+        return self._outcome is not Outcome.INFRA_ERROR and not self._failure
 
     @property
     def can_differ(self) -> bool:
@@ -102,7 +110,7 @@ class TurnRunner:
 
     @property
     def said(self) -> tuple[Sequence[Message], ...] | None:
-        """The turn's messages, as both speakers see them and as each model is trained on them; None after an error."""
+        """The turn's messages, as both speakers see them and as each model is trained on them; None if not sound."""
         return (*self._added, self._user_view or ()) if self.sound else None
 
     def repeats(self, other: tuple[Sequence[Message], ...] | None) -> bool:
@@ -145,7 +153,7 @@ class TurnRunner:
             if not self._seen:
                 agent = self.branch.agent
                 self._seen = (_end(agent.messages), _end(agent.messages_internal))
-            if not await self._step():
+            if not await self._counted_step():
                 return False
             if self._hits or self._observed is not None or self._context.samples:
                 await self._close()
@@ -164,23 +172,64 @@ class TurnRunner:
     def fail(self, error: BaseException) -> None:
         """End the turn with an error."""
         self._outcome, self._error = Outcome.INFRA_ERROR, one_line(error)
+        self._cut = self._failure = ""
+        log.warning("%s: %s", self._where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
+
+    @property
+    def _where(self) -> str:
         task = f"{self._rules.name}: " if self._rules.name else ""
-        where = f"{task}{self._context.speaker} at {self._context.path or 'the root'}, turn {self._context.depth}"
-        log.warning("%s: %s", where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
+        return f"{task}{self._context.speaker} at {self._context.path or 'the root'}, turn {self._context.depth}"
 
     def turn(self) -> Turn:
         """Returns the turn for the tree; a turn that ended with an error keeps only its cost, seed and error."""
         context = self._context
-        account = (context.usage, context.model, context.seed, context.choice, self.is_duplicate, self._error)
+        account = (context.usage, context.model, context.seed, context.choice)
+        flaws = (self.is_duplicate, self._error, self._cut, self._failure)
         if self._outcome is Outcome.INFRA_ERROR:
-            return Turn((), (), (), (), self._outcome, None, None, (), None, *account)
+            return Turn((), (), (), (), self._outcome, None, None, (), None, *account, *flaws)
         messages, internal = self._added
         actions, hits = tuple(self._actions), tuple(self._hits)
         samples, view = context.samples, self._user_view
-        return Turn(messages, internal, actions, hits, self._outcome, self._observed, None, samples, view, *account)
+        return Turn(
+            messages, internal, actions, hits, self._outcome, self._observed, None, samples, view, *account, *flaws
+        )
 
     async def _step(self) -> bool:
         raise NotImplementedError
+
+    async def _counted_step(self) -> bool:
+        """Take one step, and note whether its last reply was cut off; end the turn where the speaker fails."""
+        agent, replies = self.branch.agent, len(self._context.finishes)
+        before = len(agent.messages), len(agent.messages_internal)
+        try:
+            over = await self._step()
+        except AgentError as error:
+            if self._context.speaker != Speaker.AGENT:
+                raise
+            await self._end_by_itself(Outcome.LOST, f"{error}{self._cause(error.hint)}")
+            return True
+        except ContextError as error:
+            await self._end_by_itself(Outcome.TRUNCATED, f"{OUTGREW}: {' '.join(str(error).split())}")
+            return True
+        finishes, agent = self._context.finishes[replies:], self.branch.agent
+        if finishes and before != (len(agent.messages), len(agent.messages_internal)):
+            self._cut = cut_reason(finishes[-1]) or self._cut
+        return over
+
+    def _cause(self, hint: str) -> str:
+        """Returns the cause of a failure and the way out: the limit of length, if it ended every reply of the turn."""
+        cuts = [cut_reason(reason) for reason in self._context.finishes]
+        if cuts and all(cut == LENGTH for cut in cuts):
+            return ", because every reply ended by length; raise --max_tokens"
+        return f"; {hint}" if hint else ""
+
+    async def _end_by_itself(self, outcome: Outcome, failure: str) -> None:
+        """End the conversation by the speaker's own failure. What it wrote and earned before stays."""
+        self._outcome, self._failure = outcome, failure
+        self._note_messages()
+        if self.branch.world is not None:
+            self._observed = await observed(self.branch.world)
+        log.info("%s: %s", self._where, failure)
 
     async def _judge(self, actions: Sequence[Any]) -> float | None:
         """Add a hit if the actions earned one; their value, if they have any."""
@@ -215,12 +264,20 @@ class TurnRunner:
 class AgentTurnRunner(TurnRunner):
     """A turn of the agent: it takes steps until it ends the turn, gives up or has used up its tries."""
 
+    async def _end_by_itself(self, outcome: Outcome, failure: str) -> None:
+        await super()._end_by_itself(outcome, failure)
+        self._user_view = heard(self.branch.user, self._added[0])
+
     async def _step(self) -> bool:
         branch = self.branch
         # An action of an earlier step must not be rewarded again.
         branch.agent.recent_actions = []
-        stepped = self._rules.steps.agent_step(branch, self._context)
-        branch.agent, passed = stepped if type(stepped) is tuple else await awaited(stepped)
+        try:
+            stepped = self._rules.steps.agent_step(branch, self._context)
+            branch.agent, passed = stepped if type(stepped) is tuple else await awaited(stepped)
+        except (AgentError, ContextError):
+            self._actions.append(tuple(branch.agent.recent_actions))
+            raise
         self._actions.append(tuple(branch.agent.recent_actions))
         over = passed is None or bool(passed)
         last = over or len(self._actions) >= self._rules.max_turn_tries

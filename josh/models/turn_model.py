@@ -104,6 +104,7 @@ class BoundModel:
                 # The request itself is valid; the model refuses several replies.
                 gateway.learn(Lesson(*self._model_key, SEVERAL), refused)
         context.usage += entry.usage
+        context.finishes = (*context.finishes, entry.reply.finish_reason)
         if context.seed == seed:
             context.seed, context.choice = entry.seed, entry.choice
         if self.keep_samples:

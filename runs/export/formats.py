@@ -35,6 +35,7 @@ from josh.runs.export.paths import (
     LOST,
     SUCCESSFUL,
     PathSelection,
+    check_sound,
     losing_leaves,
     node_outcomes,
     was_refused,
@@ -113,9 +114,11 @@ def _conversations(
             try:
                 if len(messages) <= before:
                     raise UnexportableError(f"paths without a word of the {learner}'s")
-                turns = (nodes[index].turn for index in walk(episode.tree, leaf))
-                if choice.paths != LOST and any(was_refused(turn, learner) for turn in turns):
-                    raise UnexportableError("paths on which a tool refused a call")
+                for node in (nodes[index] for index in walk(episode.tree, leaf)):
+                    if node.speaker is learner:
+                        check_sound(node.turn, learner)
+                    if choice.paths != LOST and was_refused(node.turn, learner):
+                        raise UnexportableError("paths on which a tool refused a call")
                 check_plain(messages)
                 row = render(messages, before, episode.tools_of(learner))
             except UnexportableError as reason:
@@ -204,6 +207,7 @@ def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped
     for index in golden:
         for prompt, message in _spoken(episode, index, learner):
             try:
+                check_sound(nodes[index].turn, learner)
                 if was_refused(nodes[index].turn, learner):
                     raise UnexportableError("messages of winning turns in which a tool refused a call")
                 yield _verdict(prompt, message, True, episode, learner)
@@ -219,6 +223,7 @@ def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped
                 dropped[why] += 1
             else:
                 try:
+                    check_sound(nodes[index].turn, learner)
                     yield _verdict(prompt, message, False, episode, learner)
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
@@ -284,6 +289,8 @@ def _pairs(
                 try:
                     if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
                         raise UnexportableError("duplicates of a sibling")
+                    check_sound(nodes[better].turn, learner)
+                    check_sound(nodes[worse].turn, learner)
                     if was_refused(nodes[better].turn, learner):
                         raise UnexportableError("pairs whose better turn has a call that a tool refused")
                     if worse in outcomes.broken and worse not in outcomes.won:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.messages import dumps
 from josh.outcomes import Episode
-from josh.runs.export.messages import hashed
+from josh.runs.export.messages import UnexportableError, hashed
 from josh.tools import is_refusal
 from josh.tree import Collapse, internal_conversation, order
 
@@ -157,6 +157,17 @@ def was_refused(turn: Turn, learner: Speaker = Speaker.AGENT) -> bool:
         results = [message.get("content") for message in turn.view(learner) if message.get("role") == "tool"]
         return any(map(is_refusal, results))
     return any(isinstance(action, Mapping) and "error" in action for step in turn.actions for action in step)
+
+
+def check_sound(turn: Turn, learner: Speaker) -> None:
+    """Raises UnexportableError where a turn of the learner's was cut off, or failed by itself.
+
+    A row of it would teach to stop in the middle of a sentence, or to write what nobody can read.
+    """
+    if turn.cut:
+        raise UnexportableError(f"turns of the {learner}'s that were cut off")
+    if turn.failure:
+        raise UnexportableError(f"turns that ended by the {learner}'s own failure")
 
 
 def _cuts(episode: Episode) -> Sequence[Collapse]:

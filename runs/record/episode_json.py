@@ -96,6 +96,8 @@ def _node(
         "reward": reward,
         "samples": list(map(_sample, turn.samples)),
         "error": redact(turn.error),
+        "cut": turn.cut,
+        "failure": redact(turn.failure),
     }
     row |= {name: value for name, value in filled.items() if value}
     if scores is not None:
@@ -197,6 +199,8 @@ def _read_node(row: "NodeRow", parent: Node | None, goals: tuple[Any, ...]) -> N
         choice=row.get("choice", 0),
         duplicate=row.get("duplicate", False),
         error=row.get("error", ""),
+        cut=row.get("cut", ""),
+        failure=row.get("failure", ""),
     )
     depth = parent.depth + 1 if parent else 0
     return Node(

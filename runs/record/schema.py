@@ -137,6 +137,10 @@ class NodeRow(TypedDict):
     """The samples of the turn, one for each request, where the run keeps samples."""
     error: NotRequired[str]
     """The error, where the outcome is `infra_error` or the second try of a duplicate failed."""
+    cut: NotRequired[str]
+    """Why the speaker's last reply was cut off: `length` or `content_filter`."""
+    failure: NotRequired[str]
+    """What ended the conversation by the speaker's own fault, such as `said nothing`; it counts in the means."""
 
 
 @_documented
@@ -270,6 +274,22 @@ class SideRow(TypedDict):
 
 
 @_documented
+class FlawRow(TypedDict):
+    """Turns of one speaker and model with the same flaw."""
+
+    speaker: SpeakerName
+    """The speaker."""
+    model: str
+    """Name of its model."""
+    flaw: str
+    """The failure, without details; or `cut off by` and the reason."""
+    turns: int
+    """Number of turns with this flaw."""
+    of: int
+    """Number of all turns of this speaker with this model."""
+
+
+@_documented
 class SummaryFile(TypedDict):
     """`summary.json`: the figures of a run. Tasks that ended with an error count, but not in the means."""
 
@@ -319,6 +339,10 @@ class SummaryFile(TypedDict):
     """The budget limit that ended the run, such as `max_calls 100`; null for none."""
     first_error: str
     """The first error of a task; empty for none."""
+    failures: NotRequired[list[FlawRow]]
+    """The conversations that a speaker's own failure ended, by speaker, model and failure; they count in the means."""
+    cut_off: NotRequired[list[FlawRow]]
+    """The turns whose last reply was cut off, by speaker, model and reason."""
     training_examples: int
     """Number of lines of `training_examples.jsonl`."""
     golden_examples: int

@@ -9,12 +9,13 @@ from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.headline import headline
-from josh.runs.record.summary import as_text, counted, describe_left_out
+from josh.runs.record.summary import as_text, counted, describe_flaws, describe_left_out
 from josh.terminal import in_a_line
 
 
 def print_run(result: RunResult) -> None:
     """Print the result of a run, how to go on if tasks are missing or had errors, and the path of its page."""
+    print_flaws(result)
     print_how_to_go_on(result)
     if result.settings.people:
         print(f"written to      {result.folder}/\nsee it with     josh show {result.folder} 1")
@@ -25,6 +26,7 @@ def print_run(result: RunResult) -> None:
 
 def print_broken_off(result: RunResult, error: BaseException) -> None:
     """Print how to go on with a run that an error or a person ended, and write its page if that is quick."""
+    print_flaws(result)
     print_how_to_go_on(result)
     if result.summary["finished"] and not isinstance(error, UsageError):
         write_page(result.folder, broken_off=True)
@@ -59,6 +61,12 @@ def print_summary(result: RunResult) -> None:
         print(f"left out        {in_a_line(describe_left_out(left_out))}")
     print(f"examples        {summary['training_examples']}, {summary['golden_examples']} of them on golden paths")
     print(f"written to      {result.folder}/")
+
+
+def print_flaws(result: RunResult) -> None:
+    """Print a line for each way in which a speaker's turns failed or were cut off, with what to try."""
+    for line in describe_flaws(result.summary):
+        print(f"josh: {in_a_line(line)}", file=sys.stderr)
 
 
 def print_how_to_go_on(result: RunResult) -> None:

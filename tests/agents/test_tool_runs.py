@@ -120,7 +120,8 @@ def test_a_run_with_tools_earns_and_loses_and_nothing_in_it_breaks(agent, played
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["infra_errors"] == 0
     assert 0 < summary["average_reward"] <= 1
-    assert summary["golden_examples"] > 10
+    # A conversation with a completion that could not be read is no positive example.
+    assert summary["golden_examples"] > 5
     trees = lines(folder / "episodes.jsonl")
     actions = [
         action for tree in trees for node in tree["nodes"] for step in node.get("actions", ()) for action in step
