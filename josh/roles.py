@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from josh.config import OwnConfig, configured_by_flags
 from josh.dialogue import Hit, Speaker
+from josh.errors import TurnError
 from josh.forking import default_fork
 from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
@@ -119,7 +120,7 @@ class HumanInput(TurnModel, Protocol):
         ...
 
 
-class AgentError(Exception):
+class AgentError(TurnError):
     """The agent cannot go on, and it is its own fault: it says nothing, or what it writes cannot be read.
 
     Raise it in a step. The conversation ends as lost and counts in every mean. An error that no agent could have

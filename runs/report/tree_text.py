@@ -187,8 +187,8 @@ class TreeRenderer:
         yield from self._text(*said[-1], indent, self._label(index, node), self._kind(index))
 
     def _silence(self, node: Node) -> str:
-        if node.turn.error:
-            return f"({node.turn.error})"
+        if node.turn.error or node.turn.failure:
+            return f"({node.turn.error or node.turn.failure})"
         return "(nothing)" if node.turn.outcome is Outcome.ALIVE else "(left)"
 
     def _messages(self, node: Node) -> Iterator[tuple[str, str]]:
@@ -239,6 +239,10 @@ class TreeRenderer:
             words.append(f"{unit}{episode.worth[index]:.2f}")
         if node.turn.duplicate:
             words.append("repeats its sibling")
+        if node.turn.cut:
+            words.append(f"cut off by {node.turn.cut}")
+        if node.turn.failure and node.turn.messages:
+            words.append(node.turn.failure)
         if not words:
             return ""
         kind = self._kind(index)

@@ -160,7 +160,71 @@ def test_any_text_can_be_read(text):
     assert parse(text[: ends[-1]]) == found
 
 
-words = st.text().filter(lambda text: text.strip() and not re.search(r"^[ \t]*(PLAN|API|SPEAK)", text, re.MULTILINE))
+PUBLISHED = [
+    ("PLAN greet. SPEAK Hello, what do you need?", "greet.", "Hello, what do you need?"),
+    ("PLAN a <COMMAND_END> SPEAK hi there <COMMAND_END>", "a", "hi there"),
+    ("PLAN a <COMMAND_END>\nSPEAK hi there <COMMAND_END>", "a", "hi there"),
+    ("PLAN a <COMMAND_END>SPEAK hi <COMMAND_END> USER: Yes.", "a", "hi"),
+    ("PLAN: a SPEAK: hi", "a", "hi"),
+    ("PLAN greet the user SPEAK Hello!", "greet the user", "Hello!"),
+    ("**PLAN:** Look.\n\n**SPEAK:** Which area?", "Look.", "Which area?"),
+    ("**PLAN: Look.**\n**SPEAK: Which area?**", "Look.", "Which area?"),
+    ("### PLAN\nLook.\n### SPEAK\nWhich area?", "Look.", "Which area?"),
+    ("`PLAN` Look.\n`SPEAK` Which area?", "Look.", "Which area?"),
+    ("__PLAN__: Look.\n__SPEAK__: Which area?", "Look.", "Which area?"),
+    ("> PLAN: Look.\n> SPEAK: Which area?", "Look.\n>", "Which area?"),
+]
+
+
+@pytest.mark.parametrize(("text", "planned", "said"), PUBLISHED)
+def test_the_published_line_and_markdown_around_the_words_are_read(text, planned, said):
+    plan, speech = parse(text)
+    assert plan.text.removesuffix("\n>") == planned.removesuffix("\n>")
+    assert speech.text == said
+    # What is kept of a completion reads the same again.
+    assert parse(text[: speech.end]) == (plan, speech)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"PLAN Look. APICALL {SEARCH} <COMMAND_END>",
+        f"PLAN Look. <COMMAND_END> APICALL {SEARCH} <COMMAND_END>",
+        f"PLAN Look. APICALL: {SEARCH}",
+        f"**PLAN:** Look.\n**APICALL:** {SEARCH}",
+        f"**PLAN:** Look.\n**APICALL:**\n```json\n{SEARCH}\n```",
+    ],
+)
+def test_so_is_a_call_in_these_forms(text):
+    assert called(text) == ("search_attraction", {"type": "museum"})
+    call = parse(text)[-1]
+    assert parse(text[: call.end])[-1] == call
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "I will SPEAK to the user politely.",
+        "After an APICALL comes a SPEAK of some sort.",
+        "Let me SPEAK less, and PLAN more",
+        "APICALL search first",
+    ],
+)
+def test_a_word_in_the_middle_of_a_plan_is_a_word_of_the_plan(plan):
+    if plan.startswith("APICALL"):
+        plan = f"Make an {plan}"
+    (found,) = parse(f"PLAN {plan}")
+    assert found.text == plan
+
+
+def test_a_later_line_comes_before_a_word_within_a_plan():
+    plan, speech = parse("PLAN Greet. SPEAK Hello\nSPEAK Good day.")
+    assert (plan.text, speech.text) == ("Greet. SPEAK Hello", "Good day.")
+
+
+words = st.text().filter(
+    lambda text: text.strip() and not re.search(r"^[ \t*_`>#]*(PLAN|API|SPEAK)|<COMMAND_END>", text, re.MULTILINE)
+)
 
 
 @given(words)
