@@ -11,8 +11,10 @@ from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
 from josh.errors import JoshError
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.search import Strategy
+from josh.tags import RewardTag
 from josh.threads import one_line
 from josh.tree import Tree, conversation, hits, leaves, walk
+from josh.turns import user_texts
 
 ENDINGS = {
     Outcome.WON: "completed",
@@ -42,6 +44,8 @@ class Episode:
         scores: the rewards' `score()` of each leaf that ended without an error, by node index and name; empty where
             the rewards class has no scores.
         judged: the cost of the judge's calls.
+        unread_tags: places in the user's words, in the whole tree, that look like the environment's tag and are none.
+        disputed_tags: tags in the user's words, in the whole tree, that are quoted, negated or asked about.
     """
 
     task: Task
@@ -55,6 +59,8 @@ class Episode:
     user_tools: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     judged: Usage = NO_USAGE
+    unread_tags: int = 0
+    disputed_tags: int = 0
 
     @property
     def scored(self) -> bool:
@@ -183,7 +189,27 @@ def conclude(
             raise ValueError(f"a reward or metric is {number}")
     if not reported and not error:
         error = next((node.turn.error for node in tree.nodes if node.turn.error), "no conversation has ended")
-    return Episode(task, tree, tuple(reported), outcomes, worth if reported else {}, metrics, error, scores=scores)
+    unread, disputed = _doubtful_tags(tree, env.tag)
+    return Episode(
+        task,
+        tree,
+        tuple(reported),
+        outcomes,
+        worth if reported else {},
+        metrics,
+        error,
+        scores=scores,
+        unread_tags=unread,
+        disputed_tags=disputed,
+    )
+
+
+def _doubtful_tags(tree: Tree, tag: RewardTag | None) -> tuple[int, int]:
+    """Returns the numbers of unread and of disputed tags in the user's words; see `Episode`."""
+    if tag is None:
+        return 0, 0
+    turns = ["\n".join(user_texts(node.turn.messages)) for node in tree.nodes[1:] if node.speaker is Speaker.USER]
+    return sum(map(tag.unread, turns)), sum(map(tag.disputed, turns))
 
 
 def _result(strategy: Strategy, tree: Tree, worth: Mapping[int, float]) -> tuple[Tree, tuple[int, ...]]:

@@ -9,12 +9,15 @@ from josh.dialogue import Hit, Speaker
 from josh.envs.persuasion.donation import DONATION
 from josh.roles import BaseRewards
 
+CENT = 0.01
+"""The smallest amount in dollars that anybody can give."""
+
 
 class DonationRewards(BaseRewards):
-    """A donation tag for more than $0 meets a goal, and earns the dollars in it.
+    """A donation tag for at least a cent meets a goal, and earns the dollars in it.
 
     Attributes:
-        min_reward: the smallest donation in dollars that meets a goal; with 0 every amount above $0 does.
+        min_reward: the smallest donation in dollars that meets a goal; with 0 every amount of at least `CENT` does.
     """
 
     @dataclass(frozen=True, slots=True)
@@ -47,10 +50,10 @@ class DonationRewards(BaseRewards):
         """Returns whether the persuadee gave enough, and the goal that this meets: the first open one.
 
         Args:
-            agent_actions: the texts of the persuadee's turn; the last tag in them counts.
+            agent_actions: the texts of the persuadee's turn; the last undisputed tag in them counts.
         """
         amount = self.hit_value(agent_actions) or 0.0
-        met = self.rewards[:1] if amount > 0 and amount >= self.min_reward else []
+        met = self.rewards[:1] if amount >= max(CENT, self.min_reward) else []
         return bool(met), met
 
     def hit_value(self, actions: Sequence[Any]) -> float | None:

@@ -5,6 +5,8 @@ In the agent's words the marker ends nothing, and is defused before the user's m
 
 import re
 
+from josh.tags import is_negated
+
 END = "END_CONVERSATION"
 """The marker."""
 GOODBYE = "Goodbye."
@@ -15,9 +17,15 @@ HOW_TO_END = f"""
 Once you have all you want, or see that you cannot get it, take your leave with {END} in that message. It closes the \
 conversation."""
 
-_WORDS = r"END\\?_CONVERSATION"
-_MARKER = re.compile(_WORDS, re.IGNORECASE)
-_WITH_FRAME = re.compile(rf"(\s?)([\[(<{{*_`\"']{{0,4}}){_WORDS}([\])>}}*_`\"']{{0,4}})[.!]?", re.IGNORECASE)
+_ANYWHERE = re.compile(r"END\\?_CONVERSATION", re.IGNORECASE)
+_WORDS = r"(?:(?:END)+(?:\\?_CONVERSATION)+)+"
+_BEGINS = r"(?<![^\W_])(?<![^\W_]_)(?<![^\W_]__)"
+_ENDS = r"(?!_{0,2}[^\W_])"
+_MARKER = re.compile(rf"{_BEGINS}{_WORDS}{_ENDS}", re.IGNORECASE)
+"""The marker as a word of its own; also a marker inside a marker."""
+_WITH_FRAME = re.compile(
+    rf"(\s?)([\[(<{{*_`\"']{{0,4}}){_BEGINS}{_WORDS}{_ENDS}([\])>}}*_`\"']{{0,4}})[.!]?", re.IGNORECASE
+)
 
 
 def with_ending(prompt: str) -> str:
@@ -33,17 +41,18 @@ def read_ending(text: str) -> tuple[str, bool]:
 
     Returns:
         The user's words without the marker and the brackets or quotation marks around it; never empty. And whether
-        the text held the marker, which ends the conversation.
+        the text held the marker, which ends the conversation. A marker inside another word, or one that the user does
+        not want yet ("I will not END_CONVERSATION"), ends nothing, and is written as plain words.
     """
-    if not _MARKER.search(text):
-        return text, False
-    said = _WITH_FRAME.sub(_without_marker, text).strip()
+    if not any(not is_negated(text, match.start()) for match in _MARKER.finditer(text)):
+        return defuse(text), False
+    said = defuse(_WITH_FRAME.sub(_without_marker, text)).strip()
     return said if any(map(str.isalnum, said)) else GOODBYE, True
 
 
 def defuse(text: str) -> str:
     """Returns `text` with every marker as plain words, which end nothing."""
-    return _MARKER.sub(END.replace("_", " "), text)
+    return _ANYWHERE.sub(END.replace("_", " "), text)
 
 
 def _without_marker(match: re.Match[str]) -> str:

@@ -56,6 +56,8 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "user_tools": list(episode.user_tools),
         "seed": tree.seed,
         "scores": episode.mean_scores,
+        "unread_tags": episode.unread_tags,
+        "disputed_tags": episode.disputed_tags,
     }
     return row | {name: value for name, value in optional.items() if value}
 
@@ -177,6 +179,8 @@ def from_json(row: "EpisodeRow") -> Episode:
         judged=_read_usage(row["usage"].get(JUDGE)),
         tools=tuple(row.get("tools", ())),
         user_tools=tuple(row.get("user_tools", ())),
+        unread_tags=row.get("unread_tags", 0),
+        disputed_tags=row.get("disputed_tags", 0),
     )
 
 

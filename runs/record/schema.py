@@ -199,6 +199,10 @@ class EpisodeRow(TypedDict):
     """Seed of the search."""
     scores: NotRequired[dict[str, float]]
     """Mean of each score over the reported conversations with this score."""
+    unread_tags: NotRequired[int]
+    """Places in the user's words, in all branches, that look like a reward tag and are none; left out where 0."""
+    disputed_tags: NotRequired[int]
+    """Reward tags of the user, in all branches, that do not count: quoted, negated or asked about; left out where 0."""
 
 
 @_documented
@@ -327,6 +331,12 @@ class SummaryFile(TypedDict):
     """Means of the environment's metrics."""
     scores: NotRequired[dict[str, float | None]]
     """Means of the results of the rewards' `score()`."""
+    unread_tags: NotRequired[int]
+    """Places in the users' words, in all branches, that look like a reward tag and are none; left out where 0."""
+    disputed_tags: NotRequired[int]
+    """Reward tags of the users, in all branches, that do not count; left out where 0."""
+    doubtful_tasks: NotRequired[int]
+    """Number of tasks with one of these two; left out where 0."""
     usage: dict[str, SideRow]
     """Usage and cost by speaker, unfinished tasks and earlier sessions included."""
     cost: NotRequired[float | None]

@@ -63,6 +63,8 @@ class Result:
     """Number of turns that failed by themselves, by speaker, model and failure without its details."""
     cut: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Number of turns that were cut off, by speaker, model and `cut off by` the reason."""
+    unread_tags: int = 0
+    disputed_tags: int = 0
 
 
 def result_of(episode: Episode) -> Result:
@@ -87,6 +89,8 @@ def result_of(episode: Episode) -> Result:
         Counter(who for who, _ in turns),
         Counter((*who, turn.failure.partition(": ")[0]) for who, turn in turns if turn.failure),
         Counter((*who, f"cut off by {turn.cut}") for who, turn in turns if turn.cut),
+        episode.unread_tags,
+        episode.disputed_tags,
     )
 
 
@@ -148,6 +152,7 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
         "turns": sum(result.turns for result in results),
         "metrics": metrics,
         **({"scores": scores} if scores else {}),
+        **_doubtful_tags(results),
         "usage": {
             str(speaker): asdict(sum((result.usage[speaker] for result in results), NO_USAGE)) for speaker in Speaker
         }
@@ -220,6 +225,29 @@ def bill(
         "cost": _sum(list(dollars.values())),
         "unpriced": sorted({model for (_, model), amount in dollars.items() if amount is None}),
     }
+
+
+def _doubtful_tags(results: Sequence[Result]) -> dict[str, int]:
+    """Returns the numbers of the user's tags that did not count, without those that are 0; see `schema.SummaryFile`."""
+    found = {
+        "unread_tags": sum(result.unread_tags for result in results),
+        "disputed_tags": sum(result.disputed_tags for result in results),
+        "doubtful_tasks": sum(bool(result.unread_tags or result.disputed_tags) for result in results),
+    }
+    return {name: number for name, number in found.items() if number}
+
+
+def warn_of_tags(summary: Mapping[str, Any]) -> str:
+    """Returns one line about the user's tags that did not count; empty where all did."""
+    unread, disputed = summary.get("unread_tags", 0), summary.get("disputed_tags", 0)
+    parts = [
+        f"{counted(unread, 'reward tag')} of the user could not be read" if unread else "",
+        f"{counted(disputed, 'reward tag')} of the user did not count (quoted, negated or asked about)"
+        if disputed
+        else "",
+    ]
+    where = f", in {summary.get('doubtful_tasks', 0)} of {summary['finished']} tasks"
+    return " and ".join(filter(None, parts)) + where if unread or disputed else ""
 
 
 def _sum(dollars: Sequence[float | None]) -> float | None:

@@ -9,7 +9,7 @@ from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.headline import headline
-from josh.runs.record.summary import as_text, counted, describe_flaws, describe_left_out
+from josh.runs.record.summary import as_text, counted, describe_flaws, describe_left_out, warn_of_tags
 from josh.terminal import in_a_line
 
 
@@ -59,6 +59,8 @@ def print_summary(result: RunResult) -> None:
     print(as_text(dict(summary), searched=result.how.searched, unit=result.unit))
     if left_out := read_config(result.folder).get("left_out"):
         print(f"left out        {in_a_line(describe_left_out(left_out))}")
+    if doubts := warn_of_tags(summary):
+        print(f"josh: {doubts}; see josh show {result.folder}", file=sys.stderr)
     print(f"examples        {summary['training_examples']}, {summary['golden_examples']} of them on golden paths")
     print(f"written to      {result.folder}/")
 

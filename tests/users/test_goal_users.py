@@ -91,11 +91,32 @@ class TestClosing:
     def test_words_without_the_marker_stay_as_they_are(self, text):
         assert read_ending(text) == (text, False)
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("Where is APPEND_CONVERSATIONS?", "Where is APPEND CONVERSATIONS?"),
+            ("What a WEEKEND_CONVERSATION", "What a WEEKEND CONVERSATION"),
+            ("I will not END_CONVERSATION yet.", "I will not END CONVERSATION yet."),
+            ("Please don't END_CONVERSATION, I need a train.", "Please don't END CONVERSATION, I need a train."),
+        ],
+    )
+    def test_another_word_or_a_negated_marker_ends_nothing(self, text, said):
+        assert read_ending(text) == (said, False)
+
+    @pytest.mark.parametrize(
+        "text", ["ENDEND_CONVERSATION_CONVERSATION", "END_CONVERSATIONEND_CONVERSATION", "__END_CONVERSATION__"]
+    )
+    def test_a_marker_in_a_marker_leaves_nothing_behind(self, text):
+        assert read_ending(f"Bye. {text}") == ("Bye.", True)
+
+    def test_a_refusal_before_it_does_not_keep_the_conversation_open(self):
+        assert read_ending("No, that is all. END_CONVERSATION") == ("No, that is all.", True)
+
     @given(
         st.lists(st.sampled_from([END, END.lower(), r"end\_conversation", "thanks", "*", '"', "[", "]", " ", "_", "."]))
     )
     def test_nothing_that_is_said_or_defused_holds_the_marker_and_no_word_is_lost(self, pieces):
-        text = "".join(pieces)
+        text = " ".join(pieces)
         said, over = read_ending(text)
         assert over == (END in text.replace("\\", "").upper())
         assert not read_ending(said)[1]
