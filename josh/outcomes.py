@@ -13,6 +13,7 @@ from josh.roles import BaseEnv, BaseRewards, Task
 from josh.search import Strategy
 from josh.tags import RewardTag
 from josh.threads import one_line
+from josh.transcript import transcript
 from josh.tree import Tree, conversation, hits, leaves, walk
 from josh.turns import user_texts
 
@@ -179,7 +180,15 @@ def conclude(
     tree, reported = _result(strategy, tree, worth) if worth else (tree, ())
     for winner in {collapse.winner for collapse in tree.collapses if worth} - worth.keys():
         worth[winner] = reward(winner)
-    measured = [env.metrics(task, conversation(tree, leaf)) for leaf in reported]
+    whole = has_parameter(env.metrics, "conversation")
+    measured = [
+        env.metrics(
+            task,
+            conversation(tree, leaf),
+            **({"conversation": transcript(tree, leaf, outcomes.get(leaf, Outcome.ALIVE))} if whole else {}),
+        )
+        for leaf in reported
+    ]
     values: dict[str, list[float]] = {}
     for name, value in (item for one in measured for item in one.items()):
         values.setdefault(name, []).append(value)

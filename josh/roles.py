@@ -478,7 +478,11 @@ class BaseEnv:
         return None
 
     def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
-        """Returns further metrics of one conversation (as both speakers see it), by name."""
+        """Returns further metrics of one conversation (as both speakers see it), by name.
+
+        An environment whose metrics need tool calls or thoughts also takes `conversation`, a `Conversation`, by
+        keyword.
+        """
         return {}
 
     def people(self, task: Task) -> Sequence[str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from josh.envs.toolwoz.server import TOO_MANY
 from josh.envs.toolwoz.values import constraints, normalize, satisfies
 from josh.errors import UsageError
 from josh.roles import BaseEnv, BaseRewards, Task
@@ -19,19 +20,15 @@ class ToolGoals(BaseRewards):
     Attributes:
         targets: by the tool's name: `parameters`, the wanted arguments; for a search also `booked`, whether the task
             wants a booking of the row found, and `id`, the row to book.
-        failures: the calls that must fail in the task, by `api` and `parameters`. A search that satisfies one of them
-            and finds nothing meets no goal, even if it asks for everything that is wanted.
     """
 
     def __init__(self, rewards: Sequence[Any], targets: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(rewards)
         self.targets: Mapping[str, Mapping[str, Any]] = {target["api"]: target for target in targets}
-        self.failures: Sequence[Mapping[str, Any]] = ()
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Takes the task's targets and failures. Raises UsageError where a goal has no target."""
+        """Takes the task's targets. Raises UsageError where a goal has no target."""
         self.targets = {target["api"]: target for target in task.data.get("targets", ())}
-        self.failures = task.data.get("failures", ())
         for goal in self.rewards:
             if goal not in list(self.targets):
                 raise UsageError(f"task {task.id} has no target for its goal {goal!r}; give other --rewards")
@@ -43,11 +40,14 @@ class ToolGoals(BaseRewards):
         the goals met before.
 
         - A booking meets its goal if it asks for everything that is wanted, and succeeded.
-        - A search that asks for everything that is wanted meets its goal; where the task has a row to book, the search
-          must have found that row.
+        - A search that asks for everything that is wanted meets its goal if it found a row; where the task has a row to
+          book, the search must have found that row.
         - A search that asks only for a part of it (at least one value) must have found the row to book or, where the
           task has none, a row that has all the wanted values.
+        - A step in which the server refused calls because they were too many meets no goal: its agent tries out calls.
         """
+        if any(isinstance(each, Mapping) and str(each.get("error", "")).startswith(TOO_MANY) for each in agent_actions):
+            return False, []
         left = list(self.rewards)
         met = []
         for action in agent_actions:
@@ -64,13 +64,12 @@ class ToolGoals(BaseRewards):
         if target["api"].startswith("book_"):
             return satisfies(given, asked) and isinstance(result, Mapping) and result.get("success") is True
         row = _first_row(result)
-        failing = (each["parameters"] for each in self.failures if each["api"] == target["api"])
-        if row is None and any(satisfies(given, one) for one in failing):
+        if row is None:
             return False
         if target.get("booked"):
             related = satisfies(given, asked) or _is_part(given, asked)
-            return related and row is not None and normalize(target["id"]) in _row_ids(row)
-        return satisfies(given, asked) or (_is_part(given, asked) and row is not None and _is_all_of(row, asked))
+            return related and normalize(target["id"]) in _row_ids(row)
+        return satisfies(given, asked) or (_is_part(given, asked) and _is_all_of(row, asked))
 
 
 def _is_part(given: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

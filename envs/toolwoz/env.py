@@ -14,7 +14,7 @@ from josh.config import setting
 from josh.dialogue import Speaker
 from josh.envs.toolwoz import multiwoz
 from josh.envs.toolwoz.database import Database
-from josh.envs.toolwoz.server import WozWorld
+from josh.envs.toolwoz.server import MOST_CALLS, WozWorld
 from josh.envs.toolwoz.tasks import SPLITS as MADE_UP_SPLITS
 from josh.envs.toolwoz.tasks import made_up
 from josh.envs.toolwoz.tools import tools_of
@@ -22,6 +22,7 @@ from josh.envs.toolwoz.values import normalize
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
+from josh.transcript import Conversation
 
 SYNTHETIC_TASKS = 20
 """Default number of made-up tasks per split."""
@@ -93,6 +94,7 @@ class ToolwozEnv(BaseEnv):
             flag="synthetic_tasks",
             least=1,
         )
+        calls_per_turn: int = setting(MOST_CALLS, "most tool calls in a turn; a step with more earns nothing", least=1)
 
     config: Config
     opens = Speaker.USER
@@ -169,19 +171,24 @@ class ToolwozEnv(BaseEnv):
 
     def world(self, task: Task) -> WozWorld:
         """Returns the server that answers tool calls; it knows the task's goal."""
-        return WozWorld(self.database, task.data["targets"], task.data["failures"])
+        return WozWorld(self.database, task.data["targets"], task.data["failures"], self.config.calls_per_turn)
 
-    def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
+    def metrics(
+        self, task: Task, messages: Sequence[Message], conversation: Conversation | None = None
+    ) -> Mapping[str, float]:
         """Measures one conversation.
 
         Returns:
+            `calls_per_goal`: the agent's tool calls, divided by the number of goals. A high number is a sign of
+            an agent that tries out calls instead of reading the user's words.
             `details_told`, in [0, 1]: of the details that the user has to ask for, the share that the assistant's words
-            hold, with the database's value for the row to book or for any row that fits. An empty mapping where the
-            user has to ask for no detail that words can be searched for.
+            hold, with the database's value for the row to book or for any row that fits; left out where the user has
+            to ask for no detail that words can be searched for.
         """
+        found = {} if conversation is None else {"calls_per_goal": _calls(conversation) / len(task.data["targets"])}
         said = _squeezed(" ".join(each.get("content") or "" for each in messages if each.get("role") == "assistant"))
         told = [any(detail in said for detail in details) for details in self._details(task)]
-        return {"details_told": sum(told) / len(told)} if told else {}
+        return found | ({"details_told": sum(told) / len(told)} if told else {})
 
     def groups(self, task: Task) -> Mapping[str, str]:
         """Returns the domains, such as `hotel + train`, and the number of goals."""
@@ -208,6 +215,12 @@ class ToolwozEnv(BaseEnv):
                 # A shorter text, such as a number of stars, occurs in almost any conversation.
                 if details := {detail for detail in details if len(detail) > 2}:
                     yield details
+
+
+def _calls(conversation: Conversation) -> int:
+    """Returns the number of the agent's tool calls, refused ones included."""
+    actions = [action for turn in conversation.by(Speaker.AGENT) for step in turn.actions for action in step]
+    return sum(isinstance(action, Mapping) and "name" in action for action in actions)
 
 
 def _squeezed(text: str) -> str:

@@ -16,6 +16,10 @@ from josh.envs.toolwoz.values import constraints
 from josh.roles import ToolError
 from josh.seeds import derive
 
+MOST_CALLS = 12
+"""Default of the most calls in a turn; the offline agent makes up to 2."""
+TOO_MANY = "the calls of this turn are more than"
+"""The beginning of the refusal of a call above that number."""
 _TIMES = frozenset(("arriveBy", "leaveAt", "time"))
 
 
@@ -43,10 +47,14 @@ class WozWorld:
         bookings: the bookings made in this branch, oldest first, each once.
     """
 
-    __slots__ = ("_database", "_domains", "bookings")
+    __slots__ = ("_calls", "_database", "_domains", "_most", "bookings")
 
     def __init__(
-        self, database: Database, targets: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]
+        self,
+        database: Database,
+        targets: Sequence[Mapping[str, Any]],
+        failures: Sequence[Mapping[str, Any]],
+        most_calls: int = MOST_CALLS,
     ) -> None:
         """Takes a task's calls.
 
@@ -55,8 +63,11 @@ class WozWorld:
             targets: the calls that earn, at most one of each tool: `domain`, `api`, `parameters`, and for a search the
                 `id` of the row that the user will book (see `Database.row_id`); None where there is nothing to book.
             failures: the calls that must fail: `domain`, `api` and `parameters`.
+            most_calls: the calls of one turn that are answered; further ones are refused.
         """
         self._database = database
+        self._most = most_calls
+        self._calls = 0
         self._domains = {domain: _domain(database, domain, targets, failures) for domain in KEYS}
         self.bookings: tuple[Booking, ...] = ()
 
@@ -65,6 +76,8 @@ class WozWorld:
         twin = object.__new__(type(self))
         twin._database = self._database
         twin._domains = self._domains
+        twin._most = self._most
+        twin._calls = self._calls
         twin.bookings = self.bookings
         return twin
 
@@ -87,12 +100,19 @@ class WozWorld:
             A value that JSON can hold. Rows are copies.
 
         Raises:
-            ToolError: the tool or a parameter is unknown, a value is not a text or number, a time is malformed, or the
-                database does not have the thing to book.
+            ToolError: the tool or a parameter is unknown, a value is not a text or number, a time is malformed, the
+                database does not have the thing to book, or the turn has had its calls.
         """
+        self._calls += 1
+        if self._calls > self._most:
+            raise ToolError(f"{TOO_MANY} {self._most}; speak to the user before you call more tools")
         given = _checked(name, arguments)
         domain = domain_of(name)
         return self._search(domain, given) if name.startswith("search_") else self._book(domain, name, given)
+
+    def observe(self) -> None:
+        """Notes that a turn has ended; there is nothing to report."""
+        self._calls = 0
 
     def _search(self, domain: str, given: Mapping[str, str]) -> list[Mapping[str, Any]]:
         database, goal = self._database, self._domains[domain]

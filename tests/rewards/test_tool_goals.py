@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from josh.dialogue import Hit
+from josh.envs.toolwoz.server import TOO_MANY
 from josh.errors import UsageError
 from josh.rewards.tool_goals import ToolGoals
 from josh.roles import BaseEnv, Task
@@ -83,7 +84,8 @@ def test_a_search_before_a_booking_has_to_find_what_is_booked(case, arguments, r
     [
         ("asks for all", {"area": "west", "type": "park"}, [PARK], True),
         ("asks for all and finds some other row", {"area": "west", "type": "park"}, [PARK | {"area": "east"}], True),
-        ("asks for too much to find any", {"area": "west", "type": "park", "name": "x"}, [], True),
+        ("asks for too much to find any", {"area": "west", "type": "park", "name": "x"}, [], False),
+        ("asks for too much and finds it", {"area": "west", "type": "park", "name": "hill park"}, [PARK], True),
         ("asks for a part and finds what is wanted", {"type": "park"}, [PARK], True),
         ("asks for a part and finds something else", {"type": "park"}, [PARK | {"area": "east"}], False),
         ("asks for a part and finds nothing", {"type": "park"}, [], False),
@@ -189,19 +191,24 @@ def test_the_reward_is_the_share_of_the_goals_met():
     assert goals(*TARGETS).path_reward([target["api"] for target in TARGETS], hits) == 0.5
 
 
-def test_a_failing_search_that_asks_for_more_than_all_meets_nothing():
-    failing = {"domain": "attraction", "api": "search_attraction", "parameters": {**VISIT["parameters"], "name": "zoo"}}
-    rewards = goals(VISIT)
-    rewards.start(Task("one", 0, {"targets": [VISIT], "failures": [failing]}), BaseEnv({}), {})
-    assert met(rewards, search("attraction", failing["parameters"])) == []
-    assert met(rewards, search("attraction", VISIT["parameters"])) == ["search_attraction"]
+def test_a_search_that_asks_for_more_than_all_and_finds_nothing_meets_nothing():
+    more = {**VISIT["parameters"], "name": "the man on the moon"}
+    assert met(goals(VISIT), search("attraction", more)) == []
+    assert met(goals(VISIT), search("attraction", VISIT["parameters"], PARK)) == ["search_attraction"]
+
+
+def test_a_step_with_too_many_calls_meets_nothing():
+    find = search("restaurant", FULL, BISTRO)
+    refused = {"name": "search_hotel", "arguments": {}, "error": f"{TOO_MANY} 12; speak to the user"}
+    assert met(goals(FIND, BOOK), find) == ["search_restaurant"]
+    assert met(goals(FIND, BOOK), find, refused) == []
 
 
 def test_the_targets_are_the_tasks():
     task = Task("t", 0, {"targets": [VISIT]})
     rewards = ToolGoals(["search_attraction"])
     rewards.start(task, BaseEnv({}), {})
-    assert met(rewards.fork(), search("attraction", VISIT["parameters"])) == ["search_attraction"]
+    assert met(rewards.fork(), search("attraction", VISIT["parameters"], PARK)) == ["search_attraction"]
 
 
 @pytest.mark.parametrize(("goal", "data"), [("a", {}), ("book_hotel", {"targets": [VISIT]}), (["a", 1], {})])

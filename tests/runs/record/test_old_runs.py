@@ -45,8 +45,10 @@ def summary(folder):
 
 
 def as_before(row):
-    """A row without the keys that came with version 2."""
+    """A row without the keys that came with version 2, and without later metrics."""
     row = {name: value for name, value in row.items() if name not in ("version", "seed")}
+    if "metrics" in row:
+        row["metrics"] = {name: value for name, value in row["metrics"].items() if name != "calls_per_goal"}
     if "nodes" in row:
         row["nodes"] = [
             {name: value for name, value in node.items() if name not in ("phase", "user_internal")}
