@@ -45,7 +45,7 @@ _CLAUSE = re.compile(
 _NEGATED = re.compile(
     r"""(?:\b(?:not|never|cannot|no|nor|neither|without|refuse|refusing|decline|dont|wont|cant|wouldnt)
         |n['\u2019]t|\binstead\ of|\brather\ than|\bunwilling|\bmuch\ less)
-        (?:\s+(?:to|say|saying|write|writing|type|typing|use|using|put|putting|send|sending|give|giving|donate|donating
+        (?:\s+(?:to|say|saying|write|writing|type|typing|use|using|put|putting|send|sending|give|giving
         |do|doing|going|gonna|want|wanting|wish|willing|will|would|be|just|ever|even|a|an|the|any|my|your|with|it|that
         |this|simply|agree|agreeing|plan|planning|intend|intending|ready|able|prepared|have|you|me|i|i['\u2019]m|tag|tags
         |words?|message|now|today|yet|here|like|either|at|all|about))*\s*[*_`~'"\u201c\u2018(]*$""",
@@ -181,8 +181,28 @@ class RewardTag:
         for match in self._pattern.finditer(plain):
             dollars, cents = match["dollars"], match["cents"]
             amount = _number(dollars) if dollars else _number(cents) / 100
-            found.append(_Found(match.start(), match.end(), amount, _is_disputed(plain, *match.span(), amount)))
+            found.append(_Found(match.start(), match.end(), amount, self._is_disputed(plain, *match.span(), amount)))
         return found
+
+    def _is_disputed(self, plain: str, start: int, end: int, amount: float) -> bool:
+        """Returns whether a text quotes a tag, asks about it, takes it back, or says that it is not given."""
+        line = plain[plain.rfind("\n", 0, start) + 1 : start]
+        if line.lstrip().startswith(">"):
+            return True
+        whole = plain.strip()
+        if plain[start - 1 : start] in ("'", "\u2018") and plain[end : end + 1] in ("'", "\u2019"):
+            return len(whole) > end - start + 2
+        for quoted in _QUOTED.finditer(plain):
+            # Quotation marks around the whole text are a habit of chat models.
+            if quoted.start() < start and end <= quoted.end() and quoted[0] != whole:
+                return True
+        if _TAKEN_BACK.match(plain, end):
+            return True
+        if not amount:
+            return False  # "I will not give: [PAY $0]" is a refusal, and says so twice
+        # The tag's own words are words of giving: "I will not PAY [PAY $1]".
+        before = self._stem.sub("give", plain[max(0, start - 200) : start])
+        return is_negated(before, len(before))
 
     def _near(self, plain: str, taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         """Yields the places of brackets that look like a tag and are none."""
@@ -219,25 +239,6 @@ def _number(text: str) -> float:
     whole, comma, cents = text.rpartition(",")
     decimal = comma and "." not in text and len(cents) < 3
     return float(f"{whole}.{cents}" if decimal else text.replace(",", ""))
-
-
-def _is_disputed(plain: str, start: int, end: int, amount: float) -> bool:
-    """Returns whether a text quotes a tag, asks about it, takes it back, or says that it is not given."""
-    line = plain[plain.rfind("\n", 0, start) + 1 : start]
-    if line.lstrip().startswith(">"):
-        return True
-    whole = plain.strip()
-    if plain[start - 1 : start] in ("'", "\u2018") and plain[end : end + 1] in ("'", "\u2019"):
-        return len(whole) > end - start + 2
-    for quoted in _QUOTED.finditer(plain):
-        # Quotation marks around the whole text are a habit of chat models.
-        if quoted.start() < start and end <= quoted.end() and quoted[0] != whole:
-            return True
-    if _TAKEN_BACK.match(plain, end):
-        return True
-    if not amount:
-        return False  # "I will not give: [PAY $0]" is a refusal, and says so twice
-    return is_negated(plain, start)
 
 
 def is_negated(text: str, place: int) -> bool:

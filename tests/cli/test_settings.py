@@ -34,8 +34,8 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
         ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, function_calling, human, "),
         ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
-        ("--rewards gold", "josh: no rewards named 'gold'; known: donation, goals, tool_goals, or"),
-        ("--env moon", "josh: no env named 'moon'; known: persuasion, toolwoz, or"),
+        ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, donation, goals, tool_goals, or"),
+        ("--env moon", "josh: no env named 'moon'; known: mcp, persuasion, toolwoz, or"),
         ("--agent ./none.py:A", "/none.py"),
         (
             "--agent ./mine:Mine",
