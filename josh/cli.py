@@ -20,11 +20,13 @@ from josh.parser import parse
 from josh.redact import redactor
 from josh.runs.evaluate.settings import BASELINE, apart
 from josh.runs.loop.settings import LOOP, loop_settings
+from josh.runs.play.trusted import trust_of
 from josh.runs.registry import system_command
 from josh.runs.resolve import as_published, defaults_of, read_toml, resolve, resume_settings
 from josh.runs.settings import RunSettings, core, environment
 from josh.runs.train.settings import resolve_training
 from josh.terminal import in_a_line, visible
+from josh.trust import trusting
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     settings: Mapping[str, Any] = {}
     try:
-        args = parse(arguments)
-        settings = vars(args)
-        code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
+        with trusting(trust_of(arguments)):
+            args = parse(arguments)
+            settings = vars(args)
+            code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
         sys.stdout.flush()
         return code
     except (UsageError, FatalError) as error:
@@ -161,6 +164,9 @@ class _FewOfEach(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
+        if getattr(record, "once", False):
+            self._seen[record.getMessage()] += 1
+            return self._seen[record.getMessage()] == 1
         reason = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else record.getMessage()
         self._seen[reason] += 1
         if getattr(record, "once", False):
@@ -246,6 +252,7 @@ def _loop(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from josh.runs.evaluate.compare import compare
 
+    _log({})
     compare(args.folders, args.out, args.groups, args.json)
     return 0
 
@@ -253,6 +260,7 @@ def _compare(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from josh.runs.report.report import print_pages, report
 
+    _log({})
     relax_gc()
     print_pages(report(args.folders, args.out))
     return 0
@@ -261,6 +269,7 @@ def _report(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from josh.runs.report.show import show
 
+    _log({})
     show(args.run, args.task, args.width, full=args.full, actions=args.actions, as_json=args.json)
     return 0
 
@@ -268,6 +277,7 @@ def _show(args: argparse.Namespace) -> int:
 def _plot(args: argparse.Namespace) -> int:
     from josh.runs.report.plot import plot
 
+    _log({})
     print(f"written to      {plot(args.paths, args.out, args.kind)}")
     return 0
 

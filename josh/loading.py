@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from josh.errors import UsageError
+from josh.trust import require_trusted, trust
 
 FILE_MODULE = "josh_plugin_"
 """The prefix of the module names of files that were loaded by their path."""
@@ -24,6 +25,7 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
 
     Raises:
         UsageError: there is no such object, or its module cannot be imported; the text lists the short names.
+        UntrustedError: recorded data names it, and this command may not run it; see `josh.trust`.
     """
     module_name, colon, attribute = known.get(name, name).rpartition(":")
     if not colon:
@@ -31,6 +33,8 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
             raise UsageError(f"{kind} {name!r} names no class; give {name}:Class")
         names = ", ".join(sorted(known))
         raise UsageError(f"no {kind} named {name!r}; known: {names}, or give module:Class or ./file.py:Class")
+    if name not in known:
+        require_trusted(name, kind)
     is_file = module_name.endswith(".py")
     if not is_file and (module_name.startswith(".") or "/" in module_name):
         raise UsageError(
@@ -43,11 +47,31 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
         raise UsageError(f"{kind} {name!r}: {module_name} has no {attribute!r}") from None
 
 
+def said_by(kind: type, attribute: str, name: str) -> str:
+    """Returns the name of a plug-in that a class names, which may run where the class may.
+
+    A relative path of a file means a file beside the one that says it, in any current folder.
+
+    Args:
+        kind: the class, such as an environment.
+        attribute: the attribute of the class in which the name stands; a parent's file may say it.
+        name: a short name, `module:Class` or `file.py:Class`.
+    """
+    file, colon, wanted = name.rpartition(":")
+    if colon and file.endswith(".py"):
+        owner = next((one for one in kind.__mro__ if attribute in vars(one)), kind)
+        home = getattr(sys.modules.get(owner.__module__), "__file__", None)
+        name = f"{(Path(home).resolve().parent if home else Path.cwd()) / file}:{wanted}"
+    trust().admit(name)
+    return name
+
+
 def _from_file(path: Path, kind: str) -> ModuleType:
+    path = path.resolve()
     if not path.is_file():
-        raise UsageError(f"{kind}: there is no file {path.resolve()}")
+        raise UsageError(f"{kind}: there is no file {path}")
     # The module's name follows from the path, so that a file is loaded once and its classes can be pickled.
-    name = f"{FILE_MODULE}{path.resolve().as_posix().encode().hex()}"
+    name = f"{FILE_MODULE}{path.as_posix().encode().hex()}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

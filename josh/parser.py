@@ -148,6 +148,13 @@ def _strategies(chosen: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None if chosen.get("strategy") or chosen.get(JOSH) else (BEAM, ROLLOUTS)
 
 
+def _add_trust(command: Any, *, plays: bool = False) -> None:
+    """Add `--trust`, where `plays` is true for a command that plays or scores a recorded run."""
+    text = "run the code that a recorded run names"
+    more = ", and send keys to the addresses that it names: for runs that you know"
+    command.add_argument("--trust", action="store_true", default=False, help=text + more * plays)
+
+
 def _add_run(run: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """Add the flags of `josh run`."""
     schema = schema_of(chosen, strategies=_strategies(chosen), sides=sides)
@@ -156,6 +163,7 @@ def _add_run(run: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: boo
     run.add_argument(
         "--resume", type=Path, default=None, metavar="RUN", help="continue the run in this folder, with its settings"
     )
+    _add_trust(run, plays=True)
     run.add_argument("--dry_run", action="store_true", default=False, help="check and print the settings, then stop")
     _add_settings(run, schema)
 
@@ -203,6 +211,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], 
         "--config", type=Path, default=None, metavar="FILE", help="TOML file with settings of the runs"
     )
     evaluate.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="continue this evaluation")
+    _add_trust(evaluate, plays=True)
     _add_settings(evaluate, schema, EVALUATION_DEFAULTS, without=NOT_FOR_EVALUATIONS)
 
 
@@ -214,6 +223,7 @@ def _add_loop(loop: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: b
     _add_settings(loop, LOOP)
     loop.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
     loop.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="continue the loop in this folder")
+    _add_trust(loop, plays=True)
     loop.add_argument("--stage", default=None, help=argparse.SUPPRESS)
     _add_settings(loop, schema, LOOP_DEFAULTS, without=(*NOT_FOR_LOOPS, *LOOP))
 
@@ -223,6 +233,7 @@ def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], si
     schema = schema_of(chosen, sides=sides, missing=("agent", "user"))
     rescore.set_defaults(schema=schema)
     rescore.add_argument("folder", type=Path, metavar="RUN", help="the run's folder, such as records/<run>")
+    _add_trust(rescore, plays=True)
     judge = [flag for flag, one in core().items() if one.path[:1] == ("judge",)]
     own = ("rewards", *schema.of("rewards"), *judge, "log_dir")
     defaults = dict.fromkeys(own, "as in the run") | {"log_dir": "beside the run's"}
@@ -244,6 +255,7 @@ def _add_records(commands: Any) -> None:
     replay = commands.add_parser("replay", help="replay a run from its journal, without model calls")
     replay.set_defaults(command="replay")
     replay.add_argument("run", type=Path, help="the run's folder")
+    _add_trust(replay)
     replay.add_argument(
         "--log_dir", type=Path, help="directory in which the new run's folder is created (default: beside the old one)"
     )
@@ -319,6 +331,7 @@ def _add_terminal(commands: Any) -> None:
         help="the run's folder, such as records/<run>, or a folder of runs to list (default: list records/)",
     )
     show.add_argument("task", nargs="?", metavar="TASK", help="a task, by id or by number (default: list all tasks)")
+    _add_trust(show)
     show.add_argument("--width", type=int, help="width in columns (default: the terminal's)")
     show.add_argument("--full", action="store_true", help="print whole texts, and the messages only the agent saw")
     show.add_argument(
@@ -331,6 +344,7 @@ def _add_terminal(commands: Any) -> None:
     plot = commands.add_parser("plot", help="plot loops, runs and evaluations; needs matplotlib")
     plot.set_defaults(command="plot")
     plot.add_argument("paths", type=Path, nargs="+", metavar="FOLDER", help="folder of a run, an evaluation or a loop")
+    _add_trust(plot)
     plot.add_argument(
         "--out", type=Path, metavar="FILE", help="the picture to write: .png, .svg or .pdf (default: KIND.png)"
     )
@@ -352,6 +366,7 @@ def _add_evaluation(commands: Any) -> None:
     compare.set_defaults(command="compare")
     compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="folder of an evaluation or a run")
     compare.add_argument("--out", type=Path, help="JSON file to write all numbers to")
+    _add_trust(compare)
     compare.add_argument("--groups", action="store_true", help="print the results by group")
     _add_json(compare)
 
@@ -364,6 +379,7 @@ def _add_evaluation(commands: Any) -> None:
         metavar="RUN",
         help="folder of a run, an evaluation or a loop, a folder of these such as records, or the folders of two runs",
     )
+    _add_trust(report)
     report.add_argument(
         "--out",
         type=Path,

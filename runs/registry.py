@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from josh.calls import has_parameter
 from josh.config import configured, create, setting, settings_of_plug_in
 from josh.errors import JoshError, UsageError
-from josh.loading import FILE_MODULE, load
+from josh.loading import FILE_MODULE, load, said_by
 from josh.models.hf_loading import is_local
 from josh.roles import BaseEnv, BaseRewards
 from josh.search import Strategy
 from josh.threads import one_line
+from josh.trust import trust
 
 T = TypeVar("T")
 
@@ -148,7 +149,7 @@ def rewards_class(chosen: PlugIn, env: BaseEnv | type[BaseEnv]) -> type[BaseRewa
     Raises:
         UsageError: as `class_of` does, or the class has a method under a name of an earlier version.
     """
-    found: type[BaseRewards] = class_of("rewards", chosen.name or env.rewards)
+    found: type[BaseRewards] = class_of("rewards", chosen.name or said(env, "rewards", env.rewards))
     if hasattr(found, "total"):
         raise UsageError(f"{import_path(found)}.total() is called path_reward() now; rename it")
     if hasattr(found, "value") and not has_parameter(found.value, "conversation"):
@@ -174,6 +175,28 @@ def default_for(model: str, names: Mapping[str, str | type]) -> str | type | Non
     if is_local(model) and LOCAL in names:
         return names[LOCAL]
     return names.get(OFFLINE if model == OFFLINE else CHAT)
+
+
+def said(env: Any, attribute: str, entry: Any) -> Any:
+    """Returns an entry of an environment's `agents`, `users`, `references` or `rewards`, found from any folder."""
+    if isinstance(entry, str):
+        return said_by(env if isinstance(env, type) else type(env), attribute, entry)
+    if isinstance(entry, type):
+        trust().admit(name_of(entry))
+    return entry
+
+
+def default_of(env: Any, role: str, model: str) -> str | type | None:
+    """Returns the plug-in that an environment gives an agent or user by default; None for no entry.
+
+    Args:
+        env: the environment, or its class.
+        role: `agent` or `user`.
+        model: the name of the speaker's model.
+    """
+    table = getattr(env, f"{role}s", None)
+    found: str | type | None = said(env, f"{role}s", default_for(model, table)) if isinstance(table, Mapping) else None
+    return found
 
 
 def label_of(plug_in: str | type | None) -> str:

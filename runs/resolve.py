@@ -44,6 +44,7 @@ from josh.runs.settings import (
     spelled_out,
 )
 from josh.search import Strategy
+from josh.trust import absolute
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -195,7 +196,7 @@ def resume_settings(
         one, was = schema[flag], old[flag]
         if one.path[0] in unasked and one.name in ADDRESS:
             changes[flag] = value
-        elif not one.rule.resumable and was not in (value, absolute(value), _whole_path(one, value)):
+        elif not one.rule.resumable and was not in (value, absolute(str(value)), _whole_path(one, value)):
             raise UsageError(
                 f"{flag} is {value!r}, and {was!r} in {where}; it changes what is asked: leave it out, or start a new "
                 "run"
@@ -238,7 +239,7 @@ def changed(
     given, schema = spelled_out(given), schema_of(choices_of(before), missing=missing)
     old = schema.flat(before)
     for role in ROLES:
-        if role in given and absolute(given[role]) != old[role]:
+        if role in given and absolute(str(given[role])) != old[role]:
             for name in schema.of(role):
                 old.pop(name, None)
     made = resolve({**_said(old), **given}, variables=variables, missing=missing)
@@ -255,12 +256,6 @@ def without_plug_in(given: Mapping[str, Any], role: str) -> dict[str, Any]:
         for name, value in given.items()
         if (one := schema.find(name)) is None or one.flag not in schema.of(role)
     }
-
-
-def absolute(name: Any) -> Any:
-    """Returns a plug-in's `./file.py:Class` with the file's absolute path; any other value unchanged."""
-    file, colon, kind = str(name).rpartition(":")
-    return f"{Path(file).resolve()}:{kind}" if colon and file.endswith(".py") else name
 
 
 def explicit(name: str, base_url: str | None, variables: Mapping[str, str]) -> tuple[str, str | None]:

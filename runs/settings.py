@@ -34,10 +34,11 @@ from josh.runs.registry import (
     SERVICE_AGENT,
     PlugIn,
     class_of,
-    default_for,
+    default_of,
     env_class,
     guarded,
     label_of,
+    said,
     who_has,
 )
 
@@ -62,6 +63,11 @@ class TaskSlice:
         -1, "index of the task to stop before; -1 for all", least=-1, way="-1 for all, or a number above start_index"
     )
     shuffle: bool = setting(False, "shuffle the tasks by the seed before start_index and end_index apply")
+    trust_task_endpoints: bool = setting(
+        False,
+        "let rows of the task file send requests and keys to addresses that no flag names",
+        resumable=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,11 +248,10 @@ def schema_of(
     env = choose("env", given.get("env") or core()["env"].default) or BaseEnv
     for role, flag in (("agent", "model"), ("user", "user_model")):
         model = str(given.get(flag) or OFFLINE).partition(",")[0].strip()
-        table = getattr(env, f"{role}s", None)
-        name = given.get(role) or (default_for(model, table) if sides and isinstance(table, Mapping) else None)
+        name = given.get(role) or (default_of(env, role, model) if sides else None)
         if name:
             choose(role, name)
-    choose("rewards", given.get("rewards") or getattr(env, "rewards", BaseEnv.rewards))
+    choose("rewards", given.get("rewards") or said(env, "rewards", getattr(env, "rewards", BaseEnv.rewards)))
     for name in strategies or (given.get("strategy") or ROLLOUTS,):
         choose("strategy", name)
     return RunSchema(chosen, further)

@@ -23,11 +23,12 @@ from josh.runs.evaluate.scores import compared, read_policy_results
 from josh.runs.evaluate.settings import EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS, ROLLOUTS, TEMPERATURE
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
+from josh.runs.play.destinations import trust_flag
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.summary import counted, describe_left_out
-from josh.runs.registry import CHAT, OFFLINE, USERS, default_for, env_class, label_of, name_of, strategy_of
+from josh.runs.registry import CHAT, OFFLINE, USERS, default_for, env_class, label_of, name_of, said, strategy_of
 from josh.runs.resolve import defaults_of, resolve, resume_settings, without_plug_in
 from josh.runs.settings import choices_of, core, schema_of
 from josh.terminal import screen_width
@@ -83,7 +84,8 @@ def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
         offline = {"model": OFFLINE, "temperature": TEMPERATURE, "base_url": None, "api_key_var": None}
         plain = without_plug_in(model, "agent")
         played += [
-            (label, label, True, plain | offline | {"agent": name_of(agent)}) for label, agent in env.references.items()
+            (label, label, True, plain | offline | {"agent": name_of(said(env, "references", agent))})
+            for label, agent in env.references.items()
         ]
     found = []
     for name, label, is_reference, settings in played:
@@ -282,6 +284,7 @@ def read_evaluation_plan(folder: Path) -> dict[str, Any]:
 
 async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any], printing: Printing) -> bool:
     parts: list[SubRun] = plan["parts"]
+    again = f"go on with: josh evaluate --resume {folder}{trust_flag(part.settings for part in parts)}"
     try:
         stopped = ""
         for part in parts:
@@ -290,13 +293,16 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
                 break
     except BaseException:
         if any((folder / part.folder).exists() for part in parts):
-            print(f"josh: go on with: josh evaluate --resume {folder}", file=sys.stderr)
+            print(f"josh: {again}", file=sys.stderr)
         else:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if stopped:
         name = stopped.split(maxsplit=1)[0]
-        print(f"josh: {stopped} is reached: go on with: josh evaluate --resume {folder} --{name} MORE", file=sys.stderr)
+        print(
+            f"josh: {stopped} is reached: {again} --{name} MORE",
+            file=sys.stderr,
+        )
         return False
     figures = evaluation_figures(folder, plan)
     write_json(folder / EVALUATION, figures)
@@ -310,7 +316,10 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
         printing.ended(folder)
     owed = sum(read_summary(folder / part.folder)["owed"] for part in parts)
     if owed:
-        print(f"josh: {counted(owed, 'task')} had errors; go on with: josh evaluate --resume {folder}", file=sys.stderr)
+        print(
+            f"josh: {counted(owed, 'task')} had errors; {again}",
+            file=sys.stderr,
+        )
     return any(cell["scored"] for cell in figures["results"])
 
 

@@ -23,8 +23,9 @@ from josh.runs.play.tasks import round_limit
 from josh.runs.record.folder import EPISODES, HowPlayed, how_played, read_config, read_settings, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import alone, person_of
-from josh.runs.registry import guarded, rewards_class
-from josh.runs.settings import RunSettings, env_of
+from josh.runs.record.world import world_of
+from josh.runs.registry import guarded
+from josh.runs.settings import RunSettings
 from josh.tree import conversation, walk
 
 Values = Mapping[str, Sequence[float]]
@@ -129,8 +130,7 @@ def read_policy_results(
         raise UsageError(
             f"{folder} is a search; its best paths earn more than its agent alone, give a run without --josh"
         )
-    env = env_of(settings)
-    rewards = rewards_class(settings.rewards, env)
+    env, rewards = world_of(settings, folder)
     damaged: list[int] = []
     rows = {}
     for _, episode in stored_episodes(folder / EPISODES, damaged):

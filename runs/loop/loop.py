@@ -31,6 +31,7 @@ from josh.runs.loop.plan import Plan, make_plan, plan_from_json, plan_to_json
 from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import run_stage
+from josh.runs.play.destinations import trust_flag
 from josh.runs.play.signals import cancelled_error_on_signals
 from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
 from josh.runs.record.lock import FolderLock
@@ -145,7 +146,7 @@ def _end_with_parent() -> None:
 
 
 def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) -> None:
-    settings = plan.settings
+    settings, flag = plan.settings, trust_flag(part.settings for part in plan.parts)
     jobs = _jobs(plan.settings, {**plan.run, **given})
     for name in (STAGES, LOGS):
         (folder / name).mkdir(exist_ok=True)
@@ -159,7 +160,7 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
                 Stages(folder, plan, given, command, clock).play(jobs)
         except BaseException as error:
             if "go on with" not in str(error):
-                print(f"josh: go on with: josh loop --resume {folder}", file=sys.stderr)
+                print(f"josh: go on with: josh loop --resume {folder}{flag}", file=sys.stderr)
             raise
         clock.stop()
         finish(folder, plan, clock.seconds)

@@ -17,7 +17,7 @@ from josh.runs.play.sub_runs import SubRun, sub_run_from, sub_run_to_json
 from josh.runs.play.tasks import choose_tasks
 from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
-from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_for, label_of, name_of
+from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_of, label_of, name_of, said
 from josh.runs.resolve import read_toml, resolve, without_plug_in
 from josh.runs.settings import core, env_of, schema_of
 from josh.runs.train.settings import TRAINING, resolve_training
@@ -226,7 +226,7 @@ def _rehearse(settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv) -> 
         if part.policy == BASE_POLICY or part.reference or part.folder == search_of(1):
             run = part.settings
             if settings.tiny and not part.reference:  # the model does not exist yet
-                agent = run.agent.name or name_of(default_for(run.agent.model, env.agents) or "")
+                agent = run.agent.name or name_of(default_of(env, "agent", run.agent.model) or "")
                 run = replace(run, agent=replace(run.agent, model=OFFLINE, name=agent))
             Runtime(run, rehearsed=True, agent_to_come=settings.tiny and not part.reference)
 
@@ -262,9 +262,16 @@ def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: Ba
     if not settings.no_references:
         offline = {"model": OFFLINE, "temperature": 1.0, "base_url": None, "api_key_var": None}
         test = without_plug_in(test, "agent")
-        for label, agent in env.references.items():
+        named = {label: name_of(said(env, "references", agent)) for label, agent in env.references.items()}
+        for label, agent in named.items():
             found += [
-                part(f"{label}-{who}", label, who, {**test, **own, **offline, "agent": name_of(agent)}, True)
+                part(
+                    f"{label}-{who}",
+                    label,
+                    who,
+                    {**test, **own, **offline, "agent": name_of(said(env, "references", agent))},
+                    True,
+                )
                 for who, own in users.items()
                 if (own.get("user_model") or run.get("user_model") or OFFLINE) == OFFLINE
             ]

@@ -125,7 +125,7 @@ class Stages:
 
     def _begin(self, stage: Stage) -> Any:
         log = self.folder / LOGS / f"{stage.name}.log"
-        arguments = ["loop", "--resume", str(self.folder), "--stage", stage.name]
+        arguments = ["loop", "--resume", str(self.folder), "--stage", stage.name, "--trust"]
         arguments += [
             f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value
         ]

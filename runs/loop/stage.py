@@ -15,6 +15,7 @@ from josh.memory import relax_gc
 from josh.runs.export.export import NoRowsError, export, print_summary
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
+from josh.runs.play.destinations import trust_flag
 from josh.runs.play.sub_runs import SubRun, play_sub_run
 from josh.runs.record.folder import CONFIG, EPISODES, read_settings, read_summary
 from josh.runs.record.stored import stored_episodes
@@ -66,7 +67,10 @@ def run_stage(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], 
         stopped = asyncio.run(play_sub_run(folder, part, plan.parts, given))
         if stopped:
             limit = stopped.split(maxsplit=1)[0]
-            raise BudgetSpentError(f"{stopped} is reached; go on with: josh loop --resume {folder} --{limit} MORE")
+            flag = trust_flag(part.settings for part in plan.parts)
+            raise BudgetSpentError(
+                f"{stopped} is reached; go on with: josh loop --resume {folder}{flag} --{limit} MORE"
+            )
         if not read_summary(folder / name)["scored"]:
             why = read_summary(folder / name)["first_error"]
             raise FatalError(f"{name}: every conversation ended with an error; the first: {why}")

@@ -6,14 +6,12 @@ from josh.errors import UsageError
 from josh.models.chat import ChatModel
 from josh.models.hf import HFChat
 from josh.models.hf_loading import LocalModel, is_local, look_for
-from josh.models.litellm_chat import PREFIX, LiteLLMChat, is_for_litellm
+from josh.models.litellm_chat import PREFIX, LiteLLMChat
 from josh.models.offline import OfflineModel, RecordedModel
 from josh.models.openai_chat import OpenAIChat
 from josh.models.service import ServiceModel, is_service
+from josh.runs.play.destinations import Address, Destination, owned, require_allowed
 from josh.runs.registry import OFFLINE
-
-Address = tuple[str, str | None, str | None]
-"""A model's name, its server's address, and the name of the environment variable with its key."""
 
 
 class ModelFactory:
@@ -33,25 +31,48 @@ class ModelFactory:
         self._recorded = recorded
         self._rehearsed = rehearsed
         self._made: dict[Address, ChatModel] = {}
+        self._going: dict[Destination, dict[str, None]] = {}
 
     @property
     def models(self) -> Sequence[ChatModel]:
         """The models created so far."""
         return list(self._made.values())
 
-    def get(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
-        """Returns a chat model; see `Address` for the arguments. Raises UsageError where it cannot be set up."""
+    @property
+    def announced(self) -> list[str]:
+        """Where requests and keys go, one line for each model that does not go to the plain default."""
+        return [f"{_listed(list(who))}: {one.words}" for one, who in self._going.items() if not one.plain]
+
+    def get(self, name: str, base_url: str | None, api_key_var: str | None, who: str = "agent") -> ChatModel:
+        """Returns a chat model.
+
+        Args:
+            name: see `Address`, as for the next two.
+            base_url: the server's address.
+            api_key_var: the variable with the key.
+            who: the speaker: `agent`, `user` or `judge`, or `user of task ID` where a task's row sets the model.
+
+        Raises:
+            UsageError: the model cannot be set up, or a recorded run would send a key to an address that it chose.
+        """
         if base_url and (is_local(name) or is_service(name)):
             has = "is local" if is_local(name) else "names an address"
             raise UsageError(f"model {name!r} {has}, but base_url is {base_url}; leave one of them out")
         if is_local(name):
             api_key_var = None
+        going = owned(name, base_url, api_key_var)
+        if not (self._recorded or name == OFFLINE or is_local(name)):
+            side, _, task = who.partition(" ")
+            if going not in self._going and not task:  # the run has checked a task's row already
+                require_allowed(going, "" if side == "agent" else f"{side}_")
+            self._going.setdefault(going, {})[who] = None
         key = (name, base_url, api_key_var)
         if key not in self._made:
-            self._made[key] = self._make(name, base_url, api_key_var)
+            self._made[key] = self._make(going)
         return self._made[key]
 
-    def _make(self, name: str, base_url: str | None, api_key_var: str | None) -> ChatModel:
+    def _make(self, going: Destination) -> ChatModel:
+        name = going.model
         if name == OFFLINE:
             return OfflineModel()
         if self._recorded:
@@ -59,10 +80,9 @@ class ModelFactory:
         if is_local(name):
             return self._load(name)
         if is_service(name):
-            return ServiceModel(name, api_key_var, timeout=self._timeout)
-        if is_for_litellm(name, base_url):
-            return LiteLLMChat(name, base_url, api_key_var, timeout=self._timeout)
-        return OpenAIChat(name, base_url, api_key_var, timeout=self._timeout)
+            return ServiceModel(name, going.api_key_var, timeout=self._timeout)
+        kind = LiteLLMChat if going.by_litellm else OpenAIChat
+        return kind(name, going.base_url, going.api_key_var, timeout=self._timeout)
 
     def _load(self, name: str) -> ChatModel:
         local = self._local
@@ -78,36 +98,7 @@ class ModelFactory:
         )
 
 
-def rotation_of(model: str, base_url: str | None, api_key_var: str | None) -> list[Address]:
-    """Returns the user's models, which take turns.
-
-    Args:
-        model: the names, separated by commas.
-        base_url: one address for all models, or one for each, separated by commas; None for the default.
-        api_key_var: one variable for all models, or one for each, separated by commas; None for the default.
-
-    Raises:
-        UsageError: a name is empty, `offline` is one of several, or the numbers of values differ.
-    """
-    names = [name.strip() for name in model.split(",")]
-    if not all(names):
-        raise UsageError(f"user_model is {model!r}; one of the names is empty")
-    if OFFLINE in names and len(names) > 1:
-        raise UsageError(f"user_model is {model!r}; `offline` cannot rotate with chat models")
-    urls = one_for_each(base_url, len(names), "user_base_url")
-    keys = one_for_each(api_key_var, len(names), "user_api_key_var")
-    return list(zip(names, urls, keys, strict=True))
-
-
-def one_for_each(given: str | None, count: int, flag: str) -> list[str | None]:
-    """Returns one value for each model, from one value for all or a list with commas.
-
-    Raises:
-        UsageError: the list has neither 1 nor `count` values.
-    """
-    values: list[str | None] = [value.strip() or None for value in given.split(",")] if given else [None]
-    if len(values) == 1:
-        return values * count
-    if len(values) != count:
-        raise UsageError(f"{flag} has {len(values)} values for {count} user models; give one, or one for each")
-    return values
+def _listed(names: list[str]) -> str:
+    """Returns the first three names, and the number of further ones."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -17,6 +17,7 @@ The life of a run:
 """
 
 import json
+import logging
 import platform
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +43,8 @@ from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result
 from josh.runs.registry import needs_model
 from josh.runs.settings import RunSettings, environment
+
+log = logging.getLogger("josh")
 
 VERSIONS = ("josh-dialogue", "openai", "litellm", "numpy", "torch", "transformers", "peft")
 """Packages whose versions are recorded in `config.json`."""
@@ -72,6 +75,7 @@ async def run(
         FatalError: the run cannot continue; finished tasks are on disk.
     """
     runtime = Runtime(settings)
+    announce(runtime)
     redact = redactor(environment(), runtime.options)
     record, results = _opened(runtime, resumed, part, redact)
     hand_over_journal(runtime, record)
@@ -163,6 +167,12 @@ def unasked(folder: Path, settings: RunSettings) -> tuple[str, ...]:
     )
 
 
+def announce(runtime: Runtime) -> None:
+    """Log where requests and keys go, unless that is the plain default."""
+    for line in runtime.announced:
+        log.warning("%s", line, extra={"once": True})
+
+
 def describe(runtime: Runtime) -> dict[str, Any]:
     """Returns the content of `config.json`: settings, search, plug-ins, tasks and versions of packages."""
     return {
@@ -179,4 +189,7 @@ def describe(runtime: Runtime) -> dict[str, Any]:
 
 def dry_run(settings: RunSettings) -> str:
     """Returns the `config.json` of a run as text, after every check that is possible without playing."""
-    return json.dumps(describe(Runtime(settings)), indent=2)
+    runtime = Runtime(settings)
+    announce(runtime)
+    sent = {"sent": runtime.announced} if runtime.announced else {}
+    return json.dumps(describe(runtime) | sent, indent=2)

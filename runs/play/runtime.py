@@ -21,7 +21,8 @@ from josh.models.offline import OfflineModel
 from josh.models.openai_chat import NO_KEY
 from josh.models.turn_model import BoundModel
 from josh.roles import Task
-from josh.runs.play.model_factory import ModelFactory, rotation_of
+from josh.runs.play.destinations import Destination, owned, rotation_of
+from josh.runs.play.model_factory import ModelFactory
 from josh.runs.play.tasks import choose_tasks, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
@@ -29,7 +30,7 @@ from josh.runs.record.summary import person_of
 from josh.runs.registry import (
     OFFLINE,
     class_of,
-    default_for,
+    default_of,
     guarded,
     import_path,
     label_of,
@@ -41,6 +42,7 @@ from josh.runs.settings import RunSettings, env_of, options_of
 from josh.scoring import JUDGE, Scorer
 from josh.seeds import derive
 from josh.steps import PluginSteps
+from josh.trust import trust
 
 ROW_SETTINGS = {f"user_{name}": name for name in ("model", "base_url", "api_key_var")}
 """The keys of a task's metadata that set the user's model in every environment; see `BaseEnv.row_settings`."""
@@ -94,15 +96,16 @@ class Runtime:
         self._agent_to_come = agent_to_come
         self._agent_model = self._factory.get(agent.model, agent.base_url, agent.api_key_var)
         self._rotation = rotation_of(user.model, user.base_url, user.api_key_var)
-        self.agent_type = self._plug_in("agent", agent.name, self.env.agents, self._agent_model)
+        self.agent_type = self._plug_in("agent", agent.name, self._agent_model)
         self._rewards_type = rewards_class(settings.rewards, self.env)
         # The user's models and class are chosen once for each task, because a task's metadata may set them.
         self._user_models = {task.id: self._models_for(task) for task in self.tasks}
         self._user_types = {
-            task.id: self._plug_in("user", user.name, self.env.users, self._user_models[task.id][0])
-            for task in self.tasks
+            task.id: self._plug_in("user", user.name, self._user_models[task.id][0]) for task in self.tasks
         }
-        self.judge_model = self._factory.get(judge.model, judge.base_url, judge.api_key_var) if judge.model else None
+        self.judge_model = (
+            self._factory.get(judge.model, judge.base_url, judge.api_key_var, "judge") if judge.model else None
+        )
         self.prices = prices_of(
             (model for model in self.models if not isinstance(model, OfflineModel)),
             read_prices(settings.spending.price),
@@ -147,6 +150,11 @@ class Runtime:
     def verb(self) -> str:
         """The verb for rewards in the progress bar, such as `earned`."""
         return str(getattr(self._rewards_type, "verb", "earned"))
+
+    @property
+    def announced(self) -> list[str]:
+        """Where requests and keys go, one line for each model that does not go to the plain default."""
+        return self._factory.announced
 
     @property
     def models(self) -> Sequence[ChatModel]:
@@ -272,8 +280,8 @@ class Runtime:
                 known[name] = price
         return Budget(spending.max_calls, spending.max_tokens_total, spending.max_cost, known)
 
-    def _plug_in(self, role: str, name: str | None, defaults: Mapping[str, str | type], model: ChatModel) -> Any:
-        found = name or default_for(model.name, defaults)
+    def _plug_in(self, role: str, name: str | None, model: ChatModel) -> Any:
+        found = name or default_of(self.env, role, model.name)
         if not found:
             raise UsageError(f"env {self.settings.env.name!r} has no {role} for model {model.name!r}; give --{role}")
         kind = class_of(role, found)
@@ -303,7 +311,27 @@ class Runtime:
                 variable = named["base_url"].replace("base_url", "api_key_var")
                 raise UsageError(f"task {task.id} names {row['base_url']}, but no key; give {variable} in its row too")
             row.setdefault("api_key_var", NO_KEY)
-        return [
-            self._factory.get(row.get("model", name), row.get("base_url", url), row.get("api_key_var", key))
+        found = [
+            (row.get("model", name), row.get("base_url", url), row.get("api_key_var", key))
             for name, url, key in rotation
         ]
+        if row.keys() - {"model"}:
+            for each in found:
+                self._require_named(task, owned(*each))
+        who = f"user of task {task.id}" if row else "user"
+        return [self._factory.get(*each, who) for each in found]
+
+    def _require_named(self, task: Task, going: Destination) -> None:
+        """Raises UsageError where a row sends requests or a key to a destination that no setting of the run names."""
+        if going.plain or self.recorded or (self.settings.tasks.trust_task_endpoints and trust().rows):
+            return
+        agent, judge = self.settings.agent, self.settings.judge
+        sides = [(agent.model, agent.base_url, agent.api_key_var), *self._rotation]
+        sides += [(judge.model, judge.base_url, judge.api_key_var)] if judge.model else []
+        pairs = {(one.address, one.variable) for one in (owned(*side) for side in sides)}
+        keyless = going.variable == NO_KEY and going.address in {address for address, _ in pairs}
+        if (going.address, going.variable) not in pairs and not keyless:
+            raise UsageError(
+                f"task {task.id} sends {going.words}; to allow what the rows say, give --trust_task_endpoints, or name "
+                "the same address and variable by --user_base_url and --user_api_key_var"
+            )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from josh.errors import UsageError
 from josh.runs.play.closing import RunResult
+from josh.runs.play.destinations import trust_flag
 from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
 from josh.runs.record.folder import EPISODES, read_config
@@ -82,7 +83,10 @@ def print_how_to_go_on(result: RunResult) -> None:
     why, more = "", ""
     if stopped:
         why, more = f"{stopped} is reached: ", f" --{stopped.split(maxsplit=1)[0]} MORE"
-    print(f"josh: {why}{what}; go on with: josh --resume {result.folder}{more}", file=sys.stderr)
+    print(
+        f"josh: {why}{what}; go on with: josh --resume {result.folder}{trust_flag([result.settings])}{more}",
+        file=sys.stderr,
+    )
 
 
 def write_page(folder: Path, *, broken_off: bool = False, silent: bool = False) -> None:

@@ -31,9 +31,10 @@ from josh.runs.record.folder import (
 )
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
-from josh.runs.registry import OFFLINE, rewards_class
+from josh.runs.record.world import world_of
+from josh.runs.registry import OFFLINE
 from josh.runs.report.figures import PlottedRun, draw_pareto, draw_rounds, draw_turns
-from josh.runs.settings import RunSettings, env_of
+from josh.runs.settings import RunSettings
 from josh.tree import walk
 
 ROUNDS, TURNS, PARETO = "rounds", "turns", "pareto"
@@ -129,8 +130,7 @@ def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
     search = how_played(config, settings)
     env, rewards = None, BaseRewards
     with suppress(JoshError):
-        env = env_of(settings)
-        rewards = rewards_class(settings.rewards, env)
+        env, rewards = world_of(settings, folder)
     conversations: list[tuple[int, bool, float, str, str]] = []
     played: list[str] = []
     calls = turns = 0

@@ -1,6 +1,7 @@
 """Read a run for its report: figures with intervals, one row per task, and the trees one at a time."""
 
 import json
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ from josh.runs.report.actions import ActionTally, done_in, name_acts
 from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
 from josh.runs.settings import JOSH, RunSettings, choices_of, env_of, options_of, schema_of
+from josh.trust import UntrustedError
+
+log = logging.getLogger("josh")
 
 
 @dataclass
@@ -221,6 +225,8 @@ def open_run(folder: Path) -> Reading:
     except UsageError as error:
         env = BaseEnv({})
         notes.append(f"people and groups are missing, because the environment cannot be loaded: {error}")
+        if isinstance(error, UntrustedError):
+            log.warning("%s has plain names, without people and groups: %s", folder, error, extra={"once": True})
     try:
         rewards = rewards_class(settings.rewards, env)
     except (UsageError, AttributeError) as error:

@@ -25,9 +25,9 @@ from josh.runs.record.folder import (
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
-from josh.runs.registry import rewards_class
+from josh.runs.record.world import world_of
 from josh.runs.report.tree_text import Style, errors_in, tree_lines, verdict
-from josh.runs.settings import core, env_of, environment
+from josh.runs.settings import core, environment
 from josh.terminal import (
     align_columns,
     columns,
@@ -177,11 +177,8 @@ def _config(folder: Path) -> dict[str, Any]:
 def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str], str]:
     """Returns the names of the sides and the unit of rewards; defaults if the run's plug-ins cannot be loaded."""
     with suppress(JoshError, KeyError):
-        settings = read_settings(folder, config)
-        env = env_of(settings)
-        with suppress(JoshError):
-            return env.speakers, rewards_class(settings.rewards, env).unit
-        return env.speakers, ""
+        env, rewards = world_of(read_settings(folder, config), folder)
+        return env.speakers, rewards.unit
     return BaseEnv.speakers, BaseRewards.unit
 
 

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from josh.errors import UsageError
-from josh.loading import load
+from josh.loading import load, said_by
 from josh.messages import Message
 from josh.roles import BaseEnv
 from josh.runs.record.folder import version
@@ -118,7 +118,7 @@ def tiny_dialogues(env: type[BaseEnv]) -> TinyDialogues | None:
     path = env.tiny_dialogues
     if not path:
         return None
-    found: TinyDialogues = load(path, {}, "tiny_dialogues")
+    found: TinyDialogues = load(said_by(env, "tiny_dialogues", path), {}, "tiny_dialogues")
     return found
 
 
