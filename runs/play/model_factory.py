@@ -8,7 +8,7 @@ from josh.models.hf import HFChat
 from josh.models.hf_loading import LocalModel, is_local, look_for
 from josh.models.litellm_chat import PREFIX, LiteLLMChat
 from josh.models.offline import OfflineModel, RecordedModel
-from josh.models.openai_chat import OpenAIChat
+from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.models.service import ServiceModel, is_service
 from josh.runs.play.destinations import Address, Destination, owned, require_allowed
 from josh.runs.registry import OFFLINE
@@ -38,10 +38,14 @@ class ModelFactory:
         """The models created so far."""
         return list(self._made.values())
 
-    @property
-    def announced(self) -> list[str]:
-        """Where requests and keys go, one line for each model that does not go to the plain default."""
-        return [f"{_listed(list(who))}: {one.words}" for one, who in self._going.items() if not one.plain]
+    def announced(self, *, keyless: bool) -> list[str]:
+        """Returns where requests and keys go, one line for each model that does not go to the plain default.
+
+        Args:
+            keyless: also name addresses that get no key.
+        """
+        going = {one: who for one, who in self._going.items() if not one.plain and (keyless or one.variable != NO_KEY)}
+        return [f"{_listed(list(who))}: {one.words}" for one, who in going.items()]
 
     def get(self, name: str, base_url: str | None, api_key_var: str | None, who: str = "agent") -> ChatModel:
         """Returns a chat model.

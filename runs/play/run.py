@@ -168,8 +168,8 @@ def unasked(folder: Path, settings: RunSettings) -> tuple[str, ...]:
 
 
 def announce(runtime: Runtime) -> None:
-    """Log where requests and keys go, unless that is the plain default."""
-    for line in runtime.announced:
+    """Log where keys go, unless that is the plain default."""
+    for line in runtime.announced():
         log.warning("%s", line, extra={"once": True})
 
 
@@ -191,5 +191,5 @@ def dry_run(settings: RunSettings) -> str:
     """Returns the `config.json` of a run as text, after every check that is possible without playing."""
     runtime = Runtime(settings)
     announce(runtime)
-    sent = {"sent": runtime.announced} if runtime.announced else {}
-    return json.dumps(describe(runtime) | sent, indent=2)
+    going = runtime.announced(keyless=True)
+    return json.dumps(describe(runtime) | ({"requests_go_to": going} if going else {}), indent=2)

@@ -151,10 +151,9 @@ class Runtime:
         """The verb for rewards in the progress bar, such as `earned`."""
         return str(getattr(self._rewards_type, "verb", "earned"))
 
-    @property
-    def announced(self) -> list[str]:
-        """Where requests and keys go, one line for each model that does not go to the plain default."""
-        return self._factory.announced
+    def announced(self, *, keyless: bool = False) -> list[str]:
+        """Returns where requests and keys go; see `ModelFactory.announced`."""
+        return self._factory.announced(keyless=keyless)
 
     @property
     def models(self) -> Sequence[ChatModel]:

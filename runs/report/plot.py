@@ -6,16 +6,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from josh.dialogue import Speaker
-from josh.errors import JoshError, UsageError
+from josh.errors import UsageError
 from josh.outcomes import Episode
-from josh.roles import BaseEnv, BaseRewards
+from josh.roles import BaseEnv
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.play.sub_runs import sub_run_from
 from josh.runs.record.folder import (
@@ -128,9 +127,7 @@ def _plotted_run(folder: Path, label: str = "") -> PlottedRun | None:
     config = read_config(folder)
     settings = read_settings(folder, config)
     search = how_played(config, settings)
-    env, rewards = None, BaseRewards
-    with suppress(JoshError):
-        env, rewards = world_of(settings, folder)
+    env, rewards = world_of(settings, folder, careful=True)
     conversations: list[tuple[int, bool, float, str, str]] = []
     played: list[str] = []
     calls = turns = 0

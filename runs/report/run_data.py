@@ -225,15 +225,21 @@ def open_run(folder: Path) -> Reading:
     except UsageError as error:
         env = BaseEnv({})
         notes.append(f"people and groups are missing, because the environment cannot be loaded: {error}")
-        if isinstance(error, UntrustedError):
-            log.warning("%s has plain names, without people and groups: %s", folder, error, extra={"once": True})
+        _warn(folder, error)
     try:
         rewards = rewards_class(settings.rewards, env)
     except (UsageError, AttributeError) as error:
         rewards = BaseRewards
         notes.append(f"rewards have their plain names, because their class cannot be loaded: {error}")
+        _warn(folder, error)
     viewer = Viewer(CarefulEnv(env), partial(_started, rewards, env, settings, options_of(settings)))
     return Reading(folder, config, settings, viewer, rewards, notes)
+
+
+def _warn(folder: Path, error: Exception) -> None:
+    """Log that a report has plain names, where the run names code that this command may not run."""
+    if isinstance(error, UntrustedError):
+        log.warning("%s is reported with plain names: %s", folder, error, extra={"once": True})
 
 
 def _started(

@@ -177,7 +177,7 @@ def _config(folder: Path) -> dict[str, Any]:
 def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str], str]:
     """Returns the names of the sides and the unit of rewards; defaults if the run's plug-ins cannot be loaded."""
     with suppress(JoshError, KeyError):
-        env, rewards = world_of(read_settings(folder, config), folder)
+        env, rewards = world_of(read_settings(folder, config), folder, careful=True)
         return env.speakers, rewards.unit
     return BaseEnv.speakers, BaseRewards.unit
 

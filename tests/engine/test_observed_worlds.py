@@ -106,7 +106,7 @@ def test_a_rewards_class_that_waits_judges_as_one_that_does_not():
 @pytest.mark.parametrize("way", [("--josh",), ("--josh", "--stop", "best"), ("--rollouts", 3, "--temperature", 1)])
 def test_the_record_is_enough_to_score_a_run_again(env, way):
     folder = run("runs", "--env", f"toy_phone:{env}", *way)
-    assert main(["rescore", str(folder), "--log_dir", "again"]) == 0
+    assert main(["rescore", "--trust", str(folder), "--log_dir", "again"]) == 0
     (again,) = Path("again").iterdir()
     for name in ("episodes.jsonl", "training_examples.jsonl"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
@@ -116,7 +116,7 @@ def test_the_record_is_enough_to_score_a_run_again(env, way):
 @pytest.mark.usefixtures("elsewhere")
 def test_another_reward_reads_the_stored_state():
     folder = run("runs", "--env", "toy_phone:Thanked", "--josh", "--stop", "best")
-    assert main(["rescore", str(folder), "--rewards", "toy_phone:Works", "--log_dir", "again"]) == 0
+    assert main(["rescore", "--trust", str(folder), "--rewards", "toy_phone:Works", "--log_dir", "again"]) == 0
     (again,) = Path("again").iterdir()
     before, after = (json.loads((each / "summary.json").read_text()) for each in (folder, again))
     assert before["average_reward"] == pytest.approx(after["average_reward"] / 2)

@@ -160,8 +160,8 @@ class TestAWorldOfOnesOwn:
     def test_goes_on_with_its_settings_and_with_no_others(self, capsys):
         assert main([*OWN, "--env.difficulty", "2"]) == 0
         run = only_run()
-        assert main(["--resume", str(run), "--env.difficulty", "2"]) == 0
-        assert main(["--resume", str(run), "--env.difficulty", "3"]) == 2
+        assert main(["--trust", "--resume", str(run), "--env.difficulty", "2"]) == 0
+        assert main(["--trust", "--resume", str(run), "--env.difficulty", "3"]) == 2
         assert "env.difficulty is 3, and 2 in" in capsys.readouterr().err
 
     def test_is_rescored_without_the_agent_that_played(self):
@@ -170,14 +170,14 @@ class TestAWorldOfOnesOwn:
         Path("a.py").unlink()
         for name in [name for name in sys.modules if name.startswith("josh_plugin_")]:
             del sys.modules[name]
-        assert main(["rescore", str(only_run()), "--rewards.times", "4", "--log_dir", "new"]) == 0
+        assert main(["rescore", "--trust", str(only_run()), "--rewards.times", "4", "--log_dir", "new"]) == 0
         (new,) = Path("new").iterdir()
         assert (read_settings(new).agent.config, read_settings(new).rewards.config) == ({"polite": True}, {"times": 4})
 
     def test_can_be_rescored_shown_and_reported(self, capsys):
         assert main([*OWN, "--env.difficulty", "2"]) == 0
         run = only_run()
-        assert main(["rescore", str(run), "--rewards.times", "4", "--log_dir", "new"]) == 0
+        assert main(["rescore", "--trust", str(run), "--rewards.times", "4", "--log_dir", "new"]) == 0
         (new,) = Path("new").iterdir()
         assert json.loads((new / "summary.json").read_text())["average_reward"] == 4.0
         assert main(["show", str(new)]) == 0
@@ -271,7 +271,7 @@ class TestSampling:
         us, them = server.requests
         assert (us["max_tokens"], us["stop"], us["top_k"], "seed" in us) == (7, ["END"], 3, False)
         assert (them["max_tokens"], them["stop"], "seed" in them) == (8, ["a", "b"], True)
-        assert main(["replay", str(only_run()), "--log_dir", "again"]) == 0
+        assert main(["replay", "--trust", str(only_run()), "--log_dir", "again"]) == 0
 
     def test_settings_left_at_their_defaults_keep_the_digests_of_earlier_journals(self):
         """As `blake2b` of the seed, the model's name, the temperature, the messages, the options and the siblings."""

@@ -67,7 +67,7 @@ def test_scores_stand_in_the_episodes_and_in_the_summary(judged):
 def test_the_same_rewards_score_again_without_a_call(judged):
     folder, server = judged
     before = len(server.requests)
-    assert main(["rescore", str(folder), "--log_dir", "again"]) == 0
+    assert main(["rescore", "--trust", str(folder), "--log_dir", "again"]) == 0
     assert len(server.requests) == before
     assert (only("again") / "episodes.jsonl").read_bytes() == (folder / "episodes.jsonl").read_bytes()
 
@@ -75,23 +75,23 @@ def test_the_same_rewards_score_again_without_a_call(judged):
 def test_other_rewards_ask_the_judge_alone_and_once(judged, capsys):
     folder, server = judged
     before = len(server.requests)
-    assert main(["rescore", str(folder), "--rewards", "./polite.py:Nothing", "--log_dir", "again"]) == 0
+    assert main(["rescore", "--trust", str(folder), "--rewards", "./polite.py:Nothing", "--log_dir", "again"]) == 0
     assert len(server.requests) == before, "the judge has said all this before"
     changed = ["--rewards", "./polite.py:Polite", "--judge_model", "other"]
-    assert main(["rescore", str(folder), *changed, "--log_dir", "other"]) == 0
+    assert main(["rescore", "--trust", str(folder), *changed, "--log_dir", "other"]) == 0
     new = server.requests[before:]
     assert [body["model"] for body in new] == ["other"] * 3
     again = only("other")
-    assert main(["rescore", str(again), "--log_dir", "third"]) == 0
+    assert main(["rescore", "--trust", str(again), "--log_dir", "third"]) == 0
     assert len(server.requests) == before + 3
 
 
 def test_a_run_is_resumed_and_replayed_with_what_its_judge_said(judged):
     folder, server = judged
     before = len(server.requests)
-    assert main(["replay", str(folder), "--log_dir", "replayed"]) == 0
+    assert main(["replay", "--trust", str(folder), "--log_dir", "replayed"]) == 0
     (folder / "episodes.jsonl").write_text("")
-    assert main(["--resume", str(folder)]) == 0
+    assert main(["--trust", "--resume", str(folder)]) == 0
     assert len(server.requests) == before
     assert len(lines(folder)) == 3
 

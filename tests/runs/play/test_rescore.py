@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 def rescored(folder, log_dir, *flags):
     """Rescore a run; the new folder."""
-    assert main(["rescore", str(folder), "--log_dir", log_dir, *map(str, flags)]) == 0
+    assert main(["rescore", "--trust", str(folder), "--log_dir", log_dir, *map(str, flags)]) == 0
     (new,) = Path(log_dir).iterdir()
     return new
 
@@ -221,7 +221,7 @@ def test_the_new_folder_stands_beside_the_old_one_which_is_left_alone(capsys):
     original = run("records", *TOY, "--josh")
     before = {path.name: path.read_bytes() for path in original.iterdir()}
     text = capsys.readouterr().out
-    assert main(["rescore", f"{original}/"]) == 0
+    assert main(["rescore", "--trust", f"{original}/"]) == 0
     (new,) = set(Path("records").iterdir()) - {original}
     assert new.name.startswith(f"{original.name}-rescored-")
     assert {path.name: path.read_bytes() for path in original.iterdir()} == before
@@ -285,7 +285,7 @@ def refused(capsys, *arguments):
     """The one line of a refusal, which leaves nothing behind."""
     before = sorted(Path().rglob("*"))
     capsys.readouterr()
-    assert main(["rescore", *map(str, arguments)]) == 2
+    assert main(["rescore", "--trust", *map(str, arguments)]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert sorted(Path().rglob("*")) == before

@@ -219,7 +219,10 @@ def test_a_task_file_cannot_send_a_key_to_an_address_of_its_own(endpoint, monkey
     url, server = endpoint()
     row = {"id": "row", "data": PEOPLE, "metadata": {"persuadee_model": "them", "persuadee_base_url": url}}
     (tmp_path / "tasks.jsonl").write_text(json.dumps(row))
-    assert main(["--corpus", "tasks.jsonl", "--max_convo_turns", "1", "--user_api_key_var", "OPENAI_API_KEY"]) == 0
+    flags = ["--corpus", "tasks.jsonl", "--max_convo_turns", "1", "--user_api_key_var", "OPENAI_API_KEY"]
+    assert main(flags) == 2
+    assert not server.requests
+    assert main([*flags, "--trust_task_endpoints"]) == 0
     assert [headers["Authorization"] for headers in server.headers] == ["Bearer none"]
 
 
@@ -266,7 +269,21 @@ def test_every_field_of_a_row_wins_by_itself(endpoint, monkeypatch, tmp_path):
     ]
     (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
     flags = ["--user_model", "flag", "--user_base_url", ours, "--user_api_key_var", "FLAG_KEY"]
-    assert main(["--corpus", "tasks.jsonl", *flags, "--max_convo_turns", "1", "--max_concurrency", "1"]) == 0
+    assert (
+        main(
+            [
+                "--corpus",
+                "tasks.jsonl",
+                *flags,
+                "--max_convo_turns",
+                "1",
+                "--max_concurrency",
+                "1",
+                "--trust_task_endpoints",
+            ]
+        )
+        == 0
+    )
 
     def asked(server):
         return [

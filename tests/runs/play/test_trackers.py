@@ -147,13 +147,13 @@ def test_a_resumed_run_goes_on_counting_and_may_report_elsewhere():
     assert first["total/infra_errors"][-1][1] == json.loads((only_run() / "summary.json").read_text())["infra_errors"]
     owed = json.loads((only_run() / "summary.json").read_text())["owed"]
     assert owed
-    assert main(["--resume", str(only_run()), "--report_to", "none"]) == 0
+    assert main(["--trust", "--resume", str(only_run()), "--report_to", "none"]) == 0
     assert logged(only_run()) == first
-    assert main(["--resume", str(only_run())]) == 0
+    assert main(["--trust", "--resume", str(only_run())]) == 0
     again = logged(only_run())
     assert len(again["total/calls"]) == 12 + owed
     assert [step for step, _ in again["total/calls"]][-owed:] == list(range(12 - owed + 1, 13))
-    assert main(["replay", str(only_run())]) == 0
+    assert main(["replay", "--trust", str(only_run())]) == 0
 
 
 def test_the_runs_of_an_evaluation_report_apart():
@@ -315,7 +315,7 @@ def test_a_tracker_that_does_not_begin_ends_the_run_before_anything_is_played(ca
     folder = only_run()
     before = (folder / "episodes.jsonl").read_bytes()
     (folder / "tensorboard").write_text("in its place")
-    assert main(["--resume", str(folder), "--report_to", "tensorboard"]) == 2
+    assert main(["--trust", "--resume", str(folder), "--report_to", "tensorboard"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("josh: report_to is 'tensorboard', but tensorboard does not start: FileExistsError")
     assert (folder / "episodes.jsonl").read_bytes() == before

@@ -199,7 +199,7 @@ def test_a_world_that_says_what_json_has_no_form_for_costs_its_leaf(capsys):
 def test_a_flag_that_a_command_does_not_take_is_refused_for_what_it_is(capsys):
     assert main(["--env", "./w.py:W", "--josh"]) == 0
     (run,) = Path("records").iterdir()
-    assert main(["rescore", str(run), "--beam_size", "4"]) == 2
+    assert main(["rescore", "--trust", str(run), "--beam_size", "4"]) == 2
     assert "beam_size is given, but `josh rescore` does not take it; leave it out" in capsys.readouterr().err
 
 

@@ -208,10 +208,10 @@ def test_what_is_there_is_shown_of_a_damaged_or_unfinished_run(capsys, tmp_path)
 def test_a_plug_in_that_is_gone_costs_only_its_names(capsys, tmp_path):
     (tmp_path / "gone.py").write_text("from josh.envs.persuasion.env import PersuasionEnv as World\n")
     folder = played(tmp_path / "records", "--env", "./gone.py:World", "--synthetic_tasks", "1")
-    assert "persuader: " in shown(capsys, folder, "1")[2]
+    assert "persuader: " in shown(capsys, folder, "1", "--trust")[2]
     (tmp_path / "gone.py").unlink()
     sys.modules.pop(f"josh_plugin_{(tmp_path / 'gone.py').as_posix().encode().hex()}")
-    assert "agent: " in shown(capsys, folder, "1")[2]
+    assert "agent: " in shown(capsys, folder, "1", "--trust")[2]
 
 
 def test_of_an_evaluation_the_runs_are_named(capsys, tmp_path):
