@@ -19,7 +19,10 @@ from josh.dialogue import Speaker
 from josh.envs.mcp.servers import Calls, ServerTool, ToolServers, listed_tools
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task, ToolError
+from josh.trust import require_trusted
 
+SERVER = "mcp:"
+"""Before a command, the name of the world of its server."""
 KEYS = ("id", "instruction", "prompt", "goals", "judge", "split", "metadata")
 """The keys of a task's row."""
 
@@ -65,6 +68,7 @@ class McpEnv(BaseEnv):
             raise UsageError("env mcp has no tasks; give --env.tasks FILE, with one JSON object per line")
         if not config.command.startswith(("http://", "https://")) and not _words(config.command):
             raise UsageError(f"env.command is {config.command!r}; give the command that starts the server")
+        require_trusted(f"{SERVER}{config.command}", "env")
         passed = [name.strip() for name in config.pass_env.split(",") if name.strip()]
         self._servers = ToolServers(_target(config.command), passed, most=config.servers, timeout=config.timeout)
         self._tools: Mapping[str, ServerTool] = listed_tools(self._servers)

@@ -14,7 +14,9 @@ from josh.errors import UsageError
 from josh.models.hf_loading import is_local
 from josh.models.litellm_chat import PREFIX, is_for_litellm
 from josh.models.openai_chat import NO_KEY, OPENAI_URL
-from josh.runs.registry import OFFLINE, ROLES
+from josh.models.service import PREFIX as SERVICE
+from josh.models.service import is_service
+from josh.runs.registry import MCP, OFFLINE, ROLES
 from josh.runs.settings import RunSettings
 from josh.trust import Trust, trust
 
@@ -79,11 +81,13 @@ class Destination:
     @property
     def by_litellm(self) -> bool:
         """Whether litellm sends the requests."""
-        return is_for_litellm(self.model, self.base_url)
+        return not is_service(self.model) and is_for_litellm(self.model, self.base_url)
 
     @property
     def address(self) -> str | None:
         """The address; None where litellm sends the requests to the provider's own."""
+        if is_service(self.model):
+            return self.model.removeprefix(SERVICE)
         if self.by_litellm:
             return self.base_url
         return self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
@@ -91,7 +95,8 @@ class Destination:
     @property
     def variable(self) -> str | None:
         """The variable whose key is sent; None for the provider's own; `NO_KEY` where no key is sent."""
-        if self.api_key_var is not None or self.address is None or self.address.startswith("https:"):
+        default = self.address is None or (self.address.startswith("https:") and not is_service(self.model))
+        if self.api_key_var is not None or default:
             return self.api_key_var
         return NO_KEY
 
@@ -115,7 +120,7 @@ class Destination:
         variable = self.own_variable if self.variable is None else self.variable
         key = "without a key" if self.variable == NO_KEY else f"with the key in {variable or 'its own variable'}"
         other = f", not with {self.instead}, which is another provider's" if self.instead else ""
-        return f"{name} at {where}, {key}{other}"
+        return f"{'the agent' if is_service(name) else name} at {where}, {key}{other}"
 
 
 def owned(model: str, base_url: str | None, api_key_var: str | None) -> Destination:
@@ -147,6 +152,8 @@ def trust_flag(every: Iterable[RunSettings]) -> str:
 def _needs_trust(settings: RunSettings) -> bool:
     """Returns whether a run names code that is not josh's own, or sends a key elsewhere than to its provider."""
     own = Trust(code=set())
+    if settings.env.name == MCP[:-1] and settings.env.config.get("command"):
+        return True
     for role, known in ROLES.items():
         name = getattr(settings, role).name
         if name and name not in known and not own.may_run(name):

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.service import PREFIX as SERVICE
 from josh.runs.record.settings_json import settings_in_folder
-from josh.runs.registry import ROLES
+from josh.runs.registry import MCP
 from josh.runs.resolve import defaults_of, read_toml
 from josh.runs.settings import core, environment
 from josh.trust import Trust, absolute, trusting
 
-_CODE = (*ROLES, "baseline_agent", "other_users")
+_CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users")
+"""The flags of plug-ins that may be several, separated by commas."""
 _SIDES = ("", "user_", "judge_", "baseline_")
-_ADDRESSES = tuple(f"{side}base_url" for side in _SIDES)
+_ADDRESSES = (*(f"{side}base_url" for side in _SIDES), "agent", "model")
 _VARIABLES = tuple(f"{side}api_key_var" for side in _SIDES)
 _REPEATABLE = {
     "rescore": frozenset(["rewards"]),
@@ -37,14 +39,16 @@ def trust_of(arguments: Sequence[str]) -> Trust:
     given = {**({_flag(name): value for name, value in read_toml(Path(config)).items()} if config else {}), **flags}
     if "trust" in flags:
         return Trust()
-    rules = Trust({absolute(name) for name in _named(_CODE, given)}, repeatable=_REPEATABLE.get(arguments[0]))
+    env, command = (str(given.get(name) or "").strip() for name in ("env", "env.command"))
+    code = {*_named(_CODE, given), env, MCP + (command or env.removeprefix(MCP).strip())}
+    rules = Trust(set(map(absolute, code)), repeatable=_REPEATABLE.get(arguments[0]))
     recorded = flags.get("resume")
     if arguments[0] == "rescore":
         recorded = next((one for one in arguments[1:] if Path(one).is_dir()), None)
     if recorded:
         rules.rows = "trust_task_endpoints" in flags
         own = _from_environment(Path(recorded), rules)
-        rules.addresses = _named(_ADDRESSES, given) | _named(_ADDRESSES, own)
+        rules.addresses = {one.removeprefix(SERVICE) for one in _named(_ADDRESSES, given) | _named(_ADDRESSES, own)}
         rules.variables = _named(_VARIABLES, given) | _named(_VARIABLES, own)
     return rules
 

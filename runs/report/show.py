@@ -235,7 +235,7 @@ def _tallied(folder: Path, config: Mapping[str, Any], damaged: list[int]) -> dic
 
     env = BaseEnv({})
     with suppress(JoshError, KeyError):
-        env = env_of(read_settings(folder, config))
+        env, _ = world_of(read_settings(folder, config), folder, careful=True)
     tally, careful = ActionTally(), CarefulEnv(env)
     for _, episode in stored_episodes(folder / EPISODES, damaged):
         tally.add(episode, done_in(episode, careful))

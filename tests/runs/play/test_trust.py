@@ -50,10 +50,17 @@ def foreign(change):
     return folder
 
 
-def with_code(role="env", name="World"):
+def code():
+    """The file of a world, with its agent's file beside it."""
     Path("foreign").mkdir()
     Path("foreign/x.py").write_text(FOREIGN)
     Path("foreign/near.py").write_text(NEAR)
+    return Path("foreign/x.py").resolve()
+
+
+def with_code(role="env", name="World"):
+    """A run that names somebody's code."""
+    code()
     return foreign(lambda settings: settings[role].update(name=str(Path(f"foreign/x.py:{name}").resolve())))
 
 
@@ -85,22 +92,15 @@ def test_a_command_that_plays_runs_no_code_of_the_run(command, capsys):
 
 @pytest.mark.parametrize("way", [["--trust"], ["--env", "foreign/x.py:World"]])
 def test_code_runs_where_the_command_line_says_so(way, capsys):
-    folder = run("mine", *SMALL, "--env", with_code_beside() + ":World")
+    folder = run("mine", *SMALL, "--env", f"{code()}:World")
     before = RAN.read_text()
     capsys.readouterr()
     assert main(["--resume", str(folder), *way]) == 0
     assert RAN.read_text() == before, "it is loaded already"
 
 
-def with_code_beside():
-    Path("foreign").mkdir()
-    Path("foreign/x.py").write_text(FOREIGN)
-    Path("foreign/near.py").write_text(NEAR)
-    return "foreign/x.py"
-
-
 def test_a_world_names_its_agent_beside_itself_from_any_folder(monkeypatch, capsys):
-    world = str(Path(with_code_beside()).resolve())
+    world = code()
     elsewhere = Path("else").resolve()
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -108,6 +108,16 @@ def test_a_world_names_its_agent_beside_itself_from_any_folder(monkeypatch, caps
     assert json.loads((folder / "config.json").read_text())["plays"]["agent"].endswith(":Near")
     assert main(["rescore", "--trust", str(folder), "--log_dir", "again"]) == 0
     assert main(["--resume", str(folder), "--env", f"{world}:World"]) == 0
+
+
+@pytest.mark.parametrize("command", ["show", "report", "rescore", "--resume"])
+def test_a_command_that_starts_a_server_is_code(command, capsys):
+    Path("rows.jsonl").write_text('{"instruction": "Go on.", "judge": "It went on."}')
+    server = {"name": "mcp", "command": "sh -c 'touch ran.txt'", "tasks": str(Path("rows.jsonl").resolve())}
+    folder = foreign(lambda settings: settings.update(env=server))
+    main([command, str(folder)])
+    assert not RAN.exists()
+    assert "env \"mcp:sh -c 'touch ran.txt'\" is code that a recorded run names; to run it" in capsys.readouterr().err
 
 
 def test_a_run_of_joshs_own_plug_ins_needs_no_flag(capsys):
