@@ -14,6 +14,7 @@ Message: TypeAlias = dict[str, Any]
 OPENER = "(The chat is open. You write first.)"
 """Replaces a missing first user message, because many chat servers and templates refuse a conversation without one."""
 
+_SYSTEM = ("system", "developer")
 _DEEPEST = 20
 
 
@@ -32,6 +33,36 @@ def with_opener(messages: Sequence[Message]) -> list[Message]:
     if messages[first:] and messages[first].get("role") == "user":
         return list(messages)
     return [*messages[:first], {"role": "user", "content": OPENER}, *messages[first:]]
+
+
+def fold_system(messages: Sequence[Message]) -> list[Message]:
+    """Returns the messages without the roles `system` and `developer`, for models that know only user and assistant.
+
+    The text of such a message is put before the text of the user message that follows it, otherwise after that of the
+    user message before it. Where there is neither, it becomes a user message.
+    """
+    folded: list[Message] = []
+    waiting: list[Message] = []
+    for message in messages:
+        if message.get("role") in _SYSTEM:
+            waiting.append(message)
+        elif waiting and message.get("role") == "user":
+            folded.append({**message, "content": _joined([*waiting, message])})
+            waiting = []
+        else:
+            folded = [*_ended(folded, waiting), message]
+            waiting = []
+    return _ended(folded, waiting)
+
+
+def _ended(folded: list[Message], waiting: Sequence[Message]) -> list[Message]:
+    if waiting and folded and folded[-1].get("role") == "user":
+        return [*folded[:-1], {**folded[-1], "content": _joined([folded[-1], *waiting])}]
+    return [*folded, {"role": "user", "content": _joined(waiting)}] if waiting else folded
+
+
+def _joined(messages: Sequence[Message]) -> str:
+    return "\n\n".join(text for text in map(text_of, messages) if text)
 
 
 def trim_user_messages(messages: Sequence[Message]) -> list[Message]:

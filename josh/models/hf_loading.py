@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from josh.threads import one_line
 PREFIX = "hf:"
 """The prefix of the names of local models."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+_USUAL = ("models", "model", "adapters", "adapter", "checkpoints", "weights", "out", "output", "records", "runs")
+"""Names of folders in which models and adapters usually lie."""
 PROBE = "josh"
 """A text to try out a tokenizer, a chat template and a model."""
 
@@ -104,8 +107,9 @@ def _folder(name: str, where: str, config: str = "config.json") -> Path | str:
             f"model {name!r} is not a model's name; give {PREFIX}FOLDER, {PREFIX}ORG/NAME or {PREFIX}BASE+ADAPTER"
         )
     if not folder.is_dir():
-        if where.startswith((".", "/", "~")) or where.count("/") > 1 or folder.exists():
-            raise UsageError(f"model {name!r}: there is no folder {where}")
+        missing = f"there is no folder {where}" if folder.exists() else missing_folder(where)
+        if missing is not None:
+            raise UsageError(f"model {name!r}: {missing}")
         return where
     if not (folder / config).is_file():
         is_adapter = (folder / "adapter_config.json").is_file()
@@ -116,6 +120,27 @@ def _folder(name: str, where: str, config: str = "config.json") -> Path | str:
     ):
         raise UsageError(f"model {name!r}: {where} has no tokenizer; save it beside the model")
     return folder
+
+
+def missing_folder(where: str) -> str | None:
+    """Returns the error for a name that looks like a folder's and is none's; None for an id on the Hugging Face hub.
+
+    A name of the form ORG/NAME can be both. It is taken for a folder if the first part is that of a folder here or of a
+    usual folder for models, or nearly so.
+    """
+    if where.startswith((".", "/", "~")) or where.count("/") > 1:
+        return f"there is no folder {where}"
+    parent, slash, last = where.rpartition("/")
+    if not slash:
+        near = next((one for one in _USUAL if (Path(one) / last).is_dir()), None)
+        return f"there is no folder {where}; did you mean {near}/{last}?" if near else None
+    folders = {path.name for path in Path().iterdir() if path.is_dir()}
+    near = next(iter(get_close_matches(parent, [*folders, *_USUAL], 1, 0.8)), None)
+    if near is None:
+        return None
+    if near in folders and near != parent and (Path(near) / last).is_dir():
+        return f"there is no folder {where}; did you mean {near}/{last}?"
+    return f"there is no folder {where}; give a model's folder (from the hub: hf download {where} --local-dir {where})"
 
 
 def _four_bits(name: str, torch: Any, transformers: Any, dtype: str) -> Any:

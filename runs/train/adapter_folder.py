@@ -89,6 +89,16 @@ def complete(part: Path, target: Path, card: Mapping[str, Any]) -> None:
     part.replace(target)
 
 
+def resolve_base(part: Path) -> None:
+    """Make the base model's path in an adapter's configuration absolute, so that it is found from every folder."""
+    path = part / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    base = Path(str(config.get("base_model_name_or_path") or ""))
+    if config.get("base_model_name_or_path") and base.is_dir():
+        config["base_model_name_or_path"] = str(base.resolve())
+        path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def leave(part: Path, keep: bool) -> None:
     """Clean up after an interrupted training: delete the folder, unless `keep` is true and it has a checkpoint."""
     if keep and last_checkpoint(part):

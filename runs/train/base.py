@@ -1,24 +1,38 @@
 """Load the model that a training starts from: tokenizer, chat template, weights and the adapter to train."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from josh.config import NOTHING
 from josh.errors import UsageError
-from josh.runs.train.data import Template
+from josh.models.chat_template import ChatTemplate
+from josh.models.hf_loading import missing_folder
 from josh.runs.train.machine import compute_dtype, one_line
 from josh.runs.train.settings import TrainSettings
+from josh.runs.train.template import Template
 
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def load_template(model: str) -> Template:
-    """Returns a model's tokenizer, chat template and stop tokens. Raises UsageError if they cannot be loaded."""
-    from transformers import AutoTokenizer, GenerationConfig
+def load_template(model: str, text: str | None = None, values: Mapping[str, Any] = NOTHING) -> Template:
+    """Returns a model's tokenizer, chat template and stop tokens.
+
+    Args:
+        model: the model's folder or hub id.
+        text: a chat template in place of the tokenizer's own.
+        values: values for the template's variables.
+
+    Raises:
+        UsageError: they cannot be loaded, or do not fit each other.
+    """
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
     findable(model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
+        rows = AutoConfig.from_pretrained(model).get_text_config().vocab_size
     except (OSError, ValueError, ImportError) as error:
         raise UsageError(f"cannot load the tokenizer of {model}: {one_line(error)}") from None
     if not tokenizer.is_fast:
@@ -31,7 +45,11 @@ def load_template(model: str) -> Template:
         pass
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Template(tokenizer, model, sorted(stop for stop in stops if stop is not None))
+    try:
+        chat = ChatTemplate(tokenizer, text, values)
+    except UsageError as error:
+        raise UsageError(f"{model} {error}") from None
+    return Template(chat, model, sorted(stop for stop in stops if stop is not None), rows)
 
 
 def findable(model: str) -> None:
@@ -40,19 +58,12 @@ def findable(model: str) -> None:
     if folder.is_dir():
         if not (folder / "config.json").exists():
             raise UsageError(f"{model} has no model (no config.json); give a model's folder or a hub id")
-    elif folder.is_absolute() or model.startswith(".") or model.count("/") != 1:
+    elif model.count("/") != 1:
         raise UsageError(f"there is no folder {model}; give a model's folder or a hub id such as Qwen/Qwen3-4B")
-
-
-def training_variant(tokenizer: Any) -> str | None:
-    """Returns TRL's training variant of a tokenizer's template; None if TRL does not know the model family."""
-    try:
-        from trl.chat_template_utils import get_training_chat_template
-
-        text: str | None = get_training_chat_template(tokenizer)
-    except (ImportError, ValueError, TypeError, KeyError):
-        return None
-    return text
+    else:
+        missing = missing_folder(model)
+        if missing is not None:
+            raise UsageError(missing)
 
 
 def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Callbacks of a training: the progress bar, and the monitor that stops a training when the model's text degenerates.
+"""Callbacks of a training: the progress bar, and the monitors that stop a training when loss or text degenerates.
 
 1. Before the first step, the monitor samples replies to fixed prompts from the model that the training starts from.
 2. After every so many optimizer steps, it samples replies to the same prompts from the tuned model (`Sampler.look`).
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import isfinite
 from statistics import fmean
 from typing import Any
 
@@ -204,11 +205,41 @@ class Watch:
         return [{"step": step, **asdict(look)} for step, look in self.looks.items()]
 
 
-def callbacks(watch: Watch | None, show: bool) -> list[Any]:
+class Course:
+    """The course of a training's loss.
+
+    Attributes:
+        verdict: how the loss diverged, or None.
+    """
+
+    def __init__(self, most: float | None) -> None:
+        """Begin with no loss.
+
+        Args:
+            most: most nats per token by which the loss may rise above the first one; None for no limit, where the loss
+                is not in nats per token.
+        """
+        self.verdict: str | None = None
+        self._most = most
+        self._first: float | None = None
+
+    def logged(self, loss: float, step: int) -> bool:
+        """Returns whether the training goes on after a logged loss."""
+        if self._first is None:
+            self._first = loss
+        if not isfinite(loss):
+            self.verdict = f"the loss is {loss} at step {step}"
+        elif self._most is not None and loss > self._first + self._most:
+            self.verdict = f"the loss rose from {self._first:.3f} to {loss:.3f} by step {step}"
+        return self.verdict is None
+
+
+def callbacks(watch: Watch | None, course: Course, show: bool) -> list[Any]:
     """Returns callbacks for transformers' trainer: log the last loss, show a progress bar on stderr, run the monitor.
 
     Args:
         watch: the monitor; None for none.
+        course: follows the logged losses.
         show: show the bar.
     """
     from transformers import TrainerCallback
@@ -216,6 +247,11 @@ def callbacks(watch: Watch | None, show: bool) -> list[Any]:
     class Last(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             control.should_log = control.should_log or state.global_step >= state.max_steps
+
+    class Follow(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs and not course.logged(float(logs["loss"]), state.global_step):
+                control.should_training_stop = True
 
     class Monitor(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -245,5 +281,5 @@ def callbacks(watch: Watch | None, show: bool) -> list[Any]:
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()
 
-    made: list[Callable[[], Any]] = [Last, *([Bar] if show else []), *([Monitor] if watch is not None else [])]
+    made: list[Callable[[], Any]] = [Last, Follow, *([Bar] if show else []), *([Monitor] if watch is not None else [])]
     return [make() for make in made]

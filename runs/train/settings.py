@@ -40,6 +40,12 @@ class TrainSettings:
     batch_size: int = setting(1, "rows in one forward pass of one device", least=1)
     accumulation: int = setting(8, "forward passes per optimizer step", least=1)
     max_length: int = setting(4096, "most tokens of a row; longer rows are left out and counted, never cut", least=1)
+    chat_template: str | None = setting(
+        None, "file with a chat template in place of the model's own (Jinja); the adapter's folder keeps it"
+    )
+    chat_template_kwargs: Mapping[str, Any] = setting(
+        {}, "values for the chat template's variables, as a JSON object: '{\"enable_thinking\": false}'"
+    )
     schedule: str = setting("linear", f"how the learning rate decays: {listed(SCHEDULES)}", choices=SCHEDULES)
     warmup: float = setting(
         0.0, "optimizer steps in which the learning rate rises; a value below 1 is a share of all steps", least=0

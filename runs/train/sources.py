@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.chat_template import template_text
 from josh.runs.export.export import manifest_of
 from josh.runs.train.machine import note
 from josh.runs.train.settings import TRAINING, TrainSettings
 
 _ENDS = 1 << 20
 """Bytes at each end of a weights file that the fingerprint reads."""
+_TEMPLATE = ("chat_template", "chat_template_kwargs")
 _READ_WHOLE = (
     "config.json",
     "adapter_config.json",
@@ -94,10 +96,17 @@ def fingerprint(folder: Path) -> str | None:
 
 def adapter_digest(method: str, settings: TrainSettings, sources: Mapping[str, Any]) -> str:
     """Returns a hash of everything that determines an adapter: method, sources and the settings that change it."""
+    template = template_text(settings.chat_template)
     made_of = {
         "method": method,
         "hashes": [one["sha256"] for one in sources.values()],
         "model": settings.model if sources["base"]["sha256"] is None else None,
-        "settings": {name: value for name, value in asdict(settings).items() if not TRAINING[name].rule.resumable},
+        "settings": {
+            name: value
+            for name, value in asdict(settings).items()
+            if not TRAINING[name].rule.resumable and name not in _TEMPLATE
+        },
     }
+    if template is not None or settings.chat_template_kwargs:
+        made_of["template"] = [template, dict(settings.chat_template_kwargs)]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()

@@ -3,7 +3,7 @@
 A training has five steps. The first three find wrong data and settings before any computation:
 
 1. Read and check the rows (`data.py`), then check the machine (`machine.py`).
-2. Load the chat template, try it on the rows, and tokenize the rows (`base.py`, `data.py`).
+2. Load the chat template, and tokenize the rows with it (`base.py`, `data.py`, `template.py`).
 3. Name the adapter after a hash of everything that determines it (`sources.py`), and claim its folder
    (`adapter_folder.py`).
 4. Train, with checkpoints; a monitor watches preference training (`tuning.py`, `monitor.py`).
@@ -14,16 +14,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from josh.errors import FatalError
+from josh.models.chat_template import FOLDED, template_text
+from josh.models.hf_loading import PREFIX
 from josh.runs.record.folder import version
 from josh.runs.train.adapter_folder import claim, complete, leave
-from josh.runs.train.base import load_template, merge, training_variant
-from josh.runs.train.data import fitting_template, prepare, read_rows
+from josh.runs.train.base import load_template, merge
+from josh.runs.train.data import Prepared, prepare, read_rows
 from josh.runs.train.machine import NEEDED, check_machine, is_first, note, quiet, require_packages
 from josh.runs.train.settings import TrainSettings
 from josh.runs.train.sources import adapter_digest, sources_of
+from josh.runs.train.template import Template
 from josh.runs.train.tuning import tuned
 
 
@@ -49,14 +53,9 @@ def train(method: str, settings: TrainSettings) -> Path:
     require_packages("training")
     with quiet():
         check_machine(settings)
-        template = load_template(settings.model)
-        own = template.text
-        template = fitting_template(template, rows, training_variant)
-        if template.text != own:
-            note("the chat template rewrites earlier turns; training uses TRL's variant of it, which keeps them")
+        template = load_template(settings.model, template_text(settings.chat_template), settings.chat_template_kwargs)
         prepared = prepare(rows, method, template, settings.max_length, data)
-        if prepared.dropped["too_long"]:
-            note(f"{prepared.dropped['too_long']} of {len(rows)} rows are longer than {settings.max_length} tokens")
+        _say(prepared, template, len(rows), settings.max_length)
         sources = sources_of(method, settings)
         made_of = adapter_digest(method, settings, sources)
         target = Path(settings.out) / (settings.name or f"josh-{method}-{made_of[:8]}")
@@ -68,6 +67,7 @@ def train(method: str, settings: TrainSettings) -> Path:
             if is_first():
                 if settings.merge:
                     merge(settings, part)
+                template.tokenizer.chat_template = template.chat.text
                 template.tokenizer.save_pretrained(part)
                 card["settings"] = asdict(settings)
                 card["versions"] = {name: version(name) for name in ("josh-dialogue", *NEEDED)}
@@ -82,8 +82,37 @@ def train(method: str, settings: TrainSettings) -> Path:
     return target
 
 
+def _say(prepared: Prepared, template: Template, total: int, max_length: int) -> None:
+    """Print how the rows were prepared, where that is not obvious."""
+    if FOLDED in template.forms:
+        note("the chat template has no system role; the system prompt is put before the first user message")
+    if "one_call" in template.forms:
+        note("the chat template takes one tool call per message; messages with several calls become several messages")
+    if template.thoughts:
+        note(
+            "the chat template writes an empty thought before a turn, because the rows have no thoughts; it is not "
+            "learned, and the words are learned after it"
+        )
+    if len(prepared.rows) > prepared.used:
+        note(
+            f"the chat template changes earlier turns, so that {prepared.used} conversations become "
+            f"{len(prepared.rows)} examples, each under the prompt that the model is asked with"
+        )
+    if prepared.dropped["too_long"]:
+        note(f"{prepared.dropped['too_long']} of {total} rows are longer than {max_length} tokens")
+    left = prepared.dropped["control_tokens"] + prepared.dropped["refused"]
+    if left:
+        note(f"{left} of {total} rows are left out: {'; '.join(prepared.notes)}")
+
+
 def _report(target: Path, settings: TrainSettings, card: Mapping[str, Any]) -> None:
-    losses = card["losses"]
-    print(f"rows      {card['rows']['used']} used, {card['rows']['dropped']['too_long']} too long")
+    losses, rows = card["losses"], card["rows"]
+    left = rows["dropped"]["control_tokens"] + rows["dropped"]["refused"]
+    others = f", {left} left out" if left else ""
+    print(f"rows      {rows['used']} used, {rows['dropped']['too_long']} too long{others}")
     print(f"steps     {losses['steps']}, loss {losses['first']:.3f} at first, {losses['last']:.3f} at last")
+    if losses["last"] > losses["first"]:
+        note("the last loss is above the first; give a lower learning_rate, or check the rows")
     print(f"{'model' if settings.merge else 'adapter'}   {target}")
+    name = target if settings.merge else f"{settings.model}+{target}"
+    print(f"use it with --model {quote(f'{PREFIX}{name}')}")

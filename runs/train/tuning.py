@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError
-from josh.runs.train.adapter_folder import CHECKPOINTS, last_checkpoint
+from josh.runs.train.adapter_folder import CHECKPOINTS, last_checkpoint, resolve_base
 from josh.runs.train.base import load_model
-from josh.runs.train.data import Prepared, Template
+from josh.runs.train.data import Prepared
 from josh.runs.train.machine import compute_dtype, is_first, note, one_line
-from josh.runs.train.monitor import Sampler, Watch, callbacks, spread
+from josh.runs.train.monitor import Course, Sampler, Watch, callbacks, spread
 from josh.runs.train.settings import TrainSettings
+from josh.runs.train.template import Template
 
 
 def tuned(method: str, settings: TrainSettings, template: Template, prepared: Prepared, part: Path) -> dict[str, Any]:
@@ -41,11 +42,10 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
         sampler = Sampler(template.tokenizer, prompts, tuple(template.stops), settings.seed)
         watch = Watch(sampler, settings.monitor_every, settings.monitor_drop)
     show = is_first() and (settings.progress or sys.stderr.isatty())
-    own = template.tokenizer.chat_template
-    template.tokenizer.chat_template = template.text
+    course = Course(settings.monitor_drop if method == "sft" else None)
     try:
         trainer = _trainer(method, settings, model, lora, template.tokenizer, rows, part)
-        for callback in callbacks(watch, show):
+        for callback in callbacks(watch, course, show):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=last_checkpoint(part) if settings.resume else None)
     except torch.OutOfMemoryError as error:
@@ -53,17 +53,16 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
             f"out of memory: {one_line(error)[:120]}; give a smaller batch_size with more accumulation, a smaller "
             "max_length, activation_checkpointing or load_in_4bit"
         ) from None
-    finally:
-        template.tokenizer.chat_template = own
     losses = _losses(trainer.state.log_history)
     if watch is not None and watch.verdict:
         raise FatalError(
             f"{watch.verdict}; no adapter was written, give a lower learning_rate than {settings.learning_rate:g} or a "
             f"higher beta than {settings.beta:g}"
         )
-    if not math.isfinite(losses["last"]):
+    verdict = course.verdict or _not_finite(trainer.model, losses)
+    if verdict:
         raise FatalError(
-            f"the loss became {losses['last']}; no adapter was written, give a lower learning_rate than "
+            f"the training diverged: {verdict}; no adapter was written, give a lower learning_rate than "
             f"{settings.learning_rate:g}"
         )
     trainer.accelerator.wait_for_everyone()
@@ -71,14 +70,24 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
         tuned = trainer.accelerator.unwrap_model(trainer.model)
         tuned.save_pretrained(part, selected_adapters=["default"])
         (part / "README.md").unlink(missing_ok=True)  # PEFT writes an empty model card
+        resolve_base(part)
     return {
-        "rows": {"used": len(rows), "dropped": prepared.dropped, "tokens": prepared.tokens},
+        "rows": {"used": prepared.used, "examples": len(rows), "dropped": prepared.dropped, "tokens": prepared.tokens},
         "losses": losses | {"steps": trainer.state.global_step},
         "monitor": watch.written() if watch is not None else None,
         "devices": trainer.args.world_size,
         "dtype": str(tuned.dtype if is_first() else model.dtype).removeprefix("torch."),
         "revision": getattr(model.config, "_commit_hash", None),
     }
+
+
+def _not_finite(model: Any, losses: Mapping[str, Any]) -> str | None:
+    """Returns what is not a finite number at the end of a training; None if everything is."""
+    if not math.isfinite(losses["last"]):
+        return f"the last loss is {losses['last']}"
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    bad = sum(not bool(weight.isfinite().all()) for weight in weights)
+    return f"{bad} of {len(weights)} trained tensors hold numbers that are not finite" if bad else None
 
 
 def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -124,6 +133,8 @@ def _trainer(
         "report_to": [name.strip() for name in settings.report_to.split(",")],
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
+        # Without this, a loss that is not a number is logged as 0.
+        "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": settings.save_steps,
         "save_total_limit": 2,
@@ -131,10 +142,10 @@ def _trainer(
     }
     if method == "sft":
         config = trl.SFTConfig(**common)
-        kind, mixed = trl.SFTTrainer, None
+        kind = trl.SFTTrainer
     elif method == "dpo":
         config = trl.DPOConfig(beta=settings.beta, **common)
-        kind, mixed = trl.DPOTrainer, "use_json"
+        kind = tokenized(trl.DPOTrainer)
     else:
         config = trl.KTOConfig(
             beta=settings.beta,
@@ -143,10 +154,33 @@ def _trainer(
             train_sampling_strategy="sequential",
             **common,
         )
-        kind, mixed = trl.KTOTrainer, "use_json"
-    # As JSON, messages keep their own keys; Arrow would add the keys of all others to every message and tool call.
-    dataset = Dataset.from_list(rows, on_mixed_types=mixed)
+        kind = tokenized(trl.KTOTrainer)
+        rows = with_mismatches(rows, settings.batch_size)
+    dataset = Dataset.from_list(rows)
     trainer = kind(model=model, args=config, train_dataset=dataset, processing_class=tokenizer, peft_config=lora)
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     return trainer
+
+
+def tokenized(kind: type) -> type:
+    """Returns TRL's trainer for preferences without its tokenization, because the rows are tokenized already.
+
+    TRL renders a row once, as a whole. Where a template changes earlier turns, or writes more after the last one, the
+    model would be trained on other text than it is asked with.
+    """
+
+    def _prepare_dataset(self: Any, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset
+
+    return type(kind.__name__, (kind,), {"_prepare_dataset": _prepare_dataset})
+
+
+def with_mismatches(rows: Sequence[Mapping[str, Any]], batch: int) -> list[dict[str, Any]]:
+    """Returns KTO's examples with the completion of another one of the same batch, from which TRL estimates KL."""
+    made = []
+    for place, row in enumerate(rows):
+        first = place - place % batch
+        other = rows[place - 1] if place > first else rows[min(first + batch, len(rows)) - 1]
+        made.append({**row, "KL_completion_ids": other["completion_ids"]})
+    return made
