@@ -13,6 +13,7 @@ from typing import Any
 
 from josh.config import NOTHING, Setting, build, configured
 from josh.errors import UsageError
+from josh.models.chat_template import template_text
 from josh.models.hf_loading import PREFIX as HF
 from josh.models.litellm_chat import PREFIX as LITELLM
 from josh.models.litellm_chat import is_for_litellm
@@ -138,6 +139,7 @@ def resolve(
     values = _complete(schema, whole)
     _check_addresses(given, values)
     values |= _with_addresses(values, environment() if variables is None else variables)
+    values |= _with_templates(values)
     settings = _built(schema, values)
     strategy = strategy_of(settings.strategy)
     if strategy.searched and settings.agent.sampling.temperature == 0:
@@ -147,6 +149,12 @@ def resolve(
     for role, name, kind in schema.chosen:
         guarded(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
     return settings
+
+
+def _with_templates(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the text of each chat template that is given as a file, so that the run records the text."""
+    names = [f"{side}chat_template" for side in ("", "user_", "judge_")]
+    return {name: template_text(values[name]) for name in names if values.get(name)}
 
 
 def _check_addresses(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -56,6 +56,13 @@ class Sampling:
         (), "fields that {who} requests do not have, separated by commas, such as temperature,seed"
     )
 
+    chat_template: str | None = setting(
+        None, "file with a chat template (Jinja) for {who} model, in place of its own; for hf: models and vLLM"
+    )
+    chat_template_kwargs: Mapping[str, Any] = setting(
+        {}, "values for the variables of {who} model's chat template, as a JSON object: '{\"enable_thinking\": false}'"
+    )
+
     def added_to(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the options of a request: the plug-in's options, and the fields here that differ from their default.
 

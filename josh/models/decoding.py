@@ -49,6 +49,7 @@ class TokenRequest:
             al., 2024, arXiv:2407.01082). It removes few tokens where many are likely, and the unlikely tail where one
             token dominates.
         logprobs: whether to return the log-probabilities of the tokens.
+        ends: further tokens that end a reply.
     """
 
     prompt: tuple[int, ...]
@@ -60,6 +61,7 @@ class TokenRequest:
     stop: tuple[str, ...] = ()
     min_p: float = 0.0
     logprobs: bool = False
+    ends: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -201,7 +203,11 @@ def _add(
     made.token_ids.append(token)
     if asked.logprobs:
         made.logprobs.append(round(logprob, 6))
-    if token in ends or (asked.stop and any(text in decode(made.token_ids) for text in asked.stop)):
+    if (
+        token in ends
+        or token in asked.ends
+        or (asked.stop and any(text in decode(made.token_ids) for text in asked.stop))
+    ):
         made.finish_reason = "stop"
         return True
     return len(made.token_ids) >= asked.limit

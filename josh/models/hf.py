@@ -21,6 +21,7 @@ The life of a request:
 
 import asyncio
 import gc
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ from typing import Any
 
 from josh.dialogue import Usage
 from josh.errors import UsageError
+from josh.messages import dumps
 from josh.models.chat import Completion, ContextError, ModelError, Request
+from josh.models.chat_template import FOLDED, ChatTemplate, template_text, without_row
 from josh.models.decoding import TokenReply, TokenRequest, generate
 from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
 from josh.roles import Reply
@@ -44,7 +47,7 @@ SMALL = 20_000_000
 """Number of parameters below which several threads gain little; on a machine without idle cores they took three times
 as long."""
 _OWN = ("temperature", "seed", "n")
-_OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "min_p", "stop")
+_OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "min_p", "stop", "chat_template", "chat_template_kwargs")
 _SETTLED = 20
 """Iterations of the event loop without a new request, after which a batch that is not full starts."""
 
@@ -101,7 +104,10 @@ class HFChat:
         self._closed = False
         base, adapter = base_and_adapter(name)
         self._tokenizer, self._model = load_model(name, base, adapter, dtype, load_in_4bit)
-        self.stop_tokens = stop_tokens(name, self._tokenizer, self._model)
+        self._rows = int(self._model.get_input_embeddings().weight.shape[0])
+        self._templates: dict[str, tuple[ChatTemplate, frozenset[int]]] = {}
+        self._folded = False
+        self._template, self.stop_tokens = self._templated({})
         config = self._model.config.get_text_config()
         self._context = int(getattr(config, "max_position_embeddings", 0) or self._tokenizer.model_max_length)
         self._prefixes = _prefixes(self._model)
@@ -115,7 +121,9 @@ class HFChat:
         self._worker.submit(self._try_out).result()
 
     async def complete(self, request: Request) -> Completion:
-        """Answer a request; see `ChatModel.complete`. Its options may be `max_tokens`, `top_p`, `min_p` and `stop`.
+        """Answer a request; see `ChatModel.complete`.
+
+        Its options may be `max_tokens`, `top_p`, `min_p`, `stop`, `chat_template` and `chat_template_kwargs`.
 
         Raises:
             UsageError: the request has an option that a local model does not support.
@@ -152,7 +160,7 @@ class HFChat:
     def _try_out(self) -> None:
         """Sample two short replies. Raises UsageError where `decoding.py` does not support the model's architecture."""
         try:
-            prompt = tuple(_prompt(self._tokenizer, [{"role": "user", "content": PROBE}]))
+            prompt = tuple(self._template.prompt([{"role": "user", "content": PROBE}])[0])
             generate(self._model, [TokenRequest(prompt, seed=1, n=2, limit=2)], frozenset(), self._pad, self._decode)
         except Exception as error:
             what = f"model {self.name!r} is a {type(self._model).__name__}, which josh cannot run in its own process"
@@ -172,12 +180,23 @@ class HFChat:
             if strange == "tools":
                 way = "give an agent that writes its calls as text (--agent react)"
             raise UsageError(f"{self.name} is a local model without the option {strange!r}; {way}")
+        template, ends = self._templated(options)
         try:
-            prompt = _prompt(self._tokenizer, request.messages)
-        except Exception as error:
+            prompt, changes = template.prompt(request.messages)
+        except ValueError as error:
             raise ModelError(
                 f"{self.name}: its chat template refuses the conversation: {one_line(error)[:300]}"
             ) from None
+        if FOLDED in changes and not self._folded:
+            self._folded = True
+            print(
+                f"josh: the chat template of {self.name} has no system role; the system prompt is put before the first "
+                "user message",
+                file=sys.stderr,
+            )
+        if prompt and max(prompt) >= self._rows:
+            token = self._tokenizer.convert_ids_to_tokens(next(one for one in prompt if one >= self._rows))
+            raise ModelError(f"{self.name}: the model has no row for the token {token!r} of the conversation")
         room = self._context - len(prompt)
         if room < 1 or not prompt:
             said = f"the conversation has {len(prompt)} tokens, the model's context {self._context}"
@@ -194,7 +213,27 @@ class HFChat:
             (stop,) if isinstance(stop, str) else tuple(stop),
             float(options.get("min_p") or 0.0),
             request.keep_samples,
+            ends,
         )
+
+    def _templated(self, options: Mapping[str, Any]) -> tuple[ChatTemplate, frozenset[int]]:
+        """Returns the template of a request, and its stop tokens. Raises UsageError if it does not fit the model."""
+        given = {name: options[name] for name in ("chat_template", "chat_template_kwargs") if options.get(name)}
+        key = dumps(given, sort_keys=True)
+        if key not in self._templates:
+            text = template_text(given.get("chat_template"))
+            try:
+                template = ChatTemplate(self._tokenizer, text, given.get("chat_template_kwargs") or {})
+            except UsageError as error:
+                raise UsageError(f"model {self.name!r} {error}") from None
+            missing = without_row(self._tokenizer, self._rows, template.text)
+            if missing is not None:
+                raise UsageError(
+                    f"model {self.name!r}: its tokenizer has the token {missing!r}, for which the model has no row (it "
+                    f"has {self._rows}); give the model and the tokenizer that belong together"
+                )
+            self._templates[key] = template, stop_tokens(self.name, template, self._model)
+        return self._templates[key]
 
     async def _run(self) -> None:
         """Answer the requests in the queue, batch by batch, until it is empty."""
@@ -293,8 +332,3 @@ def _prefixes(model: Any) -> Any:
     from josh.models.kv_cache import Prefixes
 
     return Prefixes(PREFIX_BYTES)
-
-
-def _prompt(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,5 +1,6 @@
 """Finds, checks and loads a local model of transformers."""
 
+import json
 import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,6 +9,7 @@ from typing import Any
 
 from josh.config import listed, setting
 from josh.errors import UsageError
+from josh.models.chat_template import ChatTemplate
 from josh.threads import one_line
 
 PREFIX = "hf:"
@@ -90,10 +92,15 @@ def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4b
     finally:
         if shown:
             logging.enable_progress_bar()
-    if not tokenizer.chat_template:
-        raise UsageError(f"model {name!r} has no chat template; give a model for dialogue")
     if adapter is not None:
-        model = _adapted(name, model, _folder(name, adapter, "adapter_config.json"), merge=not load_in_4bit)
+        adapter_folder = _folder(name, adapter, "adapter_config.json")
+        tokenizer.chat_template = _template_in(adapter_folder) or tokenizer.chat_template
+        model = _adapted(name, model, adapter_folder, merge=not load_in_4bit)
+    if not tokenizer.chat_template:
+        raise UsageError(
+            f"model {name!r} has no chat template; give a model for dialogue, or save a chat_template.jinja in its "
+            "folder"
+        )
     if not load_in_4bit:
         model = model.to("cuda" if gpu else "cpu")
     return tokenizer, model.eval()
@@ -173,24 +180,37 @@ def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
-def stop_tokens(name: str, tokenizer: Any, model: Any) -> frozenset[int]:
+def stop_tokens(name: str, template: ChatTemplate, model: Any) -> frozenset[int]:
     """Returns the tokens that end a reply: the model's, the tokenizer's, and the template's token after a reply.
 
     Raises:
         UsageError: the chat template fails, or there is no such token.
     """
+    tokenizer = template.tokenizer
     given = model.generation_config.eos_token_id
     ends = {int(one) for one in (given if isinstance(given, list) else [given]) if one is not None}
     if tokenizer.eos_token_id is not None:
         ends.add(int(tokenizer.eos_token_id))
     messages = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": PROBE}]
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception as error:
+        text = template.render(messages, None)
+    except ValueError as error:
         raise UsageError(f"model {name!r}: its chat template does not work: {one_line(error)[:300]}") from None
-    after = tokenizer(text.rpartition(PROBE)[2], add_special_tokens=False)["input_ids"]
+    after = template.ids(text.rpartition(PROBE)[2])
     if after and after[0] in tokenizer.added_tokens_decoder:
         ends.add(int(after[0]))
     if not ends:
         raise UsageError(f"model {name!r} has no end token, neither in its settings nor in its chat template")
     return frozenset(ends)
+
+
+def _template_in(folder: Path | str) -> str | None:
+    """Returns the chat template in the folder of an adapter, which was trained under it; None if it has none."""
+    try:
+        if (Path(folder) / "chat_template.jinja").is_file():
+            return (Path(folder) / "chat_template.jinja").read_text(encoding="utf-8")
+        config = json.loads((Path(folder) / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    text = config.get("chat_template") if isinstance(config, dict) else None
+    return text if isinstance(text, str) else None

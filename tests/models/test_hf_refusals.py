@@ -75,7 +75,7 @@ def test_a_folder_that_is_not_there_is_named(tiny_model, tmp_path, capsys):
 
 def test_an_address_for_a_local_model_is_a_mistake(tiny_model, tmp_path, capsys):
     told = refused(f"hf:{tiny_model}", capsys, tmp_path, "--base_url", "http://localhost:1/v1")
-    assert "is local, but has the address" in told
+    assert "is local, but base_url is http://localhost:1/v1" in told
 
 
 def test_four_bits_need_a_gpu(tiny_model, tmp_path, capsys):
