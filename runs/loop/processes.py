@@ -27,6 +27,8 @@ from josh.runs.settings import RunSettings
 STAGES, LOGS = "stages", "logs"
 Command = Callable[[Sequence[str]], int]
 """The command line: arguments in, exit code out."""
+LINES_APART = 20.0
+"""Seconds between two lines about the running stages, where stderr is not a terminal."""
 PAUSE = 0.2
 """Seconds between two checks of the running stages."""
 GRACE = 40.0
@@ -96,6 +98,7 @@ class Stages:
     done: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._shown = self.clock.seconds
         self.done = {stage.name for stage in self.plan.stages if noted(self.folder, stage)}
 
     def play(self, jobs: int) -> None:
@@ -161,8 +164,14 @@ class Stages:
             process.kill()
 
     def _show(self) -> None:
-        """Show the running stages, if stderr is a terminal."""
-        if not sys.stderr.isatty() or not self.running:
+        """Show the running stages on stderr: all the time on a terminal, else a line now and then."""
+        if not self.running:
+            return
+        if not sys.stderr.isatty():
+            if self.clock.seconds - self._shown >= LINES_APART:
+                self._shown = self.clock.seconds
+                parts = [f"{name}{self._progress(name)}" for name in self.running]
+                print(f"josh: {_time(self.clock.seconds)} {', '.join(parts)}", file=sys.stderr, flush=True)
             return
         parts = [f"{name}{self._progress(name)}" for name in self.running]
         sys.stderr.write(f"\r\033[K{_time(self.clock.seconds):>8}  {', '.join(parts)}"[:120])
@@ -177,9 +186,19 @@ class Stages:
         """Returns the numbers of finished and of all tasks of a stage's runs."""
         stage = next(stage for stage in self.plan.stages if stage.name == name)
         if not stage.plays:
-            return ""
+            return _last_step(self.folder / LOGS / f"{name}.log")
         tasks = sum(_tasks(self.plan.part(one).settings) for one in stage.plays)
         return f" {sum(_lines(self.folder / one / EPISODES) for one in stage.plays)}/{tasks}"
+
+
+def _last_step(log: Path) -> str:
+    """Returns the last line about steps in a stage's log, such as `: pretraining 40 of 400 steps`; empty if none."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    found = next((line for line in reversed(lines) if line.startswith("josh: ") and " steps" in line), "")
+    return f": {found.removeprefix('josh: ')}" if found else ""
 
 
 def _processes() -> Any:

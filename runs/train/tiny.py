@@ -16,6 +16,7 @@ Its chat template has two peculiarities:
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -161,7 +162,7 @@ def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: b
             with other settings or from other code.
         tiny: the model's settings.
         force: make the model even if the folder has it already.
-        progress: show a progress bar on stderr.
+        progress: show a progress bar on stderr; a line for every tenth of the steps if it is not a terminal.
 
     Returns:
         The content of `MANIFEST`.
@@ -205,6 +206,8 @@ def _made(folder: Path, digest: str, tiny: Tiny, progress: bool) -> dict[str, An
         content = {"digest": digest, **asdict(tiny), **_train(scratch, tiny, progress)}
         (scratch / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         scratch.chmod(0o755)
+        # The weights are readable for their owner only, and a model server may run as another user.
+        (scratch / "model.safetensors").chmod((scratch / MANIFEST).stat().st_mode)
         if folder.exists():
             _replaceable(folder)  # check again, because the folder may have changed during the training
             shutil.rmtree(folder)
@@ -251,13 +254,16 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
             torch.manual_seed(tiny.seed)
             model = _model(size, tokenizer)
             losses = []
+            drawn = progress and sys.stderr.isatty()
             steps = tqdm(
-                _batches(rows, size, tiny.seed), total=size.steps, desc="pretraining", unit="step", disable=not progress
+                _batches(rows, size, tiny.seed), total=size.steps, desc="pretraining", unit="step", disable=not drawn
             )
             usual = sum(map(len, rows)) / size.steps
             for loss in _steps(model, steps, size.steps, usual, tokenizer.pad_token_id):
                 losses.append(loss)
                 steps.set_postfix_str(f"loss {loss:.2f}", refresh=False)
+                if progress and not drawn and len(losses) % max(1, size.steps // 10) == 0:
+                    print(f"josh: pretraining {len(losses)} of {size.steps} steps, loss {loss:.2f}", file=sys.stderr)
     finally:
         torch.set_num_threads(before)
     try:
