@@ -137,7 +137,8 @@ def _choices(arguments: Sequence[str]) -> dict[str, Any]:
     found |= flags
     if not resumed:
         found, _ = as_published(found, _names_in(arguments) | set(in_file))
-    for name in ("agent", "user"):  # an evaluation may have several users; the first one chooses the flags
+    several = ("model",) if arguments[0] == "evaluate" else ()
+    for name in ("agent", "user", *several):  # an evaluation may have several; the first one chooses the flags
         if isinstance(found.get(name), str):
             found[name] = found[name].partition(",")[0].strip()
     return found
@@ -187,8 +188,8 @@ def _add_play(play: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: b
 def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """Add the flags of `josh evaluate`."""
     evaluate.description = (
-        "The settings of `josh run`, except those of the search, apply to all models. `--user` and `--user_model` may "
-        "be several, separated by commas; each is reported separately."
+        "The settings of `josh run`, except those of the search, apply to all models. `--model`, `--user` and "
+        "`--user_model` may be several, separated by commas: every model plays with every user."
     )
     schema = schema_of(chosen, strategies=(ROLLOUTS,), sides=sides)
     evaluate.set_defaults(schema=schema)

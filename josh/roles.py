@@ -500,6 +500,13 @@ class BaseEnv:
         """Returns the groups of a task by which an evaluation splits its numbers, such as `{"age": "30 to 44"}`."""
         return {}
 
+    def reference(self, task: Task) -> float | None:
+        """Returns what people earned in the same task, in the unit of rewards; None where that is not known.
+
+        An evaluation shows the mean beside the models'. By default nothing is known.
+        """
+        return None
+
     def acts(self, task: Task, messages: Sequence[Message]) -> Collection[str]:
         """Returns the names of what an agent's turn does by its words, such as `{"thank"}`; by default none.
 

@@ -206,6 +206,15 @@ class PersuasionEnv(BaseEnv):
         """Returns the persuadee's age, sex, education, religion, views and Big Five; see `personas.grouped`."""
         return grouped(task.data["persuadee"]["traits"])
 
+    def reference(self, task: Task) -> float | None:
+        """Returns what the persuadee of the same dialogue gave, at most two dollars; None without a corpus.
+
+        It is the task's `ground_truth_donation`, if it has one, else the donation of the dialogue in the corpus.
+        """
+        given = task.data.get("ground_truth_donation", self._donations.get(task.data.get("conversation_id")))
+        known = isinstance(given, int | float) and not isinstance(given, bool) and given >= 0
+        return min(float(given), DONATION.high) if known else None
+
     def acts(self, task: Task, messages: Sequence[Message]) -> Collection[str]:
         """Returns the persuasion acts in the persuader's words, by the corpus's names; see `acts.py`."""
         return acts(" ".join(_texts(messages, "assistant")))
@@ -214,6 +223,17 @@ class PersuasionEnv(BaseEnv):
     def _dialogues(self) -> Mapping[str, Sequence[Dialogue]]:
         assert self.config.corpus is not None
         return split_corpus(load_corpus(self.config.corpus), self.config.split_rule)
+
+    @cached_property
+    def _donations(self) -> Mapping[Any, float]:
+        """What the persuadees of the corpus gave, by dialogue; empty where the corpus is not there."""
+        path = self.config.corpus
+        if path is None or not path.is_dir():
+            return {}
+        try:
+            return {each.id: each.donation for part in self._dialogues.values() for each in part}
+        except UsageError:
+            return {}
 
     def _made_up(self, split: str) -> Sequence[Task]:
         count = self.config.synthetic_tasks or SYNTHETIC_TASKS

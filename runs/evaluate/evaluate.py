@@ -62,7 +62,8 @@ def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
     """Returns the runs of an evaluation, the baseline's runs first.
 
     Args:
-        given: settings of `josh run`; a setting of the user may hold several values, separated by commas.
+        given: settings of `josh run`; the model and the settings of the user may hold several values, separated by
+            commas. Every model plays with every user, and the first policy is the one that others are compared with.
         spec: the rest of the request.
 
     Raises:
@@ -75,14 +76,18 @@ def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
     whole = {**EVALUATION_DEFAULTS, **defaults_of(given), **given}
     users = _users(whole)
     model = {name: value for name, value in whole.items() if name not in _several()}
-    policies: list[tuple[str, dict[str, Any]]] = [("model", model)]
+    models = _models(model)
+    policies: list[tuple[str, dict[str, Any]]] = [("model", one) for one in models]
     if spec.baseline:
-        policies.insert(0, ("baseline", _baseline(model, spec.baseline, env)))
+        policies.insert(0, ("baseline", _baseline(models[0], spec.baseline, env)))
     names = _labels([settings for _, settings in policies], _policy_names, env.agents)
-    played = [(name, label, False, settings) for (name, settings), label in zip(policies, names, strict=True)]
+    played = [
+        (name if name != "model" or len(models) == 1 else f"model-{label}", label, False, settings)
+        for (name, settings), label in zip(policies, names, strict=True)
+    ]
     if spec.references:
         offline = {"model": OFFLINE, "temperature": TEMPERATURE, "base_url": None, "api_key_var": None}
-        plain = without_plug_in(model, "agent")
+        plain = without_plug_in(models[0], "agent")
         played += [
             (label, label, True, plain | offline | {"agent": name_of(said(env, "references", agent))})
             for label, agent in env.references.items()
@@ -114,6 +119,28 @@ def _baseline(model: Mapping[str, Any], apart: Mapping[str, Any], env: type[Base
         for name in ("base_url", "api_key_var"):
             if name not in apart:
                 found.pop(name, None)
+    return found
+
+
+def _models(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the settings of every model, from a `model` that may hold several names, separated by commas.
+
+    `base_url` and `api_key_var` then hold one value, or one for each model.
+    """
+    names = [one.strip() for one in str(given.get("model") or "").split(",")]
+    if len(names) == 1:
+        return [dict(given)]
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), ""):
+        raise UsageError(f"the model {twice} is given twice; give each once")
+    if not all(names):
+        raise UsageError(f"model is {given['model']!r}; give names with a comma between two of them")
+    found = [{**given, "model": name} for name in names]
+    for flag in ("base_url", "api_key_var"):
+        values = [one.strip() for one in str(given[flag]).split(",")] if given.get(flag) else [None]
+        if len(values) not in (1, len(names)):
+            raise UsageError(f"{flag} has {len(values)} values for {len(names)} models; give one, or one for each")
+        for place, one in enumerate(found):
+            one[flag] = None if one["model"] == OFFLINE else values[place % len(values)] or None
     return found
 
 

@@ -61,6 +61,7 @@ class TaskResult:
         groups: see `BaseEnv.groups`.
         limit: the most rounds of a conversation; longer ones are truncated.
         conversations: the conversations by path, without those that an error ended.
+        reference: what people earned in the same task; None if unknown. See `BaseEnv.reference`.
     """
 
     digest: str
@@ -68,6 +69,7 @@ class TaskResult:
     groups: Mapping[str, str]
     limit: int
     conversations: Mapping[str, ScoredConversation]
+    reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +194,9 @@ def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, e
         metrics = {**env.metrics(task, conversation(tree, leaf)), **scores}
         path = "" if search.searched else tree.nodes[leaf].path
         talks[path] = ScoredConversation(reward, tree.is_won(leaf), rounds, metrics, frozenset(scores))
+    limit = round_limit(task, settings, env)
     return TaskResult(
-        task_digest(task), person_of(task, env), dict(env.groups(task)), round_limit(task, settings, env), talks
+        task_digest(task), person_of(task, env), dict(env.groups(task)), limit, talks, env.reference(task)
     )
 
 
@@ -235,6 +238,7 @@ def compared(samples: Sequence[PolicyResults]) -> Metrics:
         "people": len({row.person for row in tasks.values()}),
         "drawn_from": drawn_from(tasks),
         "conversations_per_task": len(samples[0].paths),
+        "reference": _reference(samples[0]),
         "policies": list(dict.fromkeys(sample.policy for sample in samples)),
         "users": users,
         "scores": sorted(
@@ -249,9 +253,26 @@ def compared(samples: Sequence[PolicyResults]) -> Metrics:
         "results": cells,
         "task_rows": [
             {"task": task, "person": row.person, "groups": row.groups, "max_rounds": row.limit}
+            | ({} if row.reference is None else {"reference": row.reference})
             for task, row in tasks.items()
         ],
     }
+
+
+def _reference(sample: PolicyResults) -> Metrics | None:
+    """Returns the mean that people earned in the same tasks; None if that is known of no task."""
+    known = [(row.reference, row.person) for row in sample.rows.values() if row.reference is not None]
+    return _plain(mean([value for value, _ in known], [person for _, person in known])) if known else None
+
+
+def _less_reference(sample: PolicyResults) -> Metrics | None:
+    """Returns the paired difference from what people earned, over the tasks where that is known."""
+    values = {
+        task: [talk.reward - row.reference for talk in row.conversations.values()]
+        for task, row in sample.rows.items()
+        if row.reference is not None
+    }
+    return _over_tasks(values, sample.rows) if values else None
 
 
 def _cell(sample: PolicyResults) -> Metrics:
@@ -275,6 +296,7 @@ def _cell(sample: PolicyResults) -> Metrics:
         **measures(sample),
         "success_rate_bounds": [won / owed, (won + owed - len(talks)) / owed] if owed else None,
         "average_reward_if_errors_earned_nothing": sum(talk.reward for talk in talks) / owed if owed else None,
+        "less_reference": _less_reference(sample),
         "usage": {side: dict(used) for side, used in sample.usage.items()},
         "unpriced": list(sample.unpriced),
         "groups": by_group(sample, main_measures),

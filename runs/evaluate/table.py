@@ -26,6 +26,8 @@ def as_table(figures: Metrics, *, groups: bool = False, width: int | None = None
         changes = [["", "success rate", "mean reward", "rounds to success", f"pass^{k}", "McNemar"]] + [
             [f"  {cell['policy']}", *_change_columns(cell["difference"], unit, k)] for cell in others
         ]
+        if figures.get("reference"):
+            lines.append(["  people in these tasks", "", format_interval(figures["reference"], unit), "", "", ""])
         block = [f"user: {user}{f' ({note})' if note else ''}", *align_columns(lines, width)]
         if others:
             block += [f"less {cells[0]['policy']}, paired", *align_columns(changes, width)]
@@ -34,7 +36,27 @@ def as_table(figures: Metrics, *, groups: bool = False, width: int | None = None
         if groups:
             block += _group_lines(cells, unit, width)
         blocks.append("\n".join(block))
+    if len(figures["users"]) > 1 and len(figures["policies"]) > 1:
+        blocks.append("\n".join(_matrix(figures, width)))
     return "\n\n".join(blocks)
+
+
+def _matrix(figures: Metrics, width: int | None) -> list[str]:
+    """Returns a table of the mean rewards: a line for each policy, a column for each user model."""
+    unit, users = figures["unit"], figures["users"]
+    cells = {(cell["policy"], cell["user"]): cell for cell in figures["results"]}
+    lines = [["", *users]]
+    for policy in figures["policies"]:
+        row = [cells.get((policy, user), {}) for user in users]
+        means = [cell.get("average_reward") for cell in row]
+        changes = [cell.get("difference", {}).get("average_reward") for cell in row]
+        lines.append([f"  {policy}", *(format_interval(one, unit) if one else "" for one in means)])
+        if any(changes):
+            less = (format_interval(one, unit, "+") if one else "" for one in changes)
+            lines.append(["    less the first", *less])
+    if figures.get("reference"):
+        lines.append(["  people in these tasks", *[format_interval(figures["reference"], unit)] * len(users)])
+    return ["mean reward of every policy with every user model", *align_columns(lines, width)]
 
 
 def _columns(cell: Metrics, unit: str, k: int) -> list[str]:

@@ -174,6 +174,7 @@ def _cell(cell: Metrics) -> Metrics:
     shown = {name: cell[name] for name in _KEPT}
     shown["calls"] = sum(side.get("calls", 0) for side in usage)
     shown["cost"] = None if None in costs else sum(costs)
+    shown["less_reference"] = cell.get("less_reference")
     if "difference" in cell:
         shown["difference"] = {name: cell["difference"][name] for name in _CHANGES}
     return shown

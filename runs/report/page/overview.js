@@ -107,6 +107,7 @@ function matrixSection() {
           money(cell.average_reward.value),
           small(span(cell.average_reward, money)),
           cell.difference ? small(lessText(cell.difference.average_reward)) : null,
+          cell.less_reference ? small(`${lessText(cell.less_reference)} from people`) : null,
           small(`${percent(cell.success_rate.value)} won`),
         ]
       : NONE;
