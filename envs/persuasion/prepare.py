@@ -21,7 +21,7 @@ from josh.roles import Task
 
 
 def prepare(
-    corpus: Path,
+    corpus: Path | None,
     out: Path,
     split: str = "both",
     split_rule: str = "convokit",
@@ -32,7 +32,7 @@ def prepare(
     """Writes `train_tasks.jsonl`, `test_tasks.jsonl` or both into a folder. A file is written completely or not at all.
 
     Args:
-        corpus: the corpus's folder, or a task file to take a part of.
+        corpus: the corpus's folder, or a task file to take a part of; None for made-up people, as many as the limits.
         out: the folder to write to; it is created if it is missing, and files of these names are replaced.
         split: `train`, `test` or `both`.
         split_rule: see `josh.envs.persuasion.corpus.split`.
@@ -54,7 +54,10 @@ def prepare(
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise UsageError(f"{name}_limit is {limit}; give 1 or more")
-    env = PersuasionEnv({"corpus": corpus, "split_rule": split_rule, "include_bad": include_bad})
+    options: dict[str, Any] = {"corpus": corpus, "split_rule": split_rule, "include_bad": include_bad}
+    if corpus is None:
+        options = {"synthetic_tasks": max((limit for limit in limits.values() if limit), default=None)}
+    env = PersuasionEnv(options)
     tasks = {name: env.tasks(name)[:limit] for name, limit in limits.items() if split in (name, "both")}
     try:
         out.mkdir(parents=True, exist_ok=True)

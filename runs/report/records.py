@@ -10,6 +10,7 @@ from josh.errors import JoshError, UsageError
 from josh.models.turn_model import PERSON
 from josh.runs.record.folder import (
     CONFIG,
+    EPISODES,
     PLAN,
     SUMMARY,
     how_played,
@@ -34,7 +35,7 @@ class RecordEntry:
     """One folder of records.
 
     Attributes:
-        name: the folder's name.
+        name: the folder's path below the folder that is listed.
         kind: `run`, `evaluation` or `loop`.
         started: when it was begun, such as `2026-11-30 12:38`; empty if nothing says so.
         world: the world's short name.
@@ -79,30 +80,46 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (CONFIG, PLAN))
 
 
+def holds_runs(folder: Path) -> bool:
+    """Returns whether a folder is not a run, an evaluation or a loop itself, but it or its folders hold some."""
+    if not folder.is_dir() or is_run(folder) or (folder / EPISODES).exists():
+        return False
+    return any(any(folder.glob(f"{deep}/{name}")) for name in (CONFIG, PLAN) for deep in ("*", "*/*"))
+
+
 def folders_in(records: Path) -> list[Path]:
-    """Returns the runs, evaluations and loops in a folder, the latest first. Raises UsageError if it has none."""
+    """Returns the runs, evaluations and loops in a folder and in its folders, the latest first. Raises UsageError."""
     if not records.is_dir():
         raise UsageError(f"there is no folder {records}; josh --josh plays a first run, in records/")
-    found = [folder for folder in records.iterdir() if folder.is_dir() and is_run(folder)]
+    within = [folder for folder in records.iterdir() if folder.is_dir()]
+    found = [folder for folder in within if is_run(folder)]
+    groups = [folder for folder in within if not is_run(folder)]  # such as that of a smoke test
+    found += [folder for group in groups for folder in group.iterdir() if folder.is_dir() and is_run(folder)]
     if not found:
         raise UsageError(f"{records} has no runs; josh --josh plays a first run, in records/")
-    return sorted(found, key=lambda folder: (_when(folder), folder.name), reverse=True)
 
+    def rank(folder: Path) -> tuple[str, str]:
+        way = folder.relative_to(records)
+        return started(records / way.parts[0], {}), way.as_posix()
 
-def _when(folder: Path) -> str:
-    return started(folder, {}) or "0"
+    return sorted(found, key=rank, reverse=True)
 
 
 def entries_in(records: Path) -> list[RecordEntry]:
     """Returns a line for every run, evaluation and loop in a folder, the latest first. Raises UsageError."""
-    return [entry_of(folder) for folder in folders_in(records)]
+    return [entry_of(folder, records) for folder in folders_in(records)]
 
 
-def entry_of(folder: Path) -> RecordEntry:
-    """Returns the line of a run, an evaluation or a loop; a damaged one has the reason in `damaged`."""
-    name = folder.name
+def entry_of(folder: Path, records: Path) -> RecordEntry:
+    """Returns the line of a run, an evaluation or a loop; a damaged one has the reason in `damaged`.
+
+    Args:
+        folder: its folder.
+        records: the folder that it is listed for.
+    """
+    name = folder.relative_to(records).as_posix()
     page = f"{name}/{REPORT}" if (folder / REPORT).is_file() else None
-    kind = RUN
+    kind, began = RUN, started(folder, {}) or started(folder.parent, {})
     try:
         if (folder / CONFIG).is_file():
             found = _of_run(folder)
@@ -113,8 +130,8 @@ def entry_of(folder: Path) -> RecordEntry:
             found = _of_overview(overview)
     except (JoshError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         why = str(error) if isinstance(error, JoshError) else "its files are damaged"
-        return RecordEntry(name, kind, started(folder, {}), page=page, damaged=why, state="damaged")
-    return RecordEntry(**{"name": name, "kind": kind, "page": page, "started": started(folder, {}), **found})
+        return RecordEntry(name, kind, began, page=page, damaged=why, state="damaged")
+    return RecordEntry(**{"name": name, "kind": kind, "page": page, **found, "started": found["started"] or began})
 
 
 def _of_run(folder: Path) -> Mapping[str, Any]:
@@ -153,6 +170,7 @@ def _of_overview(overview: Overview) -> Mapping[str, Any]:
     costs = [run["cost"] for run in head["runs"]]
     done = sum(run["state"] == FINISHED for run in head["runs"])
     found: dict[str, Any] = {
+        "started": started(overview.folder, overview.plan),
         "world": _world(parts),
         "agent": ", ".join(dict.fromkeys(filter(None, own))),
         "user": ", ".join(users),

@@ -18,7 +18,7 @@ from josh.runs.record.folder import CONFIG, EPISODES, EVALUATION, LOOP, PLAN, SU
 from josh.runs.report.comparison import Comparison, against
 from josh.runs.report.overview import REPORT, Overview, open_overview
 from josh.runs.report.page_html import render, safe_json
-from josh.runs.report.records import RecordsIndex, folders_in, is_run
+from josh.runs.report.records import RecordsIndex, folders_in, holds_runs
 from josh.runs.report.run_data import Reading, open_run
 from josh.runs.settings import environment
 from josh.terminal import in_a_line
@@ -56,7 +56,7 @@ def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = IN
         comparison = against(first, second)
         return [_write(out or first / f"report-vs-{_way(first, second)}.html", comparison, inline, chunk)]
     (folder,) = folders
-    if not is_run(folder) and folder.is_dir() and any(map(is_run, folder.iterdir())):
+    if holds_runs(folder):
         return _write_records(folder, out, inline, chunk)
     runs = [] if (folder / CONFIG).exists() else sorted(path.parent for path in folder.glob(f"*/{EPISODES}"))
     if (runs or (folder / PLAN).exists()) and out is not None:

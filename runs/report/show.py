@@ -15,7 +15,6 @@ from josh.roles import BaseEnv, BaseRewards
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
-    PLAN,
     how_played,
     ids_of_tasks,
     read_config,
@@ -76,7 +75,7 @@ def show(
         raise UsageError(f"--actions is about all tasks of a run; leave out {task!r}")
     if width is not None and width < NARROWEST:
         raise UsageError(f"width is {width}; give {NARROWEST} or more")
-    if folder is None or _holds_runs(folder):
+    if folder is None or (not (folder / CONFIG).exists() and _holds_runs(folder)):
         if task is not None or actions:
             raise UsageError(f"{folder} is a folder of runs; give one of its runs")
         _show_records(folder or Path(str(core()["log_dir"].default)), width, as_json=as_json)
@@ -106,16 +105,14 @@ def _console(width: int | None) -> "Console":
 
 
 def _holds_runs(folder: Path) -> bool:
-    """Returns whether a folder is not a run, an evaluation or a loop itself, but has such folders."""
-    own = (CONFIG, EPISODES, PLAN)
-    if not folder.is_dir() or any((folder / name).exists() for name in own):
-        return False
-    return any((each / name).is_file() for each in folder.iterdir() for name in own)
+    # This imports numpy, which no other part of `josh show` needs.
+    from josh.runs.report.records import holds_runs
+
+    return holds_runs(folder)
 
 
 def _show_records(records: Path, width: int | None, *, as_json: bool) -> None:
     """Print a line for every run, evaluation and loop in a folder."""
-    # This imports numpy, which no other part of `josh show` needs.
     from josh.runs.report.records import entries_in, lines_of
 
     entries = entries_in(records)
