@@ -19,6 +19,7 @@ class Branch:
         rewards: holds the goals that are still open. Branches share one object until one of them spends a goal.
         sequences: the tokens of each speaker's last sample, prompt and completion, by speaker; empty unless samples
             are kept.
+        thoughts: each speaker's `TurnContext.thoughts`, by speaker; empty where no endpoint sends any.
     """
 
     agent: Any
@@ -26,11 +27,12 @@ class Branch:
     world: Any
     rewards: BaseRewards
     sequences: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    thoughts: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def fork(self) -> "Branch":
         """Returns a copy for a sibling: agent, user and world are forked, the rewards are shared."""
         world = None if self.world is None else fork(self.world)
-        return Branch(fork(self.agent), fork(self.user), world, self.rewards, self.sequences)
+        return Branch(fork(self.agent), fork(self.user), world, self.rewards, self.sequences, self.thoughts)
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class TurnContext:
         common: a dict that these siblings share; it holds their common request.
         draws: number of seeds drawn so far in this turn.
         shared_draws: number of seeds drawn so far that siblings share.
+        thoughts: the thoughts beside the speaker's tool calls on this path, in order (`models/sendable.py`).
         usage: what the turn's model calls cost so far.
         model: name of the model that was asked, if any.
         seed: seed of the first request, or the first seed drawn, if any.
@@ -73,6 +76,7 @@ class TurnContext:
     samples: tuple[Sample, ...] = ()
     shared_draws: int = 0
     finishes: tuple[str, ...] = ()
+    thoughts: tuple[Any, ...] = ()
 
 
 class Steps(Protocol):

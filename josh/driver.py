@@ -199,10 +199,12 @@ class Search:
         kind = AgentTurnRunner if speaker is Speaker.AGENT else UserTurnRunner
         several = len(directives) > 1
         sequence = branch.sequences.get(speaker, ()) if branch.sequences else ()
+        thoughts = branch.thoughts.get(speaker, ()) if branch.thoughts else ()
         runners: list[TurnRunner] = []
         shared: dict[str | None, tuple[tuple[str, ...], dict[str, Any]]] = {}
         for path, directive in zip(paths, directives, strict=True):
             context = TurnContext(path, parent.depth + 1, speaker, directive, decision=parent.path, sequence=sequence)
+            context.thoughts = thoughts
             if several:
                 if directive not in shared:
                     alike = [one for one, other in zip(paths, directives, strict=True) if other == directive]

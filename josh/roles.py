@@ -51,6 +51,8 @@ class Reply:
         token_ids: the sampled tokens, where the model gives them.
         logprobs: their log-probabilities as `Sample.logprobs` has them, where the model gives them.
         prompt_ids: the tokens of the prompt, where the model gives them.
+        thoughts: the model's thoughts beside its tool calls, by the fields that the endpoint sent and may want back.
+            The next request of the turn has them; do not show or record them.
     """
 
     text: str
@@ -59,6 +61,7 @@ class Reply:
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     prompt_ids: tuple[int, ...] | None = None
+    thoughts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def message(self) -> Message:

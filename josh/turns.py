@@ -84,6 +84,7 @@ class TurnRunner:
         self._to_fork = is_copy
         self._context = context
         self._sequence = context.sequence
+        self._thoughts = context.thoughts
         self._rules = rules
         self._parent = parent
         self._earned = earned
@@ -132,6 +133,7 @@ class TurnRunner:
             first.usage,
             decision=first.decision,
             sequence=self._sequence,
+            thoughts=self._thoughts,
         )
         return type(self)(self._origin, True, context, self._rules, self._parent, self._earned)
 
@@ -155,6 +157,8 @@ class TurnRunner:
                 self._seen = (_end(agent.messages), _end(agent.messages_internal))
             if not await self._counted_step():
                 return False
+            if self._context.thoughts:
+                self.branch.thoughts = {**self.branch.thoughts, self._context.speaker: self._context.thoughts}
             if self._hits or self._observed is not None or self._context.samples:
                 await self._close()
         except JoshError:

@@ -5,6 +5,7 @@ from typing import Any
 
 from josh.models.causes import usage_in
 from josh.models.chat import Completion
+from josh.models.sendable import thoughts_of
 from josh.roles import Reply
 
 _WORDS = ("text", "output_text", "refusal")
@@ -34,6 +35,7 @@ def _reply(choice: Mapping[str, Any]) -> Reply:
         finish_reason=str(choice.get("finish_reason") or "stop"),
         token_ids=tuple(token_ids) if token_ids else None,
         logprobs=tuple(token["logprob"] for token in logprobs) if logprobs else None,
+        thoughts=thoughts_of(message),
     )
 
 

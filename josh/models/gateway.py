@@ -29,7 +29,17 @@ from josh.models.budget import NO_BUDGET, Budget
 from josh.models.call import NO_CLOCK, Call, Clock
 from josh.models.chat import ChatModel, Completion, Lesson, ModelError, Request, RetryableError
 from josh.models.health import Health
-from josh.models.lessons import SEVERAL, Lessons, hint, names_several, refused_field, without_ends
+from josh.models.lessons import (
+    IDS,
+    SEVERAL,
+    Lessons,
+    adapted,
+    hint,
+    names_several,
+    refused_field,
+    refused_in_messages,
+    without_ends,
+)
 from josh.models.limiter import Limiter
 from josh.models.reply_journal import Journal, JournalEntry, Notes, ReplyKey
 from josh.models.retry import until_answered
@@ -266,12 +276,12 @@ class ModelGateway:
         """Ask a model; a request with a field that the endpoint refuses by name is sent again without it."""
         while True:
             lessons = self.lessons.of(model.endpoint, model.name)
-            sent = replace(request, lessons=lessons) if lessons else request
+            sent = adapted(request, lessons) if lessons else request
             try:
                 completion = await model.complete(sent)
             except ModelError as error:
                 # Every round leaves out one more field of the request, so that the rounds come to an end.
-                refused = refused_field(error, sent)
+                refused = refused_field(error, sent) or refused_in_messages(error, sent)
                 if refused is None or refused.field == SEVERAL:
                     raise
                 self.learn(Lesson(model.endpoint, model.name, *refused), str(error))
@@ -298,6 +308,8 @@ class ModelGateway:
             way = "siblings ask one by one from here on"
         if lesson.field == "stop":
             way = "replies are cut there from here on"
+        if lesson.field == IDS:
+            way = "ids have nine letters and digits from here on"
         if why:
             log.warning("%s; %s", why, f"{lesson.field!r} is refused, so {way}")
 

@@ -15,7 +15,7 @@ import random
 import re
 
 from josh.errors import FatalError
-from josh.models.chat import ModelError, RetryableError
+from josh.models.chat import ContextError, ModelError, RetryableError
 
 log = logging.getLogger("josh")
 
@@ -102,6 +102,8 @@ class Health:
         Raises:
             FatalError: the endpoint fails all calls. A wrong key may give 400 or 403, too.
         """
+        if isinstance(error, ContextError):
+            return  # it is about the length of one conversation
         if isinstance(error, RetryableError):
             self._exhausted += 1
             if self._exhausted >= REFUSALS:

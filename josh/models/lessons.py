@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from josh.models.chat import Completion, Lesson, ModelError, Request
+from josh.models.chat import Completion, ContextError, Lesson, ModelError, Request
+from josh.models.sendable import fields_added, sendable, tool_names, without_fields
 
 SEVERAL = "n"
 """The field of a request for several replies. A lesson about it changes no key, because siblings then ask singly."""
@@ -45,6 +46,17 @@ _FAULTS = re.compile(r"(?i)unexpected keyword|unsupported|not support|unrecogni[
 """The words of a refusal that a server answers with 5xx."""
 
 
+IDS = "tool_call_id"
+"""The field of a lesson that every id of a tool call must have nine letters and digits."""
+IN_MESSAGES = "messages."
+"""The beginning of the field of a lesson about messages; it changes no key, because it changes no words."""
+_NINE = re.compile(r"(?i)tool.?call.?id\b.*(?:length of 9|a-z, A-Z, 0-9|\b9 (?:char|letter|alphanum))")
+_NOT_WANTED = re.compile(
+    r"(?i)unsupported|n[o']t (?:be )?(?:support|permit|allow|accept|recogni)|unrecogni[sz]ed|unknown|unexpected|extra "
+    r"|forbidden|extraneous|must not|should not|remove"
+)
+
+
 class Refused(NamedTuple):
     """A field that an endpoint refuses, and the name under which it is sent instead; empty to leave it out."""
 
@@ -63,7 +75,7 @@ def refused_field(error: ModelError, request: Request) -> Refused | None:
         request: the request as it was sent.
     """
     text, status = str(error), error.status or 0
-    if not (status in {400, 422} or (status >= 500 and _FAULTS.search(text))):
+    if isinstance(error, ContextError) or not (status in {400, 422} or (status >= 500 and _FAULTS.search(text))):
         return None
     body = request.body
     mine = [name for name in OWN if name in body and name not in request.sampling.extra_body]
@@ -81,6 +93,33 @@ def refused_field(error: ModelError, request: Request) -> Refused | None:
         renamed = any(lesson.instead == field for lesson in request.lessons)
         return None if renamed or TWINS[field] in body else Refused(field, TWINS[field])
     return Refused(field)
+
+
+def refused_in_messages(error: ModelError, request: Request) -> Refused | None:
+    """Returns what an endpoint refuses in the history of a request: short ids, or a field that a provider wants back.
+
+    Args:
+        error: the endpoint's refusal.
+        request: the request as it was sent.
+    """
+    text = str(error)
+    if error.status not in {400, 422}:
+        return None
+    if _NINE.search(text) and not any(lesson.field == IDS for lesson in request.lessons):
+        return Refused(IDS)
+    added = sorted(fields_added(request.messages)) if _NOT_WANTED.search(text) else []
+    return next((Refused(f"{IN_MESSAGES}{name}") for name in added if _names(text, name)), None)
+
+
+def adapted(request: Request, lessons: tuple[Lesson, ...]) -> Request:
+    """Returns a request that follows some lessons."""
+    messages = request.messages
+    unwanted = {one.field.removeprefix(IN_MESSAGES) for one in lessons if one.field.startswith(IN_MESSAGES)}
+    if unwanted:
+        messages = without_fields(messages, unwanted)
+    if any(lesson.field == IDS for lesson in lessons):
+        messages = sendable(messages, tools=tool_names(request.options), nine=True)
+    return replace(request, messages=messages, lessons=lessons)
 
 
 def names_several(error: ModelError) -> bool:
@@ -153,7 +192,7 @@ def hint(error: ModelError, speaker: str) -> str:
         speaker: whose request it was: `agent`, `user` or `judge`.
     """
     text, flag = str(error), "" if speaker == "agent" else f"{speaker}_"
-    if error.status not in {400, 422}:
+    if error.status not in {400, 422} or isinstance(error, ContextError):
         return ""
     for words, way in _WAYS:
         if words.search(text):

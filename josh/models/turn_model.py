@@ -15,6 +15,7 @@ from josh.models.gateway import ModelGateway
 from josh.models.lessons import SEVERAL, effective
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.models.retry import refuses_several
+from josh.models.sendable import kept_of, sendable, tool_names, with_readable_calls
 from josh.roles import Reply
 from josh.seeds import derive
 
@@ -79,13 +80,15 @@ class BoundModel:
     async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
         """Ask for one reply; see `roles.TurnModel.reply`."""
         context, gateway = self.context, self.gateway
+        messages = with_readable_calls(messages)
+        sent = sendable(messages, context.thoughts, tool_names(options))
         if self.directed and context.directive is not None:
-            messages = with_directive(messages, context.directive)
+            messages, sent = (with_directive(each, context.directive) for each in (messages, sent))
         draw, seed = context.draws, self.draw()
         siblings = context.siblings if self.share and draw == 0 and len(context.siblings) > 1 else ()
         digests = self._digests(messages, options, siblings)
         entry = self._find(context.path, draw, digests)
-        request = Request(messages, self.sampling, seed, options=options, keep_samples=self.keep_samples)
+        request = Request(sent, self.sampling, seed, options=options, keep_samples=self.keep_samples)
         refused = ""
         if entry is None and siblings and not self._gets_single_replies:
             try:
@@ -105,6 +108,8 @@ class BoundModel:
                 gateway.learn(Lesson(*self._model_key, SEVERAL), refused)
         context.usage += entry.usage
         context.finishes = (*context.finishes, entry.reply.finish_reason)
+        if kept := kept_of(entry.reply):
+            context.thoughts = (*context.thoughts, kept)
         if context.seed == seed:
             context.seed, context.choice = entry.seed, entry.choice
         if self.keep_samples:

@@ -397,6 +397,8 @@ def _text(reply: Reply) -> str:
     fields: dict[str, Any] = {"text": reply.text, "finish_reason": reply.finish_reason}
     if reply.tool_calls:
         fields["tool_calls"] = reply.tool_calls
+    if reply.thoughts:
+        fields["thoughts"] = reply.thoughts
     fields |= {name: value for name in _TOKENS if (value := getattr(reply, name)) is not None}
     return dumps(fields).encode("utf-8", "backslashreplace").decode()
 
