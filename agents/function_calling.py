@@ -41,7 +41,7 @@ class FunctionCalling(PromptedAgent):
             AgentError: nothing could be read several times in a row; see `PromptedAgent.count_unread`.
         """
         options = {"tools": self.tools} if self.tools else {}
-        reply = await model.reply(_readable(self.messages_internal), **options)
+        reply = await model.reply(self.messages_internal, **options)
         said = read_text(reply.text, [str(tool.get("function", tool).get("name")) for tool in self.tools])
         if reply.tool_calls:
             await self._call(reply.tool_calls, said.speech, model, env)
@@ -106,24 +106,6 @@ def _free(number: int, taken: set[str]) -> str:
     while (name := f"call{number:05}") in taken:
         number += 1
     return name
-
-
-def _readable(messages: Sequence[Message]) -> list[Message]:
-    """Returns the messages as they are sent.
-
-    Servers parse the arguments of earlier calls, and fail where these are not a JSON object; such arguments are empty.
-    """
-    return [_with_readable_calls(message) if message.get("tool_calls") else message for message in messages]
-
-
-def _with_readable_calls(message: Message) -> Message:
-    calls = message["tool_calls"]
-    if all(_is_readable(call) for call in calls):
-        return message
-    emptied = [
-        call if _is_readable(call) else {**call, "function": {**call["function"], "arguments": "{}"}} for call in calls
-    ]
-    return {**message, "tool_calls": emptied}
 
 
 def _is_readable(call: Mapping[str, Any]) -> bool:

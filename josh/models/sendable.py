@@ -25,6 +25,8 @@ THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blo
 """Fields of a reply that some endpoints want back beside its tool calls."""
 LONGEST_NAME, LONGEST_ID = 64, 40
 _WANTED_BACK = ("extra_content", "provider_specific_fields")
+ADDED = (*THOUGHTS, *_WANTED_BACK)
+"""Fields beside those of the format."""
 _SIGNED = "__thought__"
 """Litellm writes Gemini's signatures into ids, and reads them from there."""
 NINE = re.compile(r"[A-Za-z0-9]{9}")
@@ -105,7 +107,7 @@ def fields_added(messages: Sequence[Message]) -> set[str]:
     found: set[str] = set()
     for message in messages:
         for call in message.get("tool_calls") or ():
-            found |= {name for name in (*message, *call, *call["function"]) if name in (*THOUGHTS, *_WANTED_BACK)}
+            found |= {name for name in (*message, *call, *call["function"]) if name in ADDED}
     return found
 
 

@@ -29,6 +29,7 @@ from josh.runs.export.messages import (
     for_openai,
     for_trl,
     hashed,
+    portable,
     with_tools,
 )
 from josh.runs.export.paths import (
@@ -120,7 +121,7 @@ def _conversations(
                     if choice.paths != LOST and was_refused(node.turn, learner):
                         raise UnexportableError("paths on which a tool refused a call")
                 check_plain(messages)
-                row = render(messages, before, episode.tools_of(learner))
+                row = render(portable(messages), before, episode.tools_of(learner))
             except UnexportableError as reason:
                 dropped[str(reason)] += 1
                 continue
@@ -232,6 +233,7 @@ def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped
 def _verdict(prompt: Sequence[Message], message: Message, label: bool, episode: Episode, learner: Speaker) -> ExportRow:
     check_prompt(prompt, learner)
     check_plain([*prompt, message])
+    *prompt, message = portable([*prompt, message])
     tools = episode.tools_of(learner)
     row: Row = {"prompt": list(map(for_trl, prompt)), "completion": [for_trl(message)], "label": label} | with_tools(
         tools
@@ -302,7 +304,8 @@ def _pairs(
                     prompt = [*context, *same]
                     check_prompt(prompt, learner)
                     check_plain([*prompt, chosen, rejected])
-                    row = render(prompt, chosen, rejected, margin, tools)
+                    better_said, worse_said = (portable([*prompt, one])[-1] for one in (chosen, rejected))
+                    row = render(portable(prompt), better_said, worse_said, margin, tools)
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
                     continue

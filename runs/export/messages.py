@@ -7,10 +7,12 @@ from typing import Any, Final, TypeAlias
 
 from josh.dialogue import Speaker
 from josh.messages import Message, dumps, text_of
+from josh.models.sendable import ADDED, sendable, without_fields
 
 Row: TypeAlias = dict[str, Any]
 Tools: TypeAlias = Sequence[Mapping[str, Any]]
 
+_FIELDS: Final = ("role", "content", "name", "tool_calls", "tool_call_id")
 ROLES: Final = ("system", "user", "assistant", "tool")
 
 
@@ -35,16 +37,23 @@ def check_plain(messages: Sequence[Message]) -> None:
             raise UnexportableError("messages without words")
 
 
+def portable(messages: Sequence[Message]) -> list[Message]:
+    """Returns a conversation with the fields of the format only: names and ids that every format takes, no thoughts.
+
+    See `josh/models/sendable.py`.
+    """
+    plain = without_fields(sendable(messages), ADDED)
+    return [{name: message[name] for name in _FIELDS if name in message} for message in plain]
+
+
 def for_trl(message: Message) -> Message:
     """Returns a message as chat templates need it: with the arguments of tool calls as objects."""
     return _with_calls(message, _as_object)
 
 
 def for_openai(message: Message) -> Message:
-    """Returns a message with OpenAI's fields only, and with the arguments of tool calls as text."""
-    fields = ("role", "content", "name", "tool_calls", "tool_call_id")
-    plain = {name: message[name] for name in fields if name in message}
-    return _with_calls(plain, lambda given: given if _as_object(given) is not given else dumps(given))
+    """Returns a message as OpenAI needs it: with the arguments of tool calls as text."""
+    return _with_calls(message, lambda given: given if _as_object(given) is not given else dumps(given))
 
 
 def _as_object(arguments: Any) -> Any:

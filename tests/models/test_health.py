@@ -14,6 +14,11 @@ from josh.roles import Reply
 GONE = RetryableError("cannot connect", unreachable=True)
 
 
+def words(caplog):
+    """The warnings, without what the command line's log adds to the third of a kind."""
+    return [text.partition(" (further")[0] for text in caplog.messages]
+
+
 def busy(wait=None):
     return RetryableError("HTTP 429: slow down", 429, wait)
 
@@ -23,7 +28,7 @@ def test_an_endpoint_that_never_answered_is_given_up_after_so_many_rounds(caplog
     assert [0.0 < health.failed(GONE, now, now) <= 0.5 * 2**turn for turn, now in enumerate((1.0, 2.0))] == [True, True]
     with pytest.raises(FatalError, match="cannot connect; gave up after 3 attempts in 2 seconds"):
         health.failed(GONE, 3.0, 3.0)
-    assert caplog.messages == ["cannot connect; trying again for up to 300 seconds"]
+    assert words(caplog) == ["cannot connect; trying again for up to 300 seconds"]
 
 
 def test_calls_that_fail_together_are_one_round():
@@ -44,7 +49,7 @@ def test_an_endpoint_that_answered_before_has_all_the_time_to_come_back(caplog):
     with pytest.raises(FatalError, match="in 300 seconds"):
         health.failed(GONE, 600, 600)
     warning = "cannot connect; trying again for up to 300 seconds"
-    assert caplog.messages == [warning, "here answers", warning]
+    assert words(caplog) == [warning, "here answers", warning]
 
 
 def test_an_endpoint_that_only_asks_for_pauses_is_given_up():

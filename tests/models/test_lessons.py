@@ -174,7 +174,7 @@ def test_a_refused_field_is_learned_once_by_all_calls_in_flight(tmp_path, caplog
     assert len(model.bodies) == 8
     assert ["temperature" in body for body in model.bodies] == [True] * 4 + [False] * 4
     refused = "HTTP 400: unsupported parameter: temperature; 'temperature' is refused, so requests go without it"
-    assert caplog.messages == [f"{refused} from here on"]
+    assert [text.partition(" (further")[0] for text in caplog.messages] == [f"{refused} from here on"]
     assert gateway.retries == 0
     assert journal.lessons() == [Lesson("here", "strict", "temperature")]
     talk(model, gateway, "ef")
@@ -236,7 +236,7 @@ def test_a_model_that_refuses_several_replies_by_name_is_asked_singly_in_later_s
     journal, model = Replies(tmp_path), Lone(())
     siblings(model, gateway_on(journal))
     assert [body.get("n") for body in model.bodies] == [2, None, None]
-    assert "siblings ask one by one from here on" in caplog.messages[-1]
+    assert any("siblings ask one by one from here on" in text for text in caplog.messages)
     model = Lone(())
     siblings(model, gateway_on(journal), depth=3)
     assert [body.get("n") for body in model.bodies] == [None, None]
