@@ -112,14 +112,12 @@ def fields_added(messages: Sequence[Message]) -> set[str]:
 
 
 def plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a call with the fields of the format only, and a name that every endpoint takes."""
-    function = call.get("function") or {}
-    name = sendable_name(str(function.get("name") or ""))
-    return {
-        **({"id": call["id"]} if "id" in call else {}),
-        "type": "function",
-        "function": {"name": name, "arguments": function.get("arguments", "{}")},
-    }
+    """Returns a call with the fields of the format only, in their order, and a name that every endpoint takes."""
+    given = call.get("function") or {}
+    needed = {"name": sendable_name(str(given.get("name") or "")), "arguments": given.get("arguments", "{}")}
+    function = {name: needed[name] for name in given if name in needed} | needed
+    whole = {"id": call.get("id"), "type": "function", "function": function}
+    return {name: whole[name] for name in call if name in whole} | whole
 
 
 def sendable_name(name: str) -> str:

@@ -43,7 +43,7 @@ def portable(messages: Sequence[Message]) -> list[Message]:
     See `josh/models/sendable.py`.
     """
     plain = without_fields(sendable(messages), ADDED)
-    return [{name: message[name] for name in _FIELDS if name in message} for message in plain]
+    return [{name: value for name, value in message.items() if name in _FIELDS} for message in plain]
 
 
 def for_trl(message: Message) -> Message:

@@ -11,6 +11,7 @@ from josh.agents.function_calling import FunctionCalling
 from josh.agents.human import Human
 from josh.agents.react import ReAct
 from josh.messages import OPENER
+from josh.models.sendable import with_readable_calls
 from josh.roles import Reply, fork
 from josh.testing import AgentConformance, FixedModel
 
@@ -90,7 +91,7 @@ def test_arguments_that_cannot_be_read_are_kept_and_not_sent_again(arguments):
     _, sent = take(agent, Reply("", (call("look", arguments), fine)), "I see.")
     kept = next(message for message in agent.messages_internal if message.get("tool_calls"))
     assert kept["tool_calls"][0]["function"]["arguments"] == arguments
-    again = next(message for message in sent[1] if message.get("tool_calls"))
+    again = next(message for message in with_readable_calls(sent[1]) if message.get("tool_calls"))
     assert [one["function"]["arguments"] for one in again["tool_calls"]] == ["{}", '{"fruit": "fig"}']
     assert again == {**kept, "tool_calls": [call("look", "{}"), fine]}
 
