@@ -31,7 +31,6 @@ def as_table(figures: Metrics, *, groups: bool = False, width: int | None = None
         block = [f"user: {user}{f' ({note})' if note else ''}", *align_columns(lines, width)]
         if others:
             block += [f"less {cells[0]['policy']}, paired", *align_columns(changes, width)]
-        block += [_errors(cell) for cell in cells if cell["infra_errors"]]
         block += _score_lines(cells, figures.get("scores", ()), width)
         if groups:
             block += _group_lines(cells, unit, width)
@@ -69,8 +68,8 @@ def _columns(cell: Metrics, unit: str, k: int) -> list[str]:
         calls = f"{agent['calls']} agent, {user['calls']} user; {_cost(agent)} and {_cost(user)}"
     passed = format_number(cell["pass_hat"][str(k)]["value"])
     return [
-        format_interval(cell["success_rate"]),
-        format_interval(cell["average_reward"], unit),
+        f"{format_interval(cell['success_rate'])}{_unscored(cell)}",
+        f"{format_interval(cell['average_reward'], unit)}{_of_scored(cell)}",
         f"{won} ({restricted})",
         passed,
         calls,
@@ -80,7 +79,7 @@ def _columns(cell: Metrics, unit: str, k: int) -> list[str]:
 def _change_columns(change: Metrics, unit: str, k: int) -> list[str]:
     speed, passed = change["restricted_rounds_to_success"], change["pass_hat"][str(k)]
     return [
-        format_interval(change["success_rate"], sign="+"),
+        f"{format_interval(change['success_rate'], sign='+')}{_unpaired(change)}",
         format_interval(change["average_reward"], unit, "+"),
         f"({format_number(speed['value'], 1, '+')})",
         format_number(passed["value"], sign="+"),
@@ -104,13 +103,26 @@ def _group_lines(cells: Sequence[Metrics], unit: str, width: int | None) -> list
     return ["mean reward by group", *align_columns(lines, width)]
 
 
-def _errors(cell: Metrics) -> str:
+def _of_scored(cell: Metrics) -> str:
+    """Returns ` of` the number of conversations behind a mean, where it leaves some out; else nothing."""
+    return f" of {cell['scored']}" if cell["infra_errors"] else ""
+
+
+def _unscored(cell: Metrics) -> str:
+    """Returns what a success rate leaves out, and between which rates it would be if that counted; else nothing."""
+    if not cell["infra_errors"]:
+        return ""
     low, high = cell["success_rate_bounds"]
-    share = f"{cell['infra_errors']} of {cell['conversations']} conversations"
-    return (
-        f"  errors: {share} of {cell['policy']} are left out of every mean; "
-        f"counted as losses or as wins, they give a success rate between {low:.2f} and {high:.2f}"
-    )
+    missing = f"{cell['infra_errors']} of {cell['conversations']} not scored"
+    return f"{_of_scored(cell)}; {missing}: between {low:.2f} and {high:.2f}"
+
+
+def _unpaired(change: Metrics) -> str:
+    """Returns the same of a difference between two policies."""
+    low, high = change["success_rate_bounds"]
+    if high <= low:  # every pair is there
+        return ""
+    return f" of {change['pairs']} pairs; the others make it {low:+.2f} to {high:+.2f}"
 
 
 def format_interval(estimate: Metrics, unit: str = "", sign: str = "") -> str:

@@ -278,11 +278,12 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         success = []
         if summary["success_rate"] is not None:
             low, high = map(_share, summary["success_rate_ci95"])
-            success = [f"success rate    {summary['success_rate']:.2f}   (95 % interval {low} to {high})"]
+            between = _bounds(summary)
+            success = [f"success rate    {summary['success_rate']:.2f}   (95 % interval {low} to {high}{between})"]
         of = "the best path of each search" if searched else counted(summary["conversations"], "conversation")
         lines += [
             f"average reward  {unit}{summary['average_reward']:.2f}   "
-            f"({_ends(summary['average_reward_ci95'], unit)}{of}, {counted(summary['scored'], 'task')})",
+            f"({_ends(summary['average_reward_ci95'], unit)}{of}, {_scored_of(summary)})",
             *success,
             f"mean rounds     {summary['mean_rounds']:.1f}",
         ]
@@ -312,6 +313,23 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         why = in_a_line(summary["first_error"])
         lines.append(f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {why}")
     return "\n".join(lines)
+
+
+def _scored_of(summary: Mapping[str, Any]) -> str:
+    """Returns the number of tasks behind the means, and of how many, where some could not be scored."""
+    if not summary["infra_errors"]:
+        return counted(summary["scored"], "task")
+    return f"{summary['scored']} of {counted(summary['finished'], 'task')}"
+
+
+def _bounds(summary: Mapping[str, Any]) -> str:
+    """Returns between which rates the success rate would be if unscored tasks had failed, or succeeded."""
+    missing, scored = summary["infra_errors"], summary["scored"]
+    if not missing:
+        return ""
+    won, all_tasks = summary["success_rate"] * scored, scored + missing
+    low, high = won / all_tasks, (won + missing) / all_tasks
+    return f"; {missing} of {all_tasks} tasks not scored: between {low:.2f} and {high:.2f}"
 
 
 def _ends(interval: Sequence[float] | None, unit: str) -> str:

@@ -38,7 +38,16 @@ from josh.runs.record.folder import (
 from josh.runs.record.headline import headline
 from josh.runs.record.journal import answer_times, stored_account
 from josh.runs.record.stored import count_examples, stored_episodes
-from josh.runs.record.summary import Result, bill, counted, describe_left_out, result_of, summarize, wilson
+from josh.runs.record.summary import (
+    Result,
+    bill,
+    counted,
+    describe_flaws,
+    describe_left_out,
+    result_of,
+    summarize,
+    wilson,
+)
 from josh.runs.registry import ROLES, new_rewards, rewards_class
 from josh.runs.report.actions import ActionTally, done_in, name_acts
 from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
@@ -182,6 +191,7 @@ class Reading:
         if figures["infra_errors"]:
             errors = counted(figures["infra_errors"], "task")
             notes.append(f"{errors} left out of every mean because of an error; the first: {figures['first_error']}")
+        notes += describe_flaws(figures)
         if isinstance(left_out := self.config.get("left_out"), dict) and left_out:
             notes.append(f"Left out are {describe_left_out(left_out)}")
         if "rescored_from" in self.config:

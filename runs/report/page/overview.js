@@ -76,8 +76,8 @@ function evaluationCards() {
   return h(
     "dl",
     { class: "cards" },
-    card(title(head.names.rate), percent(policy.success_rate.value), interval(policy.success_rate, percent), about),
-    card(title(head.names.mean), money(policy.average_reward.value), interval(policy.average_reward, money), about),
+    card(title(head.names.rate), percent(policy.success_rate.value), interval(policy.success_rate, percent), about + ofScored(policy)),
+    card(title(head.names.mean), money(policy.average_reward.value), interval(policy.average_reward, money), about + ofScored(policy)),
     less
       ? card(
           [title(head.names.mean), ": less ", h("bdi", {}, less.from)],
@@ -89,6 +89,11 @@ function evaluationCards() {
     calls ? card("Model calls", whole(calls), "all policies, both sides") : null,
     calls ? card("Cost", known ? dollars(all.reduce((sum, cell) => sum + cell.cost, 0)) : cost({ cost: null })) : null,
   );
+}
+
+/** Of how many conversations a number is, where an error ended some of them. */
+function ofScored(cell) {
+  return cell.infra_errors ? ` of ${whole(cell.scored)} of ${whole(cell.conversations)}` : "";
 }
 
 function pText(p) {
@@ -155,9 +160,9 @@ function blockSection({ user, note, cells }) {
   ];
   const row = (cell) => [
     runLink(cell.policy, user),
-    [percent(cell.success_rate.value), small(span(cell.success_rate, percent))],
+    [percent(cell.success_rate.value), small(span(cell.success_rate, percent)), small(ofScored(cell))],
     whisker(cell.success_rate, ...rates, null),
-    [money(cell.average_reward.value), small(span(cell.average_reward, money))],
+    [money(cell.average_reward.value), small(span(cell.average_reward, money)), small(ofScored(cell))],
     whisker(cell.average_reward, ...means, head.people?.value ?? null),
     fixed(cell.mean_rounds.value, 1),
     fixed(cell.pass_hat[head.k]?.value),

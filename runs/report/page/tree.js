@@ -113,7 +113,7 @@ function labelOf(node, place) {
 function hoverText(node, place) {
   const reward = node.reward ?? (node.outcome === undefined ? node.best : undefined);
   const what = node.reward === undefined ? "best reward below" : "reward of this path";
-  const said = node.error ? `(${node.error})` : shownWords(node);
+  const said = node.error ? `(${node.error})` : shownWords(node) || (node.failure ? `(${node.failure})` : "");
   const lines = [
     labelOf(node, place).split(". ")[0].split(":")[0],
     [STANDINGS[node.standing].name, node.outcome && outcomeText(node), node.duplicate && "repeats its sibling"]
@@ -240,7 +240,7 @@ function lastOfBest(index, nodes, at) {
 function firstWords(node, size, ends) {
   if (!size.worded || node.parent < 0) return null;
   const room = ends ? size.label - 20 : size.column - 16;
-  const text = shownWords(node).replace(/\s+/g, " ").trim() || (node.error ? "(error)" : "(nothing)");
+  const text = shownWords(node).replace(/\s+/g, " ").trim() || (node.error ? "(error)" : node.failure ? "(failed)" : "(nothing)");
   return s("text", { x: ends ? 13 : 4, y: -9, class: "words", "aria-hidden": "true" }, beginning(text, room / LETTER));
 }
 

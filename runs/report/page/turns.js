@@ -77,6 +77,8 @@ function turnMarks(node) {
     marks.append(badge("warn", `${counted(node.attempts, "reward tag")} of the agent's, which earns nothing`));
   if (node.duplicate) marks.append(badge("warn", "repeats its sibling"));
   if (node.error) marks.append(badge("bad", node.error));
+  if (node.failure) marks.append(badge("bad", node.failure));
+  if (node.cut) marks.append(badge("warn", `cut off by ${node.cut}`));
   const cost = costText(node);
   if (cost) marks.append(h("span", { class: "small" }, cost));
   return marks;
@@ -131,6 +133,8 @@ function facts(node, place) {
     ["Did", node.did?.join(", ") ?? (node.actions ?? []).flat().map(actionText).join(", ")],
     ["Directive", node.directive],
     ["Error", node.error],
+    ["Failure", node.failure],
+    ["Cut off by", node.cut],
   ];
   const known = rows.filter(([, value]) => value && value.length);
   return h(

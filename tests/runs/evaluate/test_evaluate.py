@@ -152,7 +152,9 @@ def test_errors_are_counted_and_bounded_but_not_scored(capsys):
     assert high - low == pytest.approx(broken["infra_errors"] / 24)
     assert broken["difference"]["pairs"] == broken["scored"]
     captured = capsys.readouterr()
-    assert "are left out of every mean" in captured.out
+    low, high = broken["success_rate_bounds"]
+    beside = f"of {broken['scored']}; {broken['infra_errors']} of 24 not scored: between {low:.2f} and {high:.2f}"
+    assert beside in " ".join(captured.out.split())
     assert "had errors; go on with: josh evaluate --resume" in captured.err
     assert broken["rows"].keys() == whole["rows"].keys(), "no task is dropped"
     # It asks in the same words whenever it speaks at all, so where both speak nothing differs.

@@ -200,7 +200,10 @@ def test_broken_branches_are_counted_apart_and_teach_nothing(endpoint, capsys):
     summary = json.loads((only_run() / "summary.json").read_text())
     assert (summary["finished"], summary["scored"], summary["infra_errors"]) == (2, 1, 1)
     assert "HTTP 400" in summary["first_error"]
-    assert "1 task could not be scored" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 of 2 tasks)" in out
+    assert "1 of 2 tasks not scored: between 0.00 and 0.50)" in out
+    assert "1 task could not be scored" in out
     assert len(lines(only_run() / "training_examples.jsonl")) == 1
 
 
