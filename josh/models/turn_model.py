@@ -10,7 +10,7 @@ from josh.branch import TurnContext
 from josh.dialogue import NO_USAGE, Sample, Usage
 from josh.messages import Message, dumps
 from josh.models.call import NO_CLOCK, Call, Clock
-from josh.models.chat import ChatModel, Completion, Lesson, ModelError, Request, Sampling
+from josh.models.chat import ChatModel, Completion, ContextError, Lesson, ModelError, Request, Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.lessons import SEVERAL, effective
 from josh.models.reply_journal import JournalEntry, ReplyKey
@@ -22,6 +22,8 @@ from josh.seeds import derive
 PERSON = "person"
 """The model's name in the journal and the tree for words that a person typed."""
 LEFT = "left"
+TOO_LONG = "too_long"
+"""Instead of why a reply ended: the conversation does not fit into the model's context; the text is the refusal."""
 
 
 @dataclass(slots=True)
@@ -88,24 +90,17 @@ class BoundModel:
         siblings = context.siblings if self.share and draw == 0 and len(context.siblings) > 1 else ()
         digests = self._digests(messages, options, siblings)
         entry = self._find(context.path, draw, digests)
-        request = Request(sent, self.sampling, seed, options=options, keep_samples=self.keep_samples)
-        refused = ""
-        if entry is None and siblings and not self._gets_single_replies:
-            try:
-                entry = _of(await self._shared_replies(request, digests), context.path)
-            except ModelError as error:
-                if not refuses_several(error):
-                    raise
-                refused = str(error)
         if entry is None:
-            call = self._call(
-                request, lambda got: {self._key(context.path, draw, digests[got.lessons]): self._filed(got, 0, seed)}
-            )
-            entry = _of(await call.entries(), context.path)
-            assert entry is not None, "an answered call has an entry for its turn"
-            if refused:
-                # The request itself is valid; the model refuses several replies.
-                gateway.learn(Lesson(*self._model_key, SEVERAL), refused)
+            request = Request(sent, self.sampling, seed, options=options, keep_samples=self.keep_samples)
+            try:
+                entry = await self._ask(request, draw, digests, siblings)
+            except ContextError as error:
+                if gateway.journal is not None:
+                    refused = JournalEntry(Reply(str(error), finish_reason=TOO_LONG), self.model.name, seed)
+                    gateway.journal.keep({self._key(context.path, draw, digests[()]): refused}, 0.0)
+                raise
+        if entry.reply.finish_reason == TOO_LONG:
+            raise ContextError(entry.reply.text)
         context.usage += entry.usage
         context.finishes = (*context.finishes, entry.reply.finish_reason)
         if kept := kept_of(entry.reply):
@@ -115,6 +110,29 @@ class BoundModel:
         if self.keep_samples:
             self._keep(entry)
         return entry.reply
+
+    async def _ask(self, request: Request, draw: int, digests: "Digests", siblings: Sequence[str]) -> JournalEntry:
+        """Returns the entry of a request that the journal does not have, from its model."""
+        context, gateway = self.context, self.gateway
+        entry, refused = None, ""
+        if siblings and not self._gets_single_replies:
+            try:
+                entry = _of(await self._shared_replies(request, digests), context.path)
+            except ModelError as error:
+                if not refuses_several(error):
+                    raise
+                refused = str(error)
+        if entry is None:
+            call = self._call(
+                request,
+                lambda got: {self._key(context.path, draw, digests[got.lessons]): self._filed(got, 0, request.seed)},
+            )
+            entry = _of(await call.entries(), context.path)
+            assert entry is not None, "an answered call has an entry for its turn"
+            if refused:
+                # The request itself is valid; the model refuses several replies.
+                gateway.learn(Lesson(*self._model_key, SEVERAL), refused)
+        return entry
 
     async def hear(self, messages: Sequence[Message], ask: Callable[[], Awaitable[str | None]]) -> str | None:
         """Returns a person's words; see `roles.HumanInput.hear`."""

@@ -93,6 +93,8 @@ def test_a_conversation_that_outgrows_the_agents_model_ends_at_a_limit_and_count
     assert "go on with" not in error
     asked = len(server.requests)
     assert main(["--resume", str(folder)]) == 0
+    assert main(["replay", str(folder), "--log_dir", "again"]) == 0
+    assert "the same as" in capsys.readouterr().out
     assert len(server.requests) == asked
 
 
