@@ -1,4 +1,4 @@
-"""The former place of `josh.agents.chat.Persuader`; plug-ins import it from here."""
+"""The former place of what `josh.agents.chat` has; plug-ins import it from here."""
 
 from josh.agents.chat import Persuader
 
