@@ -12,7 +12,8 @@ The life of a request:
 6. Send: the model makes one attempt (`chat.py`). A field that the endpoint refuses by name is left out (`lessons.py`).
 7. Retry: a transient error leads to another attempt after a pause (`retry.py`). If an endpoint asks for a pause, all
    its calls wait. An error that every call would meet, or an endpoint that only refuses, ends the run.
-8. Journal: the replies are written to disk before any turn uses them, so that the run never pays twice for a reply.
+8. Journal: the replies, and the cost of answers that cannot be used, are written to disk before any turn uses them, so
+   that the run never pays twice for a reply.
 9. Deliver: the call is added to the account, and every turn that waits gets its reply.
 """
 
@@ -79,6 +80,8 @@ class ModelGateway:
         uncounted: speaker and model name of calls for which the endpoint gave no number of tokens.
         retries: number of attempts after the first, over all calls.
         lessons: what the endpoints refuse; among them the models that give only one reply to a request for several.
+        unusable: the usage of answers that could not be used, but were or may have been billed, by speaker and model
+            name: bodies that are no chat completion, and calls that ended at the timeout.
         notes: stores the lessons and the unusable answers; None for nowhere.
         plug_ins: limits the steps that block a thread, which probably wait for a model of their own.
     """
@@ -108,6 +111,7 @@ class ModelGateway:
         self.account: dict[tuple[str, str], Usage] = {}
         self.uncounted: set[tuple[str, str]] = set()
         self.retries = 0
+        self.unusable: dict[tuple[str, str], Usage] = {}
         self.lessons = Lessons()
         self.notes: Notes | None = None
         self.plug_ins = Limiter(max_concurrency, first=max_concurrency)
@@ -220,7 +224,7 @@ class ModelGateway:
         """Send a request, and retry it within the limits of attempts and time."""
         try:
             return await until_answered(
-                lambda: self._send(call, model, request, priority),
+                lambda: self._send(call, model, request, priority, speaker),
                 call,
                 max_attempts=self._max_attempts,
                 max_seconds=self._max_retry_seconds,
@@ -236,14 +240,16 @@ class ModelGateway:
                 error.args = (f"{error}; {way}",)
             raise
 
-    async def _send(self, call: Call, model: ChatModel, request: Request, priority: Any) -> tuple[Completion, float]:
+    async def _send(
+        self, call: Call, model: ChatModel, request: Request, priority: Any, speaker: str
+    ) -> tuple[Completion, float]:
         """Make one attempt, in a slot of the endpoint."""
         limiter, clock = self.limiter(model.endpoint, model.concurrency), asyncio.get_running_loop().time
         async with call.turn(limiter, priority):
             if self._fatal is not None:
                 # Calls that waited for a slot would fail in the same way, so they are not sent.
                 raise self._fatal
-            spent = self._budget.spent(self.account, self._sent)
+            spent = self._budget.spent(self.account, self._sent, self.unusable)
             if spent:
                 raise BudgetError(spent)
             call.in_flight = True
@@ -252,6 +258,7 @@ class ModelGateway:
             try:
                 completion = await self._taught(model, request)
             except RetryableError as error:
+                self._note_unusable((speaker, model.name), error)
                 self._doubt_several(call, model, request, error)
                 try:
                     self._slow_down(model, limiter, error, begun)
@@ -271,6 +278,14 @@ class ModelGateway:
             if len(completion.replies) > 1:
                 self._gave_several.add((model.endpoint, model.name))
             return completion, clock() - begun
+
+    def _note_unusable(self, who: tuple[str, str], error: ModelError) -> None:
+        """Count an answer that cannot be used, but was or may have been billed."""
+        if error.billed is None:
+            return
+        self.unusable[who] = self.unusable.get(who, NO_USAGE) + error.billed
+        if self.notes is not None:
+            self.notes.spoil(who, error.billed, str(error))
 
     async def _taught(self, model: ChatModel, request: Request) -> Completion:
         """Ask a model; a request with a field that the endpoint refuses by name is sent again without it."""

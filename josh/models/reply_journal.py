@@ -72,3 +72,13 @@ class Notes(Protocol):
     def learn(self, lesson: Lesson) -> None:
         """Store a lesson before this returns."""
         ...
+
+    def spoil(self, who: tuple[str, str], usage: Usage, why: str) -> None:
+        """Store an answer that cannot be used, but was or may have been billed, before this returns.
+
+        Args:
+            who: the speaker and the model's name.
+            usage: its call, and the tokens that it names.
+            why: what is wrong with it.
+        """
+        ...

@@ -88,7 +88,9 @@ def close(
     gateway, finished = runtime.gateway, sorted(results)
     people = [runtime.people[runtime.tasks[position].id] for position in finished]
     numbers = summarize([results[position] for position in finished], people, len(runtime.tasks), gateway.retries)
-    summary = with_examples(record, numbers, redact) | bill(gateway.account, runtime.prices, gateway.uncounted)
+    summary = with_examples(record, numbers, redact) | bill(
+        gateway.account, runtime.prices, gateway.uncounted, gateway.unusable
+    )
     summary["truncated"] = stopped or None
     summary["retries"] += retries_before(record.folder)
     try:

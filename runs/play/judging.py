@@ -73,7 +73,9 @@ class RecordedJudge:
         """Add the cost of the judge's new calls, in US dollars, to a summary; without calls it stays unchanged."""
         gateway = self._gateway
         if gateway.account and JUDGE in summary["usage"]:
-            summary["usage"][JUDGE]["cost"] = bill(gateway.account, self._prices, gateway.uncounted)["cost"]
+            summary["usage"][JUDGE]["cost"] = bill(gateway.account, self._prices, gateway.uncounted, gateway.unusable)[
+                "cost"
+            ]
 
     async def aclose(self) -> None:
         """Close the connections and the recorded journal."""

@@ -96,7 +96,7 @@ async def run(
         try:
             await drain_calls(runtime, error)
         finally:
-            empty = resumed is None and not results and not runtime.gateway.account
+            empty = resumed is None and not results and not runtime.gateway.account and not runtime.gateway.unusable
             if not empty:
                 with suppress(UsageError):  # the disk may be what failed; the first failure is the one to report
                     broken_off(close(runtime, record, results, redact, stopped), error)
@@ -147,6 +147,7 @@ def hand_over_journal(runtime: Runtime, record: Record) -> None:
     runtime.gateway.account = record.replies.account()
     runtime.gateway.uncounted = record.replies.uncounted()
     runtime.gateway.lessons = Lessons(record.replies.lessons())
+    runtime.gateway.unusable = record.replies.unusable()
     runtime.gateway.notes = record.replies
 
 

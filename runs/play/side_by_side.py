@@ -49,7 +49,9 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
                 display.finished(episode)
                 if trackers is not None:
                     gateway = runtime.gateway
-                    trackers.finished(results[position], bill(gateway.account, runtime.prices, gateway.uncounted))
+                    trackers.finished(
+                        results[position], bill(gateway.account, runtime.prices, gateway.uncounted, gateway.unusable)
+                    )
                 if stopped:
                     return
 

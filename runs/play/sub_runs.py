@@ -114,4 +114,5 @@ def _spent(run_folder: Path) -> dict[str, float]:
     summary = read_summary(run_folder) or sound_summary(run_folder / BEFORE)
     sides = summary.get("usage", {}).values()
     tokens = sum(side["prompt_tokens"] + side["completion_tokens"] for side in sides)
-    return {"calls": sum(side["calls"] for side in sides), "tokens": tokens, "cost": summary.get("cost") or 0.0}
+    calls = sum(side["calls"] + side.get("unusable", 0) for side in sides)
+    return {"calls": calls, "tokens": tokens, "cost": summary.get("cost") or 0.0}

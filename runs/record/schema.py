@@ -273,6 +273,9 @@ class SideRow(TypedDict):
     """Tokens sent in all calls."""
     completion_tokens: int
     """Tokens received in all calls."""
+    unusable: NotRequired[int]
+    """Number of further answers that could not be used, but were or may have been billed: their tokens, as far as they
+    name them, and dollars are included. Left out where 0."""
     cost: NotRequired[float | None]
     """Cost in US dollars; null where a price or a token count is unknown."""
 

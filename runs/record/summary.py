@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import sqrt
 from statistics import fmean
 from typing import Any
 
 from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
-from josh.models.budget import Price, cost
+from josh.models.budget import NONE, Price, cost
 from josh.outcomes import Episode
 from josh.reading import LENGTH
 from josh.roles import BaseEnv, Task
@@ -201,25 +201,30 @@ def bill(
     account: Mapping[tuple[str, str], Usage],
     prices: Mapping[str, Price | None],
     uncounted: Collection[tuple[str, str]] = (),
+    unusable: Mapping[tuple[str, str], Usage] = NONE,
 ) -> dict[str, Any]:
     """Returns the cost of a run so far, unfinished tasks included: calls, tokens and US dollars, by speaker.
 
-    The judge is included where it was called.
+    The judge is included where it was called. Tokens and dollars include those of unusable answers.
 
     Args:
         account: usage by speaker and model name.
         prices: prices by model name; None where a price is unknown, which makes every sum with it None.
         uncounted: keys of the account whose token counts are unknown.
+        unusable: the usage of the answers that could not be used, by speaker and model name.
     """
     usage: dict[str, Any] = {}
+    whole = {who: account.get(who, NO_USAGE) + unusable.get(who, NO_USAGE) for who in (*account, *unusable)}
     dollars = {
         who: None if (price := prices.get(who[1])) is None or who in uncounted else cost(used, price)
-        for who, used in account.items()
+        for who, used in whole.items()
         if used.calls
     }
-    for speaker in (*map(str, Speaker), *({JUDGE} & {side for side, _ in account})):
-        spent = sum((used for (side, _), used in account.items() if side == speaker), NO_USAGE)
-        usage[speaker] = asdict(spent) | {"cost": _sum([dollars[who] for who in dollars if who[0] == speaker])}
+    for speaker in (*map(str, Speaker), *({JUDGE} & {side for side, _ in whole})):
+        spent = sum((used for (side, _), used in whole.items() if side == speaker), NO_USAGE)
+        lost = sum(used.calls for (side, _), used in unusable.items() if side == speaker)
+        usage[speaker] = asdict(replace(spent, calls=spent.calls - lost)) | ({"unusable": lost} if lost else {})
+        usage[speaker]["cost"] = _sum([dollars[who] for who in dollars if who[0] == speaker])
     return {
         "usage": usage,
         "cost": _sum(list(dollars.values())),
@@ -296,12 +301,14 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
     sides = {side: summary["usage"][side] for side in (*map(str, Speaker), JUDGE) if side in summary["usage"]}
     calls = ", ".join(f"{side['calls']} {name}" for name, side in sides.items())
     tokens = ", ".join(f"{_tokens(side)} {name}" for name, side in sides.items())
+    lost = ", ".join(f"{side['unusable']} {name}" for name, side in sides.items() if side.get("unusable"))
     lines += [
         f"turns played    {summary['turns']}",
         f"model calls     {calls}; tokens {tokens}; {summary['retries']} retries",
+        *([f"unusable        answers that were or may have been billed: {lost}"] if lost else []),
     ]
     priced = {name: side for name, side in sides.items() if "cost" in side}
-    if any(side["calls"] for side in priced.values()):
+    if any(side["calls"] or side.get("unusable") for side in priced.values()):
         why = (
             f" (no price or token counts for {in_a_line(', '.join(summary['unpriced']))}; see --price)"
             if summary.get("unpriced")
