@@ -73,9 +73,9 @@ def test_asking_again_ends_at_the_limit_of_attempts(endpoint):
 def test_asking_again_ends_at_the_limit_of_time(endpoint):
     url, server = endpoint(latency=0.05)
     server.faults = [500] * 99
-    (error,), _ = ask(model_at(url), max_attempts=99, max_retry_seconds=0.3)
+    (error,), _ = ask(model_at(url), max_attempts=99, max_retry_seconds=2.0)
     assert isinstance(error, RetryableError)
-    assert 1 < len(server.requests) < 9
+    assert 1 < len(server.requests) < 40
 
 
 def test_a_refusal_is_not_repeated(endpoint):
