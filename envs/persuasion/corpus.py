@@ -118,6 +118,27 @@ def load_corpus(folder: Path) -> Corpus:
     )
 
 
+def anonymous(person: str, answers: Mapping[str, Any], place: str) -> Persona:
+    """Returns a person by the id and the survey answers in the files.
+
+    Args:
+        person: the id, which is hashed.
+        answers: answers by attribute; a missing one, or one outside the scale, counts as missing.
+        place: where they stand, for errors.
+
+    Raises:
+        UsageError: an answer is not a number where it has to be one.
+    """
+    return Persona(_anonymous_id(person), _traits(answers, place))
+
+
+def holds_corpus(folder: Path) -> bool:
+    """Returns whether a folder holds the corpus in one of its forms."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    convokit = names.issuperset(_CONVOKIT) and not names.isdisjoint(_PEOPLE)
+    return names.issuperset(_ORIGINAL) or convokit
+
+
 def split(corpus: Corpus, rule: str) -> dict[str, list[Dialogue]]:
     """Divides all dialogues into `train` and `test`, both in the order of the corpus.
 
@@ -290,7 +311,7 @@ def _assemble(
     unknown = next((number for number, person in enumerate(raw) if person not in traits), None)
     if unknown is not None:
         raise UsageError(f"{folder}: a person of dialogue {list(facts)[unknown // 2]} has no survey answers")
-    people = {person: Persona(f"p-{_hash(person)}", traits[person]) for person in raw}
+    people = {person: Persona(_anonymous_id(person), traits[person]) for person in raw}
     dialogues = tuple(
         Dialogue(
             name,
@@ -306,6 +327,10 @@ def _assemble(
     known = {persona.id: persona for persona in people.values()}
     assert len(known) == len(people), "two people have the same hash"
     return Corpus(dialogues, known, {what: why for what, why in gaps.items() if why})
+
+
+def _anonymous_id(person: str) -> str:
+    return f"p-{_hash(person)}"
 
 
 def _traits(answers: Mapping[str, Any], place: str) -> Traits:

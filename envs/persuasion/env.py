@@ -18,6 +18,7 @@ from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
 from josh.envs.persuasion.corpus import split as split_corpus
 from josh.envs.persuasion.donation import DONATION
 from josh.envs.persuasion.personas import Persona, Traits, describe, grouped, synthetic_persona
+from josh.envs.persuasion.slime_rows import from_slime, is_slime_row
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
@@ -163,7 +164,15 @@ class PersuasionEnv(BaseEnv):
         prepared = path / f"{split}_tasks.jsonl"
         if path.suffix == ".jsonl" or prepared.is_file():
             return _read_tasks(path if path.suffix == ".jsonl" else prepared, split)
-        every = self.config.include_bad
+        return self.corpus_tasks(split)
+
+    def corpus_tasks(self, split: str) -> Sequence[Task]:
+        """Returns the tasks of a split of the corpus itself; task files in its folder do not count.
+
+        Raises:
+            UsageError: the corpus is missing or lacks what the split rule needs, or the split is empty.
+        """
+        path, every = self.config.corpus, self.config.include_bad
         spoilt = sum(each.bad for part in self._dialogues.values() for each in part)
         if spoilt and not every:
             self.left_out = {"marked as spoilt by its authors": spoilt}
@@ -287,12 +296,14 @@ def _read_tasks(path: Path, split: str) -> list[Task]:
             row = json.loads(line)
         except ValueError as error:
             raise UsageError(f"{place} is not JSON: {error}") from error
+        if is_slime_row(row):
+            row = from_slime(row, place)
         if not _is_row(row):
             raise UsageError(f"{place}: a task needs `id`, and `data` with the traits of a persuader and a persuadee")
         if row["id"] in names:
             raise UsageError(f"{place}: there is a task {row['id']!r} already")
         names.add(row["id"])
-        if row.get("split", split) == split:
+        if (row.get("split") or split) == split:
             tasks.append(Task(row["id"], len(tasks), row["data"], row.get("metadata") or {}))
         else:
             others.add(str(row["split"]))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from josh.envs.persuasion.corpus import holds_corpus
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
 from josh.roles import Task
@@ -33,6 +34,7 @@ def prepare(
 
     Args:
         corpus: the corpus's folder, or a task file to take a part of; None for made-up people, as many as the limits.
+            Task files in the corpus's folder, such as those of an earlier call, are not read.
         out: the folder to write to; it is created if it is missing, and files of these names are replaced.
         split: `train`, `test` or `both`.
         split_rule: see `josh.envs.persuasion.corpus.split`.
@@ -58,7 +60,8 @@ def prepare(
     if corpus is None:
         options = {"synthetic_tasks": max((limit for limit in limits.values() if limit), default=None)}
     env = PersuasionEnv(options)
-    tasks = {name: env.tasks(name)[:limit] for name, limit in limits.items() if split in (name, "both")}
+    tasks_of = env.corpus_tasks if corpus is not None and holds_corpus(corpus) else env.tasks
+    tasks = {name: tasks_of(name)[:limit] for name, limit in limits.items() if split in (name, "both")}
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, rows in tasks.items():

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from josh.errors import UsageError
 from josh.runs.registry import SystemCommand
 from josh.runs.settings import core
 
@@ -16,7 +17,7 @@ from josh.runs.settings import core
 def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `prepare`."""
     parser.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--output_dir", type=Path, required=True, help="folder for the task files")
+    parser.add_argument("--output_dir", type=Path, help="folder for the task files (default: the corpus's)")
     parser.add_argument(
         "--split", choices=("train", "test", "both"), default="both", help="split to write (default: both)"
     )
@@ -33,9 +34,12 @@ def run_prepare(args: argparse.Namespace) -> int:
     from josh.envs.persuasion.prepare import prepare
 
     limits = args.train_limit, args.test_limit
-    counts = prepare(args.corpus, args.output_dir, args.split, args.split_rule, *limits, args.include_bad)
+    out = args.output_dir or args.corpus
+    if args.output_dir is None and not out.is_dir():
+        raise UsageError(f"{out} is no folder, and output_dir is not given; give --output_dir")
+    counts = prepare(args.corpus, out, args.split, args.split_rule, *limits, args.include_bad)
     for split, count in counts.items():
-        print(f"{args.output_dir / f'{split}_tasks.jsonl'}: {count} tasks")
+        print(f"{out / f'{split}_tasks.jsonl'}: {count} tasks")
     return 0
 
 
