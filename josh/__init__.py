@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from josh.api import JOSH
+    from josh.api import JOSH, AsyncJOSH
     from josh.dialogue import Outcome, Speaker, Turn
     from josh.driver import Search
     from josh.episode import play
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from josh.tree import Expand, Node, Tree
 
 _MODULES = {
-    "api": ("JOSH",),
+    "api": ("JOSH", "AsyncJOSH"),
     "dialogue": ("Outcome", "Speaker", "Turn"),
     "driver": ("Search",),
     "episode": ("play",),
@@ -30,6 +30,7 @@ _MODULES = {
 
 __all__ = [
     "JOSH",
+    "AsyncJOSH",
     "BaseEnv",
     "BaseJOSHAgent",
     "BaseJOSHUser",

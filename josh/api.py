@@ -1,13 +1,15 @@
-"""The published interface: JOSH as a class that is stepped round by round (arXiv:2409.04617)."""
+"""The published interface: JOSH and AsyncJOSH as classes that are stepped round by round (arXiv:2409.04617)."""
 
 import asyncio
 import inspect
 import sys
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from josh.branch import Branch, TurnContext
+from josh.calls import awaited
 from josh.dialogue import Speaker
 from josh.driver import Search
 from josh.errors import UsageError
@@ -21,6 +23,17 @@ from josh.tree import Tree, plant
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The node that a search goes on from.
+
+    Attributes:
+        agent: its agent, with the conversation so far.
+    """
+
+    agent: Any
+
+
 class JOSH:
     """Beam search over an agent's turns against a simulated user.
 
@@ -32,6 +45,7 @@ class JOSH:
         training_examples: (messages, is_successful, is_golden_path) of every branch that a collapse cut off, in tree
             order, without repetitions. Grows with every collapse.
         current_reward: the share of the goals earned so far, in [0, 1].
+        root: the node that the search goes on from, with its `agent`.
         golden_agent: the agent that met the last open goal; None until then.
         rewards: the given rewards object, without the goals that were met.
     """
@@ -55,8 +69,8 @@ class JOSH:
         """Set up a search; no callback is called yet.
 
         Args:
-            rewards: the goals to earn, at least one; a `BaseRewards`, or any object that has its `rewards`,
-                `is_reward`, `delete_reward` and `len()`.
+            rewards: the goals to earn; without goals the first step is the last, and earns 0. A `BaseRewards`, or any
+                object that has its `rewards`, `is_reward`, `delete_reward` and `len()`.
             agent_step: called with `agent`, `model`, `tokenizer` and `env`; acts once and returns the agent and True
                 (the turn is over), False (call again) or None (give up). May be async; so may `user_step`.
             user_step: called with the user and the agent; answers and returns the agent and whether the conversation
@@ -74,11 +88,9 @@ class JOSH:
                 another in leaf order.
 
         Raises:
-            UsageError: a number is too small, or `rewards` has no goals.
+            UsageError: a number is too small.
         """
-        self._judge = rewards if isinstance(rewards, BaseRewards) else _Foreign(rewards)
-        if not len(rewards):
-            raise UsageError("rewards has no goals; give at least one goal to search for")
+        self._judge = self._judge_of(rewards)
         for name, number in (("max_turn_tries", max_turn_tries), ("max_concurrency", max_concurrency)):
             if number is not None and number < 1:
                 raise UsageError(f"{name} is {number}; give 1 or more")
@@ -100,6 +112,14 @@ class JOSH:
         self._search: Search
         self.set_root_agent(root_agent)
 
+    def _judge_of(self, rewards: Any) -> BaseRewards:
+        return rewards if isinstance(rewards, BaseRewards) else _Foreign(rewards)
+
+    @property
+    def root(self) -> Root:
+        """The node that the search goes on from: the root, and after a collapse its winner."""
+        return Root(self._root_agent if self._search.winner is None else self._search.winner.agent)
+
     @property
     def tree(self) -> Tree:
         """The tree so far."""
@@ -107,6 +127,7 @@ class JOSH:
 
     def set_root_agent(self, agent: Any) -> None:
         """Start again from another agent, with the goals that are still open."""
+        self._root_agent = agent
         tree = plant(self._judge.rewards, Speaker.AGENT, agent.messages, agent.messages_internal)
         root = Branch(agent, self._user, None, self._judge)
         self._search = Search(
@@ -137,6 +158,8 @@ class JOSH:
 
     async def astep(self) -> tuple[float, bool]:
         """Play one round inside a running event loop; see `step`."""
+        if not self._total:
+            return 0.0, True
         if self._stepping:
             raise UsageError("a step is still running; wait for it before you start the next one")
         self._search.check_whole()
@@ -174,6 +197,29 @@ class JOSH:
             print(f"josh: {text}", file=sys.stderr)
 
 
+class AsyncJOSH(JOSH):
+    """The published asynchronous interface: `await josh.step()`, with callbacks that may be awaited.
+
+    All leaves take their turns at the same time, as many callbacks as there are leaves, unless `max_concurrency` is
+    given. Rewards that have `is_reward_async` are asked by it. Unlike in `JOSH`, None from `agent_step` ends the turn
+    and not the conversation, as in the published class.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """See `JOSH`."""
+        super().__init__(*args, **kwargs)
+        self._callbacks.none_is_over = True
+        self._parallel = True
+        self.set_root_agent(self._root_agent)
+
+    async def step(self) -> tuple[float, bool]:  # type: ignore[override]
+        """Play one round; see `JOSH.step`."""
+        return await self.astep()
+
+    def _judge_of(self, rewards: Any) -> BaseRewards:
+        return _Awaited(rewards) if hasattr(rewards, "is_reward_async") else super()._judge_of(rewards)
+
+
 class _Foreign(BaseRewards):
     """Adapts a rewards object that has the published interface and does not inherit from `BaseRewards`."""
 
@@ -193,6 +239,14 @@ class _Foreign(BaseRewards):
         self.rewards = list(self._own.rewards)
 
 
+class _Awaited(_Foreign):
+    """Adapts rewards with the published `is_reward_async`."""
+
+    async def is_reward(self, agent_actions: Sequence[Any]) -> tuple[bool, list[Any]]:  # type: ignore[override]
+        met, goals = await self._own.is_reward_async(agent_actions)
+        return met, list(goals)
+
+
 class CallbackSteps:
     """Calls the published callbacks as the steps of a search."""
 
@@ -206,6 +260,7 @@ class CallbackSteps:
     ) -> None:
         self._add_error_message = add_error_message
         self.blocking = False
+        self.none_is_over = False
         self._agent_step = agent_step
         self._user_step = user_step
         self._model, self._tokenizer, self._env = passed_on
@@ -214,9 +269,14 @@ class CallbackSteps:
 
     def agent_step(self, branch: Branch, context: TurnContext) -> Any:
         """See `Steps`."""
-        return self._call(
+        stepped = self._call(
             self._agent_step, agent=branch.agent, model=self._model, tokenizer=self._tokenizer, env=self._env
         )
+        return self._over(stepped) if self.none_is_over else stepped
+
+    async def _over(self, stepped: Any) -> tuple[Any, Any]:
+        agent, passed = await awaited(stepped)
+        return agent, True if passed is None else passed
 
     def user_step(self, branch: Branch, context: TurnContext) -> Any:
         """See `Steps`."""

@@ -1,9 +1,20 @@
-"""Helpers to call a plug-in's methods: which arguments a method takes, and a result that may be awaitable."""
+"""Helpers to call a plug-in's methods: which arguments a method takes, and a result that may be awaitable.
 
+A plug-in cannot end more than its own work: `alone` turns a program's end and a cancellation of the current task, which
+asyncio would pass on to the whole run, into an error.
+"""
+
+import asyncio
+import contextlib
+import functools
 import inspect
-from collections.abc import Callable
+import types
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import cache
 from typing import Any
+
+from josh.errors import JoshError, TurnError
+from josh.threads import one_line
 
 
 def keyword_parameters(method: Callable[..., Any]) -> frozenset[str] | None:
@@ -27,3 +38,104 @@ def has_parameter(method: Callable[..., Any], name: str) -> bool:
 async def awaited(result: Any) -> Any:
     """Returns a result; awaits it first where it is awaitable."""
     return await result if inspect.isawaitable(result) else result
+
+
+class ContractError(TurnError):
+    """A plug-in's method returned what it must not; the text names the class, the method and what to return."""
+
+
+def pair_of(found: Any, who: str, way: str) -> tuple[Any, Any]:
+    """Returns a result that must be a pair. Raises ContractError.
+
+    Args:
+        found: the result.
+        who: the class and method, such as `Talker.step()`.
+        way: what to return.
+    """
+    if isinstance(found, tuple | list) and len(found) == 2:
+        return found[0], found[1]
+    raise ContractError(f"{who} returned {found!r:.60}; return {way}")
+
+
+def not_a_message(speaker: Any, history: str, found: Any) -> str:
+    """Returns the error of something in a speaker's history that is not a chat message."""
+    way = 'add a message, such as {"role": "assistant", "content": "hello"}'
+    return f"{type(speaker).__name__}.{history} got {found!r:.60}, which is not a chat message; {way}"
+
+
+@contextlib.contextmanager
+def named(who: str) -> Iterator[None]:
+    """Name the class and method in the text of any exception inside, except josh's own."""
+    try:
+        yield
+    except (JoshError, TurnError):
+        raise
+    except Exception as error:
+        raise ContractError(f"{who} failed: {one_line(error)}") from error
+
+
+class EndedItselfError(TurnError):
+    """A plug-in ended the program, or cancelled the task that it runs in."""
+
+
+async def alone(work: Awaitable[Any]) -> Any:
+    """Returns a result of a plug-in's work.
+
+    Raises:
+        EndedItselfError: the work called `sys.exit`, raised an exception that is no `Exception`, or cancelled the
+            current task. A cancellation from outside, and Ctrl-C, are passed on.
+    """
+    try:
+        return await _watched(work.__await__())
+    except (SystemExit, GeneratorExit) as error:
+        call = f"sys.exit({'' if error.args == (None,) else ', '.join(map(repr, error.args))})"
+        what = f"called {call}" if isinstance(error, SystemExit) else "raised GeneratorExit"
+        raise EndedItselfError(f"the plug-in {what}; return, or raise an Exception") from error
+    except (Exception, KeyboardInterrupt, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        text = f"the plug-in raised {type(error).__name__}: {error}".rstrip(": ")
+        raise EndedItselfError(f"{text}; return, or raise an Exception") from error
+
+
+@types.coroutine
+def _watched(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Drive an awaitable from one wait to the next. Raises EndedItselfError where it cancels the current task."""
+    task = None
+    with contextlib.suppress(RuntimeError):  # synchronous code has no event loop
+        task = asyncio.current_task()
+    if task is None:
+        return (yield from steps)
+    resume: Callable[[], Any] = functools.partial(steps.send, None)
+    while True:
+        before = task.cancelling()
+        try:
+            waits_for = resume()
+        except BaseException as error:
+            if task.cancelling() > before:
+                yield from _calmed(task)
+                raise EndedItselfError(_CANCELLED) from error
+            if isinstance(error, StopIteration):
+                return error.value
+            raise
+        if task.cancelling() > before:
+            yield from _calmed(task)
+            steps.close()
+            raise EndedItselfError(_CANCELLED)
+        try:
+            sent = yield waits_for
+            resume = functools.partial(steps.send, sent)
+        except BaseException as error:
+            resume = functools.partial(steps.throw, error)
+
+
+def _calmed(task: Any) -> Generator[Any, Any, None]:
+    """Take a task's cancellation of itself back."""
+    task.uncancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        yield  # the event loop delivers a cancellation that it has noted already
+    if task.cancelling():
+        raise asyncio.CancelledError
+
+
+_CANCELLED = "the plug-in cancelled the task that it runs in; cancel only tasks of its own"

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
+from josh.calls import named
 from josh.clock import TaskClock
 from josh.config import setting
 from josh.dialogue import Outcome, Speaker
@@ -82,7 +83,8 @@ def begin(
         rules: further arguments of `Search`.
     """
     for role in (agent, user, rewards):
-        role.start(task, env, options)
+        with named(f"{type(role).__name__}.start()"):
+            role.start(task, env, options)
     heard(user, agent.messages)
     own = view_of(user)
     tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal, own, seed)

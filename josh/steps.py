@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from josh.branch import Branch, TurnContext
-from josh.calls import keyword_parameters
+from josh.calls import ContractError, keyword_parameters, not_a_message
 from josh.dialogue import Outcome
 from josh.errors import TurnError
 from josh.roles import AgentError, TurnModel
@@ -86,11 +86,18 @@ def _spoken(agent: Any, passed: Any) -> Any:
 
     Raises:
         TurnError: the turn is over, and its last message is not the agent's.
-        TypeError: the last message's content is not text.
+        ContractError: the last message's content is not text, it is not a message, or the step returned a text.
     """
     last = agent.messages[-1] if agent.messages else {}
+    if isinstance(passed, str):
+        raise ContractError(
+            f"{type(agent).__name__}.step() returned the text {passed!r:.60}; add words with add_message, and return "
+            "True (the turn is over), False (call again) or None (give up)"
+        )
+    if not isinstance(last, dict):
+        raise ContractError(not_a_message(agent, "messages", last))
     if passed and passed is not Outcome.TRUNCATED and last.get("role") != "assistant":
         raise TurnError("the agent ended its turn without a message to the user")
     if not isinstance(last.get("content"), str | list | None):
-        raise TypeError(f"the agent said {last['content']!r:.80}, which is not text")
+        raise ContractError(f"the agent said {last['content']!r:.80}, which is not text")
     return passed

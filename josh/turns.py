@@ -15,12 +15,12 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import awaited, has_parameter
+from josh.calls import ContractError, alone, awaited, has_parameter, named, not_a_message, pair_of
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError
 from josh.messages import Message, flip_roles, same_words
@@ -155,7 +155,7 @@ class TurnRunner:
             if not self._seen:
                 agent = self.branch.agent
                 self._seen = (_end(agent.messages), _end(agent.messages_internal))
-            if not await self._counted_step():
+            if not await alone(self._counted_step()):
                 return False
             if self._context.thoughts:
                 self.branch.thoughts = {**self.branch.thoughts, self._context.speaker: self._context.thoughts}
@@ -310,7 +310,9 @@ class UserTurnRunner(TurnRunner):
         own = view_of(branch.user)
         before = None if own is None else _end(own)
         stepped = self._rules.steps.user_step(branch, self._context)
-        branch.agent, over = stepped if type(stepped) is tuple else await awaited(stepped)
+        found = stepped if type(stepped) is tuple else await awaited(stepped)
+        way = "the agent and whether the conversation is over, as in: return agent, False"
+        branch.agent, over = pair_of(found, f"{type(branch.user).__name__}.step()", way)
         self._note_messages()
         if before is not None:
             self._user_view = _spoken(branch.user, before, self._added[0])
@@ -348,14 +350,18 @@ async def judge(
 
 def ask(rewards: BaseRewards, actions: Sequence[Any], world: Any) -> Any:
     """Returns what `is_reward` says of a step, which may have to be awaited."""
-    return rewards.is_reward(list(actions), **({"observed": world} if reads_world(rewards) else {}))
+    with named(f"{type(rewards).__name__}.is_reward()"):
+        return rewards.is_reward(list(actions), **({"observed": world} if reads_world(rewards) else {}))
 
 
 def verdict(
     rewards: BaseRewards, actions: Sequence[Any], step: int, found: tuple[bool, Sequence[Any]]
 ) -> tuple[Hit | None, float | None]:
     """Returns what a step earned, and its value; see `judge`."""
-    met, goals = found
+    way = "whether a goal is met, and the goals met, as in: return bool(met), met"
+    met, goals = pair_of(found, f"{type(rewards).__name__}.is_reward()", way)
+    if isinstance(goals, str) or not isinstance(goals, Iterable):
+        raise ContractError(f"{type(rewards).__name__}.is_reward() returned the goals {goals!r:.60}; return a list")
     closed = [goal for goal in goals if goal not in rewards.rewards] if met else []
     if closed:
         raise ValueError(f"{type(rewards).__name__}.is_reward() named {closed[0]!r}, which is not an open goal")
@@ -373,7 +379,10 @@ def reads_world(rewards: BaseRewards) -> bool:
 async def observed(world: Any) -> Any:
     """Returns a world's report of its state (`observe`) as JSON; None where there is no world or no such method."""
     observe = getattr(world, "observe", None)
-    return json.loads(json.dumps(await awaited(observe()))) if callable(observe) else None
+    if not callable(observe):
+        return None
+    with named(f"{type(world).__name__}.observe()"):
+        return json.loads(json.dumps(await awaited(observe())))
 
 
 def final(
@@ -461,5 +470,5 @@ def _since(end: tuple[int, Message | None], history: Sequence[Message], agent: A
     new = tuple(history[size:])
     for message in new:
         if not isinstance(message, dict):
-            raise TypeError(f"{type(agent).__name__}.{name} got {message!r:.80}, which is not a chat message")
+            raise ContractError(not_a_message(agent, name, message))
     return new

@@ -232,11 +232,11 @@ def test_no_server_is_sent_arguments_that_cannot_be_read(played):
 @pytest.mark.parametrize("agent", ["function_calling", "react"])
 def test_a_run_with_tools_is_replayed_and_rescored_from_what_it_left(agent, played, tmp_path):
     folder, _ = played[agent]
-    assert main(["replay", str(folder), "--log_dir", str(tmp_path / "again")]) == 0
+    assert main(["replay", "--trust", str(folder), "--log_dir", str(tmp_path / "again")]) == 0
     (again,) = (tmp_path / "again").iterdir()
     for name in ("episodes.jsonl", "training_examples.jsonl"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
-    assert main(["rescore", str(folder), "--log_dir", str(tmp_path / "anew")]) == 0
+    assert main(["rescore", "--trust", str(folder), "--log_dir", str(tmp_path / "anew")]) == 0
     (anew,) = (tmp_path / "anew").iterdir()
     rewards = [[tree["reward"] for tree in lines(each / "episodes.jsonl")] for each in (folder, anew)]
     assert rewards[0] == rewards[1]

@@ -91,12 +91,11 @@ def test_a_failed_step_kills_its_leaf_and_tells(caplog):
     assert [josh.tree.nodes[leaf].turn.outcome for leaf in leaves(josh.tree)] == [Outcome.INFRA_ERROR] * 2
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_ctrl_c_is_not_swallowed(error):
+def test_ctrl_c_is_not_swallowed():
     def stop(agent, **kwargs):
-        raise error
+        raise KeyboardInterrupt
 
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         search(["x"], BaseJOSHAgent(), agent_step=stop).step()
 
 
@@ -179,11 +178,6 @@ def test_the_golden_agent_is_there_when_the_last_goals_fall_together():
     josh = search(["a", "b"], lambda turn: [["a", "b"]])
     play(josh)
     assert josh.golden_agent.messages[-1]["content"] == "a b"
-
-
-def test_a_task_without_goals_says_so():
-    with pytest.raises(UsageError, match="rewards has no goals"):
-        search([], BaseJOSHAgent())
 
 
 def test_the_error_message_is_only_for_agents_that_did_not_finish():

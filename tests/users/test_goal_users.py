@@ -371,7 +371,7 @@ class TestWholeRuns:
         assert any("END CONVERSATION" in text for text in heard)
         asked = len(server.requests)
         for command in ("rescore", "replay"):
-            assert main([command, str(folder), "--log_dir", command]) == 0
+            assert main([command, "--trust", str(folder), "--log_dir", command]) == 0
             (again,) = Path(command).iterdir()
             assert episodes(again) == episodes(folder)
         assert len(server.requests) == asked

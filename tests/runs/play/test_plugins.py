@@ -130,8 +130,8 @@ def odd(tmp_path):
     ("flags", "error"),
     [
         ("--agent ./odd.py:Cancels", "CancelledError: mine"),
-        ("--agent ./odd.py:Mute", "RuntimeError: the agent ended its turn without a message to the user"),
-        ("--agent ./odd.py:Odd", "TypeError: the agent said 5, which is not text"),
+        ("--agent ./odd.py:Mute", "the agent ended its turn without a message to the user"),
+        ("--agent ./odd.py:Odd", "the agent said 5, which is not text"),
         ("--rewards ./odd.py:Nan", "ValueError: Nan.hit_value() is nan; give a finite number or None"),
         ("--rewards ./odd.py:Untotal", "it could not be scored: ZeroDivisionError: no total"),
         ("--env ./odd.py:Unmeasured", "it could not be scored: KeyError: 'donation'"),

@@ -143,7 +143,7 @@ def test_an_old_run_is_resumed_and_no_reply_of_its_journal_is_asked_for_again(ol
     here = ["--base_url", url, "--user_base_url", url]
     folder = old("toy_call")
     paid = sum(side["calls"] for side in summary(folder)["usage"].values())
-    assert main(["--resume", str(folder), *here, "--max_calls", "999"]) == 0
+    assert main(["--trust", "--resume", str(folder), *here, "--max_calls", "999"]) == 0
     resumed, asked = lines(folder / "episodes.jsonl"), len(server.requests)
     assert [row.get("version", 1) for row in resumed] == [1, 1, FORMAT_VERSION, FORMAT_VERSION]
     assert {row["version"] for row in lines(folder / "training_examples.jsonl")} == {FORMAT_VERSION}
