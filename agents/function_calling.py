@@ -8,7 +8,7 @@ from josh.agents.prompted import PromptedAgent
 from josh.messages import Message, dumps
 from josh.reading import HOW_TO_SERVE, Reading, read_text
 from josh.roles import BaseEnv, Task, TurnModel
-from josh.tools import read_arguments, sendable, unreadable, use
+from josh.tools import call_in_text, read_arguments, sendable, use
 
 log = logging.getLogger("josh")
 
@@ -21,10 +21,15 @@ class FunctionCalling(PromptedAgent):
 
     Text that the model writes beside a call goes into `messages_internal` only. Every call gets an answer; the answer
     to a call that makes no sense says what is wrong with it. A call that the server left in the text is one of these:
-    it is neither made nor said.
+    it is neither made nor said, and once the model has done better it is forgotten, so that nobody learns it.
+
+    Attributes:
+        pending: calls that the server left in the text, and their answers, until the model does better; they are sent
+            after `messages_internal`.
     """
 
-    shared = ("tools", "unread")
+    shared = ("tools", "unread", "pending")
+    pending: tuple[Message, ...] = ()
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes the system prompt and the tools, and adds the opener where the agent speaks first."""
@@ -41,7 +46,7 @@ class FunctionCalling(PromptedAgent):
             AgentError: nothing could be read several times in a row; see `PromptedAgent.count_unread`.
         """
         options = {"tools": self.tools} if self.tools else {}
-        reply = await model.reply(self.messages_internal, **options)
+        reply = await model.reply([*self.messages_internal, *self.pending], **options)
         said = read_text(reply.text, [str(tool.get("function", tool).get("name")) for tool in self.tools])
         if reply.tool_calls:
             await self._call(reply.tool_calls, said.speech, model, env)
@@ -52,7 +57,7 @@ class FunctionCalling(PromptedAgent):
         if not said.speech:
             self.count_unread(reply.text, model, "only called tools, and has none" if said.calls else "said nothing")
             return False
-        self.unread = ()
+        self._forget()
         self.add_message({"role": "assistant", "content": said.speech})
         return True
 
@@ -66,7 +71,7 @@ class FunctionCalling(PromptedAgent):
             self.messages_internal.append({"role": "tool", "tool_call_id": call["id"], "content": used.text})
             self.recent_actions.append(used.action)
         if any(map(_is_readable, calls)):
-            self.unread = ()
+            self._forget()
         else:
             written = dumps([call["function"] for call in calls])
             self.count_unread(written, model, "called tools with arguments that cannot be read")
@@ -77,10 +82,14 @@ class FunctionCalling(PromptedAgent):
         if not any(message.get("role") == "assistant" for message in self.messages_internal):
             log.warning("the first reply holds a tool call as text; %s", way_out, extra={"once": True})
         written = "\n".join(filter(None, (said.speech, *said.calls)))
-        self.messages_internal.append({"role": "assistant", "content": written})
-        self.messages_internal.append({"role": "user", "content": f"Error: {AS_TEXT}"})
-        self.recent_actions = [unreadable(AS_TEXT)]
+        answer = {"role": "user", "content": f"Error: {AS_TEXT}"}
+        self.pending = (*self.pending, {"role": "assistant", "content": written}, answer)
+        self.recent_actions = [call_in_text(written)]
         self.count_unread(written, model, "wrote its calls as text", way_out)
+
+    def _forget(self) -> None:
+        """Forgets the completions that could not be read."""
+        self.unread = self.pending = ()
 
 
 def _whole(calls: Sequence[Mapping[str, Any]], before: Sequence[Message]) -> Iterator[dict[str, Any]]:

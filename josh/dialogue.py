@@ -139,6 +139,12 @@ class Turn:
     failure: str = ""
 
     @property
+    def calls_in_text(self) -> bool:
+        """Whether a server left a call of the turn in the text (`josh.tools.call_in_text`)."""
+        actions = (action for step in self.actions for action in step)
+        return any(isinstance(action, Mapping) and action.get("name") == "" and "text" in action for action in actions)
+
+    @property
     def flawed(self) -> bool:
         """Whether the turn holds what its speaker must not learn: a cut-off or unreadable reply, or a failure."""
         unread = any(

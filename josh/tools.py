@@ -56,6 +56,14 @@ def unreadable(reason: str) -> dict[str, Any]:
     return {"name": "", "arguments": {}, "error": reason}
 
 
+def call_in_text(text: str) -> dict[str, Any]:
+    """Returns the entry of `recent_actions` for a completion with a call that the server left in its text.
+
+    It is no refused call, because neither the conversation nor a training example has the completion.
+    """
+    return {"name": "", "arguments": {}, "text": text}
+
+
 def is_refusal(shown: Any) -> bool:
     """Returns whether a result for the caller (`Used.text`) says that the call was refused."""
     return isinstance(shown, str) and shown.startswith(_REFUSED)

@@ -356,6 +356,8 @@ class SummaryFile(TypedDict):
     """The conversations that a speaker's own failure ended, by speaker, model and failure; they count in the means."""
     cut_off: NotRequired[list[FlawRow]]
     """The turns whose last reply was cut off, by speaker, model and reason."""
+    calls_in_text: NotRequired[list[FlawRow]]
+    """The turns with a call that the server left in the text, by speaker and model."""
     training_examples: int
     """Number of lines of `training_examples.jsonl`."""
     golden_examples: int

@@ -24,6 +24,7 @@ OUTCOME_WORDS = {
     Outcome.ALIVE: "alive",
 }
 """The words for a leaf's outcome in tables and on pages."""
+IN_TEXT = "held calls that the server left in the text, which were answered with an error"
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:
@@ -63,6 +64,8 @@ class Result:
     """Number of turns that failed by themselves, by speaker, model and failure without its details."""
     cut: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Number of turns that were cut off, by speaker, model and `cut off by` the reason."""
+    in_text: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Number of turns with a call that the server left in the text, by speaker, model and `IN_TEXT`."""
     unread_tags: int = 0
     disputed_tags: int = 0
 
@@ -89,6 +92,7 @@ def result_of(episode: Episode) -> Result:
         Counter(who for who, _ in turns),
         Counter((*who, turn.failure.partition(": ")[0]) for who, turn in turns if turn.failure),
         Counter((*who, f"cut off by {turn.cut}") for who, turn in turns if turn.cut),
+        Counter((*who, IN_TEXT) for who, turn in turns if turn.calls_in_text),
         episode.unread_tags,
         episode.disputed_tags,
     )
@@ -169,6 +173,7 @@ def _flaws(results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
     kinds = {
         "failures": sum((result.failures for result in results), Counter[tuple[str, str, str]]()),
         "cut_off": sum((result.cut for result in results), Counter[tuple[str, str, str]]()),
+        "calls_in_text": sum((result.in_text for result in results), Counter[tuple[str, str, str]]()),
     }
     return {
         kind: [
@@ -183,6 +188,7 @@ def _flaws(results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
 def describe_flaws(summary: Mapping[str, Any]) -> list[str]:
     """Returns a line for each flaw in a run's turns, with what to try; none for a run without flaws."""
     lines = [_flaw_line(each, "") for each in summary.get("failures", ())]
+    lines += [_flaw_line(each, "") for each in summary.get("calls_in_text", ())]
     for each in summary.get("cut_off", ()):
         longer = each["flaw"].endswith(LENGTH)
         option = "--max_tokens" if each["speaker"] == Speaker.AGENT else "--user_max_tokens"

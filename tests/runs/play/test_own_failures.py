@@ -155,9 +155,10 @@ def test_a_call_in_the_text_is_answered_and_not_said(endpoint, capsys):
     folder, summary, server = played(endpoint, say, "--env", "toolwoz", "--josh", "--beam_size", "2")
     first = turns(folder)[0]
     assert [message["content"] for message in first["messages"]] == ["Which area?"]
-    assert first["actions"][0][0]["name"] == ""
-    assert "Error: the call is written into the text" in first["internal"][1]["content"]
+    assert first["actions"][0][0]["text"].startswith("<tool_call>")
+    assert "internal" not in first
     assert "failures" not in summary
+    assert [(each["turns"], each["flaw"][:10]) for each in summary["calls_in_text"]] == [(8, "held calls")]
     error = capsys.readouterr().err
     assert error.count("--tool-call-parser hermes") == 1
     assert "--jinja" in error
