@@ -5,30 +5,31 @@
 - ConvoKit's `persuasionforgood-corpus`: `utterances.jsonl`, `conversations.json`, and `users.json` (the older dialect)
   or `speakers.json`.
 
+All files may be in folders below the given one, as in a clone of the authors' repository.
+
 People's ids are hashed when they are read, because ConvoKit's are the worker ids of a crowd-work site.
 """
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from josh.dialogue import Speaker
+from josh.envs.persuasion.layout import ORIGINAL, PEOPLE, WORKBOOKS, find_corpus, workbook
 from josh.envs.persuasion.personas import ATTRIBUTES, Persona, Traits
 from josh.errors import UsageError
+from josh.texts import json_of, json_rows, read_text
 
 RULES = ("convokit", "annotated", "user_disjoint")
 """The rules for splitting the corpus; see `split`."""
 
 _TEST_SHARE = 217 / 1017
-_ORIGINAL = ("full_info.csv", "full_dialog.csv")
-_CONVOKIT = ("utterances.jsonl", "conversations.json")
-_PEOPLE = ("speakers.json", "users.json")
 _ROLES = {0: Speaker.AGENT, 1: Speaker.USER}
 
 
@@ -107,15 +108,8 @@ def load_corpus(folder: Path) -> Corpus:
     Raises:
         UsageError: the folder holds no form of the corpus, or a file of it is malformed.
     """
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names.issuperset(_ORIGINAL):
-        return _load_original(folder)
-    if names.issuperset(_CONVOKIT) and not names.isdisjoint(_PEOPLE):
-        return _load_convokit(folder)
-    raise UsageError(
-        f"no Persuasion for Good corpus in {folder}: looked for {' + '.join(_ORIGINAL)}, "
-        f"and for {' + '.join(_CONVOKIT)} + {' or '.join(_PEOPLE)}"
-    )
+    place, form = find_corpus(folder)
+    return _load_original(place, folder) if form == ORIGINAL else _load_convokit(place)
 
 
 def anonymous(person: str, answers: Mapping[str, Any], place: str) -> Persona:
@@ -212,10 +206,11 @@ class _Facts:
     has_intended: bool
 
 
-def _load_original(folder: Path) -> Corpus:
-    info, dialog = (folder / name for name in _ORIGINAL)
-    intended, no_intended = _read_intended(folder / "300_info.xlsx")
-    acts, no_acts = _read_acts(folder / "300_dialog.xlsx")
+def _load_original(folder: Path, given: Path) -> Corpus:
+    info, dialog = (folder / name for name in ORIGINAL)
+    workbooks = (workbook(name, folder, given) for name in WORKBOOKS)
+    intended, no_intended = _read_intended(next(workbooks))
+    acts, no_acts = _read_acts(next(workbooks))
     traits: dict[str, Traits] = {}
     sides: dict[str, dict[Speaker, tuple[str, float]]] = {}
     for place, row in _rows_of_csv(info, ["B2", "B3", "B4", "B6", *(f"{each.name}.x" for each in ATTRIBUTES)]):
@@ -260,7 +255,7 @@ def _read_acts(path: Path) -> tuple[dict[tuple[str, Speaker, int], dict[str, Non
 
 
 def _load_convokit(folder: Path) -> Corpus:
-    people = next(folder / name for name in _PEOPLE if (folder / name).exists())
+    people = next(folder / name for name in PEOPLE if (folder / name).exists())
     traits = {person: _traits(_meta(entry), f"{people}: {person!r}") for person, entry in _objects_of(people)}
     said: list[tuple[tuple[int, int], str, str, Utterance]] = []
     for number, (place, record) in enumerate(_rows_of_jsonl(folder / "utterances.jsonl")):
@@ -391,14 +386,13 @@ def _role(value: Any, place: str) -> Speaker:
 def _rows_of_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields every row after its place, which error messages name."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            _check_columns(path, columns, reader.fieldnames or ())
-            for row in reader:
-                if any(row[column] is None for column in columns):
-                    raise UsageError(f"{path} line {reader.line_num}: the line is cut short")
-                yield f"{path} line {reader.line_num}", row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(StringIO(read_text(path), newline=""))
+        _check_columns(path, columns, reader.fieldnames or ())
+        for row in reader:
+            if any(row[column] is None for column in columns):
+                raise UsageError(f"{path} line {reader.line_num}: the line is cut short")
+            yield f"{path} line {reader.line_num}", row
+    except csv.Error as error:
         raise UsageError(f"cannot read {path}: {error}") from error
 
 
@@ -426,31 +420,14 @@ def _check_columns(path: Path, wanted: Sequence[str], found: Iterable[Any]) -> N
 
 
 def _rows_of_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(_read(path).split("\n"), start=1):
-        if line.strip():
-            place = f"{path} line {number}"
-            yield place, _object(_parse(line, place), place)
+    for place, value in json_rows(path):
+        yield place, _object(value, place)
 
 
 def _objects_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the entries of a file that holds one object of objects."""
-    for name, entry in _object(_parse(_read(path), str(path)), str(path)).items():
+    for name, entry in _object(json_of(read_text(path), str(path)), str(path)).items():
         yield name, _object(entry, f"{path}: {name!r}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
-
-
-def _parse(text: str, place: str) -> Any:
-    # The standard library's parser accepts the bare NaN that these files use for a missing value.
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{place} is not JSON: {error}") from error
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:

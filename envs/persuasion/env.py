@@ -4,7 +4,6 @@ The people come from the corpus (`--corpus`, see `corpus.py`) or from a file tha
 corpus they are made up from the published marginals.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from josh.envs.persuasion.slime_rows import from_slime, is_slime_row
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
+from josh.texts import json_rows
 
 SYNTHETIC_TASKS = 20
 """Default number of tasks per split without a corpus."""
@@ -162,8 +162,9 @@ class PersuasionEnv(BaseEnv):
         if self.config.synthetic_tasks is not None:
             raise UsageError("synthetic_tasks is given with a corpus, whose tasks are not made up; give --end_index")
         prepared = path / f"{split}_tasks.jsonl"
-        if path.suffix == ".jsonl" or prepared.is_file():
-            return _read_tasks(path if path.suffix == ".jsonl" else prepared, split)
+        is_task_file = path.is_file() and path.suffix not in (".csv", ".xlsx")
+        if path.suffix == ".jsonl" or is_task_file or prepared.is_file():
+            return _read_tasks(prepared if prepared.is_file() else path, split)
         return self.corpus_tasks(split)
 
     def corpus_tasks(self, split: str) -> Sequence[Task]:
@@ -281,23 +282,12 @@ def _texts(messages: Iterable[Message], role: str) -> list[str]:
 
 def _read_tasks(path: Path, split: str) -> list[Task]:
     """Returns the tasks of a split from a file of `josh prepare`; a row without a `split` is in every split."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
     tasks: list[Task] = []
     names: set[str] = set()
     others: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path} line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UsageError(f"{place} is not JSON: {error}") from error
+    for place, row in json_rows(path):
         if is_slime_row(row):
-            row = from_slime(row, place)
+            row = from_slime(row, place)  # noqa: PLW2901
         if not _is_row(row):
             raise UsageError(f"{place}: a task needs `id`, and `data` with the traits of a persuader and a persuadee")
         if row["id"] in names:

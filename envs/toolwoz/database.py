@@ -4,7 +4,6 @@ They have the layout of MultiWOZ's database (Budzianowski et al., 2018, arXiv:18
 JSON objects for each domain. josh has a small town of its own, for runs without such a folder.
 """
 
-import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import Any
 
 from josh.envs.toolwoz.values import constraints, normalize
 from josh.errors import UsageError
+from josh.texts import json_of, read_text
 
 Row = Mapping[str, Any]
 
@@ -210,12 +210,13 @@ def _is_value(value: Any) -> bool:
 def _read(path: Path, domain: str) -> list[Row]:
     """Reads a table from its file, and checks that it has the columns that the tools need."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        files = ", ".join(f"{each}_db.json" for each in KEYS)
-        raise UsageError(f"no file {path}; give a folder that holds {files}") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}; give MultiWOZ's {path.name}") from error
+        rows = json_of(read_text(path), str(path))
+    except UsageError as error:
+        if not path.exists():
+            files = ", ".join(f"{each}_db.json" for each in KEYS)
+            raise UsageError(f"no file {path}; give a folder that holds {files}") from None
+        reason = str(error).removeprefix(f"cannot read {path}: ").removeprefix(f"{path} is ")
+        raise UsageError(f"cannot read {path}: {reason}; give MultiWOZ's {path.name}") from None
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{path} is not a list of JSON objects; give MultiWOZ's {path.name}")
     for number, row in enumerate(rows, start=1):

@@ -4,6 +4,7 @@ The tasks are MultiWOZ's (`--data`, see `multiwoz.py`), or made up over its data
 Made-up tasks are not part of ToolWOZ, and figures measured on them are not results on ToolWOZ.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 
 from josh.config import setting
 from josh.dialogue import Speaker
-from josh.envs.toolwoz import multiwoz
+from josh.envs.toolwoz import layout, multiwoz
 from josh.envs.toolwoz.database import Database
 from josh.envs.toolwoz.server import MOST_CALLS, WozWorld
 from josh.envs.toolwoz.tasks import SPLITS as MADE_UP_SPLITS
@@ -23,6 +24,8 @@ from josh.errors import UsageError
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
 from josh.transcript import Conversation
+
+log = logging.getLogger("josh")
 
 SYNTHETIC_TASKS = 20
 """Default number of made-up tasks per split."""
@@ -117,9 +120,9 @@ class ToolwozEnv(BaseEnv):
             raise UsageError(
                 f"{self._folder} does not exist; give the folder of MultiWOZ's data.json, or of its database"
             )
-        self._published = self._folder and multiwoz.data_file(self._folder)
+        self._published = () if self._folder is None else layout.data_files(self._folder)
         self.called = "ToolWOZ task"
-        if self._published is None:
+        if not self._published:
             # Figures on made-up tasks are not results on ToolWOZ, so these tasks have another name.
             self.called = "made-up booking task"
             self.splits = MADE_UP_SPLITS
@@ -127,7 +130,11 @@ class ToolwozEnv(BaseEnv):
     @cached_property
     def database(self) -> Database:
         """Returns the database of all places and trains. Raises UsageError where the folder has none."""
-        return Database.small() if self._folder is None else Database.load(multiwoz.database_folder(self._folder))
+        return (
+            Database.small()
+            if self._folder is None
+            else Database.load(layout.database_folder(self._folder, self._published))
+        )
 
     def tasks(self, split: str) -> Sequence[Task]:
         """Returns the tasks of a split; `josh.envs.toolwoz.tasks` describes their data.
@@ -138,18 +145,20 @@ class ToolwozEnv(BaseEnv):
         """
         if split not in self.splits:
             raise UsageError(f"no split named {split!r}; known: {', '.join(self.splits)}")
-        if self._published is None:
+        if not self._published:
             count = self.config.synthetic_tasks or SYNTHETIC_TASKS
+            if self._folder is not None:
+                log.warning("%s has MultiWOZ's database and no dialogues; tasks are made up over it", self._folder)
             return made_up(self.database, split, count, int(self.options.get("seed") or 0))
         if self.config.synthetic_tasks is not None:
             raise UsageError(
-                f"synthetic_tasks is given with {self._published}, whose tasks are not made up; give --end_index"
+                f"synthetic_tasks is given with {self._published[0]}, whose tasks are not made up; give --end_index"
             )
         self.left_out = self._official.left_out
         if not self._official.splits.get(split):
             known = ", ".join(f"{len(tasks)} {name}" for name, tasks in self._official.splits.items())
             raise UsageError(
-                f"{self._published.parent} has no {split} tasks (it has {known}); add a list of ids that are in it"
+                f"{self._published[0].parent} has no {split} tasks (it has {known}); add a list of ids that are in it"
             )
         return self._official.splits[split]
 
@@ -200,8 +209,7 @@ class ToolwozEnv(BaseEnv):
 
     @cached_property
     def _official(self) -> multiwoz.Official:
-        assert self._published is not None
-        return multiwoz.load_official(self._published, self.database)
+        return multiwoz.load_official(self._published[0], self.database, self._published[1:])
 
     def _details(self, task: Task) -> Iterator[set[str]]:
         """Yields, for each detail to ask for that the database knows, the texts that hold it."""

@@ -1,15 +1,13 @@
 """Reads tasks from MultiWOZ in its published layout (Budzianowski et al., 2018, arXiv:1810.00278).
 
 The folder has `data.json` (goals and dialogues by id) and, optionally, `delex.json` (the same, without names),
-`testListFile`, `valListFile` and `training_fnames` (`.json` or `.txt`: ids, one per line or as a JSON list). The
-database's `*_db.json` are in the same folder, in its `db`, or in a `db` beside it. All this may also be in a subfolder
-`data`.
+`testListFile`, `valListFile` and `training_fnames` (`.json` or `.txt`: ids, one per line or as a JSON list).
+`layout.py` finds these files and the database.
 
 The calls that earn are computed from the goals, as in ToolWOZ (Lattimer et al., 2024, arXiv:2409.04617, §4).
 """
 
 import html
-import json
 import logging
 import re
 from collections import Counter
@@ -26,6 +24,7 @@ from josh.envs.toolwoz.values import constraints
 from josh.envs.toolwoz.wording import Wish
 from josh.errors import UsageError
 from josh.roles import Task, ToolError
+from josh.texts import json_of, read_text
 
 log = logging.getLogger("josh")
 
@@ -58,36 +57,13 @@ class Official:
     left_out: Mapping[str, int]
 
 
-def data_file(given: Path) -> Path | None:
-    """Returns the path of a folder's `data.json`, None where it has none. A file, under any name, is its own path.
+def load_official(data: Path, database: Database, others: Sequence[Path] = ()) -> Official:
+    """Reads the tasks of a `data.json` and the files beside it, or of ConvLab-2's files.
 
-    Raises:
-        UsageError: the folder has files that belong beside a `data.json`, but no `data.json`.
-    """
-    if given.is_file():
-        return given
-    places = (given, given / "data")
-    found = next((path for place in places if (path := place / "data.json").is_file()), None)
-    beside = [f"{stem}.{end}" for stem in ("delex", "testListFile", "valListFile") for end in ("json", "txt")]
-    lonely = next((path for place in places for name in beside if (path := place / name).is_file()), None)
-    if found is None and lonely is not None:
-        raise UsageError(f"{lonely} is there, but no data.json, whose goals the tasks are; add it, or give its file")
-    return found
-
-
-def database_folder(given: Path) -> Path:
-    """Returns the folder of the database, for a folder or file that `data_file` takes.
-
-    It is the first of the possible folders that has any of the database's files.
-    """
-    data = data_file(given)
-    places = (given / "db", given) if data is None else (data.parent / "db", data.parent, data.parent.parent / "db")
-    other = given if data is None else data.parent
-    return next((place for place in places if any((place / f"{domain}_db.json").is_file() for domain in KEYS)), other)
-
-
-def load_official(data: Path, database: Database) -> Official:
-    """Reads the tasks of a `data.json` and the files beside it.
+    Args:
+        data: `data.json`, or ConvLab-2's first file.
+        database: the database that the dialogues are about.
+        others: ConvLab-2's other files; each is a split.
 
     These dialogues are left out:
 
@@ -100,7 +76,8 @@ def load_official(data: Path, database: Database) -> Official:
     Raises:
         UsageError: a file cannot be read or is malformed, or holds no task.
     """
-    entries = _entries(data)
+    parts = {path: _entries(path) for path in (data, *others)}
+    entries = {name: entry for part in parts.values() for name, entry in part.items()}
     beside = data.with_name("delex.json")
     states = _entries(beside) if beside.is_file() else {}
     made: dict[str, dict[str, Any]] = {}
@@ -114,6 +91,9 @@ def load_official(data: Path, database: Database) -> Official:
     if not made:
         counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it is empty"
         raise UsageError(f"{data} holds no task: {counts}; give MultiWOZ's own, with the database it is of")
+    if others:
+        lists = {path.stem.replace("test", "full_test"): set(part) for path, part in parts.items()}
+        return Official(_tasks(lists, made), left_out)
     return Official(_split(data.parent, made), left_out)
 
 
@@ -124,6 +104,10 @@ def _split(folder: Path, made: Mapping[str, Mapping[str, Any]]) -> dict[str, lis
     held_out = set().union(*filter(None, lists.values()))
     trained = _ids(folder, "training_fnames")
     lists["train"] = (set(made) if trained is None else trained) - held_out
+    return _tasks(lists, made)
+
+
+def _tasks(lists: Mapping[str, set[str] | None], made: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Task]]:
     chosen = {split: [name for name in made if name in ids] for split, ids in lists.items() if ids is not None}
     if "full_test" in chosen:
         chosen["test"] = chosen["full_test"][:TEST_TASKS]
@@ -221,10 +205,7 @@ def _dialogue(entry: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 def _entries(path: Path) -> dict[str, Mapping[str, Any]]:
     """Returns the dialogues by id; the `.json` at the end of ids is removed."""
-    try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}; give MultiWOZ's data.json") from error
+    whole = _json(path, "give MultiWOZ's data.json")
     if not isinstance(whole, dict):
         raise UsageError(f"{path} is not a JSON object of dialogues by id; give MultiWOZ's data.json")
     for name, entry in whole.items():
@@ -245,11 +226,16 @@ def _ids(folder: Path, stem: str) -> set[str] | None:
     path = next((path for end in ("json", "txt") if (path := folder / f"{stem}.{end}").is_file()), None)
     if path is None:
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-        names = json.loads(text) if text.lstrip().startswith("[") else text.split()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}; give a list of ids, one a line") from error
+    text = read_text(path)
+    names = _json(path, "give a list of ids, one a line") if text.lstrip().startswith("[") else text.split()
     if names and all(isinstance(name, str) for name in names) and not text.lstrip().startswith("{"):
         return {name.removesuffix(".json") for name in names}
     raise UsageError(f"{path} is not a list of ids; give one id per line, or remove the file")
+
+
+def _json(path: Path, way_out: str) -> Any:
+    try:
+        return json_of(read_text(path), str(path))
+    except UsageError as error:
+        reason = str(error).removeprefix(f"cannot read {path}: ").removeprefix(f"{path} is ")
+        raise UsageError(f"cannot read {path}: {reason}; {way_out}") from None

@@ -12,7 +12,8 @@ from woz_tables import tables, write_tables
 
 from josh.envs.toolwoz.database import Database
 from josh.envs.toolwoz.env import ToolwozEnv
-from josh.envs.toolwoz.multiwoz import TEST_TASKS, data_file, database_folder, load_official
+from josh.envs.toolwoz.layout import data_files, database_folder
+from josh.envs.toolwoz.multiwoz import TEST_TASKS, load_official
 from josh.errors import UsageError
 
 DATABASE = Database(tables())
@@ -233,15 +234,15 @@ def test_files_are_found_where_they_are_published(tmp_path, layout):
     data.write_text("{}", encoding="utf-8")
     tables_at.parent.mkdir(exist_ok=True)
     write_tables(tables_at)
-    assert data_file(tmp_path) == data_file(data) == data
-    assert database_folder(tmp_path) == database_folder(data) == tables_at
+    assert data_files(tmp_path) == data_files(data) == (data,)
+    assert database_folder(tmp_path, (data,)) == database_folder(data, (data,)) == tables_at
 
 
 def test_a_folder_with_nothing_but_a_database_has_no_published_tasks(tmp_path):
     write_tables(tmp_path / "db")
-    assert data_file(tmp_path) is None
-    assert database_folder(tmp_path) == tmp_path / "db"
-    assert database_folder(tmp_path / "db") == tmp_path / "db"
+    assert data_files(tmp_path) == ()
+    assert database_folder(tmp_path, ()) == tmp_path / "db"
+    assert database_folder(tmp_path / "db", ()) == tmp_path / "db"
 
 
 def test_what_stands_beside_a_data_json_is_not_taken_for_a_database_alone(tmp_path):
