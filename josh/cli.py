@@ -188,7 +188,7 @@ def _rescore(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from josh.runs.export.check import problems_in
-    from josh.runs.export.export import check_free, choose, export, print_summary
+    from josh.runs.export.export import check_free, choose, export, print_summary, to_stream
 
     if args.check:
         if args.runs or args.format or args.out:
@@ -200,6 +200,9 @@ def _export(args: argparse.Namespace) -> int:
         if not getattr(args, name):
             raise UsageError(f"no {name} given; example: josh export records/<run> --format sft --out sft.jsonl")
     choice = choose(args.format, args.paths, args.top, args.min_margin, args.learner)
+    if str(args.out) == "-":
+        print_summary(to_stream(sys.stdout.buffer, args.runs, args.format, choice, args.seed), None)
+        return 0
     check_free(args.out)
     print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
     return 0

@@ -19,6 +19,7 @@ from josh.envs.persuasion.corpus import holds_corpus
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.errors import UsageError
 from josh.roles import Task
+from josh.texts import json_rows
 
 
 def prepare(
@@ -29,19 +30,22 @@ def prepare(
     train_limit: int | None = None,
     test_limit: int | None = None,
     include_bad: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, int]:
     """Writes `train_tasks.jsonl`, `test_tasks.jsonl` or both into a folder. A file is written completely or not at all.
 
     Args:
         corpus: the corpus's folder, or a task file to take a part of; None for made-up people, as many as the limits.
             Task files in the corpus's folder, such as those of an earlier call, are not read.
-        out: the folder to write to; it is created if it is missing, and files of these names are replaced.
+        out: the folder to write to; it is created if it is missing. Files of these names are replaced where they are
+            as this function writes them.
         split: `train`, `test` or `both`.
         split_rule: see `josh.envs.persuasion.corpus.split`.
         train_limit: number of train tasks to keep, from the first; all if None.
         test_limit: the same for test.
         include_bad: keep the dialogues that the corpus's authors marked as spoilt (`BAD_`). Under the rule `convokit`
             all of these are in the train split.
+        overwrite: replace any file of these names.
 
     Returns:
         The number of tasks written, by split.
@@ -62,6 +66,12 @@ def prepare(
     env = PersuasionEnv(options)
     tasks_of = env.corpus_tasks if corpus is not None and holds_corpus(corpus) else env.tasks
     tasks = {name: tasks_of(name)[:limit] for name, limit in limits.items() if split in (name, "both")}
+    for name in tasks:
+        path = out / f"{name}_tasks.jsonl"
+        if path.exists() and not overwrite and not _is_as_written(path):
+            raise UsageError(
+                f"{path} exists, and josh prepare did not write it like this; give another output_dir, or --overwrite"
+            )
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, rows in tasks.items():
@@ -69,6 +79,15 @@ def prepare(
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror}") from error
     return {name: len(rows) for name, rows in tasks.items()}
+
+
+def _is_as_written(path: Path) -> bool:
+    """Returns whether a file has only rows of `prepare`, in which nobody has filled in a setting."""
+    keys = ["id", "conversation_id", "split", "prompt", "label", "data", "metadata"]
+    try:
+        return all(isinstance(row, dict) and list(row) == keys and not row["metadata"] for _, row in json_rows(path))
+    except UsageError:
+        return False
 
 
 def _row(task: Task, split: str) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def _run_of(entry: Any, where: str, home: Path) -> Found:
         return UsageError(f"{where} is damaged: its folder is {folder!r:.80}, its settings {settings!r:.80}")
     places = (home / name, home.parent / name, Path(log_dir or core()["log_dir"].default) / name, Path(name))
     digest, why = entry.get("tasks_digest"), "which was not found"
-    for place in (*([Path(folder)] if folder else []), *places):
+    for place in (*([home / folder] if folder else []), *places):
         if (place / CONFIG).is_file():
             try:
                 if digest is None or read_config(place).get("tasks_digest") == digest:

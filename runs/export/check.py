@@ -1,5 +1,6 @@
 """`josh export --check`: checks that a training file has the format that its trainer expects."""
 
+import codecs
 import hashlib
 import json
 import re
@@ -15,6 +16,13 @@ from josh.runs.export.messages import ROLES
 
 FEWEST: Final = {"openai-sft": 10, "openai-dpo": 10}
 """The minimum number of rows for trainers that need more than one."""
+_PACKED: Final = {
+    b"\x1f\x8b": "packed with gzip",
+    b"PK\x03\x04": "a zip file",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    codecs.BOM_UTF16_LE: "in UTF-16",
+    codecs.BOM_UTF16_BE: "in UTF-16",
+}
 _MARKS: Final = {
     "label": "kto",
     "chosen": "dpo",
@@ -43,20 +51,22 @@ def problems_in(file: Path) -> Iterator[str]:
         with file.open("rb") as lines:
             for number, data in enumerate(lines, 1):
                 digest.update(data)
+                if not data.strip():
+                    continue
                 rows += 1
                 try:
-                    if not data.endswith(b"\n"):
-                        raise ValueError("the line is torn")
-                    row = json.loads(data)
+                    row = _parsed(data, number)
                 except (ValueError, RecursionError) as error:
                     yield f"{file}:{number}: not JSON: {error}"
+                    if number == 1 and isinstance(error, _OtherFormError):
+                        return
                     continue
                 form = form or _detect(row)
                 if form not in FORMATS:
                     yield f"{file}:{number}: the row has no known format; known: {', '.join(FORMATS)}"
                     return
                 try:
-                    wrong = wrong_row(form, row) or claims.add(form, row, number)
+                    wrong = wrong_row(form, row) or _not_text(row) or claims.add(form, row, number)
                 except RecursionError:
                     wrong = "it is nested too deeply"
                 if wrong:
@@ -65,11 +75,54 @@ def problems_in(file: Path) -> Iterator[str]:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
     for number, text in claims.unsupported():
         yield f"{file}:{number}: {text}"
-    fewest = FEWEST.get(str(form), 1)
-    if rows < fewest:
-        yield f"{file}: {rows} rows; {form or 'every format'} needs {fewest} or more"
+    for text in _of_all_rows(str(form or ""), rows, claims):
+        yield f"{file}: {text}"
     if "sha256" in manifest and manifest["sha256"] != digest.hexdigest():
         yield f"{file}: it is not the file that {manifest_of(file).name} describes (the sha256 differs)"
+
+
+def _of_all_rows(form: str, rows: int, claims: "_Claims") -> Iterator[str]:
+    fewest = FEWEST.get(form, 1)
+    if rows < fewest:
+        yield f"{rows} rows; {form or 'every format'} needs {fewest} or more"
+    if form == "kto" and len(claims.labels) == 1:
+        kind = "winning" if True in claims.labels else "losing"
+        yield f"it has only {kind} turns; KTO needs rows with label true and rows with label false"
+
+
+class _OtherFormError(ValueError):
+    """The file is not lines of JSON."""
+
+
+def _parsed(data: bytes, number: int) -> Any:
+    """Returns the value of a line. Raises ValueError and RecursionError."""
+    if number == 1:
+        data = data.removeprefix(codecs.BOM_UTF8)
+        packed = next((how for mark, how in _PACKED.items() if data.startswith(mark)), "")
+        if packed:
+            raise _OtherFormError(f"the file is {packed}; give it unpacked and in UTF-8")
+    try:
+        row = json.loads(data.decode(), parse_constant=_no_number)
+    except ValueError:
+        if number == 1 and data.lstrip().startswith(b"["):
+            raise _OtherFormError("the file is one JSON array; write one row per line") from None
+        raise
+    if number == 1 and isinstance(row, list):
+        raise _OtherFormError("the file is one JSON array; write one row per line")
+    return row
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _not_text(row: Any) -> str | None:
+    """Returns the problem of a row with a text that no file can hold; trainers cannot load it."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return r"it has half of a surrogate pair (\ud800 to \udfff), which is not text"
+    return None
 
 
 def wrong_row(form: str, row: Any) -> str | None:
@@ -121,6 +174,7 @@ class _Claims:
         self._said: dict[bytes, int] = {}
         self._positive: set[bytes] = set()
         self._negative: dict[bytes, int] = {}
+        self.labels: set[bool] = set()
 
     def add(self, form: str, row: Mapping[str, Any], number: int) -> str | None:
         """Add a valid row; returns its conflict with an earlier row in one line, or None."""
@@ -136,6 +190,7 @@ class _Claims:
         if form == "kto":
             prompt, answer = row["prompt"], without_ids(row["completion"][0])
             asked = _hash((prompt, tools))
+            self.labels.add(row["label"])
             if row["label"]:
                 self._positive.add(asked)
             else:

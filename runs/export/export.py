@@ -4,6 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +28,9 @@ from josh.runs.record.summary import counted
 
 MIN_MARGIN: Final = 0.01
 """Default minimum difference in reward between the two turns of a pair."""
+DATASET_INFO: Final = "dataset_info.json"
+"""LLaMA-Factory's list of datasets; a `sharegpt` export adds its file to it."""
+_ABSOLUTE: Final = re.compile(r"(^|,|hf:)(?:/|~/|[A-Za-z]:[\\/])(?:[^,]*[\\/])?([^,\\/]+)")
 
 
 def manifest_of(file: Path) -> Path:
@@ -120,13 +126,15 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
                 tasks[episode.task.id] = None
                 yield candidate
 
-    parts = {path: path.with_name(f"{path.name}.part") for path in (out, manifest_of(out))}
+    info = _dataset_info(out) if form == "sharegpt" else None
+    files = (out, manifest_of(out), *([out.parent / DATASET_INFO] if info else ()))
+    parts = {path: path.with_name(f"{path.name}.part") for path in files}
     folder_there = next((path for path in parts if path.is_dir()), None)
     if folder_there is not None:
         raise UsageError(f"cannot write {folder_there}: {os.strerror(errno.EISDIR)}")
     try:
         with tempfile.TemporaryFile(dir=out.parent) as spool:
-            entries = _kept(_spooled(spool, found()), dropped)
+            entries = _kept(_spooled(spool, found(), dropped), dropped)
             if not entries:
                 raise NoRowsError(f"{' and '.join(map(str, runs))}: no row for {form}{_because(dropped)}")
             if form == "kto":
@@ -146,13 +154,15 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
             "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
             "tasks": list(tasks),
             "runs": [
-                {"run": folder.resolve().name, "folder": str(folder.resolve())}
-                | {name: config[name] for name in ("tasks_digest", "settings") if name in config}
+                {"run": folder.resolve().name, **_relative(folder, out.parent)}
+                | {name: _portable(config[name]) for name in ("tasks_digest", "settings") if name in config}
                 for folder, config in zip(runs, configs, strict=True)
             ],
             "josh": version("josh-dialogue"),
         }
         parts[manifest_of(out)].write_text(f"{json.dumps(manifest, indent=2)}\n", encoding="utf-8")
+        if info:
+            parts[out.parent / DATASET_INFO].write_text(f"{json.dumps(info, indent=2)}\n", encoding="utf-8")
         replace_all(parts)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
@@ -161,6 +171,60 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
             with suppress(OSError):
                 part.unlink()
     return manifest
+
+
+def to_stream(stream: BinaryIO, runs: Sequence[Path], form: str, choice: PathSelection, seed: int) -> dict[str, Any]:
+    """Write the rows of some runs to a stream, such as stdout; see `export`. Returns the manifest."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "rows.jsonl"
+        manifest = export(runs, out, form, choice, seed)
+        with out.open("rb") as rows:
+            shutil.copyfileobj(rows, stream)
+    stream.flush()
+    return manifest
+
+
+def _dataset_info(out: Path) -> dict[str, Any]:
+    """Returns LLaMA-Factory's `dataset_info.json` with an entry for a file; entries of other files stay.
+
+    Without the columns `system` and `tools`, LLaMA-Factory drops these.
+
+    Raises:
+        UsageError: the file is there, and is not a JSON object.
+    """
+    path = out.parent / DATASET_INFO
+    columns = {"messages": "conversations", "system": "system", "tools": "tools"}
+    entry = {out.stem: {"file_name": out.name, "formatting": "sharegpt", "columns": columns}}
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return entry
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"cannot add {out.stem} to {path}: {error}; move the file away") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"cannot add {out.stem} to {path}: it is not a JSON object; move the file away")
+    return found | entry
+
+
+def _relative(folder: Path, home: Path) -> dict[str, str]:
+    """Returns the path of a run from the folder of an exported file; empty if only the root is common to both."""
+    here, there = home.resolve(), folder.resolve()
+    try:
+        common = Path(os.path.commonpath((here, there)))
+    except ValueError:  # another drive
+        return {}
+    return {} if common == Path(common.anchor) else {"folder": os.path.relpath(there, here)}
+
+
+def _portable(value: Any) -> Any:
+    """Returns settings in which each absolute path of this machine is only its last name."""
+    if isinstance(value, Mapping):
+        return {name: _portable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    return _ABSOLUTE.sub(r"\1\2", value)
 
 
 def _episodes(runs: Sequence[Path], dropped: Counter[str]) -> Iterator[tuple[int, Episode]]:
@@ -211,11 +275,14 @@ class _Entry:
     label: bool | None
 
 
-def _spooled(spool: BinaryIO, rows: Iterator[ExportRow]) -> Iterator[_Entry]:
+def _spooled(spool: BinaryIO, rows: Iterator[ExportRow], dropped: Counter[str]) -> Iterator[_Entry]:
     start = 0
     for candidate in rows:
-        # Half a surrogate pair, which UTF-8 cannot encode, becomes a JSON escape.
-        line = f"{dumps(candidate.row)}\n".encode("utf-8", "backslashreplace")
+        try:
+            line = f"{dumps(candidate.row)}\n".encode()
+        except UnicodeEncodeError:
+            dropped["half of a surrogate pair, which is not text"] += 1
+            continue
         spool.write(line)
         yield _Entry(start, len(line), candidate.key, candidate.contradicts, candidate.row.get("label"))
         start += len(line)
@@ -249,11 +316,22 @@ def _because(dropped: Mapping[str, int]) -> str:
     return f"; left out: {reasons}" if reasons else "; it has no whole episode"
 
 
-def print_summary(manifest: Mapping[str, Any], out: Path) -> None:
-    """Print the numbers of rows, tasks and trees of an export, and where it was written."""
+def print_summary(manifest: Mapping[str, Any], out: Path | None) -> None:
+    """Print the numbers of rows, tasks and trees of an export, and where it was written.
+
+    Args:
+        manifest: the manifest.
+        out: the file; None where the rows went to stdout, so that the summary goes to stderr.
+    """
+    to = sys.stdout if out else sys.stderr
     labels = ", ".join(f"{count} {label}" for label, count in manifest.get("labels", {}).items())
     trees = f"{counted(len(manifest['tasks']), 'task')}, {counted(manifest['trees'], 'tree')}"
-    print(f"{manifest['format']:<15} {counted(manifest['rows'], 'row')}{f' ({labels})' if labels else ''} from {trees}")
+    print(
+        f"{manifest['format']:<15} {counted(manifest['rows'], 'row')}{f' ({labels})' if labels else ''} from {trees}",
+        file=to,
+    )
     for reason, count in manifest["dropped"].items():
-        print(f"left out        {reason}: {count}")
-    print(f"written to      {out}, {manifest_of(out).name}")
+        print(f"left out        {reason}: {count}", file=to)
+    if out:
+        info = f", {DATASET_INFO}" if manifest["format"] == "sharegpt" else ""
+        print(f"written to      {out}, {manifest_of(out).name}{info}")

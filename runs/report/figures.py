@@ -342,11 +342,16 @@ def _save(figure: Any, path: Path) -> None:
     """Write a figure; the same numbers give the same bytes. Raises UsageError."""
     from matplotlib import rc_context
 
-    dates: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    # Without a date the same figure has the same bytes; by the name, `josh plot` knows its own files.
+    about: dict[str, dict[str, Any]] = {
+        ".png": {"Software": "josh"},
+        ".svg": {"Date": None, "Creator": "josh"},
+        ".pdf": {"CreationDate": None, "Creator": "josh"},
+    }
     kind, drawn = path.suffix.lower(), BytesIO()
     # A dollar sign must not start a formula.
     with rc_context({"svg.hashsalt": "josh", "svg.fonttype": "none", "text.parse_math": False}):
-        figure.savefig(drawn, format=kind[1:], dpi=140, metadata=dates.get(kind))
+        figure.savefig(drawn, format=kind[1:], dpi=140, metadata=about.get(kind))
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:

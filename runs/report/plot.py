@@ -62,6 +62,8 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
     out = out or Path(f"{kind}.png")
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"out is {str(out)!r}; give a file that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    if out.exists() and not out.is_dir() and b"josh" not in out.read_bytes():
+        raise UsageError(f"{out} exists and is not a plot of josh; give another --out, or move it away")
     if kind == ROUNDS:
         if is_loop != [True]:
             raise UsageError(f"kind {ROUNDS} takes the folder of one loop, not {', '.join(map(str, paths))}")

@@ -25,6 +25,9 @@ def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
         "--split_rule", default="convokit", help="convokit, annotated or user_disjoint (default: convokit)"
     )
     parser.add_argument("--include_bad", action="store_true", help="keep the dialogues that the corpus marks as bad")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace task files that were changed or are not josh's"
+    )
     parser.add_argument("--train_limit", type=int, help="most training tasks")
     parser.add_argument("--test_limit", type=int, help="most test tasks")
 
@@ -37,7 +40,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     out = args.output_dir or args.corpus
     if args.output_dir is None and not out.is_dir():
         raise UsageError(f"{out} is no folder, and output_dir is not given; give --output_dir")
-    counts = prepare(args.corpus, out, args.split, args.split_rule, *limits, args.include_bad)
+    counts = prepare(args.corpus, out, args.split, args.split_rule, *limits, args.include_bad, args.overwrite)
     for split, count in counts.items():
         print(f"{out / f'{split}_tasks.jsonl'}: {count} tasks")
     return 0

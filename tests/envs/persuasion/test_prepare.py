@@ -142,3 +142,25 @@ def test_the_real_corpus_is_written_without_its_spoilt_dialogues(tmp_path):
     assert prepare(real_corpus(), tmp_path) == {"train": 773, "test": 217}
     assert prepare(real_corpus(), tmp_path, include_bad=True) == {"train": 800, "test": 217}
     assert len(PersuasionEnv({"corpus": tmp_path / "test_tasks.jsonl"}).tasks("test")) == 217
+
+
+@pytest.mark.parametrize("content", ["my precious", '{"id": "a"}', ""])
+def test_a_file_of_somebody_else_is_not_overwritten(corpus, tmp_path, content):
+    mine = tmp_path / "train_tasks.jsonl"
+    mine.write_text(content)
+    if content:
+        with pytest.raises(UsageError, match=r"train_tasks.jsonl exists, .*; give another output_dir, or --overwrite"):
+            prepare(corpus, tmp_path)
+        assert mine.read_text() == content
+        assert not (tmp_path / "test_tasks.jsonl").exists()
+    prepare(corpus, tmp_path, overwrite=True)
+    prepare(corpus, tmp_path)
+    assert len(rows_of(mine)) == 3
+
+
+def test_settings_that_were_filled_in_are_not_overwritten(corpus, tmp_path):
+    prepare(corpus, tmp_path)
+    path = tmp_path / "train_tasks.jsonl"
+    path.write_text("".join(json.dumps(row | {"metadata": {"max_turns": 3}}) + "\n" for row in rows_of(path)))
+    with pytest.raises(UsageError, match="--overwrite"):
+        prepare(corpus, tmp_path)

@@ -7,10 +7,12 @@ import pytest
 from exporting import episodes, says, stored
 
 from josh.cli import main
+from josh.errors import UsageError
 from josh.messages import dumps
 from josh.runs.export.check import problems_in
 from josh.runs.export.export import choose, export, manifest_of
 from josh.runs.export.formats import FORMATS
+from josh.runs.train.data import read_rows
 
 
 def changed(row, way, value):
@@ -127,7 +129,10 @@ def test_torn_foreign_missing_and_too_few_lines_are_found(sound, tmp_path):
     manifest_of(path).unlink()
     assert list(problems_in(path)) == []
     path.write_text(lines[0])
-    assert list(problems_in(path)) == [f"{path}:1: not JSON: the line is torn"]
+    assert list(problems_in(path)) == []
+    path.write_text(lines[0][:-20])
+    (problem,) = problems_in(path)
+    assert problem.startswith(f"{path}:1: not JSON: ")
     path.write_text("[" * 100_000 + "\n")
     (problem,) = problems_in(path)
     assert problem.startswith(f"{path}:1: not JSON: maximum recursion depth exceeded")
@@ -145,3 +150,52 @@ def test_the_check_says_five_problems_and_fails(tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [f"{path}:{line}: messages[0] is not a JSON object" for line in range(1, 6)]
+
+
+def written(tmp_path, rows, encoding="utf-8", ends="\n"):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes("".join(f"{json.dumps(row)}{ends}" for row in rows).encode(encoding))
+    return path
+
+
+TALK = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hi."}]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "ends", "problem"),
+    [
+        ("utf-8-sig", "\n", ""),
+        ("utf-8", "\r\n", ""),
+        ("utf-8", "\n\n", ""),
+        ("utf-16", "\n", "not JSON: the file is in UTF-16; give it unpacked and in UTF-8"),
+    ],
+)
+def test_a_file_is_judged_as_by_the_training(tmp_path, encoding, ends, problem):
+    path = written(tmp_path, [{"messages": TALK}], encoding, ends)
+    assert list(problems_in(path)) == ([f"{path}:1: {problem}"] if problem else [])
+    if problem:
+        with pytest.raises(UsageError):
+            read_rows(path, "sft")
+    else:
+        assert [row.content for row in read_rows(path, "sft")] == [{"messages": TALK}]
+
+
+def test_half_of_a_surrogate_pair_is_no_text_for_both(tmp_path):
+    path = written(tmp_path, [{"messages": [TALK[0], {"role": "assistant", "content": "Hi \ud83d"}]}])
+    (problem,) = problems_in(path)
+    assert problem == rf"{path}:1: it has half of a surrogate pair (\ud800 to \udfff), which is not text"
+    with pytest.raises(UsageError, match="half of a surrogate pair"):
+        read_rows(path, "sft")
+
+
+def test_one_json_array_is_no_file_of_rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps([{"messages": TALK}], indent=1))
+    assert list(problems_in(path)) == [f"{path}:1: not JSON: the file is one JSON array; write one row per line"]
+
+
+def test_turns_of_one_label_are_no_data_for_kto(tmp_path):
+    path = written(tmp_path, [{"prompt": TALK[:1], "completion": TALK[1:], "label": True}])
+    assert list(problems_in(path)) == [
+        f"{path}: it has only winning turns; KTO needs rows with label true and rows with label false"
+    ]

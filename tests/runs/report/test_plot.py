@@ -175,3 +175,12 @@ def test_the_pareto_front_holds_what_nothing_cheaper_beats():
 def test_points_of_the_same_cost_stand_side_by_side():
     assert side_by_side([0.0, 5.0, 0.0, 0.0], apart=1.0) == [-1.0, 5.0, 0.0, 1.0]
     assert side_by_side([2.0, 3.0], apart=1.0) == [2.0, 3.0]
+
+
+def test_a_picture_of_somebody_else_is_not_overwritten(loop, capsys):
+    name = "keep.svg"
+    Path(name).write_bytes(b"mine")
+    assert f"{name} exists and is not a plot of josh; give another --out" in refused(capsys, loop, "--out", name)
+    Path(name).unlink()
+    for _ in range(2):
+        assert main(["plot", str(loop), "--out", name]) == 0
