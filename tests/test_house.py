@@ -15,7 +15,7 @@ from places import ROOT
 
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
-    "messages reading errors calls quick config seeds tags redact threads memory forking trust",
+    "messages reading errors calls quick config seeds tags texts redact threads memory forking trust",
     "dialogue tree search transcript branch roles loading",
     "strategies examples tools",
     "driver turns steps scoring clock outcomes episode conformance api testing terminal models",

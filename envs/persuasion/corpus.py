@@ -126,13 +126,6 @@ def anonymous(person: str, answers: Mapping[str, Any], place: str) -> Persona:
     return Persona(_anonymous_id(person), _traits(answers, place))
 
 
-def holds_corpus(folder: Path) -> bool:
-    """Returns whether a folder holds the corpus in one of its forms."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    convokit = names.issuperset(_CONVOKIT) and not names.isdisjoint(_PEOPLE)
-    return names.issuperset(_ORIGINAL) or convokit
-
-
 def split(corpus: Corpus, rule: str) -> dict[str, list[Dialogue]]:
     """Divides all dialogues into `train` and `test`, both in the order of the corpus.
 

@@ -24,12 +24,21 @@ def find_corpus(folder: Path) -> tuple[Path, tuple[str, ...]]:
         raise UsageError(f"{_none_in(folder)}; the folder does not exist")
     places = list(folders_below(folder))
     for place in places:
-        names = {path.name for path in place.iterdir()}
-        if names.issuperset(ORIGINAL):
-            return place, ORIGINAL
-        if names.issuperset(CONVOKIT) and not names.isdisjoint(PEOPLE):
-            return place, CONVOKIT
+        if form := _form_in(place):
+            return place, form
     raise UsageError(f"{_none_in(folder)}{_what_is_there(folder, places)}")
+
+
+def holds_corpus(folder: Path) -> bool:
+    """Returns whether a folder, or one below it, holds the corpus in one of its forms."""
+    return folder.is_dir() and any(map(_form_in, folders_below(folder)))
+
+
+def _form_in(folder: Path) -> tuple[str, ...]:
+    names = {path.name for path in folder.iterdir()}
+    if names.issuperset(ORIGINAL):
+        return ORIGINAL
+    return CONVOKIT if names.issuperset(CONVOKIT) and not names.isdisjoint(PEOPLE) else ()
 
 
 def _none_in(folder: Path) -> str:

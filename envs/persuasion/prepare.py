@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from josh.envs.persuasion.corpus import holds_corpus
 from josh.envs.persuasion.env import PersuasionEnv
+from josh.envs.persuasion.layout import holds_corpus
 from josh.errors import UsageError
 from josh.roles import Task
 from josh.texts import json_rows
