@@ -9,8 +9,10 @@ plug-ins, so a command line is parsed in two steps:
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,8 +34,38 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses as usual, and adds `known_flags`: the flags of the innermost command."""
+        found, rest = super().parse_known_args(args, namespace)
+        if not hasattr(found, "known_flags"):
+            found.known_flags = [one for one in self._option_string_actions if one.startswith("--")]
+        return found, rest
+
     def error(self, message: str) -> NoReturn:
+        message = _with_command(message)
         self.exit(2, f"josh: {in_a_line(message)}; see josh --help\n")
+
+
+_WRONG_COMMAND = re.compile(r"argument (COMMAND|METHOD): invalid choice: '?(.*?)'? \(choose from (.*)\)$")
+_WRONG_VALUE = re.compile(r"argument (--\w+).*: invalid (int|float) value: (.*)$")
+
+
+def _with_command(message: str) -> str:
+    """Returns argparse's message about a command or a number in josh's form."""
+    if found := _WRONG_VALUE.match(message):
+        flag, kind, value = found.groups()
+        return (
+            f"argument {flag}: invalid {kind} value: {value}; give {'a whole number' if kind == 'int' else 'a number'}"
+        )
+    found = _WRONG_COMMAND.match(message)
+    if found is None:
+        return message
+    kind, name, known = found[1].lower(), found[2], re.findall(r"[\w-]+", found[3])
+    if name == "resume":
+        return "no command named 'resume'; give josh --resume RUN"
+    near = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+    return f"no {kind} named {name!r}{hint}"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -48,7 +80,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     args, rest = parser.parse_known_args(arguments)
     args.spelled = _names_in(arguments)
     if rest:
-        parser.error(_unknown(rest, args.command, getattr(args, "schema", None)))
+        parser.error(_unknown(rest, args.command, getattr(args, "schema", None), args.known_flags))
     return args
 
 
@@ -100,19 +132,50 @@ def _names_in(arguments: Sequence[str]) -> frozenset[str]:
     return frozenset(one[2:].partition("=")[0] for one in arguments if one.startswith("--"))
 
 
-def _unknown(rest: Sequence[str], command: str, schema: Schema | None) -> str:
+_OTHER_NAMES = {
+    "lr": "learning_rate",
+    "output": "out",
+    "output_dir": "out",
+    "train_data": "data",
+    "peft_dir": "model hf:BASE+ADAPTER",
+    "limit": "end_index",
+    "n": "rollouts",
+    "api_key": "api_key_var",
+    "key": "api_key_var",
+    "url": "base_url",
+    "max_turns": "max_convo_turns",
+    "concurrency": "max_concurrency",
+    "max_new_tokens": "max_tokens",
+}
+"""Names that other tools give to a flag, and josh's name for it."""
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    """Returns the flag that an unknown name probably means, without hyphens; empty where none is near."""
+    flags = {one[2:] for one in known}
+    other = _OTHER_NAMES.get(name, "")
+    if other.partition(" ")[0] in flags:
+        return other
+    longer = sorted(one for one in flags if len(name) > 2 and one.startswith(f"{name}_"))
+    return next(iter([*longer, *get_close_matches(name, sorted(flags), n=1)]), "")
+
+
+def _unknown(rest: Sequence[str], command: str, schema: Schema | None, known: Sequence[str]) -> str:
     """Returns the error message for unknown arguments. Raises UsageError where a plug-in not chosen has the flag."""
     message = f"unrecognized arguments: {' '.join(rest)}"
     flag = next((one[2:].partition("=")[0] for one in rest if one.startswith("--")), "")
-    if not flag or schema is None:
+    if not flag:
         return message
-    if schema.find(flag) is not None:
-        raise UsageError(f"{flag} is given, but `josh {command}` does not take it; leave it out")
-    why = schema.refusal(flag)
-    if " is given, but " in why:
-        raise UsageError(why)
-    near = schema.near(flag)
-    return f"{message}; did you mean --{near}?" if near else message
+    if schema is not None:
+        if schema.find(flag) is not None:
+            raise UsageError(f"{flag} is given, but `josh {command}` does not take it; leave it out")
+        why = schema.refusal(flag)
+        if " is given, but " in why:
+            raise UsageError(why)
+    if near := _near(flag, known):
+        return f"{message}; did you mean --{near}?"
+    trained = TRAINING.find(_OTHER_NAMES.get(flag, flag))
+    return message if trained is None else f"{message}; `josh train` has --{trained.flag}"
 
 
 def _choices(arguments: Sequence[str]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _packages(name: str) -> tuple[Any, Any]:
         import torch
         import transformers
     except ImportError as error:
-        raise UsageError(f"model {name!r} needs {error.name}: pip install 'josh-dialogue[train]'") from None
+        raise UsageError(f"model {name!r} needs {error.name}: pip install -e '.[train]'") from None
     return torch, transformers
 
 
@@ -166,7 +166,7 @@ def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
     try:
         import peft
     except ImportError:
-        raise UsageError(f"model {name!r} needs peft: pip install 'josh-dialogue[train]'") from None
+        raise UsageError(f"model {name!r} needs peft: pip install -e '.[train]'") from None
     try:
         # Peft ignores weights for layers that the model lacks, and initializes those that the adapter lacks.
         wanted = set(peft.load_peft_weights(str(adapter), device="cpu"))

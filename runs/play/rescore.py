@@ -28,7 +28,7 @@ from josh.runs.record.record import Record
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
-from josh.runs.registry import guarded, import_path, new_rewards, rewards_class, strategy_of
+from josh.runs.registry import PlugIn, guarded, import_path, label_of, new_rewards, rewards_class, strategy_of
 from josh.runs.resolve import changed
 from josh.runs.settings import RunSettings, env_of, environment, options_of
 from josh.scoring import Scorer
@@ -72,7 +72,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     settings = changed(read_settings(folder, config), given, environment(), missing=("agent", "user"))
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
-    rewards_type = rewards_class(settings.rewards, env)
+    rewards_type, default_type = rewards_class(settings.rewards, env), rewards_class(PlugIn(), env)
     plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
     home = folder.resolve()
@@ -96,6 +96,11 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
             people.append(guarded(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
             raise UsageError(f"{folder / EPISODES} has no whole episode; there is nothing to rescore")
+        if rewards_type is BaseRewards and default_type is not BaseRewards and not any(each.reward for each in results):
+            raise UsageError(
+                f"rewards 'goals' needs an action that equals a goal, and no turn of {folder} has one; give other "
+                f"--rewards, such as those of env {settings.env.name!r}: {label_of(env.rewards)}"
+            )
         record.close()
         if not judge.asked:
             (record.folder / FILE).unlink()  # no model was called, so the journal is empty

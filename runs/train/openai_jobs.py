@@ -49,7 +49,7 @@ class Service:
         poll_seconds: float,
         give_up: float = _GIVE_UP,
     ) -> None:
-        """Create a client; this sends no request.
+        """Create a client; this sends no request, and needs no key before `connect`.
 
         Args:
             base_url: the address including `/v1`; by default the variable `OPENAI_BASE_URL`, otherwise OpenAI's.
@@ -59,21 +59,30 @@ class Service:
             give_up: seconds of failed attempts after which a call raises an error.
 
         Raises:
-            UsageError: the key is missing, or the address is not valid.
+            UsageError: the address is not valid.
         """
         self.base_url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
-        where = address_of(self.base_url).netloc
-        key = key_in(environment, api_key_var or "OPENAI_API_KEY", "fine-tuning", where)
-        self._redact = Redactor.of(key)
+        self._where = address_of(self.base_url).netloc
+        self._variable, self._environment = api_key_var or "OPENAI_API_KEY", environment
+        self._redact = Redactor.of()
         self._poll = poll_seconds
         self._give_up = give_up
+        self._client: Any = None
+
+    def connect(self) -> None:
+        """Take the key, before the first request. Raises UsageError where it is missing."""
+        if self._client is not None:
+            return
+        key = key_in(self._environment, self._variable, "fine-tuning", self._where)
+        self._redact = Redactor.of(key)
         from openai import OpenAI
 
         self._client = OpenAI(api_key=key, base_url=self.base_url, max_retries=0, timeout=120.0)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def clean(self, text: object) -> str:
         """Returns a text on one line, without the key."""
@@ -223,6 +232,7 @@ def train_openai(
     print(f"file     {data}: {len(rows)} rows, about {tokens} tokens ({how})")
     print(f"job      {method} of {model} at {service.base_url}, {epochs or 'as many as the service chooses'} epochs")
     print(f"cost     {_cost(tokens, price, epochs)}")
+    service.connect()
     if not yes:
         _ask()
     _make(out)
@@ -260,6 +270,7 @@ def follow(service: Service, job_id: str, out: Path) -> str:
         FatalError: the job failed or was cancelled, or the service stopped answering.
         KeyboardInterrupt: Ctrl-C; the job goes on, and a line on stderr says how to follow it again.
     """
+    service.connect()
     _make(out)
     with _hint(job_id, out, service.base_url):
         job = service.follow(job_id, lambda text: print(f"         {text}", flush=True))
