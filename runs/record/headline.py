@@ -1,4 +1,4 @@
-"""A one-line description of a run: its tasks, its search and its two speakers."""
+"""A one-line description of a run: its tasks, its search, its temperature and seed, and its two speakers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,14 @@ def headline(settings: RunSettings, plays: Mapping[str, Any], search: HowPlayed,
     model, user_model = model_names(settings)
     speakers = f"{agent} ({model}) and {user} ({user_model})"
     called = plays.get("task") or f"{short_name(str(settings.env.name))} task"
-    return f"{counted(tasks, called)}, {search.words}: {speakers}"
+    return f"{counted(tasks, called)}, {search.words}{sampled(settings)}: {speakers}"
+
+
+def sampled(settings: RunSettings) -> str:
+    """Returns the agent's temperature and the seed of a run in words, such as ` at temperature 1, seed 10`."""
+    temperature = settings.agent.sampling.temperature
+    own = "" if "agent" in settings.people or temperature is None else f" at temperature {temperature:g}"
+    return f"{own}, seed {settings.seed}"
 
 
 def model_names(settings: RunSettings) -> tuple[str, str]:

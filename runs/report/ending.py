@@ -58,6 +58,8 @@ def print_summary(result: RunResult) -> None:
     summary = result.summary
     print(f"{in_a_line(headline(result.settings, result.plays, result.how, summary['tasks']))}\n")
     print(as_text(dict(summary), searched=result.how.searched, unit=result.unit))
+    if not result.how.searched and result.settings.agent.sampling.temperature == 0 and not result.settings.people:
+        print("temperature     0; a search samples at 1, so give --temperature 1 to compare this agent with a search")
     if left_out := read_config(result.folder).get("left_out"):
         print(f"left out        {in_a_line(describe_left_out(left_out))}")
     if doubts := warn_of_tags(summary):
