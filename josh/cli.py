@@ -102,11 +102,32 @@ def _run(args: argparse.Namespace) -> int:
     else:
         settings = resolve(given, defaults_of(given))
     _log(core().flat(settings))
+    if args.sample is not None:
+        return _sampled(settings, args.sample, args.resume)
     if args.dry_run:
-        print(dry_run(settings))
+        config, expected = dry_run(settings)
+        print(config)
+        print(f"josh: estimate: {expected}", file=sys.stderr)
         return 0
     relax_gc()
     return _played(settings, args.resume)
+
+
+def _sampled(settings: RunSettings, tasks: int, resumed: Path | None) -> int:
+    """Play the first tasks of a run, and print the estimate of the whole run. Raises UsageError."""
+    from josh.runs.play.run import run
+    from josh.runs.report.ending import print_broken_off, print_sample
+
+    if tasks < 1:
+        raise UsageError(f"sample is {tasks}; give 1 or more")
+    if resumed is not None:
+        raise UsageError(
+            f"sample is given with --resume; `josh show {resumed}` has the cost of its tasks, leave it out"
+        )
+    relax_gc()
+    result = asyncio.run(run(settings, first=tasks, broken_off=print_broken_off))
+    print_sample(result)
+    return 0 if result.worked else 1
 
 
 def _played(settings: RunSettings, resumed: Path | None = None) -> int:

@@ -228,7 +228,19 @@ def _add_run(run: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: boo
         "--resume", type=Path, default=None, metavar="RUN", help="continue the run in this folder, with its settings"
     )
     _add_trust(run, plays=True)
-    run.add_argument("--dry_run", action="store_true", default=False, help="check and print the settings, then stop")
+    run.add_argument(
+        "--dry_run",
+        action="store_true",
+        default=False,
+        help="check and print the settings, estimate calls, tokens and dollars, then stop",
+    )
+    run.add_argument(
+        "--sample",
+        type=int,
+        default=None,
+        metavar="TASKS",
+        help="play so many tasks, and estimate the whole run from them; --resume plays the others",
+    )
     _add_settings(run, schema)
 
 

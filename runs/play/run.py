@@ -30,6 +30,7 @@ from josh.models.lessons import Lessons
 from josh.models.litellm_chat import PREFIX
 from josh.redact import redactor
 from josh.runs.play.closing import RunResult, close, drain_calls
+from josh.runs.play.estimate import Estimate, estimate
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_signals
@@ -59,6 +60,7 @@ async def run(
     resumed: Path | None = None,
     part: str = "",
     *,
+    first: int | None = None,
     broken_off: Callable[[RunResult, BaseException], None] = nothing,
 ) -> RunResult:
     """Play a run to its end, or until its budget is spent.
@@ -67,6 +69,7 @@ async def run(
         settings: the settings.
         resumed: the folder of a run to resume, which was started with these settings; None for a new run.
         part: the name of the run's folder, where the run belongs to an evaluation or a loop; else empty.
+        first: play only so many tasks, from the first; the run can be resumed for the others. None for all.
         broken_off: gets the result so far and the error when an error or a cancellation ends the run. The files are
             closed before this call, and the error is raised after it.
 
@@ -89,7 +92,7 @@ async def run(
                 keep_model(record.folder, runtime)
             about = About(record.folder, bool(part), without_secrets(runtime.options, redact))
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
-            stopped = await play_all(runtime, record, results, trackers)
+            stopped = await play_all(runtime, record, results, trackers, first)
         result = close(runtime, record, results, redact, stopped)
         trackers.end()
     except BaseException as error:
@@ -188,9 +191,15 @@ def describe(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def dry_run(settings: RunSettings) -> str:
-    """Returns the `config.json` of a run as text, after every check that is possible without playing."""
+def dry_run(settings: RunSettings) -> tuple[str, Estimate]:
+    """Returns the `config.json` of a run with its `estimate`, as text, and the estimate; nothing is played.
+
+    Raises:
+        UsageError: a setting is wrong, as for `run`.
+    """
     runtime = Runtime(settings)
     announce(runtime)
     going = runtime.announced(keyless=True)
-    return json.dumps(describe(runtime) | ({"requests_go_to": going} if going else {}), indent=2)
+    expected = estimate(runtime)
+    config = describe(runtime) | ({"requests_go_to": going} if going else {}) | {"estimate": expected.to_json()}
+    return json.dumps(config, indent=2), expected

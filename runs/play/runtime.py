@@ -257,6 +257,12 @@ class Runtime:
             directed=directed,
         )
 
+    def asked_by(self, task: Task, speaker: Speaker) -> list[str]:
+        """Returns the names of the chat models that a speaker asks in a task; none for `offline` and for a person."""
+        models = [self._agent_model] if speaker is Speaker.AGENT else self._user_models[task.id]
+        person = str(speaker) in self.settings.people
+        return [] if person else [model.name for model in models if not isinstance(model, OfflineModel)]
+
     def slot(self, task: Task) -> AbstractAsyncContextManager[None]:
         """Returns a context manager that holds a slot for a step of a plug-in that waits by itself."""
         return self.gateway.plug_ins.slot((self._positions[task.id], ""))

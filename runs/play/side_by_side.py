@@ -16,7 +16,13 @@ from josh.runs.record.record import Record
 from josh.runs.record.summary import Result, bill, result_of
 
 
-async def play_all(runtime: Runtime, record: Record, results: dict[int, Result], trackers: Report | None = None) -> str:
+async def play_all(
+    runtime: Runtime,
+    record: Record,
+    results: dict[int, Result],
+    trackers: Report | None = None,
+    first: int | None = None,
+) -> str:
     """Play the tasks that have no result yet, `max_concurrency` of them at a time.
 
     Args:
@@ -24,6 +30,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
         record: gets the finished tasks.
         results: gets the results, by the position of their task.
         trackers: get the figures of every finished task; None for none.
+        first: play only so many tasks, from the first; None for all.
 
     Returns:
         The budget limit that ended the run, such as `max_calls 100`; empty where every task is finished.
@@ -32,7 +39,7 @@ async def play_all(runtime: Runtime, record: Record, results: dict[int, Result],
         UsageError: the disk is full.
         FatalError: the run cannot continue.
     """
-    waiting = iter([(position, task) for position, task in enumerate(runtime.tasks) if position not in results])
+    waiting = iter([(position, task) for position, task in enumerate(runtime.tasks[:first]) if position not in results])
     stopped: list[str] = []
     with _display(runtime, results) as display:
 

@@ -3,13 +3,16 @@
 import sys
 from pathlib import Path
 
+from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.runs.play.closing import RunResult
 from josh.runs.play.destinations import trust_flag
+from josh.runs.play.estimate import from_sample
 from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.headline import headline
+from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import as_text, counted, describe_flaws, describe_left_out, warn_of_tags
 from josh.terminal import in_a_line
 
@@ -66,6 +69,21 @@ def print_summary(result: RunResult) -> None:
         print(f"josh: {doubts}; see josh show {result.folder}", file=sys.stderr)
     print(f"examples        {summary['training_examples']}, {summary['golden_examples']} of them on golden paths")
     print(f"written to      {result.folder}/")
+
+
+def print_sample(result: RunResult) -> None:
+    """Print the figures of the tasks that a run has played so far, and the estimate of the whole run from them."""
+    print_flaws(result)
+    print_summary(result)
+    summary = result.summary
+    used = []
+    for _, episode in stored_episodes(result.folder / EPISODES, []):
+        usage = episode.usage(Speaker.AGENT) + episode.usage(Speaker.USER)
+        used.append((usage.calls, usage.prompt_tokens + usage.completion_tokens))
+    if used:
+        expected = from_sample(summary["tasks"], used, summary["cost"], summary["unpriced"])
+        print(f"all tasks       {counted(summary['tasks'], 'task')}: {expected}")
+    print_how_to_go_on(result)
 
 
 def print_flaws(result: RunResult) -> None:
