@@ -49,6 +49,9 @@ log = logging.getLogger("josh")
 
 FAULTS = 4
 """Number of 5xx in a row after which a request for several replies is tried as single ones."""
+SHARED, LETTERS = 10, 7
+"""Number of requests for several replies after which the tokens are checked, and more letters per token than a text has
+on average: English has 4 to 5, and half of the tokens would make it 8 to 10."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ class ModelGateway:
         self._running: set[Call] = set()
         self._sent = 0
         self._health: dict[str, Health] = {}
+        self._shared: dict[str, tuple[int, int, int]] = {}
         self._gave_several: set[tuple[str, str]] = set()
         self._fatal: FatalError | None = None
 
@@ -208,6 +212,8 @@ class ModelGateway:
         if self.journal is not None:
             self.journal.keep(entries, seconds)
         who = speaker, model.name
+        if len(completion.replies) > 1:
+            self._check_tokens(model, completion)
         if not completion.usage.prompt_tokens:
             self.uncounted.add(who)
             if self._budget.tokens is not None or self._budget.cost is not None:
@@ -217,6 +223,20 @@ class ModelGateway:
                 )
         self.account[who] = sum((entry.usage for entry in entries.values()), self.account.get(who, NO_USAGE))
         return entries
+
+    def _check_tokens(self, model: ChatModel, completion: Completion) -> None:
+        """Warn once where the reported tokens cannot hold all replies of the requests, but only the first ones."""
+        calls, letters, tokens = self._shared.get(model.name, (0, 0, 0))
+        calls, tokens = calls + 1, tokens + completion.usage.completion_tokens
+        letters += sum(len(reply.text) for reply in completion.replies)
+        self._shared[model.name] = calls, letters, tokens
+        if calls == SHARED and 0 < tokens * LETTERS < letters:
+            log.warning(
+                "%s at %s counts the tokens of the first of several replies only, so its tokens and cost are higher "
+                "than reported; --single_replies counts all",
+                model.name,
+                model.endpoint,
+            )
 
     async def _ask(
         self, call: Call, model: ChatModel, request: Request, priority: Any, speaker: str
@@ -326,7 +346,7 @@ class ModelGateway:
         if lesson.field == IDS:
             way = "ids have nine letters and digits from here on"
         if why:
-            log.warning("%s; %s", why, f"{lesson.field!r} is refused, so {way}")
+            log.warning("%s; %s", why.rstrip("."), f"{lesson.field!r} is refused, so {way}")
 
     def _doubt_several(self, call: Call, model: ChatModel, request: Request, error: RetryableError) -> None:
         """Raises ModelError where a request for several replies may fail with 5xx because it asks for several."""

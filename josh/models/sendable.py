@@ -15,6 +15,7 @@ next endpoint, refuses all of it. Every request passes here; the conversation it
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from josh.messages import Message, dumps
@@ -120,6 +121,7 @@ def plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {name: whole[name] for name in call if name in whole} | whole
 
 
+@lru_cache(1024)
 def sendable_name(name: str) -> str:
     """Returns a tool's name that every endpoint takes."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:LONGEST_NAME] or "unnamed"
@@ -189,8 +191,15 @@ def _with_readable(message: Message) -> Message:
 
 
 def _is_readable(call: Mapping[str, Any]) -> bool:
+    arguments = (call.get("function") or {}).get("arguments")
+    # A conversation is sent again with every request, so its arguments are read once.
+    return _is_object(arguments) if isinstance(arguments, str) else arguments is None or isinstance(arguments, Mapping)
+
+
+@lru_cache(4096)
+def _is_object(text: str) -> bool:
     try:
-        read_arguments((call.get("function") or {}).get("arguments"))
+        read_arguments(text)
     except ValueError:
         return False
     return True

@@ -94,3 +94,15 @@ def test_the_journal_keeps_them(tmp_path):
     assert journal.unusable() == {("agent", "m"): Usage(2, 5, 2)}
     assert journal.account() == {}
     journal.close()
+
+
+@pytest.mark.parametrize("counted", [1, 2])
+def test_a_server_that_counts_only_the_first_reply_is_noticed(counted, endpoint, capsys):
+    words = "Would you like to give something to the children today?"
+    url, server = endpoint(respond=lambda body: f"{words} {body['seed']}")
+
+    choices = [{"index": at, "message": {"content": f"{words} {at}"}, "finish_reason": "stop"} for at in range(2)]
+    usage = {"prompt_tokens": 9, "completion_tokens": counted * len(words) // 4}
+    server.faults = [json.dumps({"choices": choices, "usage": usage}).encode()] * 400
+    assert main([*FLAGS, "--base_url", url, "--max_concurrency", "1", "--max_calls", "200"]) == 0
+    assert ("counts the tokens of the first of several replies only" in capsys.readouterr().err) == (counted == 1)
