@@ -93,11 +93,12 @@ def conversations(folder: Path, part: SubRun) -> int:
 def _result_line(folder: Path, stage: Stage, unit: str) -> str:
     summary = read_summary(folder / stage.plays[0])
     share, mean = summary["success_rate"], summary["average_reward"]
+    missing = f"; {summary['infra_errors']} not scored" if summary.get("infra_errors") else ""
     if stage.kind == "search":
-        return f"won on {share:.2f} of {summary['scored']} tasks, best paths {unit}{mean:.2f}"
+        return f"won on {share:.2f} of {summary['scored']} tasks, best paths {unit}{mean:.2f}{missing}"
     if len(stage.plays) > 1:
         return f"{len(stage.plays)} runs"
-    return f"{share:.2f} of conversations won, {unit}{mean:.2f}"
+    return f"{share:.2f} of conversations won, {unit}{mean:.2f}{missing}"
 
 
 def _train(folder: Path, plan: Plan, stage: Stage) -> Done:

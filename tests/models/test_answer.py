@@ -1,9 +1,22 @@
 """What a server's answer holds, and which refusals say that the conversation is too long."""
 
+import httpx
 import pytest
+from openai import APIError, APIStatusError
 
 from josh.models.answer import read_answer
+from josh.models.causes import failure
+from josh.models.chat import ContextError, ModelError, RetryableError
 from josh.models.too_long import says_too_long
+
+REQUEST = httpx.Request("POST", "http://localhost/v1/chat/completions")
+
+
+def refused(status, text):
+    """The openai SDK's error for an answer that refuses a request."""
+    answer = httpx.Response(status, request=REQUEST)
+    return APIStatusError(text, response=answer, body={"message": text})
+
 
 TOO_LONG = [
     "This model's maximum context length is 4097 tokens. However, your messages resulted in 5000 tokens.",
@@ -93,3 +106,24 @@ def test_a_reply_keeps_why_it_ended():
 def test_another_shape_is_refused(wrong):
     with pytest.raises((TypeError, ValueError, KeyError, AttributeError, IndexError)):
         read_answer(wrong, 1)
+
+
+class ContextWindowExceededError(APIError):
+    """As litellm raises it: the class says what the text may not say."""
+
+    status_code = 400
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ContextWindowExceededError("litellm: refused", REQUEST, body=None), ContextError),
+        (refused(400, "request (1300 tokens) exceeds the available context size (1024 tokens)"), ContextError),
+        (refused(413, "prompt is too long: 210000 tokens > 200000 maximum"), ContextError),
+        (refused(500, "input length exceeds maximum context length"), ContextError),
+        (refused(429, "too many tokens: slow down"), RetryableError),
+        (refused(400, "temperature: only 1 is supported"), ModelError),
+    ],
+)
+def test_a_refusal_of_too_long_a_conversation_is_an_error_of_its_own(error, kind):
+    assert type(failure(error, 1.0, str)) is kind

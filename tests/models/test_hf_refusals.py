@@ -11,7 +11,7 @@ from local_models import HELLO, LONGER, ask, without
 
 from josh.cli import main
 from josh.errors import UsageError
-from josh.models.chat import ModelError, Request, Sampling
+from josh.models.chat import ContextError, ModelError, Request, Sampling
 from josh.models.hf import HFChat
 from josh.models.hf_loading import base_and_adapter
 
@@ -19,7 +19,7 @@ from josh.models.hf_loading import base_and_adapter
 def test_a_conversation_that_is_too_long_costs_only_its_own_turn(chat):
     long = [{"role": "user", "content": "no " * 2000}]
     error, answer = ask(chat, Request(long, Sampling(), 1), Request(HELLO, Sampling(), 1))
-    assert isinstance(error, ModelError)
+    assert isinstance(error, ContextError)
     assert "tokens, the model's context 1024" in str(error)
     assert answer.replies
 

@@ -39,6 +39,14 @@ def test_both_sides_can_be_one_local_model(tiny_model, tmp_path):
     assert Path(folder).name.startswith("persuasion-hf-")
 
 
+def test_the_replies_of_a_local_model_that_were_cut_off_are_marked(tiny_model, tmp_path, capsys):
+    folder = search(tiny_model, tmp_path, "--max_tokens", "3")
+    (flaw,) = json.loads((folder / "summary.json").read_text())["cut_off"]
+    assert (flaw["speaker"], flaw["flaw"]) == ("agent", "cut off by length")
+    assert 0 < flaw["turns"] <= flaw["of"]
+    assert "raise --max_tokens; exports leave them out" in capsys.readouterr().err
+
+
 WATCHES = '''
 import gc
 from pathlib import Path
