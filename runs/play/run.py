@@ -22,6 +22,7 @@ import platform
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,17 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.play.trackers import About, Report, without_secrets
-from josh.runs.record.folder import CONFIG, EPISODES, HowPlayed, read_config, read_settings, slug, version, write_json
+from josh.runs.record.folder import (
+    CONFIG,
+    EPISODES,
+    HowPlayed,
+    commit,
+    read_config,
+    read_settings,
+    slug,
+    version,
+    write_json,
+)
 from josh.runs.record.headline import model_names, short_name
 from josh.runs.record.journal import FILE, stored_account
 from josh.runs.record.record import Record, archive_summary
@@ -86,7 +97,8 @@ async def run(
     try:
         with cancelled_by_signals():
             if resumed is None:
-                write_json(record.folder / CONFIG, describe(runtime))
+                began = {"started": datetime.now().astimezone().isoformat(timespec="seconds"), "commit": commit()}
+                write_json(record.folder / CONFIG, describe(runtime) | {k: v for k, v in began.items() if v})
             else:
                 archive_summary(record.folder)
                 keep_model(record.folder, runtime)

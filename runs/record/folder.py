@@ -5,8 +5,10 @@ import importlib.metadata
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,20 @@ def read_settings(folder: Path, config: Mapping[str, Any] | None = None) -> RunS
         UsageError: as `read_config` does, or a setting is unknown or has a wrong type.
     """
     return settings_from_json((config or read_config(folder))["settings"], folder / CONFIG)
+
+
+@cache
+def commit() -> str:
+    """Returns the git commit of josh where it runs from a checkout; else an empty text."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()
 
 
 def version(package: str) -> str:

@@ -257,6 +257,10 @@ class ConfigFile(TypedDict):
     """Number of data rows that are not tasks, in all splits together, by reason."""
     versions: NotRequired[dict[str, str]]
     """Versions of Python and of the packages that a run depends on."""
+    started: NotRequired[str]
+    """The time at which the run began, in ISO 8601 with the offset from UTC."""
+    commit: NotRequired[str]
+    """The git commit of josh, where it ran from a checkout."""
     rescored_from: NotRequired[str]
     """Name of the run that the trees were copied from, to score them under another reward."""
     replayed_from: NotRequired[str]

@@ -1,5 +1,9 @@
 """The line that says what was played names temperature and seed, and a plain run says how to compare it."""
 
+import json
+from datetime import datetime
+from pathlib import Path
+
 import pytest
 
 from josh.cli import main
@@ -28,3 +32,11 @@ def test_temperature_and_seed_stand_in_the_line(capsys, flags, words):
 @pytest.mark.parametrize(("flags", "hinted"), [((), True), (("--temperature", "1"), False), (("--josh",), False)])
 def test_a_plain_run_at_another_temperature_than_a_search_says_so(capsys, flags, hinted):
     assert (HINT in printed(capsys, *flags)) == hinted
+
+
+def test_a_run_records_when_it_began_and_the_code_that_played_it(capsys):
+    printed(capsys, "--log_dir", "r")
+    (run,) = Path("r").iterdir()
+    config = json.loads((run / "config.json").read_text())
+    assert datetime.fromisoformat(config["started"]).tzinfo is not None
+    assert len(config.get("commit", "0" * 40)) == 40
