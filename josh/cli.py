@@ -8,7 +8,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from errno import EIO, ENOSPC
+from contextlib import suppress
+from errno import EBADF, EIO, ENOSPC
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # the parent process closed it
             setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    if "HUGGINGFACE_TOKEN" in os.environ:  # an earlier name, which the libraries of the hub do not read
+        os.environ.setdefault("HF_TOKEN", os.environ["HUGGINGFACE_TOKEN"])
     settings: Mapping[str, Any] = {}
     try:
         with trusting(trust_of(arguments)):
@@ -62,9 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()  # the reader of the output is gone, as with `| head`
         return 1
     except OSError as error:
-        if error.errno not in (ENOSPC, EIO) or error.filename is not None:
+        if error.errno not in (ENOSPC, EIO, EBADF) or error.filename is not None:
             raise
-        _drop_output()
+        with suppress(OSError):  # a plug-in may have closed it
+            _drop_output()
         print(f"josh: cannot write to stdout: {error.strerror}", file=sys.stderr)
         return 2
     except asyncio.CancelledError:

@@ -7,6 +7,11 @@ once Ctrl-C is handled, because they take some tenths of a second.
 import os
 import signal
 import sys
+import threading
+import time
+
+_PATIENCE = 2.0
+"""Seconds to wait for a thread when a command is done."""
 
 
 def main(*, script: bool = False) -> int:
@@ -29,12 +34,29 @@ def main(*, script: bool = False) -> int:
         if listens:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         code = run_command()
+        _leave_threads(code)
     except KeyboardInterrupt:
         _exit()
     finally:
         if listens:
             signal.signal(signal.SIGINT, _exit)  # while the interpreter ends, there is nothing left to clean up
     return code
+
+
+def _leave_threads(code: int) -> None:
+    """See that no thread that a plug-in left keeps the process alive: the process waits for `_PATIENCE` seconds."""
+    if any(not one.daemon and one is not threading.main_thread() for one in threading.enumerate()):
+        threading.Thread(target=_end_process, args=(code,), daemon=True).start()
+
+
+def _end_process(code: int) -> None:
+    """End the process where threads still run some time after its main thread has ended; say their names."""
+    while threading.main_thread().is_alive():
+        time.sleep(0.1)
+    time.sleep(_PATIENCE)  # thread pools end by themselves meanwhile
+    left = ", ".join(one.name for one in threading.enumerate() if not one.daemon and one.is_alive())
+    os.write(2, f"josh: did not wait for a thread that is still running: {left!a}\n".encode())
+    os._exit(code)
 
 
 def _exit(*_: object) -> None:

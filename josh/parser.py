@@ -138,6 +138,7 @@ _OTHER_NAMES = {
     "output_dir": "out",
     "train_data": "data",
     "peft_dir": "model hf:BASE+ADAPTER",
+    "eval_config": "config",
     "limit": "end_index",
     "n": "rollouts",
     "api_key": "api_key_var",

@@ -47,6 +47,8 @@ from josh.runs.settings import (
 from josh.search import Strategy
 from josh.trust import absolute
 
+_YAML = (".yaml", ".yml")
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Returns the settings in a TOML file. A key in the table of a part has a dotted name, such as `env.difficulty`.
@@ -60,7 +62,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
+        yaml = "; it looks like YAML, and TOML has lines such as: beam_size = 8" if path.suffix in _YAML else ""
+        raise UsageError(f"{path} is not TOML: {error}{yaml}") from None
+    except RecursionError:
+        raise UsageError(f"{path} is not TOML that josh reads: it is nested too deeply") from None
     found: dict[str, Any] = {}
     for key, value in raw.items():
         if key in PARTS and isinstance(value, dict):

@@ -302,7 +302,7 @@ def read_evaluation_plan(folder: Path) -> dict[str, Any]:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{folder} is not an evaluation: cannot read {folder / PLAN}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
     if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
         raise UsageError(f"{folder / PLAN} is not the plan of an evaluation; give the folder of an evaluation")

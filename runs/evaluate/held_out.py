@@ -145,7 +145,7 @@ def _runs_of(source: Path) -> Iterator[Found]:
     path = beside if beside.is_file() else source
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         yield UsageError(f"{path} is neither a run's folder nor a manifest nor an adapter: {error}")
         return
     yield from _runs_in(manifest, path, path.parent)
@@ -167,7 +167,7 @@ def _runs_of_card(card: Path, followed: frozenset[Path] = frozenset()) -> Iterat
     except FileNotFoundError:
         yield UsageError(f"{card.parent} has no {CARD}")
         return
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         yield UsageError(f"{card} is damaged: {error!r}")
         return
     if manifest is None:
@@ -251,6 +251,6 @@ def _played(path: Path) -> Iterator[Task]:
                 yield Task(row["task_id"], task["index"], task["data"], task["metadata"])
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # If a task of the training data is unreadable, nobody can check that it is held out.
         raise UsageError(f"{path} is damaged; josh --resume {path.parent} repairs it") from None

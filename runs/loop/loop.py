@@ -110,7 +110,7 @@ def read_loop_plan(folder: Path) -> Plan:
         return plan_from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"{folder} is not a loop: cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, UsageError):
+    except (ValueError, KeyError, TypeError, RecursionError, UsageError):
         raise UsageError(f"{path} is not the plan of a loop of this version of josh; begin a new loop") from None
 
 

@@ -47,8 +47,8 @@ class RunResult:
 
     @property
     def worked(self) -> bool:
-        """Whether a task was scored, or the budget was spent before that."""
-        return bool(self.summary["scored"] or self.stopped)
+        """Whether a task was scored and none is missing, or the budget was spent before that."""
+        return bool((self.summary["scored"] and self.summary["complete"]) or self.stopped)
 
 
 async def drain_calls(runtime: Runtime, error: BaseException) -> None:

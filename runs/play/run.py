@@ -18,9 +18,10 @@ The life of a run:
 
 import json
 import logging
+import os
 import platform
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,22 @@ def nothing(result: RunResult, error: BaseException) -> None:
     """Does nothing."""
 
 
+@contextmanager
+def same_folder() -> Iterator[None]:
+    """Return to the current folder where a plug-in changed it, so that the run's relative paths stay right."""
+    here = Path.cwd()
+    try:
+        yield
+    finally:
+        try:
+            moved = Path.cwd() != here
+        except OSError:
+            moved = True
+        if moved:
+            os.chdir(here)
+            log.warning("a plug-in changed the current folder; josh went back to %s", here)
+
+
 async def run(
     settings: RunSettings,
     resumed: Path | None = None,
@@ -104,7 +121,8 @@ async def run(
                 keep_model(record.folder, runtime)
             about = About(record.folder, bool(part), without_secrets(runtime.options, redact))
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
-            stopped = await play_all(runtime, record, results, trackers, first)
+            with same_folder():
+                stopped = await play_all(runtime, record, results, trackers, first)
         result = close(runtime, record, results, redact, stopped)
         trackers.end()
     except BaseException as error:

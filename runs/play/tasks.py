@@ -6,7 +6,7 @@ from random import Random
 
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
-from josh.runs.registry import guarded
+from josh.runs.registry import ENVS, guarded
 from josh.runs.settings import RunSettings
 
 
@@ -37,7 +37,8 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
         raise UsageError(f"env {name!r} has splits {env.splits!r}; give a tuple of names")
     split = wanted.task_split or env.splits[0]
     if split not in env.splits:
-        raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}")
+        way = "" if name in ENVS else f"; or give {type(env).__name__}.splits = {(*env.splits, split)!r}"
+        raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}{way}")
     tasks = guarded(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
     strange = next((task for task in tasks if not isinstance(task, Task)), None)
     if strange is not None:

@@ -33,12 +33,16 @@ def read_config(folder: Path) -> dict[str, Any]:
         UsageError: the file is missing, damaged, or has no settings.
     """
     path = folder / CONFIG
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; give the folder of a run (records of the published JOSH are not read)")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{folder} is not a run: cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"{path} is damaged: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path} is damaged: it is nested too deeply") from None
     if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
         raise UsageError(f"{path} holds no settings")
     return config | {"settings": upgraded(config["settings"])}
@@ -118,7 +122,7 @@ def sound_summary(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         read_row(SummaryFile, text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     summary: dict[str, Any] = json.loads(text)
     return summary
@@ -140,7 +144,7 @@ def runs_in(folder: Path) -> list[str]:
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         names = [str(part["folder"]) for part in plan["parts"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [name for name in names if (folder / name / CONFIG).exists()]
 

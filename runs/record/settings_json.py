@@ -100,7 +100,7 @@ def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
 def settings_in_folder(folder: Path) -> RunSettings | None:
     """Returns the settings of a run, or of the first run of an evaluation or a loop; None where they cannot be read."""
     for name in ("config.json", "plan.json"):
-        with suppress(OSError, ValueError, KeyError, TypeError, IndexError, UsageError):
+        with suppress(OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, UsageError):
             content = json.loads((folder / name).read_text(encoding="utf-8"))
             settings = content["settings"] if name == "config.json" else content["parts"][0]["settings"]
             return settings_from_json(settings, folder / name)

@@ -269,6 +269,12 @@ def _wanted(
             yield line, episode
             return
     if wanted in ids:
+        if damaged:
+            lines = ", ".join(map(str, damaged))
+            raise UsageError(
+                f"task {wanted} is not in the lines that can be read; line {lines} of {folder / EPISODES} is damaged, "
+                f"and josh --resume {folder} repairs it"
+            )
         raise UsageError(f"task {wanted} was not finished; go on with: josh --resume {folder}")
     known = ids or met
     near = [one for one in known if wanted in one][:5] or get_close_matches(wanted, known, 5)
