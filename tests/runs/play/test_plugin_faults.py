@@ -212,7 +212,6 @@ def test_a_damaged_line_is_named_where_its_task_is_wanted(capsys):
     [
         (["--config", "deep.toml"], "deep.toml is not TOML"),
         (["--config", "a.yaml"], "it looks like YAML, and TOML has lines such as: beam_size = 8"),
-        (["--peft_dir", "x"], "did you mean --model hf:BASE+ADAPTER?"),
         (["show", "a.yaml"], "a.yaml is a file; give the folder of a run"),
     ],
 )
