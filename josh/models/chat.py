@@ -120,6 +120,11 @@ class Request:
     lessons: tuple[Lesson, ...] = ()
 
     @property
+    def has_system(self) -> bool:
+        """Whether there is a system message."""
+        return any(message.get("role") in ("system", "developer") for message in self.messages)
+
+    @property
     def body(self) -> dict[str, Any]:
         """All fields of the chat-completions request except the model's name and the messages."""
         found = {"temperature": self.sampling.temperature, "seed": self.seed, **self.sampling.added_to(self.options)}

@@ -33,6 +33,7 @@ from josh.models.health import Health
 from josh.models.lessons import (
     IDS,
     SEVERAL,
+    SYSTEM,
     Lessons,
     adapted,
     hint,
@@ -341,12 +342,15 @@ class ModelGateway:
         )
         if lesson.field == SEVERAL:
             way = "siblings ask one by one from here on"
+        if lesson.field == SYSTEM:
+            way = "the system prompt is put before the first user message from here on"
         if lesson.field == "stop":
             way = "replies are cut there from here on"
         if lesson.field == IDS:
             way = "ids have nine letters and digits from here on"
         if why:
-            log.warning("%s; %s", why.rstrip("."), f"{lesson.field!r} is refused, so {way}")
+            what = "a system message" if lesson.field == SYSTEM else repr(lesson.field)
+            log.warning("%s; %s", why.rstrip("."), f"{what} is refused, so {way}")
 
     def _doubt_several(self, call: Call, model: ChatModel, request: Request, error: RetryableError) -> None:
         """Raises ModelError where a request for several replies may fail with 5xx because it asks for several."""

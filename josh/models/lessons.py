@@ -13,11 +13,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from josh.messages import fold_system
 from josh.models.chat import Completion, ContextError, Lesson, ModelError, Request
 from josh.models.sendable import fields_added, sendable, tool_names, without_fields
 
 SEVERAL = "n"
 """The field of a request for several replies. A lesson about it changes no key, because siblings then ask singly."""
+SYSTEM = "system"
+"""What a lesson names where an endpoint refuses system messages. It changes no key: the conversation says the same."""
 TWINS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 """Fields that mean the same; a refused one is sent under the other name."""
 OWN = ("temperature", "seed", "top_p", "min_p", "top_k", "stop", "logprobs", "top_logprobs", *TWINS, SEVERAL)
@@ -42,6 +45,14 @@ _NO_SEVERAL = re.compile(
     r"(?:parameter|argument|field|value of|name|key)s?\W{1,4}n\b|only one (?:completion|choice|reply)|"
     r"(?:multiple|several) (?:completions|choices|replies)"
 )
+_NO_SYSTEM = re.compile(
+    r"(?i)(?:system|developer)\W{0,3}(?:role|message|prompt|instruction)s?\W.*?"
+    r"(?:n[o']t\b|unsupported|invalid|only|disabled|cannot|unknown|unexpected)|"
+    r"(?:no|unsupported|invalid|unknown|unexpected|without a) (?:system|developer)\W{0,3}(?:role|message|prompt)|"
+    r"(?:role|input)\W{1,4}[\"'`]?(?:system|developer)\b[\"'`]?|"
+    r"roles must alternate|only user and assistant|only supports? user and assistant"
+)
+"""The words of servers and chat templates that refuse a system message."""
 _FAULTS = re.compile(r"(?i)unexpected keyword|unsupported|not support|unrecogni[sz]ed|unknown (?:param|field|arg)")
 """The words of a refusal that a server answers with 5xx."""
 
@@ -96,13 +107,17 @@ def refused_field(error: ModelError, request: Request) -> Refused | None:
 
 
 def refused_in_messages(error: ModelError, request: Request) -> Refused | None:
-    """Returns what an endpoint refuses in the history of a request: short ids, or a field that a provider wants back.
+    """Returns what an endpoint refuses in the history of a request.
+
+    That is a system message, short ids, or a field that a provider wants back.
 
     Args:
         error: the endpoint's refusal.
         request: the request as it was sent.
     """
     text = str(error)
+    if (error.status or 0) >= 400 and request.has_system and _NO_SYSTEM.search(text):
+        return Refused(SYSTEM)
     if error.status not in {400, 422}:
         return None
     if _NINE.search(text) and not any(lesson.field == IDS for lesson in request.lessons):
@@ -119,6 +134,8 @@ def adapted(request: Request, lessons: tuple[Lesson, ...]) -> Request:
         messages = without_fields(messages, unwanted)
     if any(lesson.field == IDS for lesson in lessons):
         messages = sendable(messages, tools=tool_names(request.options), nine=True)
+    if any(lesson.field == SYSTEM for lesson in lessons):
+        messages = fold_system(messages)
     return replace(request, messages=messages, lessons=lessons)
 
 

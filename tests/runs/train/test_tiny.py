@@ -106,7 +106,12 @@ def test_it_is_made_once_unless_forced(tiny_model, tmp_path, capsys):
     made = (out / MANIFEST).stat().st_mtime_ns
     assert main(arguments) == 0
     assert (out / MANIFEST).stat().st_mtime_ns == made
-    assert "29," in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "29," in said.out
+    assert said.err.splitlines()[-1].startswith("josh: pretraining 20 of 20 steps, loss ")
+    assert len(said.err.splitlines()) == 10
+    assert "\r" not in said.err, "stderr is not a terminal"
+    assert (out / "model.safetensors").stat().st_mode == (out / MANIFEST).stat().st_mode
     assert main([*arguments, "--force"]) == 0
     assert (out / MANIFEST).stat().st_mtime_ns != made
     assert main([*arguments, "--seed", "3"]) == 0

@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from hashlib import sha256
 
 import pytest
-from tuning import ASK, DPO, MORE, ROWS, THANKS, card, likelihood, needs_trl, says, write
+from local_models import ask
+from tuning import ASK, DPO, MORE, PLAIN, ROWS, THANKS, card, likelihood, needs_trl, says, write
 
+from josh.models.chat import Request, Sampling
+from josh.models.hf import HFChat
 from josh.runs.train.sources import fingerprint
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
@@ -26,7 +30,8 @@ def test_a_model_learns_what_the_rows_want(tune, tiny, method, wanted, unwanted)
     code, said, (adapter,) = tune(method, "--learning_rate", 5e-3, *(("--epochs", 8) if method == "sft" else ()))
     assert code == 0, said.err
     assert said.err == "", "quiet without a terminal"
-    assert said.out.splitlines()[-1].split()[1] == str(adapter)
+    assert said.out.splitlines()[-2].split()[1] == str(adapter)
+    assert said.out.splitlines()[-1] == f"use it with --model hf:{tiny}+{adapter}"
     assert likelihood(tiny, adapter, wanted) > likelihood(tiny, None, wanted)
     if unwanted:
         assert likelihood(tiny, adapter, unwanted) < likelihood(tiny, None, unwanted)
@@ -47,7 +52,8 @@ def test_the_adapter_says_what_it_was_made_of(tune, tiny, tmp_path):
     assert len(told["base"]["sha256"]) == len(told["data"]["sha256"]) == 64
     assert told["data"]["manifest"] == {"sha256": digest}
     assert told["rows"]["used"] == 16
-    assert told["rows"]["dropped"] == {"too_long": 1}
+    assert told["rows"]["examples"] == 16
+    assert told["rows"]["dropped"] == {"too_long": 1, "control_tokens": 0, "refused": 0}
     assert told["settings"]["beta"] == 0.3
     assert told["settings"]["preset"] == "tiny"
     assert told["versions"]["trl"]
@@ -170,3 +176,49 @@ def test_settings_come_from_a_file_and_flags_win(tune, tmp_path):
     told = card(adapter)
     assert told["losses"]["steps"] == 2
     assert [told["settings"][name] for name in ("lora_rank", "learning_rate")] == [4, 1e-3]
+
+
+@needs_trl
+@pytest.mark.parametrize(("method", "rate"), [("sft", 1), ("sft", 100), ("sft", 1e9), ("dpo", 1e9)])
+def test_a_training_that_diverges_fails_and_leaves_no_adapter(tune, method, rate):
+    code, said, made = tune(method, "--learning_rate", rate, "--monitor_every", 0, "--epochs", 8)
+    assert code == 1
+    assert made == []
+    (line,) = said.err.splitlines()
+    assert line.startswith("josh: the training diverged: ")
+    assert line.endswith(f"no adapter was written, give a lower learning_rate than {rate:g}")
+
+
+@needs_trl
+def test_a_loss_that_ends_above_its_beginning_is_said(tune):
+    code, said, _ = tune("sft", "--learning_rate", 0.05, "--monitor_drop", 50, "--schedule", "constant")
+    assert code == 0
+    first, last = (float(number) for number in re.findall(r"(\d+\.\d+) at", said.out))
+    assert (last > first) == ("the last loss is above the first" in said.err)
+
+
+@needs_trl
+def test_an_adapter_is_found_with_its_base_from_every_folder(tune, tiny, tmp_path, monkeypatch):
+    from peft import AutoPeftModelForCausalLM
+
+    monkeypatch.chdir(tiny.parent)
+    code, said, (adapter,) = tune("sft", "--model", tiny.name)
+    assert code == 0, said.err
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == str(tiny.resolve())
+    monkeypatch.chdir(tmp_path)
+    assert AutoPeftModelForCausalLM.from_pretrained(adapter) is not None
+
+
+@needs_trl
+def test_an_adapter_carries_the_template_that_it_was_trained_with(tune, tiny, tmp_path):
+    template = tmp_path / "own.jinja"
+    template.write_text(PLAIN.replace("{% for", "{% if loud %}<|system|>{% endif %}{% for", 1), encoding="utf-8")
+    flags = ["--chat_template", template, "--chat_template_kwargs", '{"loud": true}']
+    code, said, (adapter,) = tune("sft", *flags)
+    assert code == 0, said.err
+    assert template.read_text(encoding="utf-8") in (adapter / "chat_template.jinja").read_text(encoding="utf-8")
+    assert card(adapter)["settings"]["chat_template_kwargs"] == {"loud": True}
+    chat = HFChat(f"hf:{tiny}+{adapter}", threads=1)
+    [given] = ask(chat, Request([says("user", ASK)], Sampling(max_tokens=4), 1))
+    assert chat._decode(list(given.replies[0].prompt_ids)) == f"<|system|><|user|>{ASK}<|end|>\n<|assistant|>"
