@@ -119,7 +119,8 @@ async def run(
             else:
                 archive_summary(record.folder)
                 keep_model(record.folder, runtime)
-            about = About(record.folder, bool(part), without_secrets(runtime.options, redact))
+            plain = without_secrets(runtime.options, redact)
+            about = About(record.folder, bool(part), plain, runtime.env.speakers, redact)
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
             with same_folder():
                 stopped = await play_all(runtime, record, results, trackers, first)

@@ -56,9 +56,8 @@ async def play_all(
                 display.finished(episode)
                 if trackers is not None:
                     gateway = runtime.gateway
-                    trackers.finished(
-                        results[position], bill(gateway.account, runtime.prices, gateway.uncounted, gateway.unusable)
-                    )
+                    total = bill(gateway.account, runtime.prices, gateway.uncounted, gateway.unusable)
+                    trackers.finished(results[position], total, episode)
                 if stopped:
                     return
 

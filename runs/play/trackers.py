@@ -8,9 +8,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +18,14 @@ from typing import Any, Protocol
 
 from josh.config import listed
 from josh.errors import UsageError
+from josh.messages import text_of
 from josh.models.budget import Price, cost
+from josh.outcomes import Episode
 from josh.redact import in_json
+from josh.roles import BaseEnv
 from josh.runs.record.summary import Result
 from josh.threads import one_line
+from josh.tree import conversation
 
 log = logging.getLogger("josh")
 
@@ -29,6 +33,10 @@ PATIENCE = 60.0
 """Seconds that a tracker may take to send the rest of its metrics when a run ends."""
 PROJECT = "josh"
 """The default project of the trackers."""
+SAMPLES = 20
+"""Most conversations of a run that the trackers get."""
+LONGEST = 20_000
+"""Most characters of such a conversation."""
 Figures = Mapping[str, float]
 
 
@@ -40,11 +48,15 @@ class About:
         folder: the run's folder.
         part: whether the run belongs to an evaluation or a loop, whose folder is above it.
         settings: its settings, without secrets.
+        speakers: the names of the two sides, by `agent` and `user`.
+        redact: takes secrets out of a text.
     """
 
     folder: Path
     part: bool
     settings: Mapping[str, Any]
+    speakers: Mapping[str, str] = field(default_factory=lambda: BaseEnv.speakers)
+    redact: Callable[[str], str] = str
 
     @property
     def group(self) -> str:
@@ -57,8 +69,45 @@ class About:
         return f"{self.group}/{self.folder.name}" if self.part else self.folder.name
 
 
+@dataclass(frozen=True, slots=True)
+class SampleTalk:
+    """One conversation of a run, as people read it.
+
+    Attributes:
+        task: the id of its task.
+        outcome: its outcome, such as `won`.
+        reward: its reward.
+        text: what both sides said, a paragraph for each message.
+        number: the number of tasks that were finished when it was.
+    """
+
+    task: str
+    outcome: str
+    reward: float
+    text: str
+    number: int
+
+
+def sample_of(episode: Episode, about: About, number: int) -> SampleTalk | None:
+    """Returns the first conversation that counts of a task; None if none does."""
+    if not episode.reported:
+        return None
+    leaf = episode.reported[0]
+    names = {"assistant": about.speakers["agent"], "user": about.speakers["user"]}
+    said = [
+        f"{names[message['role']]}: {text_of(message)}"
+        for message in conversation(episode.tree, leaf)
+        if message.get("role") in names and text_of(message)
+    ]
+    text = about.redact("\n\n".join(said))[:LONGEST]
+    return SampleTalk(episode.task.id, str(episode.outcomes[leaf]), episode.worth[leaf], text, number)
+
+
 class Tracker(Protocol):
-    """A started tracker. Its class is called with an `About`. Any call may raise any error."""
+    """A started tracker. Its class is called with an `About`. Any call may raise any error.
+
+    A tracker with a method `show` gets a run's `SampleTalk`s by it, before `finish`.
+    """
 
     def log(self, figures: Figures, tasks: int) -> None:
         """Record a run's metrics, by name, after a number of finished tasks."""
@@ -87,6 +136,12 @@ class Trackio:
     def log(self, figures: Figures, tasks: int) -> None:
         """See `Tracker.log`."""
         self._run.log(dict(figures), step=tasks)
+
+    def show(self, talks: Sequence[SampleTalk]) -> None:
+        """Log a table of conversations."""
+        import trackio
+
+        log_table(self._run.log, getattr(trackio, "Table", None), talks)
 
     def finish(self, *, failed: bool) -> None:
         """See `Tracker.finish`."""
@@ -117,9 +172,28 @@ class Wandb:
         """See `Tracker.log`."""
         self._run.log({**figures, "tasks": tasks})
 
+    def show(self, talks: Sequence[SampleTalk]) -> None:
+        """Log a table of conversations."""
+        import wandb
+
+        log_table(self._run.log, getattr(wandb, "Table", None), talks)
+
     def finish(self, *, failed: bool) -> None:
         """See `Tracker.finish`."""
         self._run.finish(exit_code=int(failed))
+
+
+def log_table(log: Callable[[Any], Any], table: Any, talks: Sequence[SampleTalk]) -> None:
+    """Log conversations as a table of wandb or trackio; nothing where that version has no tables.
+
+    Args:
+        log: the run's `log`.
+        table: the package's `Table`, which takes `columns` and `data`; None where it has none.
+        talks: the conversations.
+    """
+    if table is not None:
+        rows = [[talk.task, talk.outcome, talk.reward, talk.text] for talk in talks]
+        log({"conversations": table(columns=["task", "outcome", "reward", "conversation"], data=rows)})
 
 
 class TensorBoard:
@@ -128,6 +202,7 @@ class TensorBoard:
     def __init__(self, about: About) -> None:
         from tensorboard.summary import Writer
 
+        self._folder = about.folder
         self._writer = Writer(str(about.folder / "tensorboard"))
 
     def log(self, figures: Figures, tasks: int) -> None:
@@ -135,6 +210,27 @@ class TensorBoard:
         for name, value in figures.items():
             self._writer.add_scalar(name, value, tasks)
         self._writer.flush()
+
+    def show(self, talks: Sequence[SampleTalk]) -> None:
+        """Write the conversations for TensorBoard's Text tab, in a folder of their own: its `Writer` has no texts."""
+        import time
+
+        import numpy as np
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, SummaryMetadata
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.util.tensor_util import make_tensor_proto
+
+        data = SummaryMetadata.PluginData(plugin_name="text")
+        metadata = SummaryMetadata(plugin_data=data, data_class=DATA_CLASS_TENSOR)
+        writer = EventFileWriter(str(self._folder / "tensorboard_text"))
+        for talk in talks:
+            text = f"{talk.task}: {talk.outcome}, reward {talk.reward:.2f}\n\n{talk.text}"
+            event = Event(wall_time=time.time(), step=talk.number)
+            tensor = make_tensor_proto(np.array([text.encode("utf-8", "backslashreplace")], dtype=object))
+            event.summary.value.add(tag="conversation", tensor=tensor, metadata=metadata)
+            writer.add_event(event)
+        writer.close()
 
     def finish(self, *, failed: bool) -> None:
         """See `Tracker.finish`."""
@@ -181,16 +277,21 @@ class Report:
     3. Of the whole run: `total/calls`, `total/cost` and `total/infra_errors`.
 
     A task that was not scored has no reward and no ending, and does not count in the means of these. Unknown costs are
-    left out.
+    left out. At the end of the run the trackers get the conversations of its first `SAMPLES` scored tasks.
     """
 
-    def __init__(self, trackers: Mapping[str, Tracker], prices: Mapping[str, Price | None]) -> None:
+    def __init__(
+        self, trackers: Mapping[str, Tracker], prices: Mapping[str, Price | None], about: About | None = None
+    ) -> None:
         """Set the report up.
 
         Args:
             trackers: started trackers, by name.
             prices: the price of every model; None where it is unknown.
+            about: the run; None for no conversations.
         """
+        self._about = about
+        self._talks: list[SampleTalk] = []
         self._trackers = dict(trackers)
         self._prices = prices
         self._seen: dict[str, tuple[float, int]] = {}
@@ -212,7 +313,7 @@ class Report:
         Raises:
             UsageError: a tracker cannot be started.
         """
-        report = cls({}, prices)
+        report = cls({}, prices, about)
         for result in before:
             report._count(result)
         for name in trackers_in(report_to):
@@ -224,16 +325,20 @@ class Report:
                 raise UsageError(f"report_to is {report_to!r}, but {name} does not start: {one_line(error)}") from None
         return report
 
-    def finished(self, result: Result, total: Mapping[str, Any]) -> None:
+    def finished(self, result: Result, total: Mapping[str, Any], episode: Episode | None = None) -> None:
         """Send the metrics of a finished task. A tracker that raises an error is dropped with a warning.
 
         Args:
             result: the task's figures.
             total: the cost of the run so far, as returned by `summary.bill`.
+            episode: the task itself, for the sample conversations; None for none.
         """
         own = self._count(result)
         if not self._trackers:
             return
+        if episode is not None and self._about is not None and len(self._talks) < SAMPLES:
+            talk = sample_of(episode, self._about, self._tasks)
+            self._talks += [talk] if talk else []
         figures = own | {f"mean/{name}": sum_ / count for name, (sum_, count) in self._seen.items() if count}
         figures["total/calls"] = float(sum(side["calls"] for side in total["usage"].values()))
         figures["total/infra_errors"] = float(self._errors)
@@ -256,7 +361,7 @@ class Report:
         trackers, self._trackers = self._trackers, {}
         for name, tracker in trackers.items():
             errors: list[BaseException] = []
-            thread = threading.Thread(target=_finish, args=(tracker, failed, errors), daemon=True)
+            thread = threading.Thread(target=_finish, args=(tracker, failed, errors, self._talks), daemon=True)
             with redirect_stdout(sys.stderr):
                 thread.start()
                 thread.join(PATIENCE)
@@ -287,7 +392,13 @@ class Report:
         return figures
 
 
-def _finish(tracker: Tracker, failed: bool, errors: list[BaseException]) -> None:
+def _finish(tracker: Tracker, failed: bool, errors: list[BaseException], talks: Sequence[SampleTalk]) -> None:
+    show: Callable[[Sequence[SampleTalk]], None] | None = getattr(tracker, "show", None)
+    try:
+        if show is not None and talks:
+            show(talks)
+    except Exception as error:
+        errors.append(error)
     try:
         tracker.finish(failed=failed)
     except BaseException as error:

@@ -1,14 +1,16 @@
 """The training itself: TRL's trainer for each method, and its results for the adapter's card."""
 
 import math
+import os
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from josh.errors import FatalError
+from josh.runs.play.trackers import PROJECT
 from josh.runs.train.adapter_folder import CHECKPOINTS, last_checkpoint, resolve_base
 from josh.runs.train.base import load_model
 from josh.runs.train.data import Prepared
@@ -98,6 +100,21 @@ def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"first": float(first), "last": float(last), "mean": float(mean), **more}
 
 
+def tracker_settings(report_to: str, environment: MutableMapping[str, str]) -> dict[str, Any]:
+    """Returns the arguments of a trainer that name its trackers and their project, which is that of runs.
+
+    Args:
+        report_to: the setting.
+        environment: the variables of this process: transformers reads wandb's project from `WANDB_PROJECT`, and this
+            function sets it where it is not set.
+    """
+    names = [name.strip() for name in report_to.split(",")]
+    if "wandb" in names and not environment.get("WANDB_PROJECT"):
+        environment["WANDB_PROJECT"] = PROJECT
+    project = {"project": environment.get("TRACKIO_PROJECT") or PROJECT} if "trackio" in names else {}
+    return {"report_to": names, **project}
+
+
 def _trainer(
     method: str, settings: TrainSettings, model: Any, lora: Any, tokenizer: Any, rows: list[dict[str, Any]], part: Path
 ) -> Any:
@@ -130,7 +147,7 @@ def _trainer(
         "gradient_checkpointing": settings.activation_checkpointing,
         "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "report_to": [name.strip() for name in settings.report_to.split(",")],
+        **tracker_settings(settings.report_to, os.environ),
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
         # Without this, a loss that is not a number is logged as 0.

@@ -17,9 +17,10 @@ from josh.models.budget import Price
 from josh.redact import redactor
 from josh.runs.loop.plan import make_plan
 from josh.runs.loop.settings import LoopSettings
-from josh.runs.play.trackers import KINDS, Report, without_secrets
+from josh.runs.play.trackers import KINDS, SAMPLES, About, Report, sample_of, without_secrets
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import result_of
+from josh.tree import conversation
 
 NO_COST = {"usage": {"agent": {"calls": 0}, "user": {"calls": 0}}, "cost": 0.0}
 
@@ -50,6 +51,24 @@ def logged(folder):
             event = Event.FromString(data[12 : 12 + size])
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, float(make_ndarray(value.tensor))))
+            data = data[16 + size :]
+    return found
+
+
+def texts_in(folder):
+    """The texts in event files, each with its step."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.util.tensor_util import make_ndarray
+
+    found = []
+    for file in sorted(folder.iterdir()):
+        data = file.read_bytes()
+        while len(data) >= 16:
+            size = int.from_bytes(data[:8], "little")
+            event = Event.FromString(data[12 : 12 + size])
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "text"
+                found.append((event.step, make_ndarray(value.tensor)[0].decode()))
             data = data[16 + size :]
     return found
 
@@ -238,6 +257,54 @@ def test_a_tracker_is_begun_told_and_finished_whatever_ends_the_run(name, tmp_pa
         assert given == ({"exit_code": int(code != 0)} if name == "wandb" else {})
         steps = [given.get("step", args[0].get("tasks")) for what, args, given in lines if what == "log"]
         assert steps == [1, 2][: len(steps)]
+
+
+WITH_TABLES = """
+def Table(**given):
+    return given
+"""
+
+
+@pytest.mark.parametrize("name", ["trackio", "wandb"])
+def test_a_tracker_with_tables_gets_the_first_conversations(name, tmp_path):
+    (tmp_path / f"{name}.py").write_text(STANDS_IN + WITH_TABLES)
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "NOTES": str(tmp_path / "notes")}
+    command = [sys.executable, "-m", "josh", "--report_to", name, "--synthetic_tasks", "3", "--max_concurrency", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    told = list(map(json.loads, Path("notes").read_text().splitlines()))
+    assert [what for what, _, _ in told[-2:]] == ["log", "finish"]
+    table = told[-2][1][0]["conversations"]
+    assert table["columns"] == ["task", "outcome", "reward", "conversation"]
+    episodes = [episode for _, episode in stored_episodes(only_run() / "episodes.jsonl", [])]
+    assert [row[0] for row in table["data"]] == [episode.task.id for episode in episodes]
+    for row, episode in zip(table["data"], episodes, strict=True):
+        leaf = episode.reported[0]
+        assert row[1:3] == [str(episode.outcomes[leaf]), episode.reward]
+        said = [message["content"] for message in conversation(episode.tree, leaf)]
+        names = ("persuader", "persuadee")
+        assert row[3] == "\n\n".join(f"{names[at % 2]}: {text}" for at, text in enumerate(said))
+
+
+def test_tensorboard_gets_conversations_as_texts():
+    needs_tensorboard()
+    assert main(["--synthetic_tasks", "30", "--report_to", "tensorboard", "--max_concurrency", "1"]) == 0
+    texts = texts_in(only_run() / "tensorboard_text")
+    episodes = [episode for _, episode in stored_episodes(only_run() / "episodes.jsonl", [])]
+    assert len(texts) == SAMPLES == 20
+    assert [step for step, _ in texts] == list(range(1, 21))
+    first = episodes[0]
+    outcome = first.outcomes[first.reported[0]]
+    assert texts[0][1].startswith(f"{first.task.id}: {outcome}, reward {first.reward:.2f}\n\npersuader: ")
+
+
+def test_conversations_hold_no_secrets():
+    assert main(["--synthetic_tasks", "1"]) == 0
+    ((_, episode),) = stored_episodes(only_run() / "episodes.jsonl", [])
+    word = conversation(episode.tree, episode.reported[0])[0]["content"].split()[0]
+    about = About(only_run(), False, {}, redact=lambda text: text.replace(word, "[secret]"))
+    assert sample_of(episode, about, 1).text.startswith("agent: [secret]")
 
 
 def test_a_tracker_that_fails_is_let_go_with_a_line_and_the_others_go_on(capsys):

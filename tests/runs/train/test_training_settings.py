@@ -12,6 +12,7 @@ from josh.errors import UsageError
 from josh.parser import parse
 from josh.runs.train.data import read_rows
 from josh.runs.train.settings import PRESETS, resolve_training
+from josh.runs.train.tuning import tracker_settings
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -110,3 +111,15 @@ def recipe_lines():
 def test_the_commands_of_the_recipes_parse(words):
     words = ["run", *words] if words[0].startswith("-") else words
     assert parse(words).command == words[0]
+
+
+def test_trackers_of_a_training_have_the_project_of_runs():
+    variables = {}
+    found = tracker_settings("wandb, trackio", variables)
+    assert found == {"report_to": ["wandb", "trackio"], "project": "josh"}
+    assert variables == {"WANDB_PROJECT": "josh"}
+    named = {"WANDB_PROJECT": "mine", "TRACKIO_PROJECT": "ours"}
+    assert tracker_settings("trackio", named)["project"] == "ours"
+    assert tracker_settings("wandb", named) == {"report_to": ["wandb"]}
+    assert named["WANDB_PROJECT"] == "mine"
+    assert tracker_settings("none", {}) == {"report_to": ["none"]}
