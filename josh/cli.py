@@ -224,6 +224,16 @@ def _export(args: argparse.Namespace) -> int:
     for name in ("runs", "format", "out"):
         if not getattr(args, name):
             raise UsageError(f"no {name} given; example: josh export records/<run> --format sft --out sft.jsonl")
+    if args.format == "inspect":
+        from josh.runs.export.inspect_log import export_inspect
+
+        if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
+            raise UsageError(f"{chosen} is given, but a log of inspect has all conversations of a run; leave it out")
+        for path, count in export_inspect(args.runs, args.out).items():
+            print(f"inspect         {count} samples\nwritten to      {path}")
+        folder = args.out if args.out.is_dir() else args.out.parent
+        print(f"see it with     inspect view --log-dir {folder}")
+        return 0
     choice = choose(args.format, args.paths, args.top, args.min_margin, args.learner)
     if str(args.out) == "-":
         print_summary(to_stream(sys.stdout.buffer, args.runs, args.format, choice, args.seed), None)

@@ -340,7 +340,10 @@ def _add_records(commands: Any) -> None:
     export = commands.add_parser("export", help="write training files from recorded runs, or check such a file")
     export.set_defaults(command="export")
     export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
-    export.add_argument("--format", help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt")
+    export.add_argument(
+        "--format",
+        help="sft, kto, dpo, openai-sft, openai-dpo, chatml or sharegpt; or inspect, a log for inspect_ai's viewer",
+    )
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write, with FILE.manifest.json beside it")
     export.add_argument(
         "--learner", default="agent", help="the speaker to train, whose turns become rows: agent or user"

@@ -58,7 +58,7 @@ def choose(
         UsageError: a value is invalid, alone or with another one.
     """
     if form not in FORMATS:
-        raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}")
+        raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}, inspect")
     if paths not in (None, GOLDEN, SUCCESSFUL, LOST):
         raise UsageError(f"paths is {paths!r}; give {GOLDEN}, {SUCCESSFUL} or {LOST}")
     if paths == LOST and form in (*PAIRED, "kto"):
