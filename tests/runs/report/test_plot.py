@@ -50,7 +50,7 @@ def drawn(capsys, *arguments):
 def refused(capsys, *arguments):
     capsys.readouterr()
     assert main(["plot", *map(str, arguments)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    *_, line = capsys.readouterr().err.splitlines()  # before it a note on a world that is not trusted may stand
     assert not list(Path().glob("*.png"))
     return line
 
