@@ -201,7 +201,7 @@ def test_a_task_file_sends_a_key_where_a_flag_says_so(way, endpoint, monkeypatch
     assert f"josh: {said}\n" in captured.err
     assert main(flags) == 0
     assert {headers["Authorization"] for headers in server.headers} == {"Bearer row-secret"}
-    assert captured.err in capsys.readouterr().err, "it is said before the run too"
+    assert f"josh: {said}\n" in capsys.readouterr().err, "it is said before the run too"
 
 
 def test_the_recorded_trust_in_rows_counts_for_nothing(endpoint, monkeypatch, capsys):
