@@ -138,7 +138,10 @@ def _played(settings: RunSettings, resumed: Path | None = None) -> int:
     from josh.runs.play.run import run
     from josh.runs.report.ending import print_broken_off, print_run
 
-    result = asyncio.run(run(settings, resumed, broken_off=print_broken_off))
+    try:
+        result = asyncio.run(run(settings, resumed, broken_off=print_broken_off))
+    except MemoryError:
+        raise FatalError("the memory is used up; give the run more, or a smaller max_concurrency") from None
     print_run(result)
     return 0 if result.worked else 1
 

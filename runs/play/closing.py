@@ -51,6 +51,14 @@ class RunResult:
         return bool((self.summary["scored"] and self.summary["complete"]) or self.stopped)
 
 
+def import_for_the_end() -> None:
+    """Import what the end of a run needs, because an import fails where all files that a process may open are open."""
+    import tenacity  # noqa: F401
+
+    import josh.runs.intervals
+    import josh.runs.record.schema  # noqa: F401
+
+
 async def drain_calls(runtime: Runtime, error: BaseException) -> None:
     """Wait for the replies that are paid for, so that they reach the journal.
 

@@ -31,7 +31,7 @@ from josh.errors import UsageError
 from josh.models.lessons import Lessons
 from josh.models.litellm_chat import PREFIX
 from josh.redact import redactor
-from josh.runs.play.closing import RunResult, close, drain_calls
+from josh.runs.play.closing import RunResult, close, drain_calls, import_for_the_end
 from josh.runs.play.estimate import Estimate, estimate
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
@@ -122,6 +122,7 @@ async def run(
             plain = without_secrets(runtime.options, redact)
             about = About(record.folder, bool(part), plain, runtime.env.speakers, redact)
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
+            import_for_the_end()
             with same_folder():
                 stopped = await play_all(runtime, record, results, trackers, first)
         result = close(runtime, record, results, redact, stopped)

@@ -1,6 +1,7 @@
 """The runtime of a run: its plug-ins, tasks and chat models, created from settings and checked before any cost."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -12,6 +13,7 @@ from josh.dialogue import Speaker
 from josh.driver import Search
 from josh.episode import begin
 from josh.errors import UsageError
+from josh.memory import connections_left
 from josh.messages import dumps
 from josh.models.budget import Budget, Price
 from josh.models.call import Clock
@@ -43,6 +45,8 @@ from josh.scoring import JUDGE, Scorer
 from josh.seeds import derive
 from josh.steps import PluginSteps
 from josh.trust import trust
+
+log = logging.getLogger("josh")
 
 ROW_SETTINGS = {f"user_{name}": name for name in ("model", "base_url", "api_key_var")}
 """The keys of a task's metadata that set the user's model in every environment; see `BaseEnv.row_settings`."""
@@ -111,7 +115,7 @@ class Runtime:
             read_prices(settings.spending.price),
         )
         self.gateway = ModelGateway(
-            settings.traffic.max_concurrency,
+            self._concurrency(),
             per_minute=settings.traffic.requests_per_minute,
             max_attempts=settings.traffic.max_attempts,
             max_retry_seconds=settings.traffic.max_retry_seconds,
@@ -121,6 +125,17 @@ class Runtime:
         for task in self.tasks:
             self.max_rounds(task)
             self.search(task)
+
+    def _concurrency(self) -> int:
+        """Returns the most calls in flight per endpoint: the setting, or what the limit of open files allows."""
+        wanted = self.settings.traffic.max_concurrency
+        endpoints = {model.endpoint for model in self.models if not isinstance(model, OfflineModel)}
+        fit = connections_left() // max(1, len(endpoints)) or 1
+        if endpoints and fit < wanted:
+            log.warning(
+                "the limit of open files allows %d calls at a time, not %d; raise it with ulimit -n", fit, wanted
+            )
+        return min(wanted, fit)
 
     @property
     def names(self) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def print_how_to_go_on(result: RunResult) -> None:
     if not summary["owed"] and summary["complete"]:
         return
     what = f"{summary['finished']} of {summary['tasks']} tasks were finished"
+    if summary["owed"]:
+        what += f", {summary['owed']} of them with errors"
     if summary["complete"]:
         what = f"{counted(summary['owed'], 'task')} had errors"
     why, more = "", ""

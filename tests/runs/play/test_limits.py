@@ -1,6 +1,9 @@
 """What a run may spend, how fast it asks, and in which order."""
 
 import json
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -138,3 +141,24 @@ def test_a_server_that_is_down_is_named_at_once_and_ends_the_run(capsys):
     down = "josh: us at http://127.0.0.1:9/v1: cannot connect: connection refused"
     assert first == f"{down}; trying again for up to 300 seconds"
     assert last.startswith(f"{down}; gave up after 2 attempts in ")
+
+
+def test_few_open_files_narrow_the_calls_and_change_no_byte(tmp_path, endpoint):
+    url, _ = endpoint(latency=0.01)
+    flags = ["--josh", "--model", "us", "--user_model", "them", "--base_url", url, "--user_base_url", url]
+    flags += ["--synthetic_tasks", "30", "--max_convo_turns", "2", "--max_concurrency", "200"]
+    written = []
+    for files in (1024, 64):
+        done = subprocess.run(
+            [sys.executable, "-m", "josh", *flags, "--log_dir", str(files)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda most=files: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),
+        )
+        assert done.returncode == 0, done.stderr
+        (folder,) = (tmp_path / str(files)).iterdir()
+        written.append((folder / "episodes.jsonl").read_bytes())
+    assert done.stderr.startswith("josh: the limit of open files allows ")
+    assert written[0] == written[1]
