@@ -258,6 +258,8 @@ def _wanted(
 ) -> Iterator[tuple[str | bytes, Episode]]:
     """Yields the line and the episode of one task. Raises UsageError if the run does not have it."""
     ids, number = ids_of_tasks(config), int(wanted) if wanted.isdecimal() and len(wanted) <= _DIGITS else 0
+    if wanted == "0" and wanted not in ids:
+        raise UsageError(f"{folder} has no task 0; the numbers of tasks begin with 1")
     if number and wanted not in ids and ids:
         if number > len(ids):
             raise UsageError(f"there is no task {number}; {folder} has tasks 1 to {len(ids)}")

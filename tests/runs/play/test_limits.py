@@ -148,17 +148,17 @@ def test_few_open_files_narrow_the_calls_and_change_no_byte(tmp_path, endpoint):
     flags = ["--josh", "--model", "us", "--user_model", "them", "--base_url", url, "--user_base_url", url]
     flags += ["--synthetic_tasks", "30", "--max_convo_turns", "2", "--max_concurrency", "200"]
     written = []
-    for files in (1024, 64):
+    for most in (1024, 64):
         done = subprocess.run(
-            [sys.executable, "-m", "josh", *flags, "--log_dir", str(files)],
+            [sys.executable, "-m", "josh", *flags, "--log_dir", str(most)],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=lambda most=files: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),
+            preexec_fn=lambda most=most: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),
         )
         assert done.returncode == 0, done.stderr
-        (folder,) = (tmp_path / str(files)).iterdir()
+        (folder,) = (tmp_path / str(most)).iterdir()
         written.append((folder / "episodes.jsonl").read_bytes())
     assert done.stderr.startswith("josh: the limit of open files allows ")
     assert written[0] == written[1]
