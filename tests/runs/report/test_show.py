@@ -199,7 +199,7 @@ def test_what_is_there_is_shown_of_a_damaged_or_unfinished_run(capsys, tmp_path)
     assert [line.rstrip().endswith("not finished") for line in lines if line[:1].isdigit()] == [False, False, True]
     assert main(["show", str(folder)]) == 0
     assert "line 2 is damaged" in capsys.readouterr().err
-    assert "task synthetic-train-0002 was not finished; go on with: josh --resume" in refused(capsys, folder, "3")
+    assert "task synthetic-train-0002 is not in the lines that can be read; line 2 of" in refused(capsys, folder, "3")
     (folder / "config.json").unlink()
     assert sum("synthetic-train-" in line for line in shown(capsys, folder)) == 2
     assert "persuade" not in shown(capsys, folder, "2")[2]
