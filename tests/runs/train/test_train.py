@@ -221,4 +221,4 @@ def test_an_adapter_carries_the_template_that_it_was_trained_with(tune, tiny, tm
     assert card(adapter)["settings"]["chat_template_kwargs"] == {"loud": True}
     chat = HFChat(f"hf:{tiny}+{adapter}", threads=1)
     [given] = ask(chat, Request([says("user", ASK)], Sampling(max_tokens=4), 1))
-    assert chat._decode(list(given.replies[0].prompt_ids)) == f"<|system|><|user|>{ASK}<|end|>\n<|assistant|>"
+    assert chat._tokenizer.decode(list(given.replies[0].prompt_ids)) == f"<|system|><|user|>{ASK}<|end|>\n<|assistant|>"
