@@ -57,7 +57,7 @@ def test_the_search_over_tasks_finds_words_of_conversations(opened):
     page = opened("hostile")
     rows = data(page)["tasks"]
     page.fill("#task-search", "i say the same")
-    page.wait_for_function("document.querySelectorAll('.tasks tbody tr').length > 0")
+    page.locator(".tasks tbody tr").first.wait_for()
     assert 0 < page.locator(".tasks tbody tr").count() <= len(rows)
     page.fill("#task-search", PROMPT_OF_AGENT)  # a system prompt is not said
     assert page.locator(".tasks tbody tr").count() == 0
@@ -66,7 +66,7 @@ def test_the_search_over_tasks_finds_words_of_conversations(opened):
 def test_a_split_page_searches_the_conversations_too(opened):
     page = opened("split")
     page.fill("#task-search", "[donate $1.00]")
-    page.wait_for_function("document.querySelectorAll('.tasks tbody tr').length > 0")
+    page.locator(".tasks tbody tr").first.wait_for()
 
 
 def test_the_list_of_tasks_has_no_box_of_its_own_and_shows_more_on_request(opened):
