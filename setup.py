@@ -24,7 +24,12 @@ setup(
         *(f"josh.{room.replace('/', '.')}" for room in ROOMS),
     ],
     package_dir={"josh": "josh", **{f"josh.{folder}": folder for folder in FOLDERS}},
-    package_data={"josh": ["py.typed"], "josh.envs.toolwoz": ["small/*.json"], "josh.runs.report": ["page/*"]},
+    package_data={
+        "josh": ["py.typed"],
+        "josh.envs.persuasion": ["english.json"],
+        "josh.envs.toolwoz": ["small/*.json"],
+        "josh.runs.report": ["page/*"],
+    },
     install_requires=[
         "openai[aiohttp]>=2.20,<4",
         "litellm>=1.84,!=1.82.7,!=1.82.8",

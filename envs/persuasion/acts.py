@@ -71,14 +71,15 @@ def anchor(text: str) -> float | None:
     for sentence in reversed(sentences(text)):
         amount = dollars(sentence)
         if amount is not None:
-            if sentence_acts(sentence) & _ANCHORING:
+            if sentence_acts(sentence) & ANCHORING:
                 return amount
             anywhere = anywhere or amount
     return anywhere
 
 
 _NOTHING: Final = frozenset((OTHER,))
-_ANCHORING: Final = ASKS | {FOOT, CONFIRM}
+ANCHORING: Final = ASKS | {FOOT, CONFIRM}
+"""The acts whose amounts a listener takes for a suggestion."""
 
 
 @lru_cache(maxsize=512)

@@ -12,12 +12,12 @@ from typing import Any
 
 from josh.agents.persuasion import offline
 from josh.agents.persuasion.offline import UniformPersuader
-from josh.envs.persuasion import acts, env, personas
+from josh.envs.persuasion import acts, amounts, cues, english, env, personas, reading
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.messages import OPENER, Message
 from josh.runs.train.tiny import TinyDialogues
 from josh.seeds import derive
-from josh.users.persuasion import donor, donor_phrases
+from josh.users.persuasion import donor, donor_phrases, figures, person
 from josh.users.persuasion.donor import Donor
 
 
@@ -49,7 +49,8 @@ def dialogues(count: int, seed: int) -> Iterator[list[Message]]:
         yield [{"role": "user", "content": OPENER}, *agent.messages]
 
 
-DIALOGUES = TinyDialogues(dialogues, (offline, donor, donor_phrases, acts, personas, env))
+_DONOR = (donor, person, figures, donor_phrases, reading, english, acts, cues, amounts)
+DIALOGUES = TinyDialogues(dialogues, (offline, *_DONOR, personas, env))
 
 
 class _Dice:

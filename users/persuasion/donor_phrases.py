@@ -1,4 +1,6 @@
-"""The donor's sentences, by act. Only a `{tag}` states a decision."""
+"""The donor's sentences, by act. Only a `{tag}` states a decision; `{about}` and `{topic}` take
+up the persuader's words.
+"""
 
 from collections.abc import Collection, Iterable
 from random import Random
@@ -8,13 +10,14 @@ from josh.envs.persuasion import acts as s
 from josh.envs.persuasion.donation import DONATION
 
 
-def choose(act: str, acts: Iterable[str], amount: float | None, said: Collection[str], rng: Random) -> str:
+def choose(act: str, acts: Iterable[str], amount: float | None, about: str, said: Collection[str], rng: Random) -> str:
     """Returns a sentence for an act, if possible one that has not been said; `fill` completes it.
 
     Args:
         act: the persuadee act to put into words.
         acts: the persuader acts that it answers.
         amount: the dollars of the decision; 0.0 for a final refusal, None without a decision.
+        about: the words that it asks about, of which there may be none.
         said: the sentences chosen earlier in the conversation.
         rng: makes the choice.
     """
@@ -24,15 +27,34 @@ def choose(act: str, acts: Iterable[str], amount: float | None, said: Collection
         heard = set(acts)
         key = next((key for asked, key in _FITTING.get(act, ()) if asked in heard), act)
         choices = SENTENCES.get(key) or SENTENCES["other"]
+    if act in _ASKING_BACK:
+        shown = quote(about)
+        choices = tuple(choice for choice in choices if _takes_up(choice) == bool(shown))
     fresh = [choice for choice in choices if choice not in said] or choices
     return fresh[int(rng.random() * len(fresh))]
 
 
-def fill(sentence: str, amount: float | None) -> str:
-    """Returns the sentence with the amount in words and as a donation tag."""
+def fill(sentence: str, amount: float | None, about: str = "") -> str:
+    """Returns the sentence with the amount in words and as a donation tag, and with the words that it asks about."""
+    if _takes_up(sentence):
+        shown = quote(about)
+        several = shown.endswith("s") and not shown.endswith("ss") and " " not in shown
+        sentence = sentence.replace("{topic}", shown if several else f'"{shown}"')
+        return sentence.replace("{about}", shown).replace("{do}", "do" if several else "does")
     if amount is None:
         return sentence
     return sentence.replace("{sum}", _spell(amount)).replace("{tag}", DONATION.write(amount))
+
+
+def quote(about: str) -> str:
+    """Returns words as they can stand in a question: at most eight of at most 20 letters, without numbers."""
+    words = [word for word in about.split() if not word[0].isdigit()]
+    short = " ".join(word[:20] for word in words[:8])
+    return f"{short} ..." if short and len(words) > 8 else short
+
+
+def _takes_up(sentence: str) -> bool:
+    return "{about}" in sentence or "{topic}" in sentence
 
 
 def _spell(amount: float) -> str:
@@ -257,6 +279,98 @@ SENTENCES: Final[dict[str, tuple[str, ...]]] = {
         "I suppose so.",
         "Let me think for a second.",
     ),
+    "leave-puzzled": (
+        "I don't understand what you want from me. I'm going to go. Bye.",
+        "Sorry, this makes no sense to me. Goodbye.",
+        "I think something is wrong with this chat, so I will leave it here.",
+        "We are not getting anywhere. Take care.",
+    ),
+    "puzzled-silent": (
+        "Are you still there?",
+        "I only see an empty message.",
+        "Did you mean to write something?",
+        "Hello? Nothing came through.",
+    ),
+    "puzzled-gibberish": (
+        'What is "{about}" supposed to mean?',
+        'I can\'t read that. "{about}"?',
+        'Did your keyboard break? I see "{about}".',
+        '"{about}"? That is no word I know.',
+        "I can't make out a word of that.",
+        "Sorry, that is just letters to me.",
+        "Is your keyboard all right?",
+        "I don't understand. Can you write that again?",
+    ),
+    "puzzled-foreign": (
+        'Sorry, I only know English. What is "{about}"?',
+        'What language is that? I don\'t know "{about}".',
+        'I don\'t understand "{about}". Can you say it in English?',
+        "\"{about}\"? I'm afraid I don't speak that.",
+        "Sorry, I only speak English.",
+        "I can't read that. Could you write in English?",
+        "What language is that?",
+        "I'm afraid I don't speak that.",
+    ),
+    "puzzled-salad": (
+        'I don\'t follow. What do you mean by "{about}"?',
+        'What about "{about}"? That was not a sentence.',
+        'Sorry, I lost you at "{about}".',
+        'You wrote something with "{about}", but I can\'t make sense of it.',
+        '"{about}"? Could you put that another way?',
+        "I don't understand what you mean.",
+        "That makes no sense to me.",
+        "Could you put that another way?",
+        "Sorry, I can't follow you.",
+    ),
+    "puzzled-fragment": (
+        '"{about}"? What do you mean?',
+        'What about "{about}"?',
+        '"{about}"... and then?',
+        'I\'m not sure what to say to "{about}".',
+        "What do you mean?",
+        "And then?",
+        "I'm not sure what to say to that.",
+        "Could you say a bit more?",
+    ),
+    "puzzled-off-topic": (
+        "What {do} {topic} have to do with it?",
+        "Why are we talking about {topic}?",
+        "I'm not sure how we got to {topic}.",
+        "Sorry, {topic}? I don't see the connection.",
+        "I have nothing to say about {topic}, really.",
+        "Did you want to tell me something besides {topic}?",
+        "What does that have to do with anything?",
+        "I'm not sure why you tell me this.",
+        "Where are you going with this?",
+        "Sorry, I don't see the connection.",
+    ),
+    "puzzled-repeated": (
+        'You said "{about}" before.',
+        '"{about}": yes, I have read that already.',
+        'Why do you write "{about}" again?',
+        'I heard you the first time: "{about}".',
+        'Are you a machine? You keep saying "{about}".',
+        "You have said that before.",
+        "I heard you the first time.",
+        "You are repeating yourself.",
+        "Yes, I have read that already.",
+    ),
+    "puzzled-echoed": (
+        '"{about}" is what I said.',
+        'Why do you repeat "{about}" after me?',
+        'That is my line: "{about}". What do you think?',
+        'I wrote "{about}". I was hoping for an answer.',
+        "You are repeating what I said.",
+        "Why do you repeat my words?",
+        "Are you copying me?",
+        "That is what I said. What do you think?",
+    ),
+    "puzzled-long": (
+        "That is a lot of text. What is the short version?",
+        "Sorry, I stopped reading halfway.",
+        "Can you say that in two sentences?",
+        "That is too much for me to read. What do you want to know?",
+    ),
 }
 """Several sentences for each act. `stall`, `yes-...` and `no-...` replace an act after certain persuader acts."""
 
@@ -266,3 +380,4 @@ _FITTING: Final = {
     "positive-to-inquiry": ((s.SOURCE_INQUIRY, "yes-source"), (s.PERSONAL_INQUIRY, "yes-personal")),
     "negative-to-inquiry": ((s.SOURCE_INQUIRY, "no-source"), (s.PERSONAL_INQUIRY, "no-personal")),
 }
+_ASKING_BACK: Final = frozenset(act for act, choices in SENTENCES.items() if any(map(_takes_up, choices)))
