@@ -26,7 +26,7 @@ REACH: Final = 3
 ODD_BELOW: Final = -0.25
 """Mean association below which a word is odd (tuned: at most 2 % of human turns are mostly odd)."""
 
-_WORDS: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d[\d.,]*")
+_WORDS: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)*")
 _LETTERS: Final = re.compile("[a-z]+")
 _NUMBER: Final = "#"
 

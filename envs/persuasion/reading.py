@@ -72,44 +72,41 @@ def read(text: str, own: Sequence[str] = (), theirs: Sequence[str] = (), asked: 
         theirs: the listener's earlier turns.
         asked: whether the listener's last turn is a question, which a few words may answer.
     """
-    parts = _parts(text)
+    parts = [part for part in _parts(text) if part.size]
     total = sum(part.size for part in parts)
     if not total:
         return Reading(_NOTHING, clarity=0.0, fault=SILENT, odd=SILENT, named=False)
-    mine, yours = _keys(own), _keys(theirs)
+    before = set(_keys(own))
+    yours = _keys(theirs)
+    bits = frozenset[str]() if asked else _bits(parts, total)
     slips = sum(part.odd for part in parts if not part.fault) > SLIPS * total
     shares: dict[str, float] = {}
     abouts: dict[str, str] = {}
     clear: list[_Part] = []
     again: set[str] = set()
-    now: set[str] = set()
     seen = 0
     for part in parts:
-        if not part.size:
-            continue
-        fault, about, weight = part.fault, part.about, float(part.size)
-        courteous = part.acts <= _COURTESY
-        if fault == OFF_TOPIC and asked and total <= BRIEF:
-            fault = None
+        fault, about, weight = part.fault, part.about, part.size
         if seen + part.size > READ_WORDS and seen:
             fault = LONG
-        elif not courteous and part.size > 2 and part.key in yours:
+        elif part.size > 2 and part.key in yours and not part.courteous:
             fault, about = ECHOED, part.key
-        elif not courteous and (part.key in mine or part.key in now):
+        elif part.key in before and not part.courteous:
             fault, about = REPEATED, part.key
             again |= part.acts
-        elif fault is None and total <= 2 and not asked and part.acts <= _NOTHING:
+        elif part.key in bits:
             fault, about = FRAGMENT, part.key
-        seen += part.size
-        now.add(part.key)
+        elif fault == OFF_TOPIC and asked and total <= BRIEF:
+            fault = None
         if fault is None:
             clear.append(part)
             if slips and part.odd:
-                fault, about, weight = SALAD, part.strange, float(part.odd)
+                fault, about, weight = SALAD, part.strange, part.odd
         if fault is not None:
             shares[fault] = shares.get(fault, 0.0) + weight / total
-            if len(about) > len(abouts.get(fault, "")):
-                abouts[fault] = about
+            abouts[fault] = max(abouts.get(fault, ""), about, key=len)
+        seen += part.size
+        before.add(part.key)
     clarity = max(0.0, 1.0 - sum(shares.values()))
     worst = max(shares, key=lambda fault: shares[fault], default=None)
     found = frozenset[str]().union(*(part.acts for part in clear)) - _NOTHING
@@ -119,10 +116,18 @@ def read(text: str, own: Sequence[str] = (), theirs: Sequence[str] = (), asked: 
         frozenset(again) - _NOTHING,
         clarity,
         worst if clarity < 0.5 else None,
-        abouts.get(worst, "") if worst else next((part.subject for part in clear if part.subject), ""),
+        abouts[worst] if worst else next((part.subject for part in clear if part.subject), ""),
         worst,
         any(part.named for part in clear),
     )
+
+
+def _bits(parts: Sequence["_Part"], total: int) -> frozenset[str]:
+    """Returns the sentences that say nothing because they are too short, alone or with others like them."""
+    found = [part for part in parts if part.size <= 2 and part.acts <= _NOTHING and "?" not in part.sentence]
+    if len(found) > 1 or sum(part.size for part in found) == total:
+        return frozenset(part.key for part in found if not part.fault)
+    return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,11 @@ class _Part:
     strange: str = ""
     named: bool = False
     subject: str = ""
+
+    @property
+    def courteous(self) -> bool:
+        """Whether it only greets, thanks, agrees and the like, which people do more than once."""
+        return self.acts <= _COURTESY
 
 
 @lru_cache(maxsize=1024)
@@ -162,19 +172,26 @@ def _part(sentence: str) -> _Part:
     if illegible == OFF_TOPIC and related:
         strange = _strange(words, 0.0)
     elif illegible is not None:
-        fault, about = illegible, topic if illegible == OFF_TOPIC else max(strange, key=len)
+        fault, about = illegible, topic if illegible == OFF_TOPIC else _oddest(strange)
     elif size >= 4 and acts <= _ASIDES and not related and not _PERSONAL.search(sentence):
         about = topic
-        if about and (not english.known(about) or (acts <= _DRIFT and size >= 6)):
+        if about and (not english.known(about) or (acts <= _NOTHING and size >= 6)):
             fault = OFF_TOPIC
     if fault:
         acts, named = _NOTHING, False
-    oddest = max(strange, key=len, default="")
+    oddest = _oddest([word for word in words if not english.looks_english(word)] or strange)
     return _Part(sentence, acts, size, key, len(strange), fault, about or "", oddest, named, topic)
 
 
 def _strange(words: Sequence[str], unknown_cost: float = english.UNKNOWN_COST) -> list[str]:
     return [word for word, odd in zip(words, english.odd(words, unknown_cost), strict=True) if odd]
+
+
+def _oddest(words: Sequence[str]) -> str:
+    """Returns the word that reads least like English, the longest of several; empty where there is no word."""
+    return max(
+        words, key=lambda word: (not english.looks_english(word), not english.known(word), len(word)), default=""
+    )
 
 
 def _illegible(words: Sequence[str]) -> str:
@@ -248,8 +265,7 @@ _PERSONAL: Final = re.compile(
 """The two who talk, and pronouns that may take up what was said."""
 
 _NOTHING: Final = frozenset((s.OTHER,))
-_DRIFT: Final = frozenset((s.OTHER, s.OFF_TASK))
-_ASIDES: Final = _DRIFT | {s.CREDIBILITY, s.LOGICAL, s.EMOTION, s.STORY, s.INFORMATION, s.FOOT, s.PRAISE}
+_ASIDES: Final = _NOTHING | {s.CREDIBILITY, s.LOGICAL, s.EMOTION, s.STORY, s.INFORMATION, s.FOOT, s.PRAISE}
 _COURTESY: Final = frozenset(
     (
         s.GREETING, s.ACKNOWLEDGEMENT, s.THANK, s.WELCOME, s.CLOSING, s.POSITIVE_ANSWER, s.NEGATIVE_ANSWER,

@@ -18,7 +18,8 @@ from josh.agents.persuasion.offline import (
 )
 from josh.envs.persuasion.donation import DONATION
 from josh.roles import BaseEnv, Task
-from josh.users.persuasion.donor import CATEGORICAL_TRAITS, NUMERIC_TRAITS, Donor
+from josh.users.persuasion.donor import Donor
+from josh.users.persuasion.figures import CATEGORICAL_TRAITS, NUMERIC_TRAITS
 
 
 def talk(i, temperature=1.0, rounds=10):
