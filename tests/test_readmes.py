@@ -29,7 +29,8 @@ def test_the_example_of_a_folder_runs(folder, tmp_path, monkeypatch, endpoint):
     (command,) = blocks(readme, "bash")
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    url, _ = endpoint(respond=lambda body: f"They would ask {body['seed']}. SAY: Because children need help.")
+    lines = ("Children need help.", "Save the Children helps them.", "Would you give a part of your payment?")
+    url, _ = endpoint(respond=lambda body: f"Ask. SAY: {lines[body['seed'] % 3]} Even {body['seed']} cents help.")
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     _, *flags = shlex.split(command)
     assert main([*flags, "--end_index", "6"]) == 0
