@@ -33,7 +33,9 @@ READ_WORDS: Final = 120
 """Words of a turn that the listener reads (the longest of the corpus's 10,600 persuader turns has 100)."""
 BRIEF: Final = 8
 """Words that a short answer to a question has at most; it may be about anything (design)."""
-SLIPS: Final = 0.25
+RECENT: Final = 2
+"""The persuader's turns from which any repeated sentence is noticed; from earlier ones, only a third use (design)."""
+SLIPS: Final = 0.34
 """Share of odd words in a turn that passes as slips of the pen (the mean of human turns is .04)."""
 
 
@@ -76,7 +78,7 @@ def read(text: str, own: Sequence[str] = (), theirs: Sequence[str] = (), asked: 
     total = sum(part.size for part in parts)
     if not total:
         return Reading(_NOTHING, clarity=0.0, fault=SILENT, odd=SILENT, named=False)
-    before = set(_keys(own))
+    before = _fresh_in_mind(own)
     yours = _keys(theirs)
     bits = frozenset[str]() if asked else _bits(parts, total)
     slips = sum(part.odd for part in parts if not part.fault) > SLIPS * total
@@ -224,6 +226,17 @@ def subject(words: Sequence[str]) -> str:
         if score > most:
             best, most = word, score
     return best
+
+
+def _fresh_in_mind(own: Sequence[str]) -> set[str]:
+    """Returns the sentences of the persuader that a listener would notice again: the latest, and those said twice."""
+    once: set[str] = set()
+    noticed = set(_keys(own[-RECENT:]))
+    for text in own[:-RECENT]:
+        keys = _keys_of(text)
+        noticed |= once & keys
+        once |= keys
+    return noticed
 
 
 def _keys(texts: Iterable[str]) -> frozenset[str]:

@@ -78,6 +78,8 @@ def test_words_said_before_are_no_news():
     assert s.PROPOSITION in again.again
     assert read("WOULD you like to donate fifty cents", own=[PITCH]).fault == r.REPEATED
     assert read("Thank you!", own=["Thank you!"]).fault is None
+    assert read(PITCH, own=[PITCH, "Hello!", "I see."]).fault is None
+    assert read(PITCH, own=[PITCH, "Hello!", PITCH, "I see.", "Fair enough."]).fault == r.REPEATED
     assert read("Please donate now. Please donate now. Please donate now.").fault == r.REPEATED
 
 
