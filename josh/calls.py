@@ -87,15 +87,36 @@ async def alone(work: Awaitable[Any]) -> Any:
     """
     try:
         return await _watched(work.__await__())
-    except (SystemExit, GeneratorExit) as error:
-        call = f"sys.exit({'' if error.args == (None,) else ', '.join(map(repr, error.args))})"
-        what = f"called {call}" if isinstance(error, SystemExit) else "raised GeneratorExit"
-        raise EndedItselfError(f"the plug-in {what}; return, or raise an Exception") from error
     except (Exception, KeyboardInterrupt, asyncio.CancelledError):
         raise
     except BaseException as error:
-        text = f"the plug-in raised {type(error).__name__}: {error}".rstrip(": ")
-        raise EndedItselfError(f"{text}; return, or raise an Exception") from error
+        raise EndedItselfError(_ended_by(error)) from error
+
+
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Keep a plug-in's synchronous work from ending the program.
+
+    Raises:
+        EndedItselfError: the work called `sys.exit`, or raised another exception that is no `Exception`. Ctrl-C and
+            cancellations are passed on.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        raise EndedItselfError(_ended_by(error)) from error
+
+
+def _ended_by(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        how = f"called sys.exit({'' if error.args == (None,) else ', '.join(map(repr, error.args))})"
+    elif isinstance(error, GeneratorExit):
+        how = "raised GeneratorExit"
+    else:
+        how = f"raised {type(error).__name__}: {error}".rstrip(": ")
+    return f"the plug-in {how}; return, or raise an Exception"
 
 
 @types.coroutine

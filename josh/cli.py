@@ -131,7 +131,7 @@ def _sampled(settings: RunSettings, tasks: int, resumed: Path | None) -> int:
     relax_gc()
     result = asyncio.run(run(settings, first=tasks, broken_off=print_broken_off))
     print_sample(result)
-    return 0 if result.worked else 1
+    return 0 if result.summary["scored"] or result.stopped else 1
 
 
 def _played(settings: RunSettings, resumed: Path | None = None) -> int:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
+from josh.calls import contained
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.errors import FatalError, JoshError, UsageError
 from josh.search import Strategy, check_plan, child_paths, grow
@@ -151,7 +152,8 @@ class Search:
     def _asked(self, method: str, tree: Tree) -> Any:
         """Returns the result of one of the strategy's methods on a tree."""
         try:
-            return getattr(self.strategy, method)(tree)
+            with contained():
+                return getattr(self.strategy, method)(tree)
         except JoshError:
             raise
         except Exception as error:
@@ -308,7 +310,8 @@ class Search:
         node = self.tree.nodes[leaf]
         met, _ = spend(self.tree.nodes[node.parent].open, node.turn.hits)
         try:
-            branch.rewards.delete_reward(list(met))
+            with contained():
+                branch.rewards.delete_reward(list(met))
         except JoshError:
             raise
         except Exception as error:

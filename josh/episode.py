@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import named
+from josh.calls import contained, named
 from josh.clock import TaskClock
 from josh.config import setting
 from josh.dialogue import Outcome, Speaker
@@ -222,7 +222,8 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     finally:
         clock.limit = None
     try:
-        episode = conclude(search.tree, task, env, rewards, search.strategy, error, scores)
+        with contained():
+            episode = conclude(search.tree, task, env, rewards, search.strategy, error, scores)
     except JoshError:
         raise
     except Exception as failure:

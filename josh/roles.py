@@ -9,6 +9,7 @@ or passes instances and callbacks to `josh.JOSH`. `josh.testing` has tests that 
 import copy
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from josh.config import OwnConfig, configured_by_flags
@@ -410,6 +411,7 @@ class BaseEnv:
         opens: the speaker of the first turn.
         max_rounds: most rounds of a conversation, unless the run sets another number.
         splits: the values of `--task_split`; the first is the default.
+        splits_to_have: what it takes to have a further split, by its name, for the error message.
         agents: the default agents: for a `chat` model, for `offline` and, where it differs from `chat`, for a `local`
             model; a class, its short name or its import path.
         users: the default users, in the same form.
@@ -432,6 +434,7 @@ class BaseEnv:
     opens: Speaker = Speaker.AGENT
     max_rounds: int = 15
     splits: tuple[str, ...] = ("train",)
+    splits_to_have: Mapping[str, str] = MappingProxyType({})
     agents: Mapping[str, str | type] = {}
     users: Mapping[str, str | type] = {}
     rewards: str | type = "goals"

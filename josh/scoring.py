@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from josh.branch import Branch, TurnContext
-from josh.calls import awaited, keyword_parameters
+from josh.calls import alone, awaited, keyword_parameters
 from josh.dialogue import NO_USAGE, Outcome, Turn, Usage
 from josh.roles import BaseRewards, Task, TurnModel
 from josh.transcript import Conversation, transcript
@@ -22,11 +22,15 @@ JUDGE = "judge"
 
 
 class Scorer:
-    """Scores and values the conversations of one task."""
+    """Scores and values the conversations of one task.
+
+    Attributes:
+        task: the task.
+    """
 
     def __init__(self, task: Task, judge: Callable[[TurnContext], TurnModel] | None = None) -> None:
         """Args: task: the task; judge: returns the judge's model for a place in the tree, None for no judge."""
-        self._task = task
+        self.task = task
         self._judge = judge
         self._contexts: list[TurnContext] = []
 
@@ -87,7 +91,11 @@ class Scorer:
             context = TurnContext(path, depth, JUDGE)
             self._contexts.append(context)
             given["judge"] = None if self._judge is None else self._judge(context)
-        return await awaited(method(self._task, conversation, **given))
+        return await alone(_called(method, self.task, conversation, **given))
+
+
+async def _called(method: Callable[..., Any], *arguments: Any, **given: Any) -> Any:
+    return await awaited(method(*arguments, **given))
 
 
 def _waits(method: Callable[..., Any]) -> bool:

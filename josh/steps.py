@@ -89,7 +89,7 @@ def _spoken(agent: Any, passed: Any) -> Any:
         ContractError: the last message's content is not text, it is not a message, or the step returned a text.
     """
     last = agent.messages[-1] if agent.messages else {}
-    if isinstance(passed, str):
+    if isinstance(passed, str) and not isinstance(passed, Outcome):
         raise ContractError(
             f"{type(agent).__name__}.step() returned the text {passed!r:.60}; add words with add_message, and return "
             "True (the turn is over), False (call again) or None (give up)"

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import ContractError, alone, awaited, has_parameter, named, not_a_message, pair_of
+from josh.calls import ContractError, EndedItselfError, alone, awaited, has_parameter, named, not_a_message, pair_of
 from josh.dialogue import Hit, Outcome, Speaker, Turn
-from josh.errors import JoshError
+from josh.errors import JoshError, TurnError
 from josh.messages import Message, flip_roles, same_words
 from josh.models.chat import ContextError
 from josh.reading import LENGTH, cut_reason
@@ -150,17 +150,7 @@ class TurnRunner:
     async def step(self) -> bool:
         """Take one step; returns True when the turn is over."""
         try:
-            if self._to_fork:
-                self.branch, self._to_fork = self.branch.fork(), False
-            if not self._seen:
-                agent = self.branch.agent
-                self._seen = (_end(agent.messages), _end(agent.messages_internal))
-            if not await alone(self._counted_step()):
-                return False
-            if self._context.thoughts:
-                self.branch.thoughts = {**self.branch.thoughts, self._context.speaker: self._context.thoughts}
-            if self._hits or self._observed is not None or self._context.samples:
-                await self._close()
+            return bool(await alone(self._stepped()))
         except JoshError:
             raise
         except asyncio.CancelledError as error:
@@ -173,14 +163,36 @@ class TurnRunner:
             self.fail(error)
         return True
 
+    async def _stepped(self) -> bool:
+        """Take one step, which may be the first or the last of the turn."""
+        if self._to_fork:
+            self.branch, self._to_fork = self.branch.fork(), False
+        if not self._seen:
+            agent = self.branch.agent
+            self._seen = (_end(agent.messages), _end(agent.messages_internal))
+        if not await self._counted_step():
+            return False
+        if self._context.thoughts:
+            self.branch.thoughts = {**self.branch.thoughts, self._context.speaker: self._context.thoughts}
+        if self._hits or self._observed is not None or self._context.samples:
+            await self._close()
+        return True
+
     def fail(self, error: BaseException) -> None:
         """End the turn with an error."""
         self._outcome, self._error = Outcome.INFRA_ERROR, one_line(error)
         self._cut = self._failure = ""
-        log.warning("%s: %s", self._where, self._error, exc_info=log.isEnabledFor(logging.DEBUG))
+        debug = log.isEnabledFor(logging.DEBUG)
+        log.warning("%s: %s", self.where, self._error, exc_info=debug)
+        of_plug_in = not isinstance(error, TurnError) or (
+            isinstance(error, ContractError | EndedItselfError) and error.__cause__ is not None
+        )
+        if of_plug_in and not debug:
+            log.warning("--debug shows where in the plug-in", extra={"once": True})
 
     @property
-    def _where(self) -> str:
+    def where(self) -> str:
+        """The turn's task, if it has a name, speaker and place in the tree, in words."""
         task = f"{self._rules.name}: " if self._rules.name else ""
         return f"{task}{self._context.speaker} at {self._context.path or 'the root'}, turn {self._context.depth}"
 
@@ -233,7 +245,7 @@ class TurnRunner:
         self._note_messages()
         if self.branch.world is not None:
             self._observed = await observed(self.branch.world)
-        log.info("%s: %s", self._where, failure)
+        log.info("%s: %s", self.where, failure)
 
     async def _judge(self, actions: Sequence[Any]) -> float | None:
         """Add a hit if the actions earned one; their value, if they have any."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from josh.calls import has_parameter
+from josh.calls import contained, has_parameter
 from josh.config import configured, create, setting, settings_of_plug_in
 from josh.errors import JoshError, UsageError
 from josh.loading import FILE_MODULE, load, said_by
@@ -236,13 +236,14 @@ def guarded(what: str, make: Callable[[], T]) -> T:
         make: runs the code; its result is returned.
 
     Raises:
-        UsageError: `make` raised an exception or SystemExit. A `JoshError` is raised unchanged.
+        UsageError: `make` raised an exception, or ended the program. A `JoshError` is raised unchanged.
     """
     try:
-        return make()
+        with contained():
+            return make()
     except JoshError:
         raise
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise UsageError(f"{what}: {one_line(error)}") from error
 
 

@@ -126,6 +126,7 @@ class ToolwozEnv(BaseEnv):
             # Figures on made-up tasks are not results on ToolWOZ, so these tasks have another name.
             self.called = "made-up booking task"
             self.splits = MADE_UP_SPLITS
+            self.splits_to_have = dict.fromkeys(set(multiwoz.SPLITS) - {*MADE_UP_SPLITS}, "--data with MultiWOZ")
 
     @cached_property
     def database(self) -> Database:

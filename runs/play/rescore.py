@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from josh.calls import alone
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.episode import TOO_LONG, first_of
 from josh.errors import JoshError, UsageError
@@ -149,13 +150,17 @@ async def rescored(
         return rewards
 
     rewards, strategy = guarded(what, set_up), strategy_of(settings.strategy)
-    try:
+
+    async def regrown() -> Episode:
         tree = await regrow(episode.tree, rewards, strategy)
         outcomes = final_outcomes(tree)
         sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
         scores = {} if error else await scorer.scores(tree, sound, outcomes, rewards)
-        concluded = conclude(tree, episode.task, env, rewards, strategy, error, scores)
+        return conclude(tree, episode.task, env, rewards, strategy, error, scores)
+
+    try:
+        concluded: Episode = await alone(regrown())
     except* JoshError as group:
         raise first_of(group) from None
     except* Exception as group:

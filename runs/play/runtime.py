@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from josh.branch import TurnContext
+from josh.calls import alone
 from josh.config import create
 from josh.dialogue import Speaker
 from josh.driver import Search
@@ -44,6 +45,7 @@ from josh.runs.settings import RunSettings, env_of, options_of
 from josh.scoring import JUDGE, Scorer
 from josh.seeds import derive
 from josh.steps import PluginSteps
+from josh.threads import one_line
 from josh.trust import trust
 
 log = logging.getLogger("josh")
@@ -288,7 +290,10 @@ class Runtime:
         for model in self.models:
             await model.aclose()
         if callable(getattr(self.env, "aclose", None)):  # a plug-in need not inherit from BaseEnv
-            await self.env.aclose()
+            try:
+                await alone(self.env.aclose())
+            except Exception as error:
+                log.warning("%s.aclose() failed: %s", type(self.env).__name__, one_line(error))
 
     def _budget(self) -> Budget:
         spending = self.settings.spending

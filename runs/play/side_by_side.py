@@ -1,19 +1,24 @@
 """Plays the tasks of a run concurrently; each is written to disk as soon as it is finished."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from josh.clock import TaskClock
 from josh.episode import first_of, play_search
-from josh.errors import BudgetError, JoshError
-from josh.outcomes import Episode
-from josh.roles import Task
+from josh.errors import BudgetError, JoshError, UsageError
+from josh.outcomes import Episode, conclude
+from josh.roles import BaseRewards, Task
 from josh.runs.play.person import PlayDisplay
 from josh.runs.play.progress import ProgressBar
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.trackers import Report
+from josh.runs.play.watchdog import watched
 from josh.runs.record.record import Record
 from josh.runs.record.summary import Result, bill, result_of
+from josh.tree import plant
+
+log = logging.getLogger("josh")
 
 
 async def play_all(
@@ -41,7 +46,7 @@ async def play_all(
     """
     waiting = iter([(position, task) for position, task in enumerate(runtime.tasks[:first]) if position not in results])
     stopped: list[str] = []
-    with _display(runtime, results) as display:
+    with watched(), _display(runtime, results) as display:
 
         async def worker() -> None:
             for position, task in waiting:
@@ -85,5 +90,10 @@ def _display(runtime: Runtime, results: Mapping[int, Result]) -> ProgressBar | P
 async def _played(runtime: Runtime, task: Task) -> Episode:
     clock = TaskClock(runtime.settings.limits.task_timeout)
     scorer = runtime.scorer(task, clock)
-    search = runtime.search(task, clock, scorer)
+    try:
+        search = runtime.search(task, clock, scorer)
+    except UsageError as error:
+        # Every task could be set up before the run began, so only this one is given up.
+        log.warning("%s", error)
+        return conclude(plant((), runtime.env.opens), task, runtime.env, BaseRewards(()), runtime.strategy, str(error))
     return await play_search(search, task, runtime.env, clock=clock, scorer=scorer)

@@ -38,6 +38,8 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
     split = wanted.task_split or env.splits[0]
     if split not in env.splits:
         way = "" if name in ENVS else f"; or give {type(env).__name__}.splits = {(*env.splits, split)!r}"
+        if needed := getattr(env, "splits_to_have", {}).get(split):
+            way = f"; {split!r} needs {needed}"
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}{way}")
     tasks = guarded(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
     strange = next((task for task in tasks if not isinstance(task, Task)), None)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
+from josh.calls import contained
 from josh.dialogue import Hit, Outcome, Speaker
 from josh.messages import Message
 from josh.outcomes import Episode
@@ -53,8 +54,9 @@ class CarefulEnv(BaseEnv):
     def ask(self, task: Task, make: Callable[[], T], instead: T) -> T:
         """Returns what `make` returns; `instead` if it raises."""
         try:
-            return make()
-        except (Exception, SystemExit) as error:
+            with contained():
+                return make()
+        except Exception as error:
             self.failed.setdefault(task.id, one_line(error))
             return instead
 

@@ -8,6 +8,7 @@ from woz_played import earned
 from woz_published import dialogue, write
 from woz_tables import write_tables
 
+from josh.cli import main
 from josh.dialogue import Speaker
 from josh.envs.toolwoz.env import SYNTHETIC_TASKS, ToolwozEnv
 from josh.envs.toolwoz.tasks import perfect_calls
@@ -100,6 +101,12 @@ def test_dialogues_that_are_no_tasks_are_counted(tmp_path, capsys):
 def test_wrong_settings_are_refused(options, split, reason):
     with pytest.raises(UsageError, match=reason):
         ToolwozEnv(options).tasks(split)
+
+
+def test_a_split_of_multiwoz_needs_its_data(capsys):
+    assert main(["--env", "toolwoz", "--task_split", "full_test"]) == 2
+    wanted = "no task_split named 'full_test'; known: train, val, test; 'full_test' needs --data with MultiWOZ\n"
+    assert wanted in capsys.readouterr().err
 
 
 def test_a_number_of_made_up_tasks_is_refused_beside_published_ones(tmp_path):

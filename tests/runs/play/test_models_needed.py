@@ -64,12 +64,13 @@ def test_a_run_whose_user_was_never_asked_gets_its_model_when_it_is_resumed(caps
     (run,) = Path("r").iterdir()
     paid = len(server.requests)
     assert paid
-    assert main(["--resume", str(run), "--user_model", "them", "--user_base_url", url]) == 0
+    again = ["--user", "./mine.py:Asking", "--user_model", "them", "--user_base_url", url]
+    assert main(["--resume", str(run), *again]) == 0
     asked = [body["model"] for body in server.requests[paid:]]
     assert asked.count("us") == 4 - paid  # two turns in each of two tasks, of which one was paid for
     assert json.loads((run / "config.json").read_text())["settings"]["user"]["model"] == "them"
     # Now that the user was asked, its model stays.
-    assert main(["--resume", str(run), "--user_model", "others"]) == 2
+    assert main(["--resume", str(run), "--user", "./mine.py:Asking", "--user_model", "others"]) == 2
     assert "user_model is 'others', and 'them' in" in capsys.readouterr().err
 
 

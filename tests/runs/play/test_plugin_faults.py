@@ -163,6 +163,15 @@ def test_the_contract_stands_in_the_error(flags, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_an_error_says_once_how_to_see_where_it_is(capsys):
+    assert main(["--rewards", "./odd.py:Fails", *SMALL]) == 1
+    assert capsys.readouterr().err.count("josh: --debug shows where in the plug-in\n") == 1
+    assert main(["--rewards", "./odd.py:Fails", *SMALL, "--debug"]) == 1
+    error = capsys.readouterr().err
+    assert 'return {}["x"]' in error
+    assert "--debug" not in error
+
+
 def test_a_set_up_that_fails_is_named(capsys):
     assert main(["--agent", "./odd.py:Starts", *SMALL]) == 2
     assert "cannot be set up: Starts.start() failed: ZeroDivisionError: division by zero" in capsys.readouterr().err
