@@ -244,6 +244,8 @@ class TestSampling:
             "extra_body": {"k": 1},
             "temperature": 0.3,
             "leave_out": ("min_p",),
+            "chat_template": "{{ messages }}",
+            "chat_template_kwargs": {"enable_thinking": False},
         }
         assert set(values) == {one.name for one in fields(Sampling)}
         assert Sampling().added_to({}) == {}

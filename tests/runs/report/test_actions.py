@@ -152,7 +152,8 @@ def test_the_words_of_a_chat_model_are_classified_by_the_world():
     assert done_by(turn_of(said, ["greeting"]), TASK, PersuasionEnv({})) == (("act", "greeting"),)
 
 
-def test_the_terminal_and_the_page_have_the_same_table(capsys):
+def test_the_terminal_and_the_page_have_the_same_table(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     folder = run("one", "--josh", "--stop", "best", "--synthetic_tasks", 4)
     shown = head(folder)["actions"]
     capsys.readouterr()

@@ -27,7 +27,8 @@ def test_without_runs_a_line_says_how_to_play_one(capsys):
     assert "records" in capsys.readouterr().err
 
 
-def test_every_run_has_its_figures(capsys):
+def test_every_run_has_its_figures(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     main(["--josh", "--synthetic_tasks", "3"])
     folder = only_run()
     summary = json.loads((folder / "summary.json").read_text())
