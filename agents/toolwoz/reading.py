@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, Final
 
 from josh.envs.toolwoz.language import NAMES, any_of, in_words, meanings
-from josh.envs.toolwoz.values import normalize
+from josh.envs.toolwoz.values import normalize, plain
 
 SEARCH: Final = "search"
 BOOK: Final = "book"
@@ -74,7 +74,7 @@ class Reader:
         statements: list[Statement] = []
         if domain is not None and _NUMBER.fullmatch(text) and (counts := [name for name in asked if name in _COUNTS]):
             text = _COUNTS[counts[0]].format(text.strip(" ."))
-        for sentence in _SENTENCE.findall(normalize(text)):
+        for sentence in _SENTENCE.findall(plain(text)):
             named, rest = _without_name(sentence)
             about = self._about(rest, domain)
             if about is None:
@@ -230,7 +230,7 @@ def _without_name(sentence: str) -> tuple[str, str]:
 @lru_cache(maxsize=64)
 def _kinds(types: tuple[Any, ...]) -> re.Pattern[str]:
     """Returns a pattern for the kinds of place that a user looks for."""
-    words = any_of(normalize(in_words("type", each)) for each in types)
+    words = any_of(plain(in_words("type", each)) for each in types)
     return re.compile(rf"\b(?:an?|some|any) (?:[a-z0-9-]+ ){{0,4}}(?:{words})\b")
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from josh.envs.toolwoz.values import normalize
+from josh.envs.toolwoz.values import normalize, plain
 
 NOUNS: Final[Mapping[str, str]] = {
     "restaurant": "restaurant",
@@ -133,14 +133,14 @@ def meanings(enums: Iterable[tuple[str, Sequence[Any]]], without: Iterable[str])
         without: parameters to leave out.
 
     Returns:
-        For each value in normalized words, the parameters and normalized values that it may stand for.
+        For each value in plain words, the parameters and normalized values that it may stand for.
     """
     meant: dict[str, list[tuple[str, str]]] = {}
     left_out = frozenset(without)
     for name, values in enums:
         if name not in left_out:
             for value in values:
-                meant.setdefault(normalize(in_words(name, value)), []).append((name, normalize(value)))
+                meant.setdefault(plain(in_words(name, value)), []).append((name, normalize(value)))
     return meant
 
 

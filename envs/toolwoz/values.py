@@ -32,15 +32,18 @@ _TIME = re.compile(r"(\d{1,2})[:.](\d{2})(?::\d{2})?(?: ?([ap])\.?m\.?)?")
 _WHOLE = re.compile(r"(\d+)\.0+")
 
 
+def plain(text: Any) -> str:
+    """Returns a text in lower case, without apostrophes and extra blanks. None is an empty text."""
+    return "" if text is None else " ".join(_APOSTROPHES.sub("", str(text)).lower().split())
+
+
 def normalize(value: Any) -> str:
     """Returns a value in the form in which values are compared.
 
-    It is in lower case, without apostrophes and extra blanks, and in one of several spellings. A time has two digits
-    for the hour, and 24 hours. A whole number has no decimal point. None is an empty text.
+    It is plain, and in one of several spellings. A time has two digits for the hour, and 24 hours. A whole number has
+    no decimal point.
     """
-    if value is None:
-        return ""
-    text = " ".join(_APOSTROPHES.sub("", str(value)).lower().split())
+    text = plain(value)
     time = _TIME.fullmatch(text)
     if time and (":" in text or time[3]):
         hour = int(time[1])

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from josh.envs.toolwoz.language import NAMES, any_of, meanings
-from josh.envs.toolwoz.values import normalize
+from josh.envs.toolwoz.values import normalize, plain
 
 BOOKED: Final = "booked"
 REFUSED: Final = "refused"
@@ -25,7 +25,7 @@ class Heard:
         kind: its main content: `BOOKED`, `REFUSED` (a booking), `NOTHING` (was found), `OFFER`, `QUESTION` (for
             parameters), `OTHER`.
         asked: the parameters that its questions ask for.
-        text: its normalized words.
+        text: its plain words.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Heard:
 
 def read_message(text: str) -> Heard:
     """Reads a message of the assistant."""
-    words = normalize(text)
+    words = plain(text)
     asked = tuple(
         name for sentence in _QUESTION.findall(words) for name, pattern in _ASKED.items() if pattern.search(sentence)
     )
@@ -50,7 +50,7 @@ def has_reference(heard: Heard) -> bool:
 
 def mentions(heard: Heard, column: str) -> bool:
     """Returns whether the message mentions a detail."""
-    return _DETAIL_WORDS.get(column, normalize(NAMES.get(column, column))) in heard.text
+    return _DETAIL_WORDS.get(column, plain(NAMES.get(column, column))) in heard.text
 
 
 @dataclass(frozen=True, slots=True)
