@@ -4,7 +4,8 @@
   given one, as in a clone of the repository.
 - ConvLab-2's `train.json`, `val.json` and `test.json`, which have the same entries.
 - One file of this kind, under any name.
-- A folder with only the database.
+- A folder with only the database. Where there is any other data, the folder is refused: tasks are never made up in
+  place of dialogues that cannot be read.
 
 Other layouts are refused with the reason: MultiWOZ 2.2's `dialogues_*.json` and the unified format of ConvLab-3 have
 no goals in the form that tasks are made of, and zips have to be unpacked.
@@ -23,6 +24,12 @@ PARTS = ("train.json", "val.json", "test.json")
 
 _DEPTH = 3
 _BESIDE = tuple(f"{stem}.{end}" for stem in ("delex", "testListFile", "valListFile") for end in ("json", "txt"))
+_HOLDERS = frozenset(
+    (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".pkl", ".xlsx", ".gz", ".tgz", ".tar", ".bz2", ".xz")
+)
+"""The endings of files that may hold dialogues."""
+_TABLES = ("_db.json", "ontology.json", "slot_descriptions.json", "value_dict.json", "prices.json")
+"""The ends of the names of files that come with the database."""
 _NEEDED = "give the folder with MultiWOZ 2.1's data.json, or that file"
 
 
@@ -90,6 +97,24 @@ def _refuse_others(given: Path, folders: Sequence[Path]) -> None:
     if not any(map(_has_tables, folders)):
         tables = ", ".join(f"{domain}_db.json" for domain in KEYS)
         raise UsageError(f"{given} has neither MultiWOZ's {DATA} nor its database ({tables}); {_NEEDED}")
+    # Made-up tasks never stand in for dialogues that cannot be read.
+    others = (path for place in folders if not _is_run(place) for path in sorted(place.iterdir()))
+    other = next(filter(_may_hold_dialogues, others), None)
+    if other is not None:
+        tables = next(place for place in folders if _has_tables(place))
+        raise UsageError(
+            f"{given} has no {DATA}, but {other}; give that file if it holds MultiWOZ's dialogues, or {tables} for "
+            "made-up tasks over the database"
+        )
+
+
+def _may_hold_dialogues(path: Path) -> bool:
+    return path.suffix.lower() in _HOLDERS and path.is_file() and not path.name.endswith(_TABLES)
+
+
+def _is_run(folder: Path) -> bool:
+    """Returns whether a run was recorded in a folder, as with `--data .`."""
+    return (folder / "replies.sqlite").exists() or (folder / "episodes.jsonl").exists()
 
 
 def _has_tables(folder: Path) -> bool:

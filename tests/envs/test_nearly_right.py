@@ -123,12 +123,16 @@ def test_convlabs_files_are_the_splits(tmp_path):
         ("data/MultiWOZ_2.2/schema.json", "is of MultiWOZ 2.2, which has no goals to make tasks of"),
         ("data/MultiWOZ_2.1.zip", r"has no data.json, but .*MultiWOZ_2.1.zip; unpack it, and give its folder"),
         ("multiwoz21/data/dialogues.json", "is of ConvLab-3's unified format, which josh does not read"),
+        ("mwz24/train_dials.json", r"has no data.json, but .*train_dials.json; give that file if .*, or .*db for made-up"),
+        ("data/train.parquet", r"has no data.json, but .*train.parquet; give that file"),
+        ("woz2_delex.json", r"has no data.json, but .*woz2_delex.json; give that file"),
+        ("MultiWOZ_2.1.tar.gz", r"has no data.json, but .*MultiWOZ_2.1.tar.gz; give that file"),
     ],
 )
 def test_a_database_beside_another_layout_is_not_played_with_made_up_tasks(tmp_path, name, reason):
     write_tables(tmp_path / "db")
     path = tmp_path / name
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as packed:
             packed.writestr("data.json", "{}")
@@ -136,6 +140,16 @@ def test_a_database_beside_another_layout_is_not_played_with_made_up_tasks(tmp_p
         path.write_text("[]")
     with pytest.raises(UsageError, match=reason):
         ToolwozEnv({"data": str(tmp_path)})
+
+
+def test_a_database_alone_is_played_with_made_up_tasks(tmp_path, caplog):
+    """What comes with the database, and runs that were recorded below it, are no dialogues."""
+    write_tables(tmp_path / "db")
+    (tmp_path / "records" / "run").mkdir(parents=True)
+    for name in ("db/ontology.json", "db/taxi_db.json", "README.md", "records/run/episodes.jsonl"):
+        (tmp_path / name).write_text("")
+    assert ToolwozEnv({"data": str(tmp_path), "synthetic_tasks": 2}).tasks("train")
+    assert "has MultiWOZ's database and no dialogues; tasks are made up over it" in caplog.text
 
 
 def test_a_folder_with_nothing_of_multiwoz_is_refused(tmp_path):
