@@ -101,9 +101,9 @@ def _refuse_others(given: Path, folders: Sequence[Path]) -> None:
     others = (path for place in folders if not _is_run(place) for path in sorted(place.iterdir()))
     other = next(filter(_may_hold_dialogues, others), None)
     if other is not None:
-        tables = next(place for place in folders if _has_tables(place))
+        database = next(place for place in folders if _has_tables(place))
         raise UsageError(
-            f"{given} has no {DATA}, but {other}; give that file if it holds MultiWOZ's dialogues, or {tables} for "
+            f"{given} has no {DATA}, but {other}; give that file if it holds MultiWOZ's dialogues, or {database} for "
             "made-up tasks over the database"
         )
 

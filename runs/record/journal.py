@@ -21,7 +21,7 @@ from josh.messages import dumps
 from josh.models.chat import Lesson
 from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
-from josh.runs.record.checksum import checksum
+from josh.runs.record.checksum import checksum, row_checksum
 from josh.runs.record.lock import FolderLock
 from josh.runs.record.notes import add_lesson, add_unusable, lessons_in, unusable_in
 from josh.runs.record.wal import damage_of, log_of, loss_in
@@ -54,7 +54,9 @@ SELECT task, speaker, model, sum(calls), sum(prompt_tokens), sum(completion_toke
 """
 _CHECKPOINT_SECONDS = 5.0
 """The replies of so many seconds may be in the log alone, which is lost where only the journal itself is copied."""
-_SUFFIX = ', "checksum": "'
+_SUFFIX = ', "crc32": "'
+"""What stands before the checksum at the end of a reply; 8 hexadecimal digits, `"` and `}` follow."""
+_LENGTH = len(_SUFFIX) + 10
 _UNCOUNTED = "SELECT DISTINCT speaker, model FROM replies WHERE calls > 0 AND prompt_tokens = 0"
 _SECONDS = "SELECT path, depth, speaker, sum(seconds) FROM replies WHERE task = ? GROUP BY 1, 2, 3"
 _ACCOUNT = "SELECT speaker, model, sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM replies GROUP BY 1, 2"
@@ -76,6 +78,7 @@ class Replies:
             UsageError: the journal is damaged, in use, or cannot be written.
         """
         self._path = folder / FILE
+        self._explained = _Explained(self._path)
         self._lock = FolderLock(folder)
         try:
             self._open()
@@ -91,17 +94,17 @@ class Replies:
             log.warning("%s: %s; the replies there are requested again", log_file, loss)
         if self._lock.left and self._path.exists() and not log_file.exists():
             log.warning("%s is missing, although the run was killed; the replies in it are requested again", log_file)
-        with self._explained():
+        with self._explained:
             self._base = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
-            with self._explained():
+            with self._explained:
                 # The system releases the lock when the process ends, even by a crash.
                 self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
                 # The check comes before the first write, so that a damaged file stays as it is.
                 found = self._base.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise self._damaged(found)
-            with self._explained():
+            with self._explained:
                 self._base.execute("PRAGMA journal_mode = WAL")
                 self._base.execute("PRAGMA synchronous = NORMAL")
                 self._base.execute("BEGIN IMMEDIATE")
@@ -115,7 +118,7 @@ class Replies:
 
     def find(self, key: ReplyKey) -> JournalEntry | None:
         """Returns the entry stored under a key, or None. Raises UsageError where the entry is damaged."""
-        with self._explained():
+        with self._explained:
             row = self._base.execute(_FIND, key).fetchone()
         try:
             return None if row is None else _entry(key, row)
@@ -139,7 +142,7 @@ class Replies:
 
     def merge(self) -> None:
         """Copy the replies in the log into the journal itself. `keep` does this every few seconds."""
-        with self._explained():
+        with self._explained:
             self._base.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._merged = time.monotonic()
 
@@ -149,7 +152,7 @@ class Replies:
 
     def checksums(self) -> dict[str, str]:
         """Returns the checksums of the lines of `episodes.jsonl`, by task."""
-        with self._explained():
+        with self._explained:
             return dict(self._base.execute(_CHECKSUMS).fetchall())
 
     def carry(self, spent: Mapping[str, Mapping[tuple[str, str], Usage]]) -> Usage:
@@ -164,7 +167,7 @@ class Replies:
         Raises:
             UsageError: as `keep` does.
         """
-        with self._explained():
+        with self._explained:
             known = {tuple(row[:3]): row[3:] for row in self._base.execute(_BY_TASK).fetchall()}
         total, rows = NO_USAGE, []
         for task, account in spent.items():
@@ -182,7 +185,7 @@ class Replies:
 
     def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Write rows, all or none."""
-        with self._explained():
+        with self._explained:
             self._base.execute("BEGIN")
             try:
                 self._base.executemany(statement, rows)
@@ -194,7 +197,7 @@ class Replies:
 
     def account(self) -> dict[tuple[str, str], Usage]:
         """Returns the usage of all replies, by speaker and model."""
-        with self._explained():
+        with self._explained:
             rows = self._base.execute(_ACCOUNT).fetchall()
         if not all(isinstance(name, str) for row in rows for name in row[:2]):
             raise self._damaged("a row is invalid")
@@ -202,17 +205,17 @@ class Replies:
 
     def uncounted(self) -> set[tuple[str, str]]:
         """Returns speaker and model of calls whose endpoint did not report token counts."""
-        with self._explained():
+        with self._explained:
             return set(self._base.execute(_UNCOUNTED).fetchall())
 
     def learn(self, lesson: Lesson) -> None:
         """Store what an endpoint refuses. Raises UsageError where the journal cannot be written."""
-        with self._explained():
+        with self._explained:
             add_lesson(self._base, lesson)
 
     def lessons(self) -> list[Lesson]:
         """Returns what the endpoints refused so far, in order."""
-        with self._explained():
+        with self._explained:
             return lessons_in(self._base)
 
     def spoil(self, who: tuple[str, str], usage: Usage, why: str) -> None:
@@ -226,16 +229,16 @@ class Replies:
         Raises:
             UsageError: the journal cannot be written.
         """
-        with self._explained():
+        with self._explained:
             add_unusable(self._base, who, usage, why)
 
     def unusable(self) -> dict[tuple[str, str], Usage]:
         """Returns the usage of the answers that could not be used, by speaker and model."""
-        with self._explained():
+        with self._explained:
             return unusable_in(self._base)
 
     def __len__(self) -> int:
-        with self._explained():
+        with self._explained:
             count: int = self._base.execute("SELECT count(*) FROM replies").fetchone()[0]
         return count
 
@@ -244,25 +247,37 @@ class Replies:
         self._base.close()
         self._lock.release()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            if code is not None:
-                code &= 0xFF
-            if code == sqlite3.SQLITE_BUSY:
-                raise UsageError(f"{self._path.parent} is in use by another josh; wait for it, or stop it") from None
-            if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
-                raise self._damaged(str(error)) from None
-            raise UsageError(f"cannot write {self._path}: {error}") from None
-
     def _damaged(self, what: str) -> UsageError:
-        return UsageError(
-            f"{self._path} is damaged ({' '.join(what.split())}); repair it with `sqlite3 {FILE} .recover`, or move it "
-            "away to request its replies again"
-        )
+        return _damaged(self._path, what)
+
+
+class _Explained:
+    """A context that turns SQLite's errors into errors about a journal."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, sqlite3.Error):
+            return
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None:
+            code &= 0xFF
+        if code == sqlite3.SQLITE_BUSY:
+            raise UsageError(f"{self._path.parent} is in use by another josh; wait for it, or stop it") from None
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
+            raise _damaged(self._path, str(error)) from None
+        raise UsageError(f"cannot write {self._path}: {error}") from None
+
+
+def _damaged(path: Path, what: str) -> UsageError:
+    return UsageError(
+        f"{path} is damaged ({' '.join(what.split())}); repair it with `sqlite3 {FILE} .recover`, or move it "
+        "away to request its replies again"
+    )
 
 
 def stored_account(folder: Path) -> dict[tuple[str, str], Usage]:
@@ -364,29 +379,25 @@ def _read_only(folder: Path) -> Iterator[sqlite3.Connection]:
 def _entry(key: ReplyKey, row: Sequence[Any]) -> JournalEntry:
     """The answer in a row of the table. A damaged one raises TypeError, ValueError, KeyError or AttributeError."""
     model, seed, choice, reply, *usage, seconds = row
-    if not isinstance(model, str) or not all(isinstance(number, int) for number in (seed, choice, *usage)):
-        raise TypeError("a value of another type")
-    text, marked, found = reply.rpartition(_SUFFIX)
-    if marked:
-        reply = f"{text}}}"
-        if found.removesuffix('"}') != _checksum(key, (model, seed, choice, reply, *usage, seconds)):
+    if reply.startswith(_SUFFIX, -_LENGTH):
+        found, reply = reply[-10:-2], reply[:-_LENGTH]
+        if found != row_checksum(key, model, reply, (seed, choice, *usage, seconds)):
             raise ValueError("another checksum")
+        reply += "}"
+    elif not isinstance(model, str) or not all(isinstance(number, int) for number in (seed, choice, *usage)):
+        raise TypeError("a value of another type")
     return JournalEntry(_reply(reply), model, seed, choice, Usage(*usage))
 
 
 def _row(key: ReplyKey, entry: JournalEntry, seconds: float) -> tuple[Any, ...]:
     """Returns a row of the table; its reply ends with the checksum of the row."""
-    reply, usage = _text(entry.reply), _numbers(entry.usage)
-    found = _checksum(key, (entry.model, entry.seed, entry.choice, reply, *usage, seconds))
-    return *key, entry.model, entry.seed, entry.choice, f'{reply[:-1]}{_SUFFIX}{found}"}}', *usage, seconds
+    reply, usage = _text(entry.reply)[:-1], _numbers(entry.usage)
+    found = row_checksum(key, entry.model, reply, (entry.seed, entry.choice, *usage, seconds))
+    return *key, entry.model, entry.seed, entry.choice, f'{reply}{_SUFFIX}{found}"}}', *usage, seconds
 
 
 def _numbers(usage: Usage) -> tuple[int, int, int]:
     return usage.calls, usage.prompt_tokens, usage.completion_tokens
-
-
-def _checksum(key: ReplyKey, values: Sequence[Any]) -> str:
-    return checksum(repr((*key, *values)).encode("utf-8", "backslashreplace"))
 
 
 def _text(reply: Reply) -> str:
@@ -407,5 +418,7 @@ def _reply(text: str) -> Reply:
     fields = json.loads(text)
     if not isinstance(fields["text"], str):
         raise TypeError("the text is not a string")
-    lists = {name: tuple(fields[name]) for name in ("tool_calls", *_TOKENS) if name in fields}
-    return Reply(**fields | lists)
+    fields.pop("checksum", None)  # of another kind, which one version wrote
+    if len(fields) > 2:
+        fields |= {name: tuple(fields[name]) for name in ("tool_calls", *_TOKENS) if name in fields}
+    return Reply(**fields)

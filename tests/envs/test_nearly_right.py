@@ -123,7 +123,10 @@ def test_convlabs_files_are_the_splits(tmp_path):
         ("data/MultiWOZ_2.2/schema.json", "is of MultiWOZ 2.2, which has no goals to make tasks of"),
         ("data/MultiWOZ_2.1.zip", r"has no data.json, but .*MultiWOZ_2.1.zip; unpack it, and give its folder"),
         ("multiwoz21/data/dialogues.json", "is of ConvLab-3's unified format, which josh does not read"),
-        ("mwz24/train_dials.json", r"has no data.json, but .*train_dials.json; give that file if .*, or .*db for made-up"),
+        (
+            "mwz24/train_dials.json",
+            r"has no data.json, but .*train_dials.json; give that file if .*, or .*db for made-up",
+        ),
         ("data/train.parquet", r"has no data.json, but .*train.parquet; give that file"),
         ("woz2_delex.json", r"has no data.json, but .*woz2_delex.json; give that file"),
         ("MultiWOZ_2.1.tar.gz", r"has no data.json, but .*MultiWOZ_2.1.tar.gz; give that file"),

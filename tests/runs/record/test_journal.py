@@ -63,7 +63,8 @@ def kept(folder, *depths):
 
 
 @pytest.mark.parametrize(
-    "change", ["reply = replace(reply, 'two', 'too')", "model = 'mode'", "seed = 7", "seconds = 2"]
+    "change",
+    ["reply = replace(reply, 'two', 'too')", "model = 'mode'", "seed = 7", "seed = 5.5", "calls = 3", "seconds = 2"],
 )
 def test_a_row_that_was_changed_is_no_answer(change, tmp_path):
     kept(tmp_path, 1).close()
@@ -142,3 +143,13 @@ def test_what_finished_tasks_cost_is_carried_once(tmp_path):
         assert journal.carry(spent) == Usage()
     with closing(Replies(tmp_path)) as journal:
         assert journal.account() == spent["task"]
+
+
+def test_a_checksum_of_another_kind_is_passed_over(tmp_path):
+    with closing(Replies(tmp_path)):
+        pass
+    with closing(sqlite3.connect(tmp_path / FILE)) as base, base:
+        other = '{"text": "Hello.", "finish_reason": "stop", "checksum": "0123456789abcdef"}'
+        base.execute(f"INSERT INTO replies VALUES ({', '.join('?' * 14)})", (*KEY, "model", 5, 0, other, 1, 2, 3, 0.5))
+    with closing(Replies(tmp_path)) as journal:
+        assert journal.find(KEY).reply == Reply("Hello.")
