@@ -49,6 +49,7 @@ def test_two_searches_are_compared_by_their_best_paths():
     assert shown["difference"]["average_reward"]["value"] == pytest.approx(means[1] - means[0])
     rewards = [{episode.task.id: episode.reward for episode in episodes(folder)} for folder in (first, second)]
     moved = {task: abs(rewards[1][task] - reward) for task, reward in rewards[0].items() if rewards[1][task] != reward}
+    moved = {task: round(dollars, 6) for task, dollars in moved.items()}
     kept = [row["task"] for row in shown["changes"] if row["won"][0] == row["won"][1]]
     assert len(kept) == shown["moved"] > 5
     assert set(kept) <= moved.keys() == {row["task"] for row in shown["changes"]}
