@@ -190,6 +190,8 @@ class _FewOfEach(logging.Filter):
         self._seen: Counter[str] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt):
+            return False  # asyncio logs the task that a second Ctrl-C ended
         if record.levelno < logging.WARNING:
             return True
         if getattr(record, "once", False):

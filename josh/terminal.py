@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO, UnsupportedOperation
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
@@ -21,6 +22,7 @@ PIPED = 100
 """Columns of a line if the output is not a terminal and `COLUMNS` is not set."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1bO.")
 """The bytes of arrow and function keys."""
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 _ORDER = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that change the direction of the text after them."""
 _NO_LIMIT = 1 << 20
@@ -36,6 +38,35 @@ def visible(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n").replace("\t", "    ")
     return "".join(one if one == "\n" or not _acts(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+class _Visible:
+    """A terminal's stream that passes texts as `visible` gives them, and colours."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write("".join(one if _COLOUR.fullmatch(one) else visible(one) for one in _COLOUR.split(text)))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def only_visible() -> Iterator[None]:
+    """Make what plug-ins print on a terminal safe: it often holds a model's words. Files and pipes get it unchanged."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    stream: Any = _Visible(sys.stdout)
+    with redirect_stdout(stream):
+        yield
 
 
 def in_a_line(text: str) -> str:

@@ -27,6 +27,7 @@ from josh.runs.play.destinations import trust_flag
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
+from josh.runs.record.headline import short_name
 from josh.runs.record.summary import counted, describe_left_out
 from josh.runs.registry import CHAT, OFFLINE, USERS, default_for, env_class, label_of, name_of, said, strategy_of
 from josh.runs.resolve import defaults_of, resolve, resume_settings, without_plug_in
@@ -247,7 +248,9 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings.output.log_dir)
     try:
-        folder = make_folder(log_dir, f"eval-{slug(str(parts[0].settings.env.name))}-{datetime.now():%Y%m%d-%H%M%S}")
+        folder = make_folder(
+            log_dir, f"eval-{slug(short_name(str(parts[0].settings.env.name)))}-{datetime.now():%Y%m%d-%H%M%S}"
+        )
     except OSError as error:
         raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
     sources = dict.fromkeys((*map(str, spec.trained_on), *policies.known, *others.known))

@@ -56,6 +56,7 @@ from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result
 from josh.runs.registry import needs_model
 from josh.runs.settings import RunSettings, environment
+from josh.terminal import only_visible
 
 log = logging.getLogger("josh")
 
@@ -105,7 +106,8 @@ async def run(
         UsageError: a setting is wrong, or the disk is full; where nothing was paid for, no folder is left.
         FatalError: the run cannot continue; finished tasks are on disk.
     """
-    runtime = Runtime(settings)
+    with only_visible():
+        runtime = Runtime(settings)
     announce(runtime)
     redact = redactor(environment(), runtime.options)
     record, results = _opened(runtime, resumed, part, redact)

@@ -16,6 +16,7 @@ from josh.runs.play.trackers import Report
 from josh.runs.play.watchdog import watched
 from josh.runs.record.record import Record
 from josh.runs.record.summary import Result, bill, result_of
+from josh.terminal import only_visible
 from josh.tree import plant
 
 log = logging.getLogger("josh")
@@ -46,7 +47,7 @@ async def play_all(
     """
     waiting = iter([(position, task) for position, task in enumerate(runtime.tasks[:first]) if position not in results])
     stopped: list[str] = []
-    with watched(), _display(runtime, results) as display:
+    with watched(), only_visible(), _display(runtime, results) as display:
 
         async def worker() -> None:
             for position, task in waiting:

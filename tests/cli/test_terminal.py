@@ -1,10 +1,12 @@
 """Texts as a terminal shows them."""
 
+import sys
+from contextlib import redirect_stdout
 from io import StringIO
 
 from rich.cells import cell_len
 
-from josh.terminal import align_columns, console_for, rendered, shortened, visible, wrap
+from josh.terminal import align_columns, console_for, only_visible, rendered, shortened, visible, wrap
 
 
 def test_lines_are_wrapped_by_what_they_take_on_the_screen():
@@ -34,3 +36,25 @@ def test_a_long_id_loses_its_middle():
     assert shortened("synthetic-train-0001", 20) == "synthetic-train-0001"
     assert shortened("synthetic-train-0001", 13) == "synth...-0001"
     assert cell_len(shortened("日本" * 60, 12)) <= 12
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+SAID = "\x1b]0;title\x07 \x1b[31mred\x1b[0m\r\u202eback"
+
+
+def test_what_a_plug_in_prints_cannot_control_a_terminal():
+    with redirect_stdout(Terminal()) as screen, only_visible():
+        print(SAID, "and more")
+        sys.stdout.writelines(["one\n", "two\x1b[2J\n"])
+    shown = "\\x1b]0;title\\x07 \x1b[31mred\x1b[0m\\r\\u202eback and more\none\ntwo\\x1b[2J\n"
+    assert screen.getvalue() == shown
+
+
+def test_what_a_plug_in_prints_into_a_file_stays():
+    with redirect_stdout(StringIO()) as file, only_visible():
+        print(SAID)
+    assert file.getvalue() == f"{SAID}\n"
