@@ -20,6 +20,7 @@ from josh.branch import Branch, Steps, TurnContext
 from josh.calls import contained
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.errors import FatalError, JoshError, UsageError
+from josh.messages import Message
 from josh.search import Strategy, check_plan, child_paths, grow
 from josh.threads import one_line
 from josh.tree import Expand, Tree, hits, spend
@@ -81,6 +82,7 @@ class Search:
         self._value = value
         self._rounds = dict.fromkeys(tree.frontier, 0)
         self._most_rounds = 0
+        self._noted: list[tuple[Message, Message]] = []
         self._over = False
         self._advancing = False
 
@@ -95,6 +97,16 @@ class Search:
     def done(self) -> bool:
         """Whether the search has no turn left to play."""
         return self._over or not self.going
+
+    def note(self, live: Sequence[Message], turn: Turn) -> None:
+        """Note a turn's messages as the speakers hold them, each with its copy in the tree."""
+        internal = () if turn.internal is turn.messages else turn.internal
+        self._noted += zip(live, (*turn.messages, *internal, *(turn.user_internal or ())), strict=False)
+
+    @property
+    def rewritten(self) -> tuple[Message, Message] | None:
+        """The first message that a speaker changed after its turn, as it was and as it is now; None where none is."""
+        return next(((copy, live) for live, copy in self._noted if live != copy), None)
 
     def check_whole(self) -> None:
         """Raises UsageError where an interrupt stopped the search in the middle of a phase."""
@@ -121,6 +133,8 @@ class Search:
         turns = [runner.turn() for runner in runners]
         if self._value is not None and any(expand.value for expand in plan):
             turns = await self._valued(self._value, plan, paths, groups)
+        for runner, turn in zip(runners, turns, strict=True):
+            self.note(runner.live, turn)
         self.tree = self._updated(grow(before, plan, turns, paths))
         self._carry(before, plan, [runner.branch for runner in runners], size)
         self._advancing = False

@@ -21,6 +21,7 @@ from josh.config import setting
 from josh.dialogue import Outcome, Speaker
 from josh.driver import Search
 from josh.errors import JoshError
+from josh.messages import snapshot, text_of
 from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
@@ -86,9 +87,12 @@ def begin(
         with named(f"{type(role).__name__}.start()"):
             role.start(task, env, options)
     heard(user, agent.messages)
-    own = view_of(user)
-    tree = plant(rewards.rewards, env.opens, agent.messages, agent.messages_internal, own, seed)
-    return Search(strategy, steps, tree, Branch(agent, user, env.world(task), rewards), **rules)
+    histories = agent.messages, agent.messages_internal, view_of(user)
+    copies = [None if history is None else tuple(map(snapshot, history)) for history in histories]
+    tree = plant(rewards.rewards, env.opens, copies[0] or (), copies[1] or (), copies[2], seed)
+    search = Search(strategy, steps, tree, Branch(agent, user, env.world(task), rewards), **rules)
+    search.note([message for history in histories for message in history or ()], tree.nodes[0].turn)
+    return search
 
 
 async def play(
@@ -221,6 +225,15 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
         error = str(failure)
     finally:
         clock.limit = None
+    if (rewritten := search.rewritten) is not None:
+        was, now = rewritten
+        log.warning(
+            "task %s: a message was changed after its turn, from %.60r to %.60r; the record keeps it as it was. "
+            "Branches share messages: add new ones",
+            task.id,
+            text_of(was),
+            text_of(now),
+        )
     try:
         with contained():
             episode = conclude(search.tree, task, env, rewards, search.strategy, error, scores)

@@ -100,6 +100,17 @@ def same_words(some: Sequence[Message], others: Sequence[Message]) -> bool:
     return calls and dumps(list(map(without_ids, some))) == dumps(list(map(without_ids, others)))
 
 
+def snapshot(message: Message) -> Message:
+    """Returns a copy of a message that later changes of the message do not reach."""
+    return {name: value if type(value) is str else _copied(value) for name, value in message.items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(part) for name, part in value.items()}
+    return [_copied(part) for part in value] if isinstance(value, list) else value
+
+
 def without_ids(message: Message) -> Message:
     """Returns a message without the ids of tool calls, which servers choose at random."""
     message = {key: value for key, value in message.items() if key != "tool_call_id"}

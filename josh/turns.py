@@ -23,7 +23,7 @@ from josh.branch import Branch, Steps, TurnContext
 from josh.calls import ContractError, EndedItselfError, alone, awaited, has_parameter, named, not_a_message, pair_of
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError, TurnError
-from josh.messages import Message, flip_roles, same_words
+from josh.messages import Message, flip_roles, same_words, snapshot
 from josh.models.chat import ContextError
 from josh.reading import LENGTH, cut_reason
 from josh.roles import AgentError, BaseRewards
@@ -196,6 +196,12 @@ class TurnRunner:
         task = f"{self._rules.name}: " if self._rules.name else ""
         return f"{task}{self._context.speaker} at {self._context.path or 'the root'}, turn {self._context.depth}"
 
+    @property
+    def live(self) -> tuple[Message, ...]:
+        """The turn's messages as its speakers hold them: the messages that both see, the agent's and the user's."""
+        messages, internal = self._added
+        return (*messages, *(() if internal is messages else internal), *(self._user_view or ()))
+
     def turn(self) -> Turn:
         """Returns the turn for the tree; a turn that ended with an error keeps only its cost, seed and error."""
         context = self._context
@@ -203,9 +209,12 @@ class TurnRunner:
         flaws = (self.is_duplicate, self._error, self._cut, self._failure)
         if self._outcome is Outcome.INFRA_ERROR:
             return Turn((), (), (), (), self._outcome, None, None, (), None, *account, *flaws)
-        messages, internal = self._added
+        seen, inner = self._added
+        # The tree holds copies, so that no later change of a message reaches it.
+        messages = tuple(map(snapshot, seen))
+        internal = messages if inner is seen else tuple(map(snapshot, inner))
         actions, hits = tuple(self._actions), tuple(self._hits)
-        samples, view = context.samples, self._user_view
+        samples, view = context.samples, None if self._user_view is None else tuple(map(snapshot, self._user_view))
         return Turn(
             messages, internal, actions, hits, self._outcome, self._observed, None, samples, view, *account, *flaws
         )
