@@ -100,6 +100,7 @@ def _run(args: argparse.Namespace) -> int:
     from josh.runs.record.folder import read_settings
 
     given = _given(args)
+    _require_recorded(args)
     if args.resume:
         before = read_settings(args.resume)
         settings = resume_settings(before, given, args.resume, unasked(args.resume, before) if given else ())
@@ -107,39 +108,47 @@ def _run(args: argparse.Namespace) -> int:
         settings = resolve(given, defaults_of(given))
     _log(core().flat(settings))
     if args.sample is not None:
-        return _sampled(settings, args.sample, args.resume)
+        return _sampled(settings, args, given)
     if args.dry_run:
-        config, expected = dry_run(settings)
+        config, expected = dry_run(settings, given)
         print(config)
         print(f"josh: estimate: {expected}", file=sys.stderr)
         return 0
     relax_gc()
-    return _played(settings, args.resume)
+    return _played(settings, given, args.resume)
 
 
-def _sampled(settings: RunSettings, tasks: int, resumed: Path | None) -> int:
+def _require_recorded(args: argparse.Namespace) -> None:
+    """Raises UsageError where `--trust` is given without a recorded run."""
+    if args.trust and not args.resume:
+        raise UsageError("trust is given, but no recorded run is; leave it out, or give --resume with the run")
+
+
+def _sampled(settings: RunSettings, args: argparse.Namespace, given: Mapping[str, Any]) -> int:
     """Play the first tasks of a run, and print the estimate of the whole run. Raises UsageError."""
     from josh.runs.play.run import run
     from josh.runs.report.ending import print_broken_off, print_sample
 
-    if tasks < 1:
-        raise UsageError(f"sample is {tasks}; give 1 or more")
-    if resumed is not None:
+    if args.sample < 1:
+        raise UsageError(f"sample is {args.sample}; give 1 or more")
+    if args.resume is not None:
         raise UsageError(
-            f"sample is given with --resume; `josh show {resumed}` has the cost of its tasks, leave it out"
+            f"sample is given with --resume; `josh show {args.resume}` has the cost of its tasks, leave it out"
         )
+    if args.dry_run:
+        raise UsageError(f"sample is {args.sample} with --dry_run, which plays nothing; leave one of them out")
     relax_gc()
-    result = asyncio.run(run(settings, first=tasks, broken_off=print_broken_off))
+    result = asyncio.run(run(settings, first=args.sample, given=given, broken_off=print_broken_off))
     print_sample(result)
     return 0 if result.summary["scored"] or result.stopped else 1
 
 
-def _played(settings: RunSettings, resumed: Path | None = None) -> int:
+def _played(settings: RunSettings, given: Mapping[str, Any], resumed: Path | None = None) -> int:
     from josh.runs.play.run import run
     from josh.runs.report.ending import print_broken_off, print_run
 
     try:
-        result = asyncio.run(run(settings, resumed, broken_off=print_broken_off))
+        result = asyncio.run(run(settings, resumed, given=given, broken_off=print_broken_off))
     except MemoryError:
         raise FatalError("the memory is used up; give the run more, or a smaller max_concurrency") from None
     print_run(result)
@@ -260,6 +269,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from josh.runs.report.ending import write_page
 
     given = _given(args)
+    _require_recorded(args)
     baseline = apart(BASELINE.read({name: value for name, value in vars(args).items() if name in BASELINE}))
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     printing = Printing(args.groups, args.json, partial(write_page, silent=args.json))
@@ -278,6 +288,7 @@ def _loop(args: argparse.Namespace) -> int:
     from josh.runs.loop.loop import do_stage, loop, resume_loop
 
     given = _given(args)
+    _require_recorded(args)
     own = {name: given.pop(name) for name in LOOP if name in given}
     _log(given)
     if args.stage:
@@ -328,9 +339,10 @@ def _plot(args: argparse.Namespace) -> int:
 def _play(args: argparse.Namespace) -> int:
     from josh.runs.play.person import play_settings
 
-    settings = play_settings(_given(args), args.side)
+    given = _given(args)
+    settings = play_settings(given, args.side)
     _log(core().flat(settings))
-    return _played(settings)
+    return _played(settings, given)
 
 
 def _tiny(args: argparse.Namespace) -> int:

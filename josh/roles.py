@@ -459,6 +459,13 @@ class BaseEnv:
         """Returns settings from environment variables, by flag name; a flag on the command line overrides them."""
         return {}
 
+    def unread(self) -> Mapping[str, str]:
+        """Returns the settings of the world that its other settings make irrelevant, by flag, each with the reason.
+
+        A run refuses them where they are given: `FLAG is VALUE, but REASON`.
+        """
+        return {}
+
     def tasks(self, split: str) -> Sequence[Task]:
         """Returns all tasks of a split, in a fixed order. Raises UsageError where they cannot be loaded."""
         raise NotImplementedError(f"{type(self).__name__} has no tasks()")

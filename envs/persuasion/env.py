@@ -144,6 +144,12 @@ class PersuasionEnv(BaseEnv):
             found["max_convo_turns"] = int(turns)
         return {name: value for name, value in found.items() if value}
 
+    def unread(self) -> Mapping[str, str]:
+        """Returns the settings of the corpus where there is none."""
+        if self.config.corpus is not None:
+            return {}
+        return dict.fromkeys(("split_rule", "include_bad"), "the people are made up; leave it out, or give --corpus")
+
     def tasks(self, split: str) -> Sequence[Task]:
         """Returns the tasks of a split, in the order of the corpus or file.
 

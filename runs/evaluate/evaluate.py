@@ -26,6 +26,7 @@ from josh.runs.intervals import RESAMPLES
 from josh.runs.play.destinations import trust_flag
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
+from josh.runs.play.unread import refuse_unread
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.headline import short_name
 from josh.runs.record.summary import counted, describe_left_out
@@ -236,14 +237,17 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     for name, why in unknown.items():
         print(f"josh: cannot check all training data of {name}: {why}", file=sys.stderr)
     named: dict[str, frozenset[str]] = {}
+    rehearsed = []
     for part in parts:
         runtime = Runtime(part.settings, rehearsed=True)
+        rehearsed.append(runtime)
         try:
             assert_held_out(runtime.tasks, runtime.env, seen)
             named[part.user] = users_of(part.settings, runtime.names)
             called = runtime.env.called
         finally:
             await runtime.aclose()
+    refuse_unread(rehearsed, given)
     met = seen.users | _trained_users(spec.trained_users, named)
     notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings.output.log_dir)

@@ -15,6 +15,7 @@ from josh.runs.loop.settings import LOOP_DEFAULTS, NOT_FOR_LOOPS, LoopSettings
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, sub_run_from, sub_run_to_json
 from josh.runs.play.tasks import choose_tasks
+from josh.runs.play.unread import refuse_unread
 from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
 from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_of, label_of, name_of, said
@@ -154,7 +155,7 @@ def make_plan(folder: Path, settings: LoopSettings, given: Mapping[str, Any], en
         raise UsageError(f"env {run['env']!r} has only the split {env.splits[0]!r}; a loop needs another to test on")
     parts = _parts(folder, settings, run, env)
     seen = _held_out(env, settings, parts)
-    _rehearse(settings, parts, env)
+    _rehearse(settings, given, parts, env)
     return Plan(settings, run, train, base, tuple(_stages(settings, parts)), tuple(parts), seen, str(folder))
 
 
@@ -218,8 +219,9 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     return train
 
 
-def _rehearse(settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv) -> None:
-    """Raises UsageError if a run cannot be played: a plug-in, a key or a package is missing or does not fit."""
+def _rehearse(settings: LoopSettings, given: Mapping[str, Any], parts: Sequence[SubRun], env: BaseEnv) -> None:
+    """Raises UsageError if a run cannot be played, or no run reads a given setting."""
+    rehearsed = []
     if settings.tiny:
         Tiny(settings.tiny_size)
     for part in parts:
@@ -228,7 +230,9 @@ def _rehearse(settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv) -> 
             if settings.tiny and not part.reference:  # the model does not exist yet
                 agent = run.agent.name or name_of(default_of(env, "agent", run.agent.model) or "")
                 run = replace(run, agent=replace(run.agent, model=OFFLINE, name=agent))
-            Runtime(run, rehearsed=True, agent_to_come=settings.tiny and not part.reference)
+            to_come = settings.tiny and not part.reference
+            rehearsed.append(Runtime(run, rehearsed=True, agent_to_come=to_come))
+    refuse_unread(rehearsed, given)
 
 
 def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[SubRun]:

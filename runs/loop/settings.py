@@ -94,6 +94,8 @@ def loop_settings(given: Mapping[str, Any]) -> LoopSettings:
     empty = next((name for name, value in given.items() if value == ""), None)
     if empty:
         raise UsageError(f"{empty} is empty; give a value, or leave it out")
+    if given.get("tiny_size") and not given.get("tiny"):
+        raise UsageError(f"tiny_size is {given['tiny_size']!r}, but no model is made; leave it out, or give --tiny")
     defaults = dict(FOR_TINY) if given.get("tiny") else {}
     if given.get("rounds", FEW + 1) <= FEW:
         defaults.pop("test_every", None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from josh.errors import JoshError, UsageError
+from josh.errors import JoshError
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.folder import BEFORE, SUMMARY, HowPlayed, write_json
 from josh.runs.record.record import Record, retries_before
@@ -59,16 +59,17 @@ def import_for_the_end() -> None:
     import josh.runs.record.schema  # noqa: F401
 
 
-async def drain_calls(runtime: Runtime, error: BaseException) -> None:
+async def drain_calls(runtime: Runtime, record: Record, error: BaseException) -> None:
     """Wait for the replies that are paid for, so that they reach the journal.
 
     Args:
         runtime: holds the gateway.
+        record: the run's files; where its journal has failed, as on a full disk, there is no wait.
         error: what ended the run. After a `JoshError` the wait is at most `timeout`; after Ctrl-C, SIGTERM or another
-            error it is at most `GRACE`; after a UsageError there is no wait.
+            error it is at most `GRACE`.
     """
-    if isinstance(error, UsageError):
-        return  # the disk is full, so the replies cannot be stored
+    if record.replies.failed:
+        return
     gateway, by_hand = runtime.gateway, not isinstance(error, JoshError)
     seconds = GRACE if by_hand else runtime.settings.traffic.timeout
     if not await gateway.drain(0.5):

@@ -23,6 +23,7 @@ from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
 from josh.runs.play.judging import RecordedJudge
+from josh.runs.play.unread import require_read, unread_by_judge
 from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, HowPlayed, read_config, read_settings, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
@@ -74,6 +75,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type, default_type = rewards_class(settings.rewards, env), rewards_class(PlugIn(), env)
+    require_read(given, [unread_by_judge(settings, rewards_type)])
     plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
     home = folder.resolve()

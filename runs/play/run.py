@@ -20,13 +20,14 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from josh.config import NOTHING
 from josh.errors import UsageError
 from josh.models.lessons import Lessons
 from josh.models.litellm_chat import PREFIX
@@ -37,6 +38,7 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.play.trackers import About, Report, without_secrets
+from josh.runs.play.unread import refuse_unread
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
@@ -90,6 +92,7 @@ async def run(
     part: str = "",
     *,
     first: int | None = None,
+    given: Mapping[str, Any] = NOTHING,
     broken_off: Callable[[RunResult, BaseException], None] = nothing,
 ) -> RunResult:
     """Play a run to its end, or until its budget is spent.
@@ -99,6 +102,7 @@ async def run(
         resumed: the folder of a run to resume, which was started with these settings; None for a new run.
         part: the name of the run's folder, where the run belongs to an evaluation or a loop; else empty.
         first: play only so many tasks, from the first; the run can be resumed for the others. None for all.
+        given: the settings that flags and a TOML file give now, by flag; one that nothing reads is refused.
         broken_off: gets the result so far and the error when an error or a cancellation ends the run. The files are
             closed before this call, and the error is raised after it.
 
@@ -108,6 +112,7 @@ async def run(
     """
     with only_visible():
         runtime = Runtime(settings)
+    refuse_unread([runtime], given)
     announce(runtime)
     redact = redactor(environment(), runtime.options)
     record, results = _opened(runtime, resumed, part, redact)
@@ -131,7 +136,7 @@ async def run(
         trackers.end()
     except BaseException as error:
         try:
-            await drain_calls(runtime, error)
+            await drain_calls(runtime, record, error)
         finally:
             empty = resumed is None and not results and not runtime.gateway.account and not runtime.gateway.unusable
             if not empty:
@@ -225,13 +230,18 @@ def describe(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def dry_run(settings: RunSettings) -> tuple[str, Estimate]:
+def dry_run(settings: RunSettings, given: Mapping[str, Any] = NOTHING) -> tuple[str, Estimate]:
     """Returns the `config.json` of a run with its `estimate`, as text, and the estimate; nothing is played.
+
+    Args:
+        settings: the settings.
+        given: see `run`.
 
     Raises:
         UsageError: a setting is wrong, as for `run`.
     """
     runtime = Runtime(settings)
+    refuse_unread([runtime], given)
     announce(runtime)
     going = runtime.announced(keyless=True)
     expected = estimate(runtime)

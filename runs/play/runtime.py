@@ -64,6 +64,8 @@ class Runtime:
         strategy: the search strategy.
         judge_model: the chat model that judges conversations for the rewards; None for no judge.
         agent_type: the agent's class.
+        agent_to_come: whether the agent's model does not exist yet; `offline` stands for it.
+        rewards_type: the rewards class.
         tasks: the tasks to play, in order.
         people: the person that each task is about, by the task's id; see `summary.person_of`.
         recorded: whether every reply must come from the journal.
@@ -99,11 +101,11 @@ class Runtime:
         self.recorded = recorded
         self._factory = ModelFactory(settings.local, settings.traffic.timeout, recorded=recorded, rehearsed=rehearsed)
         agent, user, judge = settings.agent, settings.user, settings.judge
-        self._agent_to_come = agent_to_come
+        self.agent_to_come = agent_to_come
         self._agent_model = self._factory.get(agent.model, agent.base_url, agent.api_key_var)
         self._rotation = rotation_of(user.model, user.base_url, user.api_key_var)
         self.agent_type = self._plug_in("agent", agent.name, self._agent_model)
-        self._rewards_type = rewards_class(settings.rewards, self.env)
+        self.rewards_type = rewards_class(settings.rewards, self.env)
         # The user's models and class are chosen once for each task, because a task's metadata may set them.
         self._user_models = {task.id: self._models_for(task) for task in self.tasks}
         self._user_types = {
@@ -146,7 +148,7 @@ class Runtime:
             **({"task": self.env.called} if self.env.called else {}),
             "agent": import_path(self.agent_type),
             "user": ", ".join(sorted(set(map(import_path, self._user_types.values())))),
-            "rewards": import_path(self._rewards_type),
+            "rewards": import_path(self.rewards_type),
             "models": sorted({model.name for model in self.models}),
         }
 
@@ -161,12 +163,12 @@ class Runtime:
     @property
     def unit(self) -> str:
         """Unit of the rewards, as a prefix, such as `$`."""
-        return str(getattr(self._rewards_type, "unit", ""))
+        return str(getattr(self.rewards_type, "unit", ""))
 
     @property
     def verb(self) -> str:
         """The verb for rewards in the progress bar, such as `earned`."""
-        return str(getattr(self._rewards_type, "verb", "earned"))
+        return str(getattr(self.rewards_type, "verb", "earned"))
 
     def announced(self, *, keyless: bool = False) -> list[str]:
         """Returns where requests and keys go; see `ModelFactory.announced`."""
@@ -212,7 +214,7 @@ class Runtime:
                 self.strategy,
                 agent=create(self.agent_type, "agent", settings.agent.config),
                 user=create(self.user_type(task), "user", settings.user.config),
-                rewards=new_rewards(self._rewards_type, settings.rewards, self._goals(task)),
+                rewards=new_rewards(self.rewards_type, settings.rewards, self._goals(task)),
                 options=self.options,
                 seed=derive(settings.seed, task.id),
                 max_turn_tries=settings.limits.josh_agent_tries,
@@ -310,7 +312,7 @@ class Runtime:
         if not found:
             raise UsageError(f"env {self.settings.env.name!r} has no {role} for model {model.name!r}; give --{role}")
         kind = class_of(role, found)
-        to_come = role == "agent" and self._agent_to_come
+        to_come = role == "agent" and self.agent_to_come
         if model.name == OFFLINE and getattr(kind, "needs_model", False) and not to_come:
             flag = "model" if role == "agent" else f"{role}_model"
             raise UsageError(f"{role} {label_of(found)!r} asks a chat model, but {flag} is 'offline'; give --{flag}")

@@ -116,6 +116,11 @@ class Replies:
             self._base.close()
             raise
 
+    @property
+    def failed(self) -> bool:
+        """Whether the journal could not be read or written, as on a full disk."""
+        return self._explained.met
+
     def find(self, key: ReplyKey) -> JournalEntry | None:
         """Returns the entry stored under a key, or None. Raises UsageError where the entry is damaged."""
         with self._explained:
@@ -252,10 +257,15 @@ class Replies:
 
 
 class _Explained:
-    """A context that turns SQLite's errors into errors about a journal."""
+    """A context that turns SQLite's errors into errors about a journal.
+
+    Attributes:
+        met: whether there was an error.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.met = False
 
     def __enter__(self) -> None:
         pass
@@ -263,6 +273,7 @@ class _Explained:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not isinstance(error, sqlite3.Error):
             return
+        self.met = True
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None:
             code &= 0xFF
