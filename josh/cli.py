@@ -25,7 +25,7 @@ from josh.runs.play.trusted import trust_of
 from josh.runs.registry import system_command
 from josh.runs.resolve import as_published, defaults_of, read_toml, resolve, resume_settings
 from josh.runs.settings import RunSettings, core, environment
-from josh.runs.train.settings import resolve_training
+from josh.runs.train.settings import refuse_unread_by, resolve_training
 from josh.terminal import in_a_line, visible
 from josh.trust import trusting
 
@@ -358,7 +358,9 @@ def _train(args: argparse.Namespace) -> int:
     from josh.runs.train.train import train
 
     try:
-        train(args.method, resolve_training(args.method, _given(args)))
+        given = _given(args)
+        refuse_unread_by(args.method, given)
+        train(args.method, resolve_training(args.method, given))
     except (UsageError, FatalError):
         if environment().get("RANK", "0") != "0":
             return 1  # only the first of several processes prints the error

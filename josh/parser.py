@@ -102,20 +102,35 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     # Help without any choice shows the settings of every run, and saves the time to load the default plug-ins.
     sides = bool(chosen) or (bool(arguments) and not {"-h", "--help"} & set(arguments))
     for name, (about, add) in _ADD.items():
-        own = commands.add_parser(name, help=about, argument_default=argparse.SUPPRESS)
+        usage = f"josh {name} [FLAGS]{' RUN' * (name == 'rescore')}"  # not the list of all flags, which the help has
+        own = commands.add_parser(name, help=about, usage=usage, argument_default=argparse.SUPPRESS)
         own.set_defaults(command=name)
-        # Only the given command needs its flags; without a command, the help shows the flags of `run`.
-        if name == command:
+        if name == command:  # only the given command needs its flags
             add(own, chosen, sides)
-        elif name == "run" and command in {"", "-h", "--help"}:
-            add(own, {}, False)
-            parser.epilog = (
-                f"Flags without a command mean `run`, as in: josh --beam_size 8 --josh\n\n{own.format_help()}"
-            )
+    if command in {"", "-h", "--help"}:
+        parser.epilog = _main_flags()
     for add_more in (_add_records, _add_schema, _add_evaluation, _add_terminal):
         add_more(commands)
     _add_models(commands, training=command == "train")
     return parser
+
+
+_MAIN = (
+    "josh", "beam_size", "env", "agent", "model", "base_url", "temperature", "user", "user_model", "end_index", "seed",
+    "max_cost", "log_dir",
+)  # fmt: skip
+"""The flags of `josh run` that the help of all commands shows."""
+
+
+def _main_flags() -> str:
+    """Returns the text after the list of commands: the main flags of `josh run`."""
+    parser = _Parser(usage=argparse.SUPPRESS, add_help=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.epilog = "All flags: josh run --help. Those of another command: josh COMMAND --help."
+    schema = schema_of({}, strategies=(BEAM,), sides=False)
+    shown = {flag: schema[flag] for flag in _MAIN}
+    title = "main flags of run (without a command, flags mean run: josh --josh --beam_size 8)"
+    _add_settings(parser, Schema(shown.values()), title=title)
+    return parser.format_help()
 
 
 def _spelled(argument: str) -> str:

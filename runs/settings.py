@@ -128,7 +128,7 @@ class RunSettings:
     )
     strategy: PlugIn = part(
         PlugIn,
-        title="strategy",
+        title="search",
         name={"flag": "strategy", "help": "search strategy: beam, rollouts, module:Class or ./file.py:Class"},
     )
     seed: int = setting(10, "random seed of the run; every random choice depends on it")

@@ -29,6 +29,7 @@ class Source:
         sample: the conversations of one policy with one user model.
         who: the identity of the policy: its agent, model, sampling and configuration, as JSON.
         reference: whether the policy is a reference policy of an evaluation.
+        temperature: the sampling temperature of the policy; None for a person.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Source:
     sample: PolicyResults
     who: str
     reference: bool = False
+    temperature: float | None = None
 
 
 def compare(
@@ -58,7 +60,8 @@ def compare(
     """
     names_of(folders)
     sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
-    figures = compared(shared(with_distinct_names(sources)))
+    sources = with_distinct_names(sources)
+    figures = compared(shared(sources))
     if out is not None:
         if out.exists() and any((out.parent / name).exists() for name in (CONFIG, PLAN)):
             raise UsageError(f"{out} is a file of a run or an evaluation; give another --out")
@@ -75,6 +78,8 @@ def compare(
     most = max(len(source.sample.rows) for source in sources)
     if most > figures["tasks"]:
         print(f"left out: up to {most - figures['tasks']} tasks that some policies did not play")
+    if note := temperature_note(sources):
+        print(note)
     print(f"\n{as_table(figures, groups=groups, width=screen_width(sys.stdout))}")
     return figures
 
@@ -107,9 +112,23 @@ def _source(folder: Path, run: Path, part: SubRun, *, searched: bool = False) ->
         raise UsageError(f"{folder} is not finished; go on with: josh evaluate --resume {folder}")
     sample = read_policy_results(run, part.policy, part.user, read_summary(run), searched=searched)
     config = read_config(run)
-    agent = read_settings(run, config).agent
+    settings = read_settings(run, config)
+    agent = settings.agent
     who = [who_played(config).get("agent"), agent.model, asdict(agent.sampling), dict(agent.config)]
-    return Source(folder, run, sample, json.dumps(who), part.reference)
+    temperature = None if "agent" in settings.people else agent.sampling.temperature
+    return Source(folder, run, sample, json.dumps(who), part.reference, temperature)
+
+
+def temperature_note(sources: Sequence[Source]) -> str:
+    """Returns a line that says at which temperatures the policies were sampled, where these differ; else empty.
+
+    Reference policies do not count: an evaluation chooses their temperature.
+    """
+    found = {one.sample.policy: one.temperature for one in sources if not one.reference and one.temperature is not None}
+    if len(set(found.values())) < 2:
+        return ""
+    each = ", ".join(f"{policy} at {temperature:g}" for policy, temperature in found.items())
+    return f"not the same temperature: {each}"
 
 
 def _without_repeats(sources: Sequence[Source]) -> list[Source]:

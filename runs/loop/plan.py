@@ -21,7 +21,7 @@ from josh.runs.record.summary import counted
 from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_of, label_of, name_of, said
 from josh.runs.resolve import read_toml, resolve, without_plug_in
 from josh.runs.settings import core, env_of, schema_of
-from josh.runs.train.settings import TRAINING, resolve_training
+from josh.runs.train.settings import TRAINING, refuse_unread_by, resolve_training
 from josh.runs.train.tiny import Tiny, tiny_dialogues
 
 BASE_POLICY, CONTROL = "base", "control"
@@ -207,6 +207,7 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     strange = next((name for name in train if name in own), None)
     if strange:
         raise UsageError(f"{settings.train_config}: {strange} is given; a loop sets it itself, leave it out")
+    refuse_unread_by(settings.method, train)
     preset = settings.preset or ("tiny" if settings.tiny else None)
     # Searches, tests and trainings report to the same trackers.
     train = {

@@ -8,7 +8,7 @@ from typing import Any, Final
 from josh.errors import UsageError
 from josh.messages import text_of
 from josh.outcomes import Episode
-from josh.runs.evaluate.compare import names_of, shared, sources_in, with_distinct_names
+from josh.runs.evaluate.compare import names_of, shared, sources_in, temperature_note, with_distinct_names
 from josh.runs.evaluate.scores import Metrics, PolicyResults, compared
 from josh.runs.intervals import LEVEL
 from josh.runs.record.folder import EPISODES, read_summary, who_played
@@ -38,6 +38,7 @@ class Comparison:
         played: how many tasks each has finished.
         samples: the conversations of each run that both runs have.
         figures: the numbers of `josh compare`.
+        temperatures: a line about the runs' temperatures, where they differ; else empty.
     """
 
     readings: tuple[Reading, Reading]
@@ -45,6 +46,7 @@ class Comparison:
     played: tuple[int, int]
     samples: tuple[PolicyResults, PolicyResults]
     figures: Metrics
+    temperatures: str = ""
 
     def __post_init__(self) -> None:
         self._changes: list[dict[str, Any]] = []
@@ -139,7 +141,7 @@ class Comparison:
 
     def _notes(self) -> list[str]:
         """Returns what a reader must know about the two runs and their common tasks."""
-        notes = []
+        notes = [self.temperatures] if self.temperatures else []
         for name, reading, played in zip(self.names, self.readings, self.played, strict=True):
             tasks = int(reading.config.get("tasks", played))
             if played < tasks:
@@ -216,6 +218,7 @@ def against(first: Path, second: Path) -> Comparison:
         raise UsageError(
             f"not comparable: {search} is a search and {plain} is not; give two searches, or two runs without --josh"
         )
-    base, tried = shared(with_distinct_names([*sources[0], *sources[1]]))
+    named = with_distinct_names([*sources[0], *sources[1]])
+    base, tried = shared(named)
     played = len(sources[0][0].sample.rows), len(sources[1][0].sample.rows)
-    return Comparison(readings, (one, other), played, (base, tried), compared([base, tried]))
+    return Comparison(readings, (one, other), played, (base, tried), compared([base, tried]), temperature_note(named))

@@ -93,6 +93,11 @@ class TrainSettings:
 
 
 TRAINING = Schema(settings_in(TrainSettings))
+_READ_BY = {
+    **dict.fromkeys(("beta", "monitor_every", "monitor_samples"), ("dpo", "kto")),
+    **dict.fromkeys(("desirable_weight", "undesirable_weight"), ("kto",)),
+}
+"""The methods that read a setting; all methods read the others."""
 
 _JOSH = {
     "batch_size": 1,
@@ -159,6 +164,16 @@ scripts: sft is sft_agent_final_mod, sft-successful is sft_agent_successful, sft
 finetune_agent, kto-ft is kto_ft. That project published no values for DPO. `tiny` is for models of about a million
 parameters.
 """
+
+
+def refuse_unread_by(method: str, given: Mapping[str, Any]) -> None:
+    """Raises UsageError for a given setting that the training method does not read; 0 is not refused."""
+    for name, value in given.items():
+        readers = _READ_BY.get(name, (method,))
+        if value and method not in readers:
+            raise UsageError(
+                f"{name} is {value}, but {method} does not read it; leave it out, or train {listed(readers)}"
+            )
 
 
 def resolve_training(method: str, given: Mapping[str, Any]) -> TrainSettings:

@@ -35,6 +35,20 @@ def test_a_run_compared_with_its_own_copy_differs_by_nothing(capsys):
     assert {span["value"] for span in spans(second["difference"])} == {0}
 
 
+def test_runs_at_different_temperatures_are_compared_with_a_line_that_says_so(capsys):
+    runs = []
+    for temperature in ("0", "1"):
+        assert main([*SMALL, "--temperature", temperature, "--log_dir", temperature]) == 0
+        (run,) = Path(temperature).iterdir()
+        runs.append(str(run.rename(run.with_name(f"t{temperature}"))))
+    capsys.readouterr()
+    assert main(["compare", *runs]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line == "not the same temperature: OfflinePersuader (t0) at 0, OfflinePersuader (t1) at 1"
+    assert main(["report", *runs, "--out", "both.html"]) == 0
+    assert line in Path("both.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("flags", "why"),
     [

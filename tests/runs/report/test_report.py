@@ -41,6 +41,7 @@ def test_rewards_by_round_add_up_to_what_the_reported_conversations_earned(flags
     assert sum(each["reward"] for each in rounds) == pytest.approx(sum(earned))
     assert sum(each["count"] for each in rounds) == sum(reward > 0 for reward in earned)
     assert [each["round"] for each in rounds] == list(range(1, len(rounds) + 1))
+    assert " at temperature 1, seed 10: " in head(folder)["headline"]
 
 
 def test_several_goals_of_a_conversation_share_its_reward(tmp_path):
