@@ -45,23 +45,23 @@ from josh.runs.settings import (
     spelled_out,
 )
 from josh.search import Strategy
+from josh.texts import read_text
 from josh.trust import absolute
 
 _YAML = (".yaml", ".yml")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Returns the settings in a TOML file. A key in the table of a part has a dotted name, such as `env.difficulty`.
+    """Returns the settings in a TOML file, in any encoding of Unicode.
+
+    A key in the table of a part has a dotted name, such as `env.difficulty`.
 
     Raises:
         UsageError: the file cannot be read, or is not TOML.
     """
     try:
-        with path.open("rb") as file:
-            raw = tomllib.loads(file.read().decode("utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         yaml = "; it looks like YAML, and TOML has lines such as: beam_size = 8" if path.suffix in _YAML else ""
         raise UsageError(f"{path} is not TOML: {error}{yaml}") from None
     except RecursionError:

@@ -15,6 +15,7 @@ from josh.envs.persuasion.env import PersuasionEnv
 from josh.envs.toolwoz.env import ToolwozEnv
 from josh.envs.toolwoz.values import normalize
 from josh.errors import UsageError
+from josh.runs.resolve import read_toml
 
 PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
 ROWS = [{"id": name, "data": PEOPLE} for name in ("a", "b\u2028é")]
@@ -184,3 +185,13 @@ def test_two_versions_below_one_folder_are_refused_by_name(tmp_path):
 )
 def test_spellings_are_one_value(written, value):
     assert normalize(written) == value
+
+
+def test_settings_are_read_in_any_encoding_of_unicode_and_packed(tmp_path):
+    text = 'log_dir = "é"\r\nbeam_size = 2\r\n'
+    for data in (text.encode("utf-8-sig"), text.encode("utf-16"), gzip.compress(text.encode())):
+        (tmp_path / "run.toml").write_bytes(data)
+        assert read_toml(tmp_path / "run.toml") == {"log_dir": "é", "beam_size": 2}
+    (tmp_path / "run.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match=r"run.toml: it is not UTF-8 \(byte 12\); save it as UTF-8$"):
+        read_toml(tmp_path / "run.toml")
