@@ -94,12 +94,16 @@ class _OtherFormError(ValueError):
     """The file is not lines of JSON."""
 
 
+def packed_as(data: bytes) -> str:
+    """Returns how a file is packed, or its encoding where that is not UTF-8, by its first bytes; empty for plain."""
+    return next((how for mark, how in _PACKED.items() if data.startswith(mark)), "")
+
+
 def _parsed(data: bytes, number: int) -> Any:
     """Returns the value of a line. Raises ValueError and RecursionError."""
     if number == 1:
         data = data.removeprefix(codecs.BOM_UTF8)
-        packed = next((how for mark, how in _PACKED.items() if data.startswith(mark)), "")
-        if packed:
+        if packed := packed_as(data):
             raise _OtherFormError(f"the file is {packed}; give it unpacked and in UTF-8")
     try:
         row = json.loads(data.decode(), parse_constant=_no_number)

@@ -13,6 +13,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.messages import same_words
+from josh.runs.export.check import packed_as
 from josh.runs.train.template import LeftOutError, Template
 
 FORMATS = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected"), "kto": ("prompt", "completion", "label")}
@@ -67,9 +68,16 @@ def read_rows(path: Path, method: str) -> list[Row]:
             file has no rows.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        data = path.read_bytes()
+        if packed := packed_as(data):
+            raise UsageError(f"cannot read {path}: it is {packed}; give it unpacked and in UTF-8")
+        lines = data.decode("utf-8-sig").split("\n")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot read {path}: it is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+    if lines[0].lstrip().startswith("["):
+        raise UsageError(f"cannot read {path}: it is one JSON array; write one row per line")
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

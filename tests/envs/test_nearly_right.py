@@ -15,7 +15,9 @@ from josh.envs.persuasion.env import PersuasionEnv
 from josh.envs.toolwoz.env import ToolwozEnv
 from josh.envs.toolwoz.values import normalize
 from josh.errors import UsageError
+from josh.runs.export.check import problems_in
 from josh.runs.resolve import read_toml
+from josh.runs.train.data import read_rows
 
 PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
 ROWS = [{"id": name, "data": PEOPLE} for name in ("a", "b\u2028é")]
@@ -195,3 +197,19 @@ def test_settings_are_read_in_any_encoding_of_unicode_and_packed(tmp_path):
     (tmp_path / "run.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError, match=r"run.toml: it is not UTF-8 \(byte 12\); save it as UTF-8$"):
         read_toml(tmp_path / "run.toml")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (LINES.encode("utf-16"), "in UTF-16; give it unpacked and in UTF-8"),
+        (gzip.compress(LINES.encode()), "packed with gzip; give it unpacked and in UTF-8"),
+        (json.dumps(ROWS).encode(), "one JSON array; write one row per line"),
+        (LINES.encode("latin-1", "replace"), ""),
+    ],
+)
+def test_rows_to_train_on_are_judged_alike_by_the_check_and_the_training(tmp_path, data, reason):
+    (tmp_path / "rows.jsonl").write_bytes(data)
+    assert any(problem.endswith(reason) for problem in problems_in(tmp_path / "rows.jsonl"))
+    with pytest.raises(UsageError, match=f"{reason}$"):
+        read_rows(tmp_path / "rows.jsonl", "sft")
