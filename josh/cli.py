@@ -107,6 +107,8 @@ def _run(args: argparse.Namespace) -> int:
     else:
         settings = resolve(given, defaults_of(given))
     _log(core().flat(settings))
+    if args.sample is not None and args.dry_run:
+        raise UsageError("sample is given with --dry_run, which plays nothing; leave one of them out")
     if args.sample is not None:
         return _sampled(settings, args, given)
     if args.dry_run:
@@ -156,9 +158,11 @@ def _played(settings: RunSettings, given: Mapping[str, Any], resumed: Path | Non
 
 
 def _log(settings: Mapping[str, Any]) -> None:
-    """Log to stderr: warnings, with `josh_debug` also information, with `debug` everything."""
+    """Log to stderr: josh's warnings; with `josh_debug` also information, and other packages'; with `debug` all."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_FewOfEach())
+    if not (settings.get("debug") or settings.get("josh_debug")):
+        handler.addFilter(logging.Filter("josh"))
     handler.setFormatter(_Redacting(settings))
     level = logging.DEBUG if settings.get("debug") else logging.INFO if settings.get("josh_debug") else logging.WARNING
     logging.basicConfig(handlers=[handler], force=True)

@@ -22,10 +22,19 @@ from types import MappingProxyType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from josh.errors import UsageError
+from josh.threads import one_line
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """An empty mapping, for defaults of arguments."""
-_NAMES = {int: "int", float: "float", str: "str", bool: "bool", Path: "path", tuple: "list", dict: "object"}
+_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    Path: "a path",
+    tuple: "a list",
+    dict: "a table of names and values",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +178,7 @@ class Setting:
             return None
         found = self._typed(given)
         if found is None:
-            raise UsageError(f"{where}{self.flag} is {given!r}; give a value of type {_NAMES[self.kind]}")
+            raise UsageError(f"{where}{self.flag} is {given!r}; give {_NAMES[self.kind]}")
         if self.rule.refuses(found):
             shown = repr(found) if isinstance(found, str) else found
             raise UsageError(f"{where}{self.flag} is {shown}; give {self.rule.wanted}")
@@ -341,6 +350,8 @@ def _declared(kind: Any, role: str) -> tuple[Setting, ...]:
                 found.append(_setting(flag, (role, "config", one.name), hints[one.name], _default(one), rule))
             except UsageError as error:
                 raise UsageError(f"{name}: {error}") from None
+            except Exception as error:
+                raise UsageError(f"{name}: the default of its setting {one.name!r} fails: {one_line(error)}") from None
     return tuple(found)
 
 

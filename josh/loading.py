@@ -27,15 +27,20 @@ def load(name: str, known: Mapping[str, str], kind: str) -> Any:
         UsageError: there is no such object, or its module cannot be imported; the text lists the short names.
         UntrustedError: recorded data names it, and this command may not run it; see `josh.trust`.
     """
-    module_name, colon, attribute = known.get(name, name).rpartition(":")
-    if not colon:
-        if name.endswith(".py"):
-            raise UsageError(f"{kind} {name!r} names no class; give {name}:Class")
+    module_name, _, attribute = known.get(name, name).rpartition(":")
+    if not attribute or not module_name or "://" in name:
+        if "://" in name:
+            scheme = name.partition("://")[0]
+            raise UsageError(f"{kind} is {name!r}; an address begins with http:// or https://, not with {scheme}://")
+        if name.rstrip(":").endswith(".py"):
+            raise UsageError(f"{kind} {name!r} names no class; give {name.rstrip(':')}:Class")
         names = ", ".join(sorted(known))
         raise UsageError(f"no {kind} named {name!r}; known: {names}, or give module:Class or ./file.py:Class")
     if name not in known:
         require_trusted(name, kind)
     is_file = module_name.endswith(".py")
+    if ":" in module_name and ".py:" in module_name:
+        raise UsageError(f"{kind} is {name!r}, which has two colons; give {module_name.partition(':')[0]}:Class")
     if not is_file and (module_name.startswith(".") or "/" in module_name):
         raise UsageError(
             f"{kind} {name!r}: {module_name} is neither a module nor a Python file; give {module_name}.py:{attribute}"
@@ -93,5 +98,9 @@ def _from_path(path: str, kind: str) -> ModuleType:
         sys.path.append(here)
     try:
         return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise UsageError(f"{kind}: {path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{kind}: there is no module {path}; give module:Class or ./file.py:Class") from None
     except (Exception, SystemExit) as error:
         raise UsageError(f"{kind}: {path} cannot be imported: {type(error).__name__}: {error}") from error

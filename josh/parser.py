@@ -28,11 +28,21 @@ from josh.runs.train.settings import METHODS, TRAINING
 from josh.terminal import in_a_line
 
 
+def _path(given: str) -> Path:
+    """Returns a path of the command line; refuses an empty text, such as that of a variable that is not set."""
+    if not given:
+        raise argparse.ArgumentTypeError("the path is empty; give one, or leave it out")
+    if "\0" in given:
+        raise argparse.ArgumentTypeError(f"the path {given!r} has a null character")
+    return Path(given)
+
+
 class _Parser(argparse.ArgumentParser):
     """Prints an error in one line, without the usage; refuses abbreviations, which could stand for another flag."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
+        self.register("type", Path, _path)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses as usual, and adds `known_flags`: the flags of the innermost command."""
@@ -47,7 +57,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 _WRONG_COMMAND = re.compile(r"argument (COMMAND|METHOD): invalid choice: '?(.*?)'? \(choose from (.*)\)$")
-_WRONG_VALUE = re.compile(r"argument (--\w+).*: invalid (int|float) value: (.*)$")
+_WITH_VALUE = re.compile(r"argument (--[\w.]+).*: ignored explicit argument (.*)$")
+_WRONG_VALUE = re.compile(r"argument (--[\w.]+).*: invalid (int|float) value: (.*)$")
 
 
 def _with_command(message: str) -> str:
@@ -57,6 +68,8 @@ def _with_command(message: str) -> str:
         return (
             f"argument {flag}: invalid {kind} value: {value}; give {'a whole number' if kind == 'int' else 'a number'}"
         )
+    if found := _WITH_VALUE.match(message):
+        return f"{found[1]} takes no value, but {found[2]} is given; leave the value out"
     found = _WRONG_COMMAND.match(message)
     if found is None:
         return message

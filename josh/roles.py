@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from josh.calls import ContractError
 from josh.config import OwnConfig, configured_by_flags
 from josh.dialogue import Hit, Speaker
 from josh.errors import TurnError
@@ -198,7 +199,9 @@ class Forkable:
 def fork(thing: T) -> T:
     """Returns a fork of an object: by the object's own `fork`, or by the default of `Forkable` where it has none."""
     own = getattr(thing, "fork", None)
-    forked: T = own() if callable(own) else default_fork(thing)
+    forked: T | None = own() if callable(own) else default_fork(thing)
+    if forked is None:
+        raise ContractError(f"{type(thing).__name__}.fork() returned None; return the copy")
     return forked
 
 

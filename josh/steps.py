@@ -1,7 +1,7 @@
 """Calls a task's agent and user as the steps of a search."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -86,12 +86,14 @@ def _spoken(agent: Any, passed: Any) -> Any:
 
     Raises:
         TurnError: the turn is over, and its last message is not the agent's.
-        ContractError: the last message's content is not text, it is not a message, or the step returned a text.
+        ContractError: the last message's content is not text, it is not a message, or the step returned a
+            text, a list or an iterator.
     """
     last = agent.messages[-1] if agent.messages else {}
-    if isinstance(passed, str) and not isinstance(passed, Outcome):
+    if isinstance(passed, Collection | Iterator) and not isinstance(passed, Outcome):
+        kind = "the text " if isinstance(passed, str) else ""
         raise ContractError(
-            f"{type(agent).__name__}.step() returned the text {passed!r:.60}; add words with add_message, and return "
+            f"{type(agent).__name__}.step() returned {kind}{passed!r:.60}; add words with add_message, and return "
             "True (the turn is over), False (call again) or None (give up)"
         )
     if not isinstance(last, dict):

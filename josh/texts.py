@@ -34,7 +34,14 @@ def read_text(path: Path) -> str:
     try:
         return data.decode(encoding).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {path}: it is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> UsageError:
+    """Returns the error for a text file that cannot be read, or is not UTF-8."""
+    if isinstance(error, UnicodeDecodeError):
+        return UsageError(f"cannot read {path}: it is not UTF-8 (byte {error.start + 1}); save it as UTF-8")
+    return UsageError(f"cannot read {path}: {error.strerror or error}")
 
 
 def json_of(text: str, place: str) -> Any:

@@ -11,7 +11,7 @@ from josh.config import configured, create, setting, settings_of_plug_in
 from josh.errors import JoshError, UsageError
 from josh.loading import FILE_MODULE, load, said_by
 from josh.models.hf_loading import is_local
-from josh.roles import BaseEnv, BaseRewards
+from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.search import Strategy
 from josh.threads import one_line
 from josh.trust import trust
@@ -76,7 +76,7 @@ _METHODS = {
     "agent": ("step", "start"),
     "user": ("step", "start"),
     "rewards": ("is_reward", "delete_reward", "start"),
-    "strategy": ("plan",),
+    "strategy": ("plan", "update", "result"),
 }
 
 
@@ -121,6 +121,22 @@ class PlugIn:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+_NAMED = {
+    "env": "an environment",
+    "agent": "an agent",
+    "user": "a user",
+    "rewards": "rewards",
+    "strategy": "a strategy",
+}
+_BASES: Mapping[str, type] = {
+    "env": BaseEnv,
+    "agent": BaseJOSHAgent,
+    "user": BaseJOSHUser,
+    "rewards": BaseRewards,
+    "strategy": Strategy,
+}
+
+
 def class_of(role: str, name: str | type) -> Any:
     """Returns a plug-in's class.
 
@@ -132,10 +148,27 @@ def class_of(role: str, name: str | type) -> Any:
         UsageError: the class does not exist, or it lacks a method.
     """
     if isinstance(name, type):
-        return require_methods(name, import_path(name), *_METHODS[role])
+        return _fitting(role, name, import_path(name))
     if not isinstance(name, str):
         raise UsageError(f"{role} is {name!r:.60}; give a short name, module:Class, ./file.py:Class or a class")
-    return require_methods(load(name, ROLES[role], role), name, *_METHODS[role])
+    return _fitting(role, load(name, ROLES[role], role), name)
+
+
+def _fitting(role: str, found: Any, name: str) -> Any:
+    """Returns the class of a role. Raises UsageError where it is none, is another role's, or lacks a method."""
+    base = _BASES[role]
+    wanted = f"subclass {base.__module__}.{base.__name__}"
+    if not isinstance(found, type):
+        raise UsageError(f"{role} {name!r} is not a class; give a class, and {wanted}")
+    other = next((one for one, kind in _BASES.items() if issubclass(found, kind) and not issubclass(found, base)), None)
+    if other is not None:
+        raise UsageError(f"{role} {name!r} has the base of {_NAMED[other]}; {wanted}")
+    missing = [method for method in _METHODS[role] if not callable(getattr(found, method, None))]
+    if missing:
+        raise UsageError(f"{role} {name!r} has no {missing[0]}(); {wanted}")
+    if role == "strategy" and not hasattr(found, "searched"):
+        raise UsageError(f"{role} {name!r} has no searched; {wanted}")
+    return found
 
 
 def env_class(name: str) -> type[BaseEnv]:
@@ -245,14 +278,6 @@ def guarded(what: str, make: Callable[[], T]) -> T:
         raise
     except Exception as error:
         raise UsageError(f"{what}: {one_line(error)}") from error
-
-
-def require_methods(found: Any, name: str, *methods: str) -> Any:
-    """Returns the plug-in. Raises UsageError where it lacks one of the methods."""
-    missing = [method for method in methods if not callable(getattr(found, method, None))]
-    if missing:
-        raise UsageError(f"{name} has no {missing[0]}(); subclass the base in josh.roles")
-    return found
 
 
 def import_path(kind: Any) -> str:

@@ -5,6 +5,7 @@
 3. `resume_settings` and `changed` apply new values to recorded settings, by the rules of resuming and rescoring.
 """
 
+import os
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, replace
@@ -79,9 +80,14 @@ def defaults_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings that the chosen environment reads from environment variables; see `BaseEnv.defaults`.
 
     Raises:
-        UsageError: the environment's class cannot be loaded.
+        UsageError: the environment's class cannot be loaded, or its `defaults` fails.
     """
-    return dict(env_class(given.get("env") or core()["env"].default).defaults(environment()))
+    name = given.get("env") or core()["env"].default
+    kind = env_class(name)
+    found = guarded(f"env {name!r}: its defaults()", lambda: kind.defaults(environment()))
+    if not isinstance(found, Mapping):
+        raise UsageError(f"env {name!r}: its defaults() returned {found!r:.60}; return settings by flag name")
+    return dict(found)
 
 
 ADDRESS = ("model", "base_url", "api_key_var")
@@ -310,7 +316,7 @@ def _complete(schema: RunSchema, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole_path(one: Setting, value: Any) -> Any:
-    return str(Path(value).resolve()) if one.kind is Path and value is not None else value
+    return os.path.realpath(value) if one.kind is Path and value is not None else value
 
 
 def _with_addresses(values: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:

@@ -279,7 +279,10 @@ def _with_command(env: Any) -> dict[str, Any]:
     """Returns the settings that `mcp:COMMAND` stands for, as a world's name."""
     if not isinstance(env, str) or not env.startswith(MCP):
         return {}
-    return {"env": MCP[:-1], "env.command": env.removeprefix(MCP).strip()}
+    command = env.removeprefix(MCP).strip()
+    if not command:
+        raise UsageError(f"env is {env!r}, without a server; give --env 'mcp:COMMAND', such as 'mcp:python server.py'")
+    return {"env": MCP[:-1], "env.command": command}
 
 
 def _with_service(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from josh.dialogue import Speaker
 from josh.envs.mcp.servers import Calls, ServerTool, ToolServers, listed_tools
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task, ToolError
+from josh.texts import unreadable
 from josh.trust import require_trusted
 
 SERVER = "mcp:"
@@ -159,7 +160,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"env.tasks: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise UsageError(f"env.tasks: {unreadable(path, error)}") from None
     rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, 1):

@@ -93,6 +93,7 @@ class PersuasionEnv(BaseEnv):
             f"made-up tasks per split, without a corpus (default: {SYNTHETIC_TASKS})",
             flag="synthetic_tasks",
             least=1,
+            most=100_000,
         )
         include_bad: bool = setting(
             False, "keep the corpus's dialogues that its authors marked as spoilt", flag="include_bad"

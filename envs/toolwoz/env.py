@@ -96,6 +96,7 @@ class ToolwozEnv(BaseEnv):
             f"made-up tasks per split, without MultiWOZ's (default: {SYNTHETIC_TASKS})",
             flag="synthetic_tasks",
             least=1,
+            most=100_000,
         )
         calls_per_turn: int = setting(MOST_CALLS, "most tool calls in a turn; a step with more earns nothing", least=1)
 

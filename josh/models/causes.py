@@ -154,11 +154,11 @@ def failure(error: BaseException, timeout: float, message: Message) -> Exception
         # Litellm keeps the headers in an attribute of its own, and its response may be missing or artificial.
         headers = getattr(error, "litellm_response_headers", None)
         return refusal(status, found, headers or getattr(getattr(error, "response", None), "headers", {}), message)
-    if isinstance(error, ImportError | UnicodeError):
+    if isinstance(error, ImportError | UnicodeError) and not isinstance(error, UnicodeDecodeError):
         impossible = "the key, the address or the request has an impossible character: "
         return FatalError(message(f"{impossible if isinstance(error, UnicodeError) else ''}{error}"))
-    if isinstance(error, ValueError):  # the SDK cannot parse a body whose Content-Type is JSON
-        return RetryableError(message(unusable(str(getattr(error, "doc", "{")))), billed=ONE_CALL)
+    if isinstance(error, ValueError | RecursionError):  # the SDK cannot parse a body whose Content-Type is JSON
+        return RetryableError(message(_unparsed(error)), billed=ONE_CALL)
     return ModelError(message(str(error) or repr(error)))
 
 
@@ -327,3 +327,11 @@ def _status(value: Any) -> int | None:
     """Returns an HTTP status of an error; None for another code."""
     number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) == 3 else value
     return number if isinstance(number, int) and 400 <= number < 600 else None
+
+
+def _unparsed(error: ValueError | RecursionError) -> str:
+    """Returns why a body whose Content-Type is JSON cannot be read."""
+    if isinstance(error, UnicodeDecodeError | RecursionError):
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is nested too deeply"
+        return f"the reply is not a chat completion: {why}"
+    return unusable(str(getattr(error, "doc", "{")))

@@ -362,9 +362,8 @@ def template_text(given: str | None) -> str | None:
         try:
             text = Path(given).expanduser().read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"chat_template is {given!r}, which cannot be read: {getattr(error, 'strerror', None) or error}"
-            ) from None
+            why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+            raise UsageError(f"chat_template is {given!r}, which cannot be read: {why}") from None
     if "{{" not in text and "{%" not in text:
         raise UsageError(f"chat_template is {given!r}, which is not a chat template; give a file in Jinja")
     return text

@@ -52,13 +52,19 @@ def base_and_adapter(name: str) -> tuple[str, str | None]:
 
 def look_for(name: str, load_in_4bit: bool = False) -> None:
     """Raises UsageError where a local model lacks a package, a GPU, a folder or a file; it does not load the model."""
-    torch, transformers = _packages(name)
-    base, adapter = base_and_adapter(name)
-    _folder(name, base)
-    if adapter is not None:
-        _folder(name, adapter, "adapter_config.json")
+    torch, transformers = _found(name, *base_and_adapter(name))
     if load_in_4bit:
         _four_bits(name, torch, transformers, "auto")
+
+
+def _found(name: str, base: str, adapter: str | None) -> tuple[Any, Any]:
+    """Returns torch and transformers. Raises UsageError where they or a model's folder are missing."""
+    wanted = {"config.json": base} | ({} if adapter is None else {"adapter_config.json": adapter})
+    on_hub = [config for config, where in wanted.items() if isinstance(_folder(name, where, config), str)]
+    packages = _packages(name)
+    for config in on_hub:
+        _look_on_hub(name, wanted[config], config)
+    return packages
 
 
 def _packages(name: str) -> tuple[Any, Any]:
@@ -72,7 +78,7 @@ def _packages(name: str) -> tuple[Any, Any]:
 
 def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4bit: bool) -> tuple[Any, Any]:
     """Returns the tokenizer and the model, ready to sample. Raises UsageError where either cannot be loaded."""
-    torch, transformers = _packages(name)
+    torch, transformers = _found(name, base, adapter)
     from transformers.utils import logging
 
     gpu = torch.cuda.is_available()
@@ -127,6 +133,33 @@ def _folder(name: str, where: str, config: str = "config.json") -> Path | str:
     ):
         raise UsageError(f"model {name!r}: {where} has no tokenizer; save it beside the model")
     return folder
+
+
+def _look_on_hub(name: str, where: str, config: str) -> None:
+    """Raises UsageError where the hub has no such model, or cannot be reached and no copy is on this machine.
+
+    It asks the hub once, because transformers tries again for minutes.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    try:
+        if isinstance(try_to_load_from_cache(where, config), str):
+            return
+        HfApi().model_info(where, timeout=10)
+    except RepositoryNotFoundError:
+        why = "the Hugging Face hub has no such model, or needs a token for it (HF_TOKEN)"
+    except HfHubHTTPError:
+        return  # transformers tries again
+    except OfflineModeIsEnabled:
+        why = "HF_HUB_OFFLINE keeps josh from asking the Hugging Face hub"
+    except ValueError:
+        why = "it is not a name on the Hugging Face hub, such as ORG/NAME"
+    except Exception:
+        why = "the Hugging Face hub cannot be reached"
+    else:
+        return
+    raise UsageError(f"model {name!r}: there is no folder {where}, and {why}")
 
 
 def missing_folder(where: str) -> str | None:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
@@ -55,6 +56,10 @@ class LiteLLMChat:
                 not valid.
         """
         self.name = name.removeprefix(PREFIX)
+        if "://" in self.name:
+            raise UsageError(f"model is {self.name!r}, an address; give it as base_url, and the model's name as model")
+        if self.name.startswith((".", "/", "~")) or (self.name and Path(self.name).is_dir()):
+            raise UsageError(f"model is {self.name!r}, a folder; give hf:{self.name}, or the name on your server")
         litellm = _load(self.name)
         key = key_in(os.environ, api_key_var, self.name, "its provider") if api_key_var else None
         self._redact = Redactor.of(key) if key else redactor(os.environ)

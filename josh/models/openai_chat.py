@@ -98,8 +98,12 @@ class OpenAIChat:
         return self._client
 
 
-def address_of(base_url: str) -> SplitResult:
+def address_of(base_url: str, name: str = "base_url") -> SplitResult:
     """Returns the parts of a server's address.
+
+    Args:
+        base_url: the address.
+        name: its name in error messages.
 
     Raises:
         UsageError: the text is not an HTTP address, or also holds a password, a query or a fragment.
@@ -107,12 +111,13 @@ def address_of(base_url: str) -> SplitResult:
     try:
         address = urlsplit(base_url)
         sound = address.scheme in {"http", "https"} and address.hostname and address.port != 0
+        sound = sound and not any(one.isspace() for one in base_url)
     except ValueError:
         sound = False
     if not sound:
-        raise UsageError(f"base_url is {Redactor.of()(base_url)!r}; give an address such as http://localhost:8000/v1")
+        raise UsageError(f"{name} is {Redactor.of()(base_url)!r}; give an address such as http://localhost:8000/v1")
     if address.username or address.password or address.query or address.fragment:
-        raise UsageError(f"base_url holds more than an address; put the key of {address.hostname} into a variable")
+        raise UsageError(f"{name} holds more than an address; put the key of {address.hostname} into a variable")
     return address
 
 

@@ -52,7 +52,7 @@ class ServiceModel:
         """
         self.name = name
         self.endpoint = name.removeprefix(PREFIX)
-        address = address_of(self.endpoint)
+        address = address_of(self.endpoint, "the agent's address")
         environment = os.environ if environment is None else environment
         self._key = key_in(environment, api_key_var, name, address.netloc) if api_key_var else NO_KEY
         self._redact = Redactor.of(self._key)
@@ -99,11 +99,13 @@ def completion_of(answer: Any) -> Any:
     """Returns a service's answer as a chat completion.
 
     Raises:
-        ModelError: the answer has neither words nor tool calls.
+        ModelError: the answer has neither words nor tool calls, or is an HTML page.
     """
     if isinstance(answer, str) and answer.lstrip()[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):  # the service did not say that it is JSON
             answer = json.loads(answer)
+    if isinstance(answer, str) and answer.lstrip()[:9].lower().startswith(("<html", "<!doctype")):
+        raise ModelError("the service answers an HTML page; is its address right?")
     if isinstance(answer, Mapping) and ("choices" in answer or "error" in answer):
         return answer  # `answered` reads chat completions, and errors that came with a status of success
     parts = answer if isinstance(answer, list) else [answer]

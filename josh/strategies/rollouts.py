@@ -16,7 +16,7 @@ class Rollouts(Strategy):
     class Config:
         """The number of conversations."""
 
-        n: int = setting(1, "conversations per task, without --josh", least=1, flag="rollouts")
+        n: int = setting(1, "conversations per task, without --josh", least=1, most=100_000, flag="rollouts")
 
     config: Config
     searched: ClassVar[bool] = False

@@ -146,7 +146,8 @@ def _runs_of(source: Path) -> Iterator[Found]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        yield UsageError(f"{path} is neither a run's folder nor a manifest nor an adapter: {error}")
+        why = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        yield UsageError(f"{path} is neither a run's folder nor a manifest nor an adapter: {why}")
         return
     yield from _runs_in(manifest, path, path.parent)
 

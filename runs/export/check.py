@@ -107,6 +107,8 @@ def _parsed(data: bytes, number: int) -> Any:
             raise _OtherFormError(f"the file is {packed}; give it unpacked and in UTF-8")
     try:
         row = json.loads(data.decode(), parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 (byte {error.start + 1} of the line)") from None
     except ValueError:
         if number == 1 and data.lstrip().startswith(b"["):
             raise _OtherFormError("the file is one JSON array; write one row per line") from None

@@ -94,7 +94,7 @@ def resume_loop(folder: Path, given: Mapping[str, Any], command: Command, jobs: 
         UsageError: the folder holds no loop, or a setting cannot be changed.
         FatalError: see `loop`.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     plan = read_loop_plan(folder)
     if plan.folder != str(folder):
         raise UsageError(f"{folder} was begun as {plan.folder}, and its models have that path; move it back there")

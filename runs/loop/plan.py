@@ -190,7 +190,8 @@ def _base(folder: Path, settings: LoopSettings, run: Mapping[str, Any]) -> str:
     elif model and is_local(model):
         base = str(model.removeprefix(PREFIX))
     else:
-        raise UsageError(f"model is {model!r}; a loop trains a model on this machine: give hf:FOLDER, or --tiny")
+        given = f"model is {model!r}" if model else "no model is given"
+        raise UsageError(f"{given}; a loop trains a model on this machine: give hf:FOLDER, or --tiny")
     strange = next((str(name) for name in (base, folder) if "+" in str(name)), None)
     if strange:
         raise UsageError(f"{strange} has a plus sign, which separates adapters; give a model or log_dir without it")

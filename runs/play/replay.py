@@ -46,7 +46,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
     settings = read_settings(folder)
     runtime = Runtime(settings, recorded=True)
     check_tasks(runtime, folder)
-    if not (folder / FILE).exists():
+    if not (folder / FILE).is_file():
         raise UsageError(f"{folder} has no journal {FILE} to replay")
     finished = sum(1 for _ in stored_episodes(folder / EPISODES, []))
     if finished < len(runtime.tasks):

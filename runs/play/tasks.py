@@ -1,8 +1,10 @@
 """Chooses the tasks to play and their maximum number of rounds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from inspect import isawaitable
 from random import Random
+from typing import Any
 
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
@@ -33,18 +35,24 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
         UsageError: the split is unknown, the slice is empty, or the environment's tasks are invalid.
     """
     wanted, name = settings.tasks, settings.env.name
-    if isinstance(env.splits, str) or not env.splits:
-        raise UsageError(f"env {name!r} has splits {env.splits!r}; give a tuple of names")
+    if not isinstance(env.splits, list | tuple) or not env.splits:
+        raise UsageError(f"env {name!r} has splits {env.splits!r:.60}; give a tuple of names")
     split = wanted.task_split or env.splits[0]
     if split not in env.splits:
         way = "" if name in ENVS else f"; or give {type(env).__name__}.splits = {(*env.splits, split)!r}"
         if needed := getattr(env, "splits_to_have", {}).get(split):
             way = f"; {split!r} needs {needed}"
         raise UsageError(f"no task_split named {split!r}; known: {', '.join(env.splits)}{way}")
-    tasks = guarded(f"the tasks of split {split!r}", lambda: list(env.tasks(split)))
+    given: Any = guarded(f"the tasks of split {split!r}", lambda: env.tasks(split))
+    if not isinstance(given, Iterable):
+        if isawaitable(given):
+            given.close()  # type: ignore[attr-defined]
+            raise UsageError(f"env {name!r}: tasks() is an async method; write it without async")
+        raise UsageError(f"env {name!r}: tasks({split!r}) returned {given!r:.60}; return a list of tasks")
+    tasks = guarded(f"the tasks of split {split!r}", lambda: list(given))
     strange = next((task for task in tasks if not isinstance(task, Task)), None)
     if strange is not None:
-        raise UsageError(f"env {name!r} gives a {type(strange).__name__} as a task; give a josh.roles.Task")
+        raise UsageError(f"env {name!r} gives {strange!r:.60} as a task; give a josh.roles.Task")
     twice = next((task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1), None)
     if twice is not None:
         raise UsageError(f"env {name!r} has several tasks with the id {twice!r}; give each task its own id")

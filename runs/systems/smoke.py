@@ -189,7 +189,7 @@ def run_smoke(args: argparse.Namespace) -> int:
         try:
             said = do()
         except (CheckError, JoshError) as error:
-            if isinstance(error, UsageError) and name == "tasks":  # nothing was played yet
+            if isinstance(error, UsageError) and name in {"tasks", "play"}:  # nothing was played yet
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             print(f"FAILED  {name:9} {error}\nsee what there is in {folder}/")

@@ -15,6 +15,7 @@ from josh.errors import UsageError
 from josh.messages import same_words
 from josh.runs.export.check import packed_as
 from josh.runs.train.template import LeftOutError, Template
+from josh.texts import unreadable
 
 FORMATS = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected"), "kto": ("prompt", "completion", "label")}
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
@@ -72,10 +73,8 @@ def read_rows(path: Path, method: str) -> list[Row]:
         if packed := packed_as(data):
             raise UsageError(f"cannot read {path}: it is {packed}; give it unpacked and in UTF-8")
         lines = data.decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {path}: it is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
     if lines[0].lstrip().startswith("["):
         raise UsageError(f"cannot read {path}: it is one JSON array; write one row per line")
     rows = []

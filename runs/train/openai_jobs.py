@@ -20,6 +20,7 @@ from josh.errors import FatalError, UsageError
 from josh.models.openai_chat import OPENAI_URL, address_of, key_in
 from josh.redact import Redactor
 from josh.runs.export.check import wrong_row
+from josh.texts import unreadable
 
 JOB = "josh_openai_job.json"
 _LEAST_ROWS = 10
@@ -302,7 +303,7 @@ def _rows(data: Path, method: str) -> list[dict[str, Any]]:
     try:
         lines = data.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {data}: {getattr(error, 'strerror', None) or error}") from None
+        raise unreadable(data, error) from None
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from wrong_input import outcome
 
 from josh.cli import main
 
@@ -42,8 +43,8 @@ WRONG = {
     "--start_index 99": "start_index 99 to end_index -1 has no task; split 'train' has 20",
     "--task_split tset": "no task_split named 'tset'; known: train",
     "--min_reward 3": "min_reward is 3.0; give 0 to 2 dollars",
-    "--synthetic_tasks 0": "synthetic_tasks is 0; give 1 or more",
-    "--rollouts 0": "rollouts is 0; give 1 or more",
+    "--synthetic_tasks 0": "synthetic_tasks is 0; give 1 to 100000",
+    "--rollouts 0": "rollouts is 0; give 1 to 100000",
     "--max_concurrency 0": "max_concurrency is 0; give 1 or more",
     "--price gpt=1": "price is 'gpt=1'; give MODEL=PROMPT/REPLY",
     "--sample 0": "sample is 0; give 1 or more",
@@ -92,16 +93,6 @@ WRONG = {
     "schema episode": "a run has no file 'episode' with a schema; known: episodes",
     "train openai --out job": "no data is given; give --data",
 }
-
-
-def outcome(capsys, arguments):
-    """The exit code of a command, what it prints, and the lines of its errors that say more than a default."""
-    try:
-        code = main(arguments.split())
-    except SystemExit as stop:
-        code = stop.code
-    printed = capsys.readouterr()
-    return code, printed.out, [line for line in printed.err.splitlines() if " without --" not in line]
 
 
 @pytest.mark.parametrize("arguments", WRONG)

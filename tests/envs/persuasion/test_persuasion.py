@@ -117,7 +117,7 @@ class TestTasks:
         ("options", "split", "problem"),
         [
             ({}, "dev", "no split named 'dev'; known: train, test"),
-            ({"synthetic_tasks": 0}, "train", "synthetic_tasks is 0; give 1 or more"),
+            ({"synthetic_tasks": 0}, "train", "synthetic_tasks is 0; give 1 to 100000"),
             ({"corpus": "nowhere"}, "train", "no Persuasion for Good corpus in nowhere"),
             ({"corpus": "nowhere.jsonl"}, "train", "cannot read nowhere.jsonl"),
         ],

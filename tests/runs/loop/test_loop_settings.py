@@ -20,7 +20,7 @@ pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialo
         (["--tiny", "--rounds", "0"], "rounds is 0; give 1 or more"),
         (["--tiny", "--method", "ppo"], "method is 'ppo'; give sft, dpo or kto"),
         (["--tiny", "--learn_from", "some"], "learn_from is 'some'; give newest or all"),
-        ([], "model is None; a loop trains a model on this machine: give hf:FOLDER, or --tiny"),
+        ([], "no model is given; a loop trains a model on this machine: give hf:FOLDER, or --tiny"),
         (["--model", "gpt-4o-mini"], "model is 'gpt-4o-mini'; a loop trains a model on this machine"),
         (["--tiny", "--model", "hf:x"], "model is 'hf:x' with --tiny, which makes one"),
         (

@@ -149,7 +149,7 @@ def test_a_plug_in_that_fails_costs_its_tasks_alone(flags, error):
     ("flags", "text"),
     [
         ("--env ./odd.py:Twins", "has several tasks with the id 'synthetic-train-0000'; give each task its own id"),
-        ("--env ./odd.py:Strange", "gives a str as a task; give a josh.roles.Task"),
+        ("--env ./odd.py:Strange", " as a task; give a josh.roles.Task"),
         ("--env ./odd.py:Broken", "josh: the tasks of split 'train': OSError: no such table"),
         ("--env ./odd.py:Rigid --josh", "josh: a dict (give it a fork()) cannot be copied for a branch"),
     ],

@@ -321,7 +321,7 @@ def test_what_is_no_run_is_refused_in_one_line(capsys, tmp_path):
         (json.dumps(config), "josh: odd/config.json: no setting named 'beam'"),
         (
             json.dumps(config | {"settings": {"seed": "x"}}),
-            "josh: odd/config.json: seed is 'x'; give a value of type int",
+            "josh: odd/config.json: seed is 'x'; give a whole number",
         ),
         (json.dumps(config | {"settings": {}}), "josh: odd/episodes.jsonl has no whole episode; there is"),
     ):
