@@ -139,7 +139,7 @@ def test_the_control_learns_from_lost_paths_alone(whole):
 def test_a_finished_loop_is_told_again(whole, capsys):
     folder, _ = whole
     before = read(folder / "loop.json")
-    assert main(["loop", "--resume", str(folder)]) == 0
+    assert main(["loop", "--trust", "--resume", str(folder)]) == 0
     assert "round 2" in capsys.readouterr().out
     after = read(folder / "loop.json")
     assert {**after, "minutes": 0} == {**before, "minutes": 0}
@@ -181,7 +181,7 @@ def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
         time.sleep(0.2)
     assert not stages_under_way(folder)
     assert not (folder / "loop.json").exists()
-    assert main(["loop", "--resume", str(folder), "--jobs", "1"]) == 0
+    assert main(["loop", "--trust", "--resume", str(folder), "--jobs", "1"]) == 0
     assert figures(folder) == figures(whole[0])
 
 
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_every_stage_and_says_how_to_go_on(tmp_path):
     assert f"josh: go on with: josh loop --resume {folder}" in errors
     assert "Traceback" not in errors
     assert not stages_under_way(folder)
-    assert main(["loop", "--resume", str(folder)]) == 0
+    assert main(["loop", "--trust", "--resume", str(folder)]) == 0
     assert read(folder / "loop.json")["search"] is None
 
 
@@ -204,9 +204,10 @@ def test_a_budget_ends_a_loop_that_more_of_it_brings_to_its_end(tmp_path, tiny_m
     assert main(["loop", *flags, "--max_calls", "60"]) == 1
     (folder,) = tmp_path.glob("records/loop-*")
     assert (
-        f"max_calls 60 is reached; go on with: josh loop --resume {folder} --max_calls MORE" in capfd.readouterr().err
+        f"max_calls 60 is reached; go on with: josh loop --resume {folder} --trust --max_calls MORE"
+        in capfd.readouterr().err
     )
-    assert main(["loop", "--resume", str(folder), "--max_calls", "100000"]) == 0
+    assert main(["loop", "--trust", "--resume", str(folder), "--max_calls", "100000"]) == 0
     found = read(folder / "loop.json")
     assert found["base"]["calls"] + found["rounds"][0]["calls"] > 60
 
@@ -224,7 +225,7 @@ def test_a_stage_that_fails_says_why_in_a_line(tmp_path, tiny_model, capfd):
 def test_two_processes_do_not_play_one_loop(whole, capsys):
     folder, _ = whole
     with locked(folder):
-        assert main(["loop", "--resume", str(folder)]) == 2
+        assert main(["loop", "--trust", "--resume", str(folder)]) == 2
     assert f"{folder} is in use by another josh" in capsys.readouterr().err
 
 
@@ -232,7 +233,7 @@ def test_a_moved_loop_is_not_gone_on_with(whole, tmp_path, capsys):
     folder, _ = whole
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / "plan.json").write_text((folder / "plan.json").read_text())
-    assert main(["loop", "--resume", "moved"]) == 2
+    assert main(["loop", "--trust", "--resume", "moved"]) == 2
     assert f"was begun as {folder}" in capsys.readouterr().err
 
 
@@ -241,15 +242,15 @@ def test_what_is_damaged_is_done_again(whole, tmp_path):
     before = figures(folder)
     (folder / "stages" / "round-2.json").write_text("")
     (folder / "uniform-donor" / "summary.json").unlink()
-    assert main(["loop", "--resume", str(folder)]) == 0
+    assert main(["loop", "--trust", "--resume", str(folder)]) == 0
     assert figures(folder) == before
 
 
 def test_a_loop_keeps_its_settings(whole, capsys):
     folder, _ = whole
-    assert main(["loop", "--resume", str(folder), "--rounds", "5"]) == 2
+    assert main(["loop", "--trust", "--resume", str(folder), "--rounds", "5"]) == 2
     assert "rounds is given" in capsys.readouterr().err
-    assert main(["loop", "--resume", str(folder), "--beam_size", "8"]) == 2
+    assert main(["loop", "--trust", "--resume", str(folder), "--beam_size", "8"]) == 2
     assert "beam_size is 8, and 4 in" in capsys.readouterr().err
 
 
