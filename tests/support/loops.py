@@ -5,12 +5,23 @@ from josh.agents.chat import Persuader
 from josh.users.persuasion.donor import Donor
 
 
+SAYINGS = (
+    "Hello! Save the Children is a charity that helps children in need.",
+    "Many children have lost their homes, and some are dying of illnesses that could be treated.",
+    "Would you like to donate some of your payment to Save the Children?",
+    "Even fifty cents can feed a child for a day. How much would you like to give?",
+)
+
+
 class Asks(Persuader):
-    """Says what its model says, and then asks: even a model that babbles gets something."""
+    """Asks its model, and says sentences of its own, so that people give even where the model babbles."""
 
     def add_message(self, message):
-        text = f"{message['content']} Would you like to donate to Save the Children?"
-        super().add_message({**message, "content": text})
+        if message["role"] != "assistant":
+            return super().add_message(message)
+        said = sum(each["role"] == "assistant" for each in self.messages)
+        self.messages.append({**message, "content": SAYINGS[said % len(SAYINGS)]})
+        self.messages_internal.append(message)
 
 
 class Stingy(Donor):
@@ -26,4 +37,5 @@ class Stingy(Donor):
         return agent, False
 '''
 SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
-FEW = [*SMALL, "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
+# A model this small writes on to its limit, and replies that are cut off make no rows; a letter ends them instead.
+FEW = [*SMALL, "--stop_at", "e", "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]

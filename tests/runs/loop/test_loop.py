@@ -214,7 +214,7 @@ def test_a_budget_ends_a_loop_that_more_of_it_brings_to_its_end(tmp_path, tiny_m
 
 def test_a_stage_that_fails_says_why_in_a_line(tmp_path, tiny_model, capfd):
     flags = [*FEW[3:], "--model", f"hf:{tiny_model}", "--preset", "tiny"]
-    (tmp_path / "mine.py").write_text(AGENT.replace("super().add", "1 / 0 or super().add"))
+    (tmp_path / "mine.py").write_text(AGENT.replace("said = sum", "said = 1 / 0 or sum"))
     assert main(["loop", *flags]) == 1
     errors = capfd.readouterr().err
     assert "stage base" in errors
