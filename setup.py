@@ -51,6 +51,7 @@ setup(
             "accelerate>=1.10",
             "matplotlib>=3.8",
         ],
+        "interop": ["gguf>=0.17", "xllamacpp>=2026.10"],
         "mcp": ["mcp>=2.0"],
         "plot": ["matplotlib>=3.8"],
         "dev": [
