@@ -11,8 +11,9 @@ from typing import Any, Final
 from josh.errors import UsageError
 from josh.messages import dumps, same_words, without_ids
 from josh.runs.export.export import manifest_of
-from josh.runs.export.formats import END, FORMATS, START, sharegpt_alternates
+from josh.runs.export.formats import END, FORMATS, LABELLED, PAIRED, START
 from josh.runs.export.messages import ROLES
+from josh.runs.export.sharegpt import sharegpt_alternates
 
 FEWEST: Final = {"openai-sft": 10, "openai-dpo": 10}
 """The minimum number of rows for trainers that need more than one."""
@@ -24,6 +25,7 @@ _PACKED: Final = {
     codecs.BOM_UTF16_BE: "in UTF-16",
 }
 _MARKS: Final = {
+    "kto_tag": "sharegpt-kto",
     "label": "kto",
     "chosen": "dpo",
     "input": "openai-dpo",
@@ -31,7 +33,7 @@ _MARKS: Final = {
     "conversations": "sharegpt",
     "messages": "sft",
 }
-"""The format of a row, by a key that only this format has; without a manifest `openai-sft` is checked as `sft`."""
+"""The format of a row, by the first of these keys that it has; without a manifest `openai-sft` is checked as `sft`."""
 
 
 def problems_in(file: Path) -> Iterator[str]:
@@ -85,7 +87,7 @@ def _of_all_rows(form: str, rows: int, claims: "_Claims") -> Iterator[str]:
     fewest = FEWEST.get(form, 1)
     if rows < fewest:
         yield f"{rows} rows; {form or 'every format'} needs {fewest} or more"
-    if form == "kto" and len(claims.labels) == 1:
+    if form in LABELLED and len(claims.labels) == 1:
         kind = "winning" if True in claims.labels else "losing"
         yield f"it has only {kind} turns; KTO needs rows with label true and rows with label false"
 
@@ -161,6 +163,8 @@ def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
 
 def _detect(row: Any) -> str:
     names = row if isinstance(row, dict) else {}
+    if {"conversations", "chosen"} <= names.keys():
+        return "sharegpt-dpo"
     return next((form for mark, form in _MARKS.items() if mark in names), "")
 
 
@@ -193,19 +197,24 @@ class _Claims:
 
     def _keys(self, form: str, row: Mapping[str, Any], number: int) -> tuple[bytes, bytes | None]:
         tools = row.get("tools")
-        if form == "kto":
-            prompt, answer = row["prompt"], without_ids(row["completion"][0])
+        if form in LABELLED:
+            if form == "kto":
+                prompt, answer = row["prompt"], without_ids(row["completion"][0])
+            else:
+                prompt, answer = [row.get("system"), *row["conversations"][:-1]], row["conversations"][-1]
+            label = row[LABELLED[form]]
             asked = _hash((prompt, tools))
-            self.labels.add(row["label"])
-            if row["label"]:
+            self.labels.add(label)
+            if label:
                 self._positive.add(asked)
             else:
                 self._negative.setdefault(asked, number)
-            return _hash((prompt, tools, answer, row["label"])), _hash((prompt, tools, answer, not row["label"]))
-        if form in ("dpo", "openai-dpo"):
-            asked, names = (row["prompt"], _PAIR) if form == "dpo" else (row["input"], _OPENAI_PAIR)
-            one, other = (without_ids(row[name][0]) for name in names)
-            return _hash((asked, tools, one, other)), _hash((asked, tools, other, one))
+            return _hash((prompt, tools, answer, label)), _hash((prompt, tools, answer, not label))
+        if form in PAIRED:
+            said = [row.get(name) for name in ("prompt", "input", "system", "conversations")]
+            pair = [row[name] for name in (_OPENAI_PAIR if form == "openai-dpo" else _PAIR)]
+            one, other = pair if form == "sharegpt-dpo" else [without_ids(answer) for (answer,) in pair]
+            return _hash((said, tools, one, other)), _hash((said, tools, other, one))
         return _hash(row), None
 
     def unsupported(self) -> Iterator[tuple[int, str]]:
@@ -273,13 +282,33 @@ def _check_chatml(row: Any) -> None:
 
 def _check_sharegpt(row: Any) -> None:
     _keys(row, {"conversations"}, {"system", "tools"})
-    turns = row["conversations"]
+    _check_shared(row, row["conversations"])
+
+
+def _check_sharegpt_kto(row: Any) -> None:
+    _keys(row, {"conversations", "kto_tag"}, {"system", "tools"})
+    _check_shared(row, row["conversations"])
+    _expect(isinstance(row["kto_tag"], bool), f"kto_tag is {row['kto_tag']!r:.40}; give true or false")
+
+
+def _check_sharegpt_dpo(row: Any) -> None:
+    _keys(row, {"conversations", *_PAIR}, {"system", "tools"})
+    _expect(isinstance(row["conversations"], list), "conversations is not a list")
+    for name in _PAIR:
+        _keys(row[name], {"from", "value"}, set())
+        _check_shared(row, [*row["conversations"], row[name]])
+    chosen, rejected = (row[name]["value"].strip() for name in _PAIR)
+    _expect(chosen != rejected, "chosen and rejected are the same")
+
+
+def _check_shared(row: Mapping[str, Any], turns: Any) -> None:
     _expect(isinstance(turns, list) and turns, "conversations is empty, or not a list")
     for at, turn in enumerate(turns):
+        name = f"conversations[{at}]"
         _keys(turn, {"from", "value"}, set())
         words = turn["value"]
-        _expect(isinstance(words, str), f"conversations[{at}]: value is not a text")
-        _expect(words.strip() or turn["from"] == "observation", f"conversations[{at}]: {turn['from']} says nothing")
+        _expect(isinstance(words, str), f"{name}: value is not a text")
+        _expect(words.strip() or turn["from"] == "observation", f"{name}: {turn['from']} says nothing")
     _expect(
         sharegpt_alternates([turn["from"] for turn in turns]),
         "conversations: the turns do not alternate between human or observation and gpt or function_call, first human, "
@@ -302,6 +331,8 @@ _ROWS: Final[Mapping[str, Callable[[Any], None]]] = {
     "openai-dpo": _check_openai_dpo,
     "chatml": _check_chatml,
     "sharegpt": _check_sharegpt,
+    "sharegpt-kto": _check_sharegpt_kto,
+    "sharegpt-dpo": _check_sharegpt_dpo,
 }
 
 

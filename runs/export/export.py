@@ -20,8 +20,9 @@ from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.outcomes import Episode
-from josh.runs.export.formats import FORMATS, PAIRED, ExportRow, export_rows
+from josh.runs.export.formats import FORMATS, LABELLED, PAIRED, ExportRow, export_rows
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
+from josh.runs.export.sharegpt import DATASETS
 from josh.runs.record.folder import EPISODES, read_config, version
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
@@ -29,7 +30,7 @@ from josh.runs.record.summary import counted
 MIN_MARGIN: Final = 0.01
 """Default minimum difference in reward between the two turns of a pair."""
 DATASET_INFO: Final = "dataset_info.json"
-"""LLaMA-Factory's list of datasets; a `sharegpt` export adds its file to it."""
+"""LLaMA-Factory's list of datasets; an export in one of its formats adds its file to it."""
 _ABSOLUTE: Final = re.compile(r"(^|,|hf:)(?:/|~/|[A-Za-z]:[\\/])(?:[^,]*[\\/])?([^,\\/]+)")
 
 
@@ -61,7 +62,7 @@ def choose(
         raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}, inspect")
     if paths not in (None, GOLDEN, SUCCESSFUL, LOST):
         raise UsageError(f"paths is {paths!r}; give {GOLDEN}, {SUCCESSFUL} or {LOST}")
-    if paths == LOST and form in (*PAIRED, "kto"):
+    if paths == LOST and form in (*PAIRED, *LABELLED):
         raise UsageError(
             f"paths is {LOST!r}, but {form} compares lost paths with wins; give another format or {GOLDEN}"
         )
@@ -94,7 +95,7 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
     """Write the rows of some runs and their manifest, both or neither.
 
     One tree is in memory at a time; the trees are read twice where their paths are ranked across runs. The rows are in
-    the order of the runs and their trees; the rows of `kto` are shuffled.
+    the order of the runs and their trees; rows with labels are shuffled.
 
     Args:
         runs: the runs' folders.
@@ -126,7 +127,7 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
                 tasks[episode.task.id] = None
                 yield candidate
 
-    info = _dataset_info(out) if form == "sharegpt" else None
+    info = _dataset_info(out, DATASETS[form]) if form in DATASETS else None
     files = (out, manifest_of(out), *([out.parent / DATASET_INFO] if info else ()))
     parts = {path: path.with_name(f"{path.name}.part") for path in files}
     folder_there = next((path for path in parts if path.is_dir()), None)
@@ -134,10 +135,10 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
         raise UsageError(f"cannot write {folder_there}: {os.strerror(errno.EISDIR)}")
     try:
         with tempfile.TemporaryFile(dir=out.parent) as spool:
-            entries = _kept(_spooled(spool, found(), dropped), dropped)
+            entries = _kept(_spooled(spool, found(), LABELLED.get(form, ""), dropped), dropped)
             if not entries:
                 raise NoRowsError(f"{' and '.join(map(str, runs))}: no row for {form}{_because(dropped)}")
-            if form == "kto":
+            if form in LABELLED:
                 Random(seed).shuffle(entries)
             digest = _copy(spool, entries, parts[out])
         labels = Counter(str(entry.label).lower() for entry in entries if entry.label is not None)
@@ -184,17 +185,14 @@ def to_stream(stream: BinaryIO, runs: Sequence[Path], form: str, choice: PathSel
     return manifest
 
 
-def _dataset_info(out: Path) -> dict[str, Any]:
+def _dataset_info(out: Path, dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Returns LLaMA-Factory's `dataset_info.json` with an entry for a file; entries of other files stay.
-
-    Without the columns `system` and `tools`, LLaMA-Factory drops these.
 
     Raises:
         UsageError: the file is there, and is not a JSON object.
     """
     path = out.parent / DATASET_INFO
-    columns = {"messages": "conversations", "system": "system", "tools": "tools"}
-    entry = {out.stem: {"file_name": out.name, "formatting": "sharegpt", "columns": columns}}
+    entry = {out.stem: {"file_name": out.name, **dataset}}
     try:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -275,7 +273,7 @@ class _Entry:
     label: bool | None
 
 
-def _spooled(spool: BinaryIO, rows: Iterator[ExportRow], dropped: Counter[str]) -> Iterator[_Entry]:
+def _spooled(spool: BinaryIO, rows: Iterator[ExportRow], label: str, dropped: Counter[str]) -> Iterator[_Entry]:
     start = 0
     for candidate in rows:
         try:
@@ -284,7 +282,7 @@ def _spooled(spool: BinaryIO, rows: Iterator[ExportRow], dropped: Counter[str]) 
             dropped["half of a surrogate pair, which is not text"] += 1
             continue
         spool.write(line)
-        yield _Entry(start, len(line), candidate.key, candidate.contradicts, candidate.row.get("label"))
+        yield _Entry(start, len(line), candidate.key, candidate.contradicts, candidate.row.get(label))
         start += len(line)
 
 
@@ -333,5 +331,5 @@ def print_summary(manifest: Mapping[str, Any], out: Path | None) -> None:
     for reason, count in manifest["dropped"].items():
         print(f"left out        {reason}: {count}", file=to)
     if out:
-        info = f", {DATASET_INFO}" if manifest["format"] == "sharegpt" else ""
+        info = f", {DATASET_INFO}" if manifest["format"] in DATASETS else ""
         print(f"written to      {out}, {manifest_of(out).name}{info}")

@@ -3,8 +3,8 @@
 A tree gives three kinds of rows:
 
 1. Whole conversations on its paths: `sft` and its dialects `openai-sft`, `chatml` and `sharegpt`.
-2. Single messages with a label, true on winning paths and false elsewhere: `kto`.
-3. Pairs of sibling turns, the better one preferred: `dpo` and `openai-dpo`.
+2. Single messages with a label, true on winning paths and false elsewhere: `kto` and `sharegpt-kto`.
+3. Pairs of sibling turns, the better one preferred: `dpo`, `openai-dpo` and `sharegpt-dpo`.
 
 Every row has the messages that the learner's model is trained on, in which the learner is the assistant. A row of `kto`
 or `dpo` is about one assistant message, and its prompt is everything before that message. A turn with several messages
@@ -42,6 +42,7 @@ from josh.runs.export.paths import (
     was_refused,
     winning_leaves,
 )
+from josh.runs.export.sharegpt import sharegpt, sharegpt_dpo, sharegpt_kto
 from josh.tree import internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -154,93 +155,71 @@ def _chatml(messages: Sequence[Message], _: int, tools: Tools) -> Row:
     return {"text": text} | with_tools(tools)
 
 
-def _sharegpt(messages: Sequence[Message], _: int, tools: Tools) -> Row:
-    first = messages[0]["role"] == "system"
-    turns: list[dict[str, str]] = []
-    for message in messages[first:]:
-        turn = _sharegpt_turn(for_trl(message))
-        if turns and turn["from"] == turns[-1]["from"] == "observation":
-            # Parallel calls are one turn, so their results are one turn too.
-            turns[-1]["value"] += f"\n{turn['value']}"
-        else:
-            turns.append(turn)
-    if not sharegpt_alternates([turn["from"] for turn in turns]):
-        raise UnexportableError("conversations whose roles do not alternate")
-    row: Row = {"conversations": turns}
-    if first:
-        row["system"] = messages[0]["content"]
-    if tools:
-        row["tools"] = dumps(list(tools))
-    return row
-
-
-def sharegpt_alternates(speakers: Sequence[str]) -> bool:
-    """Returns whether the speakers alternate: the other side at even places, the learner at odd places and last."""
-    sides = (("human", "observation"), ("gpt", "function_call"))
-    return len(speakers) % 2 == 0 and all(speaker in sides[at % 2] for at, speaker in enumerate(speakers))
-
-
-def _sharegpt_turn(message: Message) -> dict[str, str]:
-    content, calls = message.get("content") or "", message.get("tool_calls")
-    if calls:
-        if content:
-            raise UnexportableError("messages that speak and call a tool")
-        made = [{key: call["function"].get(key) for key in ("name", "arguments")} for call in calls]
-        return {"from": "function_call", "value": dumps(made if len(made) > 1 else made[0])}
-    names = {"user": "human", "assistant": "gpt", "tool": "observation"}
-    if message["role"] not in names:
-        raise UnexportableError("conversations whose roles do not alternate")
-    return {"from": names[message["role"]], "value": content}
-
-
 # Single messages with a label
 
 
-def _kto(episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]) -> Iterator[ExportRow]:
-    """Yields rows by JOSH's juxtaposed rule.
+def _verdicts(
+    render: Callable[[Sequence[Message], Message, bool, Tools], Row], *, ids: bool = True
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
+    """Returns a function that yields rows by JOSH's juxtaposed rule.
 
     Positive: the learner's messages on winning paths. Negative: messages after the same prompt on losing paths.
+
+    Args:
+        render: makes a row from the prompt, the message, its label and the tools.
+        ids: whether the prompts of its rows have the ids of tool calls.
     """
-    nodes, learner = episode.tree.nodes, choice.learner
-    outcomes = node_outcomes(episode)
-    golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
-    prompts: set[bytes] = set()
-    for index in golden:
-        for prompt, message in _spoken(episode, index, learner):
-            try:
-                check_sound(nodes[index].turn, learner)
-                if was_refused(nodes[index].turn, learner):
-                    raise UnexportableError("messages of winning turns in which a tool refused a call")
-                yield _verdict(prompt, message, True, episode, learner)
-                prompts.add(hashed(prompt))
-            except UnexportableError as reason:
-                dropped[str(reason)] += 1
-    for index in sorted(outcomes.best.keys() - outcomes.won - set(golden)):
-        for prompt, message in _spoken(episode, index, learner):
-            if hashed(prompt) not in prompts:
-                dropped["losing turns whose prompt no winning turn has"] += 1
-            elif index in outcomes.broken or nodes[index].turn.duplicate:
-                why = "losing turns with errors below" if index in outcomes.broken else "duplicates of a sibling"
-                dropped[why] += 1
-            else:
+
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[ExportRow]:
+        def verdict(prompt: Sequence[Message], message: Message, label: bool) -> ExportRow:
+            check_prompt(prompt, learner)
+            check_plain([*prompt, message])
+            *prompt, message = portable([*prompt, message])
+            row = render(prompt, message, label, tools)
+            says = (_stated(prompt, ids), without_ids(for_trl(message)), list(tools))
+            # A message that won in one place is no negative in another, so a positive row excludes a negative one.
+            return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
+
+        nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)
+        outcomes = node_outcomes(episode)
+        golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
+        prompts: set[bytes] = set()
+        for index in golden:
+            for prompt, message in _spoken(episode, index, learner):
                 try:
                     check_sound(nodes[index].turn, learner)
-                    yield _verdict(prompt, message, False, episode, learner)
+                    if was_refused(nodes[index].turn, learner):
+                        raise UnexportableError("messages of winning turns in which a tool refused a call")
+                    yield verdict(prompt, message, True)
+                    prompts.add(hashed(prompt))
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
+        for index in sorted(outcomes.best.keys() - outcomes.won - set(golden)):
+            for prompt, message in _spoken(episode, index, learner):
+                if hashed(prompt) not in prompts:
+                    dropped["losing turns whose prompt no winning turn has"] += 1
+                elif index in outcomes.broken or nodes[index].turn.duplicate:
+                    why = "losing turns with errors below" if index in outcomes.broken else "duplicates of a sibling"
+                    dropped[why] += 1
+                else:
+                    try:
+                        check_sound(nodes[index].turn, learner)
+                        yield verdict(prompt, message, False)
+                    except UnexportableError as reason:
+                        dropped[str(reason)] += 1
+
+    return rows
 
 
-def _verdict(prompt: Sequence[Message], message: Message, label: bool, episode: Episode, learner: Speaker) -> ExportRow:
-    check_prompt(prompt, learner)
-    check_plain([*prompt, message])
-    *prompt, message = portable([*prompt, message])
-    tools = episode.tools_of(learner)
-    row: Row = {"prompt": list(map(for_trl, prompt)), "completion": [for_trl(message)], "label": label} | with_tools(
-        tools
-    )
-    says = (row["prompt"], without_ids(row["completion"][0]), list(tools))
-    # A message that won in one place is not a negative in another place, so a positive row excludes a negative one.
-    return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
+def _stated(prompt: Sequence[Message], ids: bool) -> list[Message]:
+    """Returns a prompt as rows are compared by it: with or without the ids of tool calls."""
+    return [message if ids else without_ids(message) for message in map(for_trl, prompt)]
+
+
+def _kto(prompt: Sequence[Message], message: Message, label: bool, tools: Tools) -> Row:
+    return {"prompt": list(map(for_trl, prompt)), "completion": [for_trl(message)], "label": label} | with_tools(tools)
 
 
 def _spoken(episode: Episode, index: int, learner: Speaker) -> Iterator[tuple[list[Message], Message]]:
@@ -259,7 +238,7 @@ def _spoken(episode: Episode, index: int, learner: Speaker) -> Iterator[tuple[li
 
 
 def _pairs(
-    render: Callable[[Sequence[Message], Message, Message, float, Tools], Row],
+    render: Callable[[Sequence[Message], Message, Message, float, Tools], Row], *, ids: bool = True
 ) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
     """Returns a function that yields a row for each pair of the learner's turns after the same node.
 
@@ -267,6 +246,7 @@ def _pairs(
 
     Args:
         render: makes a row from the prompt, the chosen message, the rejected message, the margin and the tools.
+        ids: whether the prompts of its rows have the ids of tool calls.
     """
 
     def rows(
@@ -305,11 +285,12 @@ def _pairs(
                     check_prompt(prompt, learner)
                     check_plain([*prompt, chosen, rejected])
                     better_said, worse_said = (portable([*prompt, one])[-1] for one in (chosen, rejected))
-                    row = render(portable(prompt), better_said, worse_said, margin, tools)
+                    plain = portable(prompt)
+                    row = render(plain, better_said, worse_said, margin, tools)
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
                     continue
-                asked = hashed((list(prompt), list(tools)))
+                asked = hashed((list(prompt) if ids else _stated(plain, ids), list(tools)))
                 one, other = (hashed(without_ids(message)) for message in (chosen, rejected))
                 yield ExportRow(row, asked + one + other, asked + other + one, (better, worse))
 
@@ -356,11 +337,16 @@ def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _
 
 FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
     "sft": _conversations(_sft),
-    "kto": _kto,
+    "kto": _verdicts(_kto),
     "dpo": _pairs(_dpo),
     "openai-sft": _conversations(_openai_sft),
     "openai-dpo": _pairs(_openai_dpo),
     "chatml": _conversations(_chatml),
-    "sharegpt": _conversations(_sharegpt),
+    "sharegpt": _conversations(sharegpt),
+    "sharegpt-kto": _verdicts(sharegpt_kto, ids=False),
+    "sharegpt-dpo": _pairs(sharegpt_dpo, ids=False),
 }
-PAIRED: Final = ("dpo", "openai-dpo")
+PAIRED: Final = ("dpo", "openai-dpo", "sharegpt-dpo")
+"""The formats of pairs."""
+LABELLED: Final = {"kto": "label", "sharegpt-kto": "kto_tag"}
+"""The formats of single messages, with the key of their label."""

@@ -14,6 +14,7 @@ from josh.cli import main
 from josh.runs.experiments.loopback import Loopback
 from josh.runs.export.check import problems_in
 from josh.runs.export.formats import FORMATS
+from josh.runs.export.sharegpt import DATASETS
 
 APPLE = '{"fruit": "apple"}'
 LEFT = "(The left-hand shelf.)"
@@ -150,7 +151,7 @@ def test_nothing_internal_is_said_aloud(agent, played):
 
 
 @pytest.mark.parametrize("agent", ["function_calling", "react"])
-@pytest.mark.parametrize("form", [form for form in FORMATS if form != "chatml" and form != "sharegpt"])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "chatml" and form not in DATASETS])
 def test_exports_have_the_prompt_the_tools_and_an_answer_to_every_call(agent, form, played, tmp_path):
     folder, _ = played[agent]
     more = ["--paths", "successful"] if form in ("sft", "openai-sft") else []

@@ -49,6 +49,13 @@ DAMAGE = [
     ("sharegpt", ["conversations"], lambda old: old[1:], "the turns do not alternate between human or observation"),
     ("sharegpt", ["conversations", 1, "value"], "", "conversations[1]: gpt says nothing"),
     ("sharegpt", ["tools"], "{", "tools is not a text of JSON"),
+    ("sharegpt-kto", ["kto_tag"], "true", "kto_tag is 'true'; give true or false"),
+    ("sharegpt-kto", ["conversations"], lambda old: old[:-1], "the turns do not alternate between human"),
+    ("sharegpt-dpo", ["conversations"], lambda old: old[:-1], "the turns do not alternate between human"),
+    ("sharegpt-dpo", ["conversations"], None, "conversations is not a list"),
+    ("sharegpt-dpo", ["rejected"], [], "[] is not a JSON object"),
+    ("sharegpt-dpo", ["chosen", "from"], "human", "the turns do not alternate between human"),
+    ("sharegpt-dpo", ["margin"], 0.5, "margin is not a key of this format"),
 ]  # fmt: skip
 
 
@@ -86,7 +93,11 @@ def test_a_damaged_row_is_named_by_line(form, way, value, text, sound, tmp_path)
 
 
 def test_a_pair_of_the_same_text_is_found(sound, tmp_path):
-    for form, one, other in (("dpo", "chosen", "rejected"), ("openai-dpo", "preferred_output", "non_preferred_output")):
+    for form, one, other in (
+        ("dpo", "chosen", "rejected"),
+        ("sharegpt-dpo", "chosen", "rejected"),
+        ("openai-dpo", "preferred_output", "non_preferred_output"),
+    ):
         lines = sound[form].read_text(encoding="utf-8").splitlines()
         row = json.loads(lines[0])
         row[one] = row[other]

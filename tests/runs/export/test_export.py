@@ -9,7 +9,7 @@ from exporting import episodes, stored
 from josh.cli import main
 from josh.messages import OPENER, dumps
 from josh.runs.export.export import manifest_of, replace_all
-from josh.runs.export.formats import FORMATS, PAIRED
+from josh.runs.export.formats import FORMATS, LABELLED, PAIRED
 
 WHOLE = ("sft", "openai-sft", "chatml", "sharegpt")
 
@@ -53,10 +53,18 @@ def test_the_formats_say_the_same(run):
         assert shared["system"] == messages[0]["content"]
         assert [turn["value"] for turn in shared["conversations"]] == [m["content"] for m in messages[1:]]
         assert {turn["from"] for turn in shared["conversations"]} == {"human", "gpt"}
-    (_, pairs), (_, theirs) = (exported(run, form) for form in PAIRED)
+    (_, pairs), (_, theirs), (_, ranked) = (exported(run, form) for form in PAIRED)
     assert [(row["prompt"], row["chosen"], row["rejected"]) for row in pairs] == [
         (row["input"]["messages"], row["preferred_output"], row["non_preferred_output"]) for row in theirs
     ]
+    assert [[turn["value"] for turn in (*row["conversations"], row["chosen"], row["rejected"])] for row in ranked] == [
+        [m["content"] for m in (*row["prompt"][1:], *row["chosen"], *row["rejected"])] for row in pairs
+    ]
+    (_, verdicts), (_, tagged) = (exported(run, form) for form in LABELLED)
+    assert [([turn["value"] for turn in row["conversations"]], row["kto_tag"]) for row in tagged] == [
+        ([m["content"] for m in (*row["prompt"][1:], *row["completion"])], row["label"]) for row in verdicts
+    ]
+    assert [row["system"] for row in ranked] == [row["prompt"][0]["content"] for row in pairs]
 
 
 def test_the_best_paths_of_a_tree_are_the_first(run):

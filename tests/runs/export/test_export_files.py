@@ -61,6 +61,28 @@ def test_llama_factory_finds_every_column(run, capsys):
     }
 
 
+@pytest.mark.parametrize(
+    ("form", "more", "columns"),
+    [
+        ("sharegpt-dpo", {"ranking": True}, {"chosen": "chosen", "rejected": "rejected"}),
+        ("sharegpt-kto", {}, {"kto_tag": "kto_tag"}),
+    ],
+)
+def test_llama_factory_finds_pairs_and_verdicts(form, more, columns, run, capsys):
+    assert main(["export", str(run), "--format", form, "--out", "rows.jsonl"]) == 0
+    assert "written to      rows.jsonl, rows.jsonl.manifest.json, dataset_info.json" in capsys.readouterr().out
+    assert json.loads(Path("dataset_info.json").read_text())["rows"] == {
+        "file_name": "rows.jsonl",
+        "formatting": "sharegpt",
+        **more,
+        "columns": {"messages": "conversations", "system": "system", "tools": "tools", **columns},
+    }
+    manifest = json.loads(manifest_of(Path("rows.jsonl")).read_text())
+    assert set(manifest.get("labels", {})) == ({"true", "false"} if form == "sharegpt-kto" else set())
+    manifest_of(Path("rows.jsonl")).unlink()
+    assert main(["export", "--check", "rows.jsonl"]) == 0
+
+
 def test_a_list_of_datasets_that_cannot_be_read_is_left_alone(run, capsys):
     Path("dataset_info.json").write_text("[1")
     assert main(["export", str(run), "--format", "sharegpt", "--out", "talk.jsonl"]) == 2

@@ -17,8 +17,9 @@ from josh.examples import example_at, examples_of
 from josh.messages import dumps, with_opener, without_ids
 from josh.runs.export.check import wrong_row
 from josh.runs.export.export import choose
-from josh.runs.export.formats import FORMATS, export_rows
+from josh.runs.export.formats import FORMATS, LABELLED, export_rows
 from josh.runs.export.paths import node_outcomes, was_refused, winning_leaves
+from josh.runs.export.sharegpt import DATASETS
 from josh.runs.record.episode_json import from_json, to_json
 from josh.strategies.beam import BeamSearch
 from josh.tree import internal_conversation, walk
@@ -60,13 +61,13 @@ def test_a_row_is_the_conversation_as_the_users_model_is_trained_on_it():
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_rows_of_every_format_are_sound_and_have_the_users_tools(form):
-    made = [row for episode in episodes() for row in rows(form, episode, None if form == "kto" else "successful")]
+    made = [row for episode in episodes() for row in rows(form, episode, None if form in LABELLED else "successful")]
     if form == "openai-dpo":
         assert not made, "its turns begin with calls, which this format has no form for"
         return
     assert made
     assert [wrong for row in made if (wrong := wrong_row(form, row))] == []
-    if form != "sharegpt":
+    if form not in DATASETS:
         assert all(row["tools"] == [toy_phone.TOOLS[USER]] for row in made)
 
 

@@ -125,6 +125,16 @@ def test_positives_are_of_the_winning_path_and_negatives_lost_after_the_same_pro
         assert positive >= {prompt for prompt, _ in labels}
 
 
+def stated(row, *names):
+    """The prompt of a row and these answers as texts, whichever way its format has them."""
+    if "prompt" in row:
+        return dumps(row["prompt"]), *(words(row[name][0]) for name in names)
+    *before, last = row["conversations"]
+    return (
+        (dumps(before), dumps(last)) if "kto_tag" in row else (dumps([*before, last]), *map(dumps, map(row.get, names)))
+    )
+
+
 @settings(max_examples=40, deadline=None)
 @given(runs=st.lists(trees, min_size=1, max_size=3), form=st.sampled_from(list(FORMATS)), data=st.data())
 def test_every_file_passes_the_check_and_comes_out_the_same_again(runs, form, data, tmp_path_factory):
@@ -152,15 +162,9 @@ def test_every_file_passes_the_check_and_comes_out_the_same_again(runs, form, da
     # Nothing is said twice, and nothing is both good and bad after the same prompt.
     assert len(set(map(dumps, rows))) == manifest["rows"]
     good, bad = (
-        {
-            (dumps(row["prompt"]), words(row[name][0]))
-            for row in rows
-            if name in row and row.get("label", label) is label
-        }
-        for label, name in ((True, "completion"), (False, "completion"))
+        {stated(row, "completion") for row in rows if label in (row.get("label"), row.get("kto_tag"))}
+        for label in (True, False)
     )
     assert not good & bad
-    pairs = {
-        (dumps(row["prompt"]), words(row["chosen"][0]), words(row["rejected"][0])) for row in rows if "chosen" in row
-    }
+    pairs = {stated(row, "chosen", "rejected") for row in rows if "chosen" in row}
     assert not pairs & {(prompt, rejected, chosen) for prompt, chosen, rejected in pairs}

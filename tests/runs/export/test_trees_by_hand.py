@@ -7,6 +7,7 @@ import pytest
 from exporting import rows_of, says, stored
 
 from josh.messages import OPENER, dumps
+from josh.runs.export.check import problems_in
 from josh.runs.export.export import choose, export
 from josh.runs.export.formats import export_rows
 from josh.runs.record.episode_json import from_json
@@ -189,6 +190,42 @@ def test_calls_have_their_forms_in_text():
         ("gpt", "Red."),
     ]
     assert json.loads(sharegpt["tools"]) == list(episode.tools)
+
+
+def test_pairs_and_verdicts_after_tool_calls_have_their_forms_in_sharegpt():
+    one, other = ([call(name, "it"), result(name, "red"), says(text)] for name, text in (("1", "Red."), ("2", "Blue.")))
+    episode = from_json(forked(one, other))
+    opener = {"from": "human", "value": OPENER}
+    looked = {"from": "function_call", "value": '{"name": "look", "arguments": {"at": "it"}}'}
+    red = {"from": "observation", "value": "red"}
+    tools = dumps(list(episode.tools))
+    assert rows_of("sharegpt-dpo", episode) == [
+        {
+            "conversations": [opener, looked, red],
+            "tools": tools,
+            "chosen": {"from": "gpt", "value": "Red."},
+            "rejected": {"from": "gpt", "value": "Blue."},
+        }
+    ]
+    assert [(row["conversations"], row["tools"], row["kto_tag"]) for row in rows_of("sharegpt-kto", episode)] == [
+        ([opener, looked], tools, True),
+        ([opener, looked, red, {"from": "gpt", "value": "Red."}], tools, True),
+        ([opener, looked], tools, False),
+    ]
+    (asked,) = rows_of("sharegpt-dpo", from_json(forked([call("1", "it")], [says("Blue.")])))
+    assert (asked["chosen"], asked["rejected"]) == (looked, {"from": "gpt", "value": "Blue."})
+
+
+def test_rows_that_differ_in_ids_alone_are_one_in_sharegpt(tmp_path):
+    rows = []
+    for task, name in (("first", "1"), ("second", "2")):
+        before = [call(name, "it"), result(name, "red")]
+        rows.append(dumps(forked([*before, says("Red.")], [*before, says("Blue.")], task=task)))
+    (run,) = stored(tmp_path, rows)
+    for form, count in (("sharegpt-dpo", 1), ("sharegpt-kto", 3)):
+        out = tmp_path / f"{form}.jsonl"
+        assert export([run], out, form, choose(form, None, None, None), 1)["rows"] == count
+        assert [problem for problem in problems_in(out) if "it has only" not in problem] == []
 
 
 def test_calls_made_at_once_and_their_results_are_a_turn_each_in_sharegpt():
