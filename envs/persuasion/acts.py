@@ -56,8 +56,12 @@ ASKS: Final = frozenset((PROPOSITION, ASK_AMOUNT, ASK_MORE))
 """The acts that ask for a yes or a no."""
 
 
+READ_CHARACTERS: Final = 4000
+"""Characters of a turn that a listener reads (the longest of the corpus's 10,600 persuader turns has 100 words)."""
+
+
 def acts(text: str) -> frozenset[str]:
-    """Returns the acts in `text`, by the corpus's names; `{"other"}` where there is no cue, as in an empty text."""
+    """Returns the acts in the part of `text` that is read, by the corpus's names; `{"other"}` where there is no cue."""
     found: frozenset[str] = frozenset().union(*map(sentence_acts, sentences(text)))
     return found - {OTHER} or _NOTHING
 
@@ -82,9 +86,18 @@ ANCHORING: Final = ASKS | {FOOT, CONFIRM}
 """The acts whose amounts a listener takes for a suggestion."""
 
 
-@lru_cache(maxsize=512)
+def part_read(text: str) -> str:
+    """Returns the part of a turn that a listener reads: its first `READ_CHARACTERS`, from its first word on."""
+    return text if len(text) <= READ_CHARACTERS else text.strip()[:READ_CHARACTERS]
+
+
 def sentences(text: str) -> tuple[str, ...]:
-    """Returns the sentences of a text in lower case; an empty line or text gives an empty one."""
+    """Returns the sentences in the part of a text that is read, in lower case; an empty line or text gives ""."""
+    return _sentences(part_read(text))
+
+
+@lru_cache(maxsize=512)
+def _sentences(text: str) -> tuple[str, ...]:
     text = text.replace("\u2019", "'").lower()
     for end in (". ", "! ", "? "):
         text = text.replace(end, end[0] + "\n")

@@ -74,22 +74,25 @@ def read(text: str, own: Sequence[str] = (), theirs: Sequence[str] = (), asked: 
         theirs: the listener's earlier turns.
         asked: whether the listener's last turn is a question, which a few words may answer.
     """
-    parts = [part for part in _parts(text) if part.size]
-    total = sum(part.size for part in parts)
+    parts = [part for part in _parts(s.part_read(text)) if part.size]
+    said = sum(part.size for part in parts)
+    # The part of a very long turn that is not read counts as words, by its length.
+    unread = said * max(0.0, len(text.strip()) / s.READ_CHARACTERS - 1.0)
+    total = said + unread
     if not total:
         return Reading(_NOTHING, clarity=0.0, fault=SILENT, odd=SILENT, named=False)
     before = _fresh_in_mind(own)
     yours = _keys(theirs)
-    bits = frozenset[str]() if asked else _bits(parts, total)
-    slips = sum(part.odd for part in parts if not part.fault) > SLIPS * total
-    shares: dict[str, float] = {}
-    abouts: dict[str, str] = {}
+    bits = frozenset[str]() if asked else _bits(parts, said)
+    slips = sum(part.odd for part in parts if not part.fault) > SLIPS * said
+    shares: dict[str, float] = {LONG: unread / total} if unread else {}
+    abouts: dict[str, str] = dict.fromkeys(shares, "")
     clear: list[_Part] = []
     again: set[str] = set()
     seen = 0
     for part in parts:
         fault, about, weight = part.fault, part.about, part.size
-        if seen + part.size > READ_WORDS and seen:
+        if seen + part.size > READ_WORDS and (seen or unread):
             fault = LONG
         elif part.size > 2 and part.key in yours and not part.courteous:
             fault, about = ECHOED, part.key
@@ -233,14 +236,14 @@ def _fresh_in_mind(own: Sequence[str]) -> set[str]:
     once: set[str] = set()
     noticed = set(_keys(own[-RECENT:]))
     for text in own[:-RECENT]:
-        keys = _keys_of(text)
+        keys = _keys([text])
         noticed |= once & keys
         once |= keys
     return noticed
 
 
 def _keys(texts: Iterable[str]) -> frozenset[str]:
-    return frozenset[str]().union(*map(_keys_of, texts))
+    return frozenset[str]().union(*(_keys_of(s.part_read(text)) for text in texts))
 
 
 @lru_cache(maxsize=1024)

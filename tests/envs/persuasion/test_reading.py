@@ -155,3 +155,21 @@ def test_words_in_random_order_are_mostly_at_fault():
     vocabulary = sorted({word for choices in PHRASES.values() for one in choices for word in one.lower().split()})
     texts = [" ".join(rng.choices(vocabulary, k=rng.randint(4, 14))) for _ in range(500)]
     assert sum(read(text).fault is not None for text in texts) > 400
+
+
+@pytest.mark.parametrize("wall", ["please donate to the children now ", "x", "qzx vbn ", "!", "1", PITCH, "hm\n", "é"])
+def test_a_turn_longer_than_anybody_reads_is_long_after_its_first_characters(wall):
+    text = f"{PITCH} {wall * (10_000_000 // len(wall))}"
+    heard = read(text, own=[text[1:]], theirs=[text[2:]])
+    assert (heard.fault, heard.odd) == (r.LONG, r.LONG)
+    assert heard.clarity < 0.001
+    assert s.acts(text) == s.acts(text[: s.READ_CHARACTERS])
+    assert s.anchor(text) == s.anchor(text[: s.READ_CHARACTERS])
+    assert read(wall * (10_000_000 // len(wall)) + ".").fault in (r.LONG, r.SILENT)
+
+
+def test_empty_space_around_a_turn_is_not_read():
+    space = " \n" * 1_000_000
+    assert read(f"{space}{PITCH}{space}") == read(PITCH)
+    assert s.acts(f"{space}{PITCH}") == s.acts(PITCH)
+    assert read(PITCH, own=[f"{space}{PITCH}"]).fault == r.REPEATED
