@@ -55,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
         sys.stdout.flush()
         return code
-    except (UsageError, FatalError) as error:
-        print(f"josh: {in_a_line(redactor(environment(), settings)(str(error)))}", file=sys.stderr)
+    except (UsageError, FatalError, MemoryError) as error:
+        full = "the memory is used up; give josh more, or a run a smaller max_concurrency"
+        text = full if isinstance(error, MemoryError) else str(error)
+        print(f"josh: {in_a_line(redactor(environment(), settings)(text))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("josh: interrupted", file=sys.stderr)
@@ -107,8 +109,6 @@ def _run(args: argparse.Namespace) -> int:
     else:
         settings = resolve(given, defaults_of(given))
     _log(core().flat(settings))
-    if args.sample is not None and args.dry_run:
-        raise UsageError("sample is given with --dry_run, which plays nothing; leave one of them out")
     if args.sample is not None:
         return _sampled(settings, args, given)
     if args.dry_run:
@@ -149,10 +149,7 @@ def _played(settings: RunSettings, given: Mapping[str, Any], resumed: Path | Non
     from josh.runs.play.run import run
     from josh.runs.report.ending import print_broken_off, print_run
 
-    try:
-        result = asyncio.run(run(settings, resumed, given=given, broken_off=print_broken_off))
-    except MemoryError:
-        raise FatalError("the memory is used up; give the run more, or a smaller max_concurrency") from None
+    result = asyncio.run(run(settings, resumed, given=given, broken_off=print_broken_off))
     print_run(result)
     return 0 if result.worked else 1
 

@@ -44,6 +44,7 @@ async def play_all(
     Raises:
         UsageError: the disk is full.
         FatalError: the run cannot continue.
+        MemoryError: a finished task cannot be written, because the memory is used up.
     """
     waiting = iter([(position, task) for position, task in enumerate(runtime.tasks[:first]) if position not in results])
     stopped: list[str] = []
@@ -73,7 +74,7 @@ async def play_all(
                 for _ in range(min(len(runtime.tasks), runtime.settings.traffic.max_concurrency)):
                     group.create_task(worker())
             await runtime.gateway.drain()
-        except* JoshError as group:
+        except* (JoshError, MemoryError) as group:
             raise first_of(group) from None
         finally:
             ticker.cancel()

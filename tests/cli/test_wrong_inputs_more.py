@@ -39,7 +39,7 @@ FLAGS = {
     "--log_dir /dev/null": "cannot write to log_dir '/dev/null': Not a directory",
     # flags
     "--josh=1": "--josh takes no value, but '1' is given; leave the value out",
-    "--dry_run --sample 2": "sample is given with --dry_run, which plays nothing; leave one of them out",
+    "--dry_run --sample 2": "sample is 2 with --dry_run, which plays nothing; leave one of them out",
     "--env.nope 1": "env.nope is given, but env 'persuasion' has no such setting",
     "show x y z": "unrecognized arguments: z",
     # plug-ins by name
