@@ -129,7 +129,7 @@ def stated(row, *names):
     """The prompt of a row and these answers as texts, whichever way its format has them."""
     if "prompt" in row:
         return dumps(row["prompt"]), *(words(row[name][0]) for name in names)
-    *before, last = row["conversations"]
+    *before, last = row.get("system"), *row["conversations"]
     return (
         (dumps(before), dumps(last)) if "kto_tag" in row else (dumps([*before, last]), *map(dumps, map(row.get, names)))
     )
