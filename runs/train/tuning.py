@@ -19,6 +19,9 @@ from josh.runs.train.monitor import Course, Sampler, Watch, callbacks, spread
 from josh.runs.train.settings import TrainSettings
 from josh.runs.train.template import Template
 
+LARGEST = 100.0
+"""Largest size of a weight of an adapter. Those of a sound training stay below ten, whatever its loss says."""
+
 
 def tuned(method: str, settings: TrainSettings, template: Template, prepared: Prepared, part: Path) -> dict[str, Any]:
     """Train, and write the adapter's files into the `.part` folder.
@@ -61,7 +64,7 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
             f"{watch.verdict}; no adapter was written, give a lower learning_rate than {settings.learning_rate:g} or a "
             f"higher beta than {settings.beta:g}"
         )
-    verdict = course.verdict or _not_finite(trainer.model, losses)
+    verdict = course.verdict or _diverged(trainer.model, losses)
     if verdict:
         raise FatalError(
             f"the training diverged: {verdict}; no adapter was written, give a lower learning_rate than "
@@ -83,13 +86,16 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
     }
 
 
-def _not_finite(model: Any, losses: Mapping[str, Any]) -> str | None:
-    """Returns what is not a finite number at the end of a training; None if everything is."""
+def _diverged(model: Any, losses: Mapping[str, Any]) -> str | None:
+    """Returns which numbers are not finite, or too large, at the end of a training; None where all are sound."""
     if not math.isfinite(losses["last"]):
         return f"the last loss is {losses['last']}"
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     bad = sum(not bool(weight.isfinite().all()) for weight in weights)
-    return f"{bad} of {len(weights)} trained tensors hold numbers that are not finite" if bad else None
+    if bad:
+        return f"{bad} of {len(weights)} trained tensors hold numbers that are not finite"
+    largest = max((float(weight.detach().abs().max()) for weight in weights), default=0.0)
+    return f"a trained weight is {largest:.3g}" if largest > LARGEST else None
 
 
 def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from playing import lines
 from small_model import download, unpack
 
 pytestmark = pytest.mark.slow
-ASKED = ("--max_tokens", "24", "--max_convo_turns", "3", "--synthetic_tasks", "4", "--end_index", "4", "--seed", "3")
+ASKED = ("--max_tokens", "24", "--max_convo_turns", "2", "--synthetic_tasks", "3", "--end_index", "3", "--seed", "3")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def played(served, tmp_path_factory):
 
     return {
         "persuasion": play("persuasion"),
-        "toolwoz": play("toolwoz", "--agent", "react", "--end_index", "2", "--max_convo_turns", "2"),
+        "toolwoz": play("toolwoz", "--agent", "react", "--end_index", "1"),
     }
 
 
@@ -91,7 +91,7 @@ def played(served, tmp_path_factory):
 def test_every_task_is_played_and_scored(played, world):
     folder, said = played[world]
     episodes = lines(folder / "episodes.jsonl")
-    assert len(episodes) == {"persuasion": 4, "toolwoz": 2}[world]
+    assert len(episodes) == {"persuasion": 3, "toolwoz": 1}[world]
     assert [episode["error"] for episode in episodes if episode.get("error")] == []
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["usage"]["agent"]["calls"] > 0

@@ -179,7 +179,7 @@ def test_settings_come_from_a_file_and_flags_win(tune, tmp_path):
 
 
 @needs_trl
-@pytest.mark.parametrize(("method", "rate"), [("sft", 1), ("sft", 100), ("sft", 1e9), ("dpo", 1e9)])
+@pytest.mark.parametrize(("method", "rate"), [("sft", 1), ("sft", 100), ("sft", 1e9), ("dpo", 100), ("dpo", 1e9)])
 def test_a_training_that_diverges_fails_and_leaves_no_adapter(tune, method, rate):
     code, said, made = tune(method, "--learning_rate", rate, "--monitor_every", 0, "--epochs", 8)
     assert code == 1
