@@ -82,7 +82,7 @@ async def alone(work: Awaitable[Any]) -> Any:
     """Returns a result of a plug-in's work.
 
     Raises:
-        EndedItselfError: the work called `sys.exit`, raised an exception that is no `Exception`, or cancelled the
+        EndedItselfError: the work called `sys.exit`, raised an exception outside `Exception`, or cancelled the
             current task. A cancellation from outside, and Ctrl-C, are passed on.
     """
     try:
@@ -98,7 +98,7 @@ def contained() -> Iterator[None]:
     """Keep a plug-in's synchronous work from ending the program.
 
     Raises:
-        EndedItselfError: the work called `sys.exit`, or raised another exception that is no `Exception`. Ctrl-C and
+        EndedItselfError: the work called `sys.exit`, or raised another exception outside `Exception`. Ctrl-C and
             cancellations are passed on.
     """
     try:

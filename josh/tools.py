@@ -59,7 +59,7 @@ def unreadable(reason: str) -> dict[str, Any]:
 def call_in_text(text: str) -> dict[str, Any]:
     """Returns the entry of `recent_actions` for a completion with a call that the server left in its text.
 
-    It is no refused call, because neither the conversation nor a training example has the completion.
+    It is not a refused call, because neither the conversation nor a training example has the completion.
     """
     return {"name": "", "arguments": {}, "text": text}
 

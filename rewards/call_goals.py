@@ -118,7 +118,9 @@ def _lines(conversation: Conversation) -> list[str]:
     """Returns the conversation with the agent's calls and their results, a line for each."""
     lines = []
     for turn in conversation.turns:
-        calls = [action for step in turn.actions for action in step if isinstance(action, Mapping) and "name" in action]
+        done = [action for step in turn.actions for action in step]
+        # An action without a name is a call that could not be read.
+        calls = [action for action in done if isinstance(action, Mapping) and action.get("name")]
         for call in calls:
             lines.append(f"assistant calls {call['name']}({dumps(call.get('arguments') or {})})")
             lines.append(f"result: {dumps(call.get('result'))}" if "error" not in call else f"refused: {call['error']}")

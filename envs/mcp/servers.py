@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from josh.episode import first_of
 from josh.errors import UsageError
 from josh.threads import one_line
 
@@ -240,10 +241,10 @@ class _Server:
             except Exception as error:
                 if not self._ready.done():
                     said.seek(0)
-                    last = (said.read().strip().splitlines() or [one_line(_first(error))])[-1]
+                    last = (said.read().strip().splitlines() or [one_line(first_of(error))])[-1]
                     self._ready.set_exception(RuntimeError(f"the MCP server {self.label} does not start: {last:.200}"))
                 else:
-                    log.info("the MCP server %s: %s", self.label, one_line(_first(error)))
+                    log.info("the MCP server %s: %s", self.label, one_line(first_of(error)))
 
     def _connection(self, said: Any) -> Any:
         """Returns what `mcp.Client` connects to; a process writes its messages into a file instead of the terminal."""
@@ -330,9 +331,3 @@ def _in_own_loop(work: Awaitable[T]) -> T:
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, run()).result()
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

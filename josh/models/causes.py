@@ -1,7 +1,8 @@
 """Why a request failed: reads the answers of servers and the errors of the SDKs, and says it in one line.
 
 Servers and proxies put the cause in different places: `error.message`, `detail`, `message.detail`, a list, a text that
-quotes another server's JSON, the body of an HTTP 200. `told` finds it. `refusal` turns it into one of our exceptions.
+quotes another server's JSON, the body of an HTTP 200. `cause_in` finds it. `refusal` turns it into one of our
+exceptions.
 """
 
 import ast
@@ -65,7 +66,7 @@ _PAGE = re.compile(r"(?is)^\s*<(?:!doctype|html|head|body|\?xml)")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Cause:
     """What a server says about a request that failed.
 
     Attributes:
@@ -81,18 +82,18 @@ class Told:
     param: str = ""
 
 
-def told(body: Any, depth: int = 0) -> Told:
+def cause_in(body: Any, depth: int = 0) -> Cause:
     """Returns what an error's body says, in any of the forms that servers use."""
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
     if isinstance(body, str):
         return _of_text(body, depth)
     if isinstance(body, list | tuple):
-        return told(body[0], depth + 1) if body and depth < 8 else Told()
+        return cause_in(body[0], depth + 1) if body and depth < 8 else Cause()
     if not isinstance(body, Mapping) or depth > 8:
-        return Told()
+        return Cause()
     place_of_text = next((body[name] for name in ("error", "message", "detail", "msg") if body.get(name)), None)
-    inner = told(place_of_text, depth + 1)
+    inner = cause_in(place_of_text, depth + 1)
     text, code = inner.text, inner.code or _word(body.get("code")) or _word(body.get("type"))
     place = body.get("loc")
     if isinstance(place, list | tuple) and text:  # pydantic: the path of the field, and what is wrong with it
@@ -100,14 +101,14 @@ def told(body: Any, depth: int = 0) -> Told:
         text = f"{'.'.join(map(str, place))}: {text}"
     metadata = body.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
-    if raw and (further := told(raw, depth + 1)).text:  # routers quote the provider's answer
+    if raw and (further := cause_in(raw, depth + 1)).text:  # routers quote the provider's answer
         text = f"{text}: {further.text}"
         inner = replace(inner, param=inner.param or further.param)
     status = inner.status or _status(body.get("code")) or _status(body.get("status")) or _NAMED.get(code)
-    return Told(text, status, code, inner.param or _word(body.get("param")))
+    return Cause(text, status, code, inner.param or _word(body.get("param")))
 
 
-def refusal(status: int | None, found: Told, headers: Mapping[str, str], message: Message) -> Exception:
+def refusal(status: int | None, found: Cause, headers: Mapping[str, str], message: Message) -> Exception:
     """Returns the exception for an answer that refuses a request.
 
     Args:
@@ -146,7 +147,7 @@ def failure(error: BaseException, timeout: float, message: Message) -> Exception
         if broken is not None or not isinstance(error, APIError):
             return broken or ModelError(message(error))
         # Some of litellm's errors have a status and are not an APIStatusError.
-        found, status = told(error.body if error.body else error.message), getattr(error, "status_code", None)
+        found, status = cause_in(error.body if error.body else error.message), getattr(error, "status_code", None)
         if type(error).__name__ == "ContextWindowExceededError":  # litellm's own finding
             found = replace(found, code=found.code or "context_length_exceeded")
         if isinstance(error.message, str) and (unread := _UNREADABLE.search(error.message)):
@@ -192,9 +193,9 @@ def not_usable(answer: Any, message: Message) -> Exception:
     if not wrong and isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
         wrong = choices[0].get("error")
     used = usage_in(answer)
-    found = told({"error": wrong}) if wrong else Told()
+    found = cause_in({"error": wrong}) if wrong else Cause()
     if isinstance(answer, Mapping) and not wrong and not choices:
-        found = told(answer) if answer.get("object") == "error" or "detail" in answer else Told()
+        found = cause_in(answer) if answer.get("object") == "error" or "detail" in answer else Cause()
     if found.text:
         error = refusal(found.status, found, {}, message)
         if found.status is None and isinstance(error, RetryableError):
@@ -269,20 +270,20 @@ def seconds_asked(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _of_text(text: str, depth: int) -> Told:
+def _of_text(text: str, depth: int) -> Cause:
     """Returns what a text says; proxies wrap class names around another server's JSON, or Python's form of it."""
     rest = text.strip()
     while match := _WRAPPED.match(rest):
         rest = rest[match.end() :]
     if rest[:1] in ("{", "[") and depth < 8:
         parsed = _parsed(rest)
-        if isinstance(parsed, Mapping | list) and (found := told(parsed, depth + 1)).text:
+        if isinstance(parsed, Mapping | list) and (found := cause_in(parsed, depth + 1)).text:
             return found
     if _PAGE.match(rest):
         title = re.search(r"(?is)<(?:title|h1)[^>]*>(.*?)</(?:title|h1)>", rest)
         plain = re.sub(r"<[^>]*>", " ", title.group(1) if title else rest)
         rest = f"an HTML page ({' '.join(plain.split())[:80]})"
-    return Told(_spelled(" ".join(rest.split())))
+    return Cause(_spelled(" ".join(rest.split())))
 
 
 def _parsed(text: str) -> Any:

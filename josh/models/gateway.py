@@ -54,6 +54,14 @@ SHARED, LETTERS = 10, 7
 """Number of requests for several replies after which the tokens are checked, and more letters per token than a text has
 on average: English has 4 to 5, and half of the tokens would make it 8 to 10."""
 
+INSTEAD = {
+    SEVERAL: "siblings ask one by one",
+    SYSTEM: "the system prompt is put before the first user message",
+    "stop": "replies are cut there",
+    IDS: "ids have nine letters and digits",
+}
+"""What the gateway does about a refused field, where it does not leave the field out or rename it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
@@ -85,7 +93,7 @@ class ModelGateway:
         retries: number of attempts after the first, over all calls.
         lessons: what the endpoints refuse; among them the models that give only one reply to a request for several.
         unusable: the usage of answers that could not be used, but were or may have been billed, by speaker and model
-            name: bodies that are no chat completion, and calls that ended at the timeout.
+            name: bodies that are not chat completions, and calls that ended at the timeout.
         notes: stores the lessons and the unusable answers; None for nowhere.
         plug_ins: limits the steps that block a thread, which probably wait for a model of their own.
     """
@@ -337,20 +345,11 @@ class ModelGateway:
             return  # another call in flight was refused for the same reason
         if self.notes is not None:
             self.notes.learn(lesson)
-        way = (
-            f"it is sent as {lesson.instead} from here on" if lesson.instead else "requests go without it from here on"
-        )
-        if lesson.field == SEVERAL:
-            way = "siblings ask one by one from here on"
-        if lesson.field == SYSTEM:
-            way = "the system prompt is put before the first user message from here on"
-        if lesson.field == "stop":
-            way = "replies are cut there from here on"
-        if lesson.field == IDS:
-            way = "ids have nine letters and digits from here on"
         if why:
+            usual = f"it is sent as {lesson.instead}" if lesson.instead else "requests go without it"
             what = "a system message" if lesson.field == SYSTEM else repr(lesson.field)
-            log.warning("%s; %s", why.rstrip("."), f"{what} is refused, so {way}")
+            way = INSTEAD.get(lesson.field, usual)
+            log.warning("%s; %s is refused, so %s from here on", why.rstrip("."), what, way)
 
     def _doubt_several(self, call: Call, model: ChatModel, request: Request, error: RetryableError) -> None:
         """Raises ModelError where a request for several replies may fail with 5xx because it asks for several."""

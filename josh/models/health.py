@@ -5,8 +5,7 @@
    `max_seconds`.
 2. An endpoint that only asks for pauses ends the run when these take longer than `max_seconds` without an answer.
 3. An endpoint that has refused the first `REFUSALS` calls (the first one, with a 403 that is not about its words), or
-   has answered none of the last `REFUSALS` calls with all
-   their attempts, ends the run.
+   has answered none of the last `REFUSALS` calls in all their attempts, ends the run.
 Everything that such a run has paid for is kept, and it can be resumed.
 """
 

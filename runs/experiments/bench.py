@@ -34,7 +34,7 @@ from josh.runs.play.rescore import rescore
 from josh.runs.play.run import run
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
-from josh.runs.registry import ENVS
+from josh.runs.registry import ENVS, OFFLINE, env_class
 from josh.runs.resolve import resolve
 from josh.search import grow
 from josh.strategies.beam import BeamSearch
@@ -227,6 +227,11 @@ def rescoring(tasks: int, repetitions: int) -> tuple[int, float]:
         return stored.summary["turns"], median(times)
 
 
+def offline_worlds() -> list[str]:
+    """Returns the names of the worlds that play made-up tasks without a model."""
+    return [name for name in ENVS if OFFLINE in env_class(name).agents]
+
+
 async def forking(env: str, repetitions: int) -> float:
     """Returns the median microseconds to fork a branch (agent, user and world) of a search after six turns."""
     runtime = Runtime(resolve({"env": env, "josh": True, "synthetic_tasks": repetitions}, {}))
@@ -339,7 +344,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"beam {beam_size:3d}, {rounds:3d} rounds {alone:23.1f} {with_driver:39.1f} {held:16.0f}")
     turns, seconds = rescoring(150, args.repetitions)
     print(f"rescoring {turns} stored turns: {seconds:.2f} s")
-    for env in ENVS:
+    for env in offline_worlds():
         microseconds_each = asyncio.run(forking(env, args.repetitions))
         print(f"{env}: forking a branch of a search, with its world: {microseconds_each:.1f} us")
         a_minute, goals = episodes(env, 300)

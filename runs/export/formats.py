@@ -179,7 +179,7 @@ def _verdicts(
             *prompt, message = portable([*prompt, message])
             row = render(prompt, message, label, tools)
             says = (_stated(prompt, ids), without_ids(for_trl(message)), list(tools))
-            # A message that won in one place is no negative in another, so a positive row excludes a negative one.
+            # A message that won in one place is not negative in another, so a positive row excludes a negative one.
             return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
 
         nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)

@@ -39,7 +39,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     limits = args.train_limit, args.test_limit
     out = args.output_dir or args.corpus
     if args.output_dir is None and not out.is_dir():
-        raise UsageError(f"{out} is no folder, and output_dir is not given; give --output_dir")
+        raise UsageError(f"{out} is not a folder, and output_dir is not given; give --output_dir")
     counts = prepare(args.corpus, out, args.split, args.split_rule, *limits, args.include_bad, args.overwrite)
     for split, count in counts.items():
         print(f"{out / f'{split}_tasks.jsonl'}: {count} tasks")

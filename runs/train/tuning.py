@@ -20,7 +20,7 @@ from josh.runs.train.settings import TrainSettings
 from josh.runs.train.template import Template
 
 LARGEST = 100.0
-"""Largest size of a weight of an adapter. Those of a sound training stay below ten, whatever its loss says."""
+"""Largest size of a weight of an adapter. Those of a sound training stay below ten. Its loss alone does not show it."""
 
 
 def tuned(method: str, settings: TrainSettings, template: Template, prepared: Prepared, part: Path) -> dict[str, Any]:

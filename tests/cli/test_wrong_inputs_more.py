@@ -70,7 +70,7 @@ FLAGS = {
     # commands
     "tiny --out x --size huge": "no size named 'huge'; known: small, nano",
     "tiny --out x --env toolwoz": "env 'toolwoz' has no dialogues for a tiny model",
-    "prepare --corpus nowhere": "nowhere is no folder",
+    "prepare --corpus nowhere": "nowhere is not a folder",
     "schema config x": "unrecognized arguments: x",
     "loop": "no model is given; a loop trains a model on this machine: give hf:FOLDER, or --tiny",
     "loop --tiny --model m": "model is 'm' with --tiny, which makes one; leave one of them out",

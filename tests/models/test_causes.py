@@ -8,7 +8,7 @@ from aiohttp import web
 from serving import serving
 
 from josh.errors import FatalError, UsageError
-from josh.models.causes import told
+from josh.models.causes import cause_in
 from josh.models.chat import ModelError, Request, RetryableError, Sampling
 from josh.models.openai_chat import OpenAIChat
 from josh.redact import Redactor
@@ -77,25 +77,25 @@ def answering(body, status=200, content_type="application/json", broken=False):
     ],
 )
 def test_the_words_of_a_provider_are_found_wherever_they_stand(body, found):
-    assert (told(body).text, told(body).param) == (WORDS, found)
+    assert (cause_in(body).text, cause_in(body).param) == (WORDS, found)
 
 
 def test_a_field_that_a_server_does_not_know_is_named_with_its_path():
     extra = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}
-    found = told({"detail": [extra]})
+    found = cause_in({"detail": [extra]})
     assert (found.text, found.param) == ("body.seed: Extra inputs are not permitted", "seed")
 
 
 def test_a_router_quotes_the_provider():
     metadata = {"raw": '{"error": {"message": "seed is not supported", "param": "seed"}}', "provider_name": "X"}
-    found = told({"error": {"message": "Provider returned error", "code": 400, "metadata": metadata}})
+    found = cause_in({"error": {"message": "Provider returned error", "code": 400, "metadata": metadata}})
     assert found.text == "Provider returned error: seed is not supported"
     assert (found.status, found.param) == (400, "seed")
 
 
 def test_a_page_of_a_proxy_is_said_in_a_few_words():
     page = "<html><head><title>502 Bad Gateway</title></head><body>" + "x" * 500 + "</body></html>"
-    assert told(page).text == "an HTML page (502 Bad Gateway)"
+    assert cause_in(page).text == "an HTML page (502 Bad Gateway)"
     with answering(page.encode(), 502, "text/html") as url:
         assert str(ask(url)) == f"tiny at {url}: HTTP 502: an HTML page (502 Bad Gateway)"
 

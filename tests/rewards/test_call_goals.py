@@ -1,10 +1,14 @@
 """Goals that are calls of tools, in any world."""
 
+import asyncio
+
 import pytest
 
-from josh import Task, UsageError
+from josh import Conversation, Outcome, Speaker, Task, UsageError
 from josh.rewards.call_goals import CallGoals, comparable
 from josh.roles import BaseEnv
+from josh.testing import FixedModel
+from josh.transcript import PastTurn
 
 BOOK = {"name": "book", "arguments": {"people": 2, "day": "Friday"}}
 
@@ -60,3 +64,40 @@ def test_the_reward_is_the_mean_of_goals_and_judge():
     assert rewards.path_reward([BOOK], [], scores={}) == 0.0
     assert rewards.path_reward([BOOK], [], scores={"judged": 1.0}) == 0.5
     assert rewards.path_reward([], [], scores={"judged": 1.0}) == 1.0
+
+
+def test_the_judge_reads_calls_results_refusals_and_words():
+    seen = []
+
+    def verdict(messages, seed):
+        seen.append(messages[0]["content"])
+        return "It holds.\nYES"
+
+    actions = [
+        [{"name": "", "arguments": {}, "error": "it could not be read"}],
+        [{"name": "look", "arguments": {"fruit": "figs"}, "result": "3 figs"}],
+        [{"name": "buy", "arguments": {}, "error": "no fruit is named"}],
+    ]
+    said = [{"role": "assistant", "content": "There are three."}]
+    turn = PastTurn(Speaker.AGENT, said, said, actions, None, None)
+    task = Task("t", 0, {"judge": "It looks first."})
+    judge = FixedModel(verdict)
+    scores = asyncio.run(CallGoals([]).score(task, Conversation((turn,), Outcome.ALIVE), judge=judge))
+    assert scores == {"judged": 1.0}
+    lines = seen[0].splitlines()
+    shown = lines[lines.index('assistant calls look({"fruit": "figs"})') :][:5]
+    assert shown == [
+        'assistant calls look({"fruit": "figs"})',
+        'result: "3 figs"',
+        "assistant calls buy({})",
+        "refused: no fruit is named",
+        "assistant: There are three.",
+    ]
+    assert "It looks first." in lines
+    assert "could not be read" not in seen[0]
+
+
+def test_an_answer_without_a_verdict_is_an_error():
+    task = Task("t", 0, {"judge": "It looks first."})
+    with pytest.raises(ValueError, match="neither YES nor NO"):
+        asyncio.run(CallGoals([]).score(task, Conversation((), Outcome.ALIVE), judge=FixedModel(["Perhaps."])))

@@ -92,7 +92,7 @@ def test_prepare_reads_the_corpus_and_not_the_task_files_beside_it(write, tmp_pa
 def test_a_file_has_no_default_folder_to_write_to(tmp_path, capsys):
     tasks(tmp_path, row())
     assert main(["prepare", "--corpus", str(tmp_path / "test_tasks.jsonl")]) == 2
-    assert "is no folder, and output_dir is not given; give --output_dir" in capsys.readouterr().err
+    assert "is not a folder, and output_dir is not given; give --output_dir" in capsys.readouterr().err
 
 
 def test_the_whole_corpus_in_this_form_has_800_and_217_tasks(tmp_path):
