@@ -6,7 +6,6 @@ asyncio would pass on to the whole run, into an error.
 
 import asyncio
 import contextlib
-import functools
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -63,34 +62,65 @@ def not_a_message(speaker: Any, history: str, found: Any) -> str:
     return f"{type(speaker).__name__}.{history} got {found!r:.60}, which is not a chat message; {way}"
 
 
-@contextlib.contextmanager
-def named(who: str) -> Iterator[None]:
-    """Name the class and method in the text of any exception inside, except josh's own."""
-    try:
-        yield
-    except (JoshError, TurnError):
-        raise
-    except Exception as error:
-        raise ContractError(f"{who} failed: {one_line(error)}") from error
+class Named:
+    """Names the class and method in the text of any exception inside, except josh's own.
+
+    It is a class because a generator would take longer than most of the methods that it names.
+    """
+
+    __slots__ = ("_who",)
+
+    def __init__(self, who: str) -> None:
+        """Args: who: the class and method, such as `Talker.step()`."""
+        self._who = who
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, JoshError | TurnError):
+            raise ContractError(f"{self._who} failed: {one_line(error)}") from error
 
 
 class EndedItselfError(TurnError):
     """A plug-in ended the program, or cancelled the task that it runs in."""
 
 
-async def alone(work: Awaitable[Any]) -> Any:
-    """Returns a result of a plug-in's work.
+@types.coroutine
+def alone(work: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    """Returns, when it is awaited, the result of a plug-in's work, which it drives from one wait to the next.
 
     Raises:
         EndedItselfError: the work called `sys.exit`, raised an exception outside `Exception`, or cancelled the
             current task. A cancellation from outside, and Ctrl-C, are passed on.
     """
+    steps: Any = work.__await__()
     try:
-        return await _watched(work.__await__())
-    except (Exception, KeyboardInterrupt, asyncio.CancelledError):
-        raise
-    except BaseException as error:
-        raise EndedItselfError(_ended_by(error)) from error
+        task = asyncio.current_task()
+    except RuntimeError:  # synchronous code has no event loop
+        task = None
+    sent, thrown = None, None
+    while True:
+        before = 0 if task is None else task.cancelling()
+        try:
+            waits_for = steps.send(sent) if thrown is None else steps.throw(thrown)
+        except BaseException as error:
+            if task is not None and task.cancelling() > before:
+                yield from _calmed(task)
+                raise EndedItselfError(_CANCELLED) from error
+            if isinstance(error, StopIteration):
+                return error.value
+            if error is thrown or isinstance(error, Exception | KeyboardInterrupt | asyncio.CancelledError):
+                raise
+            raise EndedItselfError(_ended_by(error)) from error
+        if task is not None and task.cancelling() > before:
+            yield from _calmed(task)
+            steps.close()
+            raise EndedItselfError(_CANCELLED)
+        try:
+            sent, thrown = (yield waits_for), None
+        except BaseException as error:
+            sent, thrown = None, error
 
 
 @contextlib.contextmanager
@@ -117,37 +147,6 @@ def _ended_by(error: BaseException) -> str:
     else:
         how = f"raised {type(error).__name__}: {error}".rstrip(": ")
     return f"the plug-in {how}; return, or raise an Exception"
-
-
-@types.coroutine
-def _watched(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Drive an awaitable from one wait to the next. Raises EndedItselfError where it cancels the current task."""
-    task = None
-    with contextlib.suppress(RuntimeError):  # synchronous code has no event loop
-        task = asyncio.current_task()
-    if task is None:
-        return (yield from steps)
-    resume: Callable[[], Any] = functools.partial(steps.send, None)
-    while True:
-        before = task.cancelling()
-        try:
-            waits_for = resume()
-        except BaseException as error:
-            if task.cancelling() > before:
-                yield from _calmed(task)
-                raise EndedItselfError(_CANCELLED) from error
-            if isinstance(error, StopIteration):
-                return error.value
-            raise
-        if task.cancelling() > before:
-            yield from _calmed(task)
-            steps.close()
-            raise EndedItselfError(_CANCELLED)
-        try:
-            sent = yield waits_for
-            resume = functools.partial(steps.send, sent)
-        except BaseException as error:
-            resume = functools.partial(steps.throw, error)
 
 
 def _calmed(task: Any) -> Generator[Any, Any, None]:

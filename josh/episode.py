@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import contained, named
+from josh.calls import Named, contained
 from josh.clock import TaskClock
 from josh.config import setting
 from josh.dialogue import Outcome, Speaker
@@ -84,7 +84,7 @@ def begin(
         rules: further arguments of `Search`.
     """
     for role in (agent, user, rewards):
-        with named(f"{type(role).__name__}.start()"):
+        with Named(f"{type(role).__name__}.start()"):
             role.start(task, env, options)
     heard(user, agent.messages)
     histories = agent.messages, agent.messages_internal, view_of(user)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import ContractError, EndedItselfError, alone, awaited, has_parameter, named, not_a_message, pair_of
+from josh.calls import ContractError, EndedItselfError, Named, alone, awaited, has_parameter, not_a_message, pair_of
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import JoshError, TurnError
 from josh.messages import Message, flip_roles, same_words, snapshot
@@ -371,7 +371,7 @@ async def judge(
 
 def ask(rewards: BaseRewards, actions: Sequence[Any], world: Any) -> Any:
     """Returns what `is_reward` says of a step, which may have to be awaited."""
-    with named(f"{type(rewards).__name__}.is_reward()"):
+    with Named(f"{type(rewards).__name__}.is_reward()"):
         return rewards.is_reward(list(actions), **({"observed": world} if reads_world(rewards) else {}))
 
 
@@ -380,8 +380,9 @@ def verdict(
 ) -> tuple[Hit | None, float | None]:
     """Returns what a step earned, and its value; see `judge`."""
     way = "whether a goal is met, and the goals met, as in: return bool(met), met"
-    met, goals = pair_of(found, f"{type(rewards).__name__}.is_reward()", way)
-    if isinstance(goals, str) or not isinstance(goals, Iterable):
+    usual = type(found) is tuple and len(found) == 2
+    met, goals = found if usual else pair_of(found, f"{type(rewards).__name__}.is_reward()", way)
+    if type(goals) is not list and (isinstance(goals, str) or not isinstance(goals, Iterable)):
         raise ContractError(f"{type(rewards).__name__}.is_reward() returned the goals {goals!r:.60}; return a list")
     closed = [goal for goal in goals if goal not in rewards.rewards] if met else []
     if closed:
@@ -402,7 +403,7 @@ async def observed(world: Any) -> Any:
     observe = getattr(world, "observe", None)
     if not callable(observe):
         return None
-    with named(f"{type(world).__name__}.observe()"):
+    with Named(f"{type(world).__name__}.observe()"):
         return json.loads(json.dumps(await awaited(observe())))
 
 
