@@ -30,6 +30,8 @@ FLOORS = (
     "runs.report",
     "runs.loop",
     "runs.systems runs.experiments",
+    "flags",
+    "commands",
     "parser",
     "cli",
     "main __main__ __init__",
