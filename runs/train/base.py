@@ -107,7 +107,7 @@ def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:
         except (RuntimeError, ValueError, OSError) as error:
             raise UsageError(f"{settings.base_adapter} does not fit {settings.model}: {one_line(error)}") from None
     ends = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Module)}
-    targets = [name for name in _TARGETS if name in ends]
+    targets = [] if settings.lora_targets == "all-linear" else [name for name in _TARGETS if name in ends]
     lora = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,

@@ -17,7 +17,13 @@ from josh.runs.export.check import packed_as
 from josh.runs.train.template import LeftOutError, Template
 from josh.texts import unreadable
 
-FORMATS = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected"), "kto": ("prompt", "completion", "label")}
+FORMATS = {
+    "sft": ("messages",),
+    "dpo": ("prompt", "chosen", "rejected"),
+    "kto": ("prompt", "completion", "label"),
+}
+_LAST_TURN = ("prompt", "completion")
+"""The fields of an sft row of which only the last turn is learned."""
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 
@@ -27,6 +33,10 @@ class Row:
 
     line: int
     content: dict[str, Any]
+
+    def texts(self, method: str) -> list[Any]:
+        """Returns its messages: the value of every field with messages that a method reads."""
+        return [self.content[name] for name in _fields(self.content, method) if name != "label"]
 
     @property
     def tools(self) -> list[Any] | None:
@@ -42,6 +52,7 @@ class Prepared:
     Attributes:
         rows: the examples in tokens: `input_ids` and `labels` (-100 for tokens without loss) for SFT, `prompt_ids` and
             `chosen_ids`, `rejected_ids` or `completion_ids`, `label` otherwise.
+        lines: for each example the line of its row in the file, from 1.
         prompts: the token ids up to the agent's first token, one entry per distinct prompt, in the order of the rows.
         used: the number of rows of the file in `rows`; a conversation may give several examples.
         dropped: the number of rows that are left out, by reason.
@@ -50,6 +61,7 @@ class Prepared:
     """
 
     rows: list[dict[str, Any]]
+    lines: list[int]
     prompts: list[list[int]]
     used: int
     dropped: dict[str, int]
@@ -106,13 +118,20 @@ def both_labels(rows: Sequence[Row], path: Path) -> None:
         raise UsageError(f"{path} has only {kind} turns; KTO needs rows with label true and rows with label false")
 
 
+def _fields(content: Mapping[str, Any], method: str) -> tuple[str, ...]:
+    """Returns the names of the fields that a method reads in a row: of two forms of sft rows, those that it has."""
+    only_last = method == "sft" and "messages" not in content and "label" not in content
+    return _LAST_TURN if only_last and content.keys() >= set(_LAST_TURN) else FORMATS[method]
+
+
 def _wrong(content: Mapping[str, Any], method: str) -> str | None:
-    missing = [name for name in FORMATS[method] if name not in content]
+    fields = _fields(content, method)
+    missing = [name for name in fields if name not in content]
     if missing:
-        other = next((one for one, names in FORMATS.items() if set(names) <= set(content)), None)
+        other = next((one for one in FORMATS if set(_fields(content, one)) <= set(content)), None)
         hint = f"; it is a row for `josh train {other}`" if other else ""
         return f"no {missing[0]!r}, which {method} rows have{hint}"
-    for name in FORMATS[method]:
+    for name in fields:
         if name == "label":
             if not isinstance(content["label"], bool):
                 return f"label is {content['label']!r}; give true or false"
@@ -120,19 +139,21 @@ def _wrong(content: Mapping[str, Any], method: str) -> str | None:
             return f"{name} is not a list of messages with role and content"
     if not _are_tools(content.get("tools")):
         return "tools is not a list of schemas"
-    return _wrong_turns(content, method)
+    return _wrong_turns(content, fields)
 
 
-def _wrong_turns(content: Mapping[str, Any], method: str) -> str | None:
-    if method == "sft":
+def _wrong_turns(content: Mapping[str, Any], fields: Sequence[str]) -> str | None:
+    if "messages" in fields:
         spoken = any(message["role"] == "assistant" for message in content["messages"])
         return None if spoken else "messages have no assistant turn to learn"
     if content["prompt"][-1]["role"] == "assistant":
         return "prompt ends with a turn of the assistant; it must end before the assistant speaks"
-    for name in FORMATS[method][1:]:
+    for name in fields[1:]:
         if name != "label" and (len(content[name]) != 1 or content[name][0]["role"] != "assistant"):
             return f"{name} is not one assistant message"
-    same = method == "dpo" and same_words(content["chosen"], content["rejected"])
+    if not isinstance(content.get("type"), str | None):
+        return f"type is {content['type']!r:.40}; give a text, or leave it out"
+    same = "chosen" in fields and same_words(content["chosen"], content["rejected"])
     return "chosen and rejected say the same" if same else None
 
 
@@ -189,11 +210,12 @@ def prepare(rows: Sequence[Row], method: str, template: Template, max_length: in
     """
     kept: list[Row] = []
     ready: list[dict[str, Any]] = []
+    lines: list[int] = []
     prompts: dict[tuple[int, ...], None] = {}
     dropped = {"too_long": 0, "control_tokens": 0, "refused": 0}
     notes: dict[str, str] = {}
     for row in rows:
-        control = template.chat.control_in([row.content[name] for name in FORMATS[method]])
+        control = template.chat.control_in(row.texts(method))
         if control is not None:
             dropped["control_tokens"] += 1
             notes.setdefault("control_tokens", f"line {row.line} has the control token {control!r} in a text")
@@ -209,6 +231,7 @@ def prepare(rows: Sequence[Row], method: str, template: Template, max_length: in
             continue
         kept.append(row)
         ready += examples
+        lines += [row.line] * len(examples)
         for one in examples:
             prompts.setdefault(tuple(_prompt(one)))
     if not kept:
@@ -221,11 +244,14 @@ def prepare(rows: Sequence[Row], method: str, template: Template, max_length: in
     if method == "kto":
         both_labels(kept, path)
     tokens = sum(map(_length, ready))
-    return Prepared(ready, list(map(list, prompts)), len(kept), dropped, list(notes.values()), tokens)
+    return Prepared(ready, lines, list(map(list, prompts)), len(kept), dropped, list(notes.values()), tokens)
 
 
 def _examples(row: Row, method: str, template: Template) -> list[dict[str, Any]]:
     content, tools = row.content, row.tools
+    if _fields(content, method) == _LAST_TURN:
+        asked, said = template.completed(content["prompt"], content["completion"][0], tools, row.line)
+        return [{"input_ids": asked + said, "labels": [-100] * len(asked) + said}]
     if method == "sft":
         return [
             {

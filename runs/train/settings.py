@@ -16,6 +16,7 @@ METHODS = {
 
 
 SCHEDULES = ("linear", "cosine", "constant")
+TARGETS = ("known", "all-linear")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,11 @@ class TrainSettings:
     """
 
     data: str = setting("", "the JSONL file made by `josh export`", resumable=True)
+    eval_data: str | None = setting(
+        None,
+        "dpo: a JSONL file of held-out pairs; each epoch counts how many of them the model prefers",
+        resumable=True,
+    )
     model: str = setting("", "the folder or hub id of the model to tune", resumable=True)
     out: str = setting("", "the folder in which the adapter's folder is made", resumable=True)
     name: str | None = setting(
@@ -36,6 +42,9 @@ class TrainSettings:
         None, "adapter folder to continue training from, instead of a new adapter", resumable=True
     )
     epochs: float = setting(1.0, "passes over all rows", above=0)
+    max_steps: int | None = setting(
+        None, "optimizer steps after which training ends, instead of --epochs (default: epochs decide)", least=1
+    )
     learning_rate: float = setting(1e-5, "peak learning rate", above=0)
     batch_size: int = setting(1, "rows in one forward pass of one device", least=1)
     accumulation: int = setting(8, "forward passes per optimizer step", least=1)
@@ -53,11 +62,17 @@ class TrainSettings:
     weight_decay: float = setting(0.0, "weight decay of AdamW", least=0)
     optimizer: str = setting(
         "adamw_torch",
-        "its name in transformers; adamw_torch replaces 8-bit optimizers that cannot run here",
+        "its name in transformers; adamw_torch replaces 8-bit and paged optimizers that cannot run here",
     )
     lora_rank: int = setting(16, "rank of the adapter", least=1)
     lora_alpha: int = setting(32, "scale of the adapter, times its rank", least=1)
     lora_dropout: float = setting(0.0, "dropout of the adapter", least=0, below=1)
+    lora_targets: str = setting(
+        "known",
+        "layers that get an adapter: known (query, key, value, output, gate, up and down projections, by the names of "
+        "Llama), or all-linear (all linear layers but the output layer, by any name)",
+        choices=TARGETS,
+    )
     beta: float = setting(
         0.1, "dpo, kto: strength of the penalty for moving away from the model that training started from", above=0
     )
@@ -96,6 +111,7 @@ TRAINING = Schema(settings_in(TrainSettings))
 _READ_BY = {
     **dict.fromkeys(("beta", "monitor_every", "monitor_samples"), ("dpo", "kto")),
     **dict.fromkeys(("desirable_weight", "undesirable_weight"), ("kto",)),
+    "eval_data": ("dpo",),
 }
 """The methods that read a setting; all methods read the others."""
 
@@ -111,6 +127,17 @@ _JOSH = {
 _JOSH_SFT = {**_JOSH, "learning_rate": 2e-5, "warmup": 5, "weight_decay": 0.01, "epochs": 3}
 # KTO needs batches of two or more, and the published batch is one; half the accumulation keeps the rows of a step.
 _JOSH_KTO = {**_JOSH, "learning_rate": 5e-7, "schedule": "cosine", "warmup": 0.1, "batch_size": 2, "max_length": 5256}
+_PBT = {
+    "learning_rate": 5e-4,
+    "schedule": "cosine",
+    "warmup": 100,
+    "optimizer": "paged_adamw_32bit",
+    "lora_rank": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.05,
+    "lora_targets": "all-linear",
+    "activation_checkpointing": True,
+}
 _TINY = {
     "batch_size": 8,
     "accumulation": 1,
@@ -151,6 +178,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "beta": 0.1,
         }
     },
+    "pbt-sft": {"sft": {**_PBT, "max_steps": 240, "batch_size": 8, "accumulation": 10, "max_length": 1024}},
+    "pbt-dpo": {"dpo": {**_PBT, "epochs": 5, "batch_size": 7, "accumulation": 5, "max_length": 1000, "beta": 0.1}},
     "tiny": {
         "sft": {**_TINY, "learning_rate": 2e-3, "epochs": 4},
         "dpo": {**_TINY, "learning_rate": 1e-3, "epochs": 2, "beta": 0.3},
@@ -161,8 +190,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 `josh-*` are the published values (github.com/asappresearch/josh-llm-simulation-training). Their names stand for these
 scripts: sft is sft_agent_final_mod, sft-successful is sft_agent_successful, sft-turns is sft_agent, kto is
-finetune_agent, kto-ft is kto_ft. That project published no values for DPO. `tiny` is for models of about a million
-parameters.
+finetune_agent, kto-ft is kto_ft. That project published no values for DPO. `pbt-*` are the published values for models
+of 8 billion parameters (Stengel-Eskin et al., 2024, arXiv:2410.14596), but with adapters on all linear layers: the names
+of layers in its code are GPT-J's. `tiny` is for models of about a million parameters.
 """
 
 

@@ -17,6 +17,8 @@ from josh.runs.train.settings import TRAINING, TrainSettings
 _ENDS = 1 << 20
 """Bytes at each end of a weights file that the fingerprint reads."""
 _TEMPLATE = ("chat_template", "chat_template_kwargs")
+_LATER = ("max_steps", "lora_targets")
+"""Settings that were added later: their defaults are not hashed, so that adapters keep their names."""
 _READ_WHOLE = (
     "config.json",
     "adapter_config.json",
@@ -104,7 +106,9 @@ def adapter_digest(method: str, settings: TrainSettings, sources: Mapping[str, A
         "settings": {
             name: value
             for name, value in asdict(settings).items()
-            if not TRAINING[name].rule.resumable and name not in _TEMPLATE
+            if not TRAINING[name].rule.resumable
+            and name not in _TEMPLATE
+            and not (name in _LATER and value == TRAINING[name].default)
         },
     }
     if template is not None or settings.chat_template_kwargs:

@@ -11,7 +11,7 @@ A training has five steps. The first three find wrong data and settings before a
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -23,8 +23,9 @@ from josh.models.hf_loading import PREFIX
 from josh.runs.record.folder import version
 from josh.runs.train.adapter_folder import claim, complete, leave
 from josh.runs.train.base import load_template, merge
-from josh.runs.train.data import Prepared, prepare, read_rows
+from josh.runs.train.data import Prepared, Row, prepare, read_rows
 from josh.runs.train.machine import NEEDED, check_machine, is_first, note, quiet, require_packages
+from josh.runs.train.preferences import HeldOut, described
 from josh.runs.train.settings import TrainSettings
 from josh.runs.train.sources import adapter_digest, sources_of
 from josh.runs.train.template import Template
@@ -50,19 +51,21 @@ def train(method: str, settings: TrainSettings) -> Path:
     began = time.monotonic()
     data = Path(settings.data)
     rows = read_rows(data, method)
+    pairs = read_rows(Path(settings.eval_data), "dpo") if settings.eval_data else []
     require_packages("training")
     with quiet():
         check_machine(settings)
         template = load_template(settings.model, template_text(settings.chat_template), settings.chat_template_kwargs)
         prepared = prepare(rows, method, template, settings.max_length, data)
         _say(prepared, template, len(rows), settings.max_length)
+        held_out = _held_out(pairs, template, settings)
         sources = sources_of(method, settings)
         made_of = adapter_digest(method, settings, sources)
         target = Path(settings.out) / (settings.name or f"josh-{method}-{made_of[:8]}")
         part = target.with_name(target.name + ".part")
         claim(target, part, made_of, settings.resume)
         try:
-            card = tuned(method, settings, template, prepared, part)
+            card = tuned(method, settings, template, prepared, part, held_out)
             card = {"method": method, "name": target.name, **sources, **card}
             if is_first():
                 if settings.merge:
@@ -80,6 +83,21 @@ def train(method: str, settings: TrainSettings) -> Path:
     if is_first():
         _report(target, settings, card)
     return target
+
+
+def _held_out(pairs: Sequence[Row], template: Template, settings: TrainSettings) -> HeldOut | None:
+    """Returns the pairs of `eval_data` in tokens, with the column `type` of each; None where there are none.
+
+    Raises:
+        UsageError: none of the pairs can be used.
+    """
+    if not settings.eval_data:
+        return None
+    prepared = prepare(pairs, "dpo", template, settings.max_length, Path(settings.eval_data))
+    if prepared.used < len(pairs):
+        note(f"{len(pairs) - prepared.used} of {len(pairs)} pairs of {settings.eval_data} are left out")
+    types = {row.line: row.content.get("type") or None for row in pairs}
+    return HeldOut(prepared.rows, [types[line] for line in prepared.lines])
 
 
 def _say(prepared: Prepared, template: Template, total: int, max_length: int) -> None:
@@ -111,6 +129,8 @@ def _report(target: Path, settings: TrainSettings, card: Mapping[str, Any]) -> N
     others = f", {left} left out" if left else ""
     print(f"rows      {rows['used']} used, {rows['dropped']['too_long']} too long{others}")
     print(f"steps     {losses['steps']}, loss {losses['first']:.3f} at first, {losses['last']:.3f} at last")
+    for one in card.get("evaluations", ()):
+        print(f"epoch {one['epoch']:<3g} {described(one)}")
     if losses["last"] > losses["first"]:
         note("the last loss is above the first; give a lower learning_rate, or check the rows")
     print(f"{'model' if settings.merge else 'adapter'}   {target}")

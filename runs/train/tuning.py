@@ -16,6 +16,7 @@ from josh.runs.train.base import load_model
 from josh.runs.train.data import Prepared
 from josh.runs.train.machine import compute_dtype, is_first, note, one_line
 from josh.runs.train.monitor import Course, Sampler, Watch, callbacks, spread
+from josh.runs.train.preferences import PAIRS, HeldOut, Preferences, preference_callback
 from josh.runs.train.settings import TrainSettings
 from josh.runs.train.template import Template
 
@@ -23,11 +24,26 @@ LARGEST = 100.0
 """Largest size of a weight of an adapter. Those of a sound training stay below ten. Its loss alone does not show it."""
 
 
-def tuned(method: str, settings: TrainSettings, template: Template, prepared: Prepared, part: Path) -> dict[str, Any]:
+def tuned(
+    method: str,
+    settings: TrainSettings,
+    template: Template,
+    prepared: Prepared,
+    part: Path,
+    held_out: HeldOut | None = None,
+) -> dict[str, Any]:
     """Train, and write the adapter's files into the `.part` folder.
 
+    Args:
+        method: one of `METHODS`.
+        settings: the training's settings.
+        template: the chat template.
+        prepared: the rows.
+        part: the `.part` folder.
+        held_out: pairs to evaluate after every epoch; None for none.
+
     Returns:
-        The results for the adapter's card: rows, losses, the monitor's measures, and the machine.
+        The results for the adapter's card: rows, losses, the monitor's measures, the evaluations, and the machine.
 
     Raises:
         FatalError: the memory is full, the model's text degenerated, or the loss is not finite.
@@ -52,6 +68,10 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
         trainer = _trainer(method, settings, model, lora, template.tokenizer, rows, part)
         for callback in callbacks(watch, course, show):
             trainer.add_callback(callback)
+        if held_out is not None:
+            pad = min(template.stops)
+            preferences = Preferences(held_out, settings.beta, settings.batch_size, pad)
+            trainer.add_callback(preference_callback(preferences, trainer))
         trainer.train(resume_from_checkpoint=last_checkpoint(part) if settings.resume else None)
     except torch.OutOfMemoryError as error:
         raise FatalError(
@@ -80,6 +100,7 @@ def tuned(method: str, settings: TrainSettings, template: Template, prepared: Pr
         "rows": {"used": prepared.used, "examples": len(rows), "dropped": prepared.dropped, "tokens": prepared.tokens},
         "losses": losses | {"steps": trainer.state.global_step},
         "monitor": watch.written() if watch is not None else None,
+        **({"evaluations": _evaluations(trainer.state.log_history)} if held_out is not None else {}),
         "devices": trainer.args.world_size,
         "dtype": str(tuned.dtype if is_first() else model.dtype).removeprefix("torch."),
         "revision": getattr(model.config, "_commit_hash", None),
@@ -104,6 +125,11 @@ def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first, last = (logged[0]["loss"], logged[-1]["loss"]) if logged else (mean, mean)
     more = {key: value for key, value in (logged[-1] if logged else {}).items() if key.startswith("rewards/")}
     return {"first": float(first), "last": float(last), "mean": float(mean), **more}
+
+
+def _evaluations(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the evaluations of held-out pairs, in order, each with its step and epoch."""
+    return [dict(entry) for entry in history if PAIRS in entry]
 
 
 def tracker_settings(report_to: str, environment: MutableMapping[str, str]) -> dict[str, Any]:
@@ -131,12 +157,13 @@ def _trainer(
 
     dtype = compute_dtype()
     optimizer = settings.optimizer
-    if "8bit" in optimizer and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+    if ("8bit" in optimizer or "paged" in optimizer) and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
         note(f"{optimizer} needs CUDA and bitsandbytes; training uses adamw_torch instead")
         optimizer = "adamw_torch"
     common: dict[str, Any] = {
         "output_dir": str(part / CHECKPOINTS),
         "num_train_epochs": settings.epochs,
+        "max_steps": settings.max_steps or -1,
         "learning_rate": settings.learning_rate,
         "per_device_train_batch_size": settings.batch_size,
         "gradient_accumulation_steps": settings.accumulation,

@@ -222,3 +222,48 @@ def test_an_adapter_carries_the_template_that_it_was_trained_with(tune, tiny, tm
     chat = HFChat(f"hf:{tiny}+{adapter}", threads=1)
     [given] = ask(chat, Request([says("user", ASK)], Sampling(max_tokens=4), 1))
     assert chat._tokenizer.decode(list(given.replies[0].prompt_ids)) == f"<|system|><|user|>{ASK}<|end|>\n<|assistant|>"
+
+
+@needs_trl
+def test_of_a_row_with_a_completion_only_the_completion_is_learned(tune, tiny):
+    earlier = [says("user", ASK), says("assistant", THANKS), says("user", ASK)]
+    row = {"prompt": earlier, "completion": [says("assistant", MORE)], "question": "?", "code": "agree"}
+    code, said, (adapter,) = tune("sft", "--learning_rate", 5e-3, "--epochs", 8, rows=[row] * 16)
+    assert (code, said.err) == (0, "")
+    assert likelihood(tiny, adapter, MORE) > likelihood(tiny, None, MORE)
+    assert likelihood(tiny, adapter, THANKS) < likelihood(tiny, None, THANKS)
+
+
+RESIST, ACCEPT = "flip_correct_to_incorrect", "flip_incorrect_to_correct"
+"""The types of held-out pairs."""
+
+
+@needs_trl
+def test_held_out_pairs_give_the_balanced_accuracy_of_every_epoch_and_change_no_bytes(tune, tiny, tmp_path):
+    other = {**DPO, "chosen": DPO["rejected"], "rejected": DPO["chosen"]}
+    held_out = write(tmp_path / "valid.jsonl", [{**DPO, "type": RESIST}] * 3 + [{**other, "type": ACCEPT}])
+    flags = ("--learning_rate", 5e-3, "--epochs", 2, "--lora_dropout", 0.1)
+    _, _, (plain,) = tune("dpo", *flags)
+    code, said, (adapter,) = tune("dpo", *flags, "--eval_data", held_out, "--report_to", "tensorboard", out="other")
+    assert (code, said.err) == (0, "")
+    of_both = f"{RESIST} 1.000, {ACCEPT} 0.000"
+    assert f"epoch 2   balanced accuracy 0.500 on 4 pairs ({of_both})" in said.out.splitlines()
+    first, last = card(adapter)["evaluations"]
+    assert (first["epoch"], last["epoch"]) == (1, 2)
+    assert (last["eval_accuracy"], last["eval_balanced_accuracy"]) == (0.75, 0.5)
+    assert (last[f"eval_accuracy/{RESIST}"], last[f"eval_accuracy/{ACCEPT}"]) == (1, 0)
+    assert last["eval_margin"] > first["eval_margin"] > 0
+    assert adapter.name == plain.name
+    weights = [folder / "adapter_model.safetensors" for folder in (plain, adapter)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert any(b"eval/balanced_accuracy" in log.read_bytes() for log in adapter.rglob("events.*"))
+
+
+@needs_trl
+def test_training_ends_after_the_steps_that_are_given_and_adapts_all_linear_layers(tune):
+    code, said, (adapter,) = tune("dpo", "--max_steps", 3, "--epochs", 9, "--lora_targets", "all-linear")
+    assert (code, said.err) == (0, "")
+    assert card(adapter)["losses"]["steps"] == 3
+    targets = json.loads((adapter / "adapter_config.json").read_text())["target_modules"]
+    names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    assert {name.rpartition(".")[2] for name in targets} == set(names)

@@ -8,10 +8,13 @@ import pytest
 from places import ROOT
 from tuning import DPO, LOST, SFT, WON, needs_trl, says
 
+from josh.cli import main
 from josh.errors import UsageError
 from josh.parser import parse
 from josh.runs.train.data import read_rows
+from josh.runs.train.preferences import preference_metrics
 from josh.runs.train.settings import PRESETS, resolve_training
+from josh.runs.train.sources import adapter_digest
 from josh.runs.train.tuning import tracker_settings
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
@@ -41,6 +44,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
         ("dpo", [{**DPO, "prompt": DPO["chosen"]}], "line 1: prompt ends with a turn of the assistant"),
         ("kto", [WON, {**LOST, "label": "no"}], "line 2: label is 'no'; give true or false"),
         ("kto", [WON, WON], "has only winning turns"),
+        ("kto", [{"prompt": WON["prompt"], "completion": WON["completion"]}], "it is a row for `josh train sft`"),
+        ("sft", [WON], "line 1: no 'messages', which sft rows have; it is a row for `josh train kto`"),
+        ("sft", [{"prompt": WON["prompt"], "completion": []}], "line 1: completion is not a list of messages"),
+        ("dpo", [{**DPO, "type": 3}], "line 1: type is 3; give a text, or leave it out"),
         ("kto", [], "has no rows"),
     ],
 )
@@ -96,6 +103,50 @@ def test_the_presets_are_the_published_hyperparameters():
     for method, rows in (("sft", 16), ("kto", 8)):
         settings = resolve_training(method, {"data": "d", "model": "m", "out": "o"})
         assert settings.batch_size * settings.accumulation == rows
+    files = {"data": "d", "model": "m", "out": "o"}
+    sft = resolve_training("sft", {**files, "preset": "pbt-sft"})
+    dpo = resolve_training("dpo", {**files, "preset": "pbt-dpo", "base_adapter": "a"})
+    for one in (sft, dpo):
+        assert (one.lora_rank, one.lora_alpha, one.lora_dropout, one.lora_targets) == (16, 32, 0.05, "all-linear")
+        assert (one.learning_rate, one.schedule, one.warmup) == (5e-4, "cosine", 100)
+    assert (sft.max_steps, sft.batch_size, sft.accumulation, sft.max_length) == (240, 8, 10, 1024)
+    assert (dpo.beta, dpo.epochs, dpo.batch_size, dpo.accumulation, dpo.max_length) == (0.1, 5, 7, 5, 1000)
+
+
+def test_settings_that_were_added_later_leave_the_names_of_adapters_as_they_were():
+    def digest(**given):
+        settings = resolve_training("dpo", {"data": "d", "model": "m", "out": "o", "preset": "tiny", **given})
+        return adapter_digest("dpo", settings, {"base": {"sha256": "1"}, "data": {"sha256": "2"}})
+
+    assert digest().startswith("f18307de37ac")
+    assert digest(eval_data="valid.jsonl") == digest()
+    assert len({digest(), digest(max_steps=3), digest(lora_targets="all-linear")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("margins", "types", "found"),
+    [
+        ((1.0, -1.0), (None, None), {"eval_accuracy": 0.5}),
+        (
+            (2.0, 0.0, 1.0, -3.0),
+            ("resist", "resist", "accept", None),
+            {
+                "eval_accuracy": 0.5,
+                "eval_accuracy/resist": 0.5,
+                "eval_accuracy/accept": 1.0,
+                "eval_balanced_accuracy": 0.75,
+            },
+        ),
+    ],
+)
+def test_balanced_accuracy_is_the_mean_of_the_types(margins, types, found):
+    common = {"eval_pairs": len(margins), "eval_margin": 0.0}
+    assert preference_metrics(margins, types) == common | found
+
+
+def test_held_out_pairs_are_for_dpo(capsys):
+    assert main(["train", "sft", "--data", "d", "--model", "m", "--out", "o", "--eval_data", "e"]) == 2
+    assert "eval_data is e, but sft does not read it; leave it out, or train dpo" in capsys.readouterr().err
 
 
 def recipe_lines():
