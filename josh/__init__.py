@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task, ToolError
     from josh.search import Strategy
     from josh.transcript import Conversation
-    from josh.tree import Expand, Node, Tree
+    from josh.tree import Expand, Node, Pair, Tree
 
 _MODULES = {
     "api": ("JOSH", "AsyncJOSH"),
@@ -25,7 +25,7 @@ _MODULES = {
     "roles": ("BaseEnv", "BaseJOSHAgent", "BaseJOSHUser", "BaseRewards", "Task", "ToolError"),
     "search": ("Strategy",),
     "transcript": ("Conversation",),
-    "tree": ("Expand", "Node", "Tree"),
+    "tree": ("Expand", "Node", "Pair", "Tree"),
 }
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "JoshError",
     "Node",
     "Outcome",
+    "Pair",
     "Search",
     "Speaker",
     "Strategy",

@@ -43,7 +43,8 @@ class TurnContext:
         path: see `Node.path`.
         depth: see `Node.depth`.
         speaker: whose turn it is: a `Speaker`, or `judge`.
-        directive: the instruction to the speaker, if the strategy gave one.
+        directive: the instruction to the speaker, if the strategy gave one; a name or a text.
+        instruction: its text, for a chat model.
         decision: the path of the parent; the same for all turns that continue it, also those of later plans.
         siblings: the paths of all turns that one plan adds to the parent under the same directive, this turn's path
             included; empty for a turn without siblings.
@@ -77,6 +78,7 @@ class TurnContext:
     shared_draws: int = 0
     finishes: tuple[str, ...] = ()
     thoughts: tuple[Any, ...] = ()
+    instruction: str | None = None
 
 
 class Steps(Protocol):

@@ -12,7 +12,7 @@ The flag of this setting is `--env.difficulty 3`, and the class reads it as `sel
 """
 
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -53,6 +53,8 @@ class Rule:
         flag: the flag, where it differs from the field's name.
         aliases: further names of the flag.
         resumable: whether a resumed run may have another value, because the setting changes no request and no result.
+        stored: turns a given value into the form that is stored, such as the content of a file that it names; raises
+            UsageError. None to store it as it is.
     """
 
     help: str = ""
@@ -66,6 +68,7 @@ class Rule:
     flag: str = ""
     aliases: tuple[str, ...] = ()
     resumable: bool = False
+    stored: Callable[[Any], Any] | None = None
 
     def refuses(self, value: Any) -> bool:
         """Returns whether a value is not one of the choices, or is a number out of range or not finite."""
@@ -176,6 +179,8 @@ class Setting:
         """
         if given is None and self.optional:
             return None
+        if self.rule.stored is not None:
+            given = self.rule.stored(given)
         found = self._typed(given)
         if found is None:
             raise UsageError(f"{where}{self.flag} is {given!r}; give {_NAMES[self.kind]}")
@@ -409,10 +414,16 @@ class OwnConfig:
 
 
 def checked(config: Any) -> Any:
-    """Returns a settings object after a check of its values. Raises UsageError where a value is out of range."""
+    """Returns a settings object with its values checked, in their stored form (`Rule.stored`).
+
+    Raises:
+        UsageError: a value is out of range.
+    """
     for one in fields(config):
         rule = one.metadata.get("rule")
         value = getattr(config, one.name)
+        if rule is not None and rule.stored is not None:
+            config = replace(config, **{one.name: rule.stored(value)})
         if rule is not None and rule.refuses(value):
             shown = repr(value) if isinstance(value, str) else value
             raise UsageError(f"{rule.flag or one.name} is {shown}; give {rule.wanted}")

@@ -118,6 +118,7 @@ class Turn:
         cut: why the speaker's last reply was cut off: `length` or `content_filter`; empty where it was not.
         failure: what ended the conversation by the speaker's own fault, as a predicate (`said nothing`), with a hint
             behind a semicolon where there is one; the outcome is then `lost` or `truncated`, and counts.
+        facts: the result of the rewards' `facts()` for the conversation so far, as JSON; None where it has none.
     """
 
     messages: tuple[Message, ...] = ()
@@ -137,6 +138,7 @@ class Turn:
     error: str = ""
     cut: str = ""
     failure: str = ""
+    facts: Mapping[str, Any] | None = None
 
     @property
     def calls_in_text(self) -> bool:

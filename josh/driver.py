@@ -5,15 +5,16 @@ The life of a phase:
     2. Each expansion becomes a group of siblings, each with its own branch, path and seeds.
     3. The driver takes all turns, concurrently or step by step in their order (`turns.py`).
     4. It resamples turns that repeat an elder sibling, where the search asks for that.
-    5. The rewards value the turns, where the plan asks for that.
+    5. The rewards find the facts of the turns, and value them where the plan asks for that.
     6. `grow` adds the turns to the tree, `update` shrinks the frontier, and the branches that continue spend the goals
        that they met.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
@@ -23,11 +24,13 @@ from josh.errors import FatalError, JoshError, UsageError
 from josh.messages import Message
 from josh.search import Strategy, check_plan, child_paths, grow
 from josh.threads import one_line
-from josh.tree import Expand, Tree, hits, spend
+from josh.tree import Expand, Node, Tree, hits, spend
 from josh.turns import AgentTurnRunner, Rules, TurnRunner, UserTurnRunner
 
 log = logging.getLogger("josh")
 
+Facts = Callable[[Any, Tree, Node], Awaitable[Turn]]
+"""Returns the turn of a node that is not in the tree yet, with its facts; gets the rewards, the tree and the node."""
 Value = Callable[[Branch, Tree, Expand, str, Turn], Awaitable[float | None]]
 """Values a turn before it is added to the tree; it gets the branch, the tree, the expansion, the path and the turn."""
 
@@ -55,6 +58,8 @@ class Search:
         name: str = "",
         max_rounds: int | None = None,
         value: Value | None = None,
+        facts: Facts | None = None,
+        directives: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Start a search.
 
@@ -70,6 +75,8 @@ class Search:
             name: the search's name in the log.
             max_rounds: agent turns after which a leaf does not continue; None for no limit.
             value: values turns for plans that ask for it.
+            facts: finds the facts of each turn; None where the rewards have none.
+            directives: the world's texts of instructions, by name.
         """
         self.tree = tree
         self.branches = dict.fromkeys(tree.frontier, root)
@@ -79,7 +86,8 @@ class Search:
         self._parallel = parallel
         self._resample = resample
         self._max_rounds = max_rounds
-        self._value = value
+        self._value, self._facts = value, facts
+        self._texts = {**strategy.directives, **directives}
         self._rounds = dict.fromkeys(tree.frontier, 0)
         self._most_rounds = 0
         self._noted: list[tuple[Message, Message]] = []
@@ -131,8 +139,8 @@ class Search:
             groups = await self._without_copies(plan, groups)
         runners = [runner for group in groups for runner in group]
         turns = [runner.turn() for runner in runners]
-        if self._value is not None and any(expand.value for expand in plan):
-            turns = await self._valued(self._value, plan, paths, groups)
+        if self._facts is not None or any(expand.value for expand in plan):
+            turns = await self._examined(plan, paths, groups)
         for runner, turn in zip(runners, turns, strict=True):
             self.note(runner.live, turn)
         self.tree = self._updated(grow(before, plan, turns, paths))
@@ -221,6 +229,8 @@ class Search:
         for path, directive in zip(paths, directives, strict=True):
             context = TurnContext(path, parent.depth + 1, speaker, directive, decision=parent.path, sequence=sequence)
             context.thoughts = thoughts
+            if directive is not None:
+                context.instruction = self._texts.get(directive, directive)
             if several:
                 if directive not in shared:
                     alike = [one for one, other in zip(paths, directives, strict=True) if other == directive]
@@ -268,21 +278,29 @@ class Search:
         sound = (turn for turn in turns if turn.outcome is not Outcome.INFRA_ERROR)
         return [(turn.messages, turn.internal, turn.user_internal or ()) for turn in sound]
 
-    async def _valued(
+    async def _examined(
         self,
-        value: Value,
         plan: Sequence[Expand],
         paths: Sequence[tuple[str, ...]],
         groups: Sequence[list[TurnRunner]],
     ) -> list[Turn]:
-        """The turns of a phase, valued where the plan asks for it. A turn whose valuation fails ends in that error."""
+        """The turns of a phase with their facts, valued where the plan asks for it.
 
-        async def valued(expand: Expand, path: str, runner: TurnRunner) -> Turn:
+        A turn whose examination fails ends in that error.
+        """
+
+        async def examined(expand: Expand, path: str, runner: TurnRunner) -> Turn:
             turn = runner.turn()
-            if not expand.value or turn.outcome is Outcome.INFRA_ERROR:
+            if turn.outcome is Outcome.INFRA_ERROR:
                 return turn
+            parent = self.tree.nodes[expand.node]
             try:
-                return replace(turn, value=await value(runner.branch, self.tree, expand, path, turn))
+                if self._facts is not None:
+                    node = Node(expand.node, expand.speaker, path, parent.depth + 1, turn, parent.open)
+                    turn = await self._facts(runner.branch.rewards, self.tree, node)
+                if expand.value and self._value is not None:
+                    turn = replace(turn, value=await self._value(runner.branch, self.tree, expand, path, turn))
+                return turn
             except JoshError:
                 raise
             except Exception as error:
@@ -291,7 +309,7 @@ class Search:
 
         return await self._gathered(
             [
-                valued(expand, path, runner)
+                examined(expand, path, runner)
                 for expand, places, group in zip(plan, paths, groups, strict=True)
                 for path, runner in zip(places, group, strict=True)
             ]

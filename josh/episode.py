@@ -28,7 +28,7 @@ from josh.models.offline import OfflineModel
 from josh.models.turn_model import BoundModel
 from josh.outcomes import Episode, conclude, final_outcomes
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.scoring import JUDGE, Scorer
+from josh.scoring import JUDGE, Scorer, has_facts
 from josh.search import Strategy
 from josh.seeds import derive
 from josh.steps import PluginSteps
@@ -43,6 +43,8 @@ log = logging.getLogger("josh")
 USUAL, GREEDY = Sampling(), Sampling(temperature=0.0)
 """The default sampling of agent and user, and of a judge."""
 
+BEAM = BeamSearch(8)
+"""The default strategy of `play`."""
 TOO_LONG = "the task took longer than"
 """The beginning of an episode's error where the task ran out of time."""
 
@@ -67,6 +69,7 @@ def begin(
     rewards: BaseRewards,
     options: Mapping[str, Any] = MappingProxyType({}),
     seed: int = 0,
+    scorer: Scorer,
     **rules: Any,
 ) -> Search:
     """Start a search on one task.
@@ -81,6 +84,7 @@ def begin(
         rewards: new rewards that hold the task's goals.
         options: the run's settings, by flag name.
         seed: see `Tree.seed`.
+        scorer: values turns, and finds their facts.
         rules: further arguments of `Search`.
     """
     for role in (agent, user, rewards):
@@ -90,7 +94,9 @@ def begin(
     histories = agent.messages, agent.messages_internal, view_of(user)
     copies = [None if history is None else tuple(map(snapshot, history)) for history in histories]
     tree = plant(rewards.rewards, env.opens, copies[0] or (), copies[1] or (), copies[2], seed)
-    search = Search(strategy, steps, tree, Branch(agent, user, env.world(task), rewards), **rules)
+    root = Branch(agent, user, env.world(task), rewards)
+    facts = scorer.facts if has_facts(rewards) else None
+    search = Search(strategy, steps, tree, root, value=scorer.value, facts=facts, directives=env.directives, **rules)
     search.note([message for history in histories for message in history or ()], tree.nodes[0].turn)
     return search
 
@@ -175,7 +181,7 @@ async def play(
         task,
         env,
         steps,
-        strategy or BeamSearch(8),
+        strategy or BEAM,
         agent=players[0],
         user=players[1],
         rewards=(rewards or BaseRewards)(list(env.goals(task))),
@@ -183,10 +189,10 @@ async def play(
         seed=derive(seed, task.id),
         max_turn_tries=max_turn_tries,
         parallel=steps.waits,
-        resample=(strategy or BeamSearch).searched,
+        resample=(strategy or BEAM).resamples,
         name=f"task {task.id}",
         max_rounds=max_rounds or env.max_rounds,
-        value=scorer.value,
+        scorer=scorer,
     )
     try:
         return await play_search(search, task, env, clock=clock, scorer=scorer)

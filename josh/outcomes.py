@@ -14,7 +14,7 @@ from josh.search import Strategy
 from josh.tags import RewardTag
 from josh.threads import one_line
 from josh.transcript import transcript
-from josh.tree import Tree, conversation, hits, leaves, walk
+from josh.tree import Pair, Tree, conversation, hits, leaves, walk
 from josh.turns import user_texts
 
 ENDINGS = {
@@ -47,6 +47,7 @@ class Episode:
         judged: the cost of the judge's calls.
         unread_tags: places in the user's words, in the whole tree, that look like the environment's tag and are none.
         disputed_tags: tags in the user's words, in the whole tree, that are quoted, negated or asked about.
+        pairs: the rewards' `pairs()` of the tree; empty where the task was given up.
     """
 
     task: Task
@@ -62,6 +63,7 @@ class Episode:
     judged: Usage = NO_USAGE
     unread_tags: int = 0
     disputed_tags: int = 0
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def scored(self) -> bool:
@@ -210,7 +212,22 @@ def conclude(
         scores=scores,
         unread_tags=unread,
         disputed_tags=disputed,
+        pairs=() if error else _pairs(rewards, task, tree),
     )
+
+
+def _pairs(rewards: BaseRewards, task: Task, tree: Tree) -> tuple[Pair, ...]:
+    """Returns the rewards' pairs. Raises ValueError where one is not a pair of sibling turns."""
+    name = f"{type(rewards).__name__}.pairs()"
+    found = tuple(rewards.pairs(task, tree)) if hasattr(rewards, "pairs") else ()
+    for pair in found:
+        if not isinstance(pair, Pair):
+            raise ValueError(f"{name} gives {pair!r:.60}; give josh.Pair")
+        places = pair.better, pair.worse
+        inside = all(0 < place < len(tree.nodes) for place in places)
+        if not inside or pair.better == pair.worse or len({tree.nodes[place].parent for place in places}) > 1:
+            raise ValueError(f"{name} compares nodes {pair.better} and {pair.worse}; give two turns after one node")
+    return found
 
 
 def _doubtful_tags(tree: Tree, tag: RewardTag | None) -> tuple[int, int]:

@@ -7,20 +7,20 @@ or passes instances and callbacks to `josh.JOSH`. `josh.testing` has tests that 
 """
 
 import copy
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from josh.calls import ContractError
 from josh.config import OwnConfig, configured_by_flags
-from josh.dialogue import Hit, Speaker
+from josh.dialogue import Hit, Outcome, Speaker
 from josh.errors import TurnError
 from josh.forking import default_fork
 from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
 from josh.transcript import Conversation
-from josh.tree import spend
+from josh.tree import Pair, Tree, spend
 
 T = TypeVar("T")
 
@@ -400,6 +400,25 @@ class BaseRewards:
         """
         return None
 
+    async def facts(self, task: Task, conversation: Conversation) -> Mapping[str, Any] | None:
+        """Returns what is true of a conversation after its last turn, as JSON values by name; None for nothing.
+
+        Called after each turn, and by `josh rescore`. The result is stored with the turn, and later turns can read it
+        (`PastTurn.facts`). It may be synchronous, and take `judge` as `score` does.
+        """
+        return None
+
+    def ended(self, facts: Mapping[str, Any]) -> Outcome | None:
+        """Returns how a conversation ends after a turn with these facts; None where it continues."""
+        return None
+
+    def pairs(self, task: Task, tree: Tree) -> Iterable[Pair]:
+        """Yields the pairs of sibling turns that a labelled export may use; by default none.
+
+        Called once, with the finished tree. Pairs without a label say why they have none, so that they are counted.
+        """
+        return ()
+
     def fork(self: T) -> T:
         """Returns a copy with its own list of open goals; both copies share the rest."""
         twin = copy.copy(self)
@@ -429,6 +448,8 @@ class BaseEnv:
             agent's text.
         row_settings: further names in a task's metadata for the user's `model`, `base_url` and `api_key_var`, beside
             `user_model` and so on; where a row has both, the later one counts.
+        directives: the texts of instructions, by the name that a strategy uses for them. A step with a parameter
+            `directive` gets the name; a chat model gets the text.
         left_out: the number of rows of the data that are not tasks, by reason (`{"without a goal": 3}`). Set by a call
             of `tasks`.
         config: the run's values of the settings that the class declares in a dataclass `Config`; see `josh.config`.
@@ -448,6 +469,7 @@ class BaseEnv:
     tiny_dialogues = ""
     tag: RewardTag | None = None
     row_settings: Mapping[str, str] = {}
+    directives: Mapping[str, str] = {}
     left_out: Mapping[str, int] = {}
     config: Any = OwnConfig()
 

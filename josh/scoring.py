@@ -1,13 +1,15 @@
-"""Asks a rewards class about conversations: for scores of finished ones, and for values of unfinished ones.
+"""Asks a rewards class about conversations: for scores of finished ones, for values and facts of unfinished ones.
 
-Both read a record of the conversation (`transcript.py`), never a live world, so that scores can be computed again from
-a stored tree. Both may ask a judge: a third speaker, whose seeds and journal entries follow from the place in the tree.
+All read a record of the conversation (`transcript.py`), never a live world, so that scores can be computed again from
+a stored tree. All may ask a judge: a third speaker, whose seeds and journal entries follow from the place in the tree.
 """
 
 import asyncio
 import inspect
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from josh.branch import Branch, TurnContext
@@ -22,7 +24,7 @@ JUDGE = "judge"
 
 
 class Scorer:
-    """Scores and values the conversations of one task.
+    """Scores and values the conversations of one task, and finds their facts.
 
     Attributes:
         task: the task.
@@ -52,6 +54,37 @@ class Scorer:
         if found is not None and not _is_finite(found):
             raise ValueError(f"{type(branch.rewards).__name__}.value() is {found!r}; give a finite number or None")
         return None if found is None else float(found)
+
+    async def facts(self, rewards: BaseRewards, tree: Tree, node: Node) -> Turn:
+        """Returns the turn of a node that is not in the tree yet, with the rewards' facts and the outcome they give.
+
+        Args:
+            rewards: a rewards object of the task.
+            tree: the tree, which has the node's parent.
+            node: the node; its turn ended without an error.
+
+        Raises:
+            ValueError: the facts are not JSON values by name, or they end the conversation with something else than an
+                outcome.
+        """
+        what = f"{type(rewards).__name__}.facts()"
+        conversation = transcript(tree, node.parent, node.turn.outcome, node)
+        found = await self._ask(rewards.facts, conversation, node.path, node.depth)
+        if found is None:
+            return replace(node.turn, facts=None)
+        try:
+            plain = json.loads(json.dumps(found, allow_nan=False)) if isinstance(found, Mapping) else None
+        except (TypeError, ValueError):
+            plain = None
+        if not isinstance(plain, dict):
+            raise ValueError(f"{what} is {found!r:.80}; give JSON values by name, or None")
+        outcome = node.turn.outcome
+        if outcome is Outcome.ALIVE:
+            ended = rewards.ended(plain)
+            if not isinstance(ended, Outcome | None):
+                raise ValueError(f"{type(rewards).__name__}.ended() is {ended!r:.80}; give a josh.Outcome or None")
+            outcome = ended or outcome
+        return replace(node.turn, facts=plain, outcome=outcome)
 
     async def scores(
         self, tree: Tree, leaves: Sequence[int], outcomes: Mapping[int, Outcome], rewards: BaseRewards
@@ -92,6 +125,11 @@ class Scorer:
             self._contexts.append(context)
             given["judge"] = None if self._judge is None else self._judge(context)
         return await alone(_called(method, self.task, conversation, **given))
+
+
+def has_facts(rewards: Any) -> bool:
+    """Returns whether a rewards object finds facts: its class defines `facts`."""
+    return getattr(type(rewards), "facts", BaseRewards.facts) is not BaseRewards.facts
 
 
 async def _called(method: Callable[..., Any], *arguments: Any, **given: Any) -> Any:

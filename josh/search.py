@@ -40,6 +40,8 @@ class Strategy:
     Attributes:
         config: the settings.
         searched: whether the result is the best of many branches; False for plain conversations, which all count.
+        directives: the texts of the instructions that its plans name, by name; a world may have other texts for them
+            (`BaseEnv.directives`).
         collapses: whether training examples come from collapses alone, so that a tree without a collapse has none.
             Otherwise each leaf is an example.
     """
@@ -50,6 +52,7 @@ class Strategy:
 
     searched: ClassVar[bool] = True
     collapses: ClassVar[bool] = False
+    directives: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         """Args: args, settings: a `Config`, or the arguments of one."""
@@ -69,6 +72,14 @@ class Strategy:
     def conversations(self) -> int:
         """The number of conversations of a task that count."""
         return 1
+
+    @property
+    def resamples(self) -> bool:
+        """Whether a turn that repeats an elder sibling's is taken a second time. By default searches do this.
+
+        Plain conversations are a random sample, in which equal turns are allowed.
+        """
+        return self.searched
 
     def describe(self) -> str:
         """Returns a few words that follow the number of tasks in a report: `searched with a beam of 8`."""

@@ -1,7 +1,7 @@
 """A conversation as a rewards class reads it: plain data, so that every result computed from it can be repeated."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ class PastTurn:
         actions: the actions of the turn, a list for each step.
         observed: the result of the world's `observe()` at the end of the turn; None for none.
         directive: the instruction that the speaker got, if any.
+        facts: the rewards' `facts()` after the turn; None for none, and in the turn that they are asked about.
     """
 
     speaker: Speaker
@@ -29,6 +30,7 @@ class PastTurn:
     actions: Sequence[Sequence[Any]]
     observed: Any
     directive: str | None
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,6 @@ def transcript(tree: Tree, leaf: int, outcome: Outcome, *pending: Node) -> Conve
 
 def _past(node: Node) -> PastTurn:
     turn = node.turn
-    plain = json.loads(dumps([turn.messages, turn.view(node.speaker), turn.actions, turn.observed]))
-    messages, internal, actions, observed = plain
-    return PastTurn(node.speaker, messages, internal, actions, observed, node.directive)
+    plain = json.loads(dumps([turn.messages, turn.view(node.speaker), turn.actions, turn.observed, turn.facts]))
+    messages, internal, actions, observed, facts = plain
+    return PastTurn(node.speaker, messages, internal, actions, observed, node.directive, facts)

@@ -23,7 +23,8 @@ class Expand:
     Attributes:
         node: index of the node, which is in the frontier; a plan names it once.
         speaker: who takes the new turns.
-        directives: an instruction to the speaker for each new turn, None for none. There are as many new turns as
+        directives: an instruction to the speaker for each new turn, None for none: a text, or a name that the world
+            (`BaseEnv.directives`) or the strategy (`Strategy.directives`) gives a text. There are as many new turns as
             directives; each is a fork with its own path, seed and branch. Siblings share a request to the model only
             where their directives are equal.
         keep: whether the node stays in the frontier, so that a later plan can expand it again; the numbering of its
@@ -51,7 +52,7 @@ class Node:
         depth: number of turns since the root.
         turn: the turn.
         open: the goals that this path has not met yet.
-        directive: the instruction that the speaker got, if any.
+        directive: the instruction that the speaker got, as the plan gave it, if any.
         phase: number of the plan that added the node, from 1; 0 at the root.
     """
 
@@ -81,6 +82,25 @@ class Collapse:
     size: int
     winner: int
     rewarded: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two sibling turns, compared after the search (`BaseRewards.pairs`).
+
+    Attributes:
+        better: index of the preferred turn; of the elder one where neither is preferred.
+        worse: index of the other one.
+        label: the behaviour that the preference teaches, such as `resist`; empty where neither is preferred.
+        values: the two numbers that were compared, of the better turn and of the worse.
+        note: why neither is preferred; or a remark on the label.
+    """
+
+    better: int
+    worse: int
+    label: str
+    values: tuple[float, float] = (0.0, 0.0)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

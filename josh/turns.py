@@ -134,6 +134,7 @@ class TurnRunner:
             decision=first.decision,
             sequence=self._sequence,
             thoughts=self._thoughts,
+            instruction=first.instruction,
         )
         return type(self)(self._origin, True, context, self._rules, self._parent, self._earned)
 

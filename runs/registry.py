@@ -67,6 +67,7 @@ REWARDS = {
 STRATEGIES = {
     BEAM: "josh.strategies.beam:BeamSearch",
     ROLLOUTS: "josh.strategies.rollouts:Rollouts",
+    "fan_out": "josh.strategies.fan_out:FanOut",
 }
 ROLES: Mapping[str, Mapping[str, str]] = {
     "env": ENVS, "agent": AGENTS, "user": USERS, "rewards": REWARDS, "strategy": STRATEGIES,

@@ -153,7 +153,7 @@ def resolve(
     values |= _with_templates(values)
     settings = _built(schema, values)
     strategy = strategy_of(settings.strategy)
-    if strategy.searched and settings.agent.sampling.temperature == 0:
+    if strategy.resamples and settings.agent.sampling.temperature == 0:
         raise UsageError("temperature is 0 with a search; siblings would be copies of each other, give one above 0")
     for side in settings.people:
         _check_person(side, settings, strategy)

@@ -84,8 +84,8 @@ class BoundModel:
         context, gateway = self.context, self.gateway
         messages = with_readable_calls(messages)
         sent = sendable(messages, context.thoughts, tool_names(options))
-        if self.directed and context.directive is not None:
-            messages, sent = (with_directive(each, context.directive) for each in (messages, sent))
+        if self.directed and context.instruction is not None:
+            messages, sent = (with_directive(each, context.instruction) for each in (messages, sent))
         draw, seed = context.draws, self.draw()
         siblings = context.siblings if self.share and draw == 0 and len(context.siblings) > 1 else ()
         digests = self._digests(messages, options, siblings)

@@ -15,6 +15,7 @@ from typing import Any
 
 from josh.calls import alone
 from josh.dialogue import Outcome, Speaker, Turn
+from josh.driver import Facts
 from josh.episode import TOO_LONG, first_of
 from josh.errors import JoshError, UsageError
 from josh.messages import dumps
@@ -33,7 +34,7 @@ from josh.runs.record.summary import Result, person_of, result_of, summarize
 from josh.runs.registry import PlugIn, guarded, import_path, label_of, new_rewards, rewards_class, strategy_of
 from josh.runs.resolve import changed
 from josh.runs.settings import RunSettings, env_of, environment, options_of
-from josh.scoring import Scorer
+from josh.scoring import Scorer, has_facts
 from josh.search import Strategy
 from josh.threads import one_line
 from josh.tree import Node, Tree, hits, spend
@@ -154,7 +155,7 @@ async def rescored(
     rewards, strategy = guarded(what, set_up), strategy_of(settings.strategy)
 
     async def regrown() -> Episode:
-        tree = await regrow(episode.tree, rewards, strategy)
+        tree = await regrow(episode.tree, rewards, strategy, scorer.facts if has_facts(rewards) else None)
         outcomes = final_outcomes(tree)
         sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
@@ -170,13 +171,14 @@ async def rescored(
     return replace(concluded, tools=episode.tools, user_tools=episode.user_tools, judged=scorer.usage)
 
 
-async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree:
+async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy, facts: Facts | None = None) -> Tree:
     """Grow a stored tree again from its turns, phase by phase, under another reward.
 
     Args:
         stored: the tree.
         rewards: a rewards object started on the tree's task, with all goals open.
         strategy: updates the tree after each phase.
+        facts: finds the facts of each turn; None where the rewards have none.
 
     Returns:
         The new tree. Turns below a leaf that the strategy dropped are left out. Leaves that the strategy would
@@ -194,7 +196,7 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree
         new = []
         for index in taken:
             parent = grown[stored.nodes[index].parent]
-            new.append(await _judged(stored.nodes[index], parent, tree, carried[parent]))
+            new.append(await _judged(stored.nodes[index], parent, tree, carried[parent], facts))
         if not new:
             continue
         size, cuts = len(tree.nodes), len(tree.collapses)
@@ -213,19 +215,23 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy) -> Tree
     return tree
 
 
-async def _judged(node: Node, parent: int, tree: Tree, rewards: BaseRewards) -> Node:
-    """Returns a stored node at its place in the new tree, with the reward events of its turn there."""
+async def _judged(node: Node, parent: int, tree: Tree, rewards: BaseRewards, facts: Facts | None) -> Node:
+    """Returns a stored node at its place in the new tree, with the reward events and facts of its turn there."""
     turn, still_open = node.turn, tree.nodes[parent].open
     if turn.outcome is not Outcome.INFRA_ERROR:
         turn = await _judged_turn(turn, node.speaker, rewards)
         outcome = final(turn.outcome, still_open, lambda: hits(tree, parent), turn.hits, rewards)
-        turn = replace(turn, outcome=outcome)
+        turn = replace(turn, outcome=outcome, facts=None)
+        if facts is not None:
+            turn = await facts(rewards, tree, replace(node, parent=parent, turn=turn))
     return replace(node, parent=parent, turn=turn, open=spend(still_open, turn.hits)[1])
 
 
 async def _judged_turn(turn: Turn, speaker: Speaker, rewards: BaseRewards) -> Turn:
     by_user, read = speaker is Speaker.USER, rewards.reads is speaker
     actions = turn.actions
+    if turn.facts is not None and turn.outcome in (Outcome.WON, Outcome.LOST) and not turn.failure:
+        turn = replace(turn, outcome=Outcome.ALIVE)  # the facts of the old rewards ended the conversation
     if by_user:
         actions = (tuple(user_texts(turn.messages)),) if read else ()
     verdicts = []

@@ -219,11 +219,10 @@ class Runtime:
                 seed=derive(settings.seed, task.id),
                 max_turn_tries=settings.limits.josh_agent_tries,
                 parallel=steps.waits,
-                # Plain rollouts are a random sample, in which equal turns are allowed.
-                resample=self.strategy.searched,
+                resample=self.strategy.resamples,
                 name=f"task {task.id}",
                 max_rounds=self.max_rounds(task),
-                value=(scorer or self.scorer(task, clock)).value,
+                scorer=scorer or self.scorer(task, clock),
             )
 
         search = guarded(f"task {task.id} cannot be set up", set_up)

@@ -164,7 +164,7 @@ def _may_ask(kind: Any) -> bool:
 
 def _asks_judge(rewards: Any) -> bool:
     """Returns whether a rewards class takes a judge; see `BaseRewards.score`."""
-    for name in ("score", "value"):
+    for name in ("score", "facts", "value"):
         method = getattr(rewards, name, None)
         if method is not None:
             takes = keyword_parameters(method)

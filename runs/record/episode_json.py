@@ -8,10 +8,10 @@ from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.record.lines import FORMAT_VERSION
 from josh.scoring import JUDGE
-from josh.tree import Collapse, Node, Tree, leaves, spend
+from josh.tree import Collapse, Node, Pair, Tree, leaves, spend
 
 if TYPE_CHECKING:  # the import loads pydantic, which takes 0.1 s and is not needed for writing
-    from josh.runs.record.schema import CollapseRow, EpisodeRow, NodeRow, SampleRow, UsageRow
+    from josh.runs.record.schema import CollapseRow, EpisodeRow, NodeRow, PairRow, SampleRow, UsageRow
 
 
 def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, Any]:
@@ -58,6 +58,7 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "scores": episode.mean_scores,
         "unread_tags": episode.unread_tags,
         "disputed_tags": episode.disputed_tags,
+        "pairs": list(map(_pair, episode.pairs)),
     }
     return row | {name: value for name, value in optional.items() if value}
 
@@ -81,6 +82,7 @@ def _node(
         "observed": turn.observed,
         "value": turn.value,
         "directive": node.directive,
+        "facts": turn.facts,
     }
     row |= {name: value for name, value in given.items() if value is not None}
     filled = {
@@ -105,6 +107,11 @@ def _node(
     if scores is not None:
         row["scores"] = dict(scores)
     return row
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    row = {"better": pair.better, "worse": pair.worse, "label": pair.label, "values": list(pair.values)}
+    return row | ({"note": pair.note} if pair.note else {})
 
 
 def _usage(usage: Usage) -> dict[str, int]:
@@ -181,6 +188,7 @@ def from_json(row: "EpisodeRow") -> Episode:
         user_tools=tuple(row.get("user_tools", ())),
         unread_tags=row.get("unread_tags", 0),
         disputed_tags=row.get("disputed_tags", 0),
+        pairs=tuple(_read_pair(each, len(nodes)) for each in row.get("pairs", ())),
     )
 
 
@@ -205,6 +213,7 @@ def _read_node(row: "NodeRow", parent: Node | None, goals: tuple[Any, ...]) -> N
         error=row.get("error", ""),
         cut=row.get("cut", ""),
         failure=row.get("failure", ""),
+        facts=row.get("facts"),
     )
     depth = parent.depth + 1 if parent else 0
     return Node(
@@ -230,6 +239,12 @@ def _read_sample(row: "SampleRow") -> Sample:
         row["finish_reason"],
         row["model"],
     )
+
+
+def _read_pair(row: "PairRow", nodes: int) -> Pair:
+    better, worse = _indices("pairs", [row["better"], row["worse"]], nodes)
+    first, second = row["values"]
+    return Pair(better, worse, row["label"], (first, second), row.get("note", ""))
 
 
 def _read_usage(row: "UsageRow | None") -> Usage:

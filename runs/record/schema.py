@@ -110,7 +110,7 @@ class NodeRow(TypedDict):
     value: NotRequired[float]
     """The result of the rewards' `value()` for the conversation so far, where the plan asked for it."""
     directive: NotRequired[str]
-    """The instruction to the speaker for this turn; it is not part of any message list."""
+    """The instruction to the speaker for this turn, a name or a text; it is not part of any message list."""
     actions: NotRequired[list[list[Any]]]
     """The actions of each step of the turn, for the rewards to read."""
     hits: NotRequired[list[HitRow]]
@@ -141,6 +141,24 @@ class NodeRow(TypedDict):
     """Why the speaker's last reply was cut off: `length` or `content_filter`."""
     failure: NotRequired[str]
     """What ended the conversation by the speaker's own fault, such as `said nothing`; it counts in the means."""
+    facts: NotRequired[dict[str, Any]]
+    """The result of the rewards' `facts()` for the conversation so far."""
+
+
+@_documented
+class PairRow(TypedDict):
+    """Two sibling turns, compared after the search."""
+
+    better: int
+    """Index of the preferred turn; of the elder one where neither is preferred."""
+    worse: int
+    """Index of the other turn."""
+    label: str
+    """The behaviour that the preference teaches, such as `resist`; empty where neither is preferred."""
+    values: Annotated[list[float], Field(min_length=2, max_length=2)]
+    """The two numbers that were compared, of the better turn and of the worse."""
+    note: NotRequired[str]
+    """Why neither is preferred; or a remark on the label."""
 
 
 @_documented
@@ -203,6 +221,8 @@ class EpisodeRow(TypedDict):
     """Places in the user's words, in all branches, that look like a reward tag and are none; left out where 0."""
     disputed_tags: NotRequired[int]
     """Reward tags of the user, in all branches, that do not count: quoted, negated or asked about; left out where 0."""
+    pairs: NotRequired[list[PairRow]]
+    """The results of the rewards' `pairs()`: pairs of sibling turns."""
 
 
 @_documented

@@ -54,7 +54,7 @@ WRONG = {
     "--agent persuadr": "no agent named 'persuadr'; known: ",
     "--user donr": "no user named 'donr'; known: ",
     "--rewards money": "no rewards named 'money'; known: ",
-    "--strategy beem": "no strategy named 'beem'; known: beam, rollouts",
+    "--strategy beem": "no strategy named 'beem'; known: beam, fan_out, rollouts",
     "--agent ./none.py:A": "none.py",
     # what does not go together
     "--beam_size 64": "beam_size is given, but strategy 'rollouts' has no such setting; leave it out, or give --josh",

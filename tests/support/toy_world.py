@@ -6,7 +6,7 @@ Its agent meets goals, repeats itself, takes several steps, gives up and fails; 
 from collections.abc import Mapping
 from random import Random
 
-from josh import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Outcome, Pair
 from josh.roles import Task
 
 
@@ -79,6 +79,23 @@ class Nothing(BaseRewards):
 
     def is_reward(self, agent_actions):
         return False, []
+
+
+class Counting(BaseRewards):
+    """Facts after each turn, an ending by them, and pairs of the user's turns after one node."""
+
+    def facts(self, task, conversation):
+        turns = conversation.turns[1:]
+        before = turns[-2].facts["letters"] if len(turns) > 1 else 0
+        return {"letters": before + len(turns[-1].messages[-1]["content"])}
+
+    def ended(self, facts):
+        return Outcome.LOST if facts["letters"] % 3 == 0 else None
+
+    def pairs(self, task, tree):
+        for index, node in enumerate(tree.nodes[1:-1], 1):
+            if tree.nodes[index + 1].parent == node.parent:
+                yield Pair(index, index + 1, "longer" if node.turn.facts["letters"] % 2 else "", (1.0, 2.0), "counted")
 
 
 class Broken(BaseRewards):

@@ -41,6 +41,7 @@ def episodes(folder):
 
 TOY = ("--env", "toy_world:World")
 ROLLOUTS = ("--rollouts", 5, "--temperature", 1)
+FAN = ("--strategy", "fan_out", "--strategy.go_on", "--rewards", "toy_world:Counting")
 WAYS = {
     "donation searches": ("--josh",),
     "donation searches with a least reward": ("--josh", "--min_reward", 1),
@@ -54,6 +55,7 @@ WAYS = {
     "searches for goals that JSON has no form for": ("--env", "toy_world:Pairs", "--josh"),
     "rollouts for several goals of the agent": (*TOY, *ROLLOUTS),
     "rollouts for several donations": (*TOY, *ROLLOUTS, "--rewards", "donation"),
+    "fans with facts, endings and pairs": FAN,
 }
 
 
@@ -92,6 +94,18 @@ def test_what_was_played_for_nothing_can_be_rescored_for_either_side(way, reward
 def test_rescoring_a_rescored_run_changes_nothing_more(way):
     once = rescored(run("runs", *TOY, *way), "once", "--rewards", "donation", "--min_reward", 1)
     assert same(once, rescored(once, "twice"))
+
+
+def test_facts_endings_and_pairs_are_computed_again():
+    played = run("played", *FAN)
+    plain = run("plain", *FAN[:-1], "donation")
+    again = episodes(rescored(played, "again", "--rewards", "donation"))
+    assert not any("pairs" in episode or any("facts" in node for node in episode["nodes"]) for episode in again)
+    counted = episodes(rescored(plain, "counted", "--rewards", "toy_world:Counting"))
+    assert any(episode["pairs"] for episode in counted)
+    for before, after in zip(episodes(played), counted, strict=True):
+        facts = {(node["path"], node["phase"]): node.get("facts") for node in after["nodes"]}
+        assert all(node.get("facts") == facts[node["path"], node["phase"]] for node in before["nodes"])
 
 
 def regrown(stored, rewards, strategy):
