@@ -1,6 +1,6 @@
 """The persuader, played by a chat model."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.agents.prompted import PromptedAgent
 from josh.reading import read_text
@@ -9,6 +9,8 @@ from josh.roles import TurnModel
 
 class Persuader(PromptedAgent):
     """Says what its model replies, without thoughts and without calls of tools, which it does not have."""
+
+    calls_tools: ClassVar[bool] = False
 
     async def step(self, *, model: TurnModel, **_: Any) -> bool:
         """Says one message and returns True. Returns False, to be asked again, when the model said nothing.

@@ -216,9 +216,11 @@ class BaseJOSHAgent(Forkable):
             By convention a tool call is `{"name": ..., "arguments": {...}, "result": ...}`, with "error" instead of
             "result" where it was refused; the name is empty where the call could not be parsed.
         tools: JSON schemas of the tools the agent may call, attached to its training examples.
+        calls_tools: whether its steps may call tools; False where it only speaks.
     """
 
     tools: Sequence[Mapping[str, Any]] = ()
+    calls_tools: ClassVar[bool] = True
 
     def __init__(self, messages: Sequence[Message] | None = None) -> None:
         self.messages: list[Message] = list(messages or ())
@@ -272,9 +274,11 @@ class BaseJOSHUser(Forkable):
         tools: JSON schemas of the tools the user may call, attached to its training examples. It calls them by
             `josh.tools.use(env, name, arguments, Speaker.USER)`, and adds the calls, their results and its words to
             `messages_internal`.
+        writes: the tag by which the user decides, where it writes one without being asked to.
     """
 
     tools: Sequence[Mapping[str, Any]] = ()
+    writes: ClassVar[RewardTag | None] = None
     messages_internal: list[Message]
 
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
@@ -312,6 +316,8 @@ class BaseRewards:
         rewards: the goals that are still open.
         reads: the speaker whose turns can earn. `is_reward` gets the actions of an agent's step (`recent_actions`), or
             the texts of the messages that the user added in its turn.
+        tag: the tag in the user's words that a reward needs; None where it needs none.
+        needs_calls: whether only calls of tools meet a goal.
         unit: the unit of a reward, as a prefix (`$`); empty for a plain number.
         verb: the participle after the total reward in the progress bar (`$1.50 given`).
         rate: the name in reports of the share of conversations that met all goals.
@@ -322,6 +328,8 @@ class BaseRewards:
     config: Any = OwnConfig()
 
     reads: ClassVar[Speaker] = Speaker.AGENT
+    tag: ClassVar[RewardTag | None] = None
+    needs_calls: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     verb: ClassVar[str] = "earned"
     rate: ClassVar[str] = "success_rate"

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.config import NOTHING
 from josh.dialogue import Hit
@@ -38,6 +38,8 @@ class CallGoals(BaseRewards):
     whether it holds, and the score `judged` is 1 or 0. The reward is the share of the goals that were met; with a
     criterion it is the mean of that share and `judged`, and `judged` alone where there are no goals.
     """
+
+    needs_calls: ClassVar[bool] = True
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes the task's criterion. Raises UsageError where a goal is not a call, or the criterion has no judge."""

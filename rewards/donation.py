@@ -8,6 +8,7 @@ from josh.config import setting
 from josh.dialogue import Hit, Speaker
 from josh.envs.persuasion.donation import DONATION
 from josh.roles import BaseRewards
+from josh.tags import RewardTag
 
 CENT = 0.01
 """The smallest amount in dollars that anybody can give."""
@@ -36,6 +37,7 @@ class DonationRewards(BaseRewards):
     config: Config
 
     reads: ClassVar[Speaker] = Speaker.USER
+    tag: ClassVar[RewardTag | None] = DONATION
     unit: ClassVar[str] = "$"
     verb: ClassVar[str] = "donated"
     rate: ClassVar[str] = "donation_rate"

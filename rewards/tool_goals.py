@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from josh.envs.toolwoz.server import TOO_MANY
 from josh.envs.toolwoz.values import constraints, normalize, satisfies
@@ -21,6 +21,8 @@ class ToolGoals(BaseRewards):
         targets: by the tool's name: `parameters`, the wanted arguments; for a search also `booked`, whether the task
             wants a booking of the row found, and `id`, the row to book.
     """
+
+    needs_calls: ClassVar[bool] = True
 
     def __init__(self, rewards: Sequence[Any], targets: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(rewards)

@@ -22,6 +22,7 @@ class OfflinePersuader(BaseJOSHAgent):
         variety: how many phrases it knows for each act; None for all of `PHRASES`.
     """
 
+    calls_tools: ClassVar[bool] = False
     variety: ClassVar[int | None] = None
 
     def step(self, *, model: TurnModel, **_: Any) -> bool:

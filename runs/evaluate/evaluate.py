@@ -24,6 +24,7 @@ from josh.runs.evaluate.settings import EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
 from josh.runs.play.destinations import trust_flag
+from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
 from josh.runs.play.unread import refuse_unread
@@ -241,6 +242,7 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     for part in parts:
         runtime = Runtime(part.settings, rehearsed=True)
         rehearsed.append(runtime)
+        check_fit(runtime)
         try:
             assert_held_out(runtime.tasks, runtime.env, seen)
             named[part.user] = users_of(part.settings, runtime.names)

@@ -12,6 +12,7 @@ from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out
 from josh.runs.export.export import choose
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection
 from josh.runs.loop.settings import LOOP_DEFAULTS, NOT_FOR_LOOPS, LoopSettings
+from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, sub_run_from, sub_run_to_json
 from josh.runs.play.tasks import choose_tasks
@@ -234,6 +235,7 @@ def _rehearse(settings: LoopSettings, given: Mapping[str, Any], parts: Sequence[
                 run = replace(run, agent=replace(run.agent, model=OFFLINE, name=agent))
             to_come = settings.tiny and not part.reference
             rehearsed.append(Runtime(run, rehearsed=True, agent_to_come=to_come))
+            check_fit(rehearsed[-1])
     refuse_unread(rehearsed, given)
 
 

@@ -23,6 +23,7 @@ from josh.outcomes import Episode, conclude, final_outcomes
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
+from josh.runs.play.fit import is_own
 from josh.runs.play.judging import RecordedJudge
 from josh.runs.play.unread import require_read, unread_by_judge
 from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, HowPlayed, read_config, read_settings, write_json
@@ -75,7 +76,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     settings = changed(read_settings(folder, config), given, environment(), missing=("agent", "user"))
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
-    rewards_type, default_type = rewards_class(settings.rewards, env), rewards_class(PlugIn(), env)
+    rewards_type = rewards_class(settings.rewards, env)
     require_read(given, [unread_by_judge(settings, rewards_type)])
     plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
@@ -100,11 +101,8 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
             people.append(guarded(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
             raise UsageError(f"{folder / EPISODES} has no whole episode; there is nothing to rescore")
-        if rewards_type is BaseRewards and default_type is not BaseRewards and not any(each.reward for each in results):
-            raise UsageError(
-                f"rewards 'goals' needs an action that equals a goal, and no turn of {folder} has one; give other "
-                f"--rewards, such as those of env {settings.env.name!r}: {label_of(env.rewards)}"
-            )
+        if not any(each.reward for each in results):
+            _require_earnable(folder, rewards_type, env, settings)
         record.close()
         if not judge.asked:
             (record.folder / FILE).unlink()  # no model was called, so the journal is empty
@@ -120,6 +118,21 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     unit = str(getattr(rewards_type, "unit", ""))
     how = HowPlayed.of(strategy)
     return Rescored(folder, RunResult(record.folder, settings, plays, how, unit, summary), tuple(damaged))
+
+
+def _require_earnable(folder: Path, rewards_type: type[BaseRewards], env: BaseEnv, settings: RunSettings) -> None:
+    """Raises UsageError where a run that earned nothing has nothing that the new rewards could count."""
+    if rewards_type is rewards_class(PlugIn(), env):
+        return
+    other = f"give other --rewards, such as those of env {settings.env.name!r}: {label_of(env.rewards)}"
+    if rewards_type is BaseRewards:
+        needs = "needs an action that equals a goal"
+        raise UsageError(f"rewards 'goals' {needs}, and no turn of {folder} has one; {other}")
+    tag = rewards_type.tag if is_own(rewards_type) else None
+    turns = (node.turn for _, stored in stored_episodes(folder / EPISODES, []) for node in stored.tree.nodes[1:])
+    if tag is not None and not any(tag.count(text) for turn in turns for text in user_texts(turn.messages)):
+        needs = f"read {tag.write(tag.high)} in the user's words"
+        raise UsageError(f"rewards {settings.rewards.name!r} {needs}, and no turn of {folder} has it; {other}")
 
 
 async def rescored(

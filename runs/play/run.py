@@ -34,6 +34,7 @@ from josh.models.litellm_chat import PREFIX
 from josh.redact import redactor
 from josh.runs.play.closing import RunResult, close, drain_calls, import_for_the_end
 from josh.runs.play.estimate import Estimate, estimate
+from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_signals
@@ -113,6 +114,8 @@ async def run(
     with only_visible():
         runtime = Runtime(settings)
     refuse_unread([runtime], given)
+    if resumed is None:
+        check_fit(runtime)
     announce(runtime)
     redact = redactor(environment(), runtime.options)
     record, results = _opened(runtime, resumed, part, redact)
@@ -242,6 +245,7 @@ def dry_run(settings: RunSettings, given: Mapping[str, Any] = NOTHING) -> tuple[
     """
     runtime = Runtime(settings)
     refuse_unread([runtime], given)
+    check_fit(runtime)
     announce(runtime)
     going = runtime.announced(keyless=True)
     expected = estimate(runtime)

@@ -214,7 +214,7 @@ class Runtime:
                 self.strategy,
                 agent=create(self.agent_type, "agent", settings.agent.config),
                 user=create(self.user_type(task), "user", settings.user.config),
-                rewards=new_rewards(self.rewards_type, settings.rewards, self._goals(task)),
+                rewards=new_rewards(self.rewards_type, settings.rewards, self.goals(task)),
                 options=self.options,
                 seed=derive(settings.seed, task.id),
                 max_turn_tries=settings.limits.josh_agent_tries,
@@ -232,7 +232,8 @@ class Runtime:
                 raise UsageError(f"task {task.id}: the {side}'s tools are {tools!r:.60}; give a list of JSON schemas")
         return search
 
-    def _goals(self, task: Task) -> list[Any]:
+    def goals(self, task: Task) -> list[Any]:
+        """Returns the goals of a task. Raises UsageError where the environment gives no list."""
         goals = self.env.goals(task)
         if isinstance(goals, str | bytes):
             raise UsageError(f"task {task.id}: goals() gives the text {goals!r:.60}; give a list of goals")

@@ -15,9 +15,10 @@ from josh.calls import keyword_parameters
 from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.models.hf_loading import is_local
+from josh.runs.play.fit import OWN, is_own, label_of_side
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.prices import read_prices
-from josh.runs.registry import OFFLINE, default_of, env_class, import_path, label_of
+from josh.runs.registry import OFFLINE, env_class, label_of
 from josh.runs.settings import RunSettings, core
 
 _LOCAL = ("dtype", "load_in_4bit", "batch_size", "torch_threads", "keep_samples")
@@ -26,8 +27,6 @@ _CALLS = ("requests_per_minute", "single_replies", "timeout", "max_attempts", "m
 """Settings that only calls of chat models read."""
 _PREFIXES = {"agent": "", "user": "user_", "judge": "judge_"}
 _HF = "hf:FOLDER"
-_OWN = "josh."
-"""The beginning of the import paths of josh's own classes."""
 
 
 def unread(runtime: Runtime) -> dict[str, str]:
@@ -124,8 +123,7 @@ def _of_side(runtime: Runtime, side: str, models: list[str]) -> dict[str, str]:
     if not models and getattr(settings, side).model == OFFLINE:
         return {} if _foreign(runtime, side) else _of_model(side, [])
     if not models:
-        chosen = getattr(settings, side)
-        name = chosen.name or label_of(default_of(runtime.env, side, chosen.model))
+        name = label_of_side(runtime, side)
         way = f"the {side} {name!r} asks no chat model; leave it out, or give another --{side}"
         return {flag: way for flag in _flags(side) if flag != "temperature"}
     return _of_model(side, models)
@@ -154,12 +152,12 @@ def _flags(side: str) -> list[str]:
 
 def _foreign(runtime: Runtime, side: str) -> bool:
     """Returns whether a class that is not josh's own plays a side in some task."""
-    return not all(path.startswith(_OWN) for path in str(runtime.names[side]).split(", "))
+    return not all(path.startswith(OWN) for path in str(runtime.names[side]).split(", "))
 
 
 def _may_ask(kind: Any) -> bool:
     """Returns whether the class of an agent or user may ask its chat model."""
-    return bool(getattr(kind, "needs_model", False)) or not import_path(kind).startswith(_OWN)
+    return bool(getattr(kind, "needs_model", False)) or not is_own(kind)
 
 
 def _asks_judge(rewards: Any) -> bool:

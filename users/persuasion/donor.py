@@ -19,6 +19,7 @@ from josh.envs.persuasion.reading import read
 from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.seeds import derive
+from josh.tags import RewardTag
 from josh.users.persuasion import donor_phrases
 from josh.users.persuasion.person import Person, State, draw_person, respond
 
@@ -41,6 +42,7 @@ class Donor(BaseJOSHUser):
     """
 
     spread: ClassVar[float] = 1.5
+    writes: ClassVar[RewardTag | None] = DONATION
 
     def __init__(self, person: Person | None = None) -> None:
         self.person = person or Person()
