@@ -20,6 +20,7 @@ from josh.models.litellm_chat import PREFIX as LITELLM
 from josh.models.litellm_chat import is_for_litellm
 from josh.models.openai_chat import OPENAI_URL
 from josh.models.service import PREFIX as SERVICE
+from josh.runs.model_names import require_meant
 from josh.runs.registry import (
     OFFLINE,
     PUBLISHED_ENV,
@@ -322,6 +323,11 @@ def _whole_path(one: Setting, value: Any) -> Any:
 def _with_addresses(values: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     """Returns names and addresses of all models; they are recorded, so that a resumed run asks the same servers."""
     found: dict[str, Any] = {}
+    own_server = variables.get("OPENAI_BASE_URL")
+    for side in ("", "user_", "judge_"):
+        if not (own_server or values[f"{side}base_url"]):
+            for name in (values[f"{side}model"] or "").split(","):
+                require_meant(name.strip(), f"{side}model")
     for side in ("", "judge_"):
         model = values[f"{side}model"]
         if model is not None:

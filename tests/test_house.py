@@ -21,7 +21,7 @@ FLOORS = (
     "driver turns steps scoring clock outcomes episode conformance api testing terminal models",
     "envs",
     "agents users rewards",
-    "runs.settings runs.resolve runs.registry runs.intervals",
+    "runs.settings runs.resolve runs.registry runs.intervals runs.model_names",
     "runs.record",
     "runs.export",
     "runs.play",

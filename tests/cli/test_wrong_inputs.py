@@ -56,6 +56,22 @@ WRONG = {
     "--rewards money": "no rewards named 'money'; known: ",
     "--strategy beem": "no strategy named 'beem'; known: beam, fan_out, rollouts",
     "--agent ./none.py:A": "none.py",
+    # names of models
+    "--model offlin": "model is 'offlin'; did you mean 'offline'? A server that has such a model needs --base_url",
+    "--model OFFLINE --dry_run": "model is 'OFFLINE'; did you mean 'offline'?",
+    "--user_model ofline": "user_model is 'ofline'; did you mean 'offline'? A server that has such a model needs "
+    "--user_base_url",
+    "--user_model offline,offlin": "user_model is 'offlin'; did you mean 'offline'?",
+    "--judge_model off-line": "judge_model is 'off-line'; did you mean 'offline'?",
+    "evaluate --model offline,offlin": "model is 'offlin'; did you mean 'offline'?",
+    "evaluate --baseline offlin": "did you mean 'offline'?",
+    "play --model offlin": "did you mean 'offline'?",
+    "--model HF:folder": "model is 'HF:folder'; did you mean 'hf:folder'?",
+    "--model hf/folder": "did you mean 'hf:folder'?",
+    "--model huggingface:me/model": "did you mean 'hf:me/model'?",
+    "--model litelm:openai/gpt-4o": "did you mean 'litellm:openai/gpt-4o'?",
+    "--model react": "model is 'react'; did you mean --agent react?",
+    "--user_model human": "user_model is 'human'; did you mean --user human?",
     # what does not go together
     "--beam_size 64": "beam_size is given, but strategy 'rollouts' has no such setting; leave it out, or give --josh",
     "--stop best": "leave it out, or give --josh",
