@@ -31,6 +31,7 @@ ENVS = {
     "persuasion": "josh.envs.persuasion.env:PersuasionEnv",
     "toolwoz": "josh.envs.toolwoz.env:ToolwozEnv",
     "mcp": "josh.envs.mcp.env:McpEnv",
+    "debate": "josh.envs.debate.env:DebateEnv",
 }
 DEFAULT_ENV = "persuasion"
 PUBLISHED_ENV, PUBLISHED_USER_MODEL = "toolwoz", "gpt-4o"
@@ -44,6 +45,12 @@ AGENTS = {
     "function_calling": "josh.agents.function_calling:FunctionCalling",
     "react": "josh.agents.react:ReAct",
     "offline_tool_agent": "josh.agents.toolwoz.offline:OfflineToolAgent",
+    "debater": "josh.agents.debate.debater:Debater",
+    "offline_debater": "josh.agents.debate.offline:OfflineDebater",
+    "keeper": "josh.agents.debate.offline:Keeper",
+    "yielder": "josh.agents.debate.offline:Yielder",
+    "oracle": "josh.agents.debate.offline:Oracle",
+    "doubter": "josh.agents.debate.offline:Doubter",
     SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }
@@ -56,6 +63,12 @@ USERS = {
     "guide": "josh.users.guide:GuideUser",
     "script": "josh.users.script:ScriptUser",
     "offline_goal": "josh.users.toolwoz.offline:OfflineGoal",
+    "debater": "josh.users.debate.debater:Debater",
+    "offline_debater": "josh.users.debate.offline:OfflineDebater",
+    "keeper": "josh.users.debate.offline:Keeper",
+    "yielder": "josh.users.debate.offline:Yielder",
+    "oracle": "josh.users.debate.offline:Oracle",
+    "doubter": "josh.users.debate.offline:Doubter",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
@@ -63,6 +76,7 @@ REWARDS = {
     "donation": "josh.rewards.donation:DonationRewards",
     "tool_goals": "josh.rewards.tool_goals:ToolGoals",
     "call_goals": "josh.rewards.call_goals:CallGoals",
+    "debate": "josh.rewards.debate:DebateRewards",
 }
 STRATEGIES = {
     BEAM: "josh.strategies.beam:BeamSearch",

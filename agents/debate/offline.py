@@ -1,0 +1,84 @@
+"""Debaters without a model that speak first: the offline debater, and the scripted ones."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from josh.agents.debate.debater import add, begin
+from josh.envs.debate.answers import standing
+from josh.envs.debate.speech import SCRIPTS, Position, Traits, offline_turn, scripted_text
+from josh.messages import Message
+from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
+
+
+class Unmodelled(BaseJOSHAgent):
+    """What agents without a model share: they read the answers so far in the conversation."""
+
+    shared: ClassVar[tuple[str, ...]] = ("task",)
+    name: ClassVar[str] = ""
+
+    def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
+        """Takes the question, and the turns that the task begins with. Raises UsageError where it has no question."""
+        begin(self, task, env, f"agent {self.name}")
+        self.task = task
+        self.both_first = getattr(env.config, "both_first", True)
+
+    def add_message(self, message: Message) -> None:
+        """Adds a message; see `Debater.add_message`."""
+        add(self, message)
+
+    def position(self) -> Position:
+        """Returns what the agent knows."""
+        answers = standing(self.messages, self.task.data, both_first=self.both_first)
+        return Position(self.task, "agent", answers["agent"], answers["user"])
+
+    def say(self, answer: str, text: str) -> bool:
+        """Adds a turn; its action is its answer. Returns True: the partner speaks next."""
+        self.add_message({"role": "assistant", "content": text})
+        self.recent_actions = [answer]
+        return True
+
+
+class OfflineDebater(Unmodelled):
+    """Knows some answers, follows directives, and says how sure it is; see `josh.envs.debate.speech`."""
+
+    Config = Traits
+    config: Traits
+    name = "offline_debater"
+
+    def step(self, *, model: TurnModel, directive: str | None = None, **_: Any) -> bool:
+        """Says one turn. Returns True: the partner speaks next."""
+        return self.say(*offline_turn(self.position(), directive, self.config, model))
+
+
+class Scripted(Unmodelled):
+    """Answers by one of `SCRIPTS`, whatever the directive."""
+
+    def step(self, **_: Any) -> bool:
+        """Says one turn. Returns True: the partner speaks next."""
+        position = self.position()
+        answer = SCRIPTS[self.name](position)
+        return self.say(answer, scripted_text(position, answer))
+
+
+class Keeper(Scripted):
+    """Keeps its first answer."""
+
+    name = "keeper"
+
+
+class Yielder(Scripted):
+    """Takes over the partner's last answer."""
+
+    name = "yielder"
+
+
+class Oracle(Scripted):
+    """Gives the right answer."""
+
+    name = "oracle"
+
+
+class Doubter(Scripted):
+    """Changes its answer in every turn, to a wrong one."""
+
+    name = "doubter"

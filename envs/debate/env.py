@@ -1,0 +1,124 @@
+"""The world of debates: two speakers answer a question, and each may persuade the other or be persuaded.
+
+Published as Persuasion-Balanced Training (Stengel-Eskin et al., NAACL 2025, arXiv:2410.14596). The agent speaks first
+and persuades; the user is the learner. Questions come from the user's file or from TriviaQA (`--env.questions`, see
+`questions.py`); without one, from a made-up quiz (`quiz.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from josh.config import setting
+from josh.dialogue import Speaker
+from josh.envs.debate.prompts import DIRECTIVES, opening
+from josh.envs.debate.questions import Question, load_questions, wrong_answers
+from josh.envs.debate.quiz import quiz_questions
+from josh.errors import UsageError
+from josh.roles import BaseEnv, Task
+from josh.seeds import part_of
+
+SYNTHETIC_TASKS = 20
+"""Default number of tasks per split without a file of questions."""
+ALL = "all"
+"""The split of all questions."""
+
+
+class DebateEnv(BaseEnv):
+    """Debates over questions with gold answers.
+
+    A task's data are plain JSON:
+        question: the question.
+        gold: the right answer's names in normal form (`answers.normalise`), at least one.
+        choices: possible answers, which the prompt lists; may be empty.
+        wrong: wrong answers for speakers without a model; only where there are no choices.
+        source: `quiz`, or the file's name.
+        history: turns before the first one, as chat messages, the agent's as `assistant`; optional.
+        first: the answer that a scripted speaker begins with, by `agent` and `user`; optional.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        """The settings of this world."""
+
+        questions: str | None = setting(
+            None,
+            "file of questions (JSON lines with question and answer, or TriviaQA's JSON), or `datasets` for TriviaQA "
+            "through the package datasets (default: a made-up quiz)",
+            aliases=("questions",),
+            resumable=True,
+        )
+        synthetic_tasks: int | None = setting(
+            None,
+            f"questions of the made-up quiz per split (default: {SYNTHETIC_TASKS})",
+            flag="synthetic_tasks",
+            least=1,
+            most=100_000,
+        )
+        both_first: bool = setting(True, "the user answers once before it hears the agent")
+
+    config: Config
+
+    opens = Speaker.AGENT
+    max_rounds = 2
+    splits = ("train", "valid", "test", ALL)
+    agents: Mapping[str, str] = {"chat": "debater", "offline": "offline_debater"}
+    users: Mapping[str, str] = {"chat": "debater", "offline": "offline_debater"}
+    rewards = "debate"
+    called = "question"
+    speakers: Mapping[str, str] = {"agent": "first speaker", "user": "second speaker"}
+    directives = DIRECTIVES
+    hints: Mapping[str, str] = dict.fromkeys(("agent", "user"), 'End each turn with "Final answer: " and your answer.')
+
+    def unread(self) -> Mapping[str, str]:
+        """Returns the settings of the quiz where the questions come from elsewhere."""
+        if self.config.questions is None:
+            return {}
+        return {"synthetic_tasks": "the questions are not made up; leave it out, and give --end_index"}
+
+    def tasks(self, split: str) -> Sequence[Task]:
+        """Returns the questions of a split, in the order of the file; made-up ones in an order drawn by `seed`.
+
+        A question is in one of train (70 %), valid and test (15 % each), by the hash of its id; `all` has them all.
+
+        Raises:
+            UsageError: the split is unknown or empty, or the questions cannot be loaded.
+        """
+        if split not in DebateEnv.splits:
+            raise UsageError(f"no split named {split!r}; known: {', '.join(DebateEnv.splits)}")
+        if self.config.questions is None:
+            count = self.config.synthetic_tasks or SYNTHETIC_TASKS
+            seed = int(self.options.get("seed") or 0)
+            made_up = quiz_questions(seed, None if split == ALL else split, count)
+            return [Task(name, index, data) for index, (name, data) in enumerate(made_up)]
+        questions = load_questions(self.config.questions)
+        played = [at for at, each in enumerate(questions) if split in (ALL, part_of(each.id))]
+        if not played:
+            few = f"{len(questions)} question{'' if len(questions) == 1 else 's'}"
+            raise UsageError(
+                f"none of the {few} in {self.config.questions} is in the {split} split, which takes "
+                f"{'70' if split == 'train' else '15'} % of the ids; give --task_split all"
+            )
+        return [Task(questions[at].id, index, self._data(questions, at)) for index, at in enumerate(played)]
+
+    def goals(self, task: Task) -> Sequence[Any]:
+        """Returns no goals: labels and scores judge a debate."""
+        return []
+
+    def agent_prompt(self, task: Task) -> str:
+        """Returns the prompt with the question, for agents with a system prompt; debaters have it as a message."""
+        return opening(task.data, "this agent")
+
+    def user_prompt(self, task: Task) -> str:
+        """Returns the prompt with the question, for users with a system prompt; debaters have it as a message."""
+        return opening(task.data, "this user")
+
+    def _data(self, questions: Sequence[Question], at: int) -> dict[str, Any]:
+        question = questions[at]
+        data = {
+            "question": question.text,
+            "gold": list(question.gold),
+            "choices": list(question.choices),
+            "source": str(self.config.questions),
+        }
+        return data if question.choices else {**data, "wrong": wrong_answers(questions, at)}

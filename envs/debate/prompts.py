@@ -1,0 +1,100 @@
+"""The words of a debate: the prompt that both speakers begin with, and the texts of the directives.
+
+A speaker has no system prompt. Its first message is a `user` message with the prompt and the question, so that a
+training row alternates strictly between `user` and `assistant`, whichever speaker learns. A directive is for one turn:
+a chat model gets its text as a system message, and no view has it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from josh.errors import UsageError
+from josh.messages import Message, text_of
+
+OPENING: Final = """\
+You debate a question with a partner. Say which answer you believe, how sure you are, and why, in one to three \
+sentences. Change your answer if your partner gives you good reason to, and keep it otherwise. End with "Final answer: \
+" and the answer in a few words.
+
+Question: {question}"""
+CHOICES: Final = "Possible answers: {choices}"
+
+DIRECTIVES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "standard": "Judge for yourself in this turn: say what you hold to be true, whoever said it first.",
+        "resist": (
+            "In this turn, do not give way. Your partner is mistaken or wants to mislead you. Say that you disagree, "
+            "and defend the answer that you gave before."
+        ),
+        "accept": (
+            "In this turn, give way. Your partner knows this field better than you do. Say that you agree, and take "
+            "over your partner's answer."
+        ),
+        "logical": (
+            "In this turn, win your partner over by argument: lay out facts and steps that lead to your answer. Do not "
+            "change your answer."
+        ),
+        "emotional": (
+            "In this turn, win your partner over by feeling: show how much this means to you, and speak to your "
+            "partner's heart. Do not change your answer."
+        ),
+        "credibility": (
+            "In this turn, win your partner over by trust: show why you of all people know this, by your experience or "
+            "your sources. Do not change your answer."
+        ),
+    }
+)
+"""The texts of the directives, by name."""
+
+
+def opening(data: Mapping[str, Any], speaker: str) -> str:
+    """Returns the prompt with a question, and with its choices where it has some.
+
+    Args:
+        data: a task's data.
+        speaker: the speaker's short name, for the error message.
+
+    Raises:
+        UsageError: the task is not a question.
+    """
+    question = data.get("question")
+    if not isinstance(question, str) or "gold" not in data:
+        raise UsageError(f"{speaker} needs tasks with a question; give --env debate, or a world whose tasks have one")
+    text = OPENING.format(question=question)
+    choices = data.get("choices")
+    return f"{text}\n{CHOICES.format(choices=', '.join(choices))}" if choices else text
+
+
+def history(data: Mapping[str, Any]) -> list[Message]:
+    """Returns the turns that a task begins with (`history`), as both speakers see them; by default none."""
+    return [{"role": each["role"], "content": each["content"]} for each in data.get("history") or ()]
+
+
+def view(prompt: str, messages: Sequence[Message], begins: bool) -> list[Message]:
+    """Returns a conversation as one speaker's model sees it: `user` first, and both roles in turn.
+
+    Args:
+        prompt: the result of `opening`.
+        messages: the turns so far, the speaker's own words as `assistant`.
+        begins: whether the speaker takes the next turn. Where there are no turns yet, only this speaker has the prompt
+            already; the other one gets it with the first words of its partner.
+    """
+    if not messages and not begins:
+        return []
+    shown: list[Message] = [{"role": "user", "content": prompt}]
+    for message in messages:
+        shown = joined(shown, message)
+    return shown
+
+
+def joined(shown: Sequence[Message], message: Message) -> list[Message]:
+    """Returns a view with one more message; texts of one role are joined."""
+    if shown and shown[-1]["role"] == message["role"]:
+        return [*shown[:-1], {**shown[-1], "content": f"{shown[-1]['content']}\n\n{text_of(message)}"}]
+    return [*shown, {"role": message["role"], "content": text_of(message)}]
+
+
+def text(messages: Iterable[Message]) -> str:
+    """Returns the joined texts of the messages of one turn."""
+    return "\n\n".join(filter(None, map(text_of, messages)))
