@@ -8,7 +8,7 @@ from josh.config import setting
 from josh.dialogue import Hit, Outcome, Speaker
 from josh.envs.debate.answers import ask_judge, find, is_right, resolve, same, standing
 from josh.envs.debate.labels import label_pairs
-from josh.envs.debate.prompts import text
+from josh.envs.debate.prompts import answers_unheard, text
 from josh.roles import BaseEnv, BaseRewards, Task, TurnModel
 from josh.transcript import Conversation
 from josh.tree import Pair, Tree
@@ -42,7 +42,7 @@ class DebateRewards(BaseRewards):
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes from the world whether the user hears the agent before its first turn."""
-        self.both_first = bool(getattr(env.config, "both_first", True)) and env.opens is Speaker.AGENT
+        self.both_first = answers_unheard(task, env)
 
     async def facts(
         self, task: Task, conversation: Conversation, *, judge: TurnModel | None = None

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from josh.agents.debate.debater import add, begin
 from josh.envs.debate.answers import standing
+from josh.envs.debate.prompts import answers_unheard
 from josh.envs.debate.speech import SCRIPTS, Position, Traits, offline_turn, scripted_text
 from josh.messages import Message
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
@@ -20,7 +21,7 @@ class Unmodelled(BaseJOSHAgent):
         """Takes the question, and the turns that the task begins with. Raises UsageError where it has no question."""
         begin(self, task, env, f"agent {self.name}")
         self.task = task
-        self.both_first = getattr(env.config, "both_first", True)
+        self.both_first = answers_unheard(task, env)
 
     def add_message(self, message: Message) -> None:
         """Adds a message; see `Debater.add_message`."""

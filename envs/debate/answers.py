@@ -101,7 +101,7 @@ def find(text: str, data: Mapping[str, Any], own: str | None = None, other: str 
     stated = sorted((*_STATED.finditer(plain), *_IT_IS.finditer(plain)), key=lambda match: match.start(1))
     for match in reversed(stated):
         clause = _CLAUSE.split(plain[: match.start()])[-1]
-        asked = "?" in _SENTENCE_END.split(plain[match.end() :] + " ", maxsplit=1)[0] or match[1].rstrip().endswith("?")
+        asked = "?" in _SENTENCE_END.split(plain[match.end() :] + " ", maxsplit=1)[0]
         if _NOT_OWN.search(clause) or asked:
             continue
         value, read = _value(match[1], known)
@@ -184,12 +184,12 @@ _SPELLINGS = (
 )
 _BECAUSE = r"because|since|as|but|and|for|which|who|due|with|although|though|while|from|in"
 _FINAL = re.compile(
-    r"\bfinal answer\s*(?:is\b|would be\b|remains\b|stays\b|[:=\u2013\u2014-])[\s:]*([^\n]*)", re.IGNORECASE
+    r"\bfinal answer\s*(?:is\b|would be\b|remains\b|stays\b|[:=\u2013\u2014-])[\s:]*(?=([^\n]*))", re.IGNORECASE
 )
 _YOURS = re.compile(r"\b(?:your|their|his|her|partner's)\s+$", re.IGNORECASE)
 _STATED = re.compile(
     r"\b(?:the|my)\s+(?:(?:correct|right|best|true|own|real|likely)\s+)?(?:answer|guess|choice)"
-    r"\s*(?:is|remains|stays|must be|has to be|should be|would be|[:=])\s+([^\n]*)",
+    r"\s*(?:is|remains|stays|must be|has to be|should be|would be|[:=])\s+(?=([^\n]*))",
     re.IGNORECASE,
 )
 _NAME = r"[A-Z0-9][\w'-]*(?:\s+(?:(?:of|the|de|and|von|van|la)\s+)*[A-Z0-9][\w'-]*)*"

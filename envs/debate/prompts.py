@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.messages import Message, text_of
+from josh.roles import BaseEnv, Task
 
 OPENING: Final = """\
 You debate a question with a partner. Say which answer you believe, how sure you are, and why, in one to three \
@@ -19,6 +21,8 @@ sentences. Change your answer if your partner gives you good reason to, and keep
 
 Question: {question}"""
 CHOICES: Final = "Possible answers: {choices}"
+FIRST_WORDS: Final = "Your partner says: {words}"
+"""The partner's words in the message that has the prompt."""
 
 DIRECTIVES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -71,6 +75,15 @@ def history(data: Mapping[str, Any]) -> list[Message]:
     return [{"role": each["role"], "content": each["content"]} for each in data.get("history") or ()]
 
 
+def answers_unheard(task: Task, env: BaseEnv) -> bool:
+    """Returns whether the user takes its first turn without the agent's words (`both_first`).
+
+    A user that speaks first, or has a part in turns before the search, is not concerned.
+    """
+    both_first = bool(getattr(env.config, "both_first", True))
+    return both_first and env.opens is Speaker.AGENT and not task.data.get("history")
+
+
 def view(prompt: str, messages: Sequence[Message], begins: bool) -> list[Message]:
     """Returns a conversation as one speaker's model sees it: `user` first, and both roles in turn.
 
@@ -84,15 +97,13 @@ def view(prompt: str, messages: Sequence[Message], begins: bool) -> list[Message
         return []
     shown: list[Message] = [{"role": "user", "content": prompt}]
     for message in messages:
-        shown = joined(shown, message)
+        role, words = message["role"], text_of(message)
+        if role != shown[-1]["role"]:
+            shown.append({"role": role, "content": words})
+        else:
+            said = FIRST_WORDS.format(words=words) if len(shown) == 1 and shown[0]["content"] == prompt else words
+            shown[-1] = {"role": role, "content": f"{shown[-1]['content']}\n\n{said}"}
     return shown
-
-
-def joined(shown: Sequence[Message], message: Message) -> list[Message]:
-    """Returns a view with one more message; texts of one role are joined."""
-    if shown and shown[-1]["role"] == message["role"]:
-        return [*shown[:-1], {**shown[-1], "content": f"{shown[-1]['content']}\n\n{text_of(message)}"}]
-    return [*shown, {"role": message["role"], "content": text_of(message)}]
 
 
 def text(messages: Iterable[Message]) -> str:

@@ -144,7 +144,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
         if whole is not None:
             yield f"{path} line 1", whole
             return
-    yield from json_rows(path)
+    yield from (one for one in json_rows(path) if one[1] != [])  # an empty array
 
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:

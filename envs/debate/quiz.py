@@ -79,7 +79,7 @@ def quiz_data(fact: int) -> dict[str, Any]:
     gold = rng.choice(values)
     choices = [gold, *rng.sample([value for value in values if value != gold], CHOICES - 1)]
     rng.shuffle(choices)
-    question = f"What is the {name} of {age} {town} in {land}?"
+    question = f"What is the {name} of {age} {town.capitalize()} in {land.capitalize()}?"
     return {"question": question, "gold": [gold], "choices": choices, "source": "quiz"}
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 from josh.config import setting
 from josh.envs.debate.answers import normalise, same
 from josh.envs.debate.quiz import PROPERTIES
-from josh.errors import UsageError
 from josh.roles import Task, TurnModel
 from josh.seeds import derive
 
@@ -178,10 +177,3 @@ def offline_turn(position: Position, directive: str | None, traits: Traits, mode
 
 
 _KEEPING: Final = frozenset(("resist", *STYLES))
-
-
-def question_of(task: Task, speaker: str) -> Task:
-    """Returns a task that is a question. Raises UsageError as `prompts.opening` does."""
-    if "question" not in task.data or not task.data.get("gold"):
-        raise UsageError(f"{speaker} needs tasks with a question; give --env debate, or a world whose tasks have one")
-    return task

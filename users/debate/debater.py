@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from josh.dialogue import Speaker
-from josh.envs.debate.prompts import history, opening, text, view
+from josh.envs.debate.prompts import answers_unheard, history, opening, text, view
 from josh.messages import Message, flip_roles
 from josh.roles import BaseEnv, BaseJOSHUser, Task, TurnModel
 from josh.users.asking import ask_until_words
@@ -23,7 +23,7 @@ class DebatingUser(BaseJOSHUser):
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes the question, and the turns that the task begins with. Raises UsageError where it has no question."""
         self.opening = opening(task.data, f"user {self.name}")
-        self.both_first = bool(getattr(env.config, "both_first", True)) and env.opens is Speaker.AGENT
+        self.both_first = answers_unheard(task, env)
         self.messages_internal = []
         if env.opens is Speaker.USER and not history(task.data):
             self.messages_internal = view(self.opening, (), begins=True)

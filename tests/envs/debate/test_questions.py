@@ -113,7 +113,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_is_split_by_the_hash_of_the_ids(tmp_path):
     path = tmp_path / "questions.jsonl"
     path.write_text(lines(*({"id": f"q{n}", "question": f"What is {n}?", "answer": str(n)} for n in range(200))))
-    env = DebateEnv({"env.questions": str(path), "questions": str(path)})
+    env = DebateEnv({"env.questions": str(path)})
     parts = {split: [task.id for task in env.tasks(split)] for split in env.splits}
     assert sorted(parts["train"] + parts["valid"] + parts["test"]) == sorted(parts["all"])
     assert all(part_of(name) == "valid" for name in parts["valid"])
@@ -124,7 +124,7 @@ def test_a_question_without_choices_borrows_wrong_answers_of_others(tmp_path):
     path = tmp_path / "questions.jsonl"
     for count in (1, 2, 50):
         path.write_text(lines(*({"id": f"q{n}", "question": f"What is {n}?", "answer": str(n)} for n in range(count))))
-        for task in DebateEnv({"questions": str(path)}).tasks("all"):
+        for task in DebateEnv({"env.questions": str(path)}).tasks("all"):
             wrong = task.data["wrong"]
             assert len(set(wrong)) == 3
             assert not set(wrong) & set(task.data["gold"])
@@ -136,7 +136,7 @@ def test_an_empty_part_of_a_small_file_says_what_to_do(tmp_path):
     path = tmp_path / "questions.jsonl"
     path.write_text(lines({"id": name, "question": "What?", "answer": "x"}))
     with pytest.raises(UsageError, match=r"none of the 1 question .* valid split, .*; give --task_split all"):
-        DebateEnv({"questions": str(path)}).tasks("valid")
+        DebateEnv({"env.questions": str(path)}).tasks("valid")
 
 
 def through_datasets(tmp_path, module, given="datasets"):
