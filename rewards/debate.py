@@ -74,7 +74,7 @@ class DebateRewards(BaseRewards):
         """Returns the pairs of the learner's sibling turns; see `josh.envs.debate.labels`."""
         return label_pairs(tree, Speaker(self.config.learner))
 
-    def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
         """Returns the scores of a debate, each 0 or 1.
 
         `right` and `partner_right`: the last answer of the learner, and of its partner, is right; `agree`: the two are

@@ -283,9 +283,9 @@ def _value(raw: str, known: frozenset[str]) -> tuple[str | None, bool]:
             if (said := normalise(raw[start:end])) in known:
                 return said, True
     raw = raw[lead.end() :]
-    end = _END.search(raw)
-    assert end is not None, "the pattern finds the end of every text"
-    part = raw[: end.start()]
+    ending = _END.search(raw)
+    assert ending is not None, "the pattern finds the end of every text"
+    part = raw[: ending.start()]
     said = normalise(part)
     first = said.split(" ", 1)[0]
     if said in _NOTHING:

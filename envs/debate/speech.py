@@ -171,8 +171,8 @@ def offline_turn(position: Position, directive: str | None, traits: Traits, mode
     if begin not in TAKE:
         sure = (answer in gold) == (rng.random() < traits.honest)
         said.append(rng.choice(SURE if sure else UNSURE))
-    if directive in STYLES:
-        said.append(rng.choice(STYLES[directive]))
+    if styles := STYLES.get(directive or ""):
+        said.append(rng.choice(styles))
     return answer, f"{' '.join(said)} Final answer: {answer}."
 
 

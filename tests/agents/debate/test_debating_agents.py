@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_an_oracle_is_always_right():
 def test_a_doubter_changes_its_answer_to_a_wrong_one_every_time():
     given = answers(Doubter, "Are you sure?", "Final answer: white", "Final answer: green", first={"agent": "red"})
     assert given[0] == "red"
-    assert all(one != other for one, other in zip(given, given[1:], strict=False))
+    assert all(one != other for one, other in pairwise(given))
     assert "red" not in given[1:]
     assert given[2] != "white"
 
@@ -150,5 +151,7 @@ def test_an_offline_debaters_turns_are_short_and_read_by_the_rules():
 
 
 def test_all_texts_of_offline_debaters_use_few_words():
-    texts = [words for d in ("logical", "emotional", "credibility", "accept", None) for words, _ in offline_turns(60, d)]
+    texts = [
+        words for d in ("logical", "emotional", "credibility", "accept", None) for words, _ in offline_turns(60, d)
+    ]
     assert len({word for text in (*texts, *BEGIN, *KEEP, *TAKE) for word in re.findall(r"\w+", text.lower())}) < 120

@@ -43,7 +43,7 @@ class Debate:
 
 
 def worked_example():
-    """A0 says y. B1 says x when it resists and z when it accepts. The partner says y, y, y after x, and x, x, w after z.
+    """A0 says y. B1 says x when it resists, z when it accepts. The partner says y, y, y after x, and x, x, w after z.
 
     The last turns keep B1's answer, or take the partner's.
     """
