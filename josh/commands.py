@@ -1,7 +1,7 @@
 """The flags of every command, command by command."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ RUN_COMMANDS = {
 
 
 def add_records(commands: Any) -> None:
-    """Add `josh replay`, `josh export`, and the commands of published systems, such as `josh prepare`."""
+    """Add `josh replay` and `josh export`."""
     replay = commands.add_parser("replay", help="replay a run from its journal, without model calls")
     replay.set_defaults(command="replay")
     replay.add_argument("run", type=Path, help="the run's folder")
@@ -163,11 +163,15 @@ def add_records(commands: Any) -> None:
     )
     export.add_argument("--check", type=Path, metavar="FILE", help="check an exported file and print what is wrong")
 
+
+def add_systems(commands: Any, arguments: Sequence[str]) -> None:
+    """Add the commands of published systems, such as `josh prepare`; the flags only of the one that is given."""
     for name in COMMANDS:
         command = system_command(name)
         own = commands.add_parser(name, help=command.help)
         own.set_defaults(command=name)
-        command.add_flags(own)
+        if arguments and arguments[0] == name:
+            command.add_flags(own, arguments[1:])
 
 
 def add_schema(commands: Any) -> None:

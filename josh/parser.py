@@ -13,7 +13,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from josh.commands import RUN_COMMANDS, add_evaluation, add_models, add_records, add_schema, add_terminal
+from josh.commands import (
+    RUN_COMMANDS,
+    add_evaluation,
+    add_models,
+    add_records,
+    add_schema,
+    add_systems,
+    add_terminal,
+)
 from josh.config import Schema
 from josh.errors import UsageError
 from josh.flags import FlagParser, add_settings
@@ -67,6 +75,7 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         parser.epilog = _main_flags()
     for add_more in (add_records, add_schema, add_evaluation, add_terminal):
         add_more(commands)
+    add_systems(commands, arguments)
     add_models(commands, training=command == "train")
     return parser
 

@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -108,12 +108,12 @@ class SystemCommand:
 
     Attributes:
         help: one line for the list of commands.
-        add_flags: adds the command's flags to a parser.
+        add_flags: adds the command's flags to a parser, given the arguments after its name, which may choose flags.
         run: runs the command and returns the exit code; may raise UsageError and FatalError.
     """
 
     help: str
-    add_flags: Callable[[ArgumentParser], None]
+    add_flags: Callable[[ArgumentParser, Sequence[str]], None]
     run: Callable[[Namespace], int]
 
 

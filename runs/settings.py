@@ -63,6 +63,8 @@ class TaskSlice:
         -1, "index of the task to stop before; -1 for all", least=-1, way="-1 for all, or a number above start_index"
     )
     shuffle: bool = setting(False, "shuffle the tasks by the seed before start_index and end_index apply")
+    num_shards: int = setting(1, "number of shards that these tasks are cut into, to play each one elsewhere", least=1)
+    shard_idx: int = setting(0, "the shard to play, from 0", least=0)
     trust_task_endpoints: bool = setting(
         False,
         "let rows of the task file send requests and keys to addresses that no flag names",
@@ -158,7 +160,9 @@ SEARCH = Setting(
     Rule("search with JOSH's beam; the same as --strategy beam"),
 )
 
-NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress")
+SHARDS = ("num_shards", "shard_idx")
+"""The settings that cut a run into shards; those of a command with several runs do not have them."""
+NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS)
 """Settings that `josh play` refuses, because a person has one conversation; it refuses a strategy's settings too."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from josh.config import Schema, setting, settings_in
 from josh.errors import UsageError
 from josh.runs.registry import BEAM
-from josh.runs.settings import JOSH
+from josh.runs.settings import JOSH, SHARDS
 from josh.runs.train.settings import METHODS
 from josh.strategies.beam import BEST
 
@@ -75,7 +75,7 @@ from the paths of another policy, and it loses its language in a long round of t
 FEW = 5
 """With --tiny, a loop of at most so many rounds evaluates each of them."""
 LOOP = Schema(settings_in(LoopSettings))
-NOT_FOR_LOOPS = (JOSH, "task_split", "end_index")
+NOT_FOR_LOOPS = (JOSH, "task_split", "end_index", *SHARDS)
 """Settings of runs that a loop sets itself."""
 IN_FLIGHT = 64
 """Default number of tasks in flight: enough to fill a local model's batches."""

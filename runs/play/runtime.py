@@ -1,6 +1,5 @@
 """The runtime of a run: its plug-ins, tasks and chat models, created from settings and checked before any cost."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +14,6 @@ from josh.driver import Search
 from josh.episode import begin
 from josh.errors import UsageError
 from josh.memory import connections_left
-from josh.messages import dumps
 from josh.models.budget import Budget, Price
 from josh.models.call import Clock
 from josh.models.chat import ChatModel
@@ -26,7 +24,7 @@ from josh.models.turn_model import BoundModel
 from josh.roles import Task
 from josh.runs.play.destinations import Destination, owned, rotation_of
 from josh.runs.play.model_factory import ModelFactory
-from josh.runs.play.tasks import choose_tasks, round_limit
+from josh.runs.play.tasks import choose_tasks, digest_of, round_limit
 from josh.runs.play.trackers import check_trackers
 from josh.runs.record.prices import prices_of, read_prices
 from josh.runs.record.summary import person_of
@@ -155,10 +153,7 @@ class Runtime:
     @property
     def tasks_digest(self) -> str:
         """A hash of the tasks: their content and order."""
-        whole = hashlib.blake2b(digest_size=16)
-        for task in self.tasks:
-            whole.update(dumps([task.id, task.index, task.data, task.metadata]).encode("utf-8", "backslashreplace"))
-        return whole.hexdigest()
+        return digest_of(self.tasks)
 
     @property
     def unit(self) -> str:

@@ -1,5 +1,6 @@
 """Chooses the tasks to play and their maximum number of rounds."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from inspect import isawaitable
@@ -7,6 +8,7 @@ from random import Random
 from typing import Any
 
 from josh.errors import UsageError
+from josh.messages import dumps
 from josh.roles import BaseEnv, Task
 from josh.runs.registry import ENVS, guarded
 from josh.runs.settings import RunSettings
@@ -29,7 +31,7 @@ def round_limit(task: Task, settings: RunSettings, env: BaseEnv) -> int:
 
 
 def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
-    """Returns the tasks to play: a slice of a split, shuffled before where the settings say so.
+    """Returns the tasks to play: a slice of a split, shuffled before where the settings say so, or a shard of it.
 
     Raises:
         UsageError: the split is unknown, the slice is empty, or the environment's tasks are invalid.
@@ -65,4 +67,33 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
             f"start_index {wanted.start_index} to end_index {wanted.end_index} has no task; "
             f"split {split!r} has {len(tasks)}"
         )
-    return chosen
+    return shard_of(chosen, wanted.shard_idx, wanted.num_shards)
+
+
+def digest_of(tasks: Iterable[Task]) -> str:
+    """Returns a hash of some tasks: their content and order."""
+    whole = hashlib.blake2b(digest_size=16)
+    for task in tasks:
+        whole.update(dumps([task.id, task.index, task.data, task.metadata]).encode("utf-8", "backslashreplace"))
+    return whole.hexdigest()
+
+
+def shard_of(tasks: Sequence[Task], number: int, shards: int) -> Sequence[Task]:
+    """Returns one of several shards of some tasks: as many in a row as in each other shard, or one more.
+
+    Args:
+        tasks: the tasks.
+        number: the shard, from 0.
+        shards: the number of shards.
+
+    Raises:
+        UsageError: there is no such shard, or a shard has no task.
+    """
+    if number >= shards:
+        known = f"shard_idx 0 to {shards - 1}" if shards > 1 else "shard_idx 0, or num_shards"
+        raise UsageError(f"shard {number} of {shards} does not exist; give {known}")
+    if shards > len(tasks):
+        raise UsageError(f"num_shards is {shards}, but there are {len(tasks)} tasks; give at most {len(tasks)}")
+    size, more = divmod(len(tasks), shards)
+    first = number * size + min(number, more)
+    return tasks[first : first + size + (number < more)]

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from josh.models.reply_journal import JournalEntry, ReplyKey
 from josh.roles import Reply
 from josh.runs.record.checksum import checksum, row_checksum
 from josh.runs.record.lock import FolderLock
-from josh.runs.record.notes import add_lesson, add_unusable, lessons_in, unusable_in
+from josh.runs.record.notes import add_lesson, add_unusable, has_table, lessons_in, unusable_in, unusable_rows
 from josh.runs.record.wal import damage_of, log_of, loss_in
 
 log = logging.getLogger("josh")
@@ -48,6 +49,10 @@ SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens, seco
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?
 """
 _KEEP = "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ALL = "SELECT * FROM replies"
+_AT_ONCE = 10_000
+"""Rows of another journal that are in memory at the same time."""
+_TAKE_OVER = "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CARRY = "INSERT OR REPLACE INTO replies VALUES (?, '', -1, ?, 0, ?, ?, 0, 0, ?, ?, ?, ?, 0.0)"
 _BY_TASK = """
 SELECT task, speaker, model, sum(calls), sum(prompt_tokens), sum(completion_tokens) FROM replies GROUP BY 1, 2, 3
@@ -150,6 +155,27 @@ class Replies:
         with self._explained:
             self._base.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._merged = time.monotonic()
+
+    def take_over(self, folder: Path) -> None:
+        """Copy what another run's journal holds, except for its checksums; nothing is written to that run's folder.
+
+        Raises:
+            UsageError: that journal is damaged, or as `keep` does.
+        """
+        with _read_only(folder) as base:
+            try:
+                lessons, unusable = lessons_in(base), unusable_rows(base)
+                found = base.execute(_ALL) if has_table(base, "replies") else iter(())
+                while rows := list(islice(found, _AT_ONCE)):
+                    self._write(_TAKE_OVER, rows)
+            except (sqlite3.Error, TypeError) as error:
+                raise _damaged(folder / FILE, str(error)) from None
+        known = self.lessons()
+        for lesson in lessons:
+            if lesson not in known:
+                self.learn(lesson)
+        for who, usage, why in unusable:
+            self.spoil(who, usage, why)
 
     def vouch(self, task: str, line: bytes) -> None:
         """Store the checksum of a task's line in `episodes.jsonl`. Raises UsageError as `keep` does."""

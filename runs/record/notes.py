@@ -33,7 +33,7 @@ def add_lesson(base: sqlite3.Connection, lesson: Lesson) -> None:
 
 def lessons_in(base: sqlite3.Connection) -> list[Lesson]:
     """Returns the stored lessons, in order."""
-    if not _has(base, "lessons"):
+    if not has_table(base, "lessons"):
         return []
     return [Lesson(*row) for row in base.execute("SELECT endpoint, model, field, instead FROM lessons ORDER BY number")]
 
@@ -47,15 +47,25 @@ def add_unusable(base: sqlite3.Connection, who: tuple[str, str], usage: Usage, w
 def unusable_in(base: sqlite3.Connection) -> dict[tuple[str, str], Usage]:
     """Returns the usage of the answers that could not be used, by speaker and model."""
     found: dict[tuple[str, str], Usage] = {}
-    if _has(base, "unusable"):
-        for speaker, model, *usage in base.execute(
-            "SELECT speaker, model, calls, prompt_tokens, completion_tokens FROM unusable"
-        ):
-            found[speaker, model] = found.get((speaker, model), NO_USAGE) + Usage(*usage)
+    for who, usage, _ in unusable_rows(base):
+        found[who] = found.get(who, NO_USAGE) + usage
     return found
 
 
-def _has(base: sqlite3.Connection, table: str) -> bool:
+def unusable_rows(base: sqlite3.Connection) -> list[tuple[tuple[str, str], Usage, str]]:
+    """Returns speaker and model, usage and reason of each answer that could not be used."""
+    if not has_table(base, "unusable"):
+        return []
+    return [
+        ((speaker, model), Usage(*usage), why)
+        for speaker, model, *usage, why in base.execute(
+            "SELECT speaker, model, calls, prompt_tokens, completion_tokens, why FROM unusable"
+        )
+    ]
+
+
+def has_table(base: sqlite3.Connection, table: str) -> bool:
+    """Returns whether a journal has a table."""
     found = base.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
     return found is not None
 

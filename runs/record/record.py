@@ -144,7 +144,7 @@ class Record:
                 spent[episode.task.id] = _spent(episode, judge)
                 position = positions.get(episode.task.id)
                 if position is not None and position not in results and not episode.owed:
-                    record._add(position, episode, line)
+                    record.add_line(position, episode, line)
                     results[position] = result_of(episode)
             if damaged:
                 numbers = ", ".join(map(str, damaged))
@@ -174,9 +174,10 @@ class Record:
         Raises:
             UsageError: the disk is full, or gone. Earlier lines stay whole.
         """
-        self._add(position, episode, dumps(to_json(episode, self._redact)))
+        self.add_line(position, episode, dumps(to_json(episode, self._redact)))
 
-    def _add(self, position: int, episode: Episode, line: str) -> None:
+    def add_line(self, position: int, episode: Episode, line: str) -> None:
+        """Write a finished task whose line in `episodes.jsonl` is known; see `add`."""
         tools = {"tools": list(episode.tools)} if episode.tools else {}
         rows = [
             {

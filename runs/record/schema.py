@@ -285,6 +285,8 @@ class ConfigFile(TypedDict):
     """Name of the run that the trees were copied from, to score them under another reward."""
     replayed_from: NotRequired[str]
     """Name of the run that the replies were copied from."""
+    merged_from: NotRequired[list[str]]
+    """Names of the runs, each a shard, that the episodes and replies were copied from."""
 
 
 @_documented
@@ -318,6 +320,20 @@ class FlawRow(TypedDict):
     """Number of turns with this flaw."""
     of: int
     """Number of all turns of this speaker with this model."""
+
+
+@_documented
+class PairsRow(TypedDict):
+    """The numbers of pairs of sibling turns in a run's trees."""
+
+    tasks: int
+    """Number of tasks with a pair."""
+    pairs: int
+    """Number of pairs."""
+    labels: dict[str, int]
+    """Number of pairs by label."""
+    unlabelled: dict[str, int]
+    """Number of pairs without a label by note, which says why."""
 
 
 @_documented
@@ -358,6 +374,8 @@ class SummaryFile(TypedDict):
     """Means of the environment's metrics."""
     scores: NotRequired[dict[str, float | None]]
     """Means of the results of the rewards' `score()`."""
+    pairs: NotRequired[PairsRow]
+    """The pairs of sibling turns; left out where there are none."""
     unread_tags: NotRequired[int]
     """Places in the users' words, in all branches, that look like a reward tag and are none; left out where 0."""
     disputed_tags: NotRequired[int]

@@ -68,6 +68,8 @@ class Result:
     """Number of turns with a call that the server left in the text, by speaker, model and `IN_TEXT`."""
     unread_tags: int = 0
     disputed_tags: int = 0
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Number of pairs of sibling turns, by label and note."""
 
 
 def result_of(episode: Episode) -> Result:
@@ -95,6 +97,7 @@ def result_of(episode: Episode) -> Result:
         Counter((*who, IN_TEXT) for who, turn in turns if turn.calls_in_text),
         episode.unread_tags,
         episode.disputed_tags,
+        Counter((pair.label, pair.note) for pair in episode.pairs),
     )
 
 
@@ -156,6 +159,7 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
         "turns": sum(result.turns for result in results),
         "metrics": metrics,
         **({"scores": scores} if scores else {}),
+        **_pairs(results),
         **_doubtful_tags(results),
         "usage": {
             str(speaker): asdict(sum((result.usage[speaker] for result in results), NO_USAGE)) for speaker in Speaker
@@ -165,6 +169,35 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
         "first_error": next((result.error for result in results if result.error), ""),
         **_flaws(results),
     }
+
+
+def _pairs(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """Returns the numbers of pairs of sibling turns, as `schema.PairsRow` has them; without a key for none."""
+    counts = sum((result.pairs for result in results), Counter[tuple[str, str]]())
+    if not counts:
+        return {}
+    labels, unlabelled = Counter[str](), Counter[str]()
+    for (label, note), number in counts.items():
+        if label:
+            labels[label] += number
+        else:
+            unlabelled[note] += number
+    found = {
+        "tasks": sum(bool(result.pairs) for result in results),
+        "pairs": counts.total(),
+        "labels": dict(sorted(labels.items())),
+        "unlabelled": dict(sorted(unlabelled.items())),
+    }
+    return {"pairs": found}
+
+
+def describe_pairs(pairs: Mapping[str, Any]) -> str:
+    """Returns the numbers of pairs in words, such as `6: 3 resist, 2 accept, 1 without a label (1 both right)`."""
+    parts = [f"{number} {label}" for label, number in pairs["labels"].items()]
+    if without := sum(pairs["unlabelled"].values()):
+        notes = ", ".join(f"{number} {note or 'without a reason'}" for note, number in pairs["unlabelled"].items())
+        parts.append(f"{without} without a label ({notes})")
+    return f"{pairs['pairs']} in {counted(pairs['tasks'], 'task')}: {', '.join(parts)}"
 
 
 def _flaws(results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
@@ -301,6 +334,8 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         if scores := summary.get("scores"):
             means = ", ".join(f"{name} {mean:.2f}" for name, mean in scores.items())
             lines.append(f"scores          {in_a_line(means)}")
+        if pairs := summary.get("pairs"):
+            lines.append(f"sibling pairs   {in_a_line(describe_pairs(pairs))}")
     else:
         why = f"the first error: {in_a_line(summary['first_error'])}" if summary["finished"] else "no task was finished"
         lines.append(f"no task was scored; {why}")

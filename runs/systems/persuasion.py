@@ -14,7 +14,7 @@ from josh.runs.registry import SystemCommand
 from josh.runs.settings import core
 
 
-def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
+def add_prepare_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> None:
     """Add the flags of `prepare`."""
     parser.add_argument("--corpus", "--corpus_path", type=Path, required=True, help="folder of the corpus")
     parser.add_argument("--output_dir", type=Path, help="folder for the task files (default: the corpus's)")
@@ -46,7 +46,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def add_best_script_flags(parser: argparse.ArgumentParser) -> None:
+def add_best_script_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> None:
     """Add the flags of `best_script`."""
     parser.add_argument("--acts", type=int, default=1, help="most acts of a turn (default: 1)")
     parser.add_argument("--people", type=int, default=200, help="people of the training split (default: 200)")
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in {"prepare": PREPARE, "best_script": BEST_SCRIPT}.items():
         own = commands.add_parser(name, help=command.help)
-        command.add_flags(own)
+        command.add_flags(own, ())
         own.set_defaults(run=command.run)
     args = parser.parse_args(argv)
     code: int = args.run(args)

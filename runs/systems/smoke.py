@@ -17,7 +17,7 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -166,7 +166,7 @@ def check_run(folder: Path) -> Mapping[str, Any]:
     return summary
 
 
-def add_smoke_flags(parser: argparse.ArgumentParser) -> None:
+def add_smoke_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> None:
     """Add the flags of `smoke`."""
     parser.add_argument("--corpus", type=Path, help="folder of the real corpus (default: people are made up)")
     for flag in _FLAGS:
