@@ -32,10 +32,13 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
     [
         ("--josh --temperature 0", "josh: temperature is 0 with a search; siblings would be copies"),
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
-        ("--agent reakt", "josh: no agent named 'reakt'; known: dense_script_persuader, function_calling, human, "),
-        ("--user nobody", "josh: no user named 'nobody'; known: donor, "),
-        ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, donation, goals, tool_goals, or"),
-        ("--env moon", "josh: no env named 'moon'; known: mcp, persuasion, toolwoz, or"),
+        (
+            "--agent reakt",
+            "josh: no agent named 'reakt'; known: debater, dense_script_persuader, doubter, function_calling, ",
+        ),
+        ("--user nobody", "josh: no user named 'nobody'; known: debater, donor, "),
+        ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, tool_goals, or"),
+        ("--env moon", "josh: no env named 'moon'; known: debate, mcp, persuasion, toolwoz, or"),
         ("--agent ./none.py:A", "/none.py"),
         (
             "--agent ./mine:Mine",

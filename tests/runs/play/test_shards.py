@@ -120,7 +120,7 @@ def test_an_unfinished_or_damaged_shard_is_named():
 def test_the_summary_counts_pairs_by_label_and_note(capsys):
     folder = run("records", *TOY)
     of_tasks = [episode["pairs"] for episode in lines(folder / "episodes.jsonl") if "pairs" in episode]
-    pairs = sum(of_tasks, [])
+    pairs = [pair for pairs in of_tasks for pair in pairs]
     counted = json.loads((folder / "summary.json").read_text())["pairs"]
     labelled = sum(pair["label"] == "longer" for pair in pairs)
     assert counted == {
