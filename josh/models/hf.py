@@ -30,7 +30,7 @@ from typing import Any
 from josh.dialogue import Usage
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.models.chat import Completion, ContextError, ModelError, Request
+from josh.models.chat import Completion, ContextError, ModelError, Request, Sampling
 from josh.models.chat_template import FOLDED, ChatTemplate, template_text, without_row
 from josh.models.decoding import TokenReply, TokenRequest, generate
 from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
@@ -81,6 +81,8 @@ class HFChat:
         load_in_4bit: bool = False,
         threads: int | None = None,
         batch_size: int = BATCH_SIZE,
+        sampling: Sampling | None = None,
+        flags: str = "",
     ) -> None:
         """Load a model, which takes seconds to minutes.
 
@@ -90,6 +92,8 @@ class HFChat:
             load_in_4bit: hold the weights in 4 bits (NF4, by bitsandbytes); needs CUDA.
             threads: torch's threads; None is 1 for a model below `SMALL`, and torch's default for others.
             batch_size: most replies per batch, at least 1. A request for more replies is a batch by itself.
+            sampling: the sampling of the speaker who asks first; its chat template counts where the model has none.
+            flags: the prefix of this speaker's flags, such as `user_`.
 
         Raises:
             UsageError: a package, the model, its tokenizer, its chat template or the adapter is missing or does not
@@ -107,7 +111,10 @@ class HFChat:
         self._rows = int(self._model.get_input_embeddings().weight.shape[0])
         self._templates: dict[str, tuple[ChatTemplate, frozenset[int]]] = {}
         self._folded = False
-        self._template, self.stop_tokens = self._templated({})
+        sampling = sampling or Sampling()
+        self.require_template(sampling, flags)
+        given = {} if self._tokenizer.chat_template else sampling.added_to({})
+        self._template, self.stop_tokens = self._templated(given)
         config = self._model.config.get_text_config()
         self._context = int(getattr(config, "max_position_embeddings", 0) or self._tokenizer.model_max_length)
         self._prefixes = _prefixes(self._model)
@@ -152,6 +159,18 @@ class HFChat:
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def require_template(self, sampling: Sampling, flags: str) -> None:
+        """Raises UsageError where a speaker's requests have no chat template, or one that does not work.
+
+        Args:
+            sampling: the speaker's sampling.
+            flags: the prefix of the speaker's flags, such as `user_`.
+        """
+        if not (self._tokenizer.chat_template or sampling.chat_template):
+            way = f"give a chat model, or --{flags}chat_template FILE"
+            raise UsageError(f"model {self.name!r} has no chat template; {way}")
+        self._templated(sampling.added_to({}))
 
     def _check_open(self) -> None:
         if self._closed:

@@ -102,11 +102,6 @@ def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4b
         adapter_folder = _folder(name, adapter, "adapter_config.json")
         tokenizer.chat_template = _template_in(adapter_folder) or tokenizer.chat_template
         model = _adapted(name, model, adapter_folder, merge=not load_in_4bit)
-    if not tokenizer.chat_template:
-        raise UsageError(
-            f"model {name!r} has no chat template; give a model for dialogue, or save a chat_template.jinja in its "
-            "folder"
-        )
     if not load_in_4bit:
         model = model.to("cuda" if gpu else "cpu")
     return tokenizer, model.eval()

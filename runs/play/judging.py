@@ -41,7 +41,8 @@ class RecordedJudge:
         self._settings = settings
         self._exits = ExitStack()
         factory = ModelFactory(settings.local, traffic.timeout)
-        self._model = factory.get(judge.model, judge.base_url, judge.api_key_var, "judge") if judge.model else None
+        address = (judge.base_url, judge.api_key_var)
+        self._model = factory.get(judge.model, *address, "judge", judge.sampling) if judge.model else None
         models = [] if self._model is None or isinstance(self._model, OfflineModel) else [self._model]
         self._prices = prices_of(iter(models), read_prices(settings.spending.price))
         self._gateway = ModelGateway(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from josh.errors import UsageError
-from josh.models.chat import ChatModel
+from josh.models.chat import ChatModel, Sampling
 from josh.models.hf import HFChat
 from josh.models.hf_loading import LocalModel, is_local, look_for
 from josh.models.litellm_chat import PREFIX, LiteLLMChat
@@ -47,7 +47,14 @@ class ModelFactory:
         going = {one: who for one, who in self._going.items() if not one.plain and (keyless or one.variable != NO_KEY)}
         return [f"{_listed(list(who))}: {one.words}" for one, who in going.items()]
 
-    def get(self, name: str, base_url: str | None, api_key_var: str | None, who: str = "agent") -> ChatModel:
+    def get(
+        self,
+        name: str,
+        base_url: str | None,
+        api_key_var: str | None,
+        who: str = "agent",
+        sampling: Sampling | None = None,
+    ) -> ChatModel:
         """Returns a chat model.
 
         Args:
@@ -55,6 +62,7 @@ class ModelFactory:
             base_url: the server's address.
             api_key_var: the variable with the key.
             who: the speaker: `agent`, `user` or `judge`, or `user of task ID` where a task's row sets the model.
+            sampling: the speaker's sampling, which may have a chat template for a local model.
 
         Raises:
             UsageError: the model cannot be set up, or a recorded run would send a key to an address that it chose.
@@ -65,30 +73,34 @@ class ModelFactory:
         if is_local(name):
             api_key_var = None
         going = owned(name, base_url, api_key_var)
+        side, _, task = who.partition(" ")
+        flags = "" if side == "agent" else f"{side}_"
         if not (self._recorded or name == OFFLINE or is_local(name)):
-            side, _, task = who.partition(" ")
             if going not in self._going and not task:  # the run has checked a task's row already
-                require_allowed(going, "" if side == "agent" else f"{side}_")
+                require_allowed(going, flags)
             self._going.setdefault(going, {})[who] = None
         key = (name, base_url, api_key_var)
         if key not in self._made:
-            self._made[key] = self._make(going)
-        return self._made[key]
+            self._made[key] = self._make(going, sampling, flags)
+        made = self._made[key]
+        if isinstance(made, HFChat) and sampling is not None:
+            made.require_template(sampling, flags)
+        return made
 
-    def _make(self, going: Destination) -> ChatModel:
+    def _make(self, going: Destination, sampling: Sampling | None, flags: str) -> ChatModel:
         name = going.model
         if name == OFFLINE:
             return OfflineModel()
         if self._recorded:
             return RecordedModel(name.removeprefix(PREFIX))
         if is_local(name):
-            return self._load(name)
+            return self._load(name, sampling, flags)
         if is_service(name):
             return ServiceModel(name, going.api_key_var, timeout=self._timeout)
         kind = LiteLLMChat if going.by_litellm else OpenAIChat
         return kind(name, going.base_url, going.api_key_var, timeout=self._timeout)
 
-    def _load(self, name: str) -> ChatModel:
+    def _load(self, name: str, sampling: Sampling | None, flags: str) -> ChatModel:
         local = self._local
         if self._rehearsed:
             look_for(name, local.load_in_4bit)
@@ -99,6 +111,8 @@ class ModelFactory:
             load_in_4bit=local.load_in_4bit,
             threads=local.torch_threads,
             batch_size=local.batch_size,
+            sampling=sampling,
+            flags=flags,
         )
 
 

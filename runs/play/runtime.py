@@ -100,7 +100,7 @@ class Runtime:
         self._factory = ModelFactory(settings.local, settings.traffic.timeout, recorded=recorded, rehearsed=rehearsed)
         agent, user, judge = settings.agent, settings.user, settings.judge
         self.agent_to_come = agent_to_come
-        self._agent_model = self._factory.get(agent.model, agent.base_url, agent.api_key_var)
+        self._agent_model = self._factory.get(agent.model, agent.base_url, agent.api_key_var, "agent", agent.sampling)
         self._rotation = rotation_of(user.model, user.base_url, user.api_key_var)
         self.agent_type = self._plug_in("agent", agent.name, self._agent_model)
         self.rewards_type = rewards_class(settings.rewards, self.env)
@@ -110,7 +110,9 @@ class Runtime:
             task.id: self._plug_in("user", user.name, self._user_models[task.id][0]) for task in self.tasks
         }
         self.judge_model = (
-            self._factory.get(judge.model, judge.base_url, judge.api_key_var, "judge") if judge.model else None
+            self._factory.get(judge.model, judge.base_url, judge.api_key_var, "judge", judge.sampling)
+            if judge.model
+            else None
         )
         self.prices = prices_of(
             (model for model in self.models if not isinstance(model, OfflineModel)),
@@ -341,7 +343,7 @@ class Runtime:
             for each in found:
                 self._require_named(task, owned(*each))
         who = f"user of task {task.id}" if row else "user"
-        return [self._factory.get(*each, who) for each in found]
+        return [self._factory.get(*each, who, self.settings.user.sampling) for each in found]
 
     def _require_named(self, task: Task, going: Destination) -> None:
         """Raises UsageError where a row sends requests or a key to a destination that no setting of the run names."""

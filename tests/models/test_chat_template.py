@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from families import a_llama, a_tokenizer
-from local_models import ask
+from local_models import ask, without
 
 from josh.cli import main
 from josh.errors import UsageError
@@ -102,6 +104,30 @@ def test_a_request_may_bring_a_template_and_values_for_it(strict):
     [given] = ask(chat, Request(TALK, sampling, 1))
     asked = chat._tokenizer.decode(given.replies[0].prompt_ids)
     assert asked == "<|loud|><|system|>You are kind.<|end|><|user|>Hello.<|end|><|assistant|>"
+
+
+def test_a_base_model_plays_with_a_template_from_a_file(strict, tmp_path, capsys):
+    template = (strict / "chat_template.jinja").read_text(encoding="utf-8")
+    bare = without(strict, tmp_path / "bare", "chat_template.jinja")
+    file = tmp_path / "any.jinja"
+    file.write_text(template, encoding="utf-8")
+    small = ["--synthetic_tasks", "1", "--max_convo_turns", "2", "--max_tokens", "4", "--keep_samples"]
+
+    def played(model, *flags):
+        logs = Path(mkdtemp(dir=tmp_path))
+        assert main(["--model", f"hf:{model}", *small, "--log_dir", str(logs), *flags]) == 0
+        nodes = json.loads(next(logs.glob("*/episodes.jsonl")).read_text(encoding="utf-8").splitlines()[0])["nodes"]
+        return [sample["prompt_ids"] + sample["token_ids"] for node in nodes for sample in node.get("samples", ())]
+
+    assert len(played(strict)) == 2
+    assert played(bare, "--chat_template", str(file)) == played(strict)
+    capsys.readouterr()
+    both = ["--user_model", f"hf:{bare}", "--user", "persuadee"]
+    for flags, missing in ([], "chat_template"), (["--chat_template", str(file), *both], "user_chat_template"):
+        assert main(["--model", f"hf:{bare}", *small, *flags, "--log_dir", str(tmp_path / "refused")]) == 2
+        way = f"has no chat template; give a chat model, or --{missing} FILE\n"
+        assert capsys.readouterr().err == f"josh: model 'hf:{bare}' {way}"
+    assert not (tmp_path / "refused").exists()
 
 
 def test_a_run_records_the_text_of_its_template(strict, tmp_path):
