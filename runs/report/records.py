@@ -11,6 +11,8 @@ from josh.models.turn_model import PERSON
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
+    EVALUATION,
+    LOOP,
     PLAN,
     SUMMARY,
     how_played,
@@ -21,6 +23,7 @@ from josh.runs.record.folder import (
     who_played,
 )
 from josh.runs.record.headline import model_names, short_name
+from josh.runs.record.journal import FILE as REPLIES
 from josh.runs.record.summary import counted
 from josh.runs.registry import OFFLINE, rewards_class
 from josh.runs.report.overview import REPORT, Overview, open_overview
@@ -28,6 +31,9 @@ from josh.runs.settings import RunSettings, env_of
 
 RUN, EVALUATED, LOOPED = "run", "evaluation", "loop"
 FINISHED: Final = "finished"
+OTHER: Final = "no run in it"
+SHOWN: Final = 5
+"""Names of folders that a line shows for each reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +97,73 @@ def folders_in(records: Path) -> list[Path]:
     """Returns the runs, evaluations and loops in a folder and in its folders, the latest first. Raises UsageError."""
     if not records.is_dir():
         raise UsageError(f"there is no folder {records}; josh --josh plays a first run, in records/")
-    within = [folder for folder in records.iterdir() if folder.is_dir()]
+    within = _subfolders(records)
     found = [folder for folder in within if is_run(folder)]
     groups = [folder for folder in within if not is_run(folder)]  # such as that of a smoke test
-    found += [folder for group in groups for folder in group.iterdir() if folder.is_dir() and is_run(folder)]
+    found += [folder for group in groups for folder in _subfolders(group) if is_run(folder)]
     if not found:
-        raise UsageError(f"{records} has no runs; josh --josh plays a first run, in records/")
+        left_out = left_out_line(left_out_in(records))
+        hint = f"; not listed: {left_out}" if left_out else "; josh --josh plays a first run, in records/"
+        raise UsageError(f"{records} has no runs{hint}")
 
     def rank(folder: Path) -> tuple[str, str]:
         way = folder.relative_to(records)
         return started(records / way.parts[0], {}), way.as_posix()
 
     return sorted(found, key=rank, reverse=True)
+
+
+def left_out_in(records: Path) -> dict[str, str]:
+    """Returns the folders of a folder of runs that are not listed, by their path below it, each with the reason.
+
+    Folders inside a run, an evaluation or a loop belong to it. Hidden folders do not count.
+    """
+    found: dict[str, str] = {}
+    for folder in _subfolders(records):
+        if is_run(folder):
+            continue
+        within = _subfolders(folder)
+        if any(map(is_run, within)):
+            others = [each for each in within if not is_run(each)]
+            found |= {each.relative_to(records).as_posix(): why for each in others if (why := _unlisted(each)) != OTHER}
+        else:
+            found[folder.name] = _unlisted(folder)
+    return dict(sorted(found.items()))
+
+
+def left_out_line(left_out: Mapping[str, str]) -> str:
+    """Returns a line about the folders that are not listed, such as `2 folders: a, b (other files)`; empty for none."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        reasons.setdefault(why, []).append(name)
+    groups = [
+        f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' * (len(names) > SHOWN)} ({why})"
+        for why, names in reasons.items()
+    ]
+    return f"{counted(len(left_out), 'folder')}: {'; '.join(groups)}" if left_out else ""
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder, without hidden ones; none where it cannot be read."""
+    try:
+        return [each for each in folder.iterdir() if not each.name.startswith(".") and each.is_dir()]
+    except OSError:
+        return []
+
+
+def _unlisted(folder: Path) -> str:
+    """Returns why a folder is not listed."""
+    try:
+        names = {each.name for each in folder.iterdir()}
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if names & {EPISODES, SUMMARY, REPLIES}:
+        return f"a run without {CONFIG}"
+    if names & {EVALUATION, LOOP}:
+        return f"an evaluation or loop without {PLAN}"
+    if holds_runs(folder):
+        return "its runs are further down; list it by itself"
+    return OTHER if names else "empty"
 
 
 def entries_in(records: Path) -> list[RecordEntry]:
@@ -258,4 +319,5 @@ class RecordsIndex:
             "kind": "index",
             "id": self.folder.resolve().name,
             "entries": [asdict(entry) for entry in entries_in(self.folder)],
+            "left_out": left_out_line(left_out_in(self.folder)),
         }

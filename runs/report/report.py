@@ -18,7 +18,7 @@ from josh.runs.record.folder import CONFIG, EPISODES, EVALUATION, LOOP, PLAN, SU
 from josh.runs.report.comparison import Comparison, against
 from josh.runs.report.overview import REPORT, Overview, open_overview
 from josh.runs.report.page_html import render, safe_json
-from josh.runs.report.records import RecordsIndex, folders_in, holds_runs
+from josh.runs.report.records import RecordsIndex, folders_in, holds_runs, left_out_in, left_out_line
 from josh.runs.report.run_data import Reading, open_run
 from josh.runs.settings import environment
 from josh.terminal import in_a_line
@@ -78,6 +78,8 @@ def _write_records(folder: Path, out: Path | None, inline: int, chunk: int) -> l
                 made += report([each], inline=inline, chunk=chunk)
             except UsageError as error:
                 print(f"josh: {each}: no page: {in_a_line(str(error))}", file=sys.stderr)
+    if left_out := left_out_line(left_out_in(folder)):
+        print(f"josh: not listed: {in_a_line(left_out)}", file=sys.stderr)
     return [_write(out or folder / REPORT, RecordsIndex(folder), inline, chunk), *made]
 
 

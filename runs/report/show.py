@@ -113,17 +113,20 @@ def _holds_runs(folder: Path) -> bool:
 
 def _show_records(records: Path, width: int | None, *, as_json: bool) -> None:
     """Print a line for every run, evaluation and loop in a folder."""
-    from josh.runs.report.records import entries_in, lines_of
+    from josh.runs.report.records import entries_in, left_out_in, left_out_line, lines_of
 
     entries = entries_in(records)
     if as_json:
-        print(json.dumps({"folder": str(records), "runs": [asdict(entry) for entry in entries]}, indent=1))
+        runs = [asdict(entry) for entry in entries]
+        print(json.dumps({"folder": str(records), "runs": runs, "left_out": left_out_in(records)}, indent=1))
         return
     room = _console(width).width
     for entry in entries:
         first, *others = (in_a_line(line) for line in lines_of(entry))
         for line in [*wrap(first, room), *(f"  {part}" for other in others for part in wrap(other, room - 2))]:
             print(encodable(line, sys.stdout))
+    if left_out := left_out_line(left_out_in(records)):
+        print(encodable(f"\nnot listed: {in_a_line(left_out)}", sys.stdout))
     print(f"\nsee one of them: josh show {records / entries[0].name}; all on a page: josh report {records}")
 
 

@@ -34,6 +34,7 @@ function indexView() {
     h("div", { class: "tools" }, filters, search),
     box,
     count,
+    head.left_out ? h("p", { class: "small", dir: "auto" }, `Not listed: ${head.left_out}.`) : null,
   );
   return { element, find: search };
 }

@@ -104,6 +104,56 @@ def test_the_page_of_a_folder_lists_its_runs_and_makes_their_pages(capsys):
     assert main(["show", "records"]) == 0
 
 
+def test_folders_that_are_not_listed_are_counted_with_the_reason(capsys):
+    main(["--synthetic_tasks", "1"])
+    folder = only_run()
+    for name, file in {
+        "lost": "episodes.jsonl",
+        "half": "evaluation.json",
+        "notes": "plan.txt",
+        "old/2025/june": "config.json",
+        ".cache": "any",
+        "more/mine": "config.json",
+        "more/broken": "summary.json",
+        "more/logs": "any",
+    }.items():
+        (Path("records") / name).mkdir(parents=True)
+        (Path("records") / name / file).write_text("{}")
+    Path("records/nothing").mkdir()
+    Path("records/sft.jsonl").write_text("")
+    capsys.readouterr()
+    left_out = {
+        "half": "an evaluation or loop without plan.json",
+        "lost": "a run without config.json",
+        "more/broken": "a run without config.json",
+        "notes": "no run in it",
+        "nothing": "empty",
+        "old": "its runs are further down; list it by itself",
+    }
+    line = (
+        "6 folders: half (an evaluation or loop without plan.json); lost, more/broken (a run without config.json); "
+        "notes (no run in it); nothing (empty); old (its runs are further down; list it by itself)"
+    )
+    assert main(["show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == left_out
+    assert main(["show"]) == 0
+    assert f"\nnot listed: {line}\n" in capsys.readouterr().out
+    assert main(["report", "records"]) == 0
+    assert f"josh: not listed: {line}\n" in capsys.readouterr().err
+    shown = head(Path("records"))
+    assert shown["left_out"] == line
+    assert [entry["name"] for entry in shown["entries"]] == [folder.name, "more/mine"]
+
+
+def test_a_folder_without_a_run_names_what_it_has_instead(capsys):
+    Path("records/lost").mkdir(parents=True)
+    Path("records/lost/summary.json").write_text("{}")
+    assert main(["show"]) == 2
+    assert capsys.readouterr().err == (
+        "josh: records has no runs; not listed: 1 folder: lost (a run without config.json)\n"
+    )
+
+
 def test_a_run_and_a_task_are_printed_as_json(capsys):
     main(["--josh", "--synthetic_tasks", "2"])
     folder = only_run()
