@@ -66,6 +66,6 @@ setup(
             "types-tqdm",
         ],
     },
-    entry_points={"console_scripts": ["josh = josh.main:main"]},
+    entry_points={"console_scripts": ["josh = josh.__main__:main"]},
     classifiers=["Programming Language :: Python :: 3", "Typing :: Typed"],
 )

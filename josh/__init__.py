@@ -1,9 +1,11 @@
 """josh teaches a dialogue agent from its own best conversations."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # not imported from typing, so that the command line can handle Ctrl-C a little earlier
 if TYPE_CHECKING:
+    from typing import Any
+
     from josh.api import JOSH, AsyncJOSH
     from josh.dialogue import Outcome, Speaker, Turn
     from josh.driver import Search
@@ -55,7 +57,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a name when it is first used, so that the command line can begin before everything is imported."""
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version

@@ -1,14 +1,29 @@
 """`python josh/main.py` runs the command line from a clone, with or without installation.
 
-The installed command `josh` begins here, too. This module imports little: the modules of the command line are imported
-once Ctrl-C is handled, because they take some tenths of a second.
+The installed command `josh` and `python -m josh` begin in `__main__.py`, and go on here. This module imports little:
+everything else is imported once Ctrl-C is handled, because that takes some tenths of a second.
 """
 
 import os
 import signal
 import sys
-import threading
-import time
+
+
+def end_at_ctrl_c() -> bool:
+    """Let Ctrl-C end the process at once with 130 and one line; returns whether the process listens to Ctrl-C."""
+    listens = signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _exit)
+    if listens:
+        signal.signal(signal.SIGINT, _exit)
+    return listens
+
+
+def _exit(*_: object) -> None:
+    os.write(2, b"josh: interrupted\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    end_at_ctrl_c()
 
 _PATIENCE = 2.0
 """Seconds to wait for a thread when a command is done."""
@@ -23,9 +38,7 @@ def main(*, script: bool = False) -> int:
     Returns:
         The exit code.
     """
-    listens = signal.getsignal(signal.SIGINT) == signal.default_int_handler
-    if listens:
-        signal.signal(signal.SIGINT, _exit)
+    listens = end_at_ctrl_c()
     if script:
         _find_josh()
     from josh.cli import main as run_command
@@ -45,23 +58,23 @@ def main(*, script: bool = False) -> int:
 
 def _leave_threads(code: int) -> None:
     """See that no thread that a plug-in left keeps the process alive: the process waits for `_PATIENCE` seconds."""
+    import threading
+
     if any(not one.daemon and one is not threading.main_thread() for one in threading.enumerate()):
         threading.Thread(target=_end_process, args=(code,), daemon=True).start()
 
 
 def _end_process(code: int) -> None:
     """End the process where threads still run some time after its main thread has ended; say their names."""
+    import threading
+    import time
+
     while threading.main_thread().is_alive():
         time.sleep(0.1)
     time.sleep(_PATIENCE)  # thread pools end by themselves meanwhile
     left = ", ".join(one.name for one in threading.enumerate() if not one.daemon and one.is_alive())
     os.write(2, f"josh: did not wait for a thread that is still running: {left!a}\n".encode())
     os._exit(code)
-
-
-def _exit(*_: object) -> None:
-    os.write(2, b"josh: interrupted\n")
-    os._exit(130)
 
 
 def _find_josh() -> None:

@@ -309,7 +309,10 @@ def refused(capsys, *arguments):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (("--rewards", "gold"), "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, tool_goals, or"),
+        (
+            ("--rewards", "gold"),
+            "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, tool_goals, or",
+        ),
         (("--rewards", ""), "josh: rewards is empty; give a value, or leave it out"),
         (("--rewards", "donation", "--min_reward", 3), "josh: min_reward is 3.0; give 0 to 2 dollars"),
         (("--min_reward", "1"), "josh: min_reward is given, but rewards 'goals' has no such setting; leave it out"),
