@@ -18,7 +18,7 @@ from itertools import combinations
 from typing import Final
 
 from josh.dialogue import Speaker
-from josh.messages import Message, dumps, same_words, text_of, with_opener, without_ids
+from josh.messages import Message, dumps, with_opener, without_ids
 from josh.outcomes import Episode
 from josh.runs.export.messages import (
     Row,
@@ -32,6 +32,7 @@ from josh.runs.export.messages import (
     portable,
     with_tools,
 )
+from josh.runs.export.pairs import PAIR_FORMS, WITHOUT_IDS, check_turns, texts_of
 from josh.runs.export.paths import (
     LOST,
     SUCCESSFUL,
@@ -42,7 +43,7 @@ from josh.runs.export.paths import (
     was_refused,
     winning_leaves,
 )
-from josh.runs.export.sharegpt import sharegpt, sharegpt_dpo, sharegpt_kto
+from josh.runs.export.sharegpt import sharegpt, sharegpt_kto
 from josh.tree import internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -237,22 +238,19 @@ def _spoken(episode: Episode, index: int, learner: Speaker) -> Iterator[tuple[li
 # Pairs of siblings
 
 
-def _pairs(
-    render: Callable[[Sequence[Message], Message, Message, float, Tools], Row], *, ids: bool = True
-) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
+def _pairs(form: str) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
     """Returns a function that yields a row for each pair of the learner's turns after the same node.
 
     The better turn is on a winning path; the worse turn led to a smaller reward, or to none, and not to an error.
 
     Args:
-        render: makes a row from the prompt, the chosen message, the rejected message, the margin and the tools.
-        ids: whether the prompts of its rows have the ids of tool calls.
+        form: a key of `PAIR_FORMS`.
     """
 
     def rows(
         episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
     ) -> Iterator[ExportRow]:
-        nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)
+        nodes, learner = episode.tree.nodes, choice.learner
         outcomes = node_outcomes(episode)
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
         sibling_groups: dict[int, list[int]] = {}
@@ -261,92 +259,41 @@ def _pairs(
                 sibling_groups.setdefault(nodes[index].parent, []).append(index)
         if all(len(siblings) < 2 for siblings in sibling_groups.values()):
             dropped[f"trees in which the {learner} has no sibling turns"] += 1
-        for parent, siblings in sibling_groups.items():
-            context = with_opener(internal_conversation(episode.tree, parent, learner))
+        for siblings in sibling_groups.values():
             for pair in combinations(siblings, 2):
                 better, worse = sorted(pair, key=lambda index: -outcomes.best.get(index, 0.0))
                 if better not in golden:
                     continue
                 margin = round(outcomes.best.get(better, 0.0) - outcomes.best.get(worse, 0.0), 6)
                 try:
-                    if nodes[better].turn.duplicate or nodes[worse].turn.duplicate:
-                        raise UnexportableError("duplicates of a sibling")
-                    check_sound(nodes[better].turn, learner)
-                    check_sound(nodes[worse].turn, learner)
-                    if was_refused(nodes[better].turn, learner):
-                        raise UnexportableError("pairs whose better turn has a call that a tool refused")
+                    check_turns(episode, better, worse)
                     if worse in outcomes.broken and worse not in outcomes.won:
                         raise UnexportableError("losing turns with errors below")
                     if margin <= 0 or margin < choice.min_margin:
                         raise UnexportableError("pairs with too small a margin")
-                    said = (nodes[index].turn.view(learner) for index in (better, worse))
-                    same, chosen, rejected = _split_at_difference(*said)
-                    prompt = [*context, *same]
-                    check_prompt(prompt, learner)
-                    check_plain([*prompt, chosen, rejected])
-                    better_said, worse_said = (portable([*prompt, one])[-1] for one in (chosen, rejected))
-                    plain = portable(prompt)
-                    row = render(plain, better_said, worse_said, margin, tools)
+                    texts = texts_of(episode, better, worse)
+                    row = PAIR_FORMS[form](texts, margin)
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
                     continue
-                asked = hashed((list(prompt) if ids else _stated(plain, ids), list(tools)))
-                one, other = (hashed(without_ids(message)) for message in (chosen, rejected))
-                yield ExportRow(row, asked + one + other, asked + other + one, (better, worse))
+                key, contradicts = texts.keys(ids=form not in WITHOUT_IDS)
+                yield ExportRow(row, key, contradicts, (better, worse))
 
     return rows
-
-
-def _split_at_difference(
-    one: Sequence[Message], other: Sequence[Message]
-) -> tuple[Sequence[Message], Message, Message]:
-    """Returns the common beginning of two turns, and the first assistant message of each that differs.
-
-    Raises:
-        UnexportableError: the turns have the same text, or differ first in a tool's result.
-    """
-    for at, (left, right) in enumerate(zip(one, other, strict=False)):
-        if not same_words([left], [right]):
-            if left.get("role") != "assistant" or right.get("role") != "assistant":
-                raise UnexportableError("turns that part at a tool's result")
-            calls = left.get("tool_calls") or right.get("tool_calls")
-            if not calls and text_of(left).strip() == text_of(right).strip():
-                raise UnexportableError("pairs of the same text")
-            return one[:at], left, right
-    raise UnexportableError("pairs of the same text")
-
-
-def _dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, margin: float, tools: Tools) -> Row:
-    return {
-        "prompt": list(map(for_trl, prompt)),
-        "chosen": [for_trl(chosen)],
-        "rejected": [for_trl(rejected)],
-        "margin": margin,
-    } | with_tools(tools)
-
-
-def _openai_dpo(prompt: Sequence[Message], chosen: Message, rejected: Message, _: float, tools: Tools) -> Row:
-    if chosen.get("tool_calls") or rejected.get("tool_calls"):
-        raise UnexportableError("answers that call a tool")
-    return {
-        "input": {"messages": list(map(for_openai, prompt))} | with_tools(tools),
-        "preferred_output": [for_openai(chosen)],
-        "non_preferred_output": [for_openai(rejected)],
-    }
 
 
 FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
     "sft": _conversations(_sft),
     "kto": _verdicts(_kto),
-    "dpo": _pairs(_dpo),
+    "dpo": _pairs("dpo"),
     "openai-sft": _conversations(_openai_sft),
-    "openai-dpo": _pairs(_openai_dpo),
+    "openai-dpo": _pairs("openai-dpo"),
     "chatml": _conversations(_chatml),
     "sharegpt": _conversations(sharegpt),
     "sharegpt-kto": _verdicts(sharegpt_kto, ids=False),
-    "sharegpt-dpo": _pairs(sharegpt_dpo, ids=False),
+    "sharegpt-dpo": _pairs("sharegpt-dpo"),
 }
-PAIRED: Final = ("dpo", "openai-dpo", "sharegpt-dpo")
+PAIRED: Final = tuple(PAIR_FORMS)
 """The formats of pairs."""
 LABELLED: Final = {"kto": "label", "sharegpt-kto": "kto_tag"}
 """The formats of single messages, with the key of their label."""

@@ -191,8 +191,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 `josh-*` are the published values (github.com/asappresearch/josh-llm-simulation-training). Their names stand for these
 scripts: sft is sft_agent_final_mod, sft-successful is sft_agent_successful, sft-turns is sft_agent, kto is
 finetune_agent, kto-ft is kto_ft. That project published no values for DPO. `pbt-*` are the published values for models
-of 8 billion parameters (Stengel-Eskin et al., 2024, arXiv:2410.14596), but with adapters on all linear layers: names of
-layers in its code are GPT-J's. `tiny` is for models of about a million parameters.
+of 8 billion parameters (Stengel-Eskin et al., 2024, arXiv:2410.14596), but with adapters on all linear layers: its code
+names the layers of GPT-J. `tiny` is for models of about a million parameters.
 """
 
 
