@@ -228,7 +228,8 @@ def _rescore(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from josh.runs.export.check import problems_in
-    from josh.runs.export.export import check_free, choose, export, print_summary, to_stream
+    from josh.runs.export.export import choose, export, print_summary, to_stream
+    from josh.runs.export.files import check_free
 
     if args.check:
         if args.runs or args.format or args.out:

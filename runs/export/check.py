@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from josh.errors import UsageError
 from josh.messages import dumps, same_words, without_ids
-from josh.runs.export.export import manifest_of
+from josh.runs.export.files import manifest_of
 from josh.runs.export.formats import END, FORMATS, LABELLED, PAIRED, START
 from josh.runs.export.messages import ROLES
 from josh.runs.export.sharegpt import sharegpt_alternates

@@ -10,7 +10,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.models.chat_template import template_text
-from josh.runs.export.export import manifest_of
+from josh.runs.export.files import manifest_of
 from josh.runs.train.machine import note
 from josh.runs.train.settings import TRAINING, TrainSettings
 

@@ -10,7 +10,8 @@ from josh.cli import main
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.runs.export.check import problems_in
-from josh.runs.export.export import choose, export, manifest_of
+from josh.runs.export.export import choose, export
+from josh.runs.export.files import manifest_of
 from josh.runs.export.formats import FORMATS
 from josh.runs.train.data import read_rows
 

@@ -8,7 +8,7 @@ from exporting import episodes, stored
 
 from josh.cli import main
 from josh.messages import OPENER, dumps
-from josh.runs.export.export import manifest_of, replace_all
+from josh.runs.export.files import manifest_of, replace_all
 from josh.runs.export.formats import FORMATS, LABELLED, PAIRED
 
 WHOLE = ("sft", "openai-sft", "chatml", "sharegpt")

@@ -7,7 +7,7 @@ import pytest
 from exporting import stored
 
 from josh.cli import main
-from josh.runs.export.export import manifest_of
+from josh.runs.export.files import manifest_of
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
