@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import EBADF, EIO, ENOSPC
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -227,36 +226,9 @@ def _rescore(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from josh.runs.export.check import problems_in
-    from josh.runs.export.export import choose, export, print_summary, to_stream
-    from josh.runs.export.files import check_free
+    from josh.runs.export.command import run_export
 
-    if args.check:
-        if args.runs or args.format or args.out:
-            raise UsageError("--check takes one file only; leave out the runs, --format and --out")
-        problems = list(islice(problems_in(args.check), 5))
-        print(*problems or [f"{args.check}: sound"], sep="\n", file=sys.stderr if problems else sys.stdout)
-        return 1 if problems else 0
-    for name in ("runs", "format", "out"):
-        if not getattr(args, name):
-            raise UsageError(f"no {name} given; example: josh export records/<run> --format sft --out sft.jsonl")
-    if args.format == "inspect":
-        from josh.runs.export.inspect_log import export_inspect
-
-        if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
-            raise UsageError(f"{chosen} is given, but a log of inspect has all conversations of a run; leave it out")
-        for path, count in export_inspect(args.runs, args.out).items():
-            print(f"inspect         {count} samples\nwritten to      {path}")
-        folder = args.out if args.out.is_dir() else args.out.parent
-        print(f"see it with     inspect view --log-dir {folder}")
-        return 0
-    choice = choose(args.format, args.paths, args.top, args.min_margin, args.learner)
-    if str(args.out) == "-":
-        print_summary(to_stream(sys.stdout.buffer, args.runs, args.format, choice, args.seed), None)
-        return 0
-    check_free(args.out)
-    print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
-    return 0
+    return run_export(args)
 
 
 def _schema(args: argparse.Namespace) -> int:

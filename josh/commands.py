@@ -145,7 +145,27 @@ def add_records(commands: Any) -> None:
     )
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write, with FILE.manifest.json beside it")
     export.add_argument(
-        "--learner", default="agent", help="the speaker to train, whose turns become rows: agent or user"
+        "--learner",
+        help="the speaker to train, whose turns become rows: agent or user (default: agent; with --label the speaker "
+        "of the pairs)",
+    )
+    export.add_argument(
+        "--label", help="export pairs of sibling turns by what they teach: accept, resist, or balanced for both"
+    )
+    export.add_argument(
+        "--match",
+        help="with --label, where n is the smaller number of accept and resist pairs: each takes n of each label, "
+        "total n in all, none takes all (default: each)",
+    )
+    export.add_argument(
+        "--part",
+        help="with --label: train, valid, test, devtest (the last two) or all; 70, 15 and 15 %% of the questions, by "
+        "the hash of their id (default: all)",
+    )
+    export.add_argument(
+        "--label_fixed",
+        action="store_true",
+        help="with --label: also take pairs in which the learner became right, though both speakers were wrong before",
     )
     export.add_argument(
         "--paths", help="paths to export: golden, successful or lost (default: golden; for pairs successful)"
@@ -159,7 +179,10 @@ def add_records(commands: Any) -> None:
         "--min_margin", type=float, help="for pairs: minimum difference in reward, in its unit (default: 0.01)"
     )
     export.add_argument(
-        "--seed", type=int, default=core()["seed"].default, help="for kto: seed that shuffles the rows (default: 10)"
+        "--seed",
+        type=int,
+        default=core()["seed"].default,
+        help="for kto and --label: seed that shuffles the rows; for --label also seed of the choice (default: 10)",
     )
     export.add_argument("--check", type=Path, metavar="FILE", help="check an exported file and print what is wrong")
 

@@ -12,6 +12,7 @@ from josh.errors import UsageError
 from josh.messages import dumps, same_words, without_ids
 from josh.runs.export.files import manifest_of
 from josh.runs.export.formats import END, FORMATS, LABELLED, PAIRED, START
+from josh.runs.export.labels import COLUMNS
 from josh.runs.export.messages import ROLES
 from josh.runs.export.sharegpt import sharegpt_alternates
 
@@ -32,6 +33,7 @@ _MARKS: Final = {
     "text": "chatml",
     "conversations": "sharegpt",
     "messages": "sft",
+    "completion": "sft",
 }
 """The format of a row, by the first of these keys that it has; without a manifest `openai-sft` is checked as `sft`."""
 
@@ -229,13 +231,19 @@ _OPENAI_PAIR: Final = ("preferred_output", "non_preferred_output")
 
 
 def _check_sft(row: Any) -> None:
+    if isinstance(row, dict) and "messages" not in row and "completion" in row:
+        _keys(row, {"prompt", "completion"}, {"tools", *COLUMNS})
+        _check_messages(row["prompt"], "prompt", ends=("user", "tool"))
+        _check_answer(row["completion"], "completion")
+        _check_tools(row)
+        return
     _keys(row, {"messages"}, {"tools"})
     _check_messages(row["messages"], "messages", ends=("assistant",))
     _check_tools(row)
 
 
 def _check_kto(row: Any) -> None:
-    _keys(row, {"prompt", "completion", "label"}, {"tools"})
+    _keys(row, {"prompt", "completion", "label"}, {"tools", *COLUMNS})
     _check_messages(row["prompt"], "prompt", ends=("user", "tool"))
     _check_answer(row["completion"], "completion")
     _expect(isinstance(row["label"], bool), f"label is {row['label']!r:.40}; give true or false")
@@ -243,11 +251,13 @@ def _check_kto(row: Any) -> None:
 
 
 def _check_dpo(row: Any) -> None:
-    _keys(row, {"prompt", "chosen", "rejected"}, {"tools", "margin"})
+    _keys(row, {"prompt", "chosen", "rejected"}, {"tools", "margin", *COLUMNS})
     _check_messages(row["prompt"], "prompt", ends=("user", "tool"))
     _check_pair(row, _PAIR)
     margin = row.get("margin", 1.0)
-    _expect(type(margin) in (int, float) and margin > 0, f"margin is {margin!r:.40}; give a number above 0")
+    # A label does not depend on the margin, which may be anything.
+    sound = type(margin) in (int, float) and (margin > 0 or "code" in row)
+    _expect(sound, f"margin is {margin!r:.40}; give a number above 0")
     _check_tools(row)
 
 

@@ -221,10 +221,12 @@ def announce(runtime: Runtime) -> None:
 
 def describe(runtime: Runtime) -> dict[str, Any]:
     """Returns the content of `config.json`: settings, search, plug-ins, tasks and versions of packages."""
+    texts = {**runtime.strategy.directives, **runtime.env.directives}
     return {
         "settings": settings_to_json(runtime.settings),
         "search": asdict(HowPlayed.of(runtime.strategy)),
         "plays": runtime.names,
+        **({"directives": texts} if texts else {}),
         "tasks": len(runtime.tasks),
         "tasks_digest": runtime.tasks_digest,
         "task_ids": [task.id for task in runtime.tasks],

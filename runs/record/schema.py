@@ -267,6 +267,8 @@ class ConfigFile(TypedDict):
     """The way its trees grow, recorded so that it can be read without the strategy's code."""
     plays: NotRequired[dict[str, Any]]
     """The noun for a task, the plug-ins by role, and the names of the models."""
+    directives: NotRequired[dict[str, str]]
+    """The texts of the instructions that turns are taken under, by name; `josh export --label` keeps them out."""
     tasks: NotRequired[int]
     """Number of tasks to play."""
     tasks_digest: NotRequired[str]

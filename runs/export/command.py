@@ -1,0 +1,63 @@
+"""`josh export`: its flags are in `josh/commands.py`."""
+
+import argparse
+import sys
+from itertools import islice
+
+from josh.dialogue import Speaker
+from josh.errors import UsageError
+from josh.runs.export.check import problems_in
+from josh.runs.export.export import choose, export, print_summary, to_stream
+from josh.runs.export.files import check_free
+from josh.runs.export.inspect_log import export_inspect
+from josh.runs.export.labelled import RunSource, export_labelled, labelled_to_stream, print_yields
+from josh.runs.export.labels import choose_labels
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Run `josh export`, and return its exit code. Raises UsageError."""
+    if args.check:
+        if args.runs or args.format or args.out:
+            raise UsageError("--check takes one file only; leave out the runs, --format and --out")
+        problems = list(islice(problems_in(args.check), 5))
+        print(*problems or [f"{args.check}: sound"], sep="\n", file=sys.stderr if problems else sys.stdout)
+        return 1 if problems else 0
+    for name in ("runs", "format", "out"):
+        if not getattr(args, name):
+            raise UsageError(f"no {name} given; example: josh export records/<run> --format sft --out sft.jsonl")
+    if args.label is not None:
+        return _export_labels(args)
+    if chosen := next(
+        (name for name in ("match", "part", "label_fixed") if getattr(args, name) not in (None, False)), None
+    ):
+        raise UsageError(f"{chosen} is given without label; give --label accept, resist or balanced, or leave it out")
+    if args.format == "inspect":
+        if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
+            raise UsageError(f"{chosen} is given, but a log of inspect has all conversations of a run; leave it out")
+        for path, count in export_inspect(args.runs, args.out).items():
+            print(f"inspect         {count} samples\nwritten to      {path}")
+        folder = args.out if args.out.is_dir() else args.out.parent
+        print(f"see it with     inspect view --log-dir {folder}")
+        return 0
+    choice = choose(
+        args.format, args.paths, args.top, args.min_margin, Speaker.AGENT if args.learner is None else args.learner
+    )
+    if str(args.out) == "-":
+        print_summary(to_stream(sys.stdout.buffer, args.runs, args.format, choice, args.seed), None)
+        return 0
+    check_free(args.out)
+    print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
+    return 0
+
+
+def _export_labels(args: argparse.Namespace) -> int:
+    if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
+        raise UsageError(f"{chosen} is given, but --label takes pairs by their labels; leave one of them out")
+    choice = choose_labels(args.format, args.label, args.match, args.part, args.label_fixed, args.learner)
+    sources = [RunSource(folder) for folder in args.runs]
+    if str(args.out) == "-":
+        print_yields(labelled_to_stream(sys.stdout.buffer, sources, args.format, choice, args.seed), None)
+        return 0
+    check_free(args.out)
+    print_yields(export_labelled(sources, args.out, args.format, choice, args.seed), args.out)
+    return 0

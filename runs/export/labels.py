@@ -1,0 +1,371 @@
+"""Rows of labelled pairs, as pure functions: which pairs a labelled export takes, and what it writes of them.
+
+A pair of sibling turns has a label where the preference teaches a behaviour (`josh.tree.Pair`): `resist` where the
+learner was right and the partner wrong, `accept` where it was the other way round. A model that learns from one label
+alone overdoes it, so the export makes sets that can be compared (Stengel-Eskin et al., 2024, arXiv:2410.14596):
+
+1. Pairs of the trees in which the speakers disagree; those without a label are counted by their reason.
+2. Without repeated pairs, and without those that contradict each other.
+3. Split into train, valid and test by the hash of the question's id, never by row.
+4. Cut to the same number for every set (`matched`), in an order that depends on seed and text alone.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from josh.dialogue import Speaker
+from josh.errors import UsageError
+from josh.messages import Message, text_of
+from josh.outcomes import Episode
+from josh.runs.export.formats import FORMATS
+from josh.runs.export.messages import Row, UnexportableError, for_openai, for_trl, with_tools
+from josh.runs.export.pairs import PAIR_FORMS, WITHOUT_IDS, PairTexts, check_turns, texts_of
+from josh.runs.export.sharegpt import sharegpt_kto
+from josh.seeds import part_of
+from josh.tree import Pair, Tree
+
+ACCEPT, RESIST, BALANCED, FIXED = "accept", "resist", "balanced", "fixed"
+LABELS: Final = (ACCEPT, RESIST, BALANCED)
+EACH, TOTAL, UNMATCHED = "each", "total", "none"
+MATCHES: Final = (EACH, TOTAL, UNMATCHED)
+PARTS: Final = ("train", "valid", "test")
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    **{part: (part,) for part in PARTS},
+    "devtest": ("valid", "test"),
+    "all": PARTS,
+}
+"""The parts of each choice of parts."""
+CODES: Final = {ACCEPT: "agree"}
+"""The published name of a label in the column `code`, where it has another one."""
+TYPES: Final = {RESIST: "flip_correct_to_incorrect", ACCEPT: "flip_incorrect_to_correct"}
+"""What the partner tries, in the column `type` of evaluation rows."""
+COLUMNS: Final = (
+    "question", "code", "pref_score", "dispref_score", "margin", "parent_answers", "pref_answers", "dispref_answers",
+    "gold_answers", "type", "part",
+)  # fmt: skip
+"""The columns that rows of labelled pairs may have beside their messages, in the formats of TRL."""
+_FIXED_ALONE: Final = "fixed alone"
+"""The note of a pair in which both speakers were wrong, and the better turn is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelection:
+    """The choice of pairs to export.
+
+    Attributes:
+        label: `accept`, `resist`, or `balanced` for both.
+        match: with n as the smaller of the numbers of accept and resist pairs of a part: `each` takes n of each label;
+            `total` takes n pairs in all, so half of them of each label in a balanced set; `none` takes all pairs.
+        part: a key of `CHOICES`.
+        fixed: also take pairs in which the learner became right without being shown the answer, as `fixed`.
+        learner: the speaker whose pairs count; None for the speaker of all pairs.
+        most_trees: maximum number of questions whose trees are read; None for all.
+        most_pairs: maximum number of pairs of a part, by part.
+    """
+
+    label: str
+    match: str = EACH
+    part: str = "all"
+    fixed: bool = False
+    learner: Speaker | None = None
+    most_trees: int | None = None
+    most_pairs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that are exported."""
+        return CHOICES[self.part]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that are exported."""
+        labels = (RESIST, ACCEPT) if self.label == BALANCED else (self.label,)
+        return (*labels, FIXED) if self.fixed else labels
+
+
+def choose_labels(
+    form: str, label: str, match: str | None, part: str | None, fixed: bool, learner: str | None
+) -> LabelSelection:
+    """Returns which pairs to export.
+
+    Args:
+        form: the format.
+        label: see `LabelSelection`.
+        match: see `LabelSelection`; None for `each`.
+        part: see `LabelSelection`; None for `all`.
+        fixed: see `LabelSelection`.
+        learner: `agent` or `user`; None for the speaker of all pairs.
+
+    Raises:
+        UsageError: a value is invalid, alone or with another one.
+    """
+    for name, value, known in (("label", label, LABELS), ("match", match, MATCHES), ("part", part, tuple(CHOICES))):
+        if value is not None and value not in known:
+            raise UsageError(f"{name} is {value!r}; give {', '.join(known[:-1])} or {known[-1]}")
+    if form in FORMATS and form not in LABEL_FORMS:
+        raise UsageError(
+            f"a row of {form} learns every turn of the learner, but only the preferred turn has a label; give "
+            f"{', '.join(LABEL_FORMS)}"
+        )
+    if form not in LABEL_FORMS:
+        raise UsageError(f"no format named {form!r} for labelled pairs; known: {', '.join(LABEL_FORMS)}")
+    if learner not in (None, *Speaker):
+        raise UsageError(f"learner is {learner!r}; give {' or '.join(Speaker)}")
+    return LabelSelection(label, match or EACH, part or "all", fixed, None if learner is None else Speaker(learner))
+
+
+def matched(counts: Mapping[str, int], choice: LabelSelection, part: str) -> dict[str, int]:
+    """Returns how many pairs of each label an export takes from one part.
+
+    Args:
+        counts: the number of pairs in the part, by label.
+        choice: the export.
+        part: the part.
+    """
+    each = min(counts.get(RESIST, 0), counts.get(ACCEPT, 0))
+    if choice.match == TOTAL and choice.label == BALANCED:
+        each //= 2
+    if choice.match == UNMATCHED:
+        each = max(counts.values(), default=0)
+    most = choice.most_pairs.get(part)
+    if most is not None:
+        each = min(each, most // len(choice.labels) if len(choice.labels) <= most else most)
+    return {label: min(counts.get(label, 0), each) for label in choice.labels}
+
+
+@dataclass(slots=True)
+class Yields:
+    """The numbers of an export's stages.
+
+    Attributes:
+        questions: the ids of all questions.
+        trees: number of trees.
+        given_up: number of trees that an error ended.
+        agreed: number of trees without disagreement; their pairs are not counted below.
+        none: number of pairs without a label, by reason.
+        labels: number of pairs with a label, by label.
+        left_out: number of pairs with a label that cannot be a row, by reason.
+        repeated: number of pairs that repeat another one.
+        contradictory: number of pairs that contradict another one.
+        parts: number of pairs of each part, by label.
+        taken: number of pairs in the file, by label.
+    """
+
+    questions: set[str] = field(default_factory=set)
+    trees: int = 0
+    given_up: int = 0
+    agreed: int = 0
+    none: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    contradictory: int = 0
+    parts: dict[str, Counter[str]] = field(default_factory=lambda: {part: Counter() for part in PARTS})
+    taken: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def pairs(self) -> int:
+        """Number of sibling pairs."""
+        return self.none.total() + self.labels.total()
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the numbers for a manifest, in the order of the stages."""
+        return {
+            "questions": len(self.questions),
+            "trees": self.trees,
+            "given_up": self.given_up,
+            "without_disagreement": self.agreed,
+            "sibling_pairs": self.pairs,
+            "none": dict(sorted(self.none.items())),
+            RESIST: self.labels[RESIST],
+            ACCEPT: self.labels[ACCEPT],
+            **({FIXED: self.labels[FIXED]} if self.labels[FIXED] else {}),
+            "left_out": dict(sorted(self.left_out.items())),
+            "repeated": self.repeated,
+            "contradictory": self.contradictory,
+            "parts": {part: _counted(counts) for part, counts in self.parts.items()},
+            "matched": _counted(self.taken),
+        }
+
+
+def _counted(counts: Counter[str]) -> dict[str, int]:
+    return {RESIST: counts[RESIST], ACCEPT: counts[ACCEPT]} | ({FIXED: counts[FIXED]} if counts[FIXED] else {})
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPair:
+    """A pair that may be exported.
+
+    Attributes:
+        label: its label.
+        part: the part of its question.
+        task: the id of its task.
+        key: hash of its statement; of pairs with the same key one is kept.
+        contradicts: the key of pairs with the opposite statement, which exclude this one.
+        place: hash of the whole pair, the same in every format.
+        rows: its rows; `kto` has two.
+    """
+
+    label: str
+    part: str
+    task: str
+    key: bytes
+    contradicts: bytes
+    place: bytes
+    rows: tuple[Row, ...]
+
+
+def question_of(episode: Episode) -> str:
+    """Returns the id by which trees of one question are kept together: `question_id` of its data, else the task's."""
+    return str(episode.task.data.get("question_id") or episode.task.id)
+
+
+def labelled_pairs(
+    form: str, episode: Episode, choice: LabelSelection, texts: Collection[str], yields: Yields
+) -> Iterator[LabelledPair]:
+    """Yields the labelled pairs of one episode, in the order of the tree, and counts all of its pairs.
+
+    Pairs of all labels and parts are yielded, because the sizes of the sets depend on each other.
+
+    Args:
+        form: the format, a key of `LABEL_FORMS`.
+        episode: the episode.
+        choice: the export.
+        texts: the texts of directives, which no row may hold.
+        yields: counts the stages.
+    """
+    question = question_of(episode)
+    yields.questions.add(question)
+    yields.trees += 1
+    yields.given_up += bool(episode.error)
+    if episode.error:
+        return
+    if agrees_throughout(episode.tree):
+        yields.agreed += 1
+        return
+    nodes, part = episode.tree.nodes, part_of(question)
+    own = {node.directive for node in nodes if node.directive and " " in node.directive.strip()}
+    forbidden = {_squeezed(text) for text in (*texts, *own)}
+    for pair in episode.pairs:
+        speaker = nodes[pair.better].speaker
+        if choice.learner not in (None, speaker):
+            yields.none[f"turns of the {speaker}"] += 1
+            continue
+        label = FIXED if choice.fixed and pair.note == _FIXED_ALONE and not pair.label else pair.label
+        if label not in (ACCEPT, RESIST, FIXED):
+            yields.none[pair.note or label or "without a reason"] += 1
+            continue
+        yields.labels[label] += 1
+        try:
+            check_turns(episode, pair.better, pair.worse)
+            found = texts_of(episode, pair.better, pair.worse)
+            _check_silent(found, forbidden)
+            rows = LABEL_FORMS[form](found, _columns(episode, pair, label, choice))
+        except UnexportableError as reason:
+            yields.left_out[str(reason)] += 1
+            continue
+        key, contradicts = found.keys(ids=form not in WITHOUT_IDS)
+        place, _ = found.keys()
+        if form in _ONE_SIDED:
+            key, contradicts = key[:32], b""
+        yield LabelledPair(label, part, episode.task.id, key, contradicts, place, tuple(rows))
+
+
+def agrees_throughout(tree: Tree) -> bool:
+    """Returns whether the speakers agree after every turn from the second one on, by the facts of the turns."""
+    later = [node.turn.facts or {} for node in tree.nodes if node.depth > 1]
+    return bool(later) and all(facts.get("agree") is True for facts in later)
+
+
+def _check_silent(texts: PairTexts, forbidden: Collection[str]) -> None:
+    """Raises UnexportableError where a message holds the text of a directive: the learner is to do without it."""
+    for message in (*texts.prompt, texts.chosen, texts.rejected):
+        said = _squeezed(text_of(message))
+        if any(text in said for text in forbidden):
+            raise UnexportableError("rows with the text of a directive")
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _columns(episode: Episode, pair: Pair, label: str, choice: LabelSelection) -> Row:
+    """Returns the columns beside a pair's messages; those of evaluations wherever valid or test rows are in the file.
+
+    `margin` is the difference of the two scores as a share of the larger one; it decides nothing.
+    """
+    data, nodes = episode.task.data, episode.tree.nodes
+    better, worse = map(_number, pair.values)
+    largest = max(abs(better), abs(worse))
+    row: Row = {
+        "question": str(data.get("question") or question_of(episode)),
+        "code": CODES.get(label, label),
+        "pref_score": better,
+        "dispref_score": worse,
+        "margin": round((better - worse) / largest, 6) if largest else 0.0,
+    }
+    if choice.parts == ("train",):
+        return row
+    places = {"parent": nodes[pair.better].parent, "pref": pair.better, "dispref": pair.worse}
+    row |= {f"{name}_answers": _answers(episode.tree, place) for name, place in places.items()}
+    row |= {"gold_answers": list(data.get("gold") or ()), "type": TYPES.get(label)}
+    return row | ({"part": part_of(question_of(episode))} if len(choice.parts) > 1 else {})
+
+
+def _answers(tree: Tree, node: int) -> list[Any]:
+    """Returns the answers that stand after a turn: the agent's, then the user's; null where one is missing."""
+    answers = (tree.nodes[node].turn.facts or {}).get("answers") or {}
+    return [answers.get(speaker) for speaker in Speaker]
+
+
+def _number(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+def _sft(texts: PairTexts, columns: Row) -> list[Row]:
+    prompt, completion = list(map(for_trl, texts.prompt)), [for_trl(texts.chosen)]
+    return [{"prompt": prompt, "completion": completion} | with_tools(texts.tools) | columns]
+
+
+def _openai_sft(texts: PairTexts, _: Row) -> list[Row]:
+    messages: list[Message] = [for_openai(message) for message in (*texts.prompt, texts.chosen)]
+    for message in messages[:-1]:
+        if message["role"] == "assistant":
+            message["weight"] = 0  # only the last turn is learned
+    return [{"messages": messages} | with_tools(texts.tools)]
+
+
+def _kto(texts: PairTexts, columns: Row) -> list[Row]:
+    prompt = list(map(for_trl, texts.prompt))
+    return [
+        {"prompt": prompt, "completion": [for_trl(said)], "label": label} | with_tools(texts.tools) | columns
+        for said, label in ((texts.chosen, True), (texts.rejected, False))
+    ]
+
+
+def _sharegpt_kto(texts: PairTexts, _: Row) -> list[Row]:
+    sides: Sequence[tuple[Message, bool]] = ((texts.chosen, True), (texts.rejected, False))
+    return [sharegpt_kto(texts.prompt, said, label, texts.tools) for said, label in sides]
+
+
+def _compared(form: str, *, with_columns: bool) -> Callable[[PairTexts, Row], list[Row]]:
+    def rows(texts: PairTexts, columns: Row) -> list[Row]:
+        return [PAIR_FORMS[form](texts, columns["margin"]) | (columns if with_columns else {})]
+
+    return rows
+
+
+LABEL_FORMS: Final[Mapping[str, Callable[[PairTexts, Row], list[Row]]]] = {
+    "dpo": _compared("dpo", with_columns=True),
+    "sft": _sft,
+    "kto": _kto,
+    "openai-dpo": _compared("openai-dpo", with_columns=False),
+    "openai-sft": _openai_sft,
+    "sharegpt-dpo": _compared("sharegpt-dpo", with_columns=False),
+    "sharegpt-kto": _sharegpt_kto,
+}
+"""Makes the rows of a pair from its messages and columns, by format; formats of other tools have no columns."""
+_ONE_SIDED: Final = ("sft", "openai-sft")
+"""The formats in which the rejected turn is not written, so that it does not make two rows different."""
