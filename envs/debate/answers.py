@@ -257,6 +257,7 @@ _COMMON = _words(
 )
 
 
+@lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
     for pattern, instead in _SPELLINGS:
         text = pattern.sub(instead, text)
