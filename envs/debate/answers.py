@@ -17,6 +17,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
+from josh.envs.debate import wording
 from josh.messages import Message, text_of
 from josh.roles import TurnModel
 
@@ -86,23 +87,23 @@ def find(text: str, data: Mapping[str, Any], own: str | None = None, other: str 
     Returns:
         A normalised answer, a `Stance`, or None where no rule reads the text.
     """
-    plain = _plain(text)
+    plain = wording.plain(text)
     known = _known(data, own, other)
     whole = normalise(plain)
     if whole in known:
         return whole
     if whole in _TOKENS:
         return _TOKENS[whole]
-    finals = [match for match in _FINAL.finditer(plain) if not _YOURS.search(plain[: match.start()])]
+    finals = [match for match in wording.FINAL.finditer(plain) if not wording.YOURS.search(plain[: match.start()])]
     for match in reversed(finals):
         value, read = _value(match[1], known)
         if read:
             return value
-    stated = sorted((*_STATED.finditer(plain), *_IT_IS.finditer(plain)), key=lambda match: match.start(1))
+    stated = sorted((*wording.STATED.finditer(plain), *wording.IT_IS.finditer(plain)), key=lambda match: match.start(1))
     for match in reversed(stated):
-        clause = _CLAUSE.split(plain[: match.start()])[-1]
-        asked = "?" in _SENTENCE_END.split(plain[match.end() :] + " ", maxsplit=1)[0]
-        if _NOT_OWN.search(clause) or asked:
+        clause = wording.CLAUSE.split(plain[: match.start()])[-1]
+        asked = "?" in wording.SENTENCE_END.split(plain[match.end() :] + " ", maxsplit=1)[0]
+        if wording.NOT_OWN.search(clause) or asked:
             continue
         value, read = _value(match[1], known)
         if read and value is not None:
@@ -155,75 +156,12 @@ async def ask_judge(
         if answer is not None
     )
     prompt = JUDGE_PROMPT.format(question=data["question"], before=before, text=text)
-    reply = _plain((await judge.reply([{"role": "user", "content": prompt}])).text)
+    reply = wording.plain((await judge.reply([{"role": "user", "content": prompt}])).text)
     known = _known(data, own, other)
-    finals = list(_FINAL.finditer(reply))
+    finals = list(wording.FINAL.finditer(reply))
     return _value(finals[-1][1] if finals else reply.strip(), known)[0]
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# How rules read: the text in a plain spelling, then patterns over it.
-
-_SPELLINGS = (
-    (re.compile(r"[\u2018\u2019\u00b4]"), "'"),
-    (re.compile(r"[*`#_]+"), " "),
-    (re.compile(r"\bcan't\b|\bcannot\b", re.IGNORECASE), "can not"),
-    (re.compile(r"\bwon't\b", re.IGNORECASE), "will not"),
-    (re.compile(r"n't\b", re.IGNORECASE), " not"),
-    (re.compile(r"\b(it|that|he|she|what)'s\b", re.IGNORECASE), r"\1 is"),
-    (re.compile(r"\b(you|we|they)'re\b", re.IGNORECASE), r"\1 are"),
-    (re.compile(r"\bi'm\b", re.IGNORECASE), "I am"),
-    (re.compile(r"\bi'll\b", re.IGNORECASE), "I will"),
-    (re.compile(r"\b(St|Dr|Mr|Mrs|Ms|Jr|Sr|Mt)\."), r"\1"),
-    # Hedges and assurances are not denials.
-    (re.compile(r"\bnot (?:\w+ )?(?:sure|certain|positive|confident)\b(?=\s*(?:[,.;!]|but\b|$))", re.IGNORECASE), " "),
-    (re.compile(r"\b(?:no|without (?:a |any )?) ?doubt\b", re.IGNORECASE), " "),
-)
-_BECAUSE = r"because|since|as|but|and|for|which|who|due|with|although|though|while|from|in"
-_FINAL = re.compile(
-    r"\bfinal answer\s*(?:is\b|would be\b|remains\b|stays\b|[:=\u2013\u2014-])[\s:]*(?=([^\n]*))", re.IGNORECASE
-)
-_YOURS = re.compile(r"\b(?:your|their|his|her|partner's)\s+$", re.IGNORECASE)
-_STATED = re.compile(
-    r"\b(?:the|my)\s+(?:(?:correct|right|best|true|own|real|likely)\s+)?(?:answer|guess|choice)"
-    r"\s*(?:is|remains|stays|must be|has to be|should be|would be|[:=])\s+(?=([^\n]*))",
-    re.IGNORECASE,
-)
-_NAME = r"[A-Z0-9][\w'-]*(?:\s+(?:(?:of|the|de|and|von|van|la)\s+)*[A-Z0-9][\w'-]*)*"
-_IT_IS = re.compile(
-    r"\b[Ii]t (?:is|was|must be|has to be)\s+(?:probably |still |definitely |clearly |surely )?((?:the |an? )?"
-    rf"(?!I\b){_NAME})(?=\s*(?:[.,;!?)]|$|(?:{_BECAUSE}|that)\b))"
-)
-_CLAUSE = re.compile(
-    r"[.;!?,:]+(?=\s|$)|\n|\s[-\u2013\u2014]\s|[()\"\u201c\u201d]|\b(?:but|although|though|whereas|while|however|because)\b",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
-_NOT_OWN = re.compile(
-    r"\b(?:you|your|he|she|they|who|people|some|many|if|whether|suppose|not|never|doubt|deny)\b", re.IGNORECASE
-)
-_CUT = re.compile(
-    rf"[.,;:!?()\[\]\"\u201c\u201d]|\s[-\u2013\u2014]\s|\s(?:{_BECAUSE}|is|not|instead|rather|than)\b|$", re.IGNORECASE
-)
-_END = re.compile(
-    r"(?<=\w\w)[.!?]+(?=\s|$)|[;:()\[\]\"\u201c\u201d]|,|\s[-\u2013\u2014]\s|\s(?:because|since|but|which|although|though|while)\b|[.!?]*$",
-    re.IGNORECASE,
-)
-_LEAD = re.compile(
-    r"(?:that\s+|it (?:is|was)\s+|still\s+|probably\s+|maybe\s+|perhaps\s+|definitely\s+|certainly\s+|clearly\s+"
-    r"|most likely\s+|likely\s+|i (?:think|believe|say)\s+|[\"“'\s])*",
-    re.IGNORECASE,
-)
-_NO_VALUE = _words(
-    "not never no neither nor wrong incorrect right correct clear obvious simple unclear uncertain different same yours"
-    " based found given easy hard known"
-)
-_NOTHING = frozenset(
-    ("none", "unknown", "i do not know", "do not know", "unsure", "not sure", "idk", "n a", "no idea", "no answer", "")
-)
 _TOKENS = {
     "agree": Stance.AGREE,
     "i agree": Stance.AGREE,
@@ -231,37 +169,6 @@ _TOKENS = {
     "disagree": Stance.DISAGREE,
     "i disagree": Stance.DISAGREE,
 }
-_AGREE = re.compile(
-    r"^\s*agreed?\b|\bI (?:(?:now|fully|completely|totally|do|must|can|have to|also|would) )*agree\b"
-    r"|\byou are (?:(?:absolutely|quite|completely|probably|indeed|of course) )*(?:right|correct)\b"
-    r"|\byou (?:have )?(?:convinced|persuaded) me\b|\bI (?:stand|am) corrected\b"
-    r"|\bI (?:will |now |can )*(?:accept|take|adopt|go with|share) your answer\b",
-    re.IGNORECASE,
-)
-_DISAGREE = re.compile(
-    r"^\s*disagree\b|\bI (?:(?:strongly|still|must|have to|respectfully|do|completely) )*disagree\b"
-    r"|\b(?:do|can|could|will) not (?:\w+ )?agree\b"
-    r"|\bI (?:will |still )*(?:keep|hold|stand by|stick (?:with|to)|stay with|keep to) my\b"
-    r"|\bI am (?:still )?not (?:convinced|persuaded)\b|\byou are (?:\w+ )?(?:wrong|mistaken|incorrect)\b"
-    r"|\byou are not (?:right|correct)\b",
-    re.IGNORECASE,
-)
-_TURN_ROUND = re.compile(r"\b(?:but|however|yet|still|although|though)\b", re.IGNORECASE)
-_DENIALS = _words("not never neither nor no without doubt unlike than instead except deny")
-_OF_OTHERS = _words("you your partner he she they people some many if whether suppose would")
-_PAST = _words("thought said wrong mistaken earlier originally initially previously")
-_REFUTED = _words("not wrong incorrect false mistaken unlikely impossible")
-_COMMON = _words(
-    "i it is was he she we they you me him her us them who what which that this these those there here yes no not and"
-    " or of in on at to for by with from as be are were will can up down one all if so do go my your"
-)
-
-
-@lru_cache(maxsize=4096)
-def _plain(text: str) -> str:
-    for pattern, instead in _SPELLINGS:
-        text = pattern.sub(instead, text)
-    return text
 
 
 def _known(data: Mapping[str, Any], own: str | None, other: str | None) -> frozenset[str]:
@@ -276,24 +183,24 @@ def _value(raw: str, known: frozenset[str]) -> tuple[str | None, bool]:
         The answer or stance, None for an answer such as "unknown"; and whether the text was read.
     """
     raw = raw.strip()
-    lead = _LEAD.match(raw)
+    lead = wording.LEAD.match(raw)
     assert lead is not None, "the pattern may be empty"
     for start in dict.fromkeys((0, lead.end())):
-        cuts = sorted({match.start() for match in _CUT.finditer(raw, start)}, reverse=True)
+        cuts = sorted({match.start() for match in wording.CUT.finditer(raw, start)}, reverse=True)
         for end in cuts:
             if (said := normalise(raw[start:end])) in known:
                 return said, True
     raw = raw[lead.end() :]
-    ending = _END.search(raw)
+    ending = wording.END.search(raw)
     assert ending is not None, "the pattern finds the end of every text"
     part = raw[: ending.start()]
     said = normalise(part)
     first = said.split(" ", 1)[0]
-    if said in _NOTHING:
+    if said in wording.NOTHING:
         return None, True
     if (stance := _stance(part)) is not None:
         return stance, True
-    if first in _NO_VALUE or len(said.split()) > LONGEST:
+    if first in wording.NO_VALUE or len(said.split()) > LONGEST:
         return None, False
     return said, True
 
@@ -304,11 +211,17 @@ def _mentioned(
     """Reads a text by the known answers in it, and by words of agreement; see rules 3 and 4."""
     gold = frozenset(data["gold"])
     asserted: dict[str, str] = {}
-    for said in _asserted(plain, _searched(known, data["question"])):
+    searched = _searched(known, data["question"])
+    for said in _asserted(plain, searched):
         asserted.setdefault(_group(said, gold), said)
     stance = _stance(plain)
     if stance is None:
-        return next(iter(asserted.values())) if len(asserted) == 1 else None
+        if len(asserted) != 1:
+            return None
+        # "X did much, but Y did this" names X in passing, and Y may be an answer that nobody knew before.
+        turns = list(wording.TURN_ROUND.finditer(plain))
+        after = _asserted(plain[turns[-1].end() :], searched) if turns else list(asserted.values())
+        return next(iter(asserted.values())) if after else None
     # Words of agreement may name the answer that is given up, words of disagreement the one that is refused.
     passing = other if stance is Stance.DISAGREE else own
     held = {group: said for group, said in asserted.items() if passing is None or group != _group(passing, gold)}
@@ -324,13 +237,15 @@ def _group(answer: str, gold: frozenset[str]) -> str:
 
 def _stance(plain: str) -> Stance | None:
     """Returns the last stance in a text; None for none, and for an agreement that a "but" takes back."""
-    against = [match.start() for match in _DISAGREE.finditer(plain)]
-    spans = [match.span() for match in _DISAGREE.finditer(plain)]
+    against = [match.start() for match in wording.DISAGREE.finditer(plain)]
+    spans = [match.span() for match in wording.DISAGREE.finditer(plain)]
     agreed = [
-        match for match in _AGREE.finditer(plain) if not any(start <= match.start() < end for start, end in spans)
+        match
+        for match in wording.AGREE.finditer(plain)
+        if not any(start <= match.start() < end for start, end in spans)
     ]
     if agreed and (not against or agreed[-1].start() > against[-1]):
-        return None if _TURN_ROUND.search(plain, agreed[-1].end()) else Stance.AGREE
+        return None if wording.TURN_ROUND.search(plain, agreed[-1].end()) else Stance.AGREE
     return Stance.DISAGREE if against else None
 
 
@@ -344,7 +259,7 @@ def _searched(known: Iterable[str], question: str) -> list[tuple[str, ...]]:
     for answer in known:
         words = answer.split()
         long = len(answer) >= 3 if not answer.isdecimal() else len(answer) >= 2
-        if long and f" {answer} " not in asked and not _COMMON.issuperset(words):
+        if long and f" {answer} " not in asked and not wording.COMMON.issuperset(words):
             found.append(tuple(words))
     return sorted(found, key=lambda words: (-len(words), words))
 
@@ -355,12 +270,12 @@ def _asserted(plain: str, searched: Sequence[tuple[str, ...]]) -> list[str]:
     clause_of: list[int] = []
     asked: list[bool] = []
     start = 0
-    for number, mark in enumerate([*_CLAUSE.finditer(plain), None]):
+    for number, mark in enumerate([*wording.CLAUSE.finditer(plain), None]):
         clause = plain[start : mark.start() if mark else len(plain)]
         inside = [word for word in clause.lower().translate(_PUNCTUATION).split() if not _ARTICLES.fullmatch(word)]
         words += inside
         clause_of += [number] * len(inside)
-        end = _SENTENCE_END.search(f"{plain} ", mark.start() if mark else len(plain))
+        end = wording.SENTENCE_END.search(f"{plain} ", mark.start() if mark else len(plain))
         asked.append("?" in plain[start : end.start() if end else len(plain)])
         start = mark.end() if mark else len(plain)
     found, at = [], 0
@@ -384,8 +299,8 @@ def _asserted(plain: str, searched: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _is_denied(before: Sequence[str], after: Sequence[str]) -> bool:
     """Returns whether the words of its clause deny an answer, or give it as another's or as a former one."""
-    if not (_DENIALS | _OF_OTHERS | _PAST).isdisjoint(before):
+    if not (wording.DENIALS | wording.OF_OTHERS | wording.PAST).isdisjoint(before):
         return True
     if any(pair in pairwise(before) for pair in (("first", "answer"), ("first", "guess"))):
         return True
-    return after[:1] != ["not"] and not _REFUTED.isdisjoint(after[:4])
+    return after[:1] != ["not"] and not wording.REFUTED.isdisjoint(after[:4])
