@@ -34,7 +34,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
         (
             "--agent reakt",
-            "josh: no agent named 'reakt'; known: debater, dense_script_persuader, doubter, function_calling, ",
+            "josh: no agent named 'reakt'; known: debater, dense_script_persuader, ",
         ),
         ("--user nobody", "josh: no user named 'nobody'; known: debater, donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, tool_goals, or"),
