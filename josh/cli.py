@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with trusting(trust_of(arguments)):
             args = parse(arguments)
             settings = vars(args)
-            code = (COMMANDS.get(args.command) or system_command(args.command).run)(args)
+            code = (COMMANDS.get(args.command) or _system)(args)
         sys.stdout.flush()
         return code
     except (UsageError, FatalError, MemoryError) as error:
@@ -75,6 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except asyncio.CancelledError:
         print("josh: terminated", file=sys.stderr)
         return 143
+
+
+def _system(args: argparse.Namespace) -> int:
+    """Run a command of a published system."""
+    _log(vars(args))
+    return system_command(args.command).run(args)
 
 
 def _drop_output() -> None:

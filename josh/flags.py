@@ -39,6 +39,9 @@ class FlagParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with exit code 2, after one line on stderr."""
+        commands = next((one.choices for one in self._actions if isinstance(one, argparse._SubParsersAction)), None)
+        if commands and message.startswith("the following arguments are required"):
+            message = f"no command is given after {self.prog}; known: {', '.join(commands)}"
         message = _with_command(message)
         self.exit(2, f"josh: {in_a_line(message)}; see josh --help\n")
 

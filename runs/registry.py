@@ -98,6 +98,7 @@ _METHODS = {
 COMMANDS = {
     "prepare": "josh.runs.systems.persuasion:PREPARE",
     "smoke": "josh.runs.systems.smoke:SMOKE",
+    "pbt": "josh.runs.systems.pbt:PBT",
 }
 """The commands that belong to one published system; each value is the import path of a `SystemCommand`."""
 

@@ -238,6 +238,12 @@ def resumable(before: RunSettings, given: Mapping[str, Any]) -> dict[str, Any]:
     return {flag: value for flag, value in schema.read(spelled_out(given)).items() if schema[flag].rule.resumable}
 
 
+def fixed_settings(settings: RunSettings) -> dict[str, Any]:
+    """Returns the settings that keep their value when a run is resumed, because they may change a result, by flag."""
+    schema = schema_of(choices_of(settings))
+    return {flag: value for flag, value in flat(settings).items() if not schema[flag].rule.resumable}
+
+
 def changed(
     before: RunSettings,
     given: Mapping[str, Any],

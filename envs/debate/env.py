@@ -7,6 +7,7 @@ and persuades; the user is the learner. Questions come from the user's file or f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from josh.config import setting
@@ -33,6 +34,7 @@ class DebateEnv(BaseEnv):
         choices: possible answers, which the prompt lists; may be empty.
         wrong: wrong answers for speakers without a model; only where there are no choices.
         source: `quiz`, or the file's name.
+        question_id: the question's id, where it has several tasks; see `each_several_times`.
         history: turns before the first one, as chat messages, the agent's as `assistant`; optional.
         first: the answer that a scripted speaker begins with, by `agent` and `user`; optional.
     """
@@ -56,6 +58,7 @@ class DebateEnv(BaseEnv):
             most=100_000,
         )
         both_first: bool = setting(True, "the user answers once before it hears the agent")
+        trees: int = setting(1, "tasks of each question, each with a tree of its own", least=1, most=1000)
 
     config: Config
 
@@ -90,7 +93,7 @@ class DebateEnv(BaseEnv):
             count = self.config.synthetic_tasks or SYNTHETIC_TASKS
             seed = int(self.options.get("seed") or 0)
             made_up = quiz_questions(seed, None if split == ALL else split, count)
-            return [Task(name, index, data) for index, (name, data) in enumerate(made_up)]
+            return each_several_times(made_up, self.config.trees)
         questions = load_questions(self.config.questions)
         played = [at for at, each in enumerate(questions) if split in (ALL, part_of(each.id))]
         if not played:
@@ -99,7 +102,12 @@ class DebateEnv(BaseEnv):
                 f"none of the {few} in {self.config.questions} is in the {split} split, which takes "
                 f"{'70' if split == 'train' else '15'} % of the ids; give --task_split all"
             )
-        return [Task(questions[at].id, index, self._data(questions, at)) for index, at in enumerate(played)]
+        rows = [(questions[at].id, self._data(questions, at)) for at in played]
+        return each_several_times(rows, self.config.trees)
+
+    def people(self, task: Task) -> Sequence[str]:
+        """Returns the question of a task that shares it with others, so that intervals treat these as related."""
+        return (str(task.data["question_id"]),) if "question_id" in task.data else ()
 
     def goals(self, task: Task) -> Sequence[Any]:
         """Returns no goals: labels and scores judge a debate."""
@@ -119,6 +127,23 @@ class DebateEnv(BaseEnv):
             "question": question.text,
             "gold": list(question.gold),
             "choices": list(question.choices),
-            "source": str(self.config.questions),
+            "source": Path(str(self.config.questions)).name,
         }
         return data if question.choices else {**data, "wrong": wrong_answers(questions, at)}
+
+
+def each_several_times(rows: Sequence[tuple[str, Mapping[str, Any]]], times: int) -> list[Task]:
+    """Returns the tasks of questions: one for each question, or several in a row.
+
+    The first task of a question has its id; others have `~2`, `~3` and so on behind it. Tasks of one question all have
+    its id as `question_id`, by which splits keep them together.
+
+    Args:
+        rows: id and data of each question.
+        times: number of tasks of a question.
+    """
+    found: list[Task] = []
+    for name, data in rows:
+        whole = data if times == 1 else {**data, "question_id": name}
+        found += [Task(name if n == 1 else f"{name}~{n}", len(found) + n - 1, whole) for n in range(1, times + 1)]
+    return found

@@ -5,10 +5,9 @@
 3. The examples and the summary are made anew from these, as when a run is resumed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from josh.errors import UsageError
 from josh.redact import redactor
@@ -20,7 +19,8 @@ from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_settings
 from josh.runs.record.record import Record, retries_before
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, result_of
-from josh.runs.settings import SHARDS, RunSettings, choices_of, environment, flat, schema_of
+from josh.runs.resolve import fixed_settings
+from josh.runs.settings import SHARDS, RunSettings, environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,10 @@ def _shard(folder: Path) -> Shard:
 
 def _checked(shards: Sequence[Shard]) -> list[Shard]:
     """Returns the shards in their order. Raises UsageError where they are not all shards of one run, each once."""
-    first = shards[0]
-    old = _compared(first.settings)
+    first, same = shards[0], {SHARDS[1]: None}
+    old = fixed_settings(first.settings) | same
     for shard in shards[1:]:
-        new = _compared(shard.settings)
+        new = fixed_settings(shard.settings) | same
         flag = next((flag for flag in {**old, **new} if old.get(flag) != new.get(flag)), None)
         if flag is not None:
             raise UsageError(
@@ -136,14 +136,6 @@ def _checked(shards: Sequence[Shard]) -> list[Shard]:
         names = f"shard {missing[0]}" if len(missing) == 1 else f"shards {', '.join(map(str, missing))}"
         raise UsageError(f"{names} of {of} {'is' if len(missing) == 1 else 'are'} missing; give all {of}")
     return [found[number] for number in range(of)]
-
-
-def _compared(settings: RunSettings) -> Mapping[str, Any]:
-    """Returns the settings that all shards of a run share, by flag: those that may change a result."""
-    schema = schema_of(choices_of(settings))
-    return {
-        flag: value for flag, value in flat(settings).items() if not schema[flag].rule.resumable and flag != SHARDS[1]
-    }
 
 
 def _whole(settings: RunSettings, log_dir: Path) -> RunSettings:

@@ -37,6 +37,7 @@ def choose_tasks(env: BaseEnv, settings: RunSettings) -> Sequence[Task]:
         UsageError: the split is unknown, the slice is empty, or the environment's tasks are invalid.
     """
     wanted, name = settings.tasks, settings.env.name
+    check_shard(wanted.shard_idx, wanted.num_shards)
     if not isinstance(env.splits, list | tuple) or not env.splits:
         raise UsageError(f"env {name!r} has splits {env.splits!r:.60}; give a tuple of names")
     split = wanted.task_split or env.splits[0]
@@ -78,6 +79,13 @@ def digest_of(tasks: Iterable[Task]) -> str:
     return whole.hexdigest()
 
 
+def check_shard(number: int, shards: int) -> None:
+    """Raises UsageError where there is no shard of this number."""
+    if number >= shards:
+        known = f"shard_idx 0 to {shards - 1}" if shards > 1 else "shard_idx 0, or num_shards"
+        raise UsageError(f"shard {number} of {shards} does not exist; give {known}")
+
+
 def shard_of(tasks: Sequence[Task], number: int, shards: int) -> Sequence[Task]:
     """Returns one of several shards of some tasks: as many in a row as in each other shard, or one more.
 
@@ -89,9 +97,7 @@ def shard_of(tasks: Sequence[Task], number: int, shards: int) -> Sequence[Task]:
     Raises:
         UsageError: there is no such shard, or a shard has no task.
     """
-    if number >= shards:
-        known = f"shard_idx 0 to {shards - 1}" if shards > 1 else "shard_idx 0, or num_shards"
-        raise UsageError(f"shard {number} of {shards} does not exist; give {known}")
+    check_shard(number, shards)
     if shards > len(tasks):
         raise UsageError(f"num_shards is {shards}, but there are {len(tasks)} tasks; give at most {len(tasks)}")
     size, more = divmod(len(tasks), shards)

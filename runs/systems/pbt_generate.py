@@ -1,0 +1,320 @@
+"""`josh pbt generate`: grows PBT's trees, which are those of `josh --env debate --strategy fan_out`.
+
+1. The published flags become settings of a run (`settings_of`); nearly every other flag of `josh run` works too.
+2. The run, or one shard of it, has a folder in `--out_dir`. The same command again goes on with it (`_play`).
+3. `--merge` makes one run of all shards (`josh.runs.play.merge`).
+"""
+
+import argparse
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, cycle, islice
+from pathlib import Path
+from typing import Any, Final
+
+from josh.config import Schema
+from josh.envs.debate.env import ALL
+from josh.envs.debate.questions import DATASETS
+from josh.errors import UsageError
+from josh.flags import FlagParser, add_settings
+from josh.memory import relax_gc
+from josh.runs.play.merge import merge
+from josh.runs.play.run import dry_run, run
+from josh.runs.play.tasks import check_shard, choose_tasks
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_settings, read_summary
+from josh.runs.record.journal import FILE
+from josh.runs.record.lock import LOCK, FolderLock
+from josh.runs.record.stored import stored_episodes
+from josh.runs.report.ending import print_broken_off, print_run
+from josh.runs.resolve import defaults_of, fixed_settings, resolve
+from josh.runs.settings import JOSH, SHARDS, RunSettings, env_of, schema_of
+from josh.strategies.fan_out import PUBLISHED, table_as_text
+from josh.tree import Tree
+
+OUT_DIR: Final = Path("records/pbt")
+SHARD_SIZE: Final = 500
+TEMPERATURE: Final = 0.7
+"""The published sampling temperature of both speakers, which is the default here."""
+MOST_TURNS: Final = 12
+"""The most turns of a conversation: a tree has 7,776 paths then."""
+WHOLE: Final = "trees"
+"""Name of the folder of a run without shards, and of a merged one."""
+
+_CHOSEN: Final = {"env": "debate", "strategy": "fan_out"}
+_NAMES: Final[Mapping[str, tuple[str, str]]] = {
+    "model": ("model_a", "chat model of speaker A, who speaks first and persuades (default: the offline debater)"),
+    "user_model": ("model_b", "chat model of speaker B, the learner (default: the offline debater)"),
+    "judge_model": ("extractor_model", "chat model that reads answers that the rules cannot read (default: none)"),
+    "env.trees": ("num_per_example", "trees of each question (default: 1)"),
+}
+"""The published names of settings, with their help, by flag."""
+_TASKS: Final = "tasks and shards"
+_SPLITS: Final = {"validation": "valid", "dev": "valid"}
+_WITHOUT: Final = (JOSH, "env", "strategy", "log_dir", "task_split", "start_index", "end_index", *SHARDS)
+"""Settings of runs that `generate` sets itself."""
+_OF_PLAYING: Final = (
+    "limit", "split", "num_shards", "shard_size", "shard_idx", "dry_run", "max_turns", "both_do_first", "deterministic",
+)  # fmt: skip
+"""The flags beside those of settings that are for playing."""
+
+
+def add_generate_flags(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """Add the flags of `josh pbt generate`, those of the chosen speakers included."""
+    parser.argument_default = argparse.SUPPRESS
+    parser.description = (
+        "Grows a tree of debates for each question. Without models the offline debaters play a made-up quiz. Answers, "
+        "facts and labels are stored with the trees; `josh pbt prefs` makes training rows of them."
+    )
+    tasks = parser.add_argument_group(_TASKS)
+    tasks.add_argument(
+        "--limit", type=int, metavar="INT", help="number of questions (default: all of a file; 20 of the quiz)"
+    )
+    tasks.add_argument(
+        "--split",
+        help="split of the questions, by the hash of their ids: train, valid, test or all (default: all, because "
+        "`josh pbt prefs` splits the trees); with --questions datasets the data set's own split",
+    )
+    tasks.add_argument("--num_shards", type=int, metavar="INT", help="number of shards of the questions")
+    tasks.add_argument(
+        "--shard_size",
+        type=int,
+        metavar="INT",
+        help=f"least number of questions of a shard, instead of --num_shards (default: {SHARD_SIZE} with --shard_idx)",
+    )
+    tasks.add_argument("--shard_idx", type=int, metavar="INT", help="the shard to play, from 0")
+    tasks.add_argument("--out_dir", type=Path, help=f"folder for the folders of shards and runs (default: {OUT_DIR})")
+    tasks.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="play nothing; make one run of all shards in these folders, in --out_dir",
+    )
+    tasks.add_argument(
+        "--dry_run", action="store_true", help="check the settings, estimate calls, tokens and dollars, then stop"
+    )
+    tree = parser.add_argument_group("trees")
+    tree.add_argument(
+        "--max_turns",
+        type=int,
+        metavar="INT",
+        help="turns of a conversation; beyond 4 the table goes on with A [logical, emotional, credibility] and B "
+        "[resist, accept] (default: 4)",
+    )
+    tree.add_argument(
+        "--both_do_first",
+        nargs="?",
+        const=True,
+        type=_truth,
+        metavar="true|false",
+        help="speaker B answers once before it hears A (default: true)",
+    )
+    tree.add_argument("--deterministic", action="store_true", help="sample at temperature 0")
+    for flag, (name, text) in _NAMES.items():
+        kind = int if flag == "env.trees" else str
+        tree.add_argument(f"--{name}", f"--{flag}", dest=flag, type=kind, metavar=kind.__name__.upper(), help=text)
+    schema = _schema(arguments)
+    parser.set_defaults(schema=schema)
+    defaults = {"temperature": TEMPERATURE, "user_temperature": TEMPERATURE}
+    add_settings(parser, schema, defaults, hidden=("env.both_first",), without=(*_WITHOUT, *_NAMES))
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _schema(arguments: Sequence[str]) -> Schema:
+    """Returns the settings of a run with the speakers and rewards that the arguments choose."""
+    peek = FlagParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for flag in ("agent", "user", "rewards", "model", "user_model"):
+        names = [flag, _NAMES[flag][0]] if flag in _NAMES else [flag]
+        peek.add_argument(*(f"--{name}" for name in names), dest=flag)
+    return schema_of({**vars(peek.parse_known_args(list(arguments))[0]), **_CHOSEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one command plays.
+
+    Attributes:
+        given: the settings that the command gives, by flag; one that nothing reads is refused.
+        settings: the run's settings, complete.
+    """
+
+    given: Mapping[str, Any]
+    settings: RunSettings
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        tasks = self.settings.tasks
+        return f"shard_{tasks.shard_idx}_of_{tasks.num_shards}" if tasks.num_shards > 1 else WHOLE
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.settings.output.log_dir) / self.name
+
+
+def generation_of(args: argparse.Namespace) -> Generation:
+    """Returns what a command plays. Raises UsageError where flags are wrong, alone or together."""
+    flags = vars(args)
+    given = args.schema.read({name: value for name, value in flags.items() if name in args.schema})
+    own: dict[str, Any] = {**_CHOSEN, "log_dir": str(flags.get("out_dir", OUT_DIR))}
+    own |= _sampling(flags, given) | _table(flags, given) | _questions(flags, given)
+    if "both_do_first" in flags:
+        own["env.both_first"] = flags["both_do_first"]
+    whole = {**given, **own}
+    defaults = defaults_of(whole)
+    whole |= _shards(flags, lambda: _number_of_questions(resolve(whole, defaults)))
+    return Generation(given, resolve(whole, defaults))
+
+
+def _sampling(flags: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the temperatures that are not given."""
+    names, greedy = ("temperature", "user_temperature"), flags.get("deterministic", False)
+    taken = next((name for name in names if given.get(name)), None)
+    if greedy and taken:
+        raise UsageError(f"deterministic is given with {taken} {given[taken]:g}; leave one of them out")
+    return {name: 0.0 if greedy else TEMPERATURE for name in names if name not in given}
+
+
+def _table(flags: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the table and the number of rounds for another number of turns than the published one."""
+    turns = flags.get("max_turns")
+    if turns is None:
+        return {}
+    taken = next((name for name in ("strategy.table", "max_convo_turns") if name in given), None)
+    if taken:
+        raise UsageError(f"max_turns is given with {taken}; leave one of them out")
+    if not 1 <= turns <= MOST_TURNS:
+        raise UsageError(f"max_turns is {turns}; give 1 to {MOST_TURNS}")
+    if turns == len(PUBLISHED):
+        return {}
+    table = tuple(islice(chain(PUBLISHED, cycle(PUBLISHED[-2:])), turns))
+    return {"strategy.table": table_as_text(table), "max_convo_turns": (turns + 1) // 2}
+
+
+def _questions(flags: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns which questions are played: their source, split and number."""
+    source, split, limit = given.get("env.questions"), flags.get("split", ALL), flags.get("limit")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is {limit}; give 1 or more")
+    found: dict[str, Any] = {"task_split": _SPLITS.get(split, split)}
+    if source in DATASETS and split != ALL:
+        found = {"task_split": ALL, "env.questions": f"{source}:{split}"}
+    if limit is None:
+        return found
+    if source is not None:
+        return {**found, "end_index": limit * given.get("env.trees", 1)}
+    if "synthetic_tasks" in given:
+        raise UsageError("limit is given with synthetic_tasks; leave one of them out")
+    return {**found, "synthetic_tasks": limit}
+
+
+def _shards(flags: Mapping[str, Any], questions: Callable[[], int]) -> dict[str, int]:
+    """Returns the shard to play.
+
+    Args:
+        flags: the flags.
+        questions: returns the number of questions; called only where there is no `limit`.
+    """
+    number, of, size = (flags.get(name) for name in ("shard_idx", "num_shards", "shard_size"))
+    if of is not None and size is not None:
+        raise UsageError("num_shards is given with shard_size; leave one of them out")
+    if (of, size, number) == (None, None, None):
+        return {}
+    if of is None:
+        size = SHARD_SIZE if size is None else size
+        if size < 1:
+            raise UsageError(f"shard_size is {size}; give 1 or more")
+        of = max(1, (flags.get("limit") or questions()) // size)
+    if number is None:
+        raise UsageError(f"there are {of} shards, but shard_idx is not given; give --shard_idx 0 to {of - 1}")
+    if number < 0 or of < 1:
+        name, value, least = ("shard_idx", number, 0) if number < 0 else ("num_shards", of, 1)
+        raise UsageError(f"{name} is {value}; give {least} or more")
+    check_shard(number, of)
+    return {"num_shards": of, "shard_idx": number}
+
+
+def _number_of_questions(settings: RunSettings) -> int:
+    return len(choose_tasks(env_of(settings), settings)) // int(settings.env.config["trees"])
+
+
+def run_generate(args: argparse.Namespace) -> int:
+    """Play a run or a shard, or merge shards; print the result and the yields. Returns the exit code."""
+    relax_gc()
+    if "merge" in args:
+        return _merge(args)
+    generation = generation_of(args)
+    if "dry_run" in args:
+        config, expected = dry_run(generation.settings, generation.given)
+        print(config)
+        print(f"josh: estimate: {expected}", file=sys.stderr)
+        return 0
+    folder = generation.folder
+    started = (folder / CONFIG).exists()
+    if started:
+        _check_same(generation)
+        summary = read_summary(folder)
+        if summary.get("complete") and not summary["owed"]:
+            print(f"finished before {folder}/")
+            print_trees(folder)
+            return 0
+    elif folder.exists():
+        _remove_started(folder)
+    where, part = (folder, "") if started else (None, generation.name)
+    result = asyncio.run(run(generation.settings, where, part, given=generation.given, broken_off=print_broken_off))
+    print_run(result)
+    print_trees(result.folder)
+    return 0 if result.worked else 1
+
+
+def _merge(args: argparse.Namespace) -> int:
+    """Merge shards, and print the result."""
+    taken = next((name for name in vars(args) if name in args.schema or name in _OF_PLAYING), None)
+    if taken is not None:
+        raise UsageError(f"{taken} is given with merge, which plays nothing; leave one of them out")
+    result = asyncio.run(merge(args.merge, getattr(args, "out_dir", OUT_DIR), WHOLE))
+    print_run(result)
+    print_trees(result.folder)
+    return 0
+
+
+def print_trees(folder: Path) -> None:
+    """Print how many trees a run has, and in how many of them the speakers never disagree."""
+    trees = agreed = 0
+    for _, episode in stored_episodes(folder / EPISODES, []):
+        trees, agreed = trees + 1, agreed + agrees_throughout(episode.tree)
+    print(f"trees           {trees}, {agreed} of them without disagreement")
+
+
+def _check_same(generation: Generation) -> None:
+    """Raises UsageError where the folder's run has other settings."""
+    folder = generation.folder
+    old, new = (fixed_settings(each) for each in (read_settings(folder), generation.settings))
+    flag = next((flag for flag in {**new, **old} if new.get(flag) != old.get(flag)), None)
+    if flag is not None:
+        raise UsageError(f"{flag} is {new.get(flag)!r}, and {old.get(flag)!r} in {folder}; give another --out_dir")
+
+
+def _remove_started(folder: Path) -> None:
+    """Remove the folder of a run that was killed before it had its settings. Raises UsageError for any other."""
+    if not folder.is_dir() or any(
+        not file.name.startswith((FILE, EPISODES, EXAMPLES, LOCK)) for file in folder.iterdir()
+    ):
+        raise UsageError(f"{folder} exists and is not a run; give another --out_dir")
+    FolderLock(folder).release()  # raises where another process is at work
+    shutil.rmtree(folder)
+
+
+def agrees_throughout(tree: Tree) -> bool:
+    """Returns whether the speakers agree after every turn from the second one on, by the facts of the turns."""
+    later = [node.turn.facts or {} for node in tree.nodes if node.depth > 1]
+    return bool(later) and all(facts.get("agree") is True for facts in later)
