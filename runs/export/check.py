@@ -12,6 +12,7 @@ from josh.errors import UsageError
 from josh.messages import dumps, same_words, without_ids
 from josh.runs.export.files import manifest_of
 from josh.runs.export.formats import END, FORMATS, LABELLED, PAIRED, START
+from josh.runs.export.inspect_check import log_problems, logs_in, no_number
 from josh.runs.export.labels import COLUMNS
 from josh.runs.export.messages import ROLES
 from josh.runs.export.sharegpt import sharegpt_alternates
@@ -41,9 +42,19 @@ _MARKS: Final = {
 def problems_in(file: Path) -> Iterator[str]:
     """Yields the problems of an exported file, one line for each; none where the file is valid.
 
+    Logs of inspect_ai are checked, too: a log, or a folder of logs.
+
     Raises:
         UsageError: the file cannot be read.
     """
+    logs = logs_in(file)
+    for log in logs:
+        yield from log_problems(log)
+    if not logs:
+        yield from _row_problems(file)
+
+
+def _row_problems(file: Path) -> Iterator[str]:
     manifest, damage = _manifest(file)
     if damage:
         yield damage
@@ -110,7 +121,7 @@ def _parsed(data: bytes, number: int) -> Any:
         if packed := packed_as(data):
             raise _OtherFormError(f"the file is {packed}; give it unpacked and in UTF-8")
     try:
-        row = json.loads(data.decode(), parse_constant=_no_number)
+        row = json.loads(data.decode(), parse_constant=no_number)
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 (byte {error.start + 1} of the line)") from None
     except ValueError:
@@ -120,10 +131,6 @@ def _parsed(data: bytes, number: int) -> Any:
     if number == 1 and isinstance(row, list):
         raise _OtherFormError("the file is one JSON array; write one row per line")
     return row
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _not_text(row: Any) -> str | None:

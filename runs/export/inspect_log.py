@@ -42,6 +42,7 @@ from josh.tree import conversation, internal_conversation, walk
 
 INSPECT: Final = "inspect"
 """The name of the format for `josh export`."""
+OWN_PACKAGE: Final = "josh-dialogue"
 _SECRET: Final = ("base_url", "api_key_var")
 _LIMITS: Final = {Outcome.TRUNCATED: "message"}
 """inspect_ai's name of the limit that ended a conversation, by outcome."""
@@ -99,7 +100,7 @@ def _write_log(run: Path, out: Path) -> int:
 
 def _is_ours(path: Path) -> bool:
     try:
-        return "josh-dialogue" in json.loads(path.read_text(encoding="utf-8"))["eval"]["packages"]
+        return OWN_PACKAGE in json.loads(path.read_text(encoding="utf-8"))["eval"]["packages"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
@@ -140,11 +141,11 @@ def inspect_log(run: Path) -> dict[str, Any]:
             "model_generate_config": {"temperature": settings.agent.sampling.temperature, "seed": settings.seed},
             "model_args": {},
             "config": {"epochs": max(Counter(sample["id"] for sample in samples).values(), default=1)},
-            "packages": {"josh-dialogue": version("josh-dialogue")},
+            "packages": {OWN_PACKAGE: version(OWN_PACKAGE)},
             "metadata": {"run": run.resolve().name, "user_model": models["user"], "searched": search.searched},
         },
         "plan": {"name": "plan", "steps": [{"solver": search.words, "params": {}}], "config": {}},
-        "results": _results(samples, int(summary.get("tasks") or len(ids))),
+        "results": results_of(samples, int(summary.get("tasks") or len(ids))),
         "stats": {"started_at": created, "completed_at": "", **_totals(summary, models)},
         "samples": samples,
     }
@@ -278,7 +279,7 @@ def _totals(summary: Mapping[str, Any], models: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _results(samples: list[dict[str, Any]], tasks: int) -> dict[str, Any]:
+def results_of(samples: list[dict[str, Any]], tasks: int) -> dict[str, Any]:
     """Returns the means of all scores; every task has the same weight, as in `summary.json`."""
     values: dict[str, dict[str, list[float]]] = {}
     for sample in samples:

@@ -164,3 +164,73 @@ def test_what_makes_no_log_is_refused_in_a_line(capsys, more, said):
     assert main(["export", *runs, "--format", "inspect", *flags]) == 2
     assert said in capsys.readouterr().err
     assert Path("mine.json").read_text() == "{}"
+
+
+def checked(capsys, log, path="log.json"):
+    """What `josh export --check` says of a log; empty where it is sound."""
+    if log is not None:
+        Path(path).write_text(log if isinstance(log, str) else json.dumps(log, indent=1))
+    capsys.readouterr()
+    code = main(["export", "--check", path])
+    out, err = capsys.readouterr()
+    assert (code, out) == ((1, "") if err else (0, f"{path}: sound\n"))
+    return err
+
+
+def test_a_log_and_a_folder_of_logs_are_checked(capsys):
+    log, _, _ = exported("--env", "toolwoz", "--end_index", "2")
+    assert checked(capsys, None) == ""
+    assert checked(capsys, json.dumps(log)) == ""
+    assert main(["export", str(only_run()), "--format", "inspect", "--out", "logs"]) == 0
+    assert checked(capsys, None, "logs") == ""
+    (one,) = Path("logs").iterdir()
+    assert checked(capsys, {**log, "version": 1}, str(one)) == (
+        f"{one}: its version is 1; josh writes and reads version 2\n"
+    )
+    assert main(["export", "--check", "records"]) == 2
+    assert "records is a folder without logs of inspect_ai" in capsys.readouterr().err
+
+
+def broken(log, *path, value=None):
+    """A copy of a log with another value at a path, or without it."""
+    whole = json.loads(json.dumps(log))
+    *way, last = path
+    place = whole
+    for step in way:
+        place = place[step]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return whole
+
+
+def test_what_is_wrong_in_a_log_is_said_in_a_line(capsys):
+    log, _, _ = exported("--env", "toolwoz", "--end_index", "2")
+    texts = {
+        "log.json: not JSON: Unterminated string": json.dumps(log, indent=1)[:200],
+        "log.json: one JSON object that is not a log of inspect_ai": '{\n"messages": []}',
+        "log.json: not JSON: NaN is not a number in JSON": broken(
+            log, "samples", 0, "scores", "reward", "value", value=float("nan")
+        ),
+        "log.json: its status is 'won'; one of": broken(log, "status", value="won"),
+        "log.json: eval has no model": broken(log, "eval", "model"),
+        "log.json: it has no samples": broken(log, "samples", value=[]),
+        "log.json: samples[0]: it needs `id`": broken(log, "samples", 0, "epoch"),
+        "log.json: samples[1]: it has the id and epoch of samples[0]": broken(
+            log, "samples", 1, "id", value=log["samples"][0]["id"]
+        ),
+        "log.json: samples[0]: messages[0]: its role is not one of": broken(
+            log, "samples", 0, "messages", 0, "role", value="human"
+        ),
+        "log.json: samples[0]: it has neither scores nor an error": broken(log, "samples", 0, "scores"),
+        "log.json: samples[1]: its score 'reward' has no value": broken(log, "samples", 1, "scores", "reward", "value"),
+        "log.json: its results are not the means": broken(log, "samples", 0, "scores", "reward", "value", value=0.123),
+    }
+    for words, text in texts.items():
+        said = checked(capsys, text)
+        assert said.startswith(words)
+        assert said.count("\n") == 1
+    tools = [at for at, message in enumerate(log["samples"][0]["messages"]) if message["role"] == "tool"]
+    lost = broken(log, "samples", 0, "messages", tools[0], "tool_call_id", value="other")
+    assert "it answers the call 'other', which no message before it makes" in checked(capsys, lost)
