@@ -11,7 +11,7 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,12 +21,10 @@ from josh.dialogue import NO_USAGE, Usage
 from josh.errors import FatalError
 from josh.models.chat import ContextError, ModelError, RetryableError
 from josh.models.too_long import says_too_long
-
-Message = Callable[[object], str]
-"""Returns the text of an error about a model: its name and address, and the given text without secrets."""
+from josh.redact import Redactor
 
 ONE_CALL = Usage(calls=1)
-SHOWN = 300
+_SHOWN = 300
 """Most characters of a provider's text in an error."""
 _TRANSIENT = {408, 409, 429}
 _REFUSED = {401: "the key was refused", 402: "the account is empty", 404: "no such model or address"}
@@ -39,6 +37,8 @@ _FINAL = (
     (re.compile(r"(?i)no connected db|invalid_api_key|incorrect api key"), _REFUSED[401]),
 )
 """The same, for servers that answer 400."""
+_KEYLESS = "no key was sent, and the server asks for one; name its variable with api_key_var"
+"""Instead of a refused key, where the request had none."""
 _EMPTY = re.compile(r"(?i)insufficient_quota")
 _NAMED = {
     "rate_limit_exceeded": 429,
@@ -63,6 +63,25 @@ _UNREADABLE = re.compile(
 _CONNECTORS = {"ConnectError", "ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorCertificateError"}
 _CUT_OFF = {"ClientPayloadError", "IncompleteRead"}
 _PAGE = re.compile(r"(?is)^\s*<(?:!doctype|html|head|body|\?xml)")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Makes the texts of errors about a model.
+
+    Attributes:
+        where: the model's name and address.
+        redact: removes secrets.
+        keyed: whether the requests have a key.
+    """
+
+    where: str
+    redact: Redactor
+    keyed: bool = True
+
+    def __call__(self, text: object) -> str:
+        """Returns where the error is, and the given text without secrets, on one line."""
+        return f"{self.where}: {self.redact(' '.join(str(text).split()))[:_SHOWN]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +147,8 @@ def refusal(status: int | None, found: Cause, headers: Mapping[str, str], messag
     if status in _TRANSIENT or status >= 500:
         return RetryableError(said, status, seconds_asked(headers))
     final = _REFUSED.get(status) or next((why for words, why in _FINAL if words.search(known)), "")
+    if final == _REFUSED[401] and not message.keyed:
+        final = _KEYLESS
     return FatalError(f"{final}: {said}") if final else ModelError(said, status, found.code, found.param)
 
 

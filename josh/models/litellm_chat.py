@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.causes import Message
 from josh.models.chat import Completion, Request
 from josh.models.openai_chat import address_of, answered, key_in
 from josh.redact import Redactor, redactor
@@ -62,7 +63,7 @@ class LiteLLMChat:
             raise UsageError(f"model is {self.name!r}, a folder; give hf:{self.name}, or the name on your server")
         litellm = _load(self.name)
         key = key_in(os.environ, api_key_var, self.name, "its provider") if api_key_var else None
-        self._redact = Redactor.of(key) if key else redactor(os.environ)
+        redact = Redactor.of(key) if key else redactor(os.environ)
         given = address_of(base_url) if base_url else None
         if key is None and (api_key_var is not None or (given and given.scheme == "http")):
             key = _NO_KEY
@@ -82,6 +83,7 @@ class LiteLLMChat:
             raise UsageError(f"no key for model {self.name!r}: litellm looks for {', '.join(missing)}")
         if provider in litellm.openai_compatible_providers and not (key or found):
             raise UsageError(f"no key for model {self.name!r}: litellm finds none; name its variable with api_key_var")
+        self._message = Message(f"{self.name} at {self.endpoint}", redact, keyed=key != _NO_KEY)
         self._timeout = timeout
         self._asked = {
             "model": self.name,
@@ -96,8 +98,7 @@ class LiteLLMChat:
 
     async def complete(self, request: Request) -> Completion:
         """Send a request once; see `ChatModel.complete`. Litellm drops options that the provider does not support."""
-        where = f"{self.name} at {self.endpoint}"
-        return await answered(self._ask(request), request.n, self._timeout, where, self._redact)
+        return await answered(self._ask(request), request.n, self._timeout, self._message)
 
     async def aclose(self) -> None:
         """Close litellm's connections, which all its models share."""

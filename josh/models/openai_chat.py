@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from josh.errors import UsageError
 from josh.models.answer import read_answer
-from josh.models.causes import SHOWN, failure, not_usable
+from josh.models.causes import Message, failure, not_usable
 from josh.models.chat import Completion, Request
 from josh.redact import Redactor, in_json
 
@@ -54,7 +54,7 @@ class OpenAIChat:
         if variable is None and address.scheme == "https":
             variable = "OPENAI_API_KEY"
         self._key = key_in(environment, variable, name, address.netloc) if variable else "none"
-        self._redact = Redactor.of(self._key)
+        self._message = Message(f"{name} at {self.base_url}", Redactor.of(self._key), keyed=bool(variable))
         self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
         self._timeout = timeout
         self._client: Any = None
@@ -72,7 +72,7 @@ class OpenAIChat:
         body = {"model": self.name, "messages": list(request.messages), **request.body}
         # The SDK's typed call takes four times as long, because it validates requests and responses.
         call = self._connect().post("/chat/completions", cast_to=object, body=body)
-        return await answered(call, request.n, self._timeout, f"{self.name} at {self.base_url}", self._redact)
+        return await answered(call, request.n, self._timeout, self._message)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -152,7 +152,7 @@ def check_key(key: str, variable: str) -> None:
         )
 
 
-async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, redact: Redactor) -> Completion:
+async def answered(call: Awaitable[Any], n: int, timeout: float, message: Message) -> Completion:
     """Await an SDK's answer to a chat-completions request, and turn its errors into ours.
 
     Args:
@@ -161,16 +161,11 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, red
             is missing.
         n: number of replies that were requested.
         timeout: seconds to wait.
-        where: the model and its address, for errors.
-        redact: removes secrets from errors, and the known secrets from replies.
+        message: makes the texts of errors; its known secrets are removed from replies, too.
 
     Raises:
         FatalError, RetryableError, ModelError: see `ChatModel.complete`.
     """
-
-    def message(text: object) -> str:
-        return f"{where}: {redact(' '.join(str(text).split()))[:SHOWN]}"
-
     try:
         # The client's own timeout restarts with every byte; a slow stream of bytes would never reach it.
         async with asyncio.timeout(timeout):
@@ -181,6 +176,7 @@ async def answered(call: Awaitable[Any], n: int, timeout: float, where: str, red
         with suppress(ValueError, RecursionError):  # the server did not say that it is JSON
             answer = json.loads(answer)
     try:
-        return read_answer(in_json(answer, redact.known) if redact.secrets else answer, n)
+        known = in_json(answer, message.redact.known) if message.redact.secrets else answer
+        return read_answer(known, n)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError):
         raise not_usable(answer, message) from None

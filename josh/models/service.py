@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from josh.messages import text_of
+from josh.models.causes import Message
 from josh.models.chat import Completion, ModelError, Request
 from josh.models.openai_chat import NO_KEY, address_of, answered, key_in
 from josh.redact import Redactor
@@ -55,7 +56,7 @@ class ServiceModel:
         address = address_of(self.endpoint, "the agent's address")
         environment = os.environ if environment is None else environment
         self._key = key_in(environment, api_key_var, name, address.netloc) if api_key_var else NO_KEY
-        self._redact = Redactor.of(self._key)
+        self._message = Message(self.endpoint, Redactor.of(self._key), keyed=bool(self._key))
         self._timeout = timeout
         self._client: Any = None
 
@@ -63,7 +64,7 @@ class ServiceModel:
         """Send a request once; see `ChatModel.complete`. It returns one reply, also where `n` asks for several."""
         body = {name: value for name, value in request.body.items() if name != "n"}
         call = self._ask({**body, "messages": list(request.messages)})
-        return await answered(call, 1, self._timeout, self.endpoint, self._redact)
+        return await answered(call, 1, self._timeout, self._message)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -1,8 +1,8 @@
 """Everything that josh does with a model, over a server and with a model that josh's authors did not write.
 
 The server is llama.cpp's, with SmolLM2-135M. `JOSH_TEST_SERVER` names the address of another running server instead
-(such as litellm's proxy or transformers serve), and `JOSH_TEST_SERVER_MODEL` the model's name there.
-`JOSH_TEST_WEIGHTS` names a folder that keeps the weights.
+(such as litellm's proxy or transformers serve), `JOSH_TEST_SERVER_MODEL` the model's name there, and
+`JOSH_TEST_SERVER_KEY_VAR` the variable with its key. `JOSH_TEST_WEIGHTS` names a folder that keeps the weights.
 """
 
 import json
@@ -18,6 +18,8 @@ from playing import lines
 from small_model import download, unpack
 
 pytestmark = pytest.mark.slow
+MODEL = os.environ.get("JOSH_TEST_SERVER_MODEL", "smol")
+KEY = ("--api_key_var", os.environ["JOSH_TEST_SERVER_KEY_VAR"]) if "JOSH_TEST_SERVER_KEY_VAR" in os.environ else ()
 ASKED = ("--max_tokens", "24", "--max_convo_turns", "2", "--synthetic_tasks", "3", "--end_index", "3", "--seed", "3")
 
 
@@ -41,12 +43,13 @@ def model(weights, room):
 
 @pytest.fixture(scope="module")
 def served(request):
+    """The flags that name the model and its server."""
     if address := os.environ.get("JOSH_TEST_SERVER"):
-        yield address
+        yield ("--model", MODEL, "--base_url", address, *KEY)
     else:
         pytest.importorskip("xllamacpp", reason="llama.cpp's server is missing: pip install -e '.[interop]'")
         with llama_server(request.getfixturevalue("weights")) as url:
-            yield url
+            yield ("--model", MODEL, "--base_url", url)
 
 
 def josh(*words):
@@ -62,22 +65,7 @@ def played(served, tmp_path_factory):
 
     def play(world, *flags):
         where = tmp_path_factory.mktemp(world)
-        name = os.environ.get("JOSH_TEST_SERVER_MODEL", "smol")
-        said = josh(
-            "--env",
-            world,
-            "--josh",
-            "--beam_size",
-            "2",
-            "--model",
-            name,
-            "--base_url",
-            served,
-            *ASKED,
-            *flags,
-            "--log_dir",
-            where,
-        )
+        said = josh("--env", world, "--josh", "--beam_size", "2", *served, *ASKED, *flags, "--log_dir", where)
         (folder,) = where.iterdir()
         return folder, said
 
@@ -128,10 +116,9 @@ def export(folder, out, form, *flags, missing=False):
 def rows(served, tmp_path_factory):
     """SFT rows of whole replies: paths that lost, because a model this small rarely wins."""
     where = tmp_path_factory.mktemp("rows")
-    name = os.environ.get("JOSH_TEST_SERVER_MODEL", "smol")
     # A reply ends with its first sentence, because this model would write on for long.
     whole = ("--stop_at", '[".", "!", "?"]', "--max_tokens", "80", "--max_convo_turns", "2", "--synthetic_tasks", "4")
-    josh("--model", name, "--base_url", served, *whole, "--log_dir", where / "records")
+    josh(*served, *whole, "--log_dir", where / "records")
     (folder,) = (where / "records").iterdir()
     found = export(folder, where / "sft.jsonl", "sft", "--paths", "lost")
     assert found
@@ -165,8 +152,7 @@ def test_trl_trains_the_model_on_the_same_rows(rows, model, tmp_path):
 
 
 def test_the_served_model_is_evaluated_beside_the_references(served, tmp_path):
-    name = os.environ.get("JOSH_TEST_SERVER_MODEL", "smol")
     asked = ("--max_tokens", "24", "--max_convo_turns", "2", "--synthetic_tasks", "3")
-    said = josh("evaluate", "--model", name, "--base_url", served, *asked, "--log_dir", tmp_path)
-    assert name in said
+    said = josh("evaluate", *served, *asked, "--log_dir", tmp_path)
+    assert MODEL in said
     assert "uniform" in said

@@ -5,9 +5,10 @@ import pytest
 from openai import APIError, APIStatusError
 
 from josh.models.answer import read_answer
-from josh.models.causes import failure
+from josh.models.causes import Message, failure
 from josh.models.chat import ContextError, ModelError, RetryableError
 from josh.models.too_long import says_too_long
+from josh.redact import Redactor
 
 REQUEST = httpx.Request("POST", "http://localhost/v1/chat/completions")
 
@@ -126,4 +127,4 @@ class ContextWindowExceededError(APIError):
     ],
 )
 def test_a_refusal_of_too_long_a_conversation_is_an_error_of_its_own(error, kind):
-    assert type(failure(error, 1.0, str)) is kind
+    assert type(failure(error, 1.0, Message("tiny at here", Redactor.of()))) is kind

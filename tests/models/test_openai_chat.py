@@ -87,6 +87,18 @@ def test_refusals_are_not_repeated_and_show_no_key(endpoint, status, error):
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("status", "text"), [(401, "Unauthorized"), (400, "No connected db.")])
+def test_a_server_that_wants_a_key_where_none_was_sent_is_not_said_to_refuse_one(endpoint, status, text):
+    url, server = endpoint()
+    server.faults = [(status, {"error": {"message": text}}, {})] * 2
+    with pytest.raises(FatalError) as caught:
+        ask(model_at(url))
+    wanted = "no key was sent, and the server asks for one; name its variable with api_key_var"
+    assert str(caught.value) == f"{wanted}: tiny at {url}: HTTP {status}: {text}"
+    with pytest.raises(FatalError, match=r"^the key was refused: tiny at"):
+        ask(model_at(url, api_key_var="OPENAI_API_KEY"))
+
+
 @pytest.mark.parametrize(
     "body",
     [

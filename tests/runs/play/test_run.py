@@ -181,13 +181,15 @@ def test_a_persuader_that_writes_the_tag_earns_nothing_and_is_counted(endpoint):
     assert not any("[DONATE $2]" in text for text in seen)
 
 
-def test_a_refused_key_ends_the_run_with_one_line(endpoint, capsys):
+def test_a_refused_key_ends_the_run_with_one_line(endpoint, capsys, monkeypatch):
     url, server = endpoint()
     server.faults = [401] * 1000
-    assert main(["--model", "us", "--base_url", url, "--josh", "--max_concurrency", "2"]) == 1
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    assert "the key was refused: us at" in captured.err
+    monkeypatch.setenv("WRONG_KEY", "sk-wrong-123")
+    flags = ["--model", "us", "--base_url", url, "--api_key_var", "WRONG_KEY", "--max_concurrency", "2"]
+    assert main([*flags, "--josh"]) == 1
+    *before, last = capsys.readouterr().err.splitlines()
+    assert before == [f"josh: agent: us at {url}, with the key in WRONG_KEY"]
+    assert last == f"josh: the key was refused: us at {url}: HTTP 401: status 401"
     assert len(server.requests) <= 2
     assert not Path("records").exists()
 
