@@ -196,7 +196,7 @@ def _broken(chain: Sequence[BaseException], timeout: float, message: Message) ->
     # Litellm makes a `Timeout` of a server's HTTP 408, too.
     late = type(chain[0]).__name__ == "Timeout" and re.search(r"(?i)timed out", str(chain[0]))
     if late or "ReadTimeout" in names or any(isinstance(one, TimeoutError) for one in chain):
-        return RetryableError(message(f"no reply within {timeout:g} seconds"), billed=ONE_CALL)
+        return RetryableError(message(f"no reply within {timeout:g} seconds"), late=True, billed=ONE_CALL)
     if isinstance(chain[0], APIConnectionError) and not hasattr(chain[0], "status_code"):
         return RetryableError(message(f"the connection broke: {_spelled(str(chain[0].__cause__ or chain[0]))}"))
     return None

@@ -171,6 +171,7 @@ class RetryableError(ModelError):
     Attributes:
         wait: seconds during which the endpoint asks for no further request; None where it does not ask.
         unreachable: whether no connection was made, so that no call of the endpoint can succeed now.
+        late: whether the answer was not there in time, as from a server with too many calls at once.
     """
 
     def __init__(
@@ -180,11 +181,13 @@ class RetryableError(ModelError):
         wait: float | None = None,
         *,
         unreachable: bool = False,
+        late: bool = False,
         billed: Usage | None = None,
     ) -> None:
         super().__init__(text, status, billed=billed)
         self.wait = wait
         self.unreachable = unreachable
+        self.late = late
 
     @property
     def throttled(self) -> bool:

@@ -260,13 +260,13 @@ class ModelGateway:
                 failed=self._count_retry,
             )
         except ModelError as error:
+            if way := hint(error, speaker):
+                error.args = (f"{error}; {way}",)
             try:
                 self._health_of(model).gave_up(error, several=request.n > 1)
             except FatalError as fatal:
                 self._fatal = fatal
                 raise fatal from None
-            if way := hint(error, speaker):
-                error.args = (f"{error}; {way}",)
             raise
 
     async def _send(
@@ -366,7 +366,7 @@ class ModelGateway:
 
     def _slow_down(self, model: ChatModel, limiter: Limiter, error: RetryableError, begun: float) -> None:
         """Pause the endpoint's calls as an error demands. Raises FatalError where it has not answered for too long."""
-        if error.throttled:
+        if error.throttled or error.late:
             limiter.throttled(begun)
         wait = self._health_of(model).failed(error, begun, asyncio.get_running_loop().time())
         if not wait:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from josh.messages import fold_system
-from josh.models.chat import Completion, ContextError, Lesson, ModelError, Request
+from josh.models.chat import Completion, ContextError, Lesson, ModelError, Request, RetryableError
 from josh.models.sendable import fields_added, sendable, tool_names, without_fields
 
 SEVERAL = "n"
@@ -202,13 +202,15 @@ class Lessons:
 
 
 def hint(error: ModelError, speaker: str) -> str:
-    """Returns the flag that may help where an endpoint asks for a field; empty where none is known.
+    """Returns the flags that may help where an endpoint asks for a field or is late; empty where none are known.
 
     Args:
-        error: the endpoint's refusal.
+        error: the error of the last attempt.
         speaker: whose request it was: `agent`, `user` or `judge`.
     """
     text, flag = str(error), "" if speaker == "agent" else f"{speaker}_"
+    if isinstance(error, RetryableError) and error.late:
+        return "try a longer --timeout, or a smaller --max_concurrency"
     if error.status not in {400, 422} or isinstance(error, ContextError):
         return ""
     for words, way in _WAYS:

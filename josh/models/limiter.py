@@ -18,7 +18,8 @@ class Limiter:
     The rule is that of TCP (RFC 5681, section 3.1):
     1. Below the threshold the window grows by one with every answer (slow start).
     2. From there it grows by one per window of answers.
-    3. HTTP 429 halves the window, once for all calls that were in flight together, and sets the threshold to it.
+    3. HTTP 429, or no answer in time, halves the window, once for all calls that were in flight together, and sets the
+       threshold to it.
 
     Attributes:
         in_flight: number of calls in flight.
@@ -75,7 +76,7 @@ class Limiter:
         self.window = min(float(self._limit), self.window + step)
 
     def throttled(self, begun: float) -> None:
-        """Note that the endpoint gets too many calls. Args: begun: start of the refused call, by the loop's clock."""
+        """Note that the endpoint gets too many calls. Args: begun: start of the failed call, by the loop's clock."""
         if begun < self._cut_at:
             return  # the window was already halved for the calls of that time
         self.window = max(1.0, self.window / 2)

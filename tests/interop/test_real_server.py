@@ -2,11 +2,13 @@
 
 The server is llama.cpp's, with SmolLM2-135M. `JOSH_TEST_SERVER` names the address of another running server instead
 (such as litellm's proxy or transformers serve), `JOSH_TEST_SERVER_MODEL` the model's name there, and
-`JOSH_TEST_SERVER_KEY_VAR` the variable with its key. `JOSH_TEST_WEIGHTS` names a folder that keeps the weights.
+`JOSH_TEST_SERVER_FLAGS` further flags, such as `--api_key_var NAME --timeout 600`. `JOSH_TEST_WEIGHTS` names a folder
+that keeps the weights.
 """
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -19,7 +21,7 @@ from small_model import download, unpack
 
 pytestmark = pytest.mark.slow
 MODEL = os.environ.get("JOSH_TEST_SERVER_MODEL", "smol")
-KEY = ("--api_key_var", os.environ["JOSH_TEST_SERVER_KEY_VAR"]) if "JOSH_TEST_SERVER_KEY_VAR" in os.environ else ()
+FLAGS = tuple(shlex.split(os.environ.get("JOSH_TEST_SERVER_FLAGS", "")))
 ASKED = ("--max_tokens", "24", "--max_convo_turns", "2", "--synthetic_tasks", "3", "--end_index", "3", "--seed", "3")
 
 
@@ -45,11 +47,11 @@ def model(weights, room):
 def served(request):
     """The flags that name the model and its server."""
     if address := os.environ.get("JOSH_TEST_SERVER"):
-        yield ("--model", MODEL, "--base_url", address, *KEY)
+        yield ("--model", MODEL, "--base_url", address, *FLAGS)
     else:
         pytest.importorskip("xllamacpp", reason="llama.cpp's server is missing: pip install -e '.[interop]'")
         with llama_server(request.getfixturevalue("weights")) as url:
-            yield ("--model", MODEL, "--base_url", url)
+            yield ("--model", MODEL, "--base_url", url, *FLAGS)
 
 
 def josh(*words):

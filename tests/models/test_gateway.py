@@ -105,6 +105,14 @@ def test_an_endpoint_that_asks_for_a_pause_gets_it_from_all_calls(endpoint):
     assert all(at - arrived[0] >= 0.35 for at in arrived[3:])
 
 
+def test_no_answer_in_time_halves_the_calls_in_flight_and_names_the_flags(endpoint):
+    url, _ = endpoint(latency=1.0)
+    errors, gateway = ask(model_at(url, timeout=0.1), times=4, max_attempts=1)
+    way = "try a longer --timeout, or a smaller --max_concurrency"
+    assert {str(error) for error in errors} == {f"tiny at {url}: no reply within 0.1 seconds; {way}"}
+    assert gateway.limiter(url).window == 2
+
+
 def test_an_endpoint_that_asks_for_more_than_there_is_ends_the_run(endpoint):
     url, server = endpoint()
     server.faults = [(429, {"error": {"message": "daily limit"}}, {"Retry-After": "7200"})] * 9
