@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from heapq import nsmallest
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -19,7 +18,15 @@ from josh.messages import dumps
 from josh.outcomes import Episode
 from josh.runs.export.export import NoRowsError
 from josh.runs.export.files import DATASET_INFO, Spooled, copy_rows, manifest_of, sources_in_manifest, writing
-from josh.runs.export.labels import LabelledPair, LabelSelection, Yields, labelled_pairs, matched, question_of
+from josh.runs.export.labels import (
+    LABEL_FORMS,
+    LabelForm,
+    LabelledPair,
+    LabelSelection,
+    Yields,
+    labelled_pairs,
+    matched,
+)
 from josh.runs.export.sharegpt import DATASETS
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.stored import stored_episodes
@@ -90,16 +97,22 @@ class _Unit:
 
 
 def export_labelled(
-    sources: Sequence[TreeSource], out: Path, form: str, choice: LabelSelection, seed: int
+    sources: Sequence[TreeSource],
+    out: Path,
+    form: str,
+    choice: LabelSelection,
+    seed: int,
+    forms: Mapping[str, LabelForm] = LABEL_FORMS,
 ) -> dict[str, Any]:
     """Write the rows of labelled pairs and their manifest, both or neither.
 
     Args:
         sources: where the trees come from.
         out: the file to write; an existing file is replaced.
-        form: a key of `labels.LABEL_FORMS`.
+        form: a key of `forms`.
         choice: which pairs.
         seed: decides which pairs are taken where there are too many, and the order of the rows.
+        forms: the formats.
 
     Returns:
         The manifest; `yields` has the numbers of every stage.
@@ -111,7 +124,7 @@ def export_labelled(
     yields = Yields()
     damaged: list[int] = []
     with writing(out, form) as made, tempfile.TemporaryFile(dir=out.parent) as spool:
-        units = _spooled(spool, _pairs(sources, form, choice, seed, yields, damaged), seed, yields)
+        units = _spooled(spool, _pairs(sources, forms[form], choice, yields, damaged), seed, yields)
         kept = _matched(_distinct(units, yields), choice, yields)
         if not kept:
             raise NoRowsError(f"{' and '.join(one.name for one in sources)}: {_why_none(yields, choice)}")
@@ -133,28 +146,17 @@ def export_labelled(
 
 
 def _pairs(
-    sources: Sequence[TreeSource], form: str, choice: LabelSelection, seed: int, yields: Yields, damaged: list[int]
+    sources: Sequence[TreeSource], form: LabelForm, choice: LabelSelection, yields: Yields, damaged: list[int]
 ) -> Iterator[LabelledPair]:
     """Yields the labelled pairs of all sources. Raises UsageError where both speakers have some."""
-    only = _drawn(sources, choice.most_trees, seed)
     learner: Speaker | None = None
     for source in sources:
         for episode in source.episodes(damaged):
-            if only is not None and question_of(episode) not in only:
-                continue
             yield from labelled_pairs(form, episode, choice, source.directives, yields)
             speakers = {episode.tree.nodes[pair.better].speaker for pair in episode.pairs if pair.label}
             if choice.learner is None and len(speakers | ({learner} if learner else set())) > 1:
                 raise UsageError(f"{source.name}: both speakers have labelled pairs; give --learner user or agent")
             learner = next(iter(speakers), learner)
-
-
-def _drawn(sources: Sequence[TreeSource], most: int | None, seed: int) -> frozenset[str] | None:
-    """Returns the questions that an export reads, drawn by the hash of their ids; None for all."""
-    if most is None:
-        return None
-    names = {question_of(episode) for source in sources for episode in source.episodes([])}
-    return frozenset(nsmallest(most, names, key=lambda name: _hash(f"{seed} {name}".encode())))
 
 
 def _spooled(spool: BinaryIO, pairs: Iterator[LabelledPair], seed: int, yields: Yields) -> Iterator[_Unit]:
@@ -237,12 +239,17 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def labelled_to_stream(
-    stream: BinaryIO, sources: Sequence[TreeSource], form: str, choice: LabelSelection, seed: int
+    stream: BinaryIO,
+    sources: Sequence[TreeSource],
+    form: str,
+    choice: LabelSelection,
+    seed: int,
+    forms: Mapping[str, LabelForm] = LABEL_FORMS,
 ) -> dict[str, Any]:
     """Write the rows to a stream, such as stdout; see `export_labelled`. Returns the manifest."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.jsonl"
-        manifest = export_labelled(sources, out, form, choice, seed)
+        manifest = export_labelled(sources, out, form, choice, seed, forms)
         stream.write(out.read_bytes())
     stream.flush()
     return manifest

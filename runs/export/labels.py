@@ -21,7 +21,7 @@ from josh.messages import Message, text_of
 from josh.outcomes import Episode
 from josh.runs.export.formats import FORMATS
 from josh.runs.export.messages import Row, UnexportableError, for_openai, for_trl, with_tools
-from josh.runs.export.pairs import PAIR_FORMS, WITHOUT_IDS, PairTexts, check_turns, texts_of
+from josh.runs.export.pairs import PAIR_FORMS, PairTexts, check_turns, texts_of
 from josh.runs.export.sharegpt import sharegpt_kto
 from josh.seeds import part_of
 from josh.tree import Pair, Tree
@@ -61,7 +61,6 @@ class LabelSelection:
         part: a key of `CHOICES`.
         fixed: also take pairs in which the learner became right without being shown the answer, as `fixed`.
         learner: the speaker whose pairs count; None for the speaker of all pairs.
-        most_trees: maximum number of questions whose trees are read; None for all.
         most_pairs: maximum number of pairs of a part, by part.
     """
 
@@ -70,7 +69,6 @@ class LabelSelection:
     part: str = "all"
     fixed: bool = False
     learner: Speaker | None = None
-    most_trees: int | None = None
     most_pairs: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -222,15 +220,30 @@ def question_of(episode: Episode) -> str:
     return str(episode.task.data.get("question_id") or episode.task.id)
 
 
+@dataclass(frozen=True, slots=True)
+class LabelForm:
+    """A format of labelled pairs.
+
+    Attributes:
+        rows: makes the rows of a pair from its messages and columns.
+        one_sided: whether the rejected turn is not written, so that it does not make two rows different.
+        ids: whether the rows have the ids of tool calls.
+    """
+
+    rows: Callable[[PairTexts, Row], list[Row]]
+    one_sided: bool = False
+    ids: bool = True
+
+
 def labelled_pairs(
-    form: str, episode: Episode, choice: LabelSelection, texts: Collection[str], yields: Yields
+    form: LabelForm, episode: Episode, choice: LabelSelection, texts: Collection[str], yields: Yields
 ) -> Iterator[LabelledPair]:
     """Yields the labelled pairs of one episode, in the order of the tree, and counts all of its pairs.
 
     Pairs of all labels and parts are yielded, because the sizes of the sets depend on each other.
 
     Args:
-        form: the format, a key of `LABEL_FORMS`.
+        form: the format.
         episode: the episode.
         choice: the export.
         texts: the texts of directives, which no row may hold.
@@ -262,14 +275,14 @@ def labelled_pairs(
             check_turns(episode, pair.better, pair.worse)
             found = texts_of(episode, pair.better, pair.worse)
             _check_silent(found, forbidden)
-            rows = LABEL_FORMS[form](found, _columns(episode, pair, label, choice))
+            rows = form.rows(found, _columns(episode, pair, label, choice))
         except UnexportableError as reason:
             yields.left_out[str(reason)] += 1
             continue
-        key, contradicts = found.keys(ids=form not in WITHOUT_IDS)
+        key, contradicts = found.keys(ids=form.ids)
         place, _ = found.keys()
-        if form in _ONE_SIDED:
-            key, contradicts = key[:32], b""
+        if form.one_sided:
+            key, contradicts = found.asks_and_prefers(), b""
         yield LabelledPair(label, part, episode.task.id, key, contradicts, place, tuple(rows))
 
 
@@ -357,15 +370,13 @@ def _compared(form: str, *, with_columns: bool) -> Callable[[PairTexts, Row], li
     return rows
 
 
-LABEL_FORMS: Final[Mapping[str, Callable[[PairTexts, Row], list[Row]]]] = {
-    "dpo": _compared("dpo", with_columns=True),
-    "sft": _sft,
-    "kto": _kto,
-    "openai-dpo": _compared("openai-dpo", with_columns=False),
-    "openai-sft": _openai_sft,
-    "sharegpt-dpo": _compared("sharegpt-dpo", with_columns=False),
-    "sharegpt-kto": _sharegpt_kto,
+LABEL_FORMS: Final[Mapping[str, LabelForm]] = {
+    "dpo": LabelForm(_compared("dpo", with_columns=True)),
+    "sft": LabelForm(_sft, one_sided=True),
+    "kto": LabelForm(_kto),
+    "openai-dpo": LabelForm(_compared("openai-dpo", with_columns=False)),
+    "openai-sft": LabelForm(_openai_sft, one_sided=True),
+    "sharegpt-dpo": LabelForm(_compared("sharegpt-dpo", with_columns=False), ids=False),
+    "sharegpt-kto": LabelForm(_sharegpt_kto, ids=False),
 }
-"""Makes the rows of a pair from its messages and columns, by format; formats of other tools have no columns."""
-_ONE_SIDED: Final = ("sft", "openai-sft")
-"""The formats in which the rejected turn is not written, so that it does not make two rows different."""
+"""The formats of labelled pairs; those of other tools than TRL have no columns."""

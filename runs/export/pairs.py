@@ -52,6 +52,10 @@ class PairTexts:
         one, other = (hashed(without_ids(message)) for message in (self.chosen, self.rejected))
         return before + one + other, before + other + one
 
+    def asks_and_prefers(self) -> bytes:
+        """Returns the key of the prompt and the chosen message alone."""
+        return hashed((list(self.asked), list(self.tools), without_ids(self.chosen)))
+
 
 def check_turns(episode: Episode, better: int, worse: int) -> None:
     """Raises UnexportableError where a turn of a pair repeats a sibling, or is not a good example."""

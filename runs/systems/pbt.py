@@ -15,6 +15,7 @@ from josh.runs.registry import SystemCommand
 FAMILY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "generate": "grow the trees of debates in which both speakers branch, in shards if wanted",
+        "prefs": "make training rows of the trees: accept, resist or balanced",
     }
 )
 """The commands, each with its help text."""

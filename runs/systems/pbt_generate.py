@@ -21,6 +21,7 @@ from josh.envs.debate.questions import DATASETS
 from josh.errors import UsageError
 from josh.flags import FlagParser, add_settings
 from josh.memory import relax_gc
+from josh.runs.export.labels import agrees_throughout
 from josh.runs.play.merge import merge
 from josh.runs.play.run import dry_run, run
 from josh.runs.play.tasks import check_shard, choose_tasks
@@ -32,7 +33,6 @@ from josh.runs.report.ending import print_broken_off, print_run
 from josh.runs.resolve import defaults_of, fixed_settings, resolve
 from josh.runs.settings import JOSH, SHARDS, RunSettings, env_of, schema_of
 from josh.strategies.fan_out import PUBLISHED, table_as_text
-from josh.tree import Tree
 
 OUT_DIR: Final = Path("records/pbt")
 SHARD_SIZE: Final = 500
@@ -312,9 +312,3 @@ def _remove_started(folder: Path) -> None:
         raise UsageError(f"{folder} exists and is not a run; give another --out_dir")
     FolderLock(folder).release()  # raises where another process is at work
     shutil.rmtree(folder)
-
-
-def agrees_throughout(tree: Tree) -> bool:
-    """Returns whether the speakers agree after every turn from the second one on, by the facts of the turns."""
-    later = [node.turn.facts or {} for node in tree.nodes if node.depth > 1]
-    return bool(later) and all(facts.get("agree") is True for facts in later)

@@ -87,3 +87,20 @@ def stored_debates(folder, *debates, texts=TEXTS):
     lines = "".join(f"{dumps(to_json(episode))}\n" for episode in episodes)
     (folder / "episodes.jsonl").write_text(lines, encoding="utf-8")
     return folder
+
+
+def published(debate, swapped=True):
+    """Returns a debate as a line of PBT's files; with `swapped` the answers are in each other's slots, as published."""
+    root = {"node_idx": -1, "agent_idx": -1, "generation": f"{RESIST}\n\nQuestion: {debate.name}?", "parent": -1}
+    data = [{**root, "extracted_ans": [None, None], "extracted_conf": -1.0, "children": []}]
+    for index, node in enumerate(debate.nodes[1:], 1):
+        agent = int(node.speaker is Speaker.USER)
+        answers = list(data[node.parent]["extracted_ans"])
+        answers[agent ^ swapped] = node.turn.facts["answers"][node.speaker]
+        parent = node.parent or -1
+        data[node.parent]["children"].append(index)
+        words = node.turn.messages[0]["content"]
+        turn = {"node_idx": index, "agent_idx": agent, "generation": words, "parent": parent, "children": []}
+        data.append({**turn, "extracted_ans": answers, "extracted_conf": 0.8})
+    metadata = {"question_id": debate.name, "question": f"{debate.name}?", "answer": {"normalized_aliases": [GOLD]}}
+    return {"data": data, "metadata": metadata, "model_a": "a", "model_b": "b"}
