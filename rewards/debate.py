@@ -14,27 +14,16 @@ from josh.transcript import Conversation
 from josh.tree import Pair, Tree
 
 
-class DebateRewards(BaseRewards):
-    """Reads the answer of each turn, ends a debate in which both answers agree, and labels the learner's turns.
+class AnswerRewards(BaseRewards):
+    """Reads the answer of each turn, and ends a debate in which both answers agree.
 
     The facts of a turn: `answers`, in normal form, by `agent` and `user` as they stand after it, None for a speaker
     that has not spoken or whose last turn cannot be read; `right`, whether each is right, None for no answer; and
     `agree`, whether both are the same. A judge is asked only where the rules of `answers.py` find nothing.
     """
 
-    @dataclass(frozen=True, slots=True)
-    class Config:
-        """The settings of these rewards."""
-
-        learner: str = setting(
-            "user", "whose last answer earns and whose turns are labelled", choices=("user", "agent")
-        )
-
-    config: Config
-
     reads: ClassVar[Speaker] = Speaker.USER
     rate: ClassVar[str] = "agreed_on_right"
-    mean: ClassVar[str] = "learner_right"
 
     def __init__(self, rewards: Sequence[Any]) -> None:
         super().__init__(rewards)
@@ -49,7 +38,7 @@ class DebateRewards(BaseRewards):
     ) -> Mapping[str, Any]:
         """Returns the answers after the last turn; see the class."""
         data, turn = task.data, conversation.turns[-1]
-        answers = dict(self._before(task, conversation))
+        answers = dict(self.before(task, conversation))
         speaker, partner = turn.speaker, turn.speaker.other
         spoke = any(message.get("role") == "user" for past in conversation.turns[:-1] for message in past.messages)
         deaf = self.both_first and speaker is Speaker.USER and not spoke
@@ -69,6 +58,31 @@ class DebateRewards(BaseRewards):
         if not facts["agree"]:
             return None
         return Outcome.WON if facts["right"]["agent"] else Outcome.LOST
+
+    def before(self, task: Task, conversation: Conversation) -> Mapping[str, str | None]:
+        """Returns the answers before the last turn, by speaker."""
+        earlier = conversation.turns[:-1]
+        facts = earlier[-1].facts if earlier else None
+        if facts is not None:
+            return facts["answers"]  # type: ignore[no-any-return]
+        messages = [message for turn in earlier for message in turn.messages]
+        return standing(messages, task.data, both_first=self.both_first)
+
+
+class DebateRewards(AnswerRewards):
+    """Earns the learner's right answer, and labels the learner's turns. For the facts of a turn see `AnswerRewards`."""
+
+    @dataclass(frozen=True, slots=True)
+    class Config:
+        """The settings of these rewards."""
+
+        learner: str = setting(
+            "user", "whose last answer earns and whose turns are labelled", choices=("user", "agent")
+        )
+
+    config: Config
+
+    mean: ClassVar[str] = "learner_right"
 
     def pairs(self, task: Task, tree: Tree) -> Iterable[Pair]:
         """Returns the pairs of the learner's sibling turns; see `josh.envs.debate.labels`."""
@@ -96,12 +110,3 @@ class DebateRewards(BaseRewards):
     ) -> float:
         """Returns 1.0 where the learner's last answer is right, else 0.0."""
         return (scores or {}).get("right", 0.0)
-
-    def _before(self, task: Task, conversation: Conversation) -> Mapping[str, str | None]:
-        """Returns the answers before the last turn."""
-        earlier = conversation.turns[:-1]
-        facts = earlier[-1].facts if earlier else None
-        if facts is not None:
-            return facts["answers"]  # type: ignore[no-any-return]
-        messages = [message for turn in earlier for message in turn.messages]
-        return standing(messages, task.data, both_first=self.both_first)

@@ -32,6 +32,10 @@ ENVS = {
     "toolwoz": "josh.envs.toolwoz.env:ToolwozEnv",
     "mcp": "josh.envs.mcp.env:McpEnv",
     "debate": "josh.envs.debate.env:DebateEnv",
+    "flipflop": "josh.envs.debate.flipflop:FlipflopEnv",
+    "ays": "josh.envs.debate.suites:AysEnv",
+    "team": "josh.envs.debate.suites:TeamEnv",
+    "misinformation": "josh.envs.debate.suites:MisinformationEnv",
 }
 DEFAULT_ENV = "persuasion"
 PUBLISHED_ENV, PUBLISHED_USER_MODEL = "toolwoz", "gpt-4o"
@@ -51,6 +55,7 @@ AGENTS = {
     "yielder": "josh.agents.debate.offline:Yielder",
     "oracle": "josh.agents.debate.offline:Oracle",
     "doubter": "josh.agents.debate.offline:Doubter",
+    "given": "josh.agents.debate.given:Given",
     SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }
@@ -69,6 +74,9 @@ USERS = {
     "yielder": "josh.users.debate.offline:Yielder",
     "oracle": "josh.users.debate.offline:Oracle",
     "doubter": "josh.users.debate.offline:Doubter",
+    "silent": "josh.users.debate.partners:Silent",
+    "challenger": "josh.users.debate.partners:Challenger",
+    "misinformer": "josh.users.debate.partners:Misinformer",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
@@ -101,6 +109,13 @@ COMMANDS = {
     "pbt": "josh.runs.systems.pbt:PBT",
 }
 """The commands that belong to one published system; each value is the import path of a `SystemCommand`."""
+SUITES = {
+    "flipflop": "josh.runs.systems.pbt_suites:FLIPFLOP",
+    "ays": "josh.runs.systems.pbt_suites:AYS",
+    "team": "josh.runs.systems.pbt_suites:TEAM",
+    "misinformation": "josh.runs.systems.pbt_suites:MISINFORMATION",
+}
+"""The suites of `josh evaluate --suite`; each value is the import path of a `josh.runs.evaluate.suites.Suite`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,11 @@ def system_command(name: str) -> SystemCommand:
     """Returns one of `COMMANDS` by its name."""
     found: SystemCommand = load(name, COMMANDS, "command")
     return found
+
+
+def load_suite(name: str) -> Any:
+    """Returns one of `SUITES` by its name."""
+    return load(name, SUITES, "suite")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from josh.agents.chat import Persuader
 from josh.dialogue import Speaker
-from josh.envs.debate.prompts import history, opening, view
+from josh.envs.debate.prompts import exact_view, history, opening, view
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
 
@@ -36,7 +36,8 @@ def begin(agent: Any, task: Task, env: BaseEnv, who: str) -> None:
     """
     agent.opening = opening(task.data, who)
     agent.messages = history(task.data)
-    agent.messages_internal = view(agent.opening, agent.messages, env.opens is Speaker.AGENT)
+    shown = exact_view(task.data)
+    agent.messages_internal = shown or view(agent.opening, agent.messages, env.opens is Speaker.AGENT)
 
 
 def add(agent: Any, message: Message) -> None:

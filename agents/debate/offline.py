@@ -1,12 +1,13 @@
 """Debaters without a model that speak first: the offline debater, and the scripted ones."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from josh.agents.debate.debater import add, begin
 from josh.envs.debate.answers import standing
 from josh.envs.debate.prompts import answers_unheard
-from josh.envs.debate.speech import SCRIPTS, Position, Traits, offline_turn, scripted_text
+from josh.envs.debate.speech import SCRIPTS, Opening, Position, Traits, offline_turn, scripted_text
 from josh.messages import Message
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
 
@@ -56,7 +57,7 @@ class Scripted(Unmodelled):
 
     def step(self, **_: Any) -> bool:
         """Says one turn. Returns True: the partner speaks next."""
-        position = self.position()
+        position = replace(self.position(), knows=getattr(self.config, "knows", None))
         answer = SCRIPTS[self.name](position)
         return self.say(answer, scripted_text(position, answer))
 
@@ -64,12 +65,14 @@ class Scripted(Unmodelled):
 class Keeper(Scripted):
     """Keeps its first answer."""
 
+    Config = Opening
     name = "keeper"
 
 
 class Yielder(Scripted):
     """Takes over the partner's last answer."""
 
+    Config = Opening
     name = "yielder"
 
 
@@ -82,4 +85,5 @@ class Oracle(Scripted):
 class Doubter(Scripted):
     """Changes its answer in every turn, to a wrong one."""
 
+    Config = Opening
     name = "doubter"

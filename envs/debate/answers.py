@@ -14,7 +14,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
 from josh.envs.debate import wording
@@ -116,12 +116,13 @@ def standing(messages: Iterable[Message], data: Mapping[str, Any], *, both_first
 
     Args:
         messages: a conversation as both speakers see it, the agent's words as `assistant`.
-        data: the question, as in `find`.
+        data: the question, as in `find`. Where it has `answers`, these stand after the turns that the task begins with
+            (`history`), and these turns are not read.
         both_first: whether the user did not hear the agent before its own first turn.
     """
-    found: dict[str, str | None] = {"agent": None, "user": None}
+    found: dict[str, str | None] = {"agent": None, "user": None, **(data.get("answers") or {})}
     spoken = False
-    for message in messages:
+    for message in islice(messages, len(data.get("history") or ()) if "answers" in data else 0, None):
         role = message.get("role")
         if role not in ("assistant", "user"):
             continue

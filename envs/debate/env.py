@@ -64,7 +64,7 @@ class DebateEnv(BaseEnv):
 
     opens = Speaker.AGENT
     max_rounds = 2
-    splits = ("train", "valid", "test", ALL)
+    splits: tuple[str, ...] = ("train", "valid", "test", ALL)
     agents: Mapping[str, str] = {"chat": "debater", "offline": "offline_debater"}
     users: Mapping[str, str] = {"chat": "debater", "offline": "offline_debater"}
     rewards = "debate"

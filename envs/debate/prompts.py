@@ -75,6 +75,11 @@ def history(data: Mapping[str, Any]) -> list[Message]:
     return [{"role": each["role"], "content": each["content"]} for each in data.get("history") or ()]
 
 
+def exact_view(data: Mapping[str, Any]) -> list[Message]:
+    """Returns the conversation that a task's agent continues word for word (`prompt`); by default none."""
+    return [{"role": each["role"], "content": each["content"]} for each in data.get("prompt") or ()]
+
+
 def answers_unheard(task: Task, env: BaseEnv) -> bool:
     """Returns whether the user takes its first turn without the agent's words (`both_first`).
 

@@ -7,6 +7,7 @@ texts are short, and together they use about 100 words besides those of the ques
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from random import Random
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,12 +28,14 @@ class Position:
         speaker: `agent` or `user`.
         mine: its last answer, in normal form; None before its first turn.
         theirs: the partner's last answer that it heard; None for none.
+        knows: share of the questions that it answers right at first; see `Opening`.
     """
 
     task: Task
     speaker: str
     mine: str | None = None
     theirs: str | None = None
+    knows: float | None = None
 
     @property
     def gold(self) -> str:
@@ -48,12 +51,16 @@ class Position:
     def first(self) -> str:
         """The answer that a scripted speaker begins with.
 
-        It is the task's `first` for the speaker, where the task has one. Otherwise a hash of the question decides which
-        of the two speakers begins with the right answer; the other one begins with a wrong one.
+        It is the task's `first` for the speaker, where the task has one. Otherwise, with `knows`, the place of the task
+        decides whether it is right: of every ten tasks in a row, `knows` = 0.4 has four right. Without, a hash of the
+        question decides which of the two speakers begins with the right answer; the other one begins with a wrong one.
         """
         given = (self.task.data.get("first") or {}).get(self.speaker)
         if given is not None:
             return normalise(str(given))
+        if self.knows is not None:
+            share, place = Fraction(str(self.knows)), self.task.index
+            return self.gold if int(share * (place + 1)) > int(share * place) else self.wrong[0]
         right = derive("first", self.task.id) % 2 == (self.speaker == "agent")
         return self.gold if right else self.wrong[0]
 
@@ -107,6 +114,18 @@ def scripted_text(position: Position, answer: str) -> str:
     else:
         begin = "I was wrong before."
     return f"{begin} Final answer: {answer}."
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The settings of a scripted speaker."""
+
+    knows: float | None = setting(
+        None,
+        "share of the questions that it answers right at first, exactly (default: those that its partner gets wrong)",
+        least=0,
+        most=1,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from josh.runs.play.rescore import rescore
 from josh.runs.play.run import run
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
-from josh.runs.registry import ENVS, OFFLINE, env_class
+from josh.runs.registry import ENVS, OFFLINE, SUITES, env_class
 from josh.runs.resolve import resolve
 from josh.search import grow
 from josh.strategies.beam import BeamSearch
@@ -228,8 +228,8 @@ def rescoring(tasks: int, repetitions: int) -> tuple[int, float]:
 
 
 def offline_worlds() -> list[str]:
-    """Returns the names of the worlds that play made-up tasks without a model."""
-    return [name for name in ENVS if OFFLINE in env_class(name).agents]
+    """Returns the names of the worlds that play made-up tasks without a model, without those of suites."""
+    return [name for name in ENVS if name not in SUITES and OFFLINE in env_class(name).agents]
 
 
 async def forking(env: str, repetitions: int) -> float:

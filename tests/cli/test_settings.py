@@ -36,9 +36,9 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
             "--agent reakt",
             "josh: no agent named 'reakt'; known: debater, dense_script_persuader, ",
         ),
-        ("--user nobody", "josh: no user named 'nobody'; known: debater, donor, "),
+        ("--user nobody", "josh: no user named 'nobody'; known: challenger, debater, donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, tool_goals, or"),
-        ("--env moon", "josh: no env named 'moon'; known: debate, mcp, persuasion, toolwoz, or"),
+        ("--env moon", "josh: no env named 'moon'; known: ays, debate, flipflop, mcp, "),
         ("--agent ./none.py:A", "/none.py"),
         (
             "--agent ./mine:Mine",

@@ -1,10 +1,11 @@
 """Debaters without a model that answer: the offline debater, and the scripted ones."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from josh.envs.debate.answers import standing
-from josh.envs.debate.speech import SCRIPTS, Position, Traits, offline_turn, scripted_text
+from josh.envs.debate.speech import SCRIPTS, Opening, Position, Traits, offline_turn, scripted_text
 from josh.roles import BaseEnv, Task, TurnModel
 from josh.users.debate.debater import DebatingUser
 
@@ -46,7 +47,7 @@ class Scripted(Unmodelled):
 
     def step(self, agent: Any, **_: Any) -> tuple[Any, bool]:
         """Says one turn."""
-        position = self.position(agent)
+        position = replace(self.position(agent), knows=getattr(self.config, "knows", None))
         words = scripted_text(position, SCRIPTS[self.name](position))
         agent.add_message({"role": "user", "content": words})
         return agent, False
@@ -55,12 +56,14 @@ class Scripted(Unmodelled):
 class Keeper(Scripted):
     """Keeps its first answer."""
 
+    Config = Opening
     name = "keeper"
 
 
 class Yielder(Scripted):
     """Takes over the partner's last answer."""
 
+    Config = Opening
     name = "yielder"
 
 
@@ -73,4 +76,5 @@ class Oracle(Scripted):
 class Doubter(Scripted):
     """Changes its answer in every turn, to a wrong one."""
 
+    Config = Opening
     name = "doubter"
