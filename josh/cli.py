@@ -78,8 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _system(args: argparse.Namespace) -> int:
-    """Run a command of a published system."""
+    """Run a command of a published system; it may run other commands by `args.main`."""
     _log(vars(args))
+    args.main = main
     return system_command(args.command).run(args)
 
 
@@ -245,11 +246,16 @@ def _schema(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from josh.runs.evaluate.evaluate import EvaluationSpec, Printing, evaluate, resume_evaluation
+    from josh.runs.evaluate.evaluate import Printing, evaluate, resume_evaluation
+    from josh.runs.evaluate.parts import EvaluationSpec
+    from josh.runs.evaluate.suites import given_to, suite_of
     from josh.runs.report.ending import write_page
 
     given = _given(args)
     _require_recorded(args)
+    suite = None if args.suite is None else suite_of(args.suite)
+    if args.file is not None and suite is None and not args.resume:
+        raise UsageError(f"file is {args.file!r}, but no suite is given; give --suite")
     baseline = apart(BASELINE.read({name: value for name, value in vars(args).items() if name in BASELINE}))
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
     printing = Printing(args.groups, args.json, partial(write_page, silent=args.json))
@@ -257,10 +263,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     _log(given)
     relax_gc()
     if args.resume:
-        if baseline or trained_on or trained_users or args.no_references:
+        if baseline or trained_on or trained_users or args.no_references or suite or args.file is not None:
             raise UsageError(f"{args.resume} records its models and training data; leave these flags out")
         return 0 if asyncio.run(resume_evaluation(args.resume, given, printing)) else 1
-    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users)
+    if suite is not None:
+        given = given_to(suite, given, args.file)
+    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users, suite)
     return 0 if asyncio.run(evaluate(given, spec, printing)) else 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from josh.flags import add_json, add_settings, add_trust
 from josh.runs.evaluate.settings import BASELINE, EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS
 from josh.runs.loop.settings import LOOP, LOOP_DEFAULTS, NOT_FOR_LOOPS
-from josh.runs.registry import BEAM, COMMANDS, DEFAULT_ENV, ROLLOUTS, system_command
+from josh.runs.registry import BEAM, COMMANDS, DEFAULT_ENV, ROLLOUTS, SUITES, system_command
 from josh.runs.settings import JOSH, NOT_FOR_PLAY, core, schema_of
 from josh.runs.train.settings import METHODS, TRAINING
 
@@ -67,6 +67,12 @@ def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], 
     )
     schema = schema_of(chosen, strategies=(ROLLOUTS,), sides=sides)
     evaluate.set_defaults(schema=schema)
+    evaluate.add_argument("--suite", default=None, help=f"an evaluation with numbers of its own: {', '.join(SUITES)}")
+    evaluate.add_argument(
+        "--file",
+        default=None,
+        help="with a suite of rows: file of rows, whose `generation` is scored where no model is given",
+    )
     add_settings(evaluate, BASELINE, dict.fromkeys(BASELINE), title="baseline")
     evaluate.add_argument(
         "--no_references", action="store_true", default=False, help="do not play the reference policies"

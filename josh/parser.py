@@ -25,6 +25,7 @@ from josh.commands import (
 from josh.config import Schema
 from josh.errors import UsageError
 from josh.flags import FlagParser, add_settings
+from josh.runs.evaluate.suites import chosen_by, suite_of
 from josh.runs.record.settings_json import settings_in_folder
 from josh.runs.registry import BEAM, ROLES
 from josh.runs.resolve import as_published, read_toml
@@ -166,8 +167,10 @@ def _choices(arguments: Sequence[str]) -> dict[str, Any]:
     add_settings(peek, {name: core()[name] for name in known})
     peek.add_argument("--config", type=Path)
     peek.add_argument("--resume", type=Path)
+    peek.add_argument("--suite")
     flags = vars(peek.parse_known_args(arguments)[0])
     resumed, config = flags.pop("resume", None), flags.pop("config", None)
+    suite = flags.pop("suite", None) if arguments[0] == "evaluate" else None
     if arguments[0] == "rescore":
         resumed = next(filter(Path.is_dir, map(Path, arguments[1:])), None)
     found: dict[str, Any] = {}
@@ -179,6 +182,8 @@ def _choices(arguments: Sequence[str]) -> dict[str, Any]:
         if one is not None and one.flag in known:
             found[one.flag] = value
     found |= flags
+    if suite is not None:
+        found = chosen_by(suite_of(suite), found)
     if not resumed:
         found, _ = as_published(found, _names_in(arguments) | set(in_file))
     several = ("model",) if arguments[0] == "evaluate" else ()

@@ -135,3 +135,44 @@ def pass_at(successes: int, trials: int, k: int) -> float:
     The value is 1 - C(n - c, k) / C(n, k) (Chen et al., 2021). The arguments are those of `pass_hat`.
     """
     return 1 - comb(trials - successes, k) / comb(trials, k)
+
+
+def combination(
+    terms: Sequence[tuple[float, Sequence[float], Sequence[Hashable]]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """Returns a weighted sum of means, with a 95 % percentile bootstrap interval clustered by person.
+
+    Every resample draws people for all means together, so that means over the same people are paired. Resamples in
+    which a mean has no observation are left out.
+
+    Args:
+        terms: for each mean its weight, its observations, and the person that each observation is about.
+        resamples: at least 1.
+        seed: seed of the resampling; see `ratio`.
+
+    Returns:
+        The estimate; `n` is the number of observations of the smallest mean. Without a value where a mean has no
+        observations.
+    """
+    count = min((len(values) for _, values, _ in terms), default=0)
+    places = {
+        person: place for place, person in enumerate(dict.fromkeys(who for *_, people in terms for who in people))
+    }
+    if not count:
+        return Estimate(None, None, None, 0, len(places))
+    tables = np.zeros((len(terms), len(places), 2))
+    for table, (_, values, people) in zip(tables, terms, strict=True):
+        for value, person in zip(values, people, strict=True):
+            table[places[person]] += (value, 1.0)
+    weights = np.array([weight for weight, *_ in terms])
+    whole = tables.sum(axis=1)
+    value = float(weights @ (whole[:, 0] / whole[:, 1]))
+    if len(places) < 2:
+        return Estimate(value, None, None, count, len(places))
+    drawn = _times_drawn(len(places), resamples, seed).astype(np.float64) @ tables
+    drawn = drawn[:, (drawn[:, :, 1] > 0).all(axis=0)]
+    if not drawn.shape[1]:
+        return Estimate(value, None, None, count, len(places))
+    sums = weights @ (drawn[:, :, 0] / drawn[:, :, 1])
+    low, high = np.quantile(sums, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high), count, len(places))

@@ -9,7 +9,6 @@ the same random draws for every policy.
 import json
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.roles import BaseEnv
 from josh.runs.evaluate.held_out import assert_held_out, seen_by, seen_in, users_of
+from josh.runs.evaluate.parts import EvaluationSpec, several_users, sub_runs_of
 from josh.runs.evaluate.scores import compared, read_policy_results
-from josh.runs.evaluate.settings import EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS, ROLLOUTS, TEMPERATURE
+from josh.runs.evaluate.settings import ROLLOUTS
+from josh.runs.evaluate.suite_figures import suite_figures, suite_headline, suite_table
+from josh.runs.evaluate.suites import Suite, suite_of
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
 from josh.runs.play.destinations import trust_flag
@@ -31,9 +32,9 @@ from josh.runs.play.unread import refuse_unread
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.headline import short_name
 from josh.runs.record.summary import counted, describe_left_out
-from josh.runs.registry import CHAT, OFFLINE, USERS, default_for, env_class, label_of, name_of, said, strategy_of
-from josh.runs.resolve import defaults_of, resolve, resume_settings, without_plug_in
-from josh.runs.settings import choices_of, core, schema_of
+from josh.runs.registry import USERS, strategy_of
+from josh.runs.resolve import resume_settings
+from josh.runs.settings import choices_of, schema_of
 from josh.terminal import screen_width
 
 NOT_MEASURED = {
@@ -41,158 +42,6 @@ NOT_MEASURED = {
     "counterfactual_quality": "needs agents that write down counterfactuals, and a judge of them; josh has neither",
 }
 """Measures that the evaluation guide of the planning-ToM agents asks for, and why an evaluation lacks them."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationSpec:
-    """The request for an evaluation, beside the settings of its runs.
-
-    Attributes:
-        baseline: the settings in which the baseline differs from the model, by flag; empty for no baseline.
-        references: play the environment's reference policies against the offline user models, which cost nothing.
-        trained_on: runs, export manifests and adapters that the model was trained on, see `held_out.seen_in`. The
-            evaluation finds the training runs of local adapters itself, if their folders still exist.
-        trained_users: user models that the model was trained against and that these sources do not name.
-    """
-
-    baseline: Mapping[str, Any]
-    references: bool = True
-    trained_on: tuple[Path, ...] = ()
-    trained_users: tuple[str, ...] = ()
-
-
-def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
-    """Returns the runs of an evaluation, the baseline's runs first.
-
-    Args:
-        given: settings of `josh run`; the model and the settings of the user may hold several values, separated by
-            commas. Every model plays with every user, and the first policy is the one that others are compared with.
-        spec: the rest of the request.
-
-    Raises:
-        UsageError: a setting is wrong.
-    """
-    strange = next((name for name in NOT_FOR_EVALUATIONS if given.get(name)), None)
-    if strange:
-        raise UsageError(f"{strange} is given; an evaluation plays without a search, leave it out")
-    env = env_class(given.get("env") or core()["env"].default)
-    whole = {**EVALUATION_DEFAULTS, **defaults_of(given), **given}
-    users = _users(whole)
-    model = {name: value for name, value in whole.items() if name not in _several()}
-    models = _models(model)
-    policies: list[tuple[str, dict[str, Any]]] = [("model", one) for one in models]
-    if spec.baseline:
-        policies.insert(0, ("baseline", _baseline(models[0], spec.baseline, env)))
-    names = _labels([settings for _, settings in policies], _policy_names, env.agents)
-    played = [
-        (name if name != "model" or len(models) == 1 else f"model-{label}", label, False, settings)
-        for (name, settings), label in zip(policies, names, strict=True)
-    ]
-    if spec.references:
-        offline = {"model": OFFLINE, "temperature": TEMPERATURE, "base_url": None, "api_key_var": None}
-        plain = without_plug_in(models[0], "agent")
-        played += [
-            (label, label, True, plain | offline | {"agent": name_of(said(env, "references", agent))})
-            for label, agent in env.references.items()
-        ]
-    found = []
-    for name, label, is_reference, settings in played:
-        for user, user_label in zip(users, _labels(users, _user_names, env.users), strict=True):
-            if is_reference and user.get("user_model", OFFLINE) != OFFLINE:
-                continue  # a reference policy against a paid user model would cost money
-            folder = slug(f"{name}-{user_label}")
-            found.append(SubRun(folder, label, user_label, is_reference, resolve(settings | user)))
-    twice = [folder for folder, count in Counter(part.folder for part in found).items() if count > 1]
-    if twice:
-        raise UsageError(f"two runs have the name {twice[0]!r}; rename a reference policy or a user model")
-    return found
-
-
-def _baseline(model: Mapping[str, Any], apart: Mapping[str, Any], env: type[BaseEnv]) -> dict[str, Any]:
-    """Returns the baseline's settings: those of the model, changed by `apart`."""
-    found = {**model, **apart}
-    kinds = [one.get("model", OFFLINE) == OFFLINE for one in (model, found)]
-    if kinds[0] != kinds[1] and "agent" not in apart:
-        found.pop("agent", None)  # an agent for a model cannot play offline, and an offline agent uses no model
-    agents = [one.get("agent") or default_for(one.get("model", OFFLINE), env.agents) for one in (model, found)]
-    if agents[0] != agents[1]:
-        of_agent = set(model) - set(without_plug_in(model, "agent"))
-        found = {name: value for name, value in found.items() if name not in of_agent}
-    if kinds[1]:
-        for name in ("base_url", "api_key_var"):
-            if name not in apart:
-                found.pop(name, None)
-    return found
-
-
-def _models(given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the settings of every model, from a `model` that may hold several names, separated by commas.
-
-    `base_url` and `api_key_var` then hold one value, or one for each model.
-    """
-    names = [one.strip() for one in str(given.get("model") or "").split(",")]
-    if len(names) == 1:
-        return [dict(given)]
-    if twice := next((name for place, name in enumerate(names) if name in names[:place]), ""):
-        raise UsageError(f"the model {twice} is given twice; give each once")
-    if not all(names):
-        raise UsageError(f"model is {given['model']!r}; give names with a comma between two of them")
-    found = [{**given, "model": name} for name in names]
-    for flag in ("base_url", "api_key_var"):
-        values = [one.strip() for one in str(given[flag]).split(",")] if given.get(flag) else [None]
-        if len(values) not in (1, len(names)):
-            raise UsageError(f"{flag} has {len(values)} values for {len(names)} models; give one, or one for each")
-        for place, one in enumerate(found):
-            one[flag] = None if one["model"] == OFFLINE else values[place % len(values)] or None
-    return found
-
-
-def _several() -> list[str]:
-    """Returns the settings of the user that may hold several values: the user, its model, and the model's address."""
-    return [
-        flag for flag, one in core().items() if one.path[:1] == ("user",) and one.kind is str and len(one.path) == 2
-    ]
-
-
-def _users(given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the settings of every user model, from settings that may hold several values, separated by commas."""
-    lists = {name: [one.strip() for one in str(given[name]).split(",")] for name in _several() if given.get(name)}
-    count = max(map(len, lists.values()), default=1)
-    for name, values in lists.items():
-        if len(values) not in (1, count):
-            raise UsageError(f"{name} has {len(values)} values for {count} user models; give one, or one for each")
-    users = [{name: values[place % len(values)] for name, values in lists.items()} for place in range(count)]
-    if count > 1:
-        twice = next((user for place, user in enumerate(users) if user in users[:place]), None)
-        if twice is not None:
-            raise UsageError(f"the user model {' '.join(twice.values())} is given twice; give each once")
-        for user in users:
-            if user.get("user_model", OFFLINE) == OFFLINE:  # the addresses belong to the other user models
-                for name in ("user_base_url", "user_api_key_var"):
-                    user.pop(name, None)
-    return users
-
-
-def _policy_names(settings: Mapping[str, Any], agents: Mapping[str, str | type]) -> list[str]:
-    model, temperature = settings.get("model", OFFLINE), settings["temperature"]
-    agent = settings.get("agent") or label_of(default_for(model, agents)) or "agent"
-    name = agent if model == OFFLINE else model
-    return [str(name), f"{name} T={temperature:g}", f"{name} {agent}", f"{name} at {settings.get('base_url')}"]
-
-
-def _user_names(settings: Mapping[str, Any], users: Mapping[str, str | type]) -> list[str]:
-    model = settings.get("user_model", OFFLINE)
-    user = settings.get("user") or label_of(users.get(OFFLINE if model == OFFLINE else CHAT)) or "user"
-    name = user if model == OFFLINE else model
-    return [str(name), f"{name} {user}", f"{name} at {settings.get('user_base_url')}"]
-
-
-def _labels(settings: Sequence[Mapping[str, Any]], names: Any, known: Mapping[str, str | type]) -> list[str]:
-    """Returns distinct labels: the shortest kind of name that is different for all, otherwise numbered names."""
-    for kind in zip(*(names(one, known) for one in settings), strict=True):
-        if len(set(kind)) == len(kind):
-            return list(kind)
-    return [f"{names(one, known)[0]} ({place})" for place, one in enumerate(settings, 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +76,7 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     """
     parts = sub_runs_of(given, spec)
     each = strategy_of(parts[0].settings.strategy).conversations
-    if each < ROLLOUTS:
+    if each < ROLLOUTS and spec.suite is None:
         few = counted(each, "conversation")
         print(f"josh: {few} per task cannot estimate pass^k well; give {ROLLOUTS} or more rollouts", file=sys.stderr)
     seen = seen_in(spec.trained_on)
@@ -263,6 +112,7 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     held_out: dict[str, Any] = {"trained_on": list(sources), "tasks": len(seen.tasks), "people": len(seen.people)}
     held_out |= {"unknown": list(unknown)} if unknown else {}
     plan = {"held_out": held_out, "user_notes": notes, "called": called}
+    plan |= {"suite": spec.suite.name} if spec.suite else {}
     write_json(folder / PLAN, plan | {"parts": list(map(sub_run_to_json, parts))})
     return await _play(folder, plan | {"parts": parts}, {}, printing)
 
@@ -345,8 +195,11 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
     if printing.as_json:
         print(json.dumps({"folder": str(folder), **figures}, indent=1))
     else:
-        print(_headline(figures))
-        print(f"\n{as_table(figures, groups=printing.groups, width=screen_width(sys.stdout))}\n")
+        suite = suite_in(plan)
+        print(_headline(figures, suite))
+        width = screen_width(sys.stdout)
+        table = as_table(figures, groups=printing.groups, width=width) if suite is None else suite_table(figures, width)
+        print(f"\n{table}\n")
         print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
     if printing.ended is not None:
         printing.ended(folder)
@@ -369,16 +222,19 @@ def evaluation_figures(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     schema = schema_of(choices_of(parts[0].settings))
     tables = [schema.flat(part.settings) for part in parts]
     apart = [flag for flag, one in schema.items() if one.path[:1] == ("agent",) and not one.rule.resumable]
+    suite = suite_in(plan)
+    if suite is not None and suite.second is not None:  # the users' settings differ too
+        apart += [name for name in tables[0] if any(other.get(name) != tables[0][name] for other in tables)]
     shared = {
         name: value
         for name, value in tables[0].items()
-        if not schema[name].rule.resumable and name not in (*apart, *_several())
+        if not schema[name].rule.resumable and name not in (*apart, *several_users())
     }
     identity = ("agent", "model", "temperature", "user", "user_model")
     runs = [
         {"policy": part.policy, "user": part.user, "reference": part.reference, "run": part.folder}
         | {name: table[name] for name in identity}
-        | {name: table[name] for name in apart if any(other[name] != table[name] for other in tables)}
+        | {name: table[name] for name in apart if any(other.get(name) != table[name] for other in tables)}
         for part, table in zip(parts, tables, strict=True)
     ]
     figures = compared(samples)
@@ -393,10 +249,17 @@ def evaluation_figures(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
         "intervals": {"level": 0.95, "kind": "percentile bootstrap clustered by person", "resamples": RESAMPLES},
         "not_measured": {name: why for name, why in NOT_MEASURED.items() if name not in measured},
         **figures,
+        **({} if suite is None else {"suite": suite_figures(suite, samples)}),
     }
 
 
-def _headline(figures: Mapping[str, Any]) -> str:
+def suite_in(plan: Mapping[str, Any]) -> Suite | None:
+    """Returns the suite of an evaluation's plan; None for none. Raises UsageError where there is no such suite."""
+    name = plan.get("suite")
+    return None if name is None else suite_of(str(name))
+
+
+def _headline(figures: Mapping[str, Any], suite: Suite | None) -> str:
     settings, held = figures["settings"], figures["held_out"]
     each = counted(figures["conversations_per_task"], "conversation")
     about, drawn = "", "drawn over tasks"
@@ -405,6 +268,8 @@ def _headline(figures: Mapping[str, Any]) -> str:
     lines = [
         f"{counted(figures['tasks'], figures['called'])} (split {settings['task_split']}{about}), "
         f"{each} each with every user; 95 % intervals, {drawn}"
+        if suite is None
+        else suite_headline(suite, figures)
     ]
     if figures["left_out"]:
         lines.append(f"left out: {describe_left_out(figures['left_out'])}")

@@ -413,7 +413,17 @@ def _difference(sample: PolicyResults, first: PolicyResults) -> Metrics:
         "restricted_rounds_to_success": less(lambda talk, row: talk.rounds_at_most(row.limit)),
         "pass_hat": {str(k): _over_tasks(whole, rows)},
         "metrics": {
-            name: less(lambda talk, _, name=name: talk.metrics.get(name, 0.0))  # type: ignore[misc]
+            name: _over_tasks(
+                {
+                    task: [
+                        one.metrics[name] - two.metrics[name]
+                        for one, two in both
+                        if name in one.metrics and name in two.metrics
+                    ]
+                    for task, both in pairs.items()
+                },
+                rows,
+            )
             for name in names
         },
         "mcnemar": {

@@ -23,6 +23,7 @@ BASELINE = Schema(
         changes={
             "model": {
                 "flag": "baseline",
+                "aliases": ("baseline_model",),
                 "help": "chat model to compare with, or `offline`; settings that are not given are those of the model",
             },
             "name": {"flag": "baseline_agent", "help": "the baseline's agent"},

@@ -123,6 +123,7 @@ class Overview:
                 }
                 for user in figures["users"]
             ],
+            "suite": figures.get("suite"),
             "references": sorted({run["policy"] for run in figures["runs"] if run["reference"]}),
             "settings": [(name, str(value)) for name, value in settings.items() if value not in (None, "", {}, [])],
         }

@@ -16,6 +16,7 @@ FAMILY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "generate": "grow the trees of debates in which both speakers branch, in shards if wanted",
         "prefs": "make training rows of the trees: accept, resist or balanced",
+        "eval": "measure a model: flipflop, ays, team or misinformation",
     }
 )
 """The commands, each with its help text."""

@@ -124,7 +124,8 @@ class Smoke:
 
     def evaluate(self) -> str:
         """Evaluate the agent on the test tasks."""
-        from josh.runs.evaluate.evaluate import EvaluationSpec, Printing, evaluate
+        from josh.runs.evaluate.evaluate import Printing, evaluate
+        from josh.runs.evaluate.parts import EvaluationSpec
         from josh.runs.report.report import report_at_end
 
         made: list[Path] = []

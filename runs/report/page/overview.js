@@ -57,10 +57,51 @@ function evaluationSections() {
   if (!head.blocks.length) return null;
   return [
     h("p", { class: "small" }, head.held_out),
-    evaluationCards(),
-    matrixSection(),
+    head.suite ? suiteSections() : evaluationCards(),
+    head.suite ? null : matrixSection(),
     head.blocks.map(blockSection),
   ];
+}
+
+/** The numbers of a suite: a table for each user model, and one of the paired differences. */
+function suiteSections() {
+  const { name, columns, results, order_gap: gaps, further } = head.suite;
+  const two = (value) => fixed(value, 2);
+  const twoMore = (value) => signed(value, two);
+  const cellOf = (estimate, show) => [show(estimate.value), small(span(estimate, show))];
+  const heads = [["", "name"], ...columns.map((each) => [each.replaceAll("_", " "), "number"])];
+  const tableOf = (caption, cells, show, link) =>
+    cells.length
+      ? h(
+          "div",
+          { class: "scroll" },
+          table(
+            caption,
+            heads,
+            cells.map(([policy, cell, user]) => [
+              link ? runLink(policy, user) : h("bdi", {}, policy),
+              ...columns.map((each) => cellOf(cell[each], show)),
+            ]),
+            "policies",
+          ),
+        )
+      : null;
+  const gapText = (gap) =>
+    h("p", {}, "Order gap of ", h("bdi", {}, gap.policy), `: ${two(gap.value)}`, gap.low === null ? "" : ` [${two(gap.low)}, ${two(gap.high)}]`);
+  return [...new Set(results.map((cell) => cell.user))].map((user) => {
+    const own = results.filter((cell) => cell.user === user);
+    const others = own.filter((cell) => cell.difference);
+    const from = [...new Set(others.map((cell) => cell.difference.from))].join(", ");
+    return h(
+      "section",
+      {},
+      h("h2", {}, `Suite ${name}, with `, h("bdi", {}, user)),
+      tableOf("", own.map((cell) => [cell.policy, cell, user]), two, true),
+      tableOf(["Less ", h("bdi", {}, from), ", paired"], others.map((cell) => [cell.policy, cell.difference, user]), twoMore, false),
+      (gaps ?? []).filter((gap) => gap.user === user).map(gapText),
+      further ? h("pre", {}, further.lines.join("\n")) : null,
+    );
+  });
 }
 
 function evaluationCards() {

@@ -8,7 +8,7 @@ from evaluating import cell, evaluated, figures, spans
 
 from josh.cli import main
 from josh.errors import UsageError
-from josh.runs.evaluate.evaluate import EvaluationSpec, sub_runs_of
+from josh.runs.evaluate.parts import EvaluationSpec, sub_runs_of
 from josh.runs.evaluate.scores import PolicyResults, ScoredConversation, TaskResult, compared
 
 
