@@ -13,6 +13,7 @@ from tuning import ASK, DPO, MORE, PLAIN, ROWS, THANKS, card, likelihood, needs_
 
 from josh.models.chat import Request, Sampling
 from josh.models.hf import HFChat
+from josh.runs.train.settings import PRESETS
 from josh.runs.train.sources import fingerprint
 
 # PEFT's own affair, whenever a model is wrapped outside `josh train`.
@@ -240,6 +241,8 @@ RESIST, ACCEPT = "flip_correct_to_incorrect", "flip_incorrect_to_correct"
 
 @needs_trl
 def test_held_out_pairs_give_the_balanced_accuracy_of_every_epoch_and_change_no_bytes(tune, tiny, tmp_path):
+    from transformers import AutoTokenizer
+
     other = {**DPO, "chosen": DPO["rejected"], "rejected": DPO["chosen"]}
     held_out = write(tmp_path / "valid.jsonl", [{**DPO, "type": RESIST}] * 3 + [{**other, "type": ACCEPT}])
     flags = ("--learning_rate", 5e-3, "--epochs", 2, "--lora_dropout", 0.1)
@@ -253,6 +256,13 @@ def test_held_out_pairs_give_the_balanced_accuracy_of_every_epoch_and_change_no_
     assert (last["eval_accuracy"], last["eval_balanced_accuracy"]) == (0.75, 0.5)
     assert (last[f"eval_accuracy/{RESIST}"], last[f"eval_accuracy/{ACCEPT}"]) == (1, 0)
     assert last["eval_margin"] > first["eval_margin"] > 0
+    tokens = AutoTokenizer.from_pretrained(tiny)
+    gains = [
+        (likelihood(tiny, adapter, said) - likelihood(tiny, None, said)) * len(tokens(f"{said}<|end|>")["input_ids"])
+        for said in (THANKS, MORE)
+    ]
+    margin = PRESETS["tiny"]["dpo"]["beta"] * (gains[0] - gains[1])
+    assert last["eval_margin"] == pytest.approx((3 * margin - margin) / 4, rel=1e-3)
     assert adapter.name == plain.name
     weights = [folder / "adapter_model.safetensors" for folder in (plain, adapter)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
