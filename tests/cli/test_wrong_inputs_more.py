@@ -158,7 +158,7 @@ def test_a_corpus_or_training_file_of_another_kind_is_refused(capsys):
         "--env toolwoz --data empty": "give a folder that holds restaurant_db.json",
         "loop --resume circle": "is not a loop",
         "show circle": "circle is not a run",
-        "export --check adir": "cannot read adir: Is a directory",
+        "export --check adir": "adir is a folder without logs of inspect_ai; give a file",
         f"train sft {train} bin": "cannot read bin: it is not UTF-8 (byte 1); save it as UTF-8",
         f"train sft {train} adir": "cannot read adir: Is a directory",
         f"train sft {train} empty": "empty has no rows",
