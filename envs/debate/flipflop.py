@@ -139,4 +139,5 @@ def _debated(task: Task, kind: str) -> dict[str, Any]:
         {"role": "user", "content": urged},
     ]
     answers = {"agent": mine, "user": theirs}
-    return {**task.data, "type": kind, "history": history, "answers": answers, "question_id": task.id}
+    name = str(task.data.get("question_id") or task.id)
+    return {**task.data, "type": kind, "history": history, "answers": answers, "question_id": name}

@@ -21,10 +21,13 @@ from josh.runs.settings import RunSettings, core, env_of
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.sources import fingerprint
 
-Found: TypeAlias = Path | UsageError
-"""A run's folder, or the reason why it was not found."""
+Only: TypeAlias = frozenset[str] | None
+"""The ids of the tasks that a file has rows of; None for all tasks of its runs."""
+Found: TypeAlias = tuple[Path, Only] | UsageError
+"""A run's folder and its tasks that count, or the reason why it was not found."""
 SHOWN = 3
 """Most tasks or people that an error names."""
+_ALL = "all"
 _BEGAN = ("base_adapter", "base")
 
 
@@ -72,7 +75,8 @@ def seen_in(sources: Sequence[Path]) -> TrainingExposure:
             A manifest is a JSON object. Its `runs` are names, or objects with a `run` and optionally its `folder`,
             `tasks_digest` and `settings`. A run is searched in this order: in its `folder`, in the manifest's folder,
             in the folder above, in the `log_dir` of its settings, and in the current folder. If a `tasks_digest` is
-            given, the run must have it.
+            given, the run must have it. Where the file has one part of the questions only (`part` in its settings), the
+            manifest's `tasks` count, and the run's other tasks do not.
 
     Raises:
         UsageError: a source is none of these, or a source or one of its runs cannot be read.
@@ -139,11 +143,11 @@ def _runs_of(source: Path) -> Iterator[Found]:
         yield from _runs_of_card(card)
         return
     if (source / CONFIG).is_file():
-        yield source
+        yield source, None
         return
     searches = sorted(found for found in source.glob("search-*") if (found / CONFIG).is_file())
     if searches:
-        yield from searches
+        yield from ((found, None) for found in searches)
         return
     beside = source.with_name(f"{source.name}.manifest.json")
     path = beside if beside.is_file() else source
@@ -200,11 +204,14 @@ def _runs_in(manifest: Any, path: Path, home: Path) -> Iterator[Found]:
     if not isinstance(named, list) or not named:
         yield UsageError(f"{path} names no runs")
         return
+    settings, tasks = manifest.get("settings"), manifest.get("tasks")
+    one_part = isinstance(settings, dict) and settings.get("part", _ALL) != _ALL and isinstance(tasks, list)
+    only = frozenset(map(str, tasks)) if one_part else None
     for place, one in enumerate(named):
-        yield _run_of({"run": one} if isinstance(one, str) else one, f"{path}: runs[{place}]", home)
+        yield _run_of({"run": one} if isinstance(one, str) else one, f"{path}: runs[{place}]", home, only)
 
 
-def _run_of(entry: Any, where: str, home: Path) -> Found:
+def _run_of(entry: Any, where: str, home: Path, only: Only) -> Found:
     texts = (str, type(None))
     if not isinstance(entry, dict) or not isinstance(entry.get("run"), str):
         return UsageError(f"{where} is {entry!r:.80}; give a run's name, or an object with a `run`")
@@ -221,23 +228,26 @@ def _run_of(entry: Any, where: str, home: Path) -> Found:
         if (place / CONFIG).is_file():
             try:
                 if digest is None or read_config(place).get("tasks_digest") == digest:
-                    return place
+                    return place, only
                 why = f"but the run in {place} played other tasks"
             except UsageError as error:
                 why = f"and {error}"
     return UsageError(f"{where} is {name}, {why}; name the run's folder instead")
 
 
-def _seen_in_run(folder: Found) -> TrainingExposure:
-    if isinstance(folder, UsageError):
-        raise folder
+def _seen_in_run(found: Found) -> TrainingExposure:
+    if isinstance(found, UsageError):
+        raise found
+    folder, only = found
     config = read_config(folder)
     settings = read_settings(folder, config)
     env = env_of(settings)
-    tasks = list(_played(folder / EPISODES))
+    tasks = [task for task in _played(folder / EPISODES) if only is None or task.id in only]
     met = guarded(f"the people of {folder}", lambda: [str(person) for task in tasks for person in env.people(task)])
     return TrainingExposure(
-        frozenset(task.id for task in tasks), frozenset(met), users_of(settings, who_played(config))
+        frozenset(name for task in tasks for name in _names(task)),
+        frozenset(met),
+        users_of(settings, who_played(config)),
     )
 
 
@@ -245,6 +255,13 @@ def users_of(settings: RunSettings, plays: Mapping[str, str]) -> frozenset[str]:
     """Returns the user models of a run: the class of an offline user, otherwise the names of the chat models."""
     models = settings.user.model
     return frozenset(name.strip() for name in (plays.get("user", "") if models == OFFLINE else models).split(","))
+
+
+def _names(task: Task) -> Iterator[str]:
+    """Yields a task's id, and that of the question that it is one of several tasks about."""
+    yield task.id
+    if isinstance(task.data, dict) and task.data.get("question_id"):
+        yield str(task.data["question_id"])
 
 
 def _played(path: Path) -> Iterator[Task]:

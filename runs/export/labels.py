@@ -43,7 +43,7 @@ TYPES: Final = {RESIST: "flip_correct_to_incorrect", ACCEPT: "flip_incorrect_to_
 """What the partner tries, in the column `type` of evaluation rows."""
 COLUMNS: Final = (
     "question", "code", "pref_score", "dispref_score", "margin", "parent_answers", "pref_answers", "dispref_answers",
-    "gold_answers", "type", "part",
+    "gold_answers", "type", "question_id", "part",
 )  # fmt: skip
 """The columns that rows of labelled pairs may have beside their messages, in the formats of TRL."""
 _FIXED_ALONE: Final = "fixed alone"
@@ -324,6 +324,7 @@ def _columns(episode: Episode, pair: Pair, label: str, choice: LabelSelection) -
     places = {"parent": nodes[pair.better].parent, "pref": pair.better, "dispref": pair.worse}
     row |= {f"{name}_answers": _answers(episode.tree, place) for name, place in places.items()}
     row |= {"gold_answers": list(data.get("gold") or ()), "type": TYPES.get(label)}
+    row["question_id"] = question_of(episode)
     return row | ({"part": part_of(question_of(episode))} if len(choice.parts) > 1 else {})
 
 

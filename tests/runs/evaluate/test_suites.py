@@ -161,3 +161,14 @@ def test_what_is_wrong_is_refused_in_one_line(capsys, flags, words):
     written("rows.jsonl", ROWS)
     assert words in refusal(capsys, *flags)
     assert not Path("records").exists()
+
+
+def test_rows_of_held_out_questions_are_told_from_those_of_the_training(capsys):
+    assert main(["pbt", "generate", "--limit", "30", "--out_dir", "trees"]) == 0
+    for part in ("train", "devtest"):
+        assert main(["pbt", "prefs", "trees", "--split", part, "--out", f"{part}.jsonl"]) == 0
+    flags = ("flipflop", "--rows", "devtest.jsonl", "--trained_on")
+    found = suite(capsys, *flags, "train.jsonl", "--agent", "keeper", "--no_references")
+    assert values(found, "keeper", "acc", "acc_on_cti", "acc_on_itc") == (0.5, 1, 0)
+    assert "not held out: the training data has" in refusal(capsys, "--suite", *flags, "devtest.jsonl")
+    assert "not held out: the training data has" in refusal(capsys, "--suite", *flags, "trees/trees")
