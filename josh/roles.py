@@ -305,6 +305,23 @@ class BaseJOSHUser(Forkable):
         return agent, False
 
 
+@dataclass(frozen=True, slots=True)
+class TurnTable:
+    """A table of a run's turns, for reports; `BaseRewards.turn_cells` says in which cell a turn is counted.
+
+    Attributes:
+        title: its title.
+        rows: the names of its rows: what the speaker found.
+        columns: the names of its columns: what it did.
+        about: a sentence or two on how to read it.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    about: str = ""
+
+
 class BaseRewards:
     """The rewards of a task: a multiset of goals, each of which can be earned once, and scores of a conversation.
 
@@ -322,6 +339,7 @@ class BaseRewards:
         verb: the participle after the total reward in the progress bar (`$1.50 given`).
         rate: the name in reports of the share of conversations that met all goals.
         mean: the name in reports of the mean reward of a conversation.
+        turn_table: a table of turns for reports; None for none.
         config: the run's values of the settings that the class declares in a dataclass `Config`; see `josh.config`.
     """
 
@@ -334,6 +352,7 @@ class BaseRewards:
     verb: ClassVar[str] = "earned"
     rate: ClassVar[str] = "success_rate"
     mean: ClassVar[str] = "average_reward"
+    turn_table: ClassVar[TurnTable | None] = None
 
     def __init__(self, rewards: Sequence[Any]) -> None:
         self.rewards: list[Any] = list(rewards)
@@ -425,6 +444,19 @@ class BaseRewards:
 
         Called once, with the finished tree. Pairs without a label say why they have none, so that they are counted.
         """
+        return ()
+
+    def fact_words(self, facts: Mapping[str, Any], speaker: Speaker) -> str:
+        """Returns the facts after a turn of a speaker in a few words, for trees that people read.
+
+        By default these are the numbers, texts and truth values among them, by name. Reports call it on an object that
+        is not started on a task.
+        """
+        plain = {name: value for name, value in facts.items() if isinstance(value, str | int | float)}
+        return ", ".join(f"{name}: {value}" for name, value in plain.items())
+
+    def turn_cells(self, task: Task, tree: Tree) -> Iterable[tuple[int, str, str]]:
+        """Yields turns of a finished tree for `turn_table`: node index, row and column; called as `fact_words` is."""
         return ()
 
     def fork(self: T) -> T:

@@ -9,7 +9,8 @@ from josh.dialogue import Hit, Outcome, Speaker
 from josh.envs.debate.answers import ask_judge, find, is_right, resolve, same, standing
 from josh.envs.debate.labels import label_pairs
 from josh.envs.debate.prompts import answers_unheard, text
-from josh.roles import BaseEnv, BaseRewards, Task, TurnModel
+from josh.envs.debate.responses import TABLE, responses
+from josh.roles import BaseEnv, BaseRewards, Task, TurnModel, TurnTable
 from josh.transcript import Conversation
 from josh.tree import Pair, Tree
 
@@ -59,6 +60,12 @@ class AnswerRewards(BaseRewards):
             return None
         return Outcome.WON if facts["right"]["agent"] else Outcome.LOST
 
+    def fact_words(self, facts: Mapping[str, Any], speaker: Speaker) -> str:
+        """Returns the speaker's answer, and whether it is right: `lion (right)`; and that both agree, where they do."""
+        answer, right = facts["answers"][speaker], facts["right"][speaker]
+        said = "no answer" if answer is None else f"{answer} ({'right' if right else 'wrong'})"
+        return f"{said}, agreed" if facts["agree"] else said
+
     def before(self, task: Task, conversation: Conversation) -> Mapping[str, str | None]:
         """Returns the answers before the last turn, by speaker."""
         earlier = conversation.turns[:-1]
@@ -83,10 +90,15 @@ class DebateRewards(AnswerRewards):
     config: Config
 
     mean: ClassVar[str] = "learner_right"
+    turn_table: ClassVar[TurnTable | None] = TABLE
 
     def pairs(self, task: Task, tree: Tree) -> Iterable[Pair]:
         """Returns the pairs of the learner's sibling turns; see `josh.envs.debate.labels`."""
         return label_pairs(tree, Speaker(self.config.learner))
+
+    def turn_cells(self, task: Task, tree: Tree) -> Iterable[tuple[int, str, str]]:
+        """Returns the responses of the learner; see `josh.envs.debate.responses`."""
+        return responses(tree, frozenset(task.data["gold"]), Speaker(self.config.learner))
 
     async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
         """Returns the scores of a debate, each 0 or 1.

@@ -33,10 +33,10 @@ class Unmodelled(BaseJOSHAgent):
         answers = standing(self.messages, self.task.data, both_first=self.both_first)
         return Position(self.task, "agent", answers["agent"], answers["user"])
 
-    def say(self, answer: str, text: str) -> bool:
-        """Adds a turn; its action is its answer. Returns True: the partner speaks next."""
+    def say(self, text: str) -> bool:
+        """Adds a turn; its action is its text, as that of a chat model. Returns True: the partner speaks next."""
         self.add_message({"role": "assistant", "content": text})
-        self.recent_actions = [answer]
+        self.recent_actions = [text]
         return True
 
 
@@ -49,7 +49,8 @@ class OfflineDebater(Unmodelled):
 
     def step(self, *, model: TurnModel, directive: str | None = None, **_: Any) -> bool:
         """Says one turn. Returns True: the partner speaks next."""
-        return self.say(*offline_turn(self.position(), directive, self.config, model))
+        _, text = offline_turn(self.position(), directive, self.config, model)
+        return self.say(text)
 
 
 class Scripted(Unmodelled):
@@ -59,7 +60,7 @@ class Scripted(Unmodelled):
         """Says one turn. Returns True: the partner speaks next."""
         position = replace(self.position(), knows=getattr(self.config, "knows", None))
         answer = SCRIPTS[self.name](position)
-        return self.say(answer, scripted_text(position, answer))
+        return self.say(scripted_text(position, answer))
 
 
 class Keeper(Scripted):

@@ -16,8 +16,8 @@ from josh.messages import dumps
 
 PAGE: Final = Path(__file__).parent / "page"
 SCRIPTS: Final = (
-    "dom", "data", "charts", "tasks", "tree", "turns", "pairs", "task", "actions", "run", "comparison", "overview",
-    "index", "main",
+    "dom", "data", "charts", "tasks", "tree", "turns", "pairs", "task", "actions", "turn_table", "run", "comparison",
+    "overview", "index", "main",
 )  # fmt: skip
 _ESCAPES: Final = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 

@@ -50,6 +50,7 @@ from josh.runs.record.summary import (
 )
 from josh.runs.registry import ROLES, new_rewards, rewards_class
 from josh.runs.report.actions import ActionTally, done_in, name_acts
+from josh.runs.report.annotations import Annotator, TurnTally
 from josh.runs.report.tree_data import ATTEMPTS, CarefulEnv, Viewer, rewards_by_round
 from josh.runs.report.tree_text import ending
 from josh.runs.settings import JOSH, RunSettings, choices_of, env_of, options_of, schema_of
@@ -88,6 +89,7 @@ class Reading:
     _actions: ActionTally = field(default_factory=ActionTally)
 
     def __post_init__(self) -> None:
+        self._turns = TurnTally(self.viewer.annotator)
         self.search = how_played(self.config, self.settings)
         self._places = {task: place for place, task in enumerate(ids_of_tasks(self.config))}
 
@@ -105,6 +107,7 @@ class Reading:
                 done = done_in(episode, self.viewer.env)
                 name_acts(tree["nodes"], episode, done)
                 self._actions.add(episode, done)
+                self._turns.add(episode)
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
                 self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
@@ -149,6 +152,7 @@ class Reading:
             "leaves": dict(sorted(self._leaves.items())),
             "rounds": _by_round(self._rounds),
             "actions": self._actions.figures(),
+            "turn_table": self._turns.figures(),
             "groups": _groups(sample),
             "costs": self._costs(summary, figures),
             "settings": self._settings(),
@@ -242,7 +246,8 @@ def open_run(folder: Path) -> Reading:
         rewards = BaseRewards
         notes.append(f"rewards have their plain names, because their class cannot be loaded: {error}")
         _warn(folder, error)
-    viewer = Viewer(CarefulEnv(env), partial(_started, rewards, env, settings, options_of(settings)))
+    started_on = partial(_started, rewards, env, settings, options_of(settings))
+    viewer = Viewer(CarefulEnv(env), started_on, Annotator.of(rewards, settings.rewards))
     return Reading(folder, config, settings, viewer, rewards, notes)
 
 

@@ -25,6 +25,7 @@ from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.record.world import world_of
+from josh.runs.report.annotations import Annotator, TurnTally, turn_table_text
 from josh.runs.report.tree_text import Style, errors_in, tree_lines, verdict
 from josh.runs.settings import core, environment
 from josh.terminal import (
@@ -81,12 +82,12 @@ def show(
         _show_records(folder or Path(str(core()["log_dir"].default)), width, as_json=as_json)
         return
     config = _config(folder)
-    names, unit = _read_by(config, folder)
+    names, unit, annotator = _read_by(config, folder)
     damaged: list[int] = []
     if as_json:
-        print(json.dumps(_content(folder, config, task, actions, unit, damaged), indent=1))
+        print(json.dumps(_content(folder, config, task, actions, unit, annotator, damaged), indent=1))
     else:
-        style = Style(_console(width), full, names, unit)
+        style = Style(_console(width), full, names, unit, annotator)
         if actions:
             lines = _actions(folder, config, style, damaged)
         else:
@@ -131,7 +132,13 @@ def _show_records(records: Path, width: int | None, *, as_json: bool) -> None:
 
 
 def _content(
-    folder: Path, config: Mapping[str, Any], task: str | None, actions: bool, unit: str, damaged: list[int]
+    folder: Path,
+    config: Mapping[str, Any],
+    task: str | None,
+    actions: bool,
+    unit: str,
+    annotator: Annotator,
+    damaged: list[int],
 ) -> dict[str, Any]:
     """Returns the content of `josh show --json`: that of a run, of a task, or of the table of actions."""
     if task is not None:
@@ -139,7 +146,7 @@ def _content(
             found: dict[str, Any] = json.loads(line)
             return found
     if actions:
-        return {"folder": str(folder), "unit": unit, **_tallied(folder, config, damaged)}
+        return {"folder": str(folder), "unit": unit, **_tallied(folder, config, annotator, damaged)}
     episodes = {episode.task.id: episode for _, episode in stored_episodes(folder / EPISODES, damaged)}
     ids = list(dict.fromkeys([*ids_of_tasks(config), *episodes]))
     tasks = [_task_content(number, name, episodes.get(name)) for number, name in enumerate(ids, 1)]
@@ -174,12 +181,13 @@ def _config(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str], str]:
-    """Returns the names of the sides and the unit of rewards; defaults if the run's plug-ins cannot be loaded."""
+def _read_by(config: Mapping[str, Any], folder: Path) -> tuple[Mapping[str, str], str, Annotator]:
+    """Returns the names of the sides, the unit of rewards, and the words for facts; defaults without the plug-ins."""
     with suppress(JoshError, KeyError):
-        env, rewards = world_of(read_settings(folder, config), folder, careful=True)
-        return env.speakers, rewards.unit
-    return BaseEnv.speakers, BaseRewards.unit
+        settings = read_settings(folder, config)
+        env, rewards = world_of(settings, folder, careful=True)
+        return env.speakers, rewards.unit, Annotator.of(rewards, settings.rewards)
+    return BaseEnv.speakers, BaseRewards.unit, Annotator()
 
 
 def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[int]) -> Iterator[str]:
@@ -217,7 +225,7 @@ def _actions(folder: Path, config: Mapping[str, Any], style: Style, damaged: lis
     """Yields a title, the table of `ActionTally`, and the meaning of its columns."""
     from josh.runs.report.actions import EXPLAINED, actions_text
 
-    figures = _tallied(folder, config, damaged)
+    figures = _tallied(folder, config, style.annotator, damaged)
     room = style.console.width
     yield from wrap(_title(folder, config, figures["tasks"]), room)
     about = f"{counted(figures['turns'], 'turn')} of the {style.names['agent']} in {counted(figures['tasks'], 'task')}"
@@ -225,10 +233,12 @@ def _actions(folder: Path, config: Mapping[str, Any], style: Style, damaged: lis
     cut = f"; {unknown} of them have no reward below, because a win cut them off, or an error" if unknown else ""
     yield from ["", *wrap(about + cut, room), "", *actions_text(figures, style.unit, room), ""]
     yield from (line for text in EXPLAINED for line in wrap(text, room))
+    if table := figures.get("turn_table"):
+        yield from ["", *wrap(table["title"], room), "", *turn_table_text(table, room), "", *wrap(table["about"], room)]
 
 
-def _tallied(folder: Path, config: Mapping[str, Any], damaged: list[int]) -> dict[str, Any]:
-    """Returns the figures of `ActionTally` for a run."""
+def _tallied(folder: Path, config: Mapping[str, Any], annotator: Annotator, damaged: list[int]) -> dict[str, Any]:
+    """Returns the figures of `ActionTally` and, as `turn_table`, of `TurnTally` for a run."""
     # This imports numpy, which other parts of `josh show` do not need.
     from josh.runs.report.actions import ActionTally, done_in
     from josh.runs.report.tree_data import CarefulEnv
@@ -236,10 +246,12 @@ def _tallied(folder: Path, config: Mapping[str, Any], damaged: list[int]) -> dic
     env = BaseEnv({})
     with suppress(JoshError, KeyError):
         env, _ = world_of(read_settings(folder, config), folder, careful=True)
-    tally, careful = ActionTally(), CarefulEnv(env)
+    tally, careful, turns = ActionTally(), CarefulEnv(env), TurnTally(annotator)
     for _, episode in stored_episodes(folder / EPISODES, damaged):
         tally.add(episode, done_in(episode, careful))
-    return tally.figures()
+        turns.add(episode)
+    table = turns.figures()
+    return {**tally.figures(), **({"turn_table": table} if table else {})}
 
 
 def _title(folder: Path, config: Mapping[str, Any], tasks: int) -> str:

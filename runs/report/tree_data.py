@@ -14,6 +14,7 @@ from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.export.export import MIN_MARGIN
 from josh.runs.export.formats import ExportRow, export_rows
 from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
+from josh.runs.report.annotations import Annotator, pair_words
 from josh.runs.report.tree_text import was_cut_off
 from josh.threads import one_line
 from josh.tree import hits, spend, walk
@@ -88,10 +89,12 @@ class Viewer:
     Attributes:
         env: the environment; an empty one if the run's cannot be loaded.
         rewards: makes the rewards object of a task, started on it.
+        annotator: gives the words for the facts of turns.
     """
 
     env: CarefulEnv
     rewards: Callable[[Task, Sequence[Any]], BaseRewards]
+    annotator: Annotator
 
     def tree(
         self, row: dict[str, Any], episode: Episode, times: Times, earned: "Mapping[int, Sequence[Earned]]"
@@ -105,7 +108,7 @@ class Viewer:
             earned: the rewards of its hits, see `earned`.
         """
         task, nodes = episode.task, row["nodes"]
-        best = node_outcomes(episode).best
+        best, labels = node_outcomes(episode).best, pair_words(episode)
         for index, (shown, stands) in enumerate(zip(nodes, standings(episode), strict=True)):
             node = episode.tree.nodes[index]
             shown["standing"] = stands
@@ -118,6 +121,10 @@ class Viewer:
                 shown.pop("actions", None)  # they repeat its words
             elif attempts := self.env.metrics(task, node.turn.messages).get(ATTEMPTS) if node.turn.messages else 0:
                 shown["attempts"] = int(attempts)
+            if node.turn.facts is not None:
+                shown["known"] = self.annotator.words(node)
+            if index in labels:
+                shown["labels"] = labels[index]
             if (spent := times.get((node.path, node.depth, str(node.speaker)))) is not None:
                 shown["seconds"] = round(spent, 3)
         kept = ("task_id", "ending", "reward", "success", "rounds", "metrics", "error", "reported", "goals", "tools")
@@ -127,7 +134,8 @@ class Viewer:
             "groups": dict(self.env.groups(task)),
             "user_prompt": self.env.user_prompt(task),
             "nodes": nodes,
-            "pairs": self.env.ask(task, lambda: pairs(episode), _NONE),
+            "pairs": labelled_pairs(episode) or self.env.ask(task, lambda: pairs(episode), _NONE),
+            "unlabelled": unlabelled_pairs(episode),
         }
 
     def earned(self, episode: Episode) -> "Mapping[int, Sequence[Earned]]":
@@ -183,6 +191,20 @@ def pairs(episode: Episode) -> Sequence[dict[str, Any]]:
         first.setdefault(candidate.key, candidate)
     kept = (candidate for candidate in first.values() if candidate.contradicts not in first)
     return [{"chosen": one.nodes[0], "rejected": one.nodes[1], "margin": one.row["margin"]} for one in kept]
+
+
+def labelled_pairs(episode: Episode) -> Sequence[dict[str, Any]]:
+    """Returns the pairs of the record with a label, as `pairs` does, with `label`, and the `values` of both turns."""
+    return [
+        {"chosen": one.better, "rejected": one.worse, "label": one.label, "values": list(one.values)}
+        for one in episode.pairs
+        if one.label
+    ]
+
+
+def unlabelled_pairs(episode: Episode) -> dict[str, int]:
+    """Returns the numbers of the record's pairs without a label, by note."""
+    return dict(sorted(Counter(one.note for one in episode.pairs if not one.label).items()))
 
 
 @dataclass(frozen=True, slots=True)

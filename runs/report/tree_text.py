@@ -9,7 +9,8 @@ from josh.messages import Message, dumps, flip_roles, text_of
 from josh.outcomes import Episode
 from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, counted
-from josh.terminal import rendered, visible, wrap
+from josh.runs.report.annotations import Annotator, pair_words
+from josh.terminal import rendered, shortened, visible, wrap
 from josh.tree import Node, walk
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LINES = 3
 """Most lines of a message, unless whole texts are shown."""
+_DIRECTIVE = 30
+"""Most columns of a directive."""
 _TEXT = 24
 """Fewest columns of a text, at any depth of the tree."""
 _STYLES = {"golden": "bold yellow", "won": "green", "lost": "dim", "error": "red"}
@@ -38,12 +41,14 @@ class Style:
         full: show whole texts, and what only one side saw.
         names: the names of the sides, by speaker.
         unit: the unit of rewards.
+        annotator: gives the words for the facts of turns.
     """
 
     console: "Console"
     full: bool = False
     names: Mapping[str, str] = field(default_factory=lambda: BaseEnv.speakers)
     unit: str = ""
+    annotator: Annotator = field(default_factory=Annotator)
 
 
 def was_cut_off(episode: Episode, leaf: int) -> bool:
@@ -104,6 +109,7 @@ class TreeRenderer:
             if below and all(child in failed for child in below):
                 failed.add(index)
         self._failed = failed
+        self._pairs = pair_words(episode)
         self._kept = {collapse.winner for collapse in tree.collapses}
         ascii_only = style.console.options.ascii_only
         self._marks = _ASCII_MARKS if ascii_only else _MARKS
@@ -182,6 +188,9 @@ class TreeRenderer:
         """Yields the lines of a turn: its messages and calls, and behind the last one a label with the outcome."""
         node = self._tree.nodes[index]
         said = list(self._messages(node)) or [(self._style.names[node.speaker], self._silence(node))]
+        if node.directive:
+            who, text = said[0]
+            said[0] = f"{who} [{shortened(' '.join(node.directive.split()), _DIRECTIVE)}]", text
         for who, text in said[:-1]:
             yield from self._text(who, text, indent, "", self._kind(index))
         yield from self._text(*said[-1], indent, self._label(index, node), self._kind(index))
@@ -243,6 +252,7 @@ class TreeRenderer:
             words.append(f"cut off by {node.turn.cut}")
         if node.turn.failure and node.turn.messages:
             words.append(node.turn.failure)
+        words += map(visible, filter(None, [self._style.annotator.words(node), *self._pairs.get(index, ())]))
         if not words:
             return ""
         kind = self._kind(index)

@@ -112,6 +112,7 @@ def write_pages(home):
         for beam in (2, 4)
     ]
     (desks,) = report(desk)
+    debate = play(home / "debate", "--env", "debate", "--strategy", "fan_out", "--user.knows", 1)
     unfinished = home / "unfinished"
     shutil.copytree(twice, unfinished)
     (unfinished / "summary.json").unlink()
@@ -138,6 +139,7 @@ def write_pages(home):
         "twice": twice / "report.html",
         "unfinished": unfinished / "report.html",
         "spelt": spelt / "report.html",
+        "debate": debate / "report.html",
         "desk": desk[0] / "report.html",
         "desks": desks,
         "evaluation": evaluation / "report.html",

@@ -6,7 +6,7 @@ function pairsView(tree, index, places, onshow) {
     return h(
       "p",
       { class: "small" },
-      "No two turns after the same words led to different rewards, so there is no pair here.",
+      unlabelledText(tree) || "No two turns after the same words led to different rewards, so there is no pair here.",
     );
   }
   const path = pathTo(tree.nodes, index);
@@ -29,14 +29,21 @@ function pairsView(tree, index, places, onshow) {
   return h(
     "div",
     {},
-    h("p", { class: "small" }, note),
+    h("p", { class: "small" }, [note, unlabelledText(tree)].filter(Boolean).join(" ")),
     h("p", {}, h("label", { for: "pair" }, "Pair "), picker),
     shown,
   );
 }
 
-function pairName({ chosen, rejected, margin }, nodes, places) {
+/** The pairs of the record that have no label, by reason. */
+function unlabelledText({ unlabelled }) {
+  const parts = Object.entries(unlabelled ?? {}).map(([note, count]) => `${whole(count)} ${note || "without a reason"}`);
+  return parts.length ? `Pairs without a label: ${parts.join(", ")}.` : "";
+}
+
+function pairName({ chosen, rejected, margin, label, values }, nodes, places) {
   const paths = `${nodes[chosen].path} over ${nodes[rejected].path}`;
+  if (label) return `${label}, round ${places[chosen].round}: ${paths}, values ${values.map(textOf).join(" and ")}`;
   return `round ${places[chosen].round}: ${paths}, ${amount(margin, head.unit)} apart`;
 }
 
@@ -58,7 +65,7 @@ function sideBySide(tree, pair, onshow) {
 
 function half(name, index, tree, onshow) {
   const node = tree.nodes[index];
-  const best = `Best reward below: ${amount(node.best ?? 0, head.unit)}`;
+  const best = `Best reward below: ${amount(node.best ?? node.reward ?? 0, head.unit)}`;
   return h(
     "section",
     { class: `side ${name.toLowerCase()}`, "aria-label": name },

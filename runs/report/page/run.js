@@ -17,6 +17,7 @@ function runView() {
     cards(),
     glossary(),
     h("section", {}, h("h2", {}, "Tasks"), list.element),
+    turnTableSection(),
     actionsSection(),
     h("div", { class: "columns" }, roundsSection(), costsSection()),
     groupsSection(),

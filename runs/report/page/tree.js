@@ -18,6 +18,7 @@ const WIDE = 176; // a column with words, where the reader asks for them
 const WIDEST = 240;
 const LETTER = 5.9; // a letter of the words, about
 const HOVERED = 1200; // most characters of a turn that are shown on hover
+const DIRECTIVE = 60; // most characters of a directive that are read out
 
 function standingIcon(standing) {
   const path = s("path", { d: STANDINGS[standing].shape, class: `shape ${standing}` });
@@ -102,6 +103,9 @@ function labelOf(node, place) {
   const marks = [
     STANDINGS[node.standing].name,
     ending(node),
+    node.directive && `directive ${beginning(node.directive, DIRECTIVE)}`,
+    node.known,
+    ...(node.labels ?? []),
     node.duplicate && "duplicate",
     node.attempts && "tag attempt",
   ];
@@ -121,10 +125,10 @@ function hoverText(node, place) {
       .join(", "),
     reward === undefined ? "" : `${what}: ${amount(reward, head.unit)}`,
     node.did ? `did: ${node.did.join(", ")}` : "",
-    "",
-    beginning(said, HOVERED),
+    node.directive ? `directive: ${beginning(node.directive, HOVERED)}` : "",
+    [node.known, ...(node.labels ?? [])].filter(Boolean).join(", "),
   ];
-  return lines.filter((line, index) => line || index === 4).join("\n");
+  return [...lines.filter(Boolean), "", beginning(said, HOVERED)].join("\n");
 }
 
 /**
@@ -236,12 +240,26 @@ function lastOfBest(index, nodes, at) {
   return leaf;
 }
 
-/** The first words of a turn, as many as have room beside it; a leaf has more room, but for its ending. */
+/**
+ * What is known after a turn, and its first words, as many as have room beside it; a leaf has more room, but for its
+ * ending.
+ */
 function firstWords(node, size, ends) {
   if (!size.worded || node.parent < 0) return null;
-  const room = ends ? size.label - 20 : size.column - 16;
+  const room = (ends ? size.label - 20 : size.column - 16) / LETTER;
   const text = shownWords(node).replace(/\s+/g, " ").trim() || (node.error ? "(error)" : node.failure ? "(failed)" : "(nothing)");
-  return s("text", { x: ends ? 13 : 4, y: -9, class: "words", "aria-hidden": "true" }, beginning(text, room / LETTER));
+  const known = beginning(node.known ?? "", room);
+  const rest = room - known.length - 3;
+  const words = known ? (rest > 8 ? ` · ${beginning(text, rest)}` : "") : beginning(text, room);
+  const first = known ? s("tspan", { class: "known" }, known) : null;
+  return s("text", { x: ends ? 13 : 4, y: -9, class: "words", "aria-hidden": "true" }, first, words);
+}
+
+/** The directive of a turn, above or below the line that leads to it, away from the words of the turn before. */
+function onTheWay(node, place, from, size) {
+  if (!size.worded || !node.directive) return null;
+  const text = beginning(node.directive.replace(/\s+/g, " "), (size.column - 24) / LETTER);
+  return s("text", { x: -13, y: place.y < from.y ? -5 : 13, class: "directive", "aria-hidden": "true" }, text);
 }
 
 function item(node, index, at, size) {
@@ -252,7 +270,7 @@ function item(node, index, at, size) {
     transform: `scale(${scale})`,
     class: `shape ${node.standing}`,
   });
-  const text = ending(node);
+  const text = [ending(node), ...(node.labels ?? [])].filter(Boolean).join(" · ");
   const siblings = node.parent < 0 ? 1 : at[node.parent].children.length;
   return s(
     "g",
@@ -271,6 +289,7 @@ function item(node, index, at, size) {
     s("rect", { x: -COLUMN / 2, y: -ROW / 2, width: size.worded ? size.column : COLUMN, height: ROW, class: "target" }),
     s("circle", { r: 11, class: "halo" }),
     shape,
+    onTheWay(node, place, at[node.parent], size),
     firstWords(node, size, !place.children.length),
     text ? s("text", { x: 13, y: 4, class: `ending ${node.standing}` }, text) : null,
   );

@@ -75,6 +75,9 @@ function turnMarks(node) {
   if (again) marks.append(badge("", `already met: ${again}`));
   if (node.attempts)
     marks.append(badge("warn", `${counted(node.attempts, "reward tag")} of the agent's, which earns nothing`));
+  if (node.directive) marks.append(badge("", `directive ${beginning(node.directive, DIRECTIVE)}`));
+  if (node.known) marks.append(badge("", node.known));
+  for (const label of node.labels ?? []) marks.append(badge("", label));
   if (node.duplicate) marks.append(badge("warn", "repeats its sibling"));
   if (node.error) marks.append(badge("bad", node.error));
   if (node.failure) marks.append(badge("bad", node.failure));
@@ -132,6 +135,8 @@ function facts(node, place) {
     ["Place", `path ${node.path || "root"}, turn ${place.depth}`],
     ["Did", node.did?.join(", ") ?? (node.actions ?? []).flat().map(actionText).join(", ")],
     ["Directive", node.directive],
+    ["Facts", plain(node.facts)],
+    ["Labels", node.labels?.join(", ")],
     ["Error", node.error],
     ["Failure", node.failure],
     ["Cut off by", node.cut],
@@ -142,6 +147,14 @@ function facts(node, place) {
     { class: "facts" },
     known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value))),
   );
+}
+
+/** A value in one line: `answers: agent soup, user rice; agree: false`. */
+function plain(value, deep = false) {
+  if (value === null || value === undefined) return deep ? NONE : "";
+  if (typeof value !== "object") return String(value);
+  const join = deep ? " " : ": ";
+  return Object.entries(value).map(([name, each]) => `${name}${join}${plain(each, true)}`).join(deep ? ", " : "; ");
 }
 
 /** What the agent did: a tool call without what it returned, which stands in the conversation. */

@@ -68,9 +68,7 @@ def answers(kind, *heard, **data):
         if words is not None:
             agent.add_message({"role": "user", "content": words})
         agent.step(model=model)
-        (said,) = agent.recent_actions
-        given.append(said)
-        assert standing(agent.messages, DATA)["agent"] == said
+        given.append(standing(agent.messages, DATA)["agent"])
     return given
 
 
@@ -111,7 +109,7 @@ def offline_turns(count=400, directive=None, heard=None, first=None):
         agent.messages += [{"role": "assistant", "content": f"Final answer: {first}."}] if first else []
         agent.messages += [{"role": "user", "content": heard}] if heard else []
         agent.step(model=model, directive=directive)
-        found.append((agent.messages[-1]["content"], agent.recent_actions[0]))
+        found.append((agent.messages[-1]["content"], standing(agent.messages, DATA)["agent"]))
     return found
 
 

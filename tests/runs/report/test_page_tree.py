@@ -77,6 +77,30 @@ def test_tool_calls_are_found_and_read_out(opened):
     assert label.endswith('find({"area": "north"}) find({"area": "north"}) find({"area": "north"}) There.')
 
 
+def test_a_debate_has_its_directives_answers_and_labels_in_the_tree(opened, shots):
+    page = opened("debate")
+    assert page.locator("h2:text-is('Acceptance and resistance, by who was right')").count() == 1
+    page.screenshot(path=shots / "debate.png", full_page=True)
+    number = next(at for at, row in enumerate(data(page)["tasks"]) if row["pairs"] == 6)
+    page.goto(f"{page.url.partition('#')[0]}#task-{number}")
+    page.wait_for_selector("svg.tree")
+    directives = page.locator("svg.tree .directive").all_text_contents()
+    assert len(directives) == 21
+    assert directives.count("emotional") == 2
+    assert set(page.locator("svg.tree .known").all_text_contents()[:1][0].split(" (")[1:]) <= {"right)", "wrong)"}
+    endings = page.locator("svg.tree .ending").all_text_contents()
+    assert sum("resist: chosen" in each for each in endings) == sum("resist: rejected" in each for each in endings) == 6
+    leaf = chosen(page)
+    label = page.get_attribute(f"#node-{leaf}", "aria-label")
+    assert "directive resist, " in label
+    assert fact(page, "Directive") == "resist"
+    assert fact(page, "Facts").startswith("answers: agent ")
+    assert fact(page, "Labels") in label
+    page.click("#tab-pairs")
+    assert page.locator("#pair option").first.text_content().startswith("resist, round 2: ")
+    page.screenshot(path=shots / "debate-tree.png")
+
+
 def test_what_a_model_wrote_is_text_and_nothing_else(opened, pages, shots):
     page = opened("hostile")
     before = page.locator("script").count()
