@@ -49,8 +49,7 @@ class OfflineDebater(Unmodelled):
 
     def step(self, *, model: TurnModel, directive: str | None = None, **_: Any) -> bool:
         """Says one turn. Returns True: the partner speaks next."""
-        _, text = offline_turn(self.position(), directive, self.config, model)
-        return self.say(text)
+        return self.say(offline_turn(self.position(), directive, self.config, model)[1])
 
 
 class Scripted(Unmodelled):
