@@ -4,9 +4,10 @@
    if none ended before the limit of rounds.
 2. Every turn of a speaker with a chat model is a call. Its prompt is the speaker's system prompt and tools, which are
    known, and the turns before it.
-3. A sample of real tasks narrows the range: `from_sample`.
+3. A judge that finds facts may be asked once after every turn, or never.
+4. A sample of real tasks narrows the range: `from_sample`.
 
-Retries and empty replies are not counted.
+Retries, empty replies and other calls of a judge are not counted.
 """
 
 from collections import Counter
@@ -14,10 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from josh.calls import keyword_parameters
 from josh.dialogue import Outcome, Speaker, Turn
 from josh.messages import dumps
 from josh.models.budget import Price
-from josh.roles import Task
+from josh.models.offline import OfflineModel
+from josh.roles import BaseRewards, Task
 from josh.runs.play.runtime import Runtime
 from josh.search import Strategy, child_paths, grow
 from josh.tree import Tree, walk
@@ -28,6 +31,8 @@ SIGNS_PER_TOKEN = 5.0, 3.0
 """Characters of a prompt in one token, many and few."""
 STEPS_WITH_TOOLS = 1, 4
 """Calls in one turn of an agent that has tools, few and many."""
+JUDGED = 300
+"""Tokens of a judge's prompt, beside the turn that it judges, many."""
 MEASURED_TASKS = 50
 """Most tasks whose prompts are measured; the others are like them."""
 MOST_PHASES = 2000
@@ -168,7 +173,18 @@ def _of_task(runtime: Runtime, task: Task, few: Shape, many: Shape) -> Estimate:
         unpriced = tuple(name for name, price in zip(names, prices, strict=True) if price is None)
         cost = None if unpriced else Range(*(_dollars(spent, prices, end) for spent, end in ((low, min), (high, max))))
         found = _plus(found, Estimate(Range(low[0], high[0]), Range(sum(low[1:]), sum(high[1:])), cost, unpriced))
-    return found
+    judge = runtime.judge_model
+    if judge is None or isinstance(judge, OfflineModel) or not _judges_turns(runtime.rewards_type):
+        return found
+    turns, price = sum(many.values()), runtime.prices.get(judge.name)
+    spent = float(turns), turns * (JUDGED + REPLY[1]), turns * float(REPLY[0])
+    cost, unpriced = (Range(0, _dollars(spent, [price], max)), ()) if price else (None, (judge.name,))
+    return _plus(found, Estimate(Range(0, turns), Range(0, sum(spent[1:])), cost, unpriced))
+
+
+def _judges_turns(rewards: type[BaseRewards]) -> bool:
+    takes = keyword_parameters(rewards.facts)
+    return takes is None or "judge" in takes
 
 
 def _spent(

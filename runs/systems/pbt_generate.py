@@ -301,7 +301,8 @@ def _check_same(generation: Generation) -> None:
     old, new = (fixed_settings(each) for each in (read_settings(folder), generation.settings))
     flag = next((flag for flag in {**new, **old} if new.get(flag) != old.get(flag)), None)
     if flag is not None:
-        raise UsageError(f"{flag} is {new.get(flag)!r}, and {old.get(flag)!r} in {folder}; give another --out_dir")
+        one, other = ("not given" if each.get(flag) is None else repr(each[flag]) for each in (new, old))
+        raise UsageError(f"{flag} is {one}, and {other} in {folder}; give another --out_dir")
 
 
 def _remove_started(folder: Path) -> None:

@@ -194,7 +194,7 @@ def test_another_command_for_the_same_folder_is_refused_with_the_difference(caps
     generate("--limit", 2)
     capsys.readouterr()
     line = refused(capsys, "generate", "--limit", 2, "--max_turns", 2)
-    assert line.startswith("max_convo_turns is 1, and None in records/pbt/trees; give another --out_dir")
+    assert line.startswith("max_convo_turns is 1, and not given in records/pbt/trees; give another --out_dir")
     line = refused(capsys, "generate", "--limit", 3)
     assert line == "synthetic_tasks is 3, and 2 in records/pbt/trees; give another --out_dir"
 
@@ -221,6 +221,16 @@ def test_an_extractor_model_is_asked_once_a_turn_that_the_rules_cannot_read(endp
     readable, server = endpoint(respond=debate())
     generate("--limit", 1, *sides(readable, judged=True), "--out_dir", "read")
     assert Counter(body["model"] for body in server.requests) == {"a": 7, "b": 14}
+
+
+def test_a_dry_run_counts_the_extractor_too(endpoint, capsys):
+    url, server = endpoint(respond=debate())
+    priced = ["--price", "a=1/1,b=1/1,extractor=1/1"]
+    generate("--limit", 2, "--dry_run", *sides(url), "--price", "a=1/1,b=1/1")
+    assert "estimate: 4 to 42 calls, " in capsys.readouterr().err
+    generate("--limit", 2, "--dry_run", *sides(url, judged=True), *priced)
+    assert "estimate: 4 to 84 calls, " in capsys.readouterr().err
+    assert server.requests == []
 
 
 @pytest.mark.slow
