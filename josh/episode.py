@@ -47,6 +47,8 @@ BEAM = BeamSearch(8)
 """The default strategy of `play`."""
 TOO_LONG = "the task took longer than"
 """The beginning of an episode's error where the task ran out of time."""
+UNSCORED = "it could not be scored: "
+"""The beginning of an episode's error where its rewards or its world failed at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +248,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     except JoshError:
         raise
     except Exception as failure:
-        error = f"it could not be scored: {one_line(failure)}"
+        error = f"{UNSCORED}{one_line(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
     return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage)
 
@@ -264,7 +266,7 @@ async def _scored(tree: Tree, rewards: BaseRewards, scorer: Scorer) -> Mapping[i
     except* JoshError as group:
         raise first_of(group) from None
     except* Exception as group:
-        raise UnscoredError(f"it could not be scored: {one_line(first_of(group))}") from None
+        raise UnscoredError(f"{UNSCORED}{one_line(first_of(group))}") from None
 
 
 def first_of(error: BaseException) -> BaseException:

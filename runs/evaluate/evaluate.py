@@ -19,7 +19,7 @@ from josh.errors import UsageError
 from josh.runs.evaluate.held_out import assert_held_out, seen_by, seen_in, users_of
 from josh.runs.evaluate.parts import EvaluationSpec, several_users, sub_runs_of
 from josh.runs.evaluate.scores import compared, read_policy_results
-from josh.runs.evaluate.settings import ROLLOUTS
+from josh.runs.evaluate.settings import ROLLOUTS, agents_flags, unread_by_baseline
 from josh.runs.evaluate.suite_figures import suite_figures, suite_headline, suite_table
 from josh.runs.evaluate.suites import Suite, suite_of
 from josh.runs.evaluate.table import as_table
@@ -28,7 +28,7 @@ from josh.runs.play.destinations import trust_flag
 from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
-from josh.runs.play.unread import refuse_unread
+from josh.runs.play.unread import refuse_unread, require_read, unread
 from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
 from josh.runs.record.headline import short_name
 from josh.runs.record.summary import counted, describe_left_out
@@ -99,6 +99,8 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
         finally:
             await runtime.aclose()
     refuse_unread(rehearsed, given)
+    first = [run for part, run in zip(parts, rehearsed, strict=True) if part.policy == parts[0].policy]
+    _refuse_unread_baseline(spec.baseline, first)
     met = seen.users | _trained_users(spec.trained_users, named)
     notes = {user: "trained against" if names & met else "not trained against" for user, names in named.items() if met}
     log_dir = Path(parts[0].settings.output.log_dir)
@@ -115,6 +117,12 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     plan |= {"suite": spec.suite.name} if spec.suite else {}
     write_json(folder / PLAN, plan | {"parts": list(map(sub_run_to_json, parts))})
     return await _play(folder, plan | {"parts": parts}, {}, printing)
+
+
+def _refuse_unread_baseline(baseline: Mapping[str, Any], runs: Sequence[Runtime]) -> None:
+    """Raises UsageError for a setting of the baseline that none of its runs reads."""
+    flags = {flag: baseline[agents] for flag, agents in agents_flags().items() if agents in baseline}
+    require_read(flags, [unread_by_baseline(unread(run)) for run in runs])
 
 
 def _trained_users(names: Sequence[str], evaluated: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -117,6 +117,8 @@ def _baseline(model: Mapping[str, Any], apart: Mapping[str, Any], env: type[Base
     if agents[0] != agents[1]:
         of_agent = set(model) - set(without_plug_in(model, "agent"))
         found = {name: value for name, value in found.items() if name not in of_agent}
+    if kinds[1] and apart.get("base_url"):
+        raise UsageError("baseline_base_url is given, but baseline is 'offline'; give --baseline too")
     if kinds[1]:
         for name in ("base_url", "api_key_var"):
             if name not in apart:

@@ -39,5 +39,27 @@ def apart(given: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         given: values by the baseline's flags; None stands for a flag that was not given, and is left out.
     """
+    agent = agents_flags()
+    return {agent[flag]: value for flag, value in given.items() if value is not None}
+
+
+def unread_by_baseline(of_agent: Mapping[str, str]) -> dict[str, str]:
+    """Returns the settings that a baseline's run does not read, by the baseline's flags, each with the reason.
+
+    Args:
+        of_agent: the same by the agent's flags; see `josh.runs.play.unread.unread`.
+    """
+    words = {"the agent": "the baseline", "--model": "--baseline", "--agent": "--baseline_agent"}
+    found = {}
+    for flag, agents in agents_flags().items():
+        if why := of_agent.get(agents):
+            for one, other in words.items():
+                why = why.replace(one, other)
+            found[flag] = why
+    return found
+
+
+def agents_flags() -> dict[str, str]:
+    """Returns the agent's flag for each flag of the baseline."""
     agent = {one.path[1:]: flag for flag, one in core().items() if one.path[:1] == ("agent",)}
-    return {agent[BASELINE[flag].path]: value for flag, value in given.items() if value is not None}
+    return {flag: agent[one.path] for flag, one in BASELINE.items()}

@@ -42,7 +42,11 @@ def noted(folder: Path, stage: Stage) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     there = all(read_summary(folder / name) and (folder / name / EPISODES).exists() for name in stage.plays)
-    sound = isinstance(done, dict) and done.keys() >= {"told", "seconds"} and (stage.kind != "train" or "rows" in done)
+    if isinstance(done, dict) and "told" in done:  # the key of earlier versions
+        done["result"] = done.pop("told")
+    sound = (
+        isinstance(done, dict) and done.keys() >= {"result", "seconds"} and (stage.kind != "train" or "rows" in done)
+    )
     return done if sound and there else {}
 
 
@@ -143,7 +147,7 @@ class Stages:
             self.done.add(name)
             note = noted(self.folder, next(stage for stage in self.plan.stages if stage.name == name))
             self._show_nothing()
-            print(f"{_time(self.clock.seconds):>8}  {name:<16} {note.get('told', '')}", flush=True)
+            print(f"{_time(self.clock.seconds):>8}  {name:<16} {note.get('result', '')}", flush=True)
             return
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         why = next((line.removeprefix("josh: ") for line in reversed(lines) if line.startswith("josh: ")), "")

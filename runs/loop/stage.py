@@ -28,7 +28,7 @@ from josh.runs.train.tiny import Tiny, build
 from josh.runs.train.train import train
 
 Done = dict[str, Any]
-"""The note of a complete stage; `told` is a line about its result."""
+"""The note of a complete stage; `result` is a line about its result."""
 
 
 class BudgetSpentError(FatalError):
@@ -46,7 +46,7 @@ def run_stage(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], 
         unit: the unit of rewards.
 
     Returns:
-        The stage's note; `told` is a line about its result.
+        The stage's note; `result` is a line about its result.
 
     Raises:
         UsageError: a setting is wrong, or the disk is full.
@@ -56,7 +56,7 @@ def run_stage(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], 
         made = build(
             folder / MODEL, Tiny(plan.settings.tiny_size, plan.run["seed"], env=plan.run["env"]), progress=True
         )
-        return {"told": f"{made['parameters']:,} parameters, loss {made['loss']:.2f}"}
+        return {"result": f"{made['parameters']:,} parameters, loss {made['loss']:.2f}"}
     if stage.kind == "train":
         return _train(folder, plan, stage)
     relax_gc()
@@ -74,7 +74,7 @@ def run_stage(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], 
         if not read_summary(folder / name)["scored"]:
             why = read_summary(folder / name)["first_error"]
             raise FatalError(f"{name}: every conversation ended with an error; the first: {why}")
-    return {"told": _result_line(folder, stage, unit)}
+    return {"result": _result_line(folder, stage, unit)}
 
 
 def conversations(folder: Path, part: SubRun) -> int:
@@ -116,7 +116,7 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
         if control or stage.round == 1:
             raise
         _take_over(adapter_of(folder, stage.round - 1), target)
-        return {"rows": 0, "told": "nothing to learn from; the last round's adapter stays"}
+        return {"rows": 0, "result": "nothing to learn from; the last round's adapter stays"}
     print_summary(manifest, data)
     if not (target / CARD).exists():
         own: dict[str, Any] = {
@@ -131,7 +131,7 @@ def _train(folder: Path, plan: Plan, stage: Stage) -> Done:
             whole["base_adapter"] = str(adapter_of(folder, stage.round - 1))
         with redirect_stdout(sys.stderr):
             train(settings.method, resolve_training(settings.method, whole))
-    return {"rows": manifest["rows"], "told": counted(manifest["rows"], "row")}
+    return {"rows": manifest["rows"], "result": counted(manifest["rows"], "row")}
 
 
 def _take_over(last: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
+from josh.episode import UNSCORED
 from josh.models.budget import NONE, Price, cost
 from josh.outcomes import Episode
 from josh.reading import LENGTH
@@ -358,7 +359,7 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
         costs = ", ".join(f"{_dollars(side['cost'])} {name}" for name, side in priced.items())
         lines.append(f"cost            {costs}{why}")
     if summary["infra_errors"] and summary["scored"]:
-        why = in_a_line(summary["first_error"])
+        why = in_a_line(summary["first_error"]).removeprefix(UNSCORED)
         lines.append(f"errors          {counted(summary['infra_errors'], 'task')} could not be scored: {why}")
     return "\n".join(lines)
 

@@ -118,9 +118,9 @@ def test_a_resumed_run_asks_for_no_reply_again(tmp_path):
 )
 def test_a_wrong_address_is_one_line(tmp_path, capsys, flags, said):
     assert main([*flags, "--log_dir", str(tmp_path)]) == 2
-    told = capsys.readouterr().err.strip()
-    assert said in told
-    assert "\n" not in told
+    printed = capsys.readouterr().err.strip()
+    assert said in printed
+    assert "\n" not in printed
 
 
 @pytest.mark.parametrize(

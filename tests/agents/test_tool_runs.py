@@ -174,9 +174,9 @@ def test_exports_have_the_prompt_the_tools_and_an_answer_to_every_call(agent, fo
                 assert not open_calls
             open_calls += [each["id"] for each in message.get("tool_calls", ())]
             if message["role"] == "user":
-                told = message["content"].startswith("APIRETURN") or message["content"] == GO_ON
-                assert told or "please" in message["content"]
-                assert agent == "react" or not told
+                automatic = message["content"].startswith("APIRETURN") or message["content"] == GO_ON
+                assert automatic or "please" in message["content"]
+                assert agent == "react" or not automatic
             if message["role"] == "assistant":
                 assert "APIRETURN" not in message["content"]
                 assert "<think>" not in message["content"]
@@ -202,8 +202,8 @@ def test_dialects_have_the_prompt_the_tools_and_every_word_in_its_place(agent, p
     turns = [turn for row in by_form["sharegpt"] for turn in row["conversations"]]
     at_once = [turn for turn in turns if turn["from"] == "observation" and "\n" in turn["value"]]
     assert bool(at_once) is (agent == "function_calling")
-    told = {turn["value"].partition(" ")[0] for turn in turns if turn["from"] == "human"}
-    assert told <= {"An"} | ({"APIRETURN", "(Go"} if agent == "react" else set())
+    automatic = {turn["value"].partition(" ")[0] for turn in turns if turn["from"] == "human"}
+    assert automatic <= {"An"} | ({"APIRETURN", "(Go"} if agent == "react" else set())
     assert all("APIRETURN" not in turn["value"] for turn in turns if turn["from"] == "gpt")
 
 

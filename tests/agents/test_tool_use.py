@@ -1,4 +1,4 @@
-"""What a tool call comes to, and what is told of it."""
+"""A tool call gives a result, which is recorded and shown."""
 
 import asyncio
 import json

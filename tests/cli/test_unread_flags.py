@@ -45,6 +45,16 @@ MADE_UP = "the people are made up; leave it out, or give --corpus"
         ("--include_bad", f"include_bad is given, but {MADE_UP}"),
         ("--dry_run --batch_size 4", f"batch_size is 4, but {NO_LOCAL}"),
         ("evaluate --user_temperature 0.3", f"user_temperature is 0.3, but {NO_USER}"),
+        (
+            "evaluate --baseline_top_p 0.5",
+            "baseline_top_p is 0.5, but the baseline has no chat model; leave it out, or give --baseline",
+        ),
+        ("evaluate --baseline offline --baseline_max_tokens 9", "baseline_max_tokens is 9, but the baseline has no"),
+        (
+            "evaluate --model m --base_url http://h --baseline offline --baseline_leave_out seed",
+            "baseline_leave_out is",
+        ),
+        ("evaluate --baseline_base_url http://h", "baseline_base_url is given, but baseline is 'offline'; give --b"),
         ("play --judge_temperature 0", f"judge_temperature is 0.0, but {NO_JUDGE}"),
         ("loop --tiny --rounds 1 --user_top_p 0.5", f"user_top_p is 0.5, but {NO_USER}"),
         ("--trust", "trust is given, but no recorded run is; leave it out, or give --resume with the run"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from serving import serving
+from serving import LocalServer, serving
 from wrong_input import outcome
 
 from josh.cli import main
@@ -332,22 +332,16 @@ def test_a_server_that_answers_strangely_is_named(capsys, flag, body, said):
     assert "Traceback" not in out + "".join(errors)
 
 
-class OneAnswer:
+class OneAnswer(LocalServer):
     """A server that gives every request the same answer."""
 
     def __init__(self, body, kind):
-        self.body, self.kind, self.runner = body, kind, None
+        self.body, self.kind = body, kind
 
-    async def start(self):
+    def app(self):
         app = web.Application()
         app.router.add_post("/{path:.*}", self.answer)
-        self.runner = web.AppRunner(app)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self.runner.addresses[0][1]}"
-
-    async def stop(self):
-        await self.runner.cleanup()
+        return app
 
     async def answer(self, _):
         return web.Response(body=self.body, content_type=self.kind)

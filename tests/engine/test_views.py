@@ -85,8 +85,8 @@ def test_a_directive_is_in_the_request_and_in_the_node_and_in_no_view(env):
 
     episode, model, user_model = played(env, GoalUser, Opened())
     tree = episode.tree
-    told = [node for node in tree.nodes if node.directive]
-    assert {node.speaker for node in told} == set(Speaker)
+    directed = [node for node in tree.nodes if node.directive]
+    assert {node.speaker for node in directed} == set(Speaker)
     asked = [request.messages[0]["content"] for request in (*model.requests, *user_model.requests)]
     for directive in (*TABLE[Speaker.AGENT], *TABLE[Speaker.USER]):
         assert directive is None or any(prompt.endswith(f"\n\n{directive}") for prompt in asked)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from aiohttp import web
-from serving import serving
+from serving import ChatServer, serving
 
 from josh.errors import FatalError, UsageError
 from josh.models.causes import cause_in
@@ -35,18 +35,7 @@ def ask(url, model=OpenAIChat, **options):
 def answering(body, status=200, content_type="application/json", broken=False):
     """A server that gives one answer to everything."""
 
-    class Server:
-        async def start(self):
-            app = web.Application()
-            app.router.add_post("/v1/chat/completions", self.answer)
-            self.runner = web.AppRunner(app, access_log=None)
-            await self.runner.setup()
-            await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-            return f"http://127.0.0.1:{self.runner.addresses[0][1]}/v1"
-
-        async def stop(self):
-            await self.runner.cleanup()
-
+    class Server(ChatServer):
         async def answer(self, request):
             await request.read()
             text = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -49,9 +49,9 @@ def test_options_that_it_does_not_know_are_named(chat):
 def refused(name, capsys, tmp_path, *flags):
     assert main(["--model", name, "--log_dir", str(tmp_path / "records"), *flags]) == 2
     assert not (tmp_path / "records").exists()
-    told = capsys.readouterr().err.strip()
-    assert "\n" not in told
-    return told
+    message = capsys.readouterr().err.strip()
+    assert "\n" not in message
+    return message
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_a_folder_that_is_not_there_is_named(tiny_model, tmp_path, capsys):
 
 
 def test_an_address_for_a_local_model_is_a_mistake(tiny_model, tmp_path, capsys):
-    told = refused(f"hf:{tiny_model}", capsys, tmp_path, "--base_url", "http://localhost:1/v1")
-    assert "is local, but base_url is http://localhost:1/v1" in told
+    message = refused(f"hf:{tiny_model}", capsys, tmp_path, "--base_url", "http://localhost:1/v1")
+    assert "is local, but base_url is http://localhost:1/v1" in message
 
 
 def test_four_bits_need_a_gpu(tiny_model, tmp_path, capsys):

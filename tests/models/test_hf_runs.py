@@ -100,20 +100,22 @@ def test_an_evaluation_is_held_out_from_what_its_adapter_was_trained_on(
     capsys.readouterr()
     for side in both:
         assert main([*evaluate, *side, "--task_split", "train"]) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("josh: not held out: the training data has 2 tasks")
-        assert told.count("\n") == 1
+        printed = capsys.readouterr().err
+        assert printed.startswith("josh: not held out: the training data has 2 tasks")
+        assert printed.count("\n") == 1
     assert main([*evaluate, *both[0]]) == 0
-    told = capsys.readouterr()
-    assert "held out: none of the 2 tasks and 4 people of tuned\n" in told.out
-    assert "user: donor (trained against)" in told.out
-    assert told.err == ""
+    printed = capsys.readouterr()
+    assert "held out: none of the 2 tasks and 4 people of tuned\n" in printed.out
+    assert "user: donor (trained against)" in printed.out
+    assert printed.err == ""
     run.rename("gone")
     assert main([*evaluate, *both[0]]) == 0
-    told = capsys.readouterr()
-    assert "\nheld out: not checked against all training data of tuned; name its runs with --trained_on\n" in told.out
-    assert told.err.startswith("josh: cannot check all training data of tuned: tuned/josh_adapter.json: runs[0]")
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert (
+        "\nheld out: not checked against all training data of tuned; name its runs with --trained_on\n" in printed.out
+    )
+    assert printed.err.startswith("josh: cannot check all training data of tuned: tuned/josh_adapter.json: runs[0]")
+    assert printed.err.count("\n") == 1
 
 
 def test_an_evaluation_misses_a_model_before_it_loads_another(tiny_model, tmp_path, capsys):

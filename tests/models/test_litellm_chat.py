@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from serving import serving
+from serving import LocalServer, serving
 
 from josh.cli import main
 from josh.errors import FatalError, UsageError
@@ -28,7 +28,7 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 COMPATIBLE = pytest.mark.parametrize("name", ["openai/tiny", "hosted_vllm/tiny"])
 
 
-class Anthropic:
+class Anthropic(LocalServer):
     """Anthropic's Messages API.
 
     Attributes:
@@ -40,16 +40,10 @@ class Anthropic:
     def __init__(self):
         self.requests, self.keys, self.faults = [], [], []
 
-    async def start(self):
+    def app(self):
         app = web.Application()
         app.router.add_post("/v1/messages", self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def stop(self):
-        await self._runner.cleanup()
+        return app
 
     async def _answer(self, request):
         self.requests.append(await request.json())

@@ -221,6 +221,6 @@ def test_rows_hold_the_fields_of_the_format_only(endpoint, tmp_path, monkeypatch
     assert {name for message in row["messages"] for name in message} <= {
         "role", "content", "name", "tool_calls", "tool_call_id", "weight",
     }  # fmt: skip
-    told = "".join(path.read_text() for path in [*run.glob("*.json*"), *run.glob("*.html"), *Path().glob("*.jsonl")])
-    assert "Look it up" not in told
+    written = "".join(path.read_text() for path in [*run.glob("*.json*"), *run.glob("*.html"), *Path().glob("*.jsonl")])
+    assert "Look it up" not in written
     assert "Look it up" in json.dumps(server.requests)

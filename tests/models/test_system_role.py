@@ -4,7 +4,7 @@ import json
 
 import pytest
 from aiohttp import web
-from serving import serving
+from serving import ChatServer, serving
 
 from josh.cli import main
 from josh.models.chat import ModelError, Request, Sampling
@@ -44,7 +44,7 @@ def test_other_errors_teach_nothing_about_system_messages(text, status):
     assert refusal_of(text, status) is None
 
 
-class NoSystem:
+class NoSystem(ChatServer):
     """An endpoint that refuses system messages and answers everything else.
 
     Attributes:
@@ -54,17 +54,6 @@ class NoSystem:
 
     def __init__(self, status):
         self.status, self.asked, self.refused = status, [], 0
-
-    async def start(self):
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self.answer)
-        self.runner = web.AppRunner(app, access_log=None)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self.runner.addresses[0][1]}/v1"
-
-    async def stop(self):
-        await self.runner.cleanup()
 
     async def answer(self, request):
         messages = (body := await request.json())["messages"]
@@ -86,8 +75,8 @@ def test_a_search_goes_on_with_the_system_prompt_in_the_first_user_message(statu
     assert server.refused == 1
     assert all(messages[0]["role"] == "user" for messages in server.asked)
     assert server.asked[0][0]["content"].count("\n\n(The chat is open. You write first.)") == 1
-    told = capsys.readouterr().err
-    assert told.count("a system message is refused, so the system prompt is put before the first user message") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("a system message is refused, so the system prompt is put before the first user message") == 1
     [run] = tmp_path.iterdir()
     episodes = [json.loads(line) for line in (run / "episodes.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(episodes) == 2

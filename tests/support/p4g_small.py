@@ -45,7 +45,7 @@ def answers(name):
 
 
 def write_original(folder, annotations=True):
-    """`full_info.csv`, `full_dialog.csv` and, unless told otherwise, the workbooks of the labelled chats."""
+    """`full_info.csv`, `full_dialog.csv` and, by default, the workbooks of the labelled chats."""
     folder.mkdir(parents=True, exist_ok=True)
     columns = [each.name for each in ATTRIBUTES]
     info, dialog, sentences, intentions = [], [], [], []

@@ -18,7 +18,7 @@ class Looks(BaseJOSHAgent):
         self.messages.append({"role": "assistant", "content": "It is red."})
         return True
 """
-"""An agent that calls tools in its text, and is told in its own turn what they return: `looks.py:Looks`."""
+"""An agent that calls tools in its text, and gets their results in its own turn: `looks.py:Looks`."""
 PEOPLE = {side: {"id": side, "traits": {}} for side in ("persuader", "persuadee")}
 """A task's data for a persuasion of two people of whom nothing is known."""
 

@@ -4,6 +4,37 @@ import asyncio
 import threading
 from contextlib import contextmanager
 
+from aiohttp import web
+
+
+class LocalServer:
+    """A server on this machine. A subclass has `app`, the application that answers, and the path of its address."""
+
+    path = ""
+
+    def app(self):
+        raise NotImplementedError
+
+    async def start(self):
+        self.runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0.1)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self.runner.addresses[0][1]}{self.path}"
+
+    async def stop(self):
+        await self.runner.cleanup()
+
+
+class ChatServer(LocalServer):
+    """A server of chat completions. A subclass answers a request, by `answer`."""
+
+    path = "/v1"
+
+    def app(self):
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self.answer)
+        return app
+
 
 @contextmanager
 def serving(server):

@@ -43,9 +43,9 @@ def test_a_search_is_followed_by_an_offer_and_a_booking_by_its_number():
 def test_calls_and_answers_belong_together_and_stay_with_the_agent():
     for _, tree in trees(synthetic_tasks=12, temperature=1, seed=2):
         for leaf in leaves(tree):
-            told = internal_conversation(tree, leaf)
-            calls = [call for message in told for call in message.get("tool_calls", ())]
-            answered = [message["tool_call_id"] for message in told if message["role"] == "tool"]
+            spoken = internal_conversation(tree, leaf)
+            calls = [call for message in spoken for call in message.get("tool_calls", ())]
+            answered = [message["tool_call_id"] for message in spoken if message["role"] == "tool"]
             assert [call["id"] for call in calls] == answered
             assert len(set(answered)) == len(answered)
             assert all(isinstance(json.loads(call["function"]["arguments"]), dict) for call in calls)
@@ -90,12 +90,12 @@ def test_a_wrong_booking_is_noticed_and_made_good_when_it_is_asked_for_again():
     agent, world = agent_of(task), world_of(task)
     turn(agent, f"I need {phrases.thing('train', goal['info'])}.", world)
     people = goal["book"]["people"]
-    wrong, told = turn(agent, f"Please book seats for {int(people) + 1} people.", world)
+    wrong, spoken = turn(agent, f"Please book seats for {int(people) + 1} people.", world)
     assert wrong[0][1]["people"] != people
-    assert "booking" in told
-    assert "reference" not in told
-    _, told = turn(agent, f"Please try again to book seats for {people} people.", world)
-    assert world.bookings[0].reference in told
+    assert "booking" in spoken
+    assert "reference" not in spoken
+    _, spoken = turn(agent, f"Please try again to book seats for {people} people.", world)
+    assert world.bookings[0].reference in spoken
 
 
 def test_it_books_nothing_that_it_has_not_found():

@@ -13,7 +13,7 @@ from josh.users.toolwoz import phrases
 
 
 @pytest.mark.parametrize(
-    ("said", "about", "told"),
+    ("said", "about", "stated"),
     [
         ("Hi! Could you find me an Indian restaurant in the north?", None, {"food": "indian", "area": "north"}),
         ("It should be moderately priced, and have 4 stars.", "hotel", {"pricerange": "moderate", "stars": "4"}),
@@ -28,8 +28,8 @@ from josh.users.toolwoz import phrases
         ("I do not mind the area.", "restaurant", {"area": ""}),
     ],
 )  # fmt: skip
-def test_it_hears_what_to_look_for(said, about, told):
-    assert {each.name: each.value for each in READER.read(said, about) if each.kind == SEARCH} == told
+def test_it_hears_what_to_look_for(said, about, stated):
+    assert {each.name: each.value for each in READER.read(said, about) if each.kind == SEARCH} == stated
 
 
 def test_it_hears_what_to_book_what_to_tell_and_what_not_to_do():
@@ -62,14 +62,16 @@ def test_all_that_the_user_can_want_is_understood(database):
                     f"I need {phrases.thing(domain, info)}.",
                     f"It should {phrases.traits(info)}.",
                 ):
-                    told = hearing.read(said, domain)
-                    assert {each.name: each.value for each in told if each.kind == SEARCH} == wanted, said
-                    assert {each.domain for each in told} == {domain}, said
-                told = hearing.read(f"I need {phrases.thing(domain, info)}.", None)
-                assert told[0].domain == domain, info
+                    stated = hearing.read(said, domain)
+                    assert {each.name: each.value for each in stated if each.kind == SEARCH} == wanted, said
+                    assert {each.domain for each in stated} == {domain}, said
+                stated = hearing.read(f"I need {phrases.thing(domain, info)}.", None)
+                assert stated[0].domain == domain, info
                 seen.update(wanted)
             if wish["book"]:
                 said = f"Could you book {phrases.booking(domain, wish['book'])}?"
-                told = {each.name: each.value for each in hearing.read(said, domain) if each.kind == BOOK and each.name}
-                assert told == wish["book"], said
+                stated = {
+                    each.name: each.value for each in hearing.read(said, domain) if each.kind == BOOK and each.name
+                }
+                assert stated == wish["book"], said
     assert {"food", "area", "stars", "parking", "departure", "arriveBy", "leaveAt", "name", "type"} <= seen

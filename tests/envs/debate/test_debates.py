@@ -47,8 +47,8 @@ def replying(by_directive, usual="Final answer: red."):
     """A chat model that replies by the directive in its system message."""
 
     def script(messages, _seed):
-        told = messages[0]["content"] if messages[0]["role"] == "system" else ""
-        return next((reply for name, reply in by_directive.items() if told == DIRECTIVES[name]), usual)
+        directed = messages[0]["content"] if messages[0]["role"] == "system" else ""
+        return next((reply for name, reply in by_directive.items() if directed == DIRECTIVES[name]), usual)
 
     return ScriptedModel(script)
 
@@ -103,9 +103,9 @@ def test_a_view_begins_with_the_question_and_has_no_directive():
             assert question in view[0]["content"]
             assert not any(text in message["content"] for text in DIRECTIVES.values() for message in view)
     assert {node.directive for node in episode.tree.nodes[1:]} <= DIRECTIVES.keys()
-    told = [request.messages[0]["content"] for request in model.requests if request.messages[0]["role"] == "system"]
-    assert len(told) == len(model.requests)
-    assert set(told) <= set(DIRECTIVES.values())
+    directed = [request.messages[0]["content"] for request in model.requests if request.messages[0]["role"] == "system"]
+    assert len(directed) == len(model.requests)
+    assert set(directed) <= set(DIRECTIVES.values())
 
 
 @pytest.mark.parametrize(("both_first", "hears"), [(True, False), (False, True)])

@@ -124,15 +124,15 @@ def test_absurd_texts_do_not_stall(text):
 
 
 def test_human_requests_are_mostly_recognised():
-    right, told, held = Counter(), Counter(), Counter()
+    right, found, held = Counter(), Counter(), Counter()
     for turns in annotated_turns():
         for labels, text in turns:
             pairs = ((labels, s.acts(text)), ({"ask"} & _asks(labels), {"ask"} & _asks(s.acts(text))))
             for truth, read in pairs:
                 right.update(truth & read)
-                told.update(read)
+                found.update(read)
                 held.update(truth)
-    precision = {act: right[act] / told[act] for act in held if told[act]}
+    precision = {act: right[act] / found[act] for act in held if found[act]}
     recall = {act: right[act] / held[act] for act in held}
     for act, floor in ((s.PROPOSITION, 0.6), (s.ASK_AMOUNT, 0.7), (s.INFORMATION, 0.65), (s.CREDIBILITY, 0.65)):
         assert precision[act] > floor, act

@@ -1,4 +1,4 @@
-"""MultiWOZ as it is published, told from a small made-up piece of it."""
+"""MultiWOZ as it is published, by a small made-up piece of it."""
 
 import json
 import os

@@ -83,10 +83,10 @@ def test_dialogues_that_are_no_tasks_are_counted(tmp_path, capsys):
     taxi = dialogue(taxi={"info": {"leaveAt": "17:15"}}, attraction={"info": {"type": "park"}})
     folder = write(tmp_path / "data", {"A1.json": PARK, "B2.json": taxi, "C3.json": taxi})
     played = run(str(tmp_path / "records"), "--env", "toolwoz", "--data", str(folder))
-    told = "2 rows of the data, in all splits: 2 with a goal in taxi"
-    assert f"left out        {told}\n" in capsys.readouterr().out
+    missing = "2 rows of the data, in all splits: 2 with a goal in taxi"
+    assert f"left out        {missing}\n" in capsys.readouterr().out
     assert json.loads((played / "config.json").read_text())["left_out"] == {"with a goal in taxi": 2}
-    assert f"Left out are {told}" in (played / "report.html").read_text()
+    assert f"Left out are {missing}" in (played / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def test_a_loop_trains_by_preferences_too(method, tmp_path):
 
 def test_a_round_can_go_on_from_the_last_and_learn_from_all(tmp_path):
     flags = ["--rounds", "2", "--no_sampling", "--no_references", "--learn_from", "all"]
-    assert main(["loop", *FEW, *flags]) == 0, "a tiny model goes on from the last round unless told otherwise"
+    assert main(["loop", *FEW, *flags]) == 0, "a tiny model goes on from the last round by default"
     (folder,) = tmp_path.glob("records/loop-*")
     card = read(folder / "adapters" / f"{folder.name}-round-2" / "josh_adapter.json")
     assert card["base_adapter"]["name"].endswith("-round-1")

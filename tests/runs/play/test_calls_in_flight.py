@@ -4,22 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from asking import ASKING
 from resuming import summary
 
 from josh.cli import main
 from josh.runs.experiments.loopback import Loopback
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
-
-ASKING = """
-from josh import BaseJOSHUser
-
-class Asking(BaseJOSHUser):
-    async def step(self, agent, *, model, **_):
-        reply = await model.reply([{"role": "user", "content": "what now?"}])
-        agent.add_message({"role": "user", "content": reply.text})
-        return agent, False
-"""
 
 
 class SecondIsSlow(Loopback):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import asking
 import pytest
 from refusals import bad
 from resuming import run_in
@@ -11,15 +12,7 @@ from josh.cli import main
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-ASKING = """
-from josh import BaseJOSHUser
-
-class Asking(BaseJOSHUser):
-    async def step(self, agent, *, model, **_):
-        reply = await model.reply([{"role": "user", "content": "what now?"}])
-        agent.add_message({"role": "user", "content": reply.text})
-        return agent, False
-
+ASKING = f"""{asking.ASKING}
 class Declared(Asking):
     needs_model = True
 """

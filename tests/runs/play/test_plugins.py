@@ -125,6 +125,20 @@ def odd(tmp_path):
     (tmp_path / "odd.py").write_text(ODD_PLUGINS)
 
 
+def test_the_figures_say_once_that_tasks_could_not_be_scored(tmp_path, capsys):
+    (tmp_path / "half.py").write_text(
+        "from josh.rewards.donation import DonationRewards\n"
+        "class Half(DonationRewards):\n"
+        "    def start(self, task, env, options):\n"
+        "        self.zero = task.index % 2\n"
+        "    def path_reward(self, goals, hits):\n"
+        "        return 1 / self.zero\n"
+    )
+    assert main(["--rewards", "./half.py:Half", "--end_index", "4", "--max_convo_turns", "1"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("errors ")]
+    assert line == "errors          2 tasks could not be scored: ZeroDivisionError: division by zero"
+
+
 @pytest.mark.usefixtures("odd")
 @pytest.mark.parametrize(
     ("flags", "error"),

@@ -35,13 +35,13 @@ def test_a_full_disk_loses_no_finished_task(tmp_path):
     command = [sys.executable, "-m", "josh", "--josh"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=small_files, check=False)
     assert done.returncode == 2
-    told, reason = done.stderr.splitlines()
+    message, reason = done.stderr.splitlines()
     assert reason.startswith("josh: cannot write records/")
     (folder,) = (tmp_path / "records").iterdir()
     finished = lines(folder / "episodes.jsonl")
     assert 0 < len(finished) < 20
     where = folder.relative_to(tmp_path)
-    assert told == f"josh: {len(finished)} of 20 tasks were finished; go on with: josh --resume {where}"
+    assert message == f"josh: {len(finished)} of 20 tasks were finished; go on with: josh --resume {where}"
     assert lines(folder / "training_examples.jsonl")
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["complete"], summary["finished"]) == (False, len(finished))
@@ -74,8 +74,8 @@ def test_a_run_that_is_stopped_leaves_every_finished_task_readable(tmp_path, end
     out, err = run.communicate(timeout=30)
     assert run.returncode == code
     assert out == ""
-    told, last = err.splitlines()
-    assert "of 400 tasks were finished; go on with: josh --resume records/" in told
+    message, last = err.splitlines()
+    assert "of 400 tasks were finished; go on with: josh --resume records/" in message
     assert last == f"josh: {said}"
     (folder,) = (tmp_path / "records").iterdir()
     summary = json.loads((folder / "summary.json").read_text())

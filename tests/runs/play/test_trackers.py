@@ -78,14 +78,14 @@ def results_of(folder):
 
 
 class Notes:
-    """A tracker that keeps what it is told."""
+    """A tracker that keeps what it gets."""
 
     def __init__(self):
-        self.told = []
+        self.received = []
         self.ended = []
 
     def log(self, figures, tasks):
-        self.told.append((tasks, dict(figures)))
+        self.received.append((tasks, dict(figures)))
 
     def finish(self, *, failed):
         self.ended.append(failed)
@@ -102,7 +102,7 @@ class Broken(Notes):
         raise ConnectionError("the tracker is\n down")
 
     def finish(self, *, failed):
-        raise AssertionError("it was told to go away")
+        raise AssertionError("it goes away")
 
 
 class Stubborn(Notes):
@@ -249,10 +249,12 @@ def test_a_tracker_is_begun_told_and_finished_whatever_ends_the_run(name, tmp_pa
         assert ended.returncode == code, ended.stderr
         assert "a word for the screen" in ended.stderr
         assert "a word for the screen" not in ended.stdout
-        (_, _, begun), *told, (last, _, given) = lines = list(map(json.loads, Path("notes").read_text().splitlines()))
+        (_, _, begun), *received, (last, _, given) = lines = list(
+            map(json.loads, Path("notes").read_text().splitlines())
+        )
         assert begun["config"]["synthetic_tasks"] == 2
         assert (begun["project"], begun["name"]) == ("josh", only_run(more[1] if code == 0 else "records").name)
-        assert len([what for what, _, _ in told if what == "log"]) == (2 if code == 0 else 1)
+        assert len([what for what, _, _ in received if what == "log"]) == (2 if code == 0 else 1)
         assert last == "finish"
         assert given == ({"exit_code": int(code != 0)} if name == "wandb" else {})
         steps = [given.get("step", args[0].get("tasks")) for what, args, given in lines if what == "log"]
@@ -273,9 +275,9 @@ def test_a_tracker_with_tables_gets_the_first_conversations(name, tmp_path):
     command = [sys.executable, "-m", "josh", "--report_to", name, "--synthetic_tasks", "3", "--max_concurrency", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr
-    told = list(map(json.loads, Path("notes").read_text().splitlines()))
-    assert [what for what, _, _ in told[-2:]] == ["log", "finish"]
-    table = told[-2][1][0]["conversations"]
+    received = list(map(json.loads, Path("notes").read_text().splitlines()))
+    assert [what for what, _, _ in received[-2:]] == ["log", "finish"]
+    table = received[-2][1][0]["conversations"]
     assert table["columns"] == ["task", "outcome", "reward", "conversation"]
     episodes = [episode for _, episode in stored_episodes(only_run() / "episodes.jsonl", [])]
     assert [row[0] for row in table["data"]] == [episode.task.id for episode in episodes]
@@ -315,8 +317,8 @@ def test_a_tracker_that_fails_is_let_go_with_a_line_and_the_others_go_on(capsys)
         report.finished(result, NO_COST)
     report.end(failed=True)
     report.end()
-    assert len(broken.told) == 1
-    assert [step for step, _ in notes.told] == [1, 2, 3]
+    assert len(broken.received) == 1
+    assert [step for step, _ in notes.received] == [1, 2, 3]
     assert notes.ended == [True]
     (line,) = capsys.readouterr().err.splitlines()
     assert (
@@ -351,11 +353,11 @@ def test_a_task_without_a_score_is_in_no_mean():
     for result in results:
         report.finished(result, NO_COST)
     summary = json.loads((only_run() / "summary.json").read_text())
-    last = notes.told[-1][1]
+    last = notes.received[-1][1]
     assert last["mean/reward"] == pytest.approx(summary["average_reward"])
     assert last["mean/completed"] == summary["endings"].get("completed", 0) / summary["scored"]
     assert last["total/infra_errors"] == summary["infra_errors"] == len(failed)
-    assert sum("reward" in figures for _, figures in notes.told) == summary["scored"]
+    assert sum("reward" in figures for _, figures in notes.received) == summary["scored"]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -390,8 +392,8 @@ def test_a_tracker_that_does_not_begin_ends_the_run_before_anything_is_played(ca
 
 def test_no_secret_is_told():
     settings = {"base_url": "https://me:word@example.org/v1", "model": "key-123456789", "seed": 1, "agent": None}
-    told = without_secrets(settings, redactor({"OPENAI_API_KEY": "key-123456789"}))
-    assert told == {"base_url": "https://***@example.org/v1", "model": "***", "seed": 1, "agent": None}
+    received = without_secrets(settings, redactor({"OPENAI_API_KEY": "key-123456789"}))
+    assert received == {"base_url": "https://***@example.org/v1", "model": "***", "seed": 1, "agent": None}
 
 
 def test_searches_tests_and_trainings_of_a_loop_report_to_the_same_tracker():

@@ -87,17 +87,17 @@ def test_an_old_run_is_shown(name, old, capsys):
 
 @both
 def test_an_old_run_is_reported_with_its_figures(name, old, capsys):
-    folder, told = old(name), summary(OLD / name)
+    folder, figures = old(name), summary(OLD / name)
     assert main(["report", str(folder)]) == 0
     shown = head(folder)
-    assert (shown["rate"]["low"], shown["rate"]["high"]) == pytest.approx(told["success_rate_ci95"])
-    assert shown["rate"]["value"] == told["success_rate"]
-    assert shown["mean"]["value"] == pytest.approx(told["average_reward"])
-    assert shown["mean_rounds"]["value"] == pytest.approx(told["mean_rounds"])
-    assert shown["leaves"]["won"] == told["leaf_outcomes"]["won"]
-    assert sum(shown["leaves"].values()) == sum(told["leaf_outcomes"].values())
-    assert shown["counts"]["turns"] == told["turns"]
-    assert shown["counts"]["training_examples"] == told["training_examples"]
+    assert (shown["rate"]["low"], shown["rate"]["high"]) == pytest.approx(figures["success_rate_ci95"])
+    assert shown["rate"]["value"] == figures["success_rate"]
+    assert shown["mean"]["value"] == pytest.approx(figures["average_reward"])
+    assert shown["mean_rounds"]["value"] == pytest.approx(figures["mean_rounds"])
+    assert shown["leaves"]["won"] == figures["leaf_outcomes"]["won"]
+    assert sum(shown["leaves"].values()) == sum(figures["leaf_outcomes"].values())
+    assert shown["counts"]["turns"] == figures["turns"]
+    assert shown["counts"]["training_examples"] == figures["training_examples"]
     assert [len(tree["nodes"]) for tree in trees(folder)] == [
         len(row["nodes"]) for row in lines(folder / "episodes.jsonl")
     ]
@@ -113,9 +113,9 @@ def test_an_old_run_rescored_under_the_same_reward_is_the_same_in_the_new_format
         rows = lines(again / file)
         assert {row["version"] for row in rows} == {FORMAT_VERSION}
         assert list(map(as_before, rows)) == lines(folder / file)
-    told, before = summary(again), summary(folder)
+    figures, before = summary(again), summary(folder)
     names = ("average_reward", "success_rate", "mean_rounds", "turns", "training_examples", "golden_examples")
-    assert [told[name] for name in names] == [before[name] for name in names]
+    assert [figures[name] for name in names] == [before[name] for name in names]
 
 
 def test_an_old_run_rescored_under_another_reward_has_other_figures(old):

@@ -177,11 +177,11 @@ def test_a_run_of_a_newer_josh_is_not_played_over(line, capsys):
 
 def test_examples_are_counted_where_they_are_whole():
     folder = run("records", "--josh", "--end_index", 4)
-    told = read_summary(folder)
+    recorded = read_summary(folder)
     tasks = {row["task_id"] for row in lines(folder / "training_examples.jsonl")}
     with (folder / "training_examples.jsonl").open("a") as file:
         file.write('{"task_id": "synthetic-train-0000"}\n{"version"')
-    assert count_examples(folder, tasks) == (told["training_examples"], told["golden_examples"])
+    assert count_examples(folder, tasks) == (recorded["training_examples"], recorded["golden_examples"])
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_examples_are_counted_where_they_are_whole():
 )
 def test_a_summary_that_makes_no_sense_counts_as_none(change, kept):
     folder = run("records", "--end_index", 1)
-    told = json.loads((folder / "summary.json").read_text()) | change
-    (folder / "summary.json").write_text(json.dumps(told))
-    assert read_summary(folder) == (told if kept else {})
+    recorded = json.loads((folder / "summary.json").read_text()) | change
+    (folder / "summary.json").write_text(json.dumps(recorded))
+    assert read_summary(folder) == (recorded if kept else {})
 
 
 def test_josh_schema_prints_every_file_with_descriptions(capsys):

@@ -116,9 +116,9 @@ def test_a_comparison_says_what_sets_the_runs_apart(endpoint):
         f"Left out, because the other run has not finished them: 1 task of {two}",
     ]
     for each, folder in zip(shown["runs"], (first, second), strict=True):
-        told = summary(folder)
-        assert each["calls"] == sum(side["calls"] for side in told["usage"].values())
-        assert each["cost"] == told["cost"]
+        recorded = summary(folder)
+        assert each["calls"] == sum(side["calls"] for side in recorded["usage"].values())
+        assert each["cost"] == recorded["cost"]
 
 
 def test_who_played_differs_only_where_somebody_else_did():

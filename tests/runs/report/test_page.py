@@ -22,11 +22,11 @@ def test_a_page_opens_from_disk_with_nothing_but_itself(opened, pages, shots):
 
 def test_the_figures_are_those_of_the_run(opened, pages):
     page = opened("offline")
-    told = json.loads((pages["offline"].parent / "summary.json").read_text())
+    recorded = json.loads((pages["offline"].parent / "summary.json").read_text())
     cards = page.text_content(".cards")
-    assert f"Donation rate{told['success_rate']:.0%}" in cards
-    assert f"Mean donation${told['average_reward']:.2f}95% interval $" in cards
-    assert f"Turns played{told['turns']:,}" in cards
+    assert f"Donation rate{recorded['success_rate']:.0%}" in cards
+    assert f"Mean donation${recorded['average_reward']:.2f}95% interval $" in cards
+    assert f"Turns played{recorded['turns']:,}" in cards
     rounds = page.locator("section", has_text="Rewards by round").locator("tbody tr")
     assert rounds.count() == len(data(page)["rounds"])
     assert page.locator(".group").count() == len({group["kind"] for group in data(page)["groups"]})

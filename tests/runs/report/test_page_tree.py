@@ -195,7 +195,7 @@ def test_what_an_agent_is_told_in_its_own_turn_is_a_tools_and_not_the_users(open
     assert said.locator("h4").text_content().split() == ["Tool", "result", "as", "user"]
     assert "APIRETURN red" in said.text_content()
     assert "APIRETURN" not in "".join(page.locator("#panel .turn.user").all_text_contents())
-    page.screenshot(path=shots / "told.png")
+    page.screenshot(path=shots / "conversation.png")
     page.click("#tab-user")
     assert "APIRETURN" not in page.text_content("#panel")
     assert "It is red." in page.text_content("#panel")

@@ -17,16 +17,16 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 def test_a_run_ends_with_a_report_that_has_its_figures(capsys):
     folder = run("one", "--josh")
     assert f"report          {folder / 'report.html'}" in capsys.readouterr().out
-    shown, told = head(folder), summary(folder)
+    shown, recorded = head(folder), summary(folder)
     assert shown["kind"] == "run"
     assert shown["names"] == {"rate": "donation rate", "mean": "mean donation"}
-    assert shown["rate"] == {"value": told["success_rate"]} | dict(
-        zip(("low", "high"), told["success_rate_ci95"], strict=True)
+    assert shown["rate"] == {"value": recorded["success_rate"]} | dict(
+        zip(("low", "high"), recorded["success_rate_ci95"], strict=True)
     )
-    assert shown["mean"]["value"] == pytest.approx(told["average_reward"])
-    assert shown["mean"]["low"] < told["average_reward"] < shown["mean"]["high"]
+    assert shown["mean"]["value"] == pytest.approx(recorded["average_reward"])
+    assert shown["mean"]["low"] < recorded["average_reward"] < shown["mean"]["high"]
     assert [row["id"] for row in shown["tasks"]] == [episode.task.id for episode in episodes(folder)]
-    assert Counter(row["state"] for row in shown["tasks"])["won"] == told["success_rate"] * 20
+    assert Counter(row["state"] for row in shown["tasks"])["won"] == recorded["success_rate"] * 20
     assert {group["kind"] for group in shown["groups"]} >= {"age", "sex", "political views"}
     for kind in {group["kind"] for group in shown["groups"]}:
         assert sum(group["tasks"] for group in shown["groups"] if group["kind"] == kind) <= 20

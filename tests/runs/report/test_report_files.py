@@ -162,12 +162,12 @@ def test_tasks_stand_in_the_order_of_the_run_and_every_one_once(capsys):
 
 def test_a_task_that_stands_twice_counts_once():
     folder = run("one", "--josh", "--synthetic_tasks", 3)
-    whole, told = head(folder), summary(folder)
+    whole, recorded = head(folder), summary(folder)
     lines = (folder / "episodes.jsonl").read_text().splitlines(keepends=True)
     (folder / "episodes.jsonl").write_text("".join([*lines, lines[0], lines[1]]))
     assert main(["report", str(folder)]) == 0
     assert head(folder) == whole
-    assert whole["counts"]["finished"] == told["finished"] == 3
+    assert whole["counts"]["finished"] == recorded["finished"] == 3
 
 
 def test_a_run_in_which_nothing_was_scored_has_no_interval():
@@ -188,7 +188,7 @@ def test_a_resumed_run_that_was_killed_is_not_shown_with_the_figures_of_the_sess
     url, server = endpoint()
     flags = ("--model", "m", "--base_url", url, "--synthetic_tasks", 4, "--max_concurrency", 1, "--josh")
     folder = run("one", *flags, "--max_calls", 20)
-    told = summary(folder)
+    recorded = summary(folder)
     asked = len(server.requests)
     resume = f"from josh.cli import main; main(['run', '--resume', {str(folder)!r}, '--max_calls', '500'])"
     killed = subprocess.Popen([sys.executable, "-c", resume], stderr=subprocess.PIPE)
@@ -200,12 +200,12 @@ def test_a_resumed_run_that_was_killed_is_not_shown_with_the_figures_of_the_sess
     assert main(["report", str(folder)]) == 0
     shown = head(folder)
     calls = {side["side"]: side["calls"] for side in shown["costs"]["sides"]}
-    assert calls["agent"] > told["usage"]["agent"]["calls"] + 50
+    assert calls["agent"] > recorded["usage"]["agent"]["calls"] + 50
     assert not [note for note in shown["notes"] if "budget" in note]
     done = {episode.task.id for episode in episodes(folder)}
     rows = [json.loads(line) for line in (folder / "training_examples.jsonl").read_text().splitlines()]
     assert shown["counts"]["training_examples"] == sum(row["task_id"] in done for row in rows)
-    assert json.loads((folder / "summary.before.json").read_text()) == told
+    assert json.loads((folder / "summary.before.json").read_text()) == recorded
     assert main(["run", "--resume", str(folder), "--max_calls", "500"]) == 0
     assert not (folder / "summary.before.json").exists()
     assert summary(folder)["complete"]
@@ -216,11 +216,11 @@ def test_a_resumed_run_that_was_killed_is_not_shown_with_the_figures_of_the_sess
 )
 def test_a_damaged_summary_costs_a_note(damaged):
     folder = run("one", "--josh", "--synthetic_tasks", 2)
-    told = summary(folder)
+    recorded = summary(folder)
     (folder / "summary.json").write_text(damaged)
     assert main(["report", str(folder)]) == 0
     assert head(folder)["notes"] == ["summary.json is damaged and left out"]
-    assert head(folder)["counts"]["training_examples"] == told["training_examples"]
+    assert head(folder)["counts"]["training_examples"] == recorded["training_examples"]
 
 
 def test_what_plug_ins_cannot_take_costs_a_note_and_no_tree(capsys):

@@ -47,20 +47,20 @@ def test_the_adapter_says_what_it_was_made_of(tune, tiny, tmp_path):
     code, said, (adapter,) = tune("dpo", "--max_length", 60, rows=rows)
     assert code == 0, said.err
     assert "1 of 17 rows are longer than 60 tokens" in said.err
-    told = card(adapter)
-    assert adapter.name == told["name"] == f"josh-dpo-{told['name'][-8:]}"
-    assert told["base"]["name"] == str(tiny)
-    assert len(told["base"]["sha256"]) == len(told["data"]["sha256"]) == 64
-    assert told["data"]["manifest"] == {"sha256": digest}
-    assert told["rows"]["used"] == 16
-    assert told["rows"]["examples"] == 16
-    assert told["rows"]["dropped"] == {"too_long": 1, "control_tokens": 0, "refused": 0}
-    assert told["settings"]["beta"] == 0.3
-    assert told["settings"]["preset"] == "tiny"
-    assert told["versions"]["trl"]
-    assert told["losses"]["last"] < told["losses"]["first"]
-    assert told["losses"]["rewards/accuracies"] > 0.5
-    assert [look["step"] for look in told["monitor"]] == [0, 4]
+    noted = card(adapter)
+    assert adapter.name == noted["name"] == f"josh-dpo-{noted['name'][-8:]}"
+    assert noted["base"]["name"] == str(tiny)
+    assert len(noted["base"]["sha256"]) == len(noted["data"]["sha256"]) == 64
+    assert noted["data"]["manifest"] == {"sha256": digest}
+    assert noted["rows"]["used"] == 16
+    assert noted["rows"]["examples"] == 16
+    assert noted["rows"]["dropped"] == {"too_long": 1, "control_tokens": 0, "refused": 0}
+    assert noted["settings"]["beta"] == 0.3
+    assert noted["settings"]["preset"] == "tiny"
+    assert noted["versions"]["trl"]
+    assert noted["losses"]["last"] < noted["losses"]["first"]
+    assert noted["losses"]["rewards/accuracies"] > 0.5
+    assert [look["step"] for look in noted["monitor"]] == [0, 4]
     assert {path.name for path in adapter.iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
@@ -161,10 +161,10 @@ def test_two_processes_make_one_adapter(tiny, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     (adapter,) = (tmp_path / "out").iterdir()
-    told = card(adapter)
-    assert told["devices"] == 2
-    assert told["losses"]["steps"] == 4
-    assert [look["step"] for look in told["monitor"]] == [0, 4]
+    noted = card(adapter)
+    assert noted["devices"] == 2
+    assert noted["losses"]["steps"] == 4
+    assert [look["step"] for look in noted["monitor"]] == [0, 4]
     assert [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("adapter")] == [str(adapter)]
     assert likelihood(tiny, adapter, THANKS) > likelihood(tiny, None, THANKS)
 
@@ -174,9 +174,9 @@ def test_settings_come_from_a_file_and_flags_win(tune, tmp_path):
     (tmp_path / "mine.toml").write_text("epochs = 1\nlora-rank = 4\nlearning_rate = 0.1\n")
     code, said, (adapter,) = tune("sft", "--config", tmp_path / "mine.toml", "--learning_rate", 1e-3)
     assert code == 0, said.err
-    told = card(adapter)
-    assert told["losses"]["steps"] == 2
-    assert [told["settings"][name] for name in ("lora_rank", "learning_rate")] == [4, 1e-3]
+    noted = card(adapter)
+    assert noted["losses"]["steps"] == 2
+    assert [noted["settings"][name] for name in ("lora_rank", "learning_rate")] == [4, 1e-3]
 
 
 @needs_trl

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from aiohttp import web
+from serving import LocalServer
 
 from josh.cli import main
 
@@ -22,7 +23,7 @@ DPO = {
 }
 
 
-class FineTuning:
+class FineTuning(LocalServer):
     """Files, jobs and events as OpenAI serves them.
 
     Attributes:
@@ -34,25 +35,21 @@ class FineTuning:
         looks: how often a job is looked at before it ends.
     """
 
+    path = "/v1"
+
     def __init__(self, ends="succeeded", looks=3):
         self.requests, self.uploads, self.faults = [], [], {}
         self.ends, self.looks = ends, looks
         self.seen = 0
 
-    async def start(self):
+    def app(self):
         app = web.Application(middlewares=[self.guard])
         app.router.add_post("/v1/files", self.files)
         app.router.add_post("/v1/fine_tuning/jobs", self.create)
         app.router.add_get("/v1/fine_tuning/jobs", self.jobs)
         app.router.add_get("/v1/fine_tuning/jobs/{job}", self.job)
         app.router.add_get("/v1/fine_tuning/jobs/{job}/events", self.events)
-        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self.runner.addresses[0][1]}/v1"
-
-    async def stop(self):
-        await self.runner.cleanup()
+        return app
 
     @web.middleware
     async def guard(self, request, handler):

@@ -128,7 +128,7 @@ def test_the_user_says_a_name_first_and_the_rest_later():
 def test_the_user_never_names_what_it_was_not_told_to_want():
     database, named = Database.small(), 0
     for task, tree in trees(synthetic_tasks=60, josh=True, seed=5):
-        told = normalize(" ".join(task.data["message"]))
+        stated = normalize(" ".join(task.data["message"]))
         secret = [
             normalize(row[KEYS[target["domain"]]])
             for target in task.data["targets"]
@@ -136,7 +136,7 @@ def test_the_user_never_names_what_it_was_not_told_to_want():
             for row in database.rows(target["domain"])
             if database.row_id(target["domain"], row) == target["id"]
         ]
-        secret = [name for name in secret if name not in told]
+        secret = [name for name in secret if name not in stated]
         named += len(secret)
         for leaf in leaves(tree):
             said = [normalize(each["content"]) for each in conversation(tree, leaf) if each["role"] == "user"]
