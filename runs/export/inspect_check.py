@@ -25,7 +25,7 @@ def logs_in(path: Path) -> list[Path]:
         if path.is_dir():
             if found := sorted(one for one in path.glob("*.json") if logs_in(one)):
                 return found
-            raise UsageError(f"cannot read {path}: Is a directory without logs of inspect_ai; give a file")
+            raise UsageError(f"{path} is a folder without logs of inspect_ai; give a file")
         with path.open("rb") as lines:
             first = lines.readline()
     except OSError as error:

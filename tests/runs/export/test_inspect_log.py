@@ -188,7 +188,7 @@ def test_a_log_and_a_folder_of_logs_are_checked(capsys):
         f"{one}: its version is 1; josh writes and reads version 2\n"
     )
     assert main(["export", "--check", "records"]) == 2
-    assert "cannot read records: Is a directory without logs of inspect_ai" in capsys.readouterr().err
+    assert "records is a folder without logs of inspect_ai" in capsys.readouterr().err
 
 
 def broken(log, *path, value=None):
