@@ -53,6 +53,8 @@ class Reply:
         token_ids: the sampled tokens, where the model gives them.
         logprobs: their log-probabilities as `Sample.logprobs` has them, where the model gives them.
         prompt_ids: the tokens of the prompt, where the model gives them.
+        likely: for each sampled token, the texts of the likeliest tokens at its place with their log-probabilities, the
+            sampled one first; where a request asks for `top_logprobs` and the endpoint gives them.
         thoughts: the model's thoughts beside its tool calls, by the fields that the endpoint sent and may want back.
             The next request of the turn has them; do not show or record them.
     """
@@ -63,6 +65,7 @@ class Reply:
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     prompt_ids: tuple[int, ...] | None = None
+    likely: tuple[Mapping[str, float], ...] | None = None
     thoughts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from josh.config import setting
 from josh.dialogue import Hit, Outcome, Speaker
-from josh.envs.debate.answers import is_right
+from josh.envs.debate.answers import is_right, same
 from josh.envs.debate.claims import claimed
+from josh.envs.debate.features import ENTRY, entropy
 from josh.envs.debate.rows import RESIST
 from josh.rewards.debate import AnswerRewards
 from josh.roles import BaseEnv, Task, TurnModel
@@ -184,4 +185,31 @@ class TeamRewards(AnswerRewards):
             found[f"{name}_after"] = float(bool(facts and facts[-1]["right"][speaker]))
         for when in ("before", "after"):
             found[f"overall_{when}"] = (found[f"model_a_{when}"] + found[f"model_b_{when}"]) / 2
+        return found
+
+
+class FeaturesRewards(FlipflopRewards):
+    """Whether the model accepts its partner's answer, and how sure it was before.
+
+    Scores: those of `FlipflopRewards`; `accepted`, whether the turn has the partner's answer and not the model's own,
+    missing where it has neither; `entropy` of the sampled answers; `log_p_own` and `log_p_alt`, the log-probabilities
+    of the model's own answer and of the partner's, missing where the model gives none.
+    """
+
+    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+        """Returns the scores; see the class."""
+        found = dict(await super().score(task, conversation))
+        turns = conversation.by(Speaker.AGENT)
+        if not found or turns[-1].facts is None:
+            return found
+        gold, before, now = task.data["gold"], task.data["answers"], turns[-1].facts["answers"]["agent"]
+        kept, took = (same(now, before[side], gold) for side in ("agent", "user"))
+        if kept != took:
+            found["accepted"] = float(took)
+        actions = [action for step in turns[-1].actions for action in step if isinstance(action, dict)]
+        survey = next((action["result"] for action in actions if action.get("name") == ENTRY), None)
+        if survey is not None:
+            own, alternative = survey["log_p"]
+            numbers = {"entropy": entropy(survey["samples"], task.data), "log_p_own": own, "log_p_alt": alternative}
+            found |= {name: number for name, number in numbers.items() if number is not None}
         return found

@@ -36,6 +36,7 @@ ENVS = {
     "ays": "josh.envs.debate.suites:AysEnv",
     "team": "josh.envs.debate.suites:TeamEnv",
     "misinformation": "josh.envs.debate.suites:MisinformationEnv",
+    "features": "josh.envs.debate.features:FeaturesEnv",
 }
 DEFAULT_ENV = "persuasion"
 PUBLISHED_ENV, PUBLISHED_USER_MODEL = "toolwoz", "gpt-4o"
@@ -56,6 +57,8 @@ AGENTS = {
     "oracle": "josh.agents.debate.offline:Oracle",
     "doubter": "josh.agents.debate.offline:Doubter",
     "given": "josh.agents.debate.given:Given",
+    "featured": "josh.agents.debate.featured:Featured",
+    "offline_featured": "josh.agents.debate.featured:OfflineFeatured",
     SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }
@@ -114,6 +117,7 @@ SUITES = {
     "ays": "josh.runs.systems.pbt_suites:AYS",
     "team": "josh.runs.systems.pbt_suites:TEAM",
     "misinformation": "josh.runs.systems.pbt_suites:MISINFORMATION",
+    "features": "josh.runs.systems.pbt_suites:FEATURES",
 }
 """The suites of `josh evaluate --suite`; each value is the import path of a `josh.runs.evaluate.suites.Suite`."""
 

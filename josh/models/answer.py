@@ -35,8 +35,15 @@ def _reply(choice: Mapping[str, Any]) -> Reply:
         finish_reason=str(choice.get("finish_reason") or "stop"),
         token_ids=tuple(token_ids) if token_ids else None,
         logprobs=tuple(token["logprob"] for token in logprobs) if logprobs else None,
+        likely=tuple(map(_likely, logprobs)) if any(token.get("top_logprobs") for token in logprobs) else None,
         thoughts=thoughts_of(message),
     )
+
+
+def _likely(token: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the likeliest tokens at one place, the sampled one first."""
+    others = {str(one["token"]): float(one["logprob"]) for one in token.get("top_logprobs") or ()}
+    return {str(token["token"]): float(token["logprob"]), **others}
 
 
 def _words(message: Mapping[str, Any]) -> str:

@@ -184,6 +184,24 @@ def _read(model: Any, batch: Sequence[TokenRequest], pad: int, prefixes: Any) ->
     return out.logits[:, -1], out.past_key_values, mask, lengths
 
 
+def logprobs_of(model: Any, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
+    """Returns the log-probability of each of some tokens after a prompt, in nats, at temperature 1.
+
+    Args:
+        model: a causal language model of transformers.
+        prompt: the tokens before, at least one.
+        tokens: the tokens, at least one.
+    """
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.tensor([[*prompt, *tokens]], device=model.device)
+        out = model(input_ids=ids, use_cache=False, logits_to_keep=len(tokens) + 1)
+        whole = torch.log_softmax(out.logits[0, -len(tokens) - 1 : -1].float(), dim=-1)
+        found = whole.gather(1, ids[0, -len(tokens) :, None])
+        return [round(float(one), 6) for one in found[:, 0]]
+
+
 def _right(counts: Any, width: int) -> Any:
     """Returns a mask with `counts` ones on the right of each row."""
     import torch

@@ -24,7 +24,8 @@ import gc
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from josh.dialogue import Usage
@@ -32,7 +33,7 @@ from josh.errors import UsageError
 from josh.messages import dumps
 from josh.models.chat import Completion, ContextError, ModelError, Request, Sampling
 from josh.models.chat_template import FOLDED, ChatTemplate, template_text, without_row
-from josh.models.decoding import TokenReply, TokenRequest, generate
+from josh.models.decoding import TokenReply, TokenRequest, generate, logprobs_of
 from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
 from josh.roles import Reply
 from josh.threads import one_line
@@ -46,6 +47,8 @@ PREFIX_BYTES = 1 << 30
 SMALL = 20_000_000
 """Number of parameters below which several threads gain little; on a machine without idle cores they took three times
 as long."""
+LOGPROBS_OF = "logprobs_of"
+"""The option of a request for the log-probabilities of a text; see `HFChat.complete`."""
 _OWN = ("temperature", "seed", "n")
 _OPTIONS = ("max_tokens", "max_completion_tokens", "top_p", "min_p", "stop", "chat_template", "chat_template_kwargs")
 _SETTLED = 20
@@ -130,7 +133,9 @@ class HFChat:
     async def complete(self, request: Request) -> Completion:
         """Answer a request; see `ChatModel.complete`.
 
-        Its options may be `max_tokens`, `top_p`, `min_p`, `stop`, `chat_template` and `chat_template_kwargs`.
+        Its options may be `max_tokens`, `top_p`, `min_p`, `stop`, `chat_template` and `chat_template_kwargs`. With the
+        option `logprobs_of`, a table of two texts, nothing is sampled: the reply has the `text` and the log-probability
+        of each of its tokens, where the assistant's turn begins with `after`.
 
         Raises:
             UsageError: the request has an option that a local model does not support.
@@ -138,6 +143,8 @@ class HFChat:
             ModelError: it does not fit into the machine's memory, the chat template refuses it, or the model is closed.
         """
         self._check_open()
+        if LOGPROBS_OF in request.options:
+            return await self._weighed(request)
         asked = self._asked(request)
         waiting = _Waiting(asked, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
@@ -147,6 +154,23 @@ class HFChat:
         self._check_open()
         usage = Usage(prompt_tokens=len(asked.prompt), completion_tokens=sum(len(one.token_ids) for one in made))
         return Completion(tuple(self._reply(one, asked) for one in made), usage)
+
+    async def _weighed(self, request: Request) -> Completion:
+        """Answers a request for the log-probabilities of a text; see `complete`."""
+        options = dict(request.options)
+        given = options.pop(LOGPROBS_OF)
+        begun, text = str(given["after"]), str(given["text"])
+        asked = self._asked(replace(request, options=options))
+        template, _ = self._templated(replace(request, options=options).body)
+        before, whole = template.ids(begun), template.ids(begun + text)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, whole, strict=False)))
+        prompt, tokens = (*asked.prompt, *whole[:same]), whole[same:]
+        if len(prompt) + len(tokens) > self._context:
+            raise ContextError(f"{self.name}: the conversation has {len(prompt)} tokens, the context {self._context}")
+        run = asyncio.get_running_loop().run_in_executor
+        found = await run(self._worker, logprobs_of, self._model, prompt, tokens)
+        self._check_open()
+        return Completion((Reply(text, logprobs=tuple(found)),), Usage(prompt_tokens=len(prompt) + len(tokens)))
 
     async def aclose(self) -> None:
         """Stop the current batch, after at most one more token, and free the model's memory."""

@@ -29,7 +29,7 @@ class Suite:
         second: settings of further runs, in which agent and user change places; None for one order only.
         gap: the number whose difference between the two orders is the order gap.
         file: the flag that `--file` stands for; empty where the suite has no such file.
-        replayed_by: the agent that replays what the file holds, where no model is given.
+        replayed_by: the agent that replays what the file holds, where no model is given; empty for none.
         further: the import path of a function that returns further figures, and the lines that print them, of some
             samples.
     """
@@ -81,6 +81,6 @@ def given_to(suite: Suite, given: Mapping[str, Any], file: str | None) -> dict[s
         if suite.file in found:
             raise UsageError(f"file is {file!r}, and {suite.file} is {str(found[suite.file])!r}; leave one of them out")
         found[suite.file] = file
-        if not found.get("model") and not found.get("agent"):
+        if suite.replayed_by and not found.get("model") and not found.get("agent"):
             found["agent"] = suite.replayed_by
     return found

@@ -14,7 +14,10 @@ from typing import Any
 from aiohttp import web
 
 Responder = Callable[[dict[str, Any]], str | dict[str, Any]]
-"""Returns, for a request's body, the text of the reply, or the fields of its message such as `tool_calls`."""
+"""Returns, for a request's body, the text of the reply, or the fields of its message such as `tool_calls`.
+
+The field `logprobs` becomes one of the choice, where servers have it.
+"""
 
 Fault = int | bytes | tuple[int, dict[str, Any], dict[str, str]]
 """An answer instead of a reply: an HTTP status, a raw body, or a status with a JSON body and headers."""
@@ -109,8 +112,10 @@ def _completion(body: dict[str, Any], respond: Responder) -> dict[str, Any]:
     seed = body.get("seed") or 0
     given = [respond(body | {"seed": seed + choice}) for choice in range(body.get("n") or 1)]
     messages = [{"role": "assistant"} | ({"content": one} if isinstance(one, str) else one) for one in given]
+    logprobs = [{"logprobs": message.pop("logprobs")} if "logprobs" in message else {} for message in messages]
     choices = [
         {"index": index, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop", "message": message}
+        | logprobs[index]
         for index, message in enumerate(messages)
     ]
     completion = sum(len(str(message.get("content") or "").split()) for message in messages)

@@ -52,3 +52,11 @@ MISINFORMATION: Final = Suite(
         "acc_after": {"acc_after": 1.0},
     },
 )
+FEATURES: Final = Suite(
+    name="features",
+    help="what a model's uncertainty says about accepting its partner's answer",
+    settings={"env": "features", "rollouts": 1, "temperature": 0.7, "task_split": "held_out"},
+    columns={name: {name: 1.0} for name in ("accepted", "entropy", "log_p_own", "log_p_alt", "acc")},
+    file="env.rows",
+    further="josh.runs.systems.pbt_features:figures",
+)

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from local_models import HELLO, LONGER, ask
 
-from josh.models.chat import Request, Sampling
-from josh.models.decoding import AbandonedError, TokenRequest, generate
+from josh.models.chat import ContextError, Request, Sampling
+from josh.models.decoding import AbandonedError, TokenRequest, generate, logprobs_of
 from josh.models.hf import HFChat
 
 
@@ -227,3 +227,28 @@ def test_a_request_that_is_given_up_is_not_answered(chat):
     lost, kept = asyncio.run(asking())
     assert isinstance(lost, asyncio.CancelledError)
     assert kept.replies[0].token_ids == ask(chat, Request(HELLO, Sampling(), 2))[0].replies[0].token_ids
+
+
+def test_the_log_probabilities_of_tokens_are_those_of_sampling_them(tiny_model):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    asked = TokenRequest((5, 6, 7, 8), seed=3, limit=6)
+    ((made,),) = in_tokens([asked], model)
+    assert logprobs_of(model, asked.prompt, made.token_ids) == pytest.approx(made.logprobs, abs=1e-4)
+
+
+def test_the_log_probability_of_a_text_is_the_sum_over_its_parts(chat):
+    parts = [("", "I hope"), ("I hope", " you will"), ("", "I hope you will")]
+    options = [{"logprobs_of": {"after": after, "text": text}} for after, text in parts]
+    replies = [one.replies[0] for one in ask(chat, *(Request(LONGER, Sampling(), 7, options=each) for each in options))]
+    first, second, whole = (sum(reply.logprobs) for reply in replies)
+    assert first + second == pytest.approx(whole, abs=1e-3)
+    assert whole < second < 0
+    assert [reply.text for reply in replies] == [text for _, text in parts]
+
+
+def test_a_text_that_does_not_fit_into_the_context_is_refused(chat):
+    options = {"logprobs_of": {"after": "I hope", "text": " you" * 9000}}
+    (refused,) = ask(chat, Request(HELLO, Sampling(), 7, options=options))
+    assert isinstance(refused, ContextError)
