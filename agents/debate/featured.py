@@ -8,7 +8,7 @@ from josh.agents.debate.debater import Debater
 from josh.agents.debate.offline import OfflineDebater
 from josh.config import setting
 from josh.envs.debate.features import AFTER, ANSWER_ONLY, ENTRY, log_probability
-from josh.envs.debate.prompts import opening
+from josh.envs.debate.prompts import question_alone
 from josh.envs.debate.speech import Position, Traits, offline_turn
 from josh.models.hf_loading import is_local
 from josh.roles import BaseEnv, Task, TurnModel
@@ -53,7 +53,7 @@ class Featured(Debater):
 
     async def survey(self, model: TurnModel) -> Mapping[str, Any]:
         """Returns the sampled texts, and the log-probabilities of both answers where the model gives them."""
-        question = [{"role": "user", "content": opening(self.task.data, "agent featured")}]
+        question = [{"role": "user", "content": question_alone(self.task.data, "agent featured")}]
         asked = question if self.config.asked == QUESTION else self.messages_internal
         texts = [(await model.reply(asked)).text for _ in range(self.config.samples)]
         before = self.task.data.get("answers") or {}

@@ -80,6 +80,22 @@ def exact_view(data: Mapping[str, Any]) -> list[Message]:
     return [{"role": each["role"], "content": each["content"]} for each in data.get("prompt") or ()]
 
 
+def question_alone(data: Mapping[str, Any], speaker: str) -> str:
+    """Returns the prompt with the question, without the partner's words.
+
+    Where the agent continues a conversation word for word, it is the beginning of that conversation.
+
+    Args:
+        data: a task's data.
+        speaker: as in `opening`.
+
+    Raises:
+        UsageError: the task is not a question.
+    """
+    first = next((each["content"] for each in data.get("prompt") or () if each["role"] == "user"), None)
+    return opening(data, speaker) if first is None else str(first).partition(f"\n\n{FIRST_WORDS.format(words='')}")[0]
+
+
 def answers_unheard(task: Task, env: BaseEnv) -> bool:
     """Returns whether the user takes its first turn without the agent's words (`both_first`).
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from josh.envs.debate.answers import normalise, standing
+from josh.envs.debate.prompts import CHOICES
 from josh.errors import UsageError
 from josh.messages import Message
 from josh.seeds import derive
@@ -30,6 +31,7 @@ _LLAMA = re.compile(
     r"<\|start_header_id\|>(\w+)<\|end_header_id\|>(.*?)(?=<\|eot_id\|>|<\|start_header_id\|>|$)", re.DOTALL
 )
 _CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?=<\|im_end\|>|<\|im_start\|>|$)", re.DOTALL)
+_CHOICES = re.compile(rf"^{CHOICES.format(choices='(.+)')}$", re.MULTILINE)
 _MISTRAL = re.compile(r"\[/?INST\]")
 
 
@@ -92,7 +94,8 @@ def read_row(row: Any, place: str) -> PromptRow:
     if not isinstance(question, str) or not question.strip():
         question = _question_in(prompt)
     first = next(at for at, message in enumerate(prompt) if message["role"] == "user")
-    data: dict[str, Any] = {"question": question.strip(), "gold": gold, "choices": [], "type": kind}
+    choices = _choices_in(prompt[first]["content"], gold)
+    data: dict[str, Any] = {"question": question.strip(), "gold": gold, "choices": choices, "type": kind}
     data["history"] = prompt[first + 1 :] or prompt[first:]
     data["answers"] = _answers(row.get("parent_answers"), data)
     data["prompt"] = prompt
@@ -169,7 +172,14 @@ def _answers(given: Any, data: Mapping[str, Any]) -> dict[str, str | None]:
     return found
 
 
+def _choices_in(text: str, gold: Sequence[str]) -> list[str]:
+    """Returns the possible answers that a prompt lists; none where the right one is not among them."""
+    match = _CHOICES.search(text)
+    found = match[1].split(", ") if match else []
+    return found if any(normalise(each) in gold for each in found) else []
+
+
 def _question_in(prompt: Sequence[Message]) -> str:
     """Returns the question in a prompt: what follows the last "Question:" in its first message, else all of it."""
     text = next(str(message["content"]) for message in prompt if message["role"] == "user")
-    return text.rpartition("Question:")[2].strip() or text.strip()
+    return text.rpartition("Question:")[2].strip().split("\n", 1)[0] or text.strip()

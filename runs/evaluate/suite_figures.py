@@ -38,7 +38,12 @@ def suite_figures(suite: Suite, samples: Sequence[PolicyResults]) -> Metrics:
             results.append(cell)
         if suite.gap:
             gaps += [_gap(suite, *own[place : place + 2]) for place in range(0, len(own), 2)]
-    found: Metrics = {"name": suite.name, "columns": list(suite.columns), "results": results}
+    found: Metrics = {
+        "name": suite.name,
+        "clusters": suite.clusters,
+        "columns": list(suite.columns),
+        "results": results,
+    }
     if gaps:
         found["order_gap"] = gaps
     if suite.further:

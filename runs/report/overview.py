@@ -105,7 +105,8 @@ class Overview:
         if not figures:
             return {"headline": "An evaluation.", "unit": "", "names": _names("success rate", "mean reward")} | _NOTHING
         each = counted(figures["conversations_per_task"], "conversation")
-        people = f", {figures['people']} people" if figures["drawn_from"] == "people" else ""
+        about = (figures.get("suite") or {}).get("clusters", "people")
+        people = f", {figures['people']} {about}" if figures["drawn_from"] == "people" else ""
         settings = figures["settings"]
         return {
             "headline": f"{counted(figures['tasks'], figures['called'])}{people}, {each} each with every user model.",

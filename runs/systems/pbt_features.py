@@ -107,14 +107,14 @@ def _resampled(features: Numbers, labels: Numbers, people: NDArray[Any], count: 
 def figures(samples: Sequence[PolicyResults]) -> Metrics:
     """Returns the regressions of some policies, and the lines that print them."""
     results = [acceptance(sample) for sample in samples]
-    published = ", ".join(f"{name} {weight:+.2f}" for name, weight in PUBLISHED.items())
-    lines = [f"what the features say about accepting (logistic regression, standardised; published: {published})"]
+    lines = ["what the features say about accepting: logistic regression on standardised features"]
     rows = [["", "rows", *FEATURES]]
     for one in results:
         shown = [
             format_interval(one["weights"][name], sign="+") if name in one["weights"] else "-" for name in FEATURES
         ]
         rows.append([f"  {one['policy']}", str(one["rows"]), *shown])
+    rows.append(["  published", "", *(f"{PUBLISHED[name]:+.2f}" for name in FEATURES)])
     lines += align_columns(rows)
     for one in results:
         if one["note"]:

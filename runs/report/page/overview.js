@@ -99,7 +99,7 @@ function suiteSections() {
       tableOf("", own.map((cell) => [cell.policy, cell, user]), two, true),
       tableOf(["Less ", h("bdi", {}, from), ", paired"], others.map((cell) => [cell.policy, cell.difference, user]), twoMore, false),
       (gaps ?? []).filter((gap) => gap.user === user).map(gapText),
-      further ? h("pre", {}, further.lines.join("\n")) : null,
+      further ? h("div", { class: "scroll" }, h("pre", {}, further.lines.join("\n"))) : null,
     );
   });
 }
