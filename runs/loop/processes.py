@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -112,7 +111,7 @@ class Stages:
                 if jobs > 1:  # stages that the next round needs go first
                     waiting.sort(key=lambda stage: not stage.leads)
                 for stage in [stage for stage in waiting if self._ready(stage)][: max(0, jobs - len(self.running))]:
-                    self.running[stage.name] = self._begin(stage)
+                    self._begin(stage)
                 time.sleep(PAUSE)
                 self.clock.note()
                 self._show()
@@ -130,16 +129,21 @@ class Stages:
     def _ready(self, stage: Stage) -> bool:
         return self.done >= set(stage.needs)
 
-    def _begin(self, stage: Stage) -> Any:
+    def _begin(self, stage: Stage) -> None:
+        """Start the process of a stage. Where an interruption comes meanwhile, the process ends by itself."""
         log = self.folder / LOGS / f"{stage.name}.log"
         arguments = ["loop", "--resume", str(self.folder), "--stage", stage.name, "--trust"]
         arguments += [
             f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value
         ]
-        process = _processes().Process(target=_child, args=(self.command, arguments, log))
-        with _calm():
-            process.start()
-        return process
+        with _own_import_path():
+            context = _processes()
+            begin, ours = context.Pipe(duplex=False)
+            with begin, ours:
+                process = context.Process(target=_child, args=(self.command, arguments, log, begin))
+                process.start()
+                self.running[stage.name] = process
+                ours.send(True)
 
     def _ended(self, name: str, code: int) -> None:
         log = self.folder / LOGS / f"{name}.log"
@@ -211,32 +215,55 @@ def _processes() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["josh.runs.loop.preload"])
+    # This process waits for the server's imports, which take a while, when it starts its first stage. Ctrl-C must end
+    # the loop meanwhile, but not the server: only the server's start is protected from it.
+    from multiprocessing import forkserver, resource_tracker
+
+    resource_tracker.ensure_running()  # it would unblock Ctrl-C
+    with _ctrl_c_later():
+        forkserver.ensure_running()
     return context
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
-    """Start processes inside with the import path of this process, and without a handler for Ctrl-C."""
+def _own_import_path() -> Iterator[None]:
+    """Start processes inside with the import path of this process."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"  # otherwise the current folder comes first in the import path
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
         yield
     finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
         if before is None:
             del os.environ["PYTHONSAFEPATH"]
 
 
-def _child(command: Command, arguments: Sequence[str], log: Path) -> None:
-    """Do a stage in its own process. Its output goes to the log file."""
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Handle a Ctrl-C that comes inside at the end; processes that are started inside do not receive it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _child(command: Command, arguments: Sequence[str], log: Path, begin: Any) -> None:
+    """Do a stage in its own process. Its output goes to the log file.
+
+    Args:
+        command: the command line.
+        arguments: its arguments.
+        log: the log file.
+        begin: a connection to the loop, which sends something once it has noted this process. If the loop is
+            interrupted before, it closes the connection, and this process ends.
+    """
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches only the loop, which then stops its stages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if not log.parent.exists():
-        return  # the loop was interrupted before this process started
+    try:
+        begin.recv()
+    except EOFError:
+        return
     with log.open("ab") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

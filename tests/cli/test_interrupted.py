@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,46 @@ def _with_path(name, value):
 def test_ctrl_c_during_an_import_is_one_line(tmp_path, module):
     done = interrupted(["-c", CALLS_MAIN, "show", "nothing"], tmp_path, MODULE=module)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "josh: interrupted\n")
+
+
+HANGS_AT_PRELOAD = """
+import os, pathlib, sys, time
+class Hangs:
+    def find_spec(self, name, *rest):
+        if name == "josh.runs.loop.preload":
+            pathlib.Path("importing").touch()
+            while os.getppid() == parent:
+                time.sleep(0.05)
+            os._exit(0)
+parent = os.getppid()
+sys.meta_path.insert(0, Hangs())
+"""
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["the process", "the group, as at a terminal"])
+def test_ctrl_c_ends_a_loop_whose_packages_are_still_imported(tmp_path, whole_group):
+    """The imports last until the loop is gone, so it is interrupted while it waits for them, on any machine."""
+    (tmp_path / "sitecustomize.py").write_text(HANGS_AT_PRELOAD)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "josh", "loop", "--tiny", "--tiny_size", "nano", "--log_dir", "records"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": _with_path("PYTHONPATH", tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+    with process:
+        while not (tmp_path / "importing").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "josh: interrupted"
+    assert "Traceback" not in said
+    assert not [*(tmp_path / "records").iterdir()], "a loop without a result leaves no folder"
 
 
 @pytest.mark.parametrize("command", [["-m", "josh"], [SCRIPT]])
