@@ -313,7 +313,7 @@ def _shown(settings: RunSettings) -> dict[str, Any]:
 def _created(run: Path, config: Mapping[str, Any]) -> str:
     """Returns when a run was begun, in this machine's time zone; the beginning of time where nothing says so."""
     when = started(run, config)
-    moment = datetime.strptime(when, "%Y-%m-%d %H:%M") if when else datetime(1970, 1, 1)
+    moment = datetime.strptime(when, "%Y-%m-%d %H:%M:%S") if when else datetime(1970, 1, 1)
     return moment.astimezone().isoformat()
 
 

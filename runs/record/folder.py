@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -191,18 +192,21 @@ def how_played(config: Mapping[str, Any], settings: RunSettings) -> HowPlayed:
     return HowPlayed.of(strategy_of(settings.strategy))
 
 
+_DATE_AND_TIME = re.compile(r"(?<!\d)(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(?!\d)")
+
+
 def started(folder: Path, config: Mapping[str, Any]) -> str:
-    """Returns when a run, evaluation or loop was begun, such as `2026-11-30 12:38`; empty where nothing says so.
+    """Returns when a run, evaluation or loop was begun, such as `2026-11-30 12:38:05`; empty where nothing says so.
 
     Args:
-        folder: its folder, whose name ends in the date and time.
+        folder: its folder. The last date and time in the name count: a model's name before it may hold a date, and so
+            does the name of a run that was replayed or scored again.
         config: its `config.json`, if it has one; `started` there counts more than the name.
     """
-    given = config.get("started")
-    found = re.search(
-        r"(\d{4})-?(\d\d)-?(\d\d)[-T](\d\d):?(\d\d)", given if isinstance(given, str) else folder.resolve().name
-    )
-    return "{}-{}-{} {}:{}".format(*found.groups()) if found else ""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return datetime.fromisoformat(config["started"]).strftime("%Y-%m-%d %H:%M:%S")
+    found = _DATE_AND_TIME.findall(folder.resolve().name)
+    return "{}-{}-{} {}:{}:{}".format(*found[-1]) if found else ""
 
 
 def ids_of_tasks(config: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """The runs, evaluations and loops in a folder such as `records/`, each from the files of its own folder only."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ FINISHED: Final = "finished"
 OTHER: Final = "no run in it"
 SHOWN: Final = 5
 """Names of folders that a line shows for each reason."""
+_PARTS: Final = re.compile(r"(\D*)(\d*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class RecordEntry:
     Attributes:
         name: the folder's path below the folder that is listed.
         kind: `run`, `evaluation` or `loop`.
-        started: when it was begun, such as `2026-11-30 12:38`; empty if nothing says so.
+        started: when it was begun, such as `2026-11-30 12:38:05`; empty if nothing says so.
         world: the world's short name.
         agent: the agent's model, or its class if it has none; the policies of an evaluation.
         user: the same for the user; the user models of an evaluation.
@@ -94,7 +96,7 @@ def holds_runs(folder: Path) -> bool:
 
 
 def folders_in(records: Path) -> list[Path]:
-    """Returns the runs, evaluations and loops in a folder and in its folders, the latest first. Raises UsageError."""
+    """Returns the runs, evaluations and loops in a folder and in its folders, by name. Raises UsageError."""
     if not records.is_dir():
         raise UsageError(f"there is no folder {records}; josh --josh plays a first run, in records/")
     within = _subfolders(records)
@@ -105,12 +107,7 @@ def folders_in(records: Path) -> list[Path]:
         left_out = left_out_line(left_out_in(records))
         hint = f"; not listed: {left_out}" if left_out else "; josh --josh plays a first run, in records/"
         raise UsageError(f"{records} has no runs{hint}")
-
-    def rank(folder: Path) -> tuple[str, str]:
-        way = folder.relative_to(records)
-        return started(records / way.parts[0], {}), way.as_posix()
-
-    return sorted(found, key=rank, reverse=True)
+    return sorted(found)
 
 
 def left_out_in(records: Path) -> dict[str, str]:
@@ -168,7 +165,12 @@ def _unlisted(folder: Path) -> str:
 
 def entries_in(records: Path) -> list[RecordEntry]:
     """Returns a line for every run, evaluation and loop in a folder, the latest first. Raises UsageError."""
-    return [entry_of(folder, records) for folder in folders_in(records)]
+    return sorted((entry_of(folder, records) for folder in folders_in(records)), key=_when, reverse=True)
+
+
+def _when(entry: RecordEntry) -> tuple[str, list[tuple[str, int]]]:
+    """Returns what entries are sorted by: the second of their beginning, then their names, with numbers as numbers."""
+    return entry.started, [(text, int(digits or 0)) for text, digits in _PARTS.findall(entry.name)]
 
 
 def entry_of(folder: Path, records: Path) -> RecordEntry:

@@ -1,6 +1,7 @@
 """`josh show` and `josh report` of a folder of runs: a line for each run, evaluation and loop."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,32 @@ def test_models_costs_and_states_are_told_apart(capsys, endpoint):
     (run,) = listed(capsys, "records")
     assert run["state"] == "damaged"
     assert "config.json is damaged" in run["damaged"]
+
+
+def test_the_latest_run_stands_first_to_the_second(capsys):
+    main(["--synthetic_tasks", "1"])
+    made = only_run()
+    times = {
+        "z-gpt-4.1-2025-04-14-20261130-123801": "",
+        "a-m-20261130-123805": "",
+        "b-m-20261130-123802-replayed-20261130-123809": "",
+        "best": "2026-11-30T12:38:07+01:00",
+        "c-m-20261130-123803": "",
+        "c-m-20261130-123803-2": "",
+        "c-m-20261130-123803-10": "",
+    }
+    for name, began in times.items():
+        copy = Path("more", name)
+        shutil.copytree(made, copy)
+        config = json.loads((copy / "config.json").read_text())
+        del config["started"]
+        (copy / "config.json").write_text(json.dumps(config | ({"started": began} if began else {})))
+    found = listed(capsys, "more")
+    assert [(run["name"][0], run["started"][-2:]) for run in found] == [
+        ("b", "09"), ("b", "07"), ("a", "05"), ("c", "03"), ("c", "03"), ("c", "03"), ("z", "01"),
+    ]  # fmt: skip
+    assert [run["name"][-3:] for run in found if run["name"][0] == "c"] == ["-10", "3-2", "803"]
+    assert found[-1]["started"] == "2026-11-30 12:38:01"
 
 
 def test_evaluations_are_listed_with_the_models_result(capsys):
