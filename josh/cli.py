@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except (UsageError, FatalError, MemoryError) as error:
         full = "the memory is used up; give josh more, or a run a smaller max_concurrency"
-        text = full if isinstance(error, MemoryError) else str(error)
+        text = full if isinstance(error, MemoryError) else _as_typed(str(error), settings.get("typed", {}))
         print(f"josh: {in_a_line(redactor(environment(), settings)(text))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
@@ -82,6 +82,12 @@ def _system(args: argparse.Namespace) -> int:
     _log(vars(args))
     args.main = main
     return system_command(args.command).run(args)
+
+
+def _as_typed(message: str, typed: Mapping[str, str]) -> str:
+    """Returns an error message with a setting's name as it was typed, such as `agent.stop` instead of `stop_at`."""
+    flag, space, rest = message.partition(" ")
+    return f"{typed.get(flag, flag)}{space}{rest}"
 
 
 def _drop_output() -> None:

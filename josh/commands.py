@@ -135,7 +135,7 @@ def add_records(commands: Any) -> None:
     """Add `josh replay` and `josh export`."""
     replay = commands.add_parser("replay", help="replay a run from its journal, without model calls")
     replay.set_defaults(command="replay")
-    replay.add_argument("run", type=Path, help="the run's folder")
+    replay.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     add_trust(replay)
     replay.add_argument(
         "--log_dir", type=Path, help="directory in which the new run's folder is created (default: beside the old one)"

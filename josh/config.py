@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
-from math import inf
+from math import copysign, inf, isfinite
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -35,6 +35,11 @@ _NAMES = {
     tuple: "a list",
     dict: "a table of names and values",
 }
+
+_LARGEST = 2**63 - 1
+"""The largest whole number of a setting: the files and libraries that take it hold 64 bits; more is a slip."""
+_NEAR = 0.7
+"""Least similarity of a name to the one that it probably means, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +76,14 @@ class Rule:
     stored: Callable[[Any], Any] | None = None
 
     def refuses(self, value: Any) -> bool:
-        """Returns whether a value is not one of the choices, or is a number out of range or not finite."""
+        """Returns whether a value is not one of the choices, or a number out of range, infinite or of over 64 bits."""
         if self.choices:
             return value not in self.choices
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         low = self.least if self.least is not None else -inf
         high = self.most if self.most is not None else inf
-        sound = low <= value <= high and -inf < value < inf
+        sound = low <= value <= high and (-inf < value < inf if isinstance(value, float) else abs(value) <= _LARGEST)
         return not sound or (self.above is not None and value <= self.above) or value >= _or(self.below, inf)
 
     @property
@@ -97,6 +102,14 @@ class Rule:
         if self.most is not None:
             return f"{self.least:g} to {self.most:g}{unit}"
         return f"{self.least:g} or more{unit}" + (f", below {self.below:g}" if self.below is not None else "")
+
+    def wanted_instead(self, value: Any) -> str:
+        """Returns the text of error messages after "give", for a value that is refused."""
+        if isinstance(value, float) and not isfinite(value):
+            return "a finite number"
+        if not self.choices and self.most is None and isinstance(value, int) and abs(value) > _LARGEST:
+            return f"a whole number up to {_LARGEST}"
+        return self.wanted
 
 
 def setting(default: Any = MISSING, text: str = "", **rule: Any) -> Any:
@@ -185,8 +198,7 @@ class Setting:
         if found is None:
             raise UsageError(f"{where}{self.flag} is {given!r}; give {_NAMES[self.kind]}")
         if self.rule.refuses(found):
-            shown = repr(found) if isinstance(found, str) else found
-            raise UsageError(f"{where}{self.flag} is {shown}; give {self.rule.wanted}")
+            raise UsageError(f"{where}{self.flag} is {shown(found)}; give {self.rule.wanted_instead(found)}")
         if isinstance(found, tuple) and "" in found:
             raise UsageError(f"{where}{self.flag} holds an empty text; leave it out")
         return found
@@ -205,7 +217,7 @@ class Setting:
             return str(given)
         if not _is(given, self.kind):
             return None
-        return float(given) if self.kind is float else given
+        return _as_float(given) if self.kind is float else given
 
     def found_in(self, settings: Any) -> Any:
         """Returns its value in a settings object; the default where a plug-in's `config` lacks it."""
@@ -254,9 +266,9 @@ class Schema(Mapping[str, Setting]):
         return None if flag is None else self._settings[flag]
 
     def near(self, name: str) -> str | None:
-        """Returns the flag, alias or dotted name most similar to a name; None where none is similar."""
-        found = get_close_matches(name.replace("-", "_"), self._names, n=1)
-        return found[0] if found else None
+        """Returns the flag or alias most similar to a name; None where none is similar."""
+        found = nearest(name.replace("-", "_"), self._names)
+        return self._names[found] if "." in found else found or None
 
     def refusal(self, name: str) -> str:
         """Returns the error message for an unknown name."""
@@ -425,8 +437,7 @@ def checked(config: Any) -> Any:
         if rule is not None and rule.stored is not None:
             config = replace(config, **{one.name: rule.stored(value)})
         if rule is not None and rule.refuses(value):
-            shown = repr(value) if isinstance(value, str) else value
-            raise UsageError(f"{rule.flag or one.name} is {shown}; give {rule.wanted}")
+            raise UsageError(f"{rule.flag or one.name} is {shown(value)}; give {rule.wanted_instead(value)}")
     return config
 
 
@@ -450,6 +461,24 @@ def listed(names: Sequence[Any]) -> str:
     """Returns names as `a, b or c`."""
     texts = list(map(str, names))
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns the known name that a name probably means; empty where none is near.
+
+    The part before a dot, such as `env.`, must be the same where a name has one, and does not count as similar.
+    """
+    role, dot, own = name.rpartition(".")
+    within = sorted((one for one in known if not dot or one.startswith(f"{role}.")), key=lambda one: "." not in one)
+    found = {one.rpartition(".")[2]: one for one in within}  # of two with one end, the shorter name counts
+    return next((found[one] for one in get_close_matches(own, found, 1, _NEAR)), "")
+
+
+def shown(value: Any) -> str:
+    """Returns a value as messages show it: a text in quotes, and the items of a list with commas."""
+    if isinstance(value, tuple | list):
+        return ", ".join(map(shown, value)) or "an empty list"
+    return repr(str(value) if isinstance(value, Path) else value)
 
 
 def _setting(flag: str, path: tuple[str, ...], hint: Any, default: Any, rule: Rule) -> Setting:
@@ -498,6 +527,13 @@ def _is(value: Any, kind: Any) -> bool:
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     return isinstance(value, int | float if kind is float else kind)
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number of more than 308 digits
+        return copysign(inf, number)
 
 
 def _or(number: float | None, other: float) -> float:

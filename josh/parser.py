@@ -9,7 +9,6 @@ plug-ins, so a command line is parsed in two steps:
 
 import argparse
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from josh.commands import (
     add_systems,
     add_terminal,
 )
-from josh.config import Schema
+from josh.config import Schema, nearest
 from josh.errors import UsageError
 from josh.flags import FlagParser, add_settings
 from josh.runs.evaluate.suites import chosen_by, suite_of
@@ -34,18 +33,22 @@ from josh.runs.train.settings import TRAINING
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Returns the parsed command line: the command's name in `command`, the schema of its settings in `schema`, if any.
+    """Returns the parsed command line.
+
+    `command` is the command's name, `schema` the schema of its settings, if any, `spelled` the names of the given
+    flags, and `typed` those that are not the setting's own name, by the setting's flag.
 
     Raises:
         UsageError: a flag belongs to a plug-in that is not chosen, or a chosen plug-in cannot be loaded.
         SystemExit: anything else is wrong, with exit code 2 and a message on stderr; or --help or --version is given.
     """
-    arguments = list(map(_spelled, arguments))
+    written, arguments = arguments, list(map(_spelled, arguments))
     parser = make_parser(arguments)
     args, rest = parser.parse_known_args(arguments)
     args.spelled = _names_in(arguments)
     if rest:
-        parser.error(_unknown(rest, args.command, getattr(args, "schema", None), args.known_flags))
+        parser.error(_unknown(rest, args.command, getattr(args, "schema", None), args.known_flags), args.prog)
+    args.typed = _other_names(written, getattr(args, "schema", core()))
     return args
 
 
@@ -113,6 +116,16 @@ def _names_in(arguments: Sequence[str]) -> frozenset[str]:
     return frozenset(one[2:].partition("=")[0] for one in arguments if one.startswith("--"))
 
 
+def _other_names(arguments: Sequence[str], schema: Schema) -> dict[str, str]:
+    """Returns the names of given flags that are not the setting's own, such as `agent.stop`, by the setting's flag."""
+    found = {}
+    for name in (name.replace("-", "_") for name in _names_in(arguments)):
+        one = schema.find(name)
+        if one is not None and one.flag != name:
+            found[one.flag] = name
+    return found
+
+
 _OTHER_NAMES = {
     "lr": "learning_rate",
     "output": "out",
@@ -139,7 +152,7 @@ def _near(name: str, known: Sequence[str]) -> str:
     if other.partition(" ")[0] in flags:
         return other
     longer = sorted(one for one in flags if len(name) > 2 and one.startswith(f"{name}_"))
-    return next(iter([*longer, *get_close_matches(name, sorted(flags), n=1)]), "")
+    return longer[0] if longer else nearest(name, sorted(flags))
 
 
 def _unknown(rest: Sequence[str], command: str, schema: Schema | None, known: Sequence[str]) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PIPED = 100
 """Columns of a line if the output is not a terminal and `COLUMNS` is not set."""
+WIDEST = 1000
+"""Most columns of a line; `COLUMNS` may say anything, and much wider lines take minutes to lay out."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1bO.")
 """The bytes of arrow and function keys."""
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
@@ -135,12 +137,13 @@ def align_columns(rows: Iterable[Sequence[str]], width: int | None = None) -> li
 
 def screen_width(stream: TextIO) -> int | None:
     """Returns the columns of the terminal that a stream writes to; None where the stream is not a terminal."""
-    return get_terminal_size((PIPED, 24)).columns if stream.isatty() else None
+    return min(get_terminal_size((PIPED, 24)).columns, WIDEST) if stream.isatty() else None
 
 
 def columns(stream: TextIO) -> int:
     """Returns the columns of the terminal that a stream writes to; `COLUMNS` or `PIPED` where it is not a terminal."""
-    return get_terminal_size((PIPED, 24)).columns if stream.isatty() or "COLUMNS" in os.environ else PIPED
+    known = stream.isatty() or "COLUMNS" in os.environ
+    return min(get_terminal_size((PIPED, 24)).columns, WIDEST) if known else PIPED
 
 
 def encodable(text: str, stream: TextIO) -> str:

@@ -32,6 +32,7 @@ class LocalModel:
         None,
         "CPU threads of a local model (default: 1 for a small one, else torch's)",
         least=1,
+        most=1024,
         resumable=True,
     )
 

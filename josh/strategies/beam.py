@@ -32,7 +32,7 @@ class BeamSearch(Strategy):
     class Config:
         """The beam's settings. With a beam of 1 the search is a plain rollout."""
 
-        beam_size: int = setting(8, "most branches alive at once, with --josh", least=1, flag="beam_size")
+        beam_size: int = setting(8, "most branches alive at once, with --josh", least=1, most=100_000, flag="beam_size")
         stop: str = setting(
             FIRST,
             "with --josh: end at the `first` win, or play every branch to its end for the `best`",

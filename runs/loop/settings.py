@@ -19,9 +19,11 @@ ALL, NEWEST = "all", "newest"
 class LoopSettings:
     """The settings of `josh loop`. None stands for a default that depends on other settings, or for no value."""
 
-    rounds: int = setting(3, "rounds of search, export, training and evaluation; with --tiny 15", least=1)
-    tasks: int = setting(96, "training tasks of every round, each used in one round only; with --tiny 24", least=1)
-    test_tasks: int = setting(200, "held-out tasks on which every round is evaluated", least=1)
+    rounds: int = setting(3, "rounds of search, export, training and evaluation; with --tiny 15", least=1, most=1000)
+    tasks: int = setting(
+        96, "training tasks of every round, each used in one round only; with --tiny 24", least=1, most=100_000
+    )
+    test_tasks: int = setting(200, "held-out tasks on which every round is evaluated", least=1, most=100_000)
     test_every: int = setting(
         1,
         "evaluate the model after every N rounds, and after the last (with --control also after the first); with "

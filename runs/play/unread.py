@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from josh.calls import keyword_parameters
+from josh.config import shown
 from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.models.hf_loading import is_local
@@ -86,8 +87,8 @@ def require_read(given: Mapping[str, Any], unread_settings: Iterable[Mapping[str
     tables = list(unread_settings)
     for flag, value in given.items():
         if tables and value is not False and all(flag in table for table in tables):
-            shown = "given" if value is True else repr(value)
-            raise UsageError(f"{flag} is {shown}, but {tables[0][flag]}")
+            what = "given" if value is True else shown(value)
+            raise UsageError(f"{flag} is {what}, but {tables[0][flag]}")
 
 
 def _require_priced(price: str | None, models: Collection[str]) -> None:

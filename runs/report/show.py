@@ -29,6 +29,7 @@ from josh.runs.report.annotations import Annotator, TurnTally, turn_table_text
 from josh.runs.report.tree_text import Style, errors_in, tree_lines, verdict
 from josh.runs.settings import core, environment
 from josh.terminal import (
+    WIDEST,
     align_columns,
     columns,
     console_for,
@@ -74,8 +75,8 @@ def show(
     """
     if actions and task is not None:
         raise UsageError(f"--actions is about all tasks of a run; leave out {task!r}")
-    if width is not None and width < NARROWEST:
-        raise UsageError(f"width is {width}; give {NARROWEST} or more")
+    if width is not None and not NARROWEST <= width <= WIDEST:
+        raise UsageError(f"width is {width}; give {NARROWEST} to {WIDEST}")
     if folder is None or (not (folder / CONFIG).exists() and _holds_runs(folder)):
         if task is not None or actions:
             raise UsageError(f"{folder} is a folder of runs; give one of its runs")

@@ -82,7 +82,9 @@ class TrainSettings:
     activation_checkpointing: bool = setting(False, "recompute activations: a fifth slower, with much less memory")
     merge: bool = setting(False, "write the whole tuned model instead of an adapter")
     seed: int = setting(42, "seed of every random choice", least=0)
-    torch_threads: int | None = setting(None, "processor threads (default: torch's own)", resumable=True, least=1)
+    torch_threads: int | None = setting(
+        None, "processor threads (default: torch's own)", resumable=True, least=1, most=1024
+    )
     monitor_every: int = setting(
         25, "dpo, kto: optimizer steps between two checks of sampled replies; 0 for no checks", resumable=True, least=0
     )

@@ -142,8 +142,8 @@ class Tiny:
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise UsageError(f"no size named {self.size!r}; known: {', '.join(SIZES)}")
-        if self.threads < 1:
-            raise UsageError(f"torch_threads is {self.threads}; give 1 or more")
+        if not 1 <= self.threads <= 1024:
+            raise UsageError(f"torch_threads is {self.threads}; give 1 to 1024")
 
     @property
     def dialogues(self) -> TinyDialogues:

@@ -76,12 +76,15 @@ def test_ctrl_c_ends_a_loop_whose_packages_are_still_imported(tmp_path, whole_gr
         process_group=0,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
-    with process:
+    try:
         while not (tmp_path / "importing").exists():
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
         (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 130
     assert said.splitlines()[-1] == "josh: interrupted"
     assert "Traceback" not in said

@@ -31,7 +31,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
     ("flags", "text"),
     [
         ("--josh --temperature 0", "josh: temperature is 0 with a search; siblings would be copies"),
-        ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 or more"),
+        ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 to 100000"),
         (
             "--agent reakt",
             "josh: no agent named 'reakt'; known: debater, dense_script_persuader, ",
@@ -69,7 +69,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ),
         ("--stop last --josh", "josh: stop is 'last'; give first or best"),
         ("--timeout 0", "josh: timeout is 0.0; give a number of seconds above 0"),
-        ("--temperature nan", "josh: temperature is nan; give 0 or more"),
+        ("--temperature nan", "josh: temperature is 'nan'; give a finite number"),
         ("--top_p 0", "josh: top_p is 0.0; give a share above 0, at most 1"),
         ("--min_p -1", "josh: min_p is -1.0; give a share from 0 to 1"),
         ("--user_top_p 1.5", "josh: user_top_p is 1.5; give a share above 0, at most 1"),
@@ -86,7 +86,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--corpus .", "full_info.csv"),
         ("--split_rule odd --corpus .", "josh: "),
         ("--config none.toml", "josh: cannot read none.toml: No such file or directory"),
-        ("--beam_size two", "invalid int value: 'two'"),
+        ("--beam_size two", "beam_size is 'two'; give a whole number; see josh run --help"),
         ("--beam_sise 2", "unrecognized arguments: --beam_sise 2; did you mean --beam_size?"),
         ("--max_convo_turns 0", "josh: max_convo_turns is 0; give 1 or more"),
         ("prepare --corpus nowhere --output-dir out", "josh: "),

@@ -31,7 +31,7 @@ MADE_UP = "the people are made up; leave it out, or give --corpus"
         ("--user_api_key_var KEY", f"user_api_key_var is 'KEY', but {NO_USER}"),
         ("--top_p 0.9", f"top_p is 0.9, but {NO_AGENT}"),
         ("--api_key_var KEY", f"api_key_var is 'KEY', but {NO_AGENT}"),
-        ("--env toolwoz --stop_at END", f"stop_at is ('END',), but {NO_AGENT}"),
+        ("--env toolwoz --stop_at END", f"stop_at is 'END', but {NO_AGENT}"),
         ("--batch_size 4", f"batch_size is 4, but {NO_LOCAL}"),
         ("--dtype float16", f"dtype is 'float16', but {NO_LOCAL}"),
         ("--load_in_4bit", f"load_in_4bit is given, but {NO_LOCAL}"),

@@ -15,30 +15,45 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 FLAGS = {
     # values
-    "--beam_size -1 --josh": "beam_size is -1; give 1 or more",
-    "--beam_size 8.0 --josh": "invalid int value: '8.0'; give a whole number",
-    "--beam_size= --josh": "invalid int value: ''; give a whole number",
-    "--temperature nan": "temperature is nan; give 0 or more",
-    "--temperature 1e400": "temperature is inf; give 0 or more",
-    "--temperature 0,7": "invalid float value: '0,7'; give a number",
+    "--beam_size -1 --josh": "beam_size is -1; give 1 to 100000",
+    "--beam_size 8.0 --josh": "beam_size is '8.0'; give a whole number",
+    "--beam_size= --josh": "beam_size is ''; give a whole number",
+    "--josh --beam_size 99999999999999999999": "beam_size is 99999999999999999999; give 1 to 100000",
+    "--seed 123456789012345678901234567890": "give a whole number up to 9223372036854775807",
+    "export R --format sft --seed 123456789012345678901234567890": "give a whole number up to 9223372036854775807",
+    "loop --rounds 1000000": "rounds is 1000000; give 1 to 1000",
+    "tiny --out t --torch_threads 5000": "torch_threads is 5000; give 1 to 1024",
+    "show records 1 --width 99999999": "width is 99999999; give 40 to 1000",
+    "--temperature nan": "temperature is 'nan'; give a finite number",
+    "--temperature 1e400": "temperature is '1e400'; give a finite number",
+    "--temperature 0,7": "temperature is '0,7'; give a number",
     "--top_p 0": "top_p is 0.0; give a share above 0, at most 1",
     "--min_p -0.1": "min_p is -0.1; give a share from 0 to 1",
     "--max_tokens 0": "max_tokens is 0; give 1 or more",
-    "--max_cost nan": "max_cost is nan; give a number of US dollars above 0",
-    "--max_convo_turns 1e9": "invalid int value: '1e9'; give a whole number",
+    "--max_cost nan": "max_cost is 'nan'; give a finite number",
+    "--max_convo_turns 1e9": "max_convo_turns is '1e9'; give a whole number",
     "--synthetic_tasks 1000000000000000": "synthetic_tasks is 1000000000000000; give 1 to 100000",
     "--env toolwoz --synthetic_tasks 1000000000000000": "give 1 to 100000",
     "--rollouts 1000000000": "rollouts is 1000000000; give 1 to 100000",
     "loop --tiny --tasks 1000000000000": "give 1 to 100000",
     "--price gpt=-1/2": "price is 'gpt=-1/2'; give MODEL=PROMPT/REPLY",
-    "--extra_body {": "argument --extra_body: '{' is not JSON",
-    "--extra_body [1]": "'[1]' is not a JSON object",
+    "--extra_body {": "extra_body is '{'; give a JSON object, such as '{\"top_k\": 20}'",
+    "--extra_body [1]": "extra_body is '[1]'; give a JSON object",
     "--chat_template nofile.jinja": "chat_template is 'nofile.jinja', which cannot be read: No such file or directory",
     "--split_rule none": "split_rule is 'none'; give convokit, annotated or user_disjoint",
     "--report_to nope": "report_to is 'nope'; give trackio, wandb or tensorboard",
     "--log_dir /dev/null": "cannot write to log_dir '/dev/null': Not a directory",
     # flags
     "--josh=1": "--josh takes no value, but '1' is given; leave the value out",
+    "-h5": "-h takes no value, but '5' is given; leave the value out; see josh run --help",
+    "plot R --kind lines": "kind is 'lines'; give rounds, turns or pareto; see josh plot --help",
+    "evaluate --policies x": "unrecognized arguments: --policies x; see josh evaluate --help",
+    "train sft --nope": "unrecognized arguments: --nope; see josh train sft --help",
+    "extra words": "no command named 'extra'; known: run, play",
+    "--agent.nope 3": "agent.nope is given, but agent 'offline_persuader' has no such setting",
+    "--agent.stop x": "agent.stop is 'x', but the agent has no chat model; leave it out, or give --model",
+    '--stop_at ["a","b"]': "stop_at is 'a', 'b', but the agent has no chat model",
+    "replay": "the following arguments are required: RUN; see josh replay --help",
     "--dry_run --sample 2": "sample is 2 with --dry_run, which plays nothing; leave one of them out",
     "--env.nope 1": "env.nope is given, but env 'persuasion' has no such setting",
     "show x y z": "unrecognized arguments: z",
@@ -79,7 +94,7 @@ FLAGS = {
     "train sft --data nope.jsonl --model m --out o": "cannot read nope.jsonl: No such file or directory",
     "train sft --data x --model m --out o --lora_dropout 2": "lora_dropout is 2.0; give 0 or more, below 1",
     "train sft --data x --model m --out o --name a/b": "name is 'a/b'; give a folder's name, without a path",
-    "train openai --data x --model g --out j --price nan": "price is nan; give a number above 0",
+    "train openai --data x --model g --out j --price nan": "price is 'nan'; give a finite number",
 }
 
 
@@ -116,7 +131,7 @@ def test_a_wrong_value_or_name_gets_one_line_with_the_way_out(capsys, arguments)
 def test_an_empty_text_is_not_the_current_folder(capsys, arguments):
     code, out, (line,) = outcome(capsys, f"{arguments} ".split(" "))
     assert (code, out) == (2, "")
-    assert "empty" in line or "invalid int value: ''" in line
+    assert "empty" in line or "is ''; give a whole number" in line
     assert not any(Path().iterdir())
 
 
@@ -218,7 +233,7 @@ def test_a_damaged_run_is_refused(capsys):
         f"export {run} --format xml --out x": "no format named 'xml'",
         f"export {run} --format sft --out {run}": f"cannot write {run}: Is a directory",
         f"export {run} --format sft --out no/x.jsonl": "cannot write no/x.jsonl: No such file or directory",
-        f"export {run} --format sft --min_margin nan --out x": "min_margin is nan; give 0 or more",
+        f"export {run} --format sft --min_margin nan --out x": "min_margin is 'nan'; give a finite number",
         f"--resume {run} --seed 3": "it changes what is asked: leave it out, or start a new run",
         f"evaluate --resume {run}": "is not an evaluation",
         f"rescore {run} --model x": "model is given, but `josh rescore` does not take it",

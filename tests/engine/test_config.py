@@ -42,6 +42,10 @@ def test_a_setting_is_found_by_each_of_its_names():
     assert {WHOLE.find(name).flag for name in ("two.ends", "two.end_at")} == {"two_end_at"}
     assert WHOLE.find("heal") is None
     assert WHOLE.refusal("heal") == "no setting named 'heal'; did you mean 'heat'?"
+    assert WHOLE.refusal("sheet") == "no setting named 'sheet'; did you mean 'heat'?", "a likely slip"
+    assert WHOLE.refusal("hints") == "no setting named 'hints'", "of a name that is little like it"
+    assert WHOLE.refusal("two.heet") == "no setting named 'two.heet'; did you mean 'two_heat'?", "the flag"
+    assert WHOLE.refusal("two.word") == "no setting named 'two.word'", "two. is not part of what is compared"
 
 
 def test_the_whole_is_built_from_its_parts_with_the_defaults_that_the_whole_declares():
@@ -83,8 +87,8 @@ KINDS = Schema(settings_in(Kinds), Schema(settings_of_plug_in(type("Plugged", ()
         ("whole", 0, "whole is 0; give 1 or more"),
         ("whole", 1.5, "whole is 1.5; give a whole number"),
         ("whole", True, "whole is True; give a whole number"),
-        ("number", float("nan"), "number is nan; give a number above -1"),
-        ("number", float("inf"), "number is inf; give a number above -1"),
+        ("number", float("nan"), "number is nan; give a finite number"),
+        ("number", float("inf"), "number is inf; give a finite number"),
         ("share", 0, "share is 0.0; give a share above 0, at most 1"),
         ("rest", 1, "rest is 1.0; give 0 or more, below 1"),
         ("seconds", 0, "seconds is 0.0; give a number of seconds above 0"),

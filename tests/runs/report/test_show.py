@@ -130,7 +130,7 @@ def test_a_task_that_is_not_there_is_refused_with_those_near(searched, capsys):
     )
     assert f"no task 'p4g'; josh show {searched} lists them" in refused(capsys, searched, "p4g")
     assert "there is no task 4; " in refused(capsys, searched, "4")
-    assert "width is 10; give 40 or more" in refused(capsys, searched, "1", "--width", "10")
+    assert "width is 10; give 40 to 1000" in refused(capsys, searched, "1", "--width", "10")
     assert "nowhere is not a run" in refused(capsys, "nowhere")
 
 
@@ -269,7 +269,7 @@ def test_no_error_commands_the_terminal(capsys, tmp_path, searched):
     assert r"nowhere\x1b[31m is not a run" in refused(capsys, "nowhere\x1b[31m")
     with pytest.raises(SystemExit):
         main(["show", str(searched), "1", "\x1b[31m"])
-    assert capsys.readouterr().err == "josh: unrecognized arguments: \\x1b[31m; see josh --help\n"
+    assert capsys.readouterr().err == "josh: unrecognized arguments: \\x1b[31m; see josh show --help\n"
     (tmp_path / "nasty.py").write_text(
         "from josh.envs.persuasion.env import PersuasionEnv\n"
         "from josh import BaseJOSHAgent\n"

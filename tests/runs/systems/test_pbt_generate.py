@@ -173,7 +173,7 @@ def test_wrong_flags_get_one_line(capsys, flags, line):
         ([], "no command is given after josh pbt; known: generate"),
         (["genrate"], "no command named 'genrate'; did you mean 'generate'?"),
         (["generate", "--shard_id", "1"], "unrecognized arguments: --shard_id 1; did you mean --shard_idx?"),
-        (["generate", "--limit", "many"], "argument --limit: invalid int value: 'many'; give a whole number"),
+        (["generate", "--limit", "many"], "limit is 'many'; give a whole number"),
     ],
 )
 def test_unknown_commands_and_flags_get_one_line_with_the_near_one(capsys, flags, line):
