@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+def make_parser(arguments: Sequence[str] = ()) -> FlagParser:
     """Returns the parser of all commands, with the flags of the plug-ins that the arguments choose.
 
     Raises:

@@ -42,7 +42,7 @@ def test_a_setting_is_found_by_each_of_its_names():
     assert {WHOLE.find(name).flag for name in ("two.ends", "two.end_at")} == {"two_end_at"}
     assert WHOLE.find("heal") is None
     assert WHOLE.refusal("heal") == "no setting named 'heal'; did you mean 'heat'?"
-    assert WHOLE.refusal("sheet") == "no setting named 'sheet'; did you mean 'heat'?", "a likely slip"
+    assert WHOLE.refusal("heats") == "no setting named 'heats'; did you mean 'heat'?", "a likely slip"
     assert WHOLE.refusal("hints") == "no setting named 'hints'", "of a name that is little like it"
     assert WHOLE.refusal("two.heet") == "no setting named 'two.heet'; did you mean 'two_heat'?", "the flag"
     assert WHOLE.refusal("two.word") == "no setting named 'two.word'", "two. is not part of what is compared"
