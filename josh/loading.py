@@ -2,8 +2,12 @@
 
 import importlib
 import importlib.util
+import json
 import sys
+import tokenize
 from collections.abc import Mapping
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,7 +92,7 @@ def _from_file(path: Path, kind: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UsageError(f"{kind}: {path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{kind}: {path} cannot be imported: {_why(error, path)}") from error
     return module
 
 
@@ -100,7 +104,39 @@ def _from_path(path: str, kind: str) -> ModuleType:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise UsageError(f"{kind}: {path} cannot be imported: {type(error).__name__}: {error}") from error
+            raise UsageError(f"{kind}: {path} cannot be imported: {_why(error)}") from error
         raise UsageError(f"{kind}: there is no module {path}; give module:Class or ./file.py:Class") from None
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{kind}: {path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{kind}: {path} cannot be imported: {_why(error)}") from error
+
+
+def _why(error: BaseException, path: Path | None = None) -> str:
+    """Returns why a module cannot be imported: the encoding of its file, or the exception with its class.
+
+    Args:
+        error: the exception of the import.
+        path: the module's file, if it is known.
+    """
+    file = error.filename if isinstance(error, SyntaxError) and error.filename else path
+    if isinstance(error, SyntaxError | ValueError | UnicodeError) and file is not None:
+        with suppress(OSError):
+            data = Path(file).read_bytes()
+            other = json.detect_encoding(data[:4])
+            if not other.startswith("utf-8"):
+                return f"{_name(file, path)} is in {other[:6].upper()}; save it as UTF-8"
+            try:
+                data.decode(_declared(data))
+            except UnicodeDecodeError as fault:
+                return f"{_name(file, path)} is not UTF-8 (byte {fault.start + 1}); save it as UTF-8"
+    return f"{type(error).__name__}: {error}"
+
+
+def _declared(data: bytes) -> str:
+    """Returns the encoding that a file of Python declares in its first lines."""
+    with suppress(SyntaxError):  # these lines have another one
+        return tokenize.detect_encoding(BytesIO(data).readline)[0]
+    return "utf-8"
+
+
+def _name(file: str | Path, path: Path | None) -> str:
+    return "it" if path is not None and Path(file) == path else str(file)

@@ -44,6 +44,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     written, arguments = arguments, list(map(_spelled, arguments))
     parser = make_parser(arguments)
+    args: argparse.Namespace
     args, rest = parser.parse_known_args(arguments)
     args.spelled = _names_in(arguments)
     if rest:

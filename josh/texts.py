@@ -9,6 +9,8 @@ from typing import Any
 
 from josh.errors import UsageError
 
+_EXCERPT = 30
+"""Characters of a fault that a message shows."""
 _PACKED = {b"PK\x03\x04": "a zip file", b"BZh": "packed with bzip2", b"\xfd7zXZ": "packed with xz"}
 _PACKED[b"\x28\xb5\x2f\xfd"] = "packed with zstd"
 
@@ -21,6 +23,11 @@ def read_text(path: Path) -> str:
     Raises:
         UsageError: the file cannot be read, is packed in another way, or is not text; the error says how to go on.
     """
+    return _decoded(path)[0]
+
+
+def _decoded(path: Path) -> tuple[str, str]:
+    """Returns what `read_text` does, and the encoding."""
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
@@ -32,7 +39,7 @@ def read_text(path: Path) -> str:
         raise UsageError(f"cannot read {path}: it is {packed}; unpack it, and give the unpacked file or folder")
     encoding = json.detect_encoding(data)
     try:
-        return data.decode(encoding).replace("\r\n", "\n")
+        return data.decode(encoding).replace("\r\n", "\n"), encoding
     except UnicodeDecodeError as error:
         raise unreadable(path, error) from None
 
@@ -48,10 +55,33 @@ def json_of(text: str, place: str) -> Any:
     """Returns the value of a JSON text; NaN is read as a number. Raises UsageError, which names the place."""
     try:
         return json.loads(text)
-    except RecursionError:
-        raise UsageError(f"{place} is not JSON that can be read: it is nested too deeply") from None
-    except ValueError as error:
-        raise UsageError(f"{place} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{place} is not JSON: {json_fault(error)}") from None
+
+
+def json_fault(error: Exception) -> str:
+    """Returns why a text is not JSON, from the parser's error: where the fault is, and the text there.
+
+    Other errors of reading a file get the words of the system, without a class name.
+    """
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start + 1})"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return _fault(error) if isinstance(error, json.JSONDecodeError) else str(error)
+
+
+def _fault(error: json.JSONDecodeError) -> str:
+    rest = error.doc[error.pos :].strip()
+    if not error.doc.strip():
+        return "it is empty"
+    if not rest or error.msg.startswith("Unterminated"):
+        return "it ends too early"
+    line = f"line {error.lineno}, " if "\n" in error.doc.strip() else ""
+    excess = "something follows its end" if error.msg == "Extra data" else "it has a fault"
+    return f"{excess} at {line}column {error.colno}: {rest.splitlines()[0][:_EXCERPT]!r}"
 
 
 def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -63,7 +93,7 @@ def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         UsageError: as `read_text` does, or a line is not JSON.
     """
-    text = read_text(path)
+    text, encoding = _decoded(path)
     values = _array(text)
     if values:
         yield from ((f"{path} entry {number}", value) for number, value in enumerate(values, start=1))
@@ -71,7 +101,13 @@ def json_rows(path: Path) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             place = f"{path} line {number}"
-            yield place, json_of(line, place)
+            try:
+                found = json_of(line, place)
+            except UsageError as error:
+                if encoding.startswith("utf-8"):
+                    raise
+                raise UsageError(f"{error}; the file was read as {encoding.upper()[:6]}: save it as UTF-8") from None
+            yield place, found
 
 
 def _array(text: str) -> list[Any]:

@@ -48,3 +48,18 @@ def one_line(error: BaseException) -> str:
     if text and isinstance(error, JoshError | TurnError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_MUTE = (LookupError, AttributeError, TypeError, AssertionError, ArithmeticError, NameError, NotImplementedError)
+"""Errors whose text says little without the name of their class."""
+
+
+def plain(error: BaseException) -> str:
+    """Returns an exception's text in one line, for messages to users: without its class where the text says enough.
+
+    `one_line` is for errors of a plug-in, whose author looks for the class.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split())
+    return one_line(error) if isinstance(error, (*_MUTE, UnicodeError, RecursionError)) or not text else text

@@ -20,7 +20,7 @@ from josh.envs.debate.quiz import PROPERTIES
 from josh.errors import UsageError
 from josh.seeds import derive
 from josh.texts import json_rows, read_text
-from josh.threads import one_line
+from josh.threads import plain
 
 DATASETS: Final = ("datasets", "hf")
 """Instead of a file: TriviaQA through the package `datasets`; `datasets:validation` names another of its splits."""
@@ -182,6 +182,6 @@ def _from_datasets(split: str) -> Iterator[tuple[str, Any]]:
         rows = load_dataset(*TRIVIA_QA, split=split)
     except Exception as error:
         raise UsageError(
-            f"datasets cannot load {TRIVIA_QA[0]} {TRIVIA_QA[1]}, split {split}: {one_line(error)}; give a file"
+            f"datasets cannot load {TRIVIA_QA[0]} {TRIVIA_QA[1]}, split {split}: {plain(error)}; give a file"
         ) from None
     yield from ((f"TriviaQA {split} row {number}", row) for number, row in enumerate(rows, start=1))

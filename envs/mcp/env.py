@@ -19,7 +19,7 @@ from josh.dialogue import Speaker
 from josh.envs.mcp.servers import Calls, ServerTool, ToolServers, listed_tools
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task, ToolError
-from josh.texts import unreadable
+from josh.texts import json_fault, unreadable
 from josh.trust import require_trusted
 
 SERVER = "mcp:"
@@ -70,10 +70,10 @@ class McpEnv(BaseEnv):
         if not config.command.startswith(("http://", "https://")) and not _words(config.command):
             raise UsageError(f"env.command is {config.command!r}; give the command that starts the server")
         require_trusted(f"{SERVER}{config.command}", "env")
+        self._rows = _rows(config.tasks)  # before a server is started
         passed = [name.strip() for name in config.pass_env.split(",") if name.strip()]
         self._servers = ToolServers(_target(config.command), passed, most=config.servers, timeout=config.timeout)
         self._tools: Mapping[str, ServerTool] = listed_tools(self._servers)
-        self._rows = _rows(config.tasks)
 
     def tasks(self, split: str) -> Sequence[Task]:
         """Returns the tasks of a split, in the order of the file."""
@@ -170,7 +170,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{where} is not JSON: {error}") from None
+            raise UsageError(f"{where} is not JSON: {json_fault(error)}") from None
         if not isinstance(row, dict) or not isinstance(row.get("instruction"), str) or not row["instruction"].strip():
             raise UsageError(f'{where}: a task needs an `instruction`, as in {{"instruction": "...", "goals": [...]}}')
         strange = next((key for key in row if key not in KEYS), None)

@@ -19,11 +19,13 @@ import tempfile
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
 from typing import Any, TypeVar
 
 from josh.episode import first_of
 from josh.errors import UsageError
-from josh.threads import one_line
+from josh.threads import one_line, plain
 
 log = logging.getLogger("josh")
 T = TypeVar("T")
@@ -33,6 +35,8 @@ Call = tuple[str, str]
 Calls = tuple[tuple[str, str, str], ...]
 """Calls in order: the name of a tool, the arguments as JSON, and the text of the result."""
 _LONGEST_NAME = 64
+_SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh", ".rb", ".jar")
+"""Ends of the names of files that a server's command may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +245,20 @@ class _Server:
             except Exception as error:
                 if not self._ready.done():
                     said.seek(0)
-                    last = (said.read().strip().splitlines() or [one_line(first_of(error))])[-1]
-                    self._ready.set_exception(RuntimeError(f"the MCP server {self.label} does not start: {last:.200}"))
+                    why = self._missing() or (said.read().strip().splitlines() or [plain(first_of(error))])[-1]
+                    self._ready.set_exception(RuntimeError(f"the MCP server {self.label} does not start: {why:.200}"))
                 else:
                     log.info("the MCP server %s: %s", self.label, one_line(first_of(error)))
+
+    def _missing(self) -> str:
+        """Returns which program or file of the command is missing; empty where all are there, or it is an address."""
+        if isinstance(self._target, str):
+            return ""
+        command, *words = self._target
+        if which(command) is None:
+            return f"{command} cannot be executed" if Path(command).exists() else f"there is no program {command}"
+        script = next((word for word in words if Path(word).suffix in _SCRIPTS and not word.startswith("-")), "")
+        return f"there is no file {script}" if script and not Path(script).exists() else ""
 
     def _connection(self, said: Any) -> Any:
         """Returns what `mcp.Client` connects to; a process writes its messages into a file instead of the terminal."""
@@ -264,7 +278,7 @@ async def _answer(client: Any, name: str, arguments: str, answer: asyncio.Future
         found = await client.call_tool(name, json.loads(arguments)) if name else await _all_tools(client)
     except Exception as error:
         if not answer.done():
-            answer.set_exception(RuntimeError(f"the MCP server fails at {name or 'its tools'}: {one_line(error)}"))
+            answer.set_exception(RuntimeError(f"the MCP server fails at {name or 'its tools'}: {plain(error)}"))
     else:
         if not answer.done():
             answer.set_result(found)

@@ -36,7 +36,7 @@ from josh.models.chat_template import FOLDED, ChatTemplate, template_text, witho
 from josh.models.decoding import TokenReply, TokenRequest, generate, logprobs_of
 from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
 from josh.roles import Reply
-from josh.threads import one_line
+from josh.threads import plain
 
 BATCH_SIZE = 64
 """The default number of replies per batch: on two CPU cores, larger batches are not faster."""
@@ -207,7 +207,7 @@ class HFChat:
             generate(self._model, [TokenRequest(prompt, seed=1, n=2, limit=2)], frozenset(), self._pad, self._decode)
         except Exception as error:
             what = f"model {self.name!r} is a {type(self._model).__name__}, which josh cannot run in its own process"
-            raise UsageError(f"{what}; serve it and give --base_url: {one_line(error)[:300]}") from None
+            raise UsageError(f"{what}; serve it and give --base_url: {plain(error)[:300]}") from None
 
     def _set_threads(self) -> None:
         import torch
@@ -227,9 +227,7 @@ class HFChat:
         try:
             prompt, changes = template.prompt(request.messages)
         except ValueError as error:
-            raise ModelError(
-                f"{self.name}: its chat template refuses the conversation: {one_line(error)[:300]}"
-            ) from None
+            raise ModelError(f"{self.name}: its chat template refuses the conversation: {plain(error)[:300]}") from None
         if FOLDED in changes and not self._folded:
             self._folded = True
             print(
@@ -331,7 +329,7 @@ class HFChat:
         if isinstance(result, list):
             one.done.set_result(result)
         else:
-            one.done.set_exception(ModelError(f"{self.name}: {one_line(result)[:300]}"))
+            one.done.set_exception(ModelError(f"{self.name}: {plain(result)[:300]}"))
 
     def _made(self, batch: Sequence[TokenRequest]) -> "list[list[TokenReply] | Exception]":
         """Answer a batch, in halves where it does not fit into memory. Runs in the worker's thread."""

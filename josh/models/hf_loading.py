@@ -10,7 +10,7 @@ from typing import Any
 from josh.config import listed, setting
 from josh.errors import UsageError
 from josh.models.chat_template import ChatTemplate
-from josh.threads import one_line
+from josh.threads import plain
 
 PREFIX = "hf:"
 """The prefix of the names of local models."""
@@ -95,7 +95,7 @@ def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4b
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
     except Exception as error:
-        raise UsageError(f"model {name!r} cannot be loaded: {one_line(error)[:300]}") from None
+        raise UsageError(f"model {name!r} cannot be loaded: {plain(error)[:300]}") from None
     finally:
         if shown:
             logging.enable_progress_bar()
@@ -205,7 +205,7 @@ def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
         if wanted != set(peft.get_peft_model_state_dict(adapted)):
             raise ValueError("it was trained on a model with other layers")
     except Exception as error:
-        raise UsageError(f"model {name!r}: the adapter does not fit: {one_line(error)[:300]}") from None
+        raise UsageError(f"model {name!r}: the adapter does not fit: {plain(error)[:300]}") from None
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
@@ -224,7 +224,7 @@ def stop_tokens(name: str, template: ChatTemplate, model: Any) -> frozenset[int]
     try:
         text = template.render(messages, None)
     except ValueError as error:
-        raise UsageError(f"model {name!r}: its chat template does not work: {one_line(error)[:300]}") from None
+        raise UsageError(f"model {name!r}: its chat template does not work: {plain(error)[:300]}") from None
     after = template.ids(text.rpartition(PROBE)[2])
     if after and after[0] in tokenizer.added_tokens_decoder:
         ends.add(int(after[0]))

@@ -36,6 +36,7 @@ from josh.runs.registry import USERS, strategy_of
 from josh.runs.resolve import resume_settings
 from josh.runs.settings import choices_of, schema_of
 from josh.terminal import screen_width
+from josh.texts import json_fault
 
 NOT_MEASURED = {
     "preference_alignment_accuracy": "needs preferences that a user states and an answer key; this world has neither",
@@ -170,7 +171,7 @@ def read_evaluation_plan(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{folder} is not an evaluation: cannot read {folder / PLAN}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{folder / PLAN} is damaged: {error}") from None
+        raise UsageError(f"{folder / PLAN} is damaged: {json_fault(error)}") from None
     if not isinstance(plan, dict) or not isinstance(plan.get("parts"), list) or not plan["parts"]:
         raise UsageError(f"{folder / PLAN} is not the plan of an evaluation; give the folder of an evaluation")
     return plan | {"parts": [sub_run_from(part, folder / PLAN) for part in plan["parts"]]}

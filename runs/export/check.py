@@ -15,17 +15,12 @@ from josh.runs.export.formats import END, FORMATS, LABELLED, PAIRED, START
 from josh.runs.export.inspect_check import log_problems, logs_in, no_number
 from josh.runs.export.labels import COLUMNS
 from josh.runs.export.messages import ROLES
+from josh.runs.export.not_rows import instead_of_rows
 from josh.runs.export.sharegpt import sharegpt_alternates
+from josh.texts import json_fault
 
 FEWEST: Final = {"openai-sft": 10, "openai-dpo": 10}
 """The minimum number of rows for trainers that need more than one."""
-_PACKED: Final = {
-    b"\x1f\x8b": "packed with gzip",
-    b"PK\x03\x04": "a zip file",
-    b"\x28\xb5\x2f\xfd": "packed with zstd",
-    codecs.BOM_UTF16_LE: "in UTF-16",
-    codecs.BOM_UTF16_BE: "in UTF-16",
-}
 _MARKS: Final = {
     "kto_tag": "sharegpt-kto",
     "label": "kto",
@@ -70,11 +65,12 @@ def _row_problems(file: Path) -> Iterator[str]:
                     continue
                 rows += 1
                 try:
-                    row = _parsed(data, number)
+                    row = _parsed(file, data, number)
+                except _OtherFormError as error:
+                    yield f"{file}: it is {error}"
+                    return
                 except (ValueError, RecursionError) as error:
-                    yield f"{file}:{number}: not JSON: {error}"
-                    if number == 1 and isinstance(error, _OtherFormError):
-                        return
+                    yield f"{file}:{number}: not JSON: {json_fault(error)}"
                     continue
                 form = form or _detect(row)
                 if form not in FORMATS:
@@ -105,32 +101,17 @@ def _of_all_rows(form: str, rows: int, claims: "_Claims") -> Iterator[str]:
         yield f"it has only {kind} turns; KTO needs rows with label true and rows with label false"
 
 
-class _OtherFormError(ValueError):
-    """The file is not lines of JSON."""
+class _OtherFormError(Exception):
+    """The file is not lines of JSON; the text says what it is, and what to do."""
 
 
-def packed_as(data: bytes) -> str:
-    """Returns how a file is packed, or its encoding where that is not UTF-8, by its first bytes; empty for plain."""
-    return next((how for mark, how in _PACKED.items() if data.startswith(mark)), "")
-
-
-def _parsed(data: bytes, number: int) -> Any:
+def _parsed(file: Path, data: bytes, number: int) -> Any:
     """Returns the value of a line. Raises ValueError and RecursionError."""
     if number == 1:
         data = data.removeprefix(codecs.BOM_UTF8)
-        if packed := packed_as(data):
-            raise _OtherFormError(f"the file is {packed}; give it unpacked and in UTF-8")
-    try:
-        row = json.loads(data.decode(), parse_constant=no_number)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 (byte {error.start + 1} of the line)") from None
-    except ValueError:
-        if number == 1 and data.lstrip().startswith(b"["):
-            raise _OtherFormError("the file is one JSON array; write one row per line") from None
-        raise
-    if number == 1 and isinstance(row, list):
-        raise _OtherFormError("the file is one JSON array; write one row per line")
-    return row
+        if other := instead_of_rows(file, data):
+            raise _OtherFormError(other)
+    return json.loads(data.decode(), parse_constant=no_number)
 
 
 def _not_text(row: Any) -> str | None:
@@ -164,7 +145,7 @@ def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
     except FileNotFoundError:
         return {}, ""
     except (OSError, ValueError, RecursionError) as error:
-        return {}, f"{path}: it cannot be read: {error}"
+        return {}, f"{path}: it cannot be read: {json_fault(error)}"
     if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS or "sha256" not in manifest:
         return {}, f"{path}: it is not a manifest: it has no known format or no sha256"
     return manifest, ""

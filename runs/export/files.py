@@ -14,15 +14,18 @@ from typing import Any, BinaryIO, Final
 from josh.errors import UsageError
 from josh.runs.export.sharegpt import DATASETS
 from josh.runs.record.folder import version
+from josh.texts import json_fault
 
 DATASET_INFO: Final = "dataset_info.json"
 """LLaMA-Factory's list of datasets; an export in one of its formats adds its file to it."""
+MANIFEST: Final = ".manifest.json"
+"""The end of the name of a manifest, after that of its file."""
 _ABSOLUTE: Final = re.compile(r"(^|,|hf:)(?:/|~/|[A-Za-z]:[\\/])(?:[^,]*[\\/])?([^,\\/]+)")
 
 
 def manifest_of(file: Path) -> Path:
     """Returns the path of an exported file's manifest."""
-    return file.with_name(f"{file.name}.manifest.json")
+    return file.with_name(f"{file.name}{MANIFEST}")
 
 
 def check_free(out: Path) -> None:
@@ -124,7 +127,7 @@ def _dataset_info(out: Path, dataset: Mapping[str, Any]) -> dict[str, Any]:
     except FileNotFoundError:
         return entry
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"cannot add {out.stem} to {path}: {error}; move the file away") from None
+        raise UsageError(f"cannot add {out.stem} to {path}: {json_fault(error)}; move the file away") from None
     if not isinstance(found, dict):
         raise UsageError(f"cannot add {out.stem} to {path}: it is not a JSON object; move the file away")
     return found | entry

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from josh.errors import UsageError
 from josh.runs.export.inspect_log import OWN_PACKAGE, results_of
+from josh.runs.export.not_rows import as_manifest
+from josh.texts import json_fault
 
 _STATES: Final = ("started", "success", "cancelled", "error")
 _ROLES: Final = ("system", "user", "assistant", "tool")
@@ -46,10 +48,12 @@ def log_problems(path: Path) -> Iterator[str]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        yield f"{path}: not JSON: {error}"
+        yield f"{path}: not JSON: {json_fault(error)}"
         return
     if not isinstance(log, dict) or not isinstance(log.get("eval"), dict):
-        yield f"{path}: one JSON object that is not a log of inspect_ai; a training file has one row per line"
+        manifest = as_manifest(path, log) if isinstance(log, dict) else ""
+        other = "one JSON object that is not a log of inspect_ai; a training file has one row per line"
+        yield f"{path}: it is {manifest or other}"
         return
     for text in _of_head(log):
         yield f"{path}: {text}"

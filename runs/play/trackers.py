@@ -24,7 +24,7 @@ from josh.outcomes import Episode
 from josh.redact import in_json
 from josh.roles import BaseEnv
 from josh.runs.record.summary import Result
-from josh.threads import one_line
+from josh.threads import plain
 from josh.tree import conversation
 
 log = logging.getLogger("josh")
@@ -322,7 +322,7 @@ class Report:
                     report._trackers[name] = KINDS[name](about)
             except Exception as error:
                 report.end(failed=True)
-                raise UsageError(f"report_to is {report_to!r}, but {name} does not start: {one_line(error)}") from None
+                raise UsageError(f"report_to is {report_to!r}, but {name} does not start: {plain(error)}") from None
         return report
 
     def finished(self, result: Result, total: Mapping[str, Any], episode: Episode | None = None) -> None:
@@ -350,7 +350,7 @@ class Report:
                     tracker.log(figures, self._tasks)
             except Exception as error:
                 del self._trackers[name]
-                log.warning("report_to %s: it gets no more metrics after this error: %s", name, one_line(error))
+                log.warning("report_to %s: it gets no more metrics after this error: %s", name, plain(error))
 
     def end(self, *, failed: bool = False) -> None:
         """Finish the trackers, each within `PATIENCE` seconds. A second call does nothing.
@@ -368,7 +368,7 @@ class Report:
             if thread.is_alive():
                 log.warning("report_to %s: it did not finish within %g seconds", name, PATIENCE)
             for error in errors:
-                log.warning("report_to %s: it did not finish after this error: %s", name, one_line(error))
+                log.warning("report_to %s: it did not finish after this error: %s", name, plain(error))
 
     def _count(self, result: Result) -> dict[str, float]:
         """Count a result in the means, and return its own metrics."""

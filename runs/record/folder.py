@@ -18,6 +18,7 @@ from josh.runs.record.settings_json import settings_from_json, upgraded
 from josh.runs.registry import guarded, strategy_of
 from josh.runs.settings import RunSettings
 from josh.search import Strategy
+from josh.texts import json_fault
 
 CONFIG, EPISODES, EXAMPLES, SUMMARY = "config.json", "episodes.jsonl", "training_examples.jsonl", "summary.json"
 """The files of a run; its journal is `journal.FILE`."""
@@ -40,10 +41,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{folder} is not a run: cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is damaged: {error}") from None
-    except RecursionError:
-        raise UsageError(f"{path} is damaged: it is nested too deeply") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is damaged: {json_fault(error)}") from None
     if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
         raise UsageError(f"{path} holds no settings")
     return config | {"settings": upgraded(config["settings"])}

@@ -13,6 +13,7 @@ from josh.errors import UsageError
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.record.folder import CONFIG, EVALUATION, LOOP, PLAN, read_summary, started
 from josh.runs.record.summary import counted
+from josh.texts import json_fault
 
 REPORT: Final = "report.html"
 _KEPT: Final = (
@@ -228,7 +229,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged: {error}") from None
+        raise UsageError(f"{path} is damaged: {json_fault(error)}") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path} is damaged: it is not a JSON object")
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.messages import same_words
-from josh.runs.export.check import packed_as
+from josh.runs.export.not_rows import instead_of_rows
 from josh.runs.train.template import LeftOutError, Template
 from josh.texts import unreadable
 
@@ -82,13 +82,11 @@ def read_rows(path: Path, method: str) -> list[Row]:
     """
     try:
         data = path.read_bytes()
-        if packed := packed_as(data):
-            raise UsageError(f"cannot read {path}: it is {packed}; give it unpacked and in UTF-8")
+        if other := instead_of_rows(path, data):
+            raise UsageError(f"cannot read {path}: it is {other}")
         lines = data.decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
-    if lines[0].lstrip().startswith("["):
-        raise UsageError(f"cannot read {path}: it is one JSON array; write one row per line")
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

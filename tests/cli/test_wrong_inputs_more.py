@@ -192,7 +192,7 @@ def test_a_corpus_or_training_file_of_another_kind_is_refused(capsys):
         (b'{"messages": []}', "messages is empty, or not a list"),
         (b'{"messages": [{"role": "king", "content": "x"}]}', "role is 'king'"),
         (b'{"prompt": "x", "chosen": "y"}', "rejected is missing"),
-        (b"\x89PNG", "not JSON: it is not UTF-8 (byte 1 of the line)"),
+        (b"\x89PNG", "not JSON: it is not UTF-8 (byte 1)"),
         (b"", "0 rows; every format needs 1 or more"),
     ],
 )

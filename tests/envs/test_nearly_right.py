@@ -47,7 +47,7 @@ def test_a_task_file_is_read_in_any_form(tmp_path, form):
         (b"\x28\xb5\x2f\xfdrest", "it is packed with zstd; unpack it"),
         (b"\x1f\x8brest", "cannot read"),
         ('{"id": "é"}'.encode("latin-1"), r"it is not UTF-8 \(byte 9\); save it as UTF-8"),
-        (b"[" * 100_000, "line 1 is not JSON that can be read: it is nested too deeply"),
+        (b"[" * 100_000, "line 1 is not JSON: it is nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_text_is_refused_with_the_way_out(tmp_path, data, reason):

@@ -133,7 +133,10 @@ def test_a_goal_that_no_tool_can_meet_is_refused(tasks):
     ("command", "said"),
     [
         ("", "env mcp has no server; give --env 'mcp:COMMAND'"),
-        ("no-such-command", "the MCP server no-such-command does not start"),
+        ("no-such-command", "the MCP server no-such-command does not start: there is no program no-such-command"),
+        ("python no-such-server.py", "does not start: there is no file no-such-server.py"),
+        ("/dev/null", "does not start: /dev/null cannot be executed"),
+        ("true", "does not start: Connection closed"),
         (f"{COMMAND} --mute", "does not start: the shop is closed"),
         ("python 'x", "No closing quotation"),
     ],
@@ -143,6 +146,11 @@ def test_a_server_that_does_not_start_is_one_line(tasks, command, said):
         env_of(tasks(TASK), command)
     assert said in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_the_tasks_are_read_before_a_server_is_started():
+    with pytest.raises(UsageError, match=r"cannot read .*nothere\.jsonl: No such file"):
+        McpEnv({"env.command": "no-such-command", "env.tasks": Path("nothere.jsonl")})
 
 
 def test_a_world_without_tasks_says_how_to_give_them():

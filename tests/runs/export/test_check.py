@@ -145,9 +145,9 @@ def test_torn_foreign_missing_and_too_few_lines_are_found(sound, tmp_path):
     path.write_text(lines[0][:-20])
     (problem,) = problems_in(path)
     assert problem.startswith(f"{path}:1: not JSON: ")
-    path.write_text("[" * 100_000 + "\n")
+    path.write_text('{"a":' * 100_000 + "\n")
     (problem,) = problems_in(path)
-    assert problem.startswith(f"{path}:1: not JSON: maximum recursion depth exceeded")
+    assert problem.startswith(f"{path}:1: not JSON: it is nested too deeply")
     path.write_text('{"rows": 3}\n')
     (problem,) = problems_in(path)
     assert problem.startswith(f"{path}:1: the row has no known format; known: sft, kto, dpo")
@@ -179,12 +179,12 @@ TALK = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": 
         ("utf-8-sig", "\n", ""),
         ("utf-8", "\r\n", ""),
         ("utf-8", "\n\n", ""),
-        ("utf-16", "\n", "not JSON: the file is in UTF-16; give it unpacked and in UTF-8"),
+        ("utf-16", "\n", "it is in UTF-16; give it unpacked and in UTF-8"),
     ],
 )
 def test_a_file_is_judged_as_by_the_training(tmp_path, encoding, ends, problem):
     path = written(tmp_path, [{"messages": TALK}], encoding, ends)
-    assert list(problems_in(path)) == ([f"{path}:1: {problem}"] if problem else [])
+    assert list(problems_in(path)) == ([f"{path}: {problem}"] if problem else [])
     if problem:
         with pytest.raises(UsageError):
             read_rows(path, "sft")
@@ -203,7 +203,32 @@ def test_half_of_a_surrogate_pair_is_no_text_for_both(tmp_path):
 def test_one_json_array_is_no_file_of_rows(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps([{"messages": TALK}], indent=1))
-    assert list(problems_in(path)) == [f"{path}:1: not JSON: the file is one JSON array; write one row per line"]
+    assert list(problems_in(path)) == [f"{path}: it is one JSON array; write one row per line"]
+
+
+@pytest.mark.parametrize("indent", [2, None])
+def test_a_manifest_is_not_rows_and_names_its_file(tmp_path, indent):
+    rows = written(tmp_path, [{"messages": TALK}])
+    path = tmp_path / f"{rows.name}.manifest.json"
+    path.write_text(json.dumps({"format": "sft", "sha256": "0"}, indent=indent))
+    why = f"it is a manifest; give the file that it describes, {rows}"
+    assert list(problems_in(path)) == [f"{path}: {why}"]
+    with pytest.raises(UsageError) as found:
+        read_rows(path, "sft")
+    assert str(found.value) == f"cannot read {path}: {why}"
+
+
+def test_one_json_object_is_not_rows(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"settings": {}}, indent=2))
+    why = "one JSON object that is not a log of inspect_ai"
+    assert list(problems_in(path)) == [f"{path}: it is {why}; a training file has one row per line"]
+
+
+def test_a_damaged_first_row_is_a_row(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"messages": [\n' + json.dumps({"messages": TALK}) + "\n")
+    assert list(problems_in(path)) == [f"{path}:1: not JSON: it ends too early"]
 
 
 def test_turns_of_one_label_are_no_data_for_kto(tmp_path):

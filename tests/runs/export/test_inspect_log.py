@@ -208,8 +208,8 @@ def broken(log, *path, value=None):
 def test_what_is_wrong_in_a_log_is_said_in_a_line(capsys):
     log, _, _ = exported("--env", "toolwoz", "--end_index", "2")
     texts = {
-        "log.json: not JSON: Unterminated string": json.dumps(log, indent=1)[:200],
-        "log.json: one JSON object that is not a log of inspect_ai": '{\n"messages": []}',
+        "log.json: not JSON: it ends too early": json.dumps(log, indent=1)[:200],
+        "log.json: it is one JSON object that is not a log of inspect_ai": '{\n"messages": []}',
         "log.json: not JSON: NaN is not a number in JSON": broken(
             log, "samples", 0, "scores", "reward", "value", value=float("nan")
         ),
