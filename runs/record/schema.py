@@ -317,11 +317,11 @@ class FlawRow(TypedDict):
     model: str
     """Name of its model."""
     flaw: str
-    """The failure, without details; or `cut off by` and the reason."""
+    """The failure, without details; `cut off by` and the reason; or the words for the other flaws."""
     turns: int
     """Number of turns with this flaw."""
     of: int
-    """Number of all turns of this speaker with this model."""
+    """Number of all turns of this speaker with this model; of `repeated`, the number of younger siblings."""
 
 
 @_documented
@@ -402,6 +402,8 @@ class SummaryFile(TypedDict):
     """The turns whose last reply was cut off, by speaker, model and reason."""
     calls_in_text: NotRequired[list[FlawRow]]
     """The turns with a call that the server left in the text, by speaker and model."""
+    repeated: NotRequired[list[FlawRow]]
+    """The turns that repeat an elder sibling, although they were sampled twice, by speaker and chat model."""
     training_examples: int
     """Number of lines of `training_examples.jsonl`."""
     golden_examples: int

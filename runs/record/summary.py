@@ -11,8 +11,8 @@ from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
 from josh.episode import UNSCORED
 from josh.models.budget import NONE, Price, cost
 from josh.outcomes import Episode
-from josh.reading import LENGTH
 from josh.roles import BaseEnv, Task
+from josh.runs.record.flaws import Flaws
 from josh.scoring import JUDGE
 from josh.terminal import in_a_line
 
@@ -25,7 +25,6 @@ OUTCOME_WORDS = {
     Outcome.ALIVE: "alive",
 }
 """The words for a leaf's outcome in tables and on pages."""
-IN_TEXT = "held calls that the server left in the text, which were answered with an error"
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:
@@ -59,14 +58,7 @@ class Result:
     has_goals: bool = True
     scores: Mapping[str, float] = field(default_factory=dict)
     judged: Usage = NO_USAGE
-    spoken: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Number of turns, by speaker and model."""
-    failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Number of turns that failed by themselves, by speaker, model and failure without its details."""
-    cut: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Number of turns that were cut off, by speaker, model and `cut off by` the reason."""
-    in_text: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Number of turns with a call that the server left in the text, by speaker, model and `IN_TEXT`."""
+    flaws: Flaws = field(default_factory=Flaws)
     unread_tags: int = 0
     disputed_tags: int = 0
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -75,7 +67,6 @@ class Result:
 
 def result_of(episode: Episode) -> Result:
     """Returns an episode's figures."""
-    turns = [((str(node.speaker), node.turn.model), node.turn) for node in episode.tree.nodes[1:]]
     return Result(
         episode.reward,
         episode.success,
@@ -92,10 +83,7 @@ def result_of(episode: Episode) -> Result:
         bool(episode.tree.goals),
         episode.mean_scores,
         episode.judged,
-        Counter(who for who, _ in turns),
-        Counter((*who, turn.failure.partition(": ")[0]) for who, turn in turns if turn.failure),
-        Counter((*who, f"cut off by {turn.cut}") for who, turn in turns if turn.cut),
-        Counter((*who, IN_TEXT) for who, turn in turns if turn.calls_in_text),
+        Flaws.of(episode.tree),
         episode.unread_tags,
         episode.disputed_tags,
         Counter((pair.label, pair.note) for pair in episode.pairs),
@@ -168,7 +156,7 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
         | ({JUDGE: asdict(judged)} if judged.calls else {}),
         "retries": retries,
         "first_error": next((result.error for result in results if result.error), ""),
-        **_flaws(results),
+        **Flaws.total(result.flaws for result in results).rows(),
     }
 
 
@@ -199,42 +187,6 @@ def describe_pairs(pairs: Mapping[str, Any]) -> str:
         notes = ", ".join(f"{number} {note or 'without a reason'}" for note, number in pairs["unlabelled"].items())
         parts.append(f"{without} without a label ({notes})")
     return f"{pairs['pairs']} in {counted(pairs['tasks'], 'task')}: {', '.join(parts)}"
-
-
-def _flaws(results: Sequence[Result]) -> dict[str, list[dict[str, Any]]]:
-    """Returns the failed and the cut-off turns of a run, the most frequent first; without keys for none."""
-    spoken = sum((result.spoken for result in results), Counter[tuple[str, str]]())
-    kinds = {
-        "failures": sum((result.failures for result in results), Counter[tuple[str, str, str]]()),
-        "cut_off": sum((result.cut for result in results), Counter[tuple[str, str, str]]()),
-        "calls_in_text": sum((result.in_text for result in results), Counter[tuple[str, str, str]]()),
-    }
-    return {
-        kind: [
-            {"speaker": speaker, "model": model, "flaw": flaw, "turns": turns, "of": spoken[speaker, model]}
-            for (speaker, model, flaw), turns in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-        ]
-        for kind, counts in kinds.items()
-        if counts
-    }
-
-
-def describe_flaws(summary: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each flaw in a run's turns, with what to try; none for a run without flaws."""
-    lines = [_flaw_line(each, "") for each in summary.get("failures", ())]
-    lines += [_flaw_line(each, "") for each in summary.get("calls_in_text", ())]
-    for each in summary.get("cut_off", ()):
-        longer = each["flaw"].endswith(LENGTH)
-        option = "--max_tokens" if each["speaker"] == Speaker.AGENT else "--user_max_tokens"
-        hint = f"; raise {option}" if longer else ""
-        lines.append(_flaw_line(each, f"{hint}; exports leave them out"))
-    return lines
-
-
-def _flaw_line(each: Mapping[str, Any], after: str) -> str:
-    who = f"{each['model'] or 'no model'}, as the {each['speaker']}"
-    were = "were " if each["flaw"].startswith("cut off") else ""
-    return f"{who}: {each['turns']} of {counted(each['of'], 'turn')} {were}{each['flaw']}{after}"
 
 
 def bill(

@@ -10,10 +10,11 @@ from josh.runs.play.destinations import trust_flag
 from josh.runs.play.estimate import from_sample
 from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
+from josh.runs.record.flaws import describe_flaws
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
-from josh.runs.record.summary import as_text, counted, describe_flaws, describe_left_out, warn_of_tags
+from josh.runs.record.summary import as_text, counted, describe_left_out, warn_of_tags
 from josh.terminal import in_a_line
 
 

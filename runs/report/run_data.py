@@ -24,6 +24,7 @@ from josh.runs.evaluate.scores import (
     policy_results_of,
     task_result_of,
 )
+from josh.runs.record.flaws import describe_flaws
 from josh.runs.record.folder import (
     EPISODES,
     SUMMARY,
@@ -42,7 +43,6 @@ from josh.runs.record.summary import (
     Result,
     bill,
     counted,
-    describe_flaws,
     describe_left_out,
     result_of,
     summarize,

@@ -147,6 +147,24 @@ def test_a_reply_that_was_cut_off_is_marked_and_never_exported(endpoint, capsys)
     assert "cut off by length" in capsys.readouterr().out
 
 
+def test_a_server_that_says_the_same_whatever_the_seed_is_named(endpoint, capsys):
+    _, summary, _ = played(endpoint, lambda body: f"{ASK} {len(body['messages'])}", "--josh", "--beam_size", "2")
+    (row,) = summary["repeated"]
+    assert (row["speaker"], row["model"], row["turns"]) == ("agent", "m", row["of"])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "repeat" in line]
+    number = f"{row['turns']} of {row['of']} younger siblings repeat an elder one, with another seed, too"
+    assert line.startswith(f"josh: m, as the agent: {number}; raise --temperature, or let the server sample")
+
+
+def test_a_server_that_rarely_says_the_same_again_is_not(endpoint, capsys):
+    def say(body):
+        return ASK if len(body["messages"]) == 2 else f"{ASK} {body['seed']}"
+
+    _, summary, _ = played(endpoint, say, "--josh", "--beam_size", "8", "--max_convo_turns", "4")
+    assert 0 < summary["repeated"][0]["turns"] < summary["repeated"][0]["of"] / 2
+    assert "repeat" not in capsys.readouterr().err
+
+
 def test_a_call_in_the_text_is_answered_and_not_said(endpoint, capsys):
     def say(body):
         asked_again = any(message["role"] == "assistant" for message in body["messages"])
