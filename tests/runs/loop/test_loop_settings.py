@@ -17,7 +17,7 @@ pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialo
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--tiny", "--rounds", "0"], "rounds is 0; give 1 or more"),
+        (["--tiny", "--rounds", "0"], "rounds is 0; give 1 to 1000"),
         (["--tiny", "--method", "ppo"], "method is 'ppo'; give sft, dpo or kto"),
         (["--tiny", "--learn_from", "some"], "learn_from is 'some'; give newest or all"),
         ([], "no model is given; a loop trains a model on this machine: give hf:FOLDER, or --tiny"),

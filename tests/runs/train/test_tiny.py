@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"), [({"size": "huge"}, "known: small, nano"), ({"threads": 0}, "1 or more")]
+    ("settings", "words"), [({"size": "huge"}, "known: small, nano"), ({"threads": 0}, "give 1 to 1024")]
 )
 def test_wrong_settings_are_named(settings, words):
     with pytest.raises(UsageError, match=words):
