@@ -183,7 +183,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "pbt-sft": {"sft": {**_PBT, "max_steps": 240, "batch_size": 8, "accumulation": 10, "max_length": 1024}},
     "pbt-dpo": {"dpo": {**_PBT, "epochs": 5, "batch_size": 7, "accumulation": 5, "max_length": 1000, "beta": 0.1}},
     "tiny": {
-        "sft": {**_TINY, "learning_rate": 2e-3, "epochs": 4},
+        "sft": {**_TINY, "learning_rate": 2e-3, "epochs": 7},
         "dpo": {**_TINY, "learning_rate": 1e-3, "epochs": 2, "beta": 0.3},
         "kto": {**_TINY, "learning_rate": 1e-3, "epochs": 3, "beta": 0.1},
     },
