@@ -111,11 +111,12 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _run(args: argparse.Namespace) -> int:
     from josh.runs.play.run import dry_run, unasked
-    from josh.runs.record.folder import read_settings
+    from josh.runs.record.folder import RUN, read_settings, require_resumable
 
     given = _given(args)
     _require_recorded(args)
     if args.resume:
+        require_resumable(args.resume, RUN)
         before = read_settings(args.resume)
         settings = resume_settings(before, given, args.resume, unasked(args.resume, before) if given else ())
     else:

@@ -29,7 +29,17 @@ from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
 from josh.runs.play.unread import refuse_unread, require_read, unread
-from josh.runs.record.folder import EVALUATION, PLAN, make_folder, read_config, read_summary, slug, write_json
+from josh.runs.record.folder import (
+    EVALUATION,
+    EVALUATION_KIND,
+    PLAN,
+    make_folder,
+    read_config,
+    read_summary,
+    require_resumable,
+    slug,
+    write_json,
+)
 from josh.runs.record.headline import short_name
 from josh.runs.record.summary import counted, describe_left_out
 from josh.runs.registry import USERS, strategy_of
@@ -154,6 +164,7 @@ async def resume_evaluation(folder: Path, given: Mapping[str, Any], printing: Pr
     Raises:
         UsageError: the folder holds no evaluation, or a setting cannot be changed.
     """
+    require_resumable(folder, EVALUATION_KIND)
     plan = read_evaluation_plan(folder)
     held, notes = plan.get("held_out"), plan.get("user_notes")
     held = held if isinstance(held, dict) and {"tasks", "people"} <= held.keys() else {}

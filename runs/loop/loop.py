@@ -33,7 +33,16 @@ from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import run_stage
 from josh.runs.play.destinations import trust_flag
 from josh.runs.play.signals import cancelled_error_on_signals
-from josh.runs.record.folder import LOOP, PLAN, make_folder, read_summary, slug, write_json
+from josh.runs.record.folder import (
+    LOOP,
+    LOOP_KIND,
+    PLAN,
+    make_folder,
+    read_summary,
+    require_resumable,
+    slug,
+    write_json,
+)
 from josh.runs.record.lock import FolderLock
 from josh.runs.record.summary import counted
 from josh.runs.registry import rewards_class
@@ -94,6 +103,7 @@ def resume_loop(folder: Path, given: Mapping[str, Any], command: Command, jobs: 
         UsageError: the folder holds no loop, or a setting cannot be changed.
         FatalError: see `loop`.
     """
+    require_resumable(folder, LOOP_KIND)
     folder = Path(os.path.realpath(folder))
     plan = read_loop_plan(folder)
     if plan.folder != str(folder):

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -26,6 +26,17 @@ BEFORE = "summary.before.json"
 """The summary of the previous session, renamed while a resumed run is playing, because it is out of date by then."""
 PLAN, EVALUATION, LOOP = "plan.json", "evaluation.json", "loop.json"
 """The files of an evaluation or a loop; its folder holds the folders of its runs."""
+RUN, EVALUATION_KIND, LOOP_KIND = "run", "evaluation", "loop"
+MODEL, ADAPTER, FOLDER_OF_RUNS = "model", "adapter", "folder of runs"
+"""What a folder may be."""
+_RESUME = {RUN: "", EVALUATION_KIND: "evaluate ", LOOP_KIND: "loop "}
+"""The command that resumes a kind of folder."""
+_OF_MODELS = (
+    "tokenizer_config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
+)  # fmt: skip
+"""Files of a transformers model, which has a `config.json`, too."""
+_SHOWN = 8
+"""Most names of runs in a message."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -40,12 +51,91 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        require_run(folder)
         raise UsageError(f"{folder} is not a run: cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is damaged: {json_fault(error)}") from None
     if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
+        require_run(folder)
         raise UsageError(f"{path} holds no settings")
     return config | {"settings": upgraded(config["settings"])}
+
+
+def kind_of(folder: Path) -> str:
+    """Returns `run`, `evaluation`, `loop`, `model`, `adapter`, or `folder of runs`; empty for anything else."""
+    if (folder / "adapter_config.json").is_file():
+        return ADAPTER
+    if any((folder / name).is_file() for name in _OF_MODELS):
+        return MODEL
+    if (folder / CONFIG).is_file():
+        return RUN
+    if (folder / PLAN).is_file():
+        return LOOP_KIND if "stages" in _plan(folder) else EVALUATION_KIND
+    return FOLDER_OF_RUNS if names_of_runs(folder) else ""
+
+
+def names_of_runs(folder: Path) -> list[str]:
+    """Returns the runs, evaluations and loops in a folder and in its folders, by their path below it."""
+    found: list[Path] = []
+    for each in _subfolders(folder):
+        found += [each] if _played(each) else filter(_played, _subfolders(each))
+    return [each.relative_to(folder).as_posix() for each in found]
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.is_dir())
+    except OSError:
+        return []
+
+
+def _played(folder: Path) -> bool:
+    """Returns whether a folder is a run, an evaluation or a loop."""
+    return any((folder / name).is_file() for name in (CONFIG, PLAN)) and kind_of(folder) in _RESUME
+
+
+def require_run(folder: Path) -> None:
+    """Raises UsageError where a folder is something else than a run that josh knows; the error says what to give."""
+    kind = kind_of(folder)
+    if kind == ADAPTER:
+        raise UsageError(f"{folder} is an adapter, not a run; use it with --model hf:BASE+{folder}")
+    if kind == MODEL:
+        raise UsageError(f"{folder} is a model, not a run; use it with --model hf:{folder}")
+    if kind == FOLDER_OF_RUNS:
+        raise UsageError(f"{folder} is a folder of runs; give one of them: {_some(names_of_runs(folder))}")
+    if kind in (EVALUATION_KIND, LOOP_KIND):
+        names = runs_in(folder)
+        way = f"give one of them: {_some(names)}" if names else "none of them has started"
+        raise UsageError(f"{folder} is made of several runs; {way}")
+
+
+def require_resumable(folder: Path, wanted: str) -> None:
+    """Raises UsageError where a folder is not what a command resumes, but another thing that josh knows.
+
+    Args:
+        folder: the folder.
+        wanted: the kind of folder that the command resumes, as `kind_of` has it.
+    """
+    kind = kind_of(folder)
+    if kind in _RESUME and kind != wanted:
+        article = "an" if kind == EVALUATION_KIND else "a"
+        raise UsageError(f"{folder} is {article} {kind}; resume it with: josh {_RESUME[kind]}--resume {folder}")
+    if kind not in _RESUME:
+        require_run(folder)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    """Returns a folder's plan; empty where it has none that can be read."""
+    try:
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
 
 
 def read_settings(folder: Path, config: Mapping[str, Any] | None = None) -> RunSettings:
@@ -142,9 +232,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def runs_in(folder: Path) -> list[str]:
     """Returns the folders of those runs of an evaluation or a loop that have started; none for a run's folder."""
     try:
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        names = [str(part["folder"]) for part in plan["parts"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        names = [str(part["folder"]) for part in _plan(folder)["parts"]]
+    except (KeyError, TypeError):
         return []
     return [name for name in names if (folder / name / CONFIG).exists()]
 

@@ -10,13 +10,19 @@ from typing import Any, Final
 from josh.errors import JoshError, UsageError
 from josh.models.turn_model import PERSON
 from josh.runs.record.folder import (
+    ADAPTER,
     CONFIG,
     EPISODES,
     EVALUATION,
+    EVALUATION_KIND,
     LOOP,
+    LOOP_KIND,
+    MODEL,
     PLAN,
+    RUN,
     SUMMARY,
     how_played,
+    kind_of,
     read_config,
     read_settings,
     read_summary,
@@ -30,7 +36,6 @@ from josh.runs.registry import OFFLINE, rewards_class
 from josh.runs.report.overview import REPORT, Overview, open_overview
 from josh.runs.settings import RunSettings, env_of
 
-RUN, EVALUATED, LOOPED = "run", "evaluation", "loop"
 FINISHED: Final = "finished"
 OTHER: Final = "no run in it"
 SHOWN: Final = 5
@@ -85,7 +90,8 @@ class RecordEntry:
 
 def is_run(folder: Path) -> bool:
     """Returns whether a folder is a run, an evaluation or a loop."""
-    return any((folder / name).is_file() for name in (CONFIG, PLAN))
+    known = any((folder / name).is_file() for name in (CONFIG, PLAN))
+    return known and kind_of(folder) in (RUN, EVALUATION_KIND, LOOP_KIND)
 
 
 def holds_runs(folder: Path) -> bool:
@@ -154,6 +160,8 @@ def _unlisted(folder: Path) -> str:
         names = {each.name for each in folder.iterdir()}
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    if kind_of(folder) in (MODEL, ADAPTER):
+        return f"{kind_of(folder)}s"
     if names & {EPISODES, SUMMARY, REPLIES}:
         return f"a run without {CONFIG}"
     if names & {EVALUATION, LOOP}:
@@ -189,7 +197,7 @@ def entry_of(folder: Path, records: Path) -> RecordEntry:
         else:
             overview = open_overview(folder)
             assert overview is not None, "the folder has a plan"
-            kind = LOOPED if overview.is_loop else EVALUATED
+            kind = LOOP_KIND if overview.is_loop else EVALUATION_KIND
             found = _of_overview(overview)
     except (JoshError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         why = str(error) if isinstance(error, JoshError) else "its files are damaged"

@@ -19,7 +19,7 @@ from josh.runs.record.folder import (
     ids_of_tasks,
     read_config,
     read_settings,
-    runs_in,
+    require_run,
 )
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
@@ -79,8 +79,9 @@ def show(
         raise UsageError(f"width is {width}; give {NARROWEST} to {WIDEST}")
     if folder is None or (not (folder / CONFIG).exists() and _holds_runs(folder)):
         if task is not None or actions:
-            raise UsageError(f"{folder} is a folder of runs; give one of its runs")
-        _show_records(folder or Path(str(core()["log_dir"].default)), width, as_json=as_json)
+            require_run(folder or _records())
+            raise UsageError(f"{folder or _records()} is a folder of runs; give one of its runs")
+        _show_records(folder or _records(), width, as_json=as_json)
         return
     config = _config(folder)
     names, unit, annotator = _read_by(config, folder)
@@ -99,6 +100,11 @@ def show(
             print(encodable(line, sys.stdout))
     if damaged:
         print(f"josh: {folder / EPISODES}: line {', '.join(map(str, damaged))} is damaged", file=sys.stderr)
+
+
+def _records() -> Path:
+    """Returns the folder where runs go by default."""
+    return Path(str(core()["log_dir"].default))
 
 
 def _console(width: int | None) -> "Console":
@@ -171,9 +177,6 @@ def _task_content(number: int, task: str, episode: Episode | None) -> dict[str, 
 
 def _config(folder: Path) -> dict[str, Any]:
     """Returns a run's configuration; empty if only its episodes are left. Raises UsageError if it is not a run."""
-    parts = runs_in(folder)
-    if parts:
-        raise UsageError(f"{folder} is made of several runs; give one of them: {', '.join(parts)}")
     try:
         return read_config(folder)
     except UsageError:

@@ -235,7 +235,8 @@ def test_a_damaged_run_is_refused(capsys):
         f"export {run} --format sft --out no/x.jsonl": "cannot write no/x.jsonl: No such file or directory",
         f"export {run} --format sft --min_margin nan --out x": "min_margin is 'nan'; give a finite number",
         f"--resume {run} --seed 3": "it changes what is asked: leave it out, or start a new run",
-        f"evaluate --resume {run}": "is not an evaluation",
+        f"evaluate --resume {run}": f"{run} is a run; resume it with: josh --resume {run}",
+        f"loop --resume {run}": f"{run} is a run; resume it with: josh --resume {run}",
         f"rescore {run} --model x": "model is given, but `josh rescore` does not take it",
     }.items():
         refused(capsys, arguments, said)

@@ -203,4 +203,5 @@ def test_a_task_of_a_folder_of_runs_is_refused(capsys):
     main(["--synthetic_tasks", "1"])
     capsys.readouterr()
     assert main(["show", "records", "1"]) == 2
-    assert capsys.readouterr().err == "josh: records is a folder of runs; give one of its runs\n"
+    (run,) = (folder.name for folder in Path("records").iterdir())
+    assert capsys.readouterr().err == f"josh: records is a folder of runs; give one of them: {run}\n"
