@@ -296,7 +296,7 @@ def _with_service(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if address not in (None, agent):
         raise UsageError(f"agent is the address {agent}, and base_url is {address!r}; leave one of them out")
-    url = agent.rstrip("/")
+    url = agent if agent.endswith("://") else agent.rstrip("/")
     if url.endswith(("/v1", "/chat/completions")):
         name = model if model not in (None, OFFLINE) else "agent"
         return {"agent": SERVICE_AGENT, "model": name, "base_url": url.removesuffix("/chat/completions")}

@@ -62,7 +62,7 @@ class LiteLLMChat:
         if self.name.startswith((".", "/", "~")) or (self.name and Path(self.name).is_dir()):
             raise UsageError(f"model is {self.name!r}, a folder; give hf:{self.name}, or the name on your server")
         litellm = _load(self.name)
-        key = key_in(os.environ, api_key_var, self.name, "its provider") if api_key_var else None
+        key = key_in(os.environ, api_key_var, f"model {self.name!r}", "its provider") if api_key_var else None
         redact = Redactor.of(key) if key else redactor(os.environ)
         given = address_of(base_url) if base_url else None
         if key is None and (api_key_var is not None or (given and given.scheme == "http")):

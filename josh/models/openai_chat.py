@@ -53,7 +53,7 @@ class OpenAIChat:
         variable = api_key_var
         if variable is None and address.scheme == "https":
             variable = "OPENAI_API_KEY"
-        self._key = key_in(environment, variable, name, address.netloc) if variable else "none"
+        self._key = key_in(environment, variable, f"model {name!r}", address.netloc) if variable else "none"
         self._message = Message(f"{name} at {self.base_url}", Redactor.of(self._key), keyed=bool(variable))
         self._organization = environment.get("OPENAI_ORGANIZATION") or environment.get("OPENAI_ORG_ID")
         self._timeout = timeout
@@ -127,7 +127,7 @@ def key_in(environment: Mapping[str, str], variable: str, name: str, where: str)
     Args:
         environment: the environment variables.
         variable: the variable's name.
-        name: the model's name, for the error.
+        name: what needs it, such as `model 'm'`, for the error.
         where: the server or provider that asks for the key, for the error.
 
     Raises:
@@ -137,7 +137,7 @@ def key_in(environment: Mapping[str, str], variable: str, name: str, where: str)
         raise UsageError("api_key_var is not a variable's name; never give the key itself on the command line")
     key = environment.get(variable, "").strip()
     if not key:
-        raise UsageError(f"no key for model {name!r}: set {variable} ({where} asks for one)")
+        raise UsageError(f"no key for {name}: set {variable} ({where} asks for one)")
     check_key(key, variable)
     return key
 

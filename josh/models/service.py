@@ -55,7 +55,7 @@ class ServiceModel:
         self.endpoint = name.removeprefix(PREFIX)
         address = address_of(self.endpoint, "the agent's address")
         environment = os.environ if environment is None else environment
-        self._key = key_in(environment, api_key_var, name, address.netloc) if api_key_var else NO_KEY
+        self._key = key_in(environment, api_key_var, f"model {name!r}", address.netloc) if api_key_var else NO_KEY
         self._message = Message(self.endpoint, Redactor.of(self._key), keyed=bool(self._key))
         self._timeout = timeout
         self._client: Any = None

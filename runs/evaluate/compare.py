@@ -13,7 +13,7 @@ from josh.runs.evaluate.evaluate import read_evaluation_plan
 from josh.runs.evaluate.scores import PolicyResults, compared, read_policy_results
 from josh.runs.evaluate.table import as_table
 from josh.runs.play.sub_runs import SubRun
-from josh.runs.record.folder import CONFIG, PLAN, read_config, read_settings, read_summary, who_played
+from josh.runs.record.folder import CONFIG, PLAN, read_config, read_settings, read_summary, require_distinct, who_played
 from josh.runs.record.summary import counted
 from josh.runs.registry import OFFLINE
 from josh.terminal import screen_width
@@ -149,10 +149,8 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     Raises:
         UsageError: a folder is given twice.
     """
+    require_distinct(folders)
     whole = [folder.resolve() for folder in folders]
-    for place, path in enumerate(whole):
-        if path in whole[:place]:
-            raise UsageError(f"{folders[place]} is given twice; give it once")
 
     def name(path: Path) -> str:
         names = path.parts[1:] or path.parts

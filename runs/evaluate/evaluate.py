@@ -28,7 +28,7 @@ from josh.runs.play.destinations import trust_flag
 from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
-from josh.runs.play.unread import refuse_unread, require_read, unread
+from josh.runs.play.unread import refuse_unread, require_read, unread, unread_first
 from josh.runs.record.folder import (
     EVALUATION,
     EVALUATION_KIND,
@@ -100,7 +100,8 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     named: dict[str, frozenset[str]] = {}
     rehearsed = []
     for part in parts:
-        runtime = Runtime(part.settings, rehearsed=True)
+        with unread_first(given, lambda: [Runtime(one.settings, recorded=True) for one in parts]):
+            runtime = Runtime(part.settings, rehearsed=True)
         rehearsed.append(runtime)
         check_fit(runtime)
         try:

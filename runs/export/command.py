@@ -12,6 +12,7 @@ from josh.runs.export.files import check_free
 from josh.runs.export.inspect_log import export_inspect
 from josh.runs.export.labelled import RunSource, export_labelled, labelled_to_stream, print_yields
 from josh.runs.export.labels import choose_labels
+from josh.runs.record.folder import read_config, require_distinct
 
 
 def run_export(args: argparse.Namespace) -> int:
@@ -22,6 +23,9 @@ def run_export(args: argparse.Namespace) -> int:
         problems = list(islice(problems_in(args.check), 5))
         print(*problems or [f"{args.check}: sound"], sep="\n", file=sys.stderr if problems else sys.stdout)
         return 1 if problems else 0
+    require_distinct(args.runs)
+    for folder in args.runs:
+        read_config(folder)
     for name in ("runs", "format", "out"):
         if not getattr(args, name):
             raise UsageError(f"no {name} given; example: josh export records/<run> --format sft --out sft.jsonl")
@@ -45,8 +49,8 @@ def run_export(args: argparse.Namespace) -> int:
     if str(args.out) == "-":
         print_summary(to_stream(sys.stdout.buffer, args.runs, args.format, choice, args.seed), None)
         return 0
-    check_free(args.out)
-    print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out)
+    earlier = check_free(args.out)
+    print_summary(export(args.runs, args.out, args.format, choice, args.seed), args.out, earlier)
     return 0
 
 
@@ -58,6 +62,6 @@ def _export_labels(args: argparse.Namespace) -> int:
     if str(args.out) == "-":
         print_yields(labelled_to_stream(sys.stdout.buffer, sources, args.format, choice, args.seed), None)
         return 0
-    check_free(args.out)
-    print_yields(export_labelled(sources, args.out, args.format, choice, args.seed), args.out)
+    earlier = check_free(args.out)
+    print_yields(export_labelled(sources, args.out, args.format, choice, args.seed), args.out, earlier)
     return 0

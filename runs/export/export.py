@@ -10,14 +10,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, Final
 
+from josh.config import NOTHING
 from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.outcomes import Episode
-from josh.runs.export.files import DATASET_INFO, Spooled, copy_rows, manifest_of, sources_in_manifest, writing
+from josh.runs.export.files import Spooled, copy_rows, print_written, sources_in_manifest, writing
 from josh.runs.export.formats import FORMATS, LABELLED, PAIRED, ExportRow, export_rows
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
-from josh.runs.export.sharegpt import DATASETS
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
@@ -189,12 +189,13 @@ def because(dropped: Mapping[str, int]) -> str:
     return f"; left out: {reasons}" if reasons else "; it has no whole episode"
 
 
-def print_summary(manifest: Mapping[str, Any], out: Path | None) -> None:
+def print_summary(manifest: Mapping[str, Any], out: Path | None, earlier: Mapping[str, Any] = NOTHING) -> None:
     """Print the numbers of rows, tasks and trees of an export, and where it was written.
 
     Args:
         manifest: the manifest.
         out: the file; None where the rows went to stdout, so that the summary goes to stderr.
+        earlier: the manifest of the export that was there before; empty for none.
     """
     to = sys.stdout if out else sys.stderr
     labels = ", ".join(f"{count} {label}" for label, count in manifest.get("labels", {}).items())
@@ -206,5 +207,4 @@ def print_summary(manifest: Mapping[str, Any], out: Path | None) -> None:
     for reason, count in manifest["dropped"].items():
         print(f"left out        {reason}: {count}", file=to)
     if out:
-        info = f", {DATASET_INFO}" if manifest["format"] in DATASETS else ""
-        print(f"written to      {out}, {manifest_of(out).name}{info}")
+        print_written(manifest, out, earlier)

@@ -28,13 +28,36 @@ def manifest_of(file: Path) -> Path:
     return file.with_name(f"{file.name}{MANIFEST}")
 
 
-def check_free(out: Path) -> None:
-    """Raises UsageError where a file that is not an earlier export would be overwritten."""
+def check_free(out: Path) -> Mapping[str, Any]:
+    """Returns the manifest of the earlier export that would be replaced; empty for none, or a damaged one.
+
+    Raises:
+        UsageError: a file that is not an earlier export would be replaced.
+    """
     if (out.exists() or out.is_symlink()) and not out.is_dir() and not manifest_of(out).exists():
         raise UsageError(
             f"{out} exists and is not an export: {manifest_of(out).name} is not beside it; give another --out, or "
             "move it away"
         )
+    try:
+        found = json.loads(manifest_of(out).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and out.exists() else {}
+
+
+def print_written(manifest: Mapping[str, Any], out: Path, earlier: Mapping[str, Any]) -> None:
+    """Print which files an export wrote, and which other rows it replaced.
+
+    Args:
+        manifest: its manifest.
+        out: its file.
+        earlier: the manifest of the export that was there before; empty for none.
+    """
+    if earlier and earlier.get("sha256") != manifest["sha256"]:
+        print(f"replaced        {earlier.get('rows')} rows of {earlier.get('format')}, an earlier export")
+    info = [out.parent / DATASET_INFO] if manifest["format"] in DATASETS else []
+    print(f"written to      {', '.join(map(str, (out, manifest_of(out), *info)))}")
 
 
 @dataclass(frozen=True, slots=True)

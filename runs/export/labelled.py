@@ -12,12 +12,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from josh.config import NOTHING
 from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.outcomes import Episode
 from josh.runs.export.export import NoRowsError
-from josh.runs.export.files import DATASET_INFO, Spooled, copy_rows, manifest_of, sources_in_manifest, writing
+from josh.runs.export.files import Spooled, copy_rows, print_written, sources_in_manifest, writing
 from josh.runs.export.labels import (
     LABEL_FORMS,
     LabelForm,
@@ -27,7 +28,6 @@ from josh.runs.export.labels import (
     labelled_pairs,
     matched,
 )
-from josh.runs.export.sharegpt import DATASETS
 from josh.runs.record.folder import EPISODES, read_config
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
@@ -255,12 +255,13 @@ def labelled_to_stream(
     return manifest
 
 
-def print_yields(manifest: Mapping[str, Any], out: Path | None) -> None:
+def print_yields(manifest: Mapping[str, Any], out: Path | None, earlier: Mapping[str, Any] = NOTHING) -> None:
     """Print the numbers of every stage of a labelled export, and where it was written.
 
     Args:
         manifest: the manifest.
         out: the file; None where the rows went to stdout, so that the numbers go to stderr.
+        earlier: the manifest of the export that was there before; empty for none.
     """
     to = sys.stdout if out else sys.stderr
     yields = manifest["yields"]
@@ -271,8 +272,7 @@ def print_yields(manifest: Mapping[str, Any], out: Path | None) -> None:
     taken = ", ".join(f"{count} {label}" for label, count in manifest["labels"].items())
     print(f"{manifest['format']:<15} {counted(manifest['rows'], 'row')} ({taken})", file=to)
     if out:
-        info = f", {DATASET_INFO}" if manifest["format"] in DATASETS else ""
-        print(f"written to      {out}, {manifest_of(out).name}{info}")
+        print_written(manifest, out, earlier)
 
 
 def _stages(yields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,7 @@ from josh.runs.record.folder import (
     LOOP,
     LOOP_KIND,
     PLAN,
+    from_here,
     make_folder,
     read_summary,
     require_resumable,
@@ -162,7 +163,8 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
         (folder / name).mkdir(exist_ok=True)
     each = f"{counted(settings.test_tasks, 'held-out task')}, {counted(plan.run['rollouts'], 'conversation')} each"
     rounds = f"{counted(settings.rounds, 'round')} of {counted(settings.tasks, 'task')}"
-    print(f"{rounds}, evaluated on {each}: {folder}", flush=True)
+    shown = from_here(folder)
+    print(f"{rounds}, evaluated on {each}: {shown}", flush=True)
     with locked(folder):
         clock = Clock(folder / CLOCK)
         try:
@@ -170,7 +172,7 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
                 Stages(folder, plan, given, command, clock).play(jobs)
         except BaseException as error:
             if "go on with" not in str(error):
-                print(f"josh: go on with: josh loop --resume {folder}{flag}", file=sys.stderr)
+                print(f"josh: go on with: josh loop --resume {shown}{flag}", file=sys.stderr)
             raise
         clock.stop()
         finish(folder, plan, clock.seconds)
@@ -215,7 +217,7 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
 
         draw_rounds(figures, folder / PLOT)
         drawn = f"{LOOP}, {PLOT}"
-    print(f"written to      {folder}/ ({drawn}, and a folder for every run and adapter)")
+    print(f"written to      {from_here(folder)}/ ({drawn}, and a folder for every run and adapter)")
     write_page(folder)
     if not figures["base"]["calls"]:
         print("josh: the agent asked no model, so training cannot change its results", file=sys.stderr)

@@ -16,7 +16,7 @@ from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, sub_run_from, sub_run_to_json
 from josh.runs.play.tasks import choose_tasks
-from josh.runs.play.unread import refuse_unread
+from josh.runs.play.unread import refuse_unread, unread_first
 from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
 from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_of, label_of, name_of, said
@@ -224,9 +224,19 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
 
 def _rehearse(settings: LoopSettings, given: Mapping[str, Any], parts: Sequence[SubRun], env: BaseEnv) -> None:
     """Raises UsageError if a run cannot be played, or no run reads a given setting."""
-    rehearsed = []
     if settings.tiny:
         Tiny(settings.tiny_size)
+    with unread_first(given, lambda: list(_rehearsed(settings, parts, env, recorded=True))):
+        rehearsed = list(_rehearsed(settings, parts, env))
+    for run in rehearsed:
+        check_fit(run)
+    refuse_unread(rehearsed, given)
+
+
+def _rehearsed(
+    settings: LoopSettings, parts: Sequence[SubRun], env: BaseEnv, *, recorded: bool = False
+) -> Iterator[Runtime]:
+    """Yields one run of every kind. Raises UsageError if one cannot be played."""
     for part in parts:
         if part.policy == BASE_POLICY or part.reference or part.folder == search_of(1):
             run = part.settings
@@ -234,9 +244,7 @@ def _rehearse(settings: LoopSettings, given: Mapping[str, Any], parts: Sequence[
                 agent = run.agent.name or name_of(default_of(env, "agent", run.agent.model) or "")
                 run = replace(run, agent=replace(run.agent, model=OFFLINE, name=agent))
             to_come = settings.tiny and not part.reference
-            rehearsed.append(Runtime(run, rehearsed=True, agent_to_come=to_come))
-            check_fit(rehearsed[-1])
-    refuse_unread(rehearsed, given)
+            yield Runtime(run, rehearsed=True, recorded=recorded, agent_to_come=to_come)
 
 
 def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: BaseEnv) -> list[SubRun]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from josh.errors import FatalError, UsageError
 from josh.runs.loop.plan import Plan, Stage
-from josh.runs.record.folder import EPISODES, read_summary, write_json
+from josh.runs.record.folder import EPISODES, from_here, read_summary, write_json
 from josh.runs.settings import RunSettings
 
 STAGES, LOGS = "stages", "logs"
@@ -156,7 +156,7 @@ class Stages:
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         why = next((line.removeprefix("josh: ") for line in reversed(lines) if line.startswith("josh: ")), "")
         if not why or code < 0:
-            why = f"it ended with {'signal' if code < 0 else 'code'} {abs(code)}; see {log}"
+            why = f"it ended with {'signal' if code < 0 else 'code'} {abs(code)}; see {from_here(log)}"
         raise (UsageError if code == 2 else FatalError)(f"stage {name}: {why}")
 
     def _stop(self) -> None:

@@ -1,5 +1,6 @@
 """Creates the chat models of a run, each once for its name, address and key."""
 
+import re
 from collections.abc import Sequence
 
 from josh.errors import UsageError
@@ -12,6 +13,9 @@ from josh.models.openai_chat import NO_KEY, OpenAIChat
 from josh.models.service import ServiceModel, is_service
 from josh.runs.play.destinations import Address, Destination, owned, require_allowed
 from josh.runs.registry import OFFLINE
+
+_OF_SIDE = re.compile(r"(?<!\w)(base_url|api_key_var)\b")
+"""The names of settings in the errors of models, which do not know whose they are."""
 
 
 class ModelFactory:
@@ -81,7 +85,10 @@ class ModelFactory:
             self._going.setdefault(going, {})[who] = None
         key = (name, base_url, api_key_var)
         if key not in self._made:
-            self._made[key] = self._make(going, sampling, flags)
+            try:
+                self._made[key] = self._make(going, sampling, flags)
+            except UsageError as error:
+                raise UsageError(_OF_SIDE.sub(rf"{flags}\1", str(error))) from None
         made = self._made[key]
         if isinstance(made, HFChat) and sampling is not None:
             made.require_template(sampling, flags)

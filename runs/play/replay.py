@@ -9,7 +9,7 @@ from josh.runs.play.closing import RunResult, close
 from josh.runs.play.run import check_tasks, describe, hand_over_journal
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
-from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_settings, write_json
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, beside, read_settings, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.stored import stored_episodes
@@ -53,14 +53,17 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
         raise UsageError(f"{folder} has {finished} of {len(runtime.tasks)} tasks; resume it first")
     results: dict[int, Result] = {}
     redact = redactor(environment(), asdict(settings))
-    home, name = log_dir or folder.resolve().parent, f"{folder.resolve().name}-replayed"
+    home, name = log_dir or beside(folder), f"{folder.resolve().name}-replayed"
     record = Record.create(home, name, runtime.strategy.collapses, redact, journal=folder)
     hand_over_journal(runtime, record)
     try:
         write_json(record.folder / CONFIG, describe(runtime) | {"replayed_from": folder.resolve().name})
         await play_all(runtime, record, results)
-    finally:
         result = close(runtime, record, results, redact, "")
+    except BaseException:
+        record.discard()  # a replay can be made again without cost, so a partial folder is not kept
+        raise
+    finally:
         await runtime.aclose()
     differ = (file for file in (EPISODES, EXAMPLES) if _bytes(folder / file) != _bytes(record.folder / file))
     return Replayed(folder, result, tuple(differ))

@@ -26,7 +26,17 @@ from josh.runs.play.closing import RunResult, with_examples
 from josh.runs.play.fit import is_own
 from josh.runs.play.judging import RecordedJudge
 from josh.runs.play.unread import require_read, unread_by_judge
-from josh.runs.record.folder import CONFIG, EPISODES, SUMMARY, HowPlayed, read_config, read_settings, write_json
+from josh.runs.record.folder import (
+    CONFIG,
+    EPISODES,
+    SUMMARY,
+    HowPlayed,
+    beside,
+    now,
+    read_config,
+    read_settings,
+    write_json,
+)
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.settings_json import settings_to_json
@@ -84,7 +94,9 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     results: list[Result] = []
     people: list[str] = []
     damaged: list[int] = []
-    record = Record.create(Path(given.get("log_dir", home.parent)), f"{home.name}-rescored", strategy.collapses, redact)
+    record = Record.create(
+        Path(given.get("log_dir") or beside(folder)), f"{home.name}-rescored", strategy.collapses, redact
+    )
     judge = RecordedJudge(settings, folder, record.replies)
     try:
         changes = {
@@ -92,6 +104,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
             "plays": plays,
             "search": asdict(HowPlayed.of(strategy)),
             "rescored_from": home.name,
+            "started": now(),
         }
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):

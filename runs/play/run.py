@@ -23,7 +23,6 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +38,13 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.play.trackers import About, Report, without_secrets
-from josh.runs.play.unread import refuse_unread
+from josh.runs.play.unread import refuse_unread, unread_first
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
     HowPlayed,
     commit,
+    now,
     read_config,
     read_settings,
     slug,
@@ -111,7 +111,7 @@ async def run(
         UsageError: a setting is wrong, or the disk is full; where nothing was paid for, no folder is left.
         FatalError: the run cannot continue; finished tasks are on disk.
     """
-    with only_visible():
+    with only_visible(), unread_first(given, lambda: [Runtime(settings, recorded=True)], fit=resumed is None):
         runtime = Runtime(settings)
     refuse_unread([runtime], given)
     if resumed is None:
@@ -124,7 +124,7 @@ async def run(
     try:
         with cancelled_by_signals():
             if resumed is None:
-                began = {"started": datetime.now().astimezone().isoformat(timespec="seconds"), "commit": commit()}
+                began = {"started": now(), "commit": commit()}
                 write_json(record.folder / CONFIG, describe(runtime) | {k: v for k, v in began.items() if v})
             else:
                 archive_summary(record.folder)
@@ -245,7 +245,8 @@ def dry_run(settings: RunSettings, given: Mapping[str, Any] = NOTHING) -> tuple[
     Raises:
         UsageError: a setting is wrong, as for `run`.
     """
-    runtime = Runtime(settings)
+    with unread_first(given, lambda: [Runtime(settings, recorded=True)]):
+        runtime = Runtime(settings)
     refuse_unread([runtime], given)
     check_fit(runtime)
     announce(runtime)

@@ -8,7 +8,8 @@ Recorded settings and defaults from environment variables are never refused: onl
 class that is not josh's own may read any setting of its side, because plug-ins get the settings of the run.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from josh.calls import keyword_parameters
@@ -16,7 +17,7 @@ from josh.config import shown
 from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.models.hf_loading import is_local
-from josh.runs.play.fit import OWN, is_own, label_of_side
+from josh.runs.play.fit import OWN, check_fit, is_own, label_of_side
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.prices import read_prices
 from josh.runs.registry import OFFLINE, env_class, label_of
@@ -75,6 +76,38 @@ def refuse_unread(runtimes: Sequence[Runtime], given: Mapping[str, Any]) -> None
     if given:
         require_read(given, map(unread, runtimes))
         _require_priced(given.get("price"), {name for one in runtimes for name in one.names["models"]})
+
+
+@contextmanager
+def unread_first(
+    given: Mapping[str, Any], make: Callable[[], Iterable[Runtime]], *, fit: bool = True
+) -> Iterator[None]:
+    """Where a run cannot be set up inside, name first a setting that nothing reads, or plug-ins that never earn.
+
+    A missing key is one example: nobody should get a key for a model that no run asks.
+
+    Args:
+        given: the settings that are given now, by flag.
+        make: makes the same runs with recorded models, which need neither a key nor a file.
+        fit: check the plug-ins as well.
+
+    Raises:
+        UsageError: such a setting is found; else the error of the set-up.
+    """
+    try:
+        yield
+    except UsageError:
+        for one in (runs := _made(make)) if fit else ():
+            check_fit(one)
+        refuse_unread(runs, given)
+        raise
+
+
+def _made(make: Callable[[], Iterable[Runtime]]) -> list[Runtime]:
+    try:
+        return list(make())
+    except UsageError:  # something else is wrong than the models
+        return []
 
 
 def require_read(given: Mapping[str, Any], unread_settings: Iterable[Mapping[str, str]]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -107,6 +108,31 @@ def require_run(folder: Path) -> None:
         names = runs_in(folder)
         way = f"give one of them: {_some(names)}" if names else "none of them has started"
         raise UsageError(f"{folder} is made of several runs; {way}")
+
+
+def now() -> str:
+    """Returns the time in the form of `started` in `config.json`."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def beside(folder: Path) -> Path:
+    """Returns the folder that holds a folder: a relative path where it was given as one."""
+    parent = folder.resolve().parent
+    return parent if folder.is_absolute() else Path(os.path.relpath(parent))
+
+
+def from_here(path: Path) -> Path:
+    """Returns a path for messages: relative where it is below the current folder, else as it is."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def require_distinct(folders: Sequence[Path]) -> None:
+    """Raises UsageError where a folder is given twice, under one name or two."""
+    whole = [folder.resolve() for folder in folders]
+    for place, path in enumerate(whole):
+        if path in whole[:place]:
+            raise UsageError(f"{folders[place]} is given twice; give it once")
 
 
 def require_resumable(folder: Path, wanted: str) -> None:

@@ -25,6 +25,7 @@ from josh.runs.record.folder import (
     how_played,
     read_config,
     read_settings,
+    require_distinct,
     runs_in,
     who_played,
 )
@@ -55,6 +56,7 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
         UsageError: the folders have nothing to plot, matplotlib is missing, or the file cannot be written.
     """
     need_matplotlib()
+    require_distinct(paths)
     is_loop = [_is_loop(path) for path in paths]
     if kind is None:
         whole = len(paths) > 1 or (runs_in(paths[0]) and not is_loop[0])

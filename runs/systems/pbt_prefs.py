@@ -36,7 +36,7 @@ from josh.runs.export.labels import (
 from josh.runs.export.messages import Row, UnexportableError
 from josh.runs.export.pairs import PairTexts
 from josh.runs.play.model_factory import ModelFactory
-from josh.runs.record.folder import CONFIG, read_config
+from josh.runs.record.folder import CONFIG, read_config, require_distinct
 from josh.runs.settings import core
 from josh.runs.systems.pbt_filter import FilteredTrees, ModelFilter
 from josh.runs.systems.pbt_trees import PublishedTrees
@@ -110,6 +110,7 @@ def add_prefs_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> N
 def run_prefs(args: argparse.Namespace) -> int:
     """Run `josh pbt prefs`, and return its exit code. Raises UsageError and FatalError."""
     paths = [*args.folders, *([args.trajectory_dir] if args.trajectory_dir else [])]
+    require_distinct(paths)
     for name, value in (("DIR", paths), ("out", args.out)):
         if not value:
             raise UsageError(f"no {name} given; example: josh pbt prefs records/<run> --mode balanced --out rows.jsonl")
@@ -118,7 +119,7 @@ def run_prefs(args: argparse.Namespace) -> int:
     sources = list(_sources(paths, _swapped(args.slots)))
     if str(args.out) == "-" and args.model_filtering:
         raise UsageError("out is '-', but the model filter keeps its replies beside a file; give --out FILE")
-    check_free(args.out)
+    earlier = check_free(args.out)
     if args.traj_limit is not None:
         drawn = _drawn(sources, args.traj_limit, args.seed)
         sources = [DrawnTrees(source, drawn) for source in sources]
@@ -129,7 +130,7 @@ def run_prefs(args: argparse.Namespace) -> int:
         if args.model_filtering:
             model_filter = stack.enter_context(_filter(args))
             sources = [FilteredTrees(source, model_filter) for source in sources]
-        print_yields(export_labelled(sources, args.out, form, choice, args.seed, forms), args.out)
+        print_yields(export_labelled(sources, args.out, form, choice, args.seed, forms), args.out, earlier)
         if args.model_filtering:
             print(
                 f"model filter    {model_filter.calls} calls of {args.filtering_model_name}, kept in {_journal(args)}"

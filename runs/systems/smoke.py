@@ -16,6 +16,7 @@ import contextlib
 import io
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,6 +190,9 @@ def run_smoke(args: argparse.Namespace) -> int:
     for name, do in Smoke(folder, args.corpus, given).steps():
         try:
             said = do()
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            print(f"josh: see what there is in {folder}/", file=sys.stderr)
+            raise
         except (CheckError, JoshError) as error:
             if isinstance(error, UsageError) and name in {"tasks", "play"}:  # nothing was played yet
                 shutil.rmtree(folder, ignore_errors=True)

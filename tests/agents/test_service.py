@@ -112,7 +112,7 @@ def test_a_resumed_run_asks_for_no_reply_again(tmp_path):
     [
         (("--agent", "http://127.0.0.1:1/chat", "--model", "m"), "leave the model out, or end with /v1"),
         (("--agent", "http://127.0.0.1:1/v1", "--base_url", "http://127.0.0.1:2/v1"), "leave one of them out"),
-        (("--agent", "http://"), "the agent's address is 'http:'"),
+        (("--agent", "http://"), "the agent's address is 'http://'"),
         (("--agent", "service"), "--model"),
     ],
 )

@@ -14,6 +14,7 @@ NO_USER = "the user has no chat model; leave it out, or give --user_model"
 NO_AGENT = "the agent has no chat model; leave it out, or give --model"
 NO_LOCAL = "no model is on this machine; leave it out, or give --model hf:FOLDER"
 NO_CALLS = "no side asks a chat model; leave it out, or give --model"
+NO_ASKING = "the rewards 'donation' ask no judge; leave it out, or give --rewards that do"
 MADE_UP = "the people are made up; leave it out, or give --corpus"
 
 
@@ -66,6 +67,28 @@ MADE_UP = "the people are made up; leave it out, or give --corpus"
     ],
 )
 def test_a_flag_that_nothing_reads_is_refused(capsys, flags, said):
+    assert bad(capsys, *flags.split()).startswith(f"josh: {said}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--josh --judge_model m", f"judge_model is 'm', but {NO_ASKING}"),
+        ("--josh --judge_model m --dry_run", f"judge_model is 'm', but {NO_ASKING}"),
+        ("evaluate --judge_model m", f"judge_model is 'm', but {NO_ASKING}"),
+        ("loop --tiny --judge_model m", f"judge_model is 'm', but {NO_ASKING}"),
+        ("--user donor --user_model m", "user_model is 'm', but the user 'donor' asks no chat model"),
+        ("--agent uniform_persuader --model hf:none", "model is 'hf:none', but the agent 'uniform_persuader' asks no"),
+        ("--model m", "no key for model 'm': set OPENAI_API_KEY"),
+        ("--model m --judge_model m --max_cost 1", "no key for model 'm': set OPENAI_API_KEY"),
+        ("--user_model m --user_base_url http://", "user_base_url is 'http://'; give an address"),
+        ("--user_model m --user_api_key_var a-b", "user_api_key_var is not a variable's name"),
+        ("--agent http://", "the agent's address is 'http://'; give an address"),
+    ],
+)
+def test_nobody_gets_a_key_or_a_model_that_nothing_asks(capsys, monkeypatch, flags, said):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
     assert bad(capsys, *flags.split()).startswith(f"josh: {said}")
 
 

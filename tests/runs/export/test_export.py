@@ -1,6 +1,7 @@
 """`josh export`, as a user meets it: the formats, their choices, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,10 +106,11 @@ def test_pairs_can_be_kept_to_the_golden_path(run):
     assert all(row in every for row in golden)
 
 
-def test_rows_from_the_same_run_twice_count_once(run):
+def test_rows_from_a_run_and_its_copy_count_once(run):
+    copy = shutil.copytree(run, "copy")
     for form in FORMATS:
         _, once = exported(run, form)
-        assert main(["export", str(run), str(run), "--format", form, "--out", "twice.jsonl"]) == 0
+        assert main(["export", str(run), copy, "--format", form, "--out", "twice.jsonl"]) == 0
         twice = [json.loads(line) for line in Path("twice.jsonl").read_text(encoding="utf-8").splitlines()]
         assert twice == once
         assert json.loads(manifest_of(Path("twice.jsonl")).read_text())["dropped"]["repeated rows"] >= len(once)
@@ -130,6 +132,9 @@ def test_rows_from_the_same_run_twice_count_once(run):
         ("RUN --format sft --out x.jsonl --paths all", "josh: paths is 'all'; give golden, successful or lost"),
         ("RUN --format sft --out x.jsonl --min_margin 1", "josh: min_margin is given, but sft has no pairs"),
         ("RUN --format dpo --out x.jsonl --min_margin 99", "josh: RUN: no row for dpo; left out: "),
+        ("RUN RUN --format sft --out x.jsonl", "josh: RUN is given twice; give it once"),
+        ("RUN RUN/. --format dpo --label accept --out x.jsonl", "is given twice; give it once"),
+        ("none", "josh: none is not a run: cannot read none/config.json"),
         ("none --format sft --out x.jsonl", "josh: none is not a run: cannot read none/config.json"),
         ("RUN --format sft --out none/x.jsonl", "josh: cannot write none/x.jsonl: No such file or directory"),
         ("RUN --format sft --out RUN", "josh: cannot write RUN: Is a directory"),
@@ -150,8 +155,25 @@ def test_bad_input_gets_one_line_and_writes_nothing(flags, text, tmp_path, monke
     assert main(["export", *arguments]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
-    assert captured.err.startswith(text.replace("RUN", str(run)).replace("EMPTY", str(empty)))
+    expected = text.replace("RUN", str(run)).replace("EMPTY", str(empty))
+    assert captured.err.startswith(expected) if text.startswith("josh: ") else expected in captured.err
     assert sorted(Path().rglob("*")) == before
+
+
+def test_other_rows_are_replaced_with_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    one, two = stored(Path("runs"), episodes("persuasion", 1, 1)[0], episodes("persuasion", 1, 3)[0])
+
+    def printed(run):
+        Path("my rows").mkdir(exist_ok=True)
+        assert main(["export", str(run), "--format", "sft", "--out", "my rows/x y.jsonl"]) == 0
+        return capsys.readouterr().out.splitlines()[1:]
+
+    files = "written to      my rows/x y.jsonl, my rows/x y.jsonl.manifest.json"
+    assert printed(one) == [files]
+    rows = len(Path("my rows/x y.jsonl").read_text().splitlines())
+    assert printed(one) == [files], "the same rows"
+    assert printed(two) == [f"replaced        {rows} rows of sft, an earlier export", files]
 
 
 def test_a_manifest_that_cannot_be_replaced_leaves_the_file_as_it_was(tmp_path, capsys):

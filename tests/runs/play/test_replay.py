@@ -1,5 +1,6 @@
 """A replay needs no endpoint, and tells when a run does not come out the same."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from resuming import files, flags, respond, run_in, said
 
 from josh.cli import main
+from josh.runs.play.replay import replay
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -30,6 +32,22 @@ def test_a_run_that_is_not_finished_is_not_replayed(endpoint, capsys):
     capsys.readouterr()
     assert main(["replay", str(run)]) == 2
     assert said(capsys)[0].endswith(" of 8 tasks; resume it first")
+    assert list(run.parent.iterdir()) == [run]
+
+
+def test_a_replay_that_is_stopped_leaves_no_folder(endpoint):
+    url, _ = endpoint(respond=respond)
+    run = run_in("records", *flags(url, tasks=2))
+
+    async def stopped():
+        replaying = asyncio.create_task(replay(run))
+        await asyncio.sleep(0)  # now it has begun, and waits for its first turn
+        assert len(list(run.parent.iterdir())) == 2
+        replaying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await replaying
+
+    asyncio.run(stopped())
     assert list(run.parent.iterdir()) == [run]
 
 
