@@ -78,7 +78,7 @@ FLAGS = {
     "--model ./folder": "model is './folder', a folder; give hf:./folder",
     "--model http://127.0.0.1:1/v1": "model is 'http://127.0.0.1:1/v1', an address; give it as base_url",
     "--model service:": "the agent's address is ''; give an address such as",
-    "--agent http://": "the agent's address is 'http:'; give an address such as",
+    "--agent http://": "the agent's address is 'http://'; give an address such as",
     "--model m --base_url localhost:8000": "base_url is 'localhost:8000'; give an address such as",
     "--model m --base_url http://127.0.0.1:99999/v1": "give an address such as http://localhost:8000/v1",
     "--model m --base_url file:///etc/passwd": "give an address such as http://localhost:8000/v1",
