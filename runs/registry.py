@@ -278,6 +278,11 @@ def label_of(plug_in: str | type | None) -> str:
     return plug_in.__name__ if isinstance(plug_in, type) else plug_in or ""
 
 
+def short_of(role: str, path: str) -> str:
+    """Returns the short name of a role's plug-in, from its import path; the path itself for one that has none."""
+    return next((name for name, known in ROLES[role].items() if known == path), path)
+
+
 def needs_model(role: str, name: str) -> bool:
     """Returns whether a plug-in asks a chat model (see `Forkable.needs_model`). Raises UsageError as `class_of`."""
     return bool(getattr(class_of(role, name), "needs_model", False))

@@ -53,16 +53,24 @@ from josh.trust import absolute
 _YAML = (".yaml", ".yml")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, flag: str = "config") -> dict[str, Any]:
     """Returns the settings in a TOML file, in any encoding of Unicode.
 
     A key in the table of a part has a dotted name, such as `env.difficulty`.
+
+    Args:
+        path: the file.
+        flag: the flag that names it, for error messages.
 
     Raises:
         UsageError: the file cannot be read, or is not TOML.
     """
     try:
-        raw = tomllib.loads(read_text(path))
+        text = read_text(path)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error}") from None
+    try:
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         yaml = "; it looks like YAML, and TOML has lines such as: beam_size = 8" if path.suffix in _YAML else ""
         raise UsageError(f"{path} is not TOML: {error}{yaml}") from None

@@ -305,7 +305,7 @@ def listed_tools(servers: ToolServers) -> dict[str, ServerTool]:
     try:
         import mcp  # noqa: F401
     except ImportError:
-        raise UsageError("env mcp needs the mcp package; pip install -e '.[mcp]'") from None
+        raise UsageError("env mcp needs the mcp package: pip install -e '.[mcp]' -c constraints.txt") from None
     try:
         found = _in_own_loop(servers.tools())
     except RuntimeError as error:

@@ -130,4 +130,5 @@ class Health:
 
     def _warn(self, error: RetryableError) -> None:
         self._warned = True
-        log.warning("%s; trying again for up to %g seconds", error, self._max_seconds)
+        most = "" if self.served else f"{self._max_attempts} attempts and "
+        log.warning("%s; trying again for up to %s%g seconds", error, most, self._max_seconds)

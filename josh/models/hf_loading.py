@@ -73,7 +73,7 @@ def _packages(name: str) -> tuple[Any, Any]:
         import torch
         import transformers
     except ImportError as error:
-        raise UsageError(f"model {name!r} needs {error.name}: pip install -e '.[train]'") from None
+        raise UsageError(f"model {name!r} needs {error.name}: pip install -e '.[train]' -c constraints.txt") from None
     return torch, transformers
 
 
@@ -195,7 +195,7 @@ def _adapted(name: str, model: Any, adapter: Path | str, *, merge: bool) -> Any:
     try:
         import peft
     except ImportError:
-        raise UsageError(f"model {name!r} needs peft: pip install -e '.[train]'") from None
+        raise UsageError(f"model {name!r} needs peft: pip install -e '.[train]' -c constraints.txt") from None
     try:
         # Peft ignores weights for layers that the model lacks, and initializes those that the adapter lacks.
         wanted = set(peft.load_peft_weights(str(adapter), device="cpu"))

@@ -15,7 +15,7 @@ from josh.runs.evaluate.table import as_table
 from josh.runs.play.sub_runs import SubRun
 from josh.runs.record.folder import CONFIG, PLAN, read_config, read_settings, read_summary, require_distinct, who_played
 from josh.runs.record.summary import counted
-from josh.runs.registry import OFFLINE
+from josh.runs.registry import OFFLINE, ROLES, short_of
 from josh.terminal import screen_width
 
 
@@ -192,7 +192,8 @@ def shared(sources: Sequence[Source]) -> list[PolicyResults]:
             other = sample.comparable_settings[name]
             if other != value:
                 both = f"{first.policy} and {sample.policy}"
-                raise UsageError(f"{both} are not comparable: {name} is {value!r} and {other!r}")
+                one, two = (short_of(name, str(each)) if name in ROLES else each for each in (value, other))
+                raise UsageError(f"{both} are not comparable: {name} is {one!r} and {two!r}")
     users = _users_of_all([source for source in sources if not source.reference] or sources)
     kept = [sample for sample in samples if sample.user_signature in users]
     tasks = [
@@ -219,7 +220,7 @@ def _users_of_all(sources: Sequence[Source]) -> set[str]:
         each = "; ".join(
             f"{policy}: {', '.join(sorted(names[one] for one in own))}" for (_, policy), own in by_policy.items()
         )
-        raise UsageError(f"not comparable: the policies have no user model in common ({each})")
+        raise UsageError(f"not comparable: the policies have no user in common ({each})")
     return users
 
 

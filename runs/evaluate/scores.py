@@ -130,8 +130,8 @@ def read_policy_results(
     search = how_played(config, settings)
     if search.searched and not searched:
         raise UsageError(
-            f"{folder} is a search; its best paths earn more than its agent alone, give a run without --josh, or "
-            f"compare two searches on a page: josh report {folder} OTHER"
+            f"{folder} is a search, whose best paths earn more than its agent alone; give a run without --josh (two "
+            f"searches: josh report {folder} OTHER)"
         )
     env, rewards = world_of(settings, folder)
     damaged: list[int] = []

@@ -211,7 +211,9 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
     print(f"\n{figures_as_text(figures, screen_width(sys.stdout))}\n")
     drawn = LOOP
     if find_spec("matplotlib") is None:
-        print("josh: no plot, because it needs matplotlib: pip install -e '.[plot]'", file=sys.stderr)
+        print(
+            "josh: no plot, because it needs matplotlib: pip install -e '.[plot]' -c constraints.txt", file=sys.stderr
+        )
     else:
         from josh.runs.report.figures import draw_rounds
 

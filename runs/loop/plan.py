@@ -205,7 +205,8 @@ def _training(folder: Path, settings: LoopSettings, run: Mapping[str, Any], base
     own = {"data", "model", "out", "name", "base_adapter", "merge", "resume"}
     train: dict[str, Any] = {}
     if settings.train_config:
-        train = TRAINING.read(read_toml(Path(settings.train_config)), f"{settings.train_config}: ")
+        in_file = read_toml(Path(settings.train_config), "train_config")
+        train = TRAINING.read(in_file, f"{settings.train_config}: ")
     strange = next((name for name in train if name in own), None)
     if strange:
         raise UsageError(f"{settings.train_config}: {strange} is given; a loop sets it itself, leave it out")

@@ -97,9 +97,10 @@ def unread_first(
     try:
         yield
     except UsageError:
-        for one in (runs := _made(make)) if fit else ():
-            check_fit(one)
-        refuse_unread(runs, given)
+        if runs := _made(make):
+            for one in runs if fit else ():
+                check_fit(one)
+            refuse_unread(runs, given)
         raise
 
 

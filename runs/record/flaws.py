@@ -9,6 +9,8 @@ from josh.dialogue import Speaker
 from josh.reading import LENGTH
 from josh.tree import Tree
 
+SILENT = "said nothing"
+"""The failure of a turn in which no reply had words; see `josh.roles.AgentError`."""
 IN_TEXT = "held calls that the server left in the text, which were answered with an error"
 REPEATED = "repeat an elder one, with another seed, too"
 
@@ -79,9 +81,10 @@ class Flaws:
 def describe_flaws(summary: Mapping[str, Any]) -> list[str]:
     """Returns a line for each flaw in a run's turns, with what to try; none for a run without flaws.
 
-    Repetitions get a line where they are at least half of the turns that could be one.
+    Repetitions get a line where they are at least half of the turns that could be one, and silence gets a hint where it
+    is at least half of the turns.
     """
-    lines = [_line(each, "turn") for each in summary.get("failures", ())]
+    lines = [f"{_line(each, 'turn')}{_if_silent(each)}" for each in summary.get("failures", ())]
     lines += [_line(each, "turn") for each in summary.get("calls_in_text", ())]
     for each in summary.get("cut_off", ()):
         hint = f"; raise {_flag(each, 'max_tokens')}" if each["flaw"].endswith(LENGTH) else ""
@@ -94,6 +97,14 @@ def describe_flaws(summary: Mapping[str, Any]) -> list[str]:
             )
             lines.append(f"{_line(each, 'younger sibling')}; {way}")
     return lines
+
+
+def _if_silent(each: Mapping[str, Any]) -> str:
+    """Returns what to try where most replies of a model hold no words: the server, or what the model is asked."""
+    if each["flaw"] != SILENT or not each["model"] or each["turns"] < each["of"] / 2:
+        return ""
+    thinking = f"raise {_flag(each, 'max_tokens')}, or turn thinking off by {_flag(each, 'extra_body')}"
+    return f"; its replies hold no words: if it only thinks, {thinking}; else try another model or server"
 
 
 def _flag(each: Mapping[str, Any], name: str) -> str:

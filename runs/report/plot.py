@@ -83,7 +83,7 @@ def plot(paths: Sequence[Path], out: Path | None = None, kind: str | None = None
 def need_matplotlib() -> None:
     """Raises UsageError if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
-        raise UsageError("a plot needs matplotlib: pip install -e '.[plot]'")
+        raise UsageError("a plot needs matplotlib: pip install -e '.[plot]' -c constraints.txt")
 
 
 def _is_loop(folder: Path) -> bool:

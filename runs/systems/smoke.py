@@ -37,9 +37,11 @@ RULE: Final = "user_disjoint"
 """The rule that splits the corpus: nobody is in both splits, so the test tasks are held out."""
 _FLAGS: Final = (
     "model", "base_url", "api_key_var", "agent", "user_model", "user_base_url", "user_api_key_var", "user", "price",
-    "seed", "max_concurrency", "max_cost", "max_calls", "max_convo_turns", "log_dir",
+    "seed", "max_concurrency", "max_attempts", "max_cost", "max_calls", "max_convo_turns", "log_dir",
 )  # fmt: skip
 """The settings of `josh run` that the smoke test takes."""
+ATTEMPTS: Final = 6
+"""Default of `max_attempts`: pauses of at most 15.5 seconds together, before an endpoint that is down ends the test."""
 
 
 class CheckError(Exception):
@@ -72,8 +74,9 @@ class Smoke:
     def _tasks(self) -> Path:
         return self.folder / "tasks"
 
-    def _settings(self, own: Mapping[str, Any]) -> RunSettings:
-        given = {**self.given, "corpus": self._tasks, "log_dir": str(self.folder), **own}
+    def settings(self, own: Mapping[str, Any]) -> RunSettings:
+        """Returns the settings of a run; `own` are those that only this run has. Raises UsageError."""
+        given = {"max_attempts": ATTEMPTS, **self.given, "corpus": self._tasks, "log_dir": str(self.folder), **own}
         return resolve(given, defaults_of(given))
 
     def prepare(self) -> str:
@@ -99,7 +102,7 @@ class Smoke:
     def _played(self, name: str, own: Mapping[str, Any]) -> str:
         from josh.runs.play.run import run
 
-        result = asyncio.run(run(self._settings(own), part=name))
+        result = asyncio.run(run(self.settings(own), part=name))
         unit = result.unit
         summary = check_run(result.folder)
         return (

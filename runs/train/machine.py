@@ -25,7 +25,7 @@ def require_packages(what: str) -> None:
     """
     missing = next((name for name in NEEDED if find_spec(name) is None), None)
     if missing:
-        raise UsageError(f"{what} needs {missing}; pip install -e '.[train]'")
+        raise UsageError(f"{what} needs {missing}: pip install -e '.[train]' -c constraints.txt")
 
 
 def is_first() -> bool:

@@ -408,5 +408,5 @@ def require_torch() -> Any:
         import torch
         import transformers  # noqa: F401 (only to check that it is installed)
     except ImportError as error:
-        raise UsageError(f"a tiny model needs {error.name}: pip install -e '.[train]'") from None
+        raise UsageError(f"a tiny model needs {error.name}: pip install -e '.[train]' -c constraints.txt") from None
     return torch

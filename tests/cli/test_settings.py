@@ -85,7 +85,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--corpus nowhere", "josh: "),
         ("--corpus .", "full_info.csv"),
         ("--split_rule odd --corpus .", "josh: "),
-        ("--config none.toml", "josh: cannot read none.toml: No such file or directory"),
+        ("--config none.toml", "josh: config: cannot read none.toml: No such file or directory"),
         ("--beam_size two", "beam_size is 'two'; give a whole number; see josh run --help"),
         ("--beam_sise 2", "unrecognized arguments: --beam_sise 2; did you mean --beam_size?"),
         ("--max_convo_turns 0", "josh: max_convo_turns is 0; give 1 or more"),

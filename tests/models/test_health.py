@@ -28,7 +28,7 @@ def test_an_endpoint_that_never_answered_is_given_up_after_so_many_rounds(caplog
     assert [0.0 < health.failed(GONE, now, now) <= 0.5 * 2**turn for turn, now in enumerate((1.0, 2.0))] == [True, True]
     with pytest.raises(FatalError, match="cannot connect; gave up after 3 attempts in 2 seconds"):
         health.failed(GONE, 3.0, 3.0)
-    assert words(caplog) == ["cannot connect; trying again for up to 300 seconds"]
+    assert words(caplog) == ["cannot connect; trying again for up to 3 attempts and 300 seconds"]
 
 
 def test_calls_that_fail_together_are_one_round():

@@ -92,7 +92,7 @@ def test_without_torch_the_way_to_get_it_is_told(tmp_path):
     code = "import sys; sys.modules['torch'] = None; from josh.cli import main; sys.exit(main(['--model', 'hf:x/y']))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "josh: model 'hf:x/y' needs torch: pip install -e '.[train]'\n"
+    assert done.stderr == "josh: model 'hf:x/y' needs torch: pip install -e '.[train]' -c constraints.txt\n"
 
 
 def test_a_name_is_a_base_and_perhaps_an_adapter(tmp_path):

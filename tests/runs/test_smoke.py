@@ -2,12 +2,14 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 from p4g_small import write_original
 
 from josh.cli import main
+from josh.runs.systems.smoke import ATTEMPTS, Smoke
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -48,6 +50,16 @@ def test_a_model_and_a_corpus_may_be_given(capsys, tmp_path, endpoint):
     assert "the smoke test passed" in capsys.readouterr().out
     assert {body["model"] for body in server.requests} == {"m"}
     assert (folder() / "tasks" / "train_tasks.jsonl").is_file()
+
+
+def test_an_endpoint_that_is_down_ends_the_test_after_few_attempts(capsys):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        assert main(["smoke", "--model", "m", "--base_url", url, "--max_attempts", "2"]) == 1
+        assert "connection refused; gave up after 2 attempts in " in capsys.readouterr().out
+    assert sum(0.5 * 2**number for number in range(ATTEMPTS - 1)) < 20, "seconds of pauses at most, by default"
+    assert Smoke(Path("x"), None, {"model": "m", "base_url": url}).settings({}).traffic.max_attempts == ATTEMPTS
 
 
 def test_what_fails_is_named_and_what_was_played_stays(capsys, endpoint):

@@ -54,7 +54,7 @@ def test_runs_at_different_temperatures_are_compared_with_a_line_that_says_so(ca
     [
         (["--seed", "11"], "seed is 10 and 11"),
         (["--min_reward", "1"], "min_reward is 0.0 and 1.0"),
-        (["--user", "donor_firm"], "the policies have no user model in common"),
+        (["--user", "donor_firm"], "the policies have no user in common"),
         (["--task_split", "train"], "have no task in common"),
         (["--rollouts", "1"], "one conversation per task has other seeds"),
         (["--max_convo_turns", "5"], "max_convo_turns is 6 and 5"),
@@ -67,6 +67,14 @@ def test_what_is_not_comparable_is_refused_with_what_differs(flags, why, capsys)
     error = capsys.readouterr().err
     assert why in error
     assert error.count("\n") == 1
+
+
+def test_plug_ins_that_differ_have_their_short_names(capsys):
+    one, other = evaluated("--no_references"), evaluated("--no_references", "--rewards", "toy_world:Nothing")
+    capsys.readouterr()
+    assert main(["compare", str(one), str(other)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("are not comparable: rewards is 'donation' and 'toy_world:Nothing'")
 
 
 def test_searches_are_not_compared(capsys):

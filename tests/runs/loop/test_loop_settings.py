@@ -45,6 +45,7 @@ pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialo
         (["--tiny", "--tiny_size", "huge"], "no size named 'huge'"),
         (["--tiny", "--top", "0"], "top is 0; give 1 or more"),
         (["--model", "hf:./nowhere"], "there is no folder ./nowhere"),
+        (["--tiny", "--train_config", "nothere"], "train_config: cannot read nothere: No such file or directory"),
         (["--resume", "nowhere"], "is not a loop: cannot read"),
     ],
 )

@@ -139,7 +139,7 @@ def test_a_server_that_is_down_is_named_at_once_and_ends_the_run(capsys):
     assert main(cast) == 1
     first, last = said(capsys)
     down = "josh: us at http://127.0.0.1:9/v1: cannot connect: connection refused"
-    assert first == f"{down}; trying again for up to 300 seconds"
+    assert first == f"{down}; trying again for up to 2 attempts and 300 seconds"
     assert last.startswith(f"{down}; gave up after 2 attempts in ")
 
 

@@ -32,11 +32,18 @@ def silent(body):
     return {"content": "", "finish_reason": "length"}
 
 
+NO_WORDS = (
+    "its replies hold no words: if it only thinks, raise --max_tokens, or turn thinking off by --extra_body; else try "
+    "another model or server"
+)
+
+
 @pytest.mark.parametrize(
     ("say", "failure"),
     [
         (silent, "said nothing, because every reply ended by length; raise --max_tokens"),
         (lambda body: "", "said nothing"),
+        (lambda body: {"content": None}, "said nothing"),
         (lambda body: "<think>They are poor.", "said nothing"),
         (lambda body: '<tool_call>{"name": "pay"}</tool_call>', "only called tools, and has none"),
     ],
@@ -49,7 +56,8 @@ def test_an_agent_that_says_nothing_has_lost_and_is_asked_a_few_times_only(say, 
     assert len(server.requests) == 4 * 3
     assert {turn["failure"] for turn in turns(folder)} == {failure}
     assert summary["failures"] == [{"speaker": "agent", "model": "m", "flaw": failure, "turns": 4, "of": 4}]
-    assert capsys.readouterr().err.strip() == f"josh: m, as the agent: 4 of 4 turns {failure}"
+    hint = f"; {NO_WORDS}" if failure == "said nothing" else ""
+    assert capsys.readouterr().err.strip() == f"josh: m, as the agent: 4 of 4 turns {failure}{hint}"
 
 
 def test_at_temperature_0_the_same_nothing_twice_is_enough(endpoint):

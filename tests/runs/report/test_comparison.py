@@ -91,7 +91,7 @@ def test_runs_of_the_same_name_are_told_apart_by_the_folders_they_lie_in(capsys)
     capsys.readouterr()
     for command in ("report", "compare"):
         for given, said in {
-            (one, three): "not comparable: the policies have no user model in common (OfflinePersuader (y1/model-x): ",
+            (one, three): "not comparable: the policies have no user in common (OfflinePersuader (y1/model-x): ",
             (one, "y2/../y1/model-x"): "y2/../y1/model-x is given twice; give it once",
         }.items():
             assert main([command, *given]) == 2

@@ -146,7 +146,7 @@ def test_without_matplotlib_a_line_says_what_to_install(loop):
     code = f"{without}; sys.exit(main(['plot', {str(loop)!r}]))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == "josh: a plot needs matplotlib: pip install -e '.[plot]'\n"
+    assert ended.stderr == "josh: a plot needs matplotlib: pip install -e '.[plot]' -c constraints.txt\n"
 
 
 def test_the_share_won_grows_round_by_round():
