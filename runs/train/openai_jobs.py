@@ -231,7 +231,9 @@ def train_openai(
     tokens, how = _tokens(rows)
     epochs = hyperparameters.get("n_epochs")
     print(f"file     {data}: {len(rows)} rows, about {tokens} tokens ({how})")
-    print(f"job      {method} of {model} at {service.base_url}, {epochs or 'as many as the service chooses'} epochs")
+    print(
+        f"job      {method} of {model} at {service.base_url}, {f'{epochs} epochs' if epochs else 'epochs as the service chooses'}"
+    )
     print(f"cost     {_cost(tokens, price, epochs)}")
     service.connect()
     if not yes:

@@ -32,7 +32,7 @@ from josh.errors import UsageError
 from josh.loading import load, said_by
 from josh.messages import Message
 from josh.roles import BaseEnv
-from josh.runs.record.folder import version
+from josh.runs.record.folder import from_here, version
 from josh.runs.registry import DEFAULT_ENV, env_class
 from josh.seeds import derive
 
@@ -180,7 +180,9 @@ def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: b
         folder.parent.mkdir(parents=True, exist_ok=True)
         return _made(folder, digest, tiny, progress)
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror or error}; give another --out") from None
+        raise UsageError(
+            f"cannot write to {from_here(folder)}: {error.strerror or error}; give another --out"
+        ) from None
 
 
 def _names(folder: Path) -> list[str]:
@@ -190,11 +192,12 @@ def _names(folder: Path) -> list[str]:
 def _replaceable(folder: Path) -> None:
     """Raises UsageError unless a folder is missing, is empty, or has the files of a tiny model and no others."""
     if folder.exists() and not manifest(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not a tiny model; give another --out")
+        raise UsageError(f"{from_here(folder)} exists and is not a tiny model; give another --out")
     other = next((name for name in _names(folder) if name not in _FILES), None)
     if other is not None:
         raise UsageError(
-            f"{folder} also has {other}, which does not belong to a tiny model; move it, or give another --out"
+            f"{from_here(folder)} also has {other}, which does not belong to a tiny model; move it, or give another "
+            "--out"
         )
 
 
@@ -271,7 +274,7 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
             model.eval().save_pretrained(folder)
             tokenizer.save_pretrained(folder)
     except Exception as error:  # safetensors raises its own exception for a full disk
-        raise UsageError(f"cannot write {folder}: {error}") from None
+        raise UsageError(f"cannot write {from_here(folder)}: {error}") from None
     last = losses[-20:]
     return {
         "parameters": model.num_parameters(),

@@ -192,7 +192,7 @@ def test_ctrl_c_ends_every_stage_and_says_how_to_go_on(tmp_path):
     _, errors = process.communicate(timeout=60)
     (folder,) = tmp_path.glob("records/loop-*")
     assert process.returncode == 130
-    assert f"josh: go on with: josh loop --resume {folder}" in errors
+    assert f"josh: go on with: josh loop --resume records/{folder.name}" in errors
     assert "Traceback" not in errors
     assert not stages_under_way(folder)
     assert main(["loop", "--trust", "--resume", str(folder)]) == 0
