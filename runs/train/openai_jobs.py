@@ -231,9 +231,8 @@ def train_openai(
     tokens, how = _tokens(rows)
     epochs = hyperparameters.get("n_epochs")
     print(f"file     {data}: {len(rows)} rows, about {tokens} tokens ({how})")
-    print(
-        f"job      {method} of {model} at {service.base_url}, {f'{epochs} epochs' if epochs else 'epochs as the service chooses'}"
-    )
+    length = f"{epochs} epochs" if epochs else "epochs as the service chooses"
+    print(f"job      {method} of {model} at {service.base_url}, {length}")
     print(f"cost     {_cost(tokens, price, epochs)}")
     service.connect()
     if not yes:

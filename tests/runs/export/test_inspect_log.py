@@ -1,6 +1,7 @@
 """`josh export --format inspect`: logs that inspect_ai reads, with the same messages, scores and usage."""
 
 import json
+import shutil
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -152,15 +153,17 @@ def test_a_folder_gets_a_log_of_each_run_under_a_name_that_the_viewer_finds(caps
     [
         (["--out", "mine.json"], "mine.json exists and is not a log of josh; give another --out, or move it away"),
         (["--out", "x.json", "--top", "2"], "top is given, but a log of inspect has all conversations of a run"),
-        (["--out", "x.json", "TWICE"], "out is 'x.json', but 2 runs give several logs; give a folder"),
+        (["--out", "x.json", "COPY"], "out is 'x.json', but 2 runs give several logs; give a folder"),
     ],
 )
 def test_what_makes_no_log_is_refused_in_a_line(capsys, more, said):
     Path("mine.json").write_text("{}")
     assert main(["--synthetic_tasks", "1"]) == 0
     capsys.readouterr()
-    runs = [str(only_run())] * (1 + ("TWICE" in more))
-    flags = [flag for flag in more if flag != "TWICE"]
+    runs = [str(only_run())]
+    if "COPY" in more:
+        runs.append(shutil.copytree(runs[0], "copy"))
+    flags = [flag for flag in more if flag != "COPY"]
     assert main(["export", *runs, "--format", "inspect", *flags]) == 2
     assert said in capsys.readouterr().err
     assert Path("mine.json").read_text() == "{}"
