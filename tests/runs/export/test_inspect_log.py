@@ -1,8 +1,8 @@
 """`josh export --format inspect`: logs that inspect_ai reads, with the same messages, scores and usage."""
 
 import json
-import shutil
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
