@@ -353,9 +353,11 @@ def test_every_setting_has_a_dotted_name_on_the_command_line(capsys):
 def test_a_baseline_may_differ_in_whatever_its_model_draws_by(capsys):
     few = ["--synthetic_tasks", "2", "--rollouts", "1", "--no_references"]
     assert (
-        main(["evaluate", *few, "--baseline", "offline", "--baseline_top_p", "0.5", "--agent", "offline_persuader"])
+        main(
+            ["evaluate", *few, "--baseline", "offline", "--baseline_temperature", "0.5", "--agent", "offline_persuader"]
+        )
         == 0
     )
     (folder,) = Path("records").iterdir()
     parts = json.loads((folder / "plan.json").read_text())["parts"]
-    assert [part["settings"]["agent"]["top_p"] for part in parts] == [0.5, 1.0]
+    assert [part["settings"]["agent"]["temperature"] for part in parts] == [0.5, 1.0]

@@ -321,9 +321,7 @@ def test_a_tracker_that_fails_is_let_go_with_a_line_and_the_others_go_on(capsys)
     assert [step for step, _ in notes.received] == [1, 2, 3]
     assert notes.ended == [True]
     (line,) = capsys.readouterr().err.splitlines()
-    assert (
-        line == "josh: report_to broken: it gets no more metrics after this error: ConnectionError: the tracker is down"
-    )
+    assert line == "josh: report_to broken: it gets no more metrics after this error: the tracker is down"
 
 
 def test_what_a_tracker_prints_is_not_among_the_run_s_figures(capsys):
@@ -340,7 +338,7 @@ def test_what_a_tracker_prints_is_not_among_the_run_s_figures(capsys):
 def test_a_tracker_that_cannot_finish_costs_a_line(caplog):
     with caplog.at_level(logging.WARNING, "josh"):
         Report({"stubborn": Stubborn()}, {}).end()
-    assert caplog.messages == ["report_to stubborn: it did not finish after this error: TimeoutError: still sending"]
+    assert caplog.messages == ["report_to stubborn: it did not finish after this error: still sending"]
 
 
 def test_a_task_without_a_score_is_in_no_mean():
@@ -386,7 +384,7 @@ def test_a_tracker_that_does_not_begin_ends_the_run_before_anything_is_played(ca
     (folder / "tensorboard").write_text("in its place")
     assert main(["--trust", "--resume", str(folder), "--report_to", "tensorboard"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("josh: report_to is 'tensorboard', but tensorboard does not start: FileExistsError")
+    assert line.startswith("josh: report_to is 'tensorboard', but tensorboard does not start: File exists")
     assert (folder / "episodes.jsonl").read_bytes() == before
 
 
