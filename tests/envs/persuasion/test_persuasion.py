@@ -315,7 +315,7 @@ class TestRewards:
 
     @pytest.mark.parametrize("wrong", [-1, 2.5, float("nan")])
     def test_a_smallest_reward_beyond_reach_is_refused(self, wrong):
-        with pytest.raises(UsageError, match="give 0 to 2 dollars|give a finite number"):
+        with pytest.raises(UsageError, match=r"give 0 to 2 dollars|give a finite number"):
             rewards(min_reward=wrong)
 
     def test_a_donation_counts_once(self):
