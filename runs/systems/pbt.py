@@ -41,5 +41,5 @@ def run_pbt(args: argparse.Namespace) -> int:
 
 
 PBT = SystemCommand(
-    "trees of debates, preferences, evaluations and the loop of Persuasion-Balanced Training", add_pbt_flags, run_pbt
+    "trees of debates, preferences and evaluations of Persuasion-Balanced Training", add_pbt_flags, run_pbt
 )
