@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from josh.dialogue import NO_USAGE, Usage
 from josh.errors import FatalError
@@ -78,6 +79,12 @@ class Message:
     where: str
     redact: Redactor
     keyed: bool = True
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the address is a host alone, without a path."""
+        address = urlsplit(self.where.rsplit(" ", 1)[-1])
+        return bool(address.netloc) and address.path in {"", "/"}
 
     def __call__(self, text: object) -> str:
         """Returns where the error is, and the given text without secrets, on one line."""
@@ -149,6 +156,8 @@ def refusal(status: int | None, found: Cause, headers: Mapping[str, str], messag
     final = _REFUSED.get(status) or next((why for words, why in _FINAL if words.search(known)), "")
     if final == _REFUSED[401] and not message.keyed:
         final = _KEYLESS
+    if status == 404 and message.is_bare:
+        final = f"{final}; most servers listen at an address that ends with /v1"
     return FatalError(f"{final}: {said}") if final else ModelError(said, status, found.code, found.param)
 
 

@@ -66,6 +66,8 @@ def compare(
         if out.exists() and any((out.parent / name).exists() for name in (CONFIG, PLAN)):
             raise UsageError(f"{out} is a file of a run or an evaluation; give another --out")
         try:
+            if out.is_file() and not _is_comparison(out.read_text(encoding="utf-8", errors="replace")):
+                raise UsageError(f"{out} exists and is no comparison of josh; give another --out, or move it away")
             out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
@@ -129,6 +131,15 @@ def temperature_note(sources: Sequence[Source]) -> str:
         return ""
     each = ", ".join(f"{policy} at {temperature:g}" for policy, temperature in found.items())
     return f"not the same temperature: {each}"
+
+
+def _is_comparison(text: str) -> bool:
+    """Returns whether a file's text is what `compare` writes."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and {"tasks", "drawn_from"} <= set(found)
 
 
 def _without_repeats(sources: Sequence[Source]) -> list[Source]:

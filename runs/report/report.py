@@ -30,6 +30,10 @@ CHUNK: Final = 1_000_000
 _SOURCES: Final = (CONFIG, EPISODES, SUMMARY, PLAN, EVALUATION, LOOP)
 QUICK: Final = 10_000_000
 """Most bytes of episodes for the page of an interrupted run: reading them takes a few seconds."""
+_SIGNATURE: Final = " · josh"
+"""The end of each page's title."""
+_HEAD: Final = 4000
+"""The title stands within so many bytes."""
 
 
 def report(folders: Sequence[Path], out: Path | None = None, *, inline: int = INLINE, chunk: int = CHUNK) -> list[Path]:
@@ -133,6 +137,8 @@ def _write(page: Path, source: Reading | Comparison | Overview | RecordsIndex, i
     """Write a page and its data, both completely or neither. Raises UsageError."""
     if page.suffix != ".html":
         raise UsageError(f"out is {str(page)!r}; give a name that ends in .html")
+    if page.is_file() and _SIGNATURE.encode() not in page.read_bytes()[:_HEAD]:
+        raise UsageError(f"{page} exists and is no page of josh; give another --out, or move it away")
     chunks = _Chunks(page.with_suffix(""), inline, chunk)
     part = page.with_name(f"{page.name}.part")
     try:
@@ -141,7 +147,7 @@ def _write(page: Path, source: Reading | Comparison | Overview | RecordsIndex, i
                 row["chunk"], row["place"] = chunks.add(safe_json(tree))
             chunks.close()
             head = source.head() | {"files": [f"{path.parent.name}/{path.name}" for path in chunks.files]}
-            title = in_a_line(f"{head['id']} · josh")
+            title = in_a_line(f"{head['id']}{_SIGNATURE}")
             text = render(title, head, chunks.blocks, split=bool(chunks.files))
             # Half of a surrogate pair becomes the JSON escape for it.
             part.write_bytes(text.encode("utf-8", "backslashreplace"))

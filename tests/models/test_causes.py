@@ -125,6 +125,16 @@ def test_an_error_inside_a_choice_is_found_and_what_it_took_is_noted():
     assert (error.billed.calls, error.billed.prompt_tokens, error.billed.completion_tokens) == (1, 7, 3)
 
 
+def test_an_address_without_a_path_is_named_where_nothing_is_found_there():
+    with answering({"error": {"message": "not found"}}, 404) as url:
+        bare = url.removesuffix("/v1")
+        assert str(ask(bare)).startswith(
+            "no such model or address; most servers listen at an address that ends with /v1: "
+            f"tiny at {bare}: HTTP 404: "
+        )
+        assert "/v1: tiny" not in str(ask(url))
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

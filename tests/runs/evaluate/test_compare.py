@@ -34,6 +34,14 @@ def test_a_run_compared_with_its_own_copy_differs_by_nothing(capsys):
     _, second = json.loads(Path("same.json").read_text())["results"]
     assert {span["value"] for span in spans(second["difference"])} == {0}
 
+    assert main(["compare", *runs[:1], "b/other", "--out", "same.json"]) == 0
+    for text in ("my notes", '{"mine": 1}'):
+        Path("notes.json").write_text(text)
+        capsys.readouterr()
+        assert main(["compare", runs[0], "b/other", "--out", "notes.json"]) == 2
+        assert "notes.json exists and is no comparison of josh; give another --out" in capsys.readouterr().err
+        assert Path("notes.json").read_text() == text
+
 
 def test_runs_at_different_temperatures_are_compared_with_a_line_that_says_so(capsys):
     runs = []

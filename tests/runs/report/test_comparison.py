@@ -62,8 +62,11 @@ def test_what_makes_no_sense_is_refused_in_a_line(capsys):
     assert main(["evaluate", "--synthetic_tasks", "2", "--rollouts", "1", "--log_dir", "all"]) == 0
     (evaluation,) = Path("all").iterdir()
     capsys.readouterr()
+    Path("notes.htm").write_text("my notes")
+    Path("notes.html").symlink_to("notes.htm")
     for given, said in {
         ("nowhere",): "nowhere is not a run",
+        (search, "--out", "notes.html"): "notes.html exists and is no page of josh; give another --out",
         (search, plain): f"not comparable: {search} is a search",
         (plain, search): f"not comparable: {search} is a search",
         (search, plain, plain): "3 folders are given; give one run, or two to compare",
@@ -75,7 +78,8 @@ def test_what_makes_no_sense_is_refused_in_a_line(capsys):
         assert main(["report", *map(str, given)]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"josh: {said}")
-    assert not [path for path in Path().iterdir() if path.suffix in (".html", ".part")]
+    assert [path.name for path in Path().iterdir() if path.suffix in (".html", ".part")] == ["notes.html"]
+    assert Path("notes.htm").read_text() == "my notes"
 
 
 def test_runs_of_the_same_name_are_told_apart_by_the_folders_they_lie_in(capsys):
