@@ -37,6 +37,7 @@ ENVS = {
     "team": "josh.envs.debate.suites:TeamEnv",
     "misinformation": "josh.envs.debate.suites:MisinformationEnv",
     "features": "josh.envs.debate.features:FeaturesEnv",
+    "proactive": "josh.envs.proactive.env:ProactiveEnv",
 }
 DEFAULT_ENV = "persuasion"
 PUBLISHED_ENV, PUBLISHED_USER_MODEL = "toolwoz", "gpt-4o"
@@ -59,6 +60,12 @@ AGENTS = {
     "given": "josh.agents.debate.given:Given",
     "featured": "josh.agents.debate.featured:Featured",
     "offline_featured": "josh.agents.debate.featured:OfflineFeatured",
+    "helper": "josh.agents.proactive.helper:Helper",
+    "offline_helper": "josh.agents.proactive.offline:OfflineHelper",
+    "direct": "josh.agents.proactive.offline:Direct",
+    "clarify_first": "josh.agents.proactive.offline:ClarifyFirst",
+    "threshold": "josh.agents.proactive.offline:Threshold",
+    "prompt_only": "josh.agents.proactive.offline:PromptOnly",
     SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }
@@ -80,6 +87,8 @@ USERS = {
     "silent": "josh.users.debate.partners:Silent",
     "challenger": "josh.users.debate.partners:Challenger",
     "misinformer": "josh.users.debate.partners:Misinformer",
+    "persona": "josh.users.proactive.persona:PersonaUser",
+    "offline_persona": "josh.users.proactive.persona:OfflinePersona",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
@@ -88,11 +97,13 @@ REWARDS = {
     "tool_goals": "josh.rewards.tool_goals:ToolGoals",
     "call_goals": "josh.rewards.call_goals:CallGoals",
     "debate": "josh.rewards.debate:DebateRewards",
+    "proactive": "josh.rewards.proactive:ProactiveRewards",
 }
 STRATEGIES = {
     BEAM: "josh.strategies.beam:BeamSearch",
     ROLLOUTS: "josh.strategies.rollouts:Rollouts",
     "fan_out": "josh.strategies.fan_out:FanOut",
+    "mainline": "josh.strategies.mainline:Mainline",
 }
 ROLES: Mapping[str, Mapping[str, str]] = {
     "env": ENVS, "agent": AGENTS, "user": USERS, "rewards": REWARDS, "strategy": STRATEGIES,
