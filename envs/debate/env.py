@@ -71,6 +71,7 @@ class DebateEnv(BaseEnv):
     called = "question"
     speakers: Mapping[str, str] = {"agent": "first speaker", "user": "second speaker"}
     directives = DIRECTIVES
+    tiny_dialogues = "josh.runs.systems.tiny_debater:DIALOGUES"
     hints: Mapping[str, str] = dict.fromkeys(("agent", "user"), 'End each turn with "Final answer: " and your answer.')
 
     def unread(self) -> Mapping[str, str]:

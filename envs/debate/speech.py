@@ -133,7 +133,7 @@ class Traits:
     """The settings of an offline debater."""
 
     knows: float = setting(0.5, "share of the questions that it answers right at first", least=0, most=1)
-    honest: float = setting(0.88, "share of its turns whose words fit whether its answer is right", least=0, most=1)
+    honest: float = setting(0.88, "share of its answers whose words fit whether they are right", least=0, most=1)
     yields: float = setting(0.5, "share of its turns without a directive that accept the partner's", least=0, most=1)
 
 
@@ -188,7 +188,8 @@ def offline_turn(position: Position, directive: str | None, traits: Traits, mode
         begin = rng.choice(TAKE if taken else KEEP)
     said = [begin.format(answer=answer)]
     if begin not in TAKE:
-        sure = (answer in gold) == (rng.random() < traits.honest)
+        fits = Random(derive("sure", position.task.id, position.speaker, answer)).random() < traits.honest
+        sure = (answer in gold) == fits
         said.append(rng.choice(SURE if sure else UNSURE))
     if styles := STYLES.get(directive or ""):
         said.append(rng.choice(styles))

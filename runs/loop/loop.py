@@ -13,9 +13,7 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,8 +25,9 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.runs.loop.figures import figures_as_text, loop_figures
+from josh.runs.loop.jobs import StageJob, noted
 from josh.runs.loop.plan import Plan, make_plan, plan_from_json, plan_to_json
-from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, noted
+from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages
 from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import run_stage
 from josh.runs.play.destinations import trust_flag
@@ -131,7 +130,6 @@ def do_stage(folder: Path, name: str, given: Mapping[str, Any]) -> None:
     stage = next((stage for stage in plan.stages if stage.name == name), None)
     if stage is None:
         raise UsageError(f"{folder} has no stage named {name!r}; it has {', '.join(one.name for one in plan.stages)}")
-    _end_with_parent()
     began = time.monotonic()
     with cancelled_error_on_signals():
         done = run_stage(folder, plan, stage, given, unit_of(plan))
@@ -142,18 +140,6 @@ def unit_of(plan: Plan) -> str:
     """Returns the unit of a loop's rewards."""
     settings = plan.parts[0].settings
     return rewards_class(settings.rewards, env_of(settings)).unit
-
-
-def _end_with_parent() -> None:
-    """Start a thread that sends SIGTERM to this process when its parent process is gone."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) -> None:
@@ -169,7 +155,8 @@ def _play(folder: Path, plan: Plan, given: Mapping[str, Any], command: Command) 
         clock = Clock(folder / CLOCK)
         try:
             with cancelled_error_on_signals():
-                Stages(folder, plan, given, command, clock).play(jobs)
+                stages = [StageJob(folder, plan, stage, given, command) for stage in plan.stages]
+                Stages(folder, stages, clock).play(jobs)
         except BaseException as error:
             if "go on with" not in str(error):
                 print(f"josh: go on with: josh loop --resume {shown}{flag}", file=sys.stderr)

@@ -9,6 +9,7 @@ from josh.errors import UsageError
 from josh.models.hf_loading import PREFIX, is_local
 from josh.roles import BaseEnv
 from josh.runs.evaluate.held_out import TrainingExposure, assert_held_out
+from josh.runs.evaluate.settings import SPLIT
 from josh.runs.export.export import choose
 from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection
 from josh.runs.loop.settings import LOOP_DEFAULTS, NOT_FOR_LOOPS, LoopSettings
@@ -266,7 +267,8 @@ def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: Ba
         found.append(part(search_of(number), "", user, {**search, **span, "model": model_of(number - 1)}))
         if number == 1 and not settings.no_sampling:
             found.append(part("sample", "", user, {**plain, **span}))
-    test = {**plain, "task_split": env.splits[-1], "start_index": 0, "end_index": settings.test_tasks}
+    held_out = SPLIT if SPLIT in env.splits else env.splits[-1]
+    test = {**plain, "task_split": held_out, "start_index": 0, "end_index": settings.test_tasks}
     last = f"round {settings.rounds}"
     tested: list[tuple[str, str, Sequence[str]]] = [(BASE_POLICY, model_of(0), list(users))]
     for number in settings.tested:

@@ -1,9 +1,10 @@
 """Do the stages of a loop: several at the same time, each in its own process.
 
-1. `Stages.play` starts the stages whose needs are complete.
-2. The process of a stage (`_child`) runs `josh loop --resume FOLDER --stage NAME`; its output goes into `logs/`.
-3. The stage writes its note into `stages/` when it is complete; `noted` reads the note.
-4. If a stage fails or the loop is interrupted, the other stages get SIGTERM.
+1. `Stages.play` starts the jobs whose needs are complete.
+2. The process of a job (`_child`) calls its command, such as `josh loop --resume FOLDER --stage NAME`; its output goes
+   into `logs/`. The process ends when this one is gone.
+3. The command writes the job's note into `stages/` when it is complete; `Job.note` reads it.
+4. If a job fails or the loop is interrupted, the other jobs get SIGTERM.
 """
 
 import json
@@ -11,17 +12,16 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from josh.errors import FatalError, UsageError
-from josh.runs.loop.plan import Plan, Stage
-from josh.runs.record.folder import EPISODES, from_here, read_summary, write_json
-from josh.runs.settings import RunSettings
+from josh.runs.record.folder import from_here, write_json
 
 STAGES, LOGS = "stages", "logs"
 Command = Callable[[Sequence[str]], int]
@@ -34,19 +34,34 @@ GRACE = 40.0
 """Seconds that stages have to end when the loop stops; then they are killed."""
 
 
-def noted(folder: Path, stage: Stage) -> dict[str, Any]:
-    """Returns the note of a complete stage; empty if the stage is not complete or the files of its runs are gone."""
-    try:
-        done = json.loads((folder / STAGES / f"{stage.name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    there = all(read_summary(folder / name) and (folder / name / EPISODES).exists() for name in stage.plays)
-    if isinstance(done, dict) and "told" in done:  # the key of earlier versions
-        done["result"] = done.pop("told")
-    sound = (
-        isinstance(done, dict) and done.keys() >= {"result", "seconds"} and (stage.kind != "train" or "rows" in done)
-    )
-    return done if sound and there else {}
+class Job(Protocol):
+    """A stage, as a command in its own process."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the loop's folder."""
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The jobs that must be complete before it begins."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it goes first among those that can begin."""
+
+    @property
+    def command(self) -> Command:
+        """What its process calls with `arguments`; a value that pickle can copy."""
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """The arguments of the command."""
+
+    def note(self) -> Mapping[str, Any]:
+        """Returns its note, with a line about its result as `result`; empty while it is not complete."""
+
+    def progress(self, log: Path) -> str:
+        """Returns how far it is, as its name continues: ` 3/20`; its output is in `log`."""
 
 
 class Clock:
@@ -84,34 +99,31 @@ class Stages:
 
     Attributes:
         folder: the loop's folder.
-        plan: the loop.
-        given: new values of resumable settings of runs.
-        command: the command line.
+        jobs: the stages.
         clock: the loop's clock.
         running: the processes of running stages, by the stage's name.
         done: the names of the complete stages.
     """
 
     folder: Path
-    plan: Plan
-    given: Mapping[str, Any]
-    command: Command
+    jobs: Sequence[Job]
     clock: Clock
     running: dict[str, Any] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._shown = self.clock.seconds
-        self.done = {stage.name for stage in self.plan.stages if noted(self.folder, stage)}
+        self._named = {job.name: job for job in self.jobs}
+        self.done = {job.name for job in self.jobs if job.note()}
 
-    def play(self, jobs: int) -> None:
-        """Do every incomplete stage, at most `jobs` at the same time. Raises FatalError or UsageError if one fails."""
+    def play(self, most: int) -> None:
+        """Do every incomplete stage, at most `most` at the same time. Raises FatalError or UsageError if one fails."""
         try:
             while (waiting := self._waiting()) or self.running:
-                if jobs > 1:  # stages that the next round needs go first
-                    waiting.sort(key=lambda stage: not stage.leads)
-                for stage in [stage for stage in waiting if self._ready(stage)][: max(0, jobs - len(self.running))]:
-                    self._begin(stage)
+                if most > 1:  # stages that the next round needs go first
+                    waiting.sort(key=lambda job: not job.leads)
+                for job in [job for job in waiting if self._ready(job)][: max(0, most - len(self.running))]:
+                    self._begin(job)
                 time.sleep(PAUSE)
                 self.clock.note()
                 self._show()
@@ -123,35 +135,33 @@ class Stages:
             self._show_nothing()
             self._stop()
 
-    def _waiting(self) -> list[Stage]:
-        return [stage for stage in self.plan.stages if stage.name not in self.running and stage.name not in self.done]
+    def _waiting(self) -> list[Job]:
+        return [job for job in self.jobs if job.name not in self.running and job.name not in self.done]
 
-    def _ready(self, stage: Stage) -> bool:
-        return self.done >= set(stage.needs)
+    def _ready(self, job: Job) -> bool:
+        return self.done >= set(job.needs)
 
-    def _begin(self, stage: Stage) -> None:
+    def _begin(self, job: Job) -> None:
         """Start the process of a stage. Where an interruption comes meanwhile, the process ends by itself."""
-        log = self.folder / LOGS / f"{stage.name}.log"
-        arguments = ["loop", "--resume", str(self.folder), "--stage", stage.name, "--trust"]
-        arguments += [
-            f"--{name}" if value is True else f"--{name}={value}" for name, value in self.given.items() if value
-        ]
         with _own_import_path():
             context = _processes()
             begin, ours = context.Pipe(duplex=False)
             with begin, ours:
-                process = context.Process(target=_child, args=(self.command, arguments, log, begin))
+                process = context.Process(target=_child, args=(job.command, job.arguments, self._log(job.name), begin))
                 process.start()
-                self.running[stage.name] = process
+                self.running[job.name] = process
                 ours.send(True)
 
+    def _log(self, name: str) -> Path:
+        return self.folder / LOGS / f"{name}.log"
+
     def _ended(self, name: str, code: int) -> None:
-        log = self.folder / LOGS / f"{name}.log"
+        log = self._log(name)
         if code == 0:
             self.done.add(name)
-            note = noted(self.folder, next(stage for stage in self.plan.stages if stage.name == name))
+            result = self._named[name].note().get("result", "")
             self._show_nothing()
-            print(f"{_time(self.clock.seconds):>8}  {name:<16} {note.get('result', '')}", flush=True)
+            print(f"{_time(self.clock.seconds):>8}  {name:<16} {result}".rstrip(), flush=True)
             return
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         why = next((line.removeprefix("josh: ") for line in reversed(lines) if line.startswith("josh: ")), "")
@@ -178,10 +188,10 @@ class Stages:
         if not sys.stderr.isatty():
             if self.clock.seconds - self._shown >= LINES_APART:
                 self._shown = self.clock.seconds
-                parts = [f"{name}{self._progress(name)}" for name in self.running]
+                parts = [f"{name}{self._named[name].progress(self._log(name))}" for name in self.running]
                 print(f"josh: {_time(self.clock.seconds)} {', '.join(parts)}", file=sys.stderr, flush=True)
             return
-        parts = [f"{name}{self._progress(name)}" for name in self.running]
+        parts = [f"{name}{self._named[name].progress(self._log(name))}" for name in self.running]
         sys.stderr.write(f"\r\033[K{_time(self.clock.seconds):>8}  {', '.join(parts)}"[:120])
         sys.stderr.flush()
 
@@ -190,16 +200,8 @@ class Stages:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
 
-    def _progress(self, name: str) -> str:
-        """Returns the numbers of finished and of all tasks of a stage's runs."""
-        stage = next(stage for stage in self.plan.stages if stage.name == name)
-        if not stage.plays:
-            return _last_step(self.folder / LOGS / f"{name}.log")
-        tasks = sum(_tasks(self.plan.part(one).settings) for one in stage.plays)
-        return f" {sum(_lines(self.folder / one / EPISODES) for one in stage.plays)}/{tasks}"
 
-
-def _last_step(log: Path) -> str:
+def last_step(log: Path) -> str:
     """Returns the last line about steps in a stage's log, such as `: pretraining 40 of 400 steps`; empty if none."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -264,6 +266,7 @@ def _child(command: Command, arguments: Sequence[str], log: Path, begin: Any) ->
         begin.recv()
     except EOFError:
         return
+    _end_with_parent()
     with log.open("ab") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -271,16 +274,16 @@ def _child(command: Command, arguments: Sequence[str], log: Path, begin: Any) ->
     sys.exit(command(arguments))
 
 
-def _tasks(settings: RunSettings) -> int:
-    return settings.tasks.end_index - settings.tasks.start_index
+def _end_with_parent() -> None:
+    """Start a thread that sends SIGTERM to this process when its parent process is gone."""
+    parent = os.getppid()
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-def _lines(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    except OSError:
-        return 0
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _time(seconds: float) -> str:

@@ -17,6 +17,7 @@ FAMILY: Final[Mapping[str, str]] = MappingProxyType(
         "generate": "grow the trees of debates in which both speakers branch, in shards if wanted",
         "prefs": "make training rows of the trees: accept, resist or balanced",
         "eval": "measure a model: flipflop, ays, team, misinformation or features",
+        "loop": "make a tiny model, train it on accept, resist and balanced rows, and compare them, with several seeds",
     }
 )
 """The commands, each with its help text."""

@@ -41,7 +41,7 @@ def dialogues(count: int, seed: int) -> Iterator[list[Message]]:
     for task in world.tasks("train"):
         agent, user = TwoPhrasePersuader(), Donor()
         user.start(task, world, {"seed": people})
-        dice = _Dice(derive(people, task.id))
+        dice = Dice(derive(people, task.id))
         over = False
         while not over and len(agent.messages) < 2 * world.max_rounds:
             agent.step(model=dice)
@@ -53,7 +53,7 @@ _DONOR = (donor, person, figures, donor_phrases, reading, english, acts, cues, a
 DIALOGUES = TinyDialogues(dialogues, (offline, *_DONOR, personas, env))
 
 
-class _Dice:
+class Dice:
     """The part of a model handle that offline speakers use: a temperature and seeds."""
 
     temperature = 1.0
@@ -62,10 +62,13 @@ class _Dice:
         self._rng = Random(seed)
 
     def draw(self) -> int:
+        """Returns a seed."""
         return self._rng.randrange(1, 2**31)
 
     def shared_draw(self) -> int:
+        """Returns a seed."""
         return self.draw()
 
     async def reply(self, messages: Sequence[Message], **options: Any) -> Any:
+        """Raises NotImplementedError."""
         raise NotImplementedError("offline speakers do not ask a model")

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
@@ -73,7 +73,7 @@ class Size:
         heads: the number of attention heads per layer.
         vocab: most entries of the vocabulary, at least 271 (256 bytes and the special tokens). There are fewer if the
             dialogues have fewer different words.
-        steps: the number of training steps.
+        steps: the number of training steps, for dialogues with `times` 1.
         batch: dialogues per step.
         reply: most tokens of a reply.
     """
@@ -108,10 +108,14 @@ class TinyDialogues:
         write: takes a number of conversations and a seed. It yields that many conversations, as the agent's model sees
             them, without a system prompt.
         code: the modules that determine the conversations; a change in one of them makes a new model necessary.
+        times: how many times the training steps of a size the language needs.
+        learning_rate: the peak learning rate of the training.
     """
 
     write: Callable[[int, int], Iterator[list[Message]]]
     code: tuple[ModuleType, ...]
+    times: int = 1
+    learning_rate: float = LEARNING_RATE
 
 
 def tiny_dialogues(env: type[BaseEnv]) -> TinyDialogues | None:
@@ -152,6 +156,12 @@ class Tiny:
         if found is None:
             raise UsageError(f"env {self.env!r} has no dialogues for a tiny model to learn from; give another --env")
         return found
+
+    @property
+    def scale(self) -> Size:
+        """The size of the model and of its training on the dialogues of its world."""
+        size = SIZES[self.size]
+        return replace(size, steps=size.steps * self.dialogues.times)
 
 
 def build(folder: Path, tiny: Tiny = Tiny(), *, force: bool = False, progress: bool = False) -> dict[str, Any]:
@@ -236,7 +246,7 @@ def model_digest(tiny: Tiny) -> str:
         code.update(Path(str(module.__file__)).read_bytes())
     code.update(Path(__file__).read_bytes())
     packages = [version(name) for name in ("torch", "transformers", "tokenizers")]
-    made_from = [asdict(tiny), asdict(SIZES[tiny.size]), packages, code.hexdigest()]
+    made_from = [asdict(tiny), asdict(tiny.scale), tiny.dialogues.learning_rate, packages, code.hexdigest()]
     return blake2b(json.dumps(made_from).encode(), digest_size=8).hexdigest()
 
 
@@ -245,7 +255,7 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
     torch = require_torch()
     from tqdm import tqdm
 
-    size, started, worked = SIZES[tiny.size], time.perf_counter(), time.process_time()
+    size, started, worked = tiny.scale, time.perf_counter(), time.process_time()
     said = list(tiny.dialogues.write(size.steps * size.batch, tiny.seed))
     tokenizer = _tokenizer(said, size.vocab)
     texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in said]
@@ -261,8 +271,8 @@ def _train(folder: Path, tiny: Tiny, progress: bool) -> dict[str, Any]:
             steps = tqdm(
                 _batches(rows, size, tiny.seed), total=size.steps, desc="pretraining", unit="step", disable=not drawn
             )
-            usual = sum(map(len, rows)) / size.steps
-            for loss in _steps(model, steps, size.steps, usual, tokenizer.pad_token_id):
+            usual, peak = sum(map(len, rows)) / size.steps, tiny.dialogues.learning_rate
+            for loss in _steps(model, steps, size.steps, usual, tokenizer.pad_token_id, peak):
                 losses.append(loss)
                 steps.set_postfix_str(f"loss {loss:.2f}", refresh=False)
                 if progress and not drawn and len(losses) % max(1, size.steps // 10) == 0:
@@ -297,7 +307,7 @@ def _batches(rows: Sequence[list[int]], size: Size, seed: int) -> Iterator[list[
         yield from batches
 
 
-def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int) -> Iterator[float]:
+def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int, peak: float) -> Iterator[float]:
     """Train on every batch once, and yield the loss of each step, in nats per token.
 
     Args:
@@ -306,10 +316,11 @@ def _steps(model: Any, batches: Any, steps: int, usual: float, pad: int) -> Iter
         steps: the number of batches.
         usual: the mean number of tokens of a batch, by which the gradient is scaled.
         pad: the id of the padding token.
+        peak: the peak learning rate.
     """
     import torch
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=BETAS)
     warmup = min(WARMUP, max(1, steps // 4))
 
     def rate(step: int) -> float:

@@ -104,7 +104,7 @@ def offline_turns(count=400, directive=None, heard=None, first=None):
     """Turns of offline debaters: the words, and the answer."""
     found = []
     for number in range(count):
-        agent = started(OfflineDebater, Task("q", 0, DATA))
+        agent = started(OfflineDebater, Task(f"q{number}", 0, DATA))
         model = FixedModel(seed=1000 * number)
         agent.messages += [{"role": "assistant", "content": f"Final answer: {first}."}] if first else []
         agent.messages += [{"role": "user", "content": heard}] if heard else []
@@ -114,11 +114,22 @@ def offline_turns(count=400, directive=None, heard=None, first=None):
 
 
 def test_the_words_of_an_offline_debater_fit_its_being_right_in_most_turns():
-    turns = offline_turns()
+    turns = offline_turns(count=1600)
     sure = Counter((any(cue in words for cue in SURE), answer == "red") for words, answer in turns)
-    assert sure[True, True] + sure[False, False] == pytest.approx(0.88 * len(turns), abs=25)
+    assert sure[True, True] + sure[False, False] == pytest.approx(0.88 * len(turns), abs=50)
     assert all(any(cue in words for cue in SURE + UNSURE) for words, _ in turns)
-    assert sum(answer == "red" for _, answer in turns) == pytest.approx(200, abs=35)
+    assert sum(answer == "red" for _, answer in turns) == pytest.approx(0.5 * len(turns), abs=70)
+
+
+def test_an_offline_debater_is_as_sure_of_an_answer_in_all_its_turns():
+    for number in range(30):
+        agent = started(OfflineDebater, Task(f"q{number}", 0, DATA))
+        agent.step(model=FixedModel(seed=number))
+        for seed in range(3):
+            agent.messages.append({"role": "user", "content": "Final answer: nothing of the kind."})
+            agent.step(model=FixedModel(seed=seed), directive="resist")
+        cues = {any(cue in message["content"] for cue in SURE) for message in agent.messages[::2]}
+        assert len(cues) == 1
 
 
 @pytest.mark.parametrize("directive", ["resist", "logical", "emotional", "credibility"])
