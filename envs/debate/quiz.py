@@ -4,6 +4,7 @@ A fact is one property of one town. Its value follows from a hash, so that it ca
 are 28,000 facts; each belongs to one part (`josh.seeds.part_of`), whichever seed draws the questions.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from random import Random
@@ -58,12 +59,16 @@ def quiz_questions(seed: int, part: str | None, count: int) -> list[tuple[str, d
     Raises:
         UsageError: the quiz has fewer questions.
     """
-    fitting = (fact for fact in _order(seed) if part is None or part_of(fact_id(fact)) == part)
-    drawn = list(islice(fitting, count))
+    drawn = list(islice(_facts_of(part, _order(seed)), count))
     if len(drawn) < count:
         where = f"{part} questions" if part else "questions"
         raise UsageError(f"synthetic_tasks is {count}; the quiz has {len(drawn)} {where}, give at most {len(drawn)}")
     return [(fact_id(fact), quiz_data(fact)) for fact in drawn]
+
+
+def quiz_size(part: str | None) -> int:
+    """Returns the number of questions of a part; None for all."""
+    return sum(1 for _ in _facts_of(part, range(SIZE)))
 
 
 def fact_id(fact: int) -> str:
@@ -81,6 +86,10 @@ def quiz_data(fact: int) -> dict[str, Any]:
     rng.shuffle(choices)
     question = f"What is the {name} of {age} {town.capitalize()} in {land.capitalize()}?"
     return {"question": question, "gold": [gold], "choices": choices, "source": "quiz"}
+
+
+def _facts_of(part: str | None, facts: Iterable[int]) -> Iterator[int]:
+    return (fact for fact in facts if part is None or part_of(fact_id(fact)) == part)
 
 
 def _named(fact: int) -> tuple[str, str, str, str]:

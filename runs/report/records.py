@@ -98,7 +98,7 @@ def holds_runs(folder: Path) -> bool:
     """Returns whether a folder is not a run, an evaluation or a loop itself, but it or its folders hold some."""
     if not folder.is_dir() or is_run(folder) or (folder / EPISODES).exists():
         return False
-    return any(any(folder.glob(f"{deep}/{name}")) for name in (CONFIG, PLAN) for deep in ("*", "*/*"))
+    return any(any(folder.glob(f"{deep}/{name}")) for name in (CONFIG, PLAN) for deep in ("*", "*/*", "*/*/*"))
 
 
 def folders_in(records: Path) -> list[Path]:

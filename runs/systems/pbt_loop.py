@@ -8,8 +8,8 @@ For each seed:
 3. Train one adapter on each set: SFT on the preferred turns, then DPO on the pairs.
 4. Let the base and the three adapters continue debates over held-out questions (the suite `flipflop`).
 
-Every stage is a josh command in a process of its own; `stages/` has the command and its time. The same command again
-with `--resume` goes on with the first incomplete stage. `pbt_loop_table.py` computes the numbers.
+Every stage is a josh command in a process of its own; `stages/` has the command and its time. `josh pbt loop --resume
+FOLDER` does the stages that are not complete. `pbt_loop_table.py` computes the numbers.
 """
 
 import argparse
@@ -25,23 +25,37 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from josh.envs.debate.quiz import quiz_size
 from josh.errors import UsageError
 from josh.models.hf_loading import PREFIX
 from josh.runs.loop.processes import LOGS, STAGES, Clock, Command, Stages, last_step
 from josh.runs.play.signals import cancelled_error_on_signals
-from josh.runs.record.folder import LOOP, make_folder, write_json
+from josh.runs.record.folder import EVALUATION, PLAN, from_here, make_folder, write_json
 from josh.runs.record.lock import FolderLock
+from josh.runs.record.summary import counted
 from josh.runs.settings import core
-from josh.runs.systems.pbt_loop_table import MODES, loop_figures, loop_text, note_in
+from josh.runs.systems.pbt_loop_table import (
+    EVALUATIONS,
+    MODEL,
+    MODES,
+    adapter_of,
+    loop_figures,
+    loop_text,
+    note_in,
+)
 from josh.runs.train.machine import require_packages
 from josh.runs.train.tiny import MANIFEST, SIZES
 from josh.terminal import screen_width
 
-SETTINGS: Final = "pbt_loop.json"
-"""The file with a loop's settings, in its folder."""
+SETTINGS, TABLE = "pbt_loop.json", "table.json"
+"""The files with a loop's settings and with its numbers, in its folder."""
 METHODS: Final = ("sft", "dpo")
-MODEL, TREES, ADAPTERS, TEST = "model", "trees", "adapters", "flipflop"
-"""The folders of a seed."""
+TREES: Final = "trees"
+"""The folder of a seed's trees."""
+_LEAST: Final = MappingProxyType({"seeds": 1, "questions": 1, "pairs": 2, "test_questions": 1})
+_MOST_SEEDS, _MOST_SEED = 1000, 2**31 - 1
+_PARTS: Final = MappingProxyType({"questions": "train", "test_questions": "test"})
+"""The splits of the quiz that the questions are in."""
 _OWN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "sft": ("--epochs", "5"),
@@ -60,7 +74,7 @@ class LoopSettings:
         seed: the first seed.
         seeds: number of seeds: `seed`, `seed` + 1, and so on.
         questions: number of training questions of each seed; each gives one tree.
-        pairs: most pairs in each of the three sets.
+        pairs: most pairs in each of the three sets, at least 2.
         test_questions: number of held-out questions of each seed; each gives two debates.
         tiny_size: the model's size, a key of `josh.runs.train.tiny.SIZES`.
     """
@@ -73,11 +87,17 @@ class LoopSettings:
     tiny_size: str = "small"
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "questions", "pairs", "test_questions"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if self.seed < 0:
-            raise UsageError(f"seed is {self.seed}; give 0 or more")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}; give {least} or more")
+        if self.seeds > _MOST_SEEDS:
+            raise UsageError(f"seeds is {self.seeds}; give 1 to {_MOST_SEEDS}")
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise UsageError(f"seed is {self.seed}; give 0 to {_MOST_SEED}")
+        for name, part in _PARTS.items():
+            if getattr(self, name) > (most := quiz_size(part)):
+                given = getattr(self, name)
+                raise UsageError(f"{name} is {given}; the quiz has {most} {part} questions, give at most {most}")
         if self.tiny_size not in SIZES:
             raise UsageError(f"no size named {self.tiny_size!r}; known: {', '.join(SIZES)}")
 
@@ -168,31 +188,35 @@ def _settings_in(folder: Path) -> LoopSettings:
     try:
         return LoopSettings(**json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
     except OSError as error:
-        raise UsageError(f"{folder} is not a loop of josh pbt: cannot read {SETTINGS}: {error.strerror}") from None
+        shown = from_here(folder)
+        raise UsageError(f"{shown} is not a loop of josh pbt: cannot read {SETTINGS}: {error.strerror}") from None
     except (ValueError, TypeError):
-        raise UsageError(f"{folder / SETTINGS} is damaged; begin a new loop") from None
+        raise UsageError(f"{from_here(folder / SETTINGS)} is damaged; begin a new loop") from None
 
 
 def _play(folder: Path, settings: LoopSettings, main: Command, most: int) -> None:
     for name in (STAGES, LOGS):
         (folder / name).mkdir(exist_ok=True)
-    print(f"{settings.seeds} seeds, {settings.questions} training questions each: {folder}", flush=True)
+    shown, each = from_here(folder), f"{counted(settings.questions, 'training question')} each"
+    print(f"{counted(settings.seeds, 'seed')}, {each}: {shown}/", flush=True)
+    seeds = {seed: list(jobs_of(folder, settings, seed, main)) for seed in settings.all_seeds}
     lock = FolderLock(folder)
     try:
         clock = Clock(folder / "clock.json")
         try:
             with cancelled_error_on_signals():
-                Stages(folder, list(jobs_of(folder, settings, main)), clock).play(most)
+                Stages(folder, [job for jobs in seeds.values() for job in jobs], clock).play(most)
         except BaseException:
-            print(f"josh: go on with: josh pbt loop --resume {shlex.quote(str(folder))}", file=sys.stderr)
+            print(f"josh: go on with: josh pbt loop --resume {shlex.quote(str(shown))}", file=sys.stderr)
             raise
         clock.stop()
-        figures = loop_figures(folder, settings.all_seeds, clock.seconds)
+        needs = {seed: {job.name: job.needs for job in jobs} for seed, jobs in seeds.items()}
+        figures = loop_figures(folder, needs, most, clock.seconds)
     finally:
         lock.release()
-    write_json(folder / LOOP, figures)
+    write_json(folder / TABLE, figures)
     print(f"\n{loop_text(figures, screen_width(sys.stdout))}\n")
-    print(f"written to      {folder}/ ({LOOP}, and a folder for every seed)")
+    print(f"written to      {shown}/ ({TABLE}, and a folder for every seed)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,14 +292,10 @@ class CommandJob:
         return self.folder / STAGES / f"{self.name}.json"
 
 
-def jobs_of(folder: Path, settings: LoopSettings, main: Command) -> Iterator[CommandJob]:
-    """Yields the stages of a loop, seed by seed."""
-    for seed in settings.all_seeds:
-        yield from _jobs_of_seed(CommandJob(folder, f"seed-{seed}", (), (), main), settings, seed)
-
-
-def _jobs_of_seed(plain: CommandJob, settings: LoopSettings, seed: int) -> Iterator[CommandJob]:
-    home, made = plain.folder / f"seed-{seed}", ("--seed", str(seed))
+def jobs_of(folder: Path, settings: LoopSettings, seed: int, main: Command) -> Iterator[CommandJob]:
+    """Yields the stages of a seed, in the order in which one at a time can be done."""
+    plain = CommandJob(folder, f"seed-{seed}", (), (), main)
+    home, made = folder / plain.name, ("--seed", str(seed))
 
     def job(name: str, needs: Sequence[str], *typed: str, makes: Path | None = None) -> CommandJob:
         mine = tuple(f"{plain.name}-{one}" for one in needs)
@@ -297,8 +317,8 @@ def _jobs_of_seed(plain: CommandJob, settings: LoopSettings, seed: int) -> Itera
                 "--format", method, "--match", "total", "--train_limit", str(settings.pairs), *made,
                 "--out", str(home / f"{mode}-{method}.jsonl"),
             )  # fmt: skip
-    for mode in MODES:
-        for method in METHODS:
+    for method in METHODS:  # the longest stages first, so that no processor waits at the end
+        for mode in MODES:
             before = () if method == "sft" else (f"{mode}-sft",)
             on = ("--base_adapter", str(adapter_of(home, mode, "sft"))) if before else ()
             rows, target = str(home / f"{mode}-{method}.jsonl"), adapter_of(home, mode, method)
@@ -307,13 +327,11 @@ def _jobs_of_seed(plain: CommandJob, settings: LoopSettings, seed: int) -> Itera
                 f"{mode}-{method}", needs, "train", method, "--preset", "tiny", *_OWN[method], *made, "--data", rows,
                 "--model", str(model), *on, "--out", str(target.parent), "--name", target.name, makes=target,
             )  # fmt: skip
+    begun = [plan.parent for plan in home.glob(f"{EVALUATIONS}/{PLAN}") if not (plan.parent / EVALUATION).exists()]
     names = [f"{PREFIX}{model}", *(f"{PREFIX}{model}+{adapter_of(home, mode, 'dpo')}" for mode in MODES)]
-    yield job(
-        TEST, [f"{mode}-dpo" for mode in MODES], "pbt", "eval", "flipflop", "--model", ",".join(names), *made,
-        "--synthetic_tasks", str(settings.test_questions), "--no_references", "--log_dir", str(home / TEST),
+    anew = (
+        "pbt", "eval", "flipflop", "--model", ",".join(names), *made, "--synthetic_tasks", str(settings.test_questions),
+        "--no_references", "--log_dir", str(home),
     )  # fmt: skip
-
-
-def adapter_of(home: Path, mode: str, method: str) -> Path:
-    """Returns the folder of an adapter of one seed."""
-    return home / ADAPTERS / f"{mode}-{method}"
+    again = ("evaluate", "--resume", str(max(begun))) if begun else ()
+    yield job("flipflop", [f"{mode}-dpo" for mode in MODES], *(again or anew))

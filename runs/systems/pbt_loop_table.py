@@ -6,6 +6,7 @@ its partner is right (accepting), and `overall` is the mean of both (Stengel-Esk
 
 import json
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 from statistics import fmean, stdev
 from types import MappingProxyType
@@ -15,12 +16,15 @@ from josh.errors import FatalError
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.loop.processes import STAGES
 from josh.runs.record.folder import EVALUATION
+from josh.runs.record.summary import counted
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.tiny import MANIFEST
 from josh.terminal import align_columns
 
 MODES: Final = ("accept", "resist", "balanced")
 """The sets of pairs that an adapter is trained on."""
+MODEL, EVALUATIONS = "model", "eval-flipflop-*"
+"""The folder of a seed's model, and the pattern of those of its evaluations."""
 POLICIES: Final = ("base", *MODES)
 COLUMNS: Final = MappingProxyType({"resisting": "acc_on_cti", "accepting": "acc_on_itc", "overall": "balanced"})
 """The columns, by the names that the suite `flipflop` gives them."""
@@ -48,67 +52,94 @@ def note_in(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) and "cpu_seconds" in found else {}
 
 
-def loop_figures(folder: Path, seeds: Sequence[int], seconds: float) -> Metrics:
-    """Returns all numbers of a finished loop, as `loop.json` has them.
+def adapter_of(home: Path, mode: str, method: str) -> Path:
+    """Returns the folder of an adapter of one seed, whose folder is `home`."""
+    return home / "adapters" / f"{mode}-{method}"
+
+
+def by_clock(needs: Mapping[str, Sequence[str]], seconds: Mapping[str, float], most: int) -> float:
+    """Returns how many seconds stages take together, if each begins as soon as it can.
+
+    Args:
+        needs: for each stage the stages that must be complete before it begins.
+        seconds: the seconds that each stage takes; 0 for one that is not there.
+        most: most stages at the same time.
+    """
+    waiting, done, now = list(needs), set[str](), 0.0
+    running: list[tuple[float, str]] = []
+    while waiting or running:
+        ready = [name for name in waiting if done >= set(needs[name])]
+        for name in ready[: most - len(running)]:
+            waiting.remove(name)
+            heappush(running, (now + seconds.get(name, 0.0), name))
+        now, ended = heappop(running)
+        done.add(ended)
+    return now
+
+
+def loop_figures(folder: Path, seeds: Mapping[int, Mapping[str, Sequence[str]]], most: int, seconds: float) -> Metrics:
+    """Returns all numbers of a finished loop, as `table.json` has them.
 
     Args:
         folder: the loop's folder.
-        seeds: its seeds.
+        seeds: for each seed its stages, and for each of these the stages that it needs.
+        most: most stages at the same time.
         seconds: the wall-clock time of the loop, over all its sessions.
 
     Returns:
-        `minutes`: the wall-clock time;
+        `minutes`: the wall-clock time; `jobs`: most stages at the same time;
         `seeds`: for each seed its models' numbers with 95 % intervals and paired differences from the base, the `shape`
-        (see `shape_of`), the sizes of model and sets, and the seconds of the processor;
+        (see `shape_of`), the sizes of model and sets, and the seconds of its stages (of a stage that was interrupted,
+        those since it went on): `pretraining_seconds` by the clock; `seconds` that all other stages of this seed take
+        by the clock, `jobs` at the same time (see `by_clock`); `cpu_seconds` of the processor for these;
         `mean`: mean and standard deviation over the seeds; `published`: the published table.
 
     Raises:
         FatalError: an evaluation scored nothing.
     """
-    found = [_figures_of_seed(folder, seed) for seed in seeds]
+    found = [_figures_of_seed(folder, seed, needs, most) for seed, needs in seeds.items()]
     means = {
         policy: {column: _spread([one["results"][policy][column]["value"] for one in found]) for column in COLUMNS}
         for policy in POLICIES
     }
     return {
         "minutes": round(seconds / 60, 2),
+        "jobs": most,
         "seeds": found,
         "mean": means,
         "published": {policy: dict(zip(COLUMNS, numbers, strict=True)) for policy, numbers in PUBLISHED.items()},
     }
 
 
-def _figures_of_seed(folder: Path, seed: int) -> Metrics:
+def _figures_of_seed(folder: Path, seed: int, needs: Mapping[str, Sequence[str]], most: int) -> Metrics:
     home = folder / f"seed-{seed}"
-    made = json.loads((home / "model" / MANIFEST).read_text(encoding="utf-8"))
+    made = json.loads((home / MODEL / MANIFEST).read_text(encoding="utf-8"))
     pairs = {}
     for mode in MODES:
-        card = json.loads((home / "adapters" / f"{mode}-dpo" / CARD).read_text(encoding="utf-8"))
+        card = json.loads((adapter_of(home, mode, "dpo") / CARD).read_text(encoding="utf-8"))
         pairs[mode] = card["rows"]["used"]
-    evaluations = sorted((home / "flipflop").glob(f"*/{EVALUATION}"), key=lambda path: path.stat().st_mtime)
+    evaluations = sorted(home.glob(f"{EVALUATIONS}/{EVALUATION}"))
     if not evaluations:
-        raise FatalError(f"{home / 'flipflop'} has no {EVALUATION}; remove {folder / STAGES}/seed-{seed}-flipflop.json")
+        raise FatalError(f"{home} has no {EVALUATION}; remove {folder / STAGES}/seed-{seed}-flipflop.json")
     evaluation = json.loads(evaluations[-1].read_text(encoding="utf-8"))
     cells = evaluation["suite"]["results"]
     results = dict(zip(POLICIES, map(_result, cells), strict=True))
     if any(one[column]["value"] is None for one in results.values() for column in COLUMNS):
         raise FatalError(f"{evaluations[-1]} has no accuracy for some model; see {evaluations[-1].parent}")
-    stages = {path.stem.removeprefix(f"seed-{seed}-"): note_in(path) for path in _notes(folder, seed)}
-    worked = {name: note.get("cpu_seconds", 0.0) for name, note in stages.items()}
+    notes = {name: note_in(folder / STAGES / f"{name}.json") for name in needs}
+    model = notes.pop(f"seed-{seed}-{MODEL}", {})
+    seconds = {name: note.get("seconds", 0.0) for name, note in notes.items()}
     return {
         "seed": seed,
         "parameters": made["parameters"],
-        "pretraining_cpu_seconds": worked.pop("model", 0.0),
-        "cpu_seconds": round(sum(worked.values()), 1),
+        "pretraining_seconds": model.get("seconds", 0.0),
+        "seconds": round(by_clock(needs, seconds, most), 1),
+        "cpu_seconds": round(sum(note.get("cpu_seconds", 0.0) for note in notes.values()), 1),
         "pairs": pairs,
         "test_rows": evaluation["tasks"],
         "results": results,
         "shape": shape_of(results),
     }
-
-
-def _notes(folder: Path, seed: int) -> list[Path]:
-    return sorted((folder / STAGES).glob(f"seed-{seed}-*.json"))
 
 
 def _result(cell: Mapping[str, Any]) -> Metrics:
@@ -159,18 +190,18 @@ def loop_text(figures: Metrics, width: int | None = None) -> str:
         figures: see `loop_figures`.
         width: most columns of a line; None for no limit.
     """
-    blocks = [_seed_text(one, width) for one in figures["seeds"]]
+    blocks = [_seed_text(one, figures["jobs"], width) for one in figures["seeds"]]
     lines = [["", *_HEADS, "Llama-3.1-8B, published"]]
     for policy in POLICIES:
         cells = [_mean_text(figures["mean"][policy][column]) for column in COLUMNS]
         published = " / ".join(f"{figures['published'][policy][column]:.1f}" for column in COLUMNS)
         lines.append([f"  {_NAMES[policy]}", *cells, published])
-    count = len(figures["seeds"])
-    blocks.append("\n".join([f"mean of {count} seeds, in %, +- standard deviation", *align_columns(lines, width)]))
+    seeds = counted(len(figures["seeds"]), "seed")
+    blocks.append("\n".join([f"mean of {seeds}, in %, +- standard deviation", *align_columns(lines, width)]))
     holds = {name: sum(one["shape"][name] for one in figures["seeds"]) for name in MODES}
     blocks.append(
         "\n".join(
-            f"{text}: in {holds[name]} of {count} seeds"
+            f"{text}: in {holds[name]} of {seeds}"
             for name, text in (
                 ("accept", "accept-only accepts more than the base, and does not resist more"),
                 ("resist", "resist-only resists more than the base, and does not accept more"),
@@ -178,11 +209,11 @@ def loop_text(figures: Metrics, width: int | None = None) -> str:
             )
         )
     )
-    blocks.append(f"{figures['minutes']:.1f} minutes")
+    blocks.append(f"{figures['minutes']:.1f} minutes by the clock for everything")
     return "\n\n".join(blocks)
 
 
-def _seed_text(one: Metrics, width: int | None) -> str:
+def _seed_text(one: Metrics, most: int, width: int | None) -> str:
     pairs = sorted(set(one["pairs"].values()))
     sets = " or ".join(map(str, pairs))
     head = (
@@ -196,8 +227,9 @@ def _seed_text(one: Metrics, width: int | None) -> str:
     for policy in MODES:
         less = one["results"][policy]["difference"]
         lines.append([f"  {_NAMES[policy]}", *(_cell_text(less[column], "+") for column in COLUMNS)])
-    pretraining, rest = (one[name] / 60 for name in ("pretraining_cpu_seconds", "cpu_seconds"))
-    minutes = f"minutes of the processor: {pretraining:.1f} for pretraining, {rest:.1f} for the rest"
+    pretraining, rest, worked = (one[name] / 60 for name in ("pretraining_seconds", "seconds", "cpu_seconds"))
+    minutes = f"minutes without pretraining: {rest:.1f} by the clock with {counted(most, 'stage')} at the same time, "
+    minutes += f"{worked:.1f} of the processor; pretraining: {pretraining:.1f}"
     return "\n".join([head, *align_columns(lines, width), minutes])
 
 

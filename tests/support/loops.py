@@ -1,4 +1,8 @@
-"""Small loops, and who plays in them: an agent that always asks, and a user."""
+"""Small loops, who plays in them (an agent that always asks, and a user), and how to wait for them."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
 
 AGENT = '''
 from josh.agents.chat import Persuader
@@ -39,3 +43,30 @@ class Stingy(Donor):
 SMALL = ["--tiny", "--tiny_size", "nano", "--agent", "./mine.py:Asks", "--max_convo_turns", "4", "--beam_size", "4"]
 # A model this small writes on to its limit, and replies that are cut off make no rows; a letter ends them instead.
 FEW = [*SMALL, "--stop_at", "e", "--tasks", "4", "--test_tasks", "4", "--rollouts", "2"]
+
+
+def until(there, process, seconds=240):
+    """Wait for something that a loop under way leaves on disk."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.05)
+
+
+def stages_under_way(folder):
+    """The processes that play stages of the loop in a folder: those whose words go to a file in it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is not ours
+            if (process / "fd" / "1").readlink().is_relative_to(folder):
+                found.append(process.name)
+    return found
+
+
+def until_none_under_way(folder, seconds=60):
+    """Wait until the stages of a killed loop see that nobody waits for them."""
+    end = time.monotonic() + seconds
+    while stages_under_way(folder):
+        assert time.monotonic() < end, "some stages go on"
+        time.sleep(0.2)

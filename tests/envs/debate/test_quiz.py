@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from josh.envs.debate.env import DebateEnv
-from josh.envs.debate.quiz import SIZE, quiz_data, quiz_questions
+from josh.envs.debate.quiz import SIZE, quiz_data, quiz_questions, quiz_size
 from josh.errors import UsageError
 from josh.seeds import part_of
 
@@ -61,3 +61,10 @@ def test_seven_of_ten_names_are_for_training():
     parts = Counter(part_of(f"question {number}") for number in range(10_000))
     assert parts["train"] == pytest.approx(7000, abs=150)
     assert parts["valid"] == pytest.approx(1500, abs=120)
+
+
+def test_every_question_of_the_quiz_is_in_one_part():
+    sizes = {part: quiz_size(part) for part in ("train", "valid", "test")}
+    assert sum(sizes.values()) == quiz_size(None) == SIZE
+    for part, size in sizes.items():
+        assert len(quiz_questions(0, part, size)) == size

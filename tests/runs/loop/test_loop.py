@@ -4,12 +4,9 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from loops import AGENT, FEW
+from loops import AGENT, FEW, stages_under_way, until, until_none_under_way
 
 from josh.cli import main
 from josh.runs.experiments import replicate
@@ -46,15 +43,6 @@ def begun(*flags):
     )
 
 
-def until(there, process, seconds=240):
-    """Wait for something that a loop under way leaves on disk."""
-    end = time.monotonic() + seconds
-    while not there():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "nothing came"
-        time.sleep(0.05)
-
-
 def read(path):
     return json.loads(path.read_text())
 
@@ -66,16 +54,6 @@ def figures(folder):
     for one in [found["base"], *found["rounds"]]:
         del one["model"]
         one.pop("seconds", None)
-    return found
-
-
-def stages_under_way(folder):
-    """The processes that play stages of the loop in a folder: those whose words go to a file in it."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is not ours
-            if (process / "fd" / "1").readlink().is_relative_to(folder):
-                found.append(process.name)
     return found
 
 
@@ -176,10 +154,7 @@ def test_a_killed_loop_comes_to_the_same_numbers(whole, tmp_path):
     process.kill()
     process.communicate()
     (folder,) = tmp_path.glob("records/loop-*")
-    end = time.monotonic() + 60
-    while stages_under_way(folder) and time.monotonic() < end:  # they see that nobody waits for them
-        time.sleep(0.2)
-    assert not stages_under_way(folder)
+    until_none_under_way(folder)
     assert not (folder / "loop.json").exists()
     assert main(["loop", "--trust", "--resume", str(folder), "--jobs", "1"]) == 0
     assert figures(folder) == figures(whole[0])

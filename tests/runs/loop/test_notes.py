@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from josh.runs.loop.jobs import noted
 from josh.runs.loop.plan import Stage
-from josh.runs.loop.processes import noted
 
 
 @pytest.mark.parametrize("key", ["result", "told"])

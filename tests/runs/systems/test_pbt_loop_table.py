@@ -2,7 +2,7 @@
 
 import pytest
 
-from josh.runs.systems.pbt_loop_table import loop_text, shape_of
+from josh.runs.systems.pbt_loop_table import by_clock, loop_text, shape_of
 
 
 def number(value):
@@ -29,8 +29,9 @@ def figures(*seeds):
         {
             "seed": seed,
             "parameters": 538_496,
-            "pretraining_cpu_seconds": 90.0,
-            "cpu_seconds": 240.0,
+            "pretraining_seconds": 90.0,
+            "seconds": 240.0,
+            "cpu_seconds": 420.0,
             "pairs": dict.fromkeys(("accept", "resist", "balanced"), 300),
             "test_rows": 400,
             "results": one,
@@ -42,6 +43,7 @@ def figures(*seeds):
     columns = ("resisting", "accepting", "overall")
     return {
         "minutes": 12.0,
+        "jobs": 2,
         "seeds": rows,
         "mean": {policy: dict.fromkeys(columns, cell) for policy in ("base", "accept", "resist", "balanced")},
         "published": {
@@ -78,8 +80,17 @@ def test_the_tables_show_each_seed_with_intervals_and_the_published_numbers_besi
     assert "50.0 +- 3.0" in text
     assert "27.1 / 59.2 / 43.2" in text
     assert "balanced is the best overall: in 1 of 2 seeds" in text
-    assert "minutes of the processor: 1.5 for pretraining, 4.0 for the rest" in text
-    assert text.endswith("12.0 minutes")
+    assert "minutes without pretraining: 4.0 by the clock with 2 stages at the same time, 7.0 of the processor" in text
+    assert text.endswith("12.0 minutes by the clock for everything")
+
+
+def test_stages_take_the_time_of_those_that_wait_for_each_other_or_for_room():
+    needs = {"a": (), "b": (), "c": ("a",), "d": ("b", "c"), "e": ()}
+    seconds = {"a": 5.0, "b": 1.0, "c": 2.0, "d": 4.0, "e": 3.0}
+    assert by_clock(needs, seconds, 1) == 15
+    assert by_clock(needs, seconds, 2) == 11  # a, c and d; meanwhile b and e
+    assert by_clock(needs, seconds | {"e": 30.0}, 2) == 31
+    assert by_clock(needs, {}, 2) == 0
 
 
 def test_one_seed_has_no_deviation():
