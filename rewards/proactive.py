@@ -7,7 +7,7 @@ need no call. Without a score for its task, a conversation has no reward and is 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 from josh.config import setting
@@ -19,7 +19,7 @@ from josh.envs.proactive.env import state_of
 from josh.envs.proactive.prompts import JUDGE
 from josh.envs.proactive.questions import question_acts
 from josh.envs.proactive.reactions import closes, delivers
-from josh.envs.proactive.states import CODING
+from josh.envs.proactive.states import CODING, State
 from josh.errors import UsageError
 from josh.messages import text_of
 from josh.reading import read_text
@@ -96,8 +96,7 @@ class ProactiveRewards(BaseRewards):
         score = await self._task_score(text, grade, judge) if delivered else None
         whole = grade is not None and grade["passed"] == grade["total"]
         done = delivered and (whole if self._is_graded(task) else True)
-        before = (turn.observed or {}).get("state") or self.state.row
-        last = self.interactions and (done or closes(before, action, multi_turn=self.multi_turn))
+        last = self.interactions and (done or closes(self._before(turn), action, multi_turn=self.multi_turn))
         return {
             "action": action,
             "questions": question_acts(text),
@@ -149,6 +148,11 @@ class ProactiveRewards(BaseRewards):
         turn, earlier = conversation.turns[-1], conversation.turns[:-1]
         done = any(bool((past.facts or {}).get("done")) for past in earlier[-1:])
         return {"reaction": reaction_of(turn), "done": done, "over": not self.interactions}
+
+    def _before(self, turn: PastTurn) -> State:
+        """Returns the state in which a turn was taken, from the world's report; the task's where there is none."""
+        row = turn.observed.get("state") if isinstance(turn.observed, Mapping) else None
+        return self.state if row is None else replace(self.state, prev_reject=int(row["prev_reject"]))
 
     def _is_graded(self, task: Task) -> bool:
         return bool(task.data.get("needs") or self.state.tests)

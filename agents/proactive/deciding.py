@@ -20,7 +20,9 @@ from josh.envs.proactive.actions import ACTIONS, CLARIFY, DIRECTIVE, EXECUTE, LA
 from josh.envs.proactive.dialogue import StateWorld
 from josh.envs.proactive.env import state_of
 from josh.envs.proactive.prompts import AS_JSON, ONE_WORD, SYSTEM, decision, request_of
+from josh.envs.proactive.reactions import ANSWERED, CONTINUES, meta_of
 from josh.errors import UsageError
+from josh.messages import text_of
 from josh.models.hf_loading import is_local
 from josh.reading import read_text
 from josh.roles import AgentError, BaseEnv, Reply, Task, TurnModel
@@ -66,6 +68,8 @@ class Deciding(PromptedAgent):
         """
         if not isinstance(world, StateWorld):
             raise UsageError(f"agent {self.name} needs a world with a state; give --env proactive")
+        if world.action is not None and self.chosen is None:
+            self._take_answer(world)
         if self.chosen is None:
             self.chosen = await self._choose(world, model, directive)
         return self.chosen
@@ -93,6 +97,11 @@ class Deciding(PromptedAgent):
         if self.policy_name == REPLY:
             return await self._by_reply(world.rendered, model), REPLY
         return self.by_policy(world), RULE
+
+    def _take_answer(self, world: StateWorld) -> None:
+        """Takes the last message as the answer to the agent's own, where the user did not say how it reacts."""
+        question, answer = map(text_of, self.messages[-2:])
+        world.react(answer, meta_of(ANSWERED if world.action == CLARIFY else CONTINUES, world.persona), question)
 
     def by_policy(self, world: StateWorld) -> str:
         """Returns the action of a policy that asks no model; by default the published rule's."""

@@ -83,8 +83,9 @@ class ProactiveEnv(BaseEnv):
     }
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """Takes the settings. Raises UsageError where there is no such persona."""
+        """Takes the settings; without interactions a conversation has one round. Raises UsageError for the persona."""
         super().__init__(options)
+        self.max_rounds = type(self).max_rounds if self.config.interactions else 1
         if self.config.persona is not None:
             persona_named(self.config.persona)
 

@@ -1,6 +1,5 @@
 """How the user reacts to a message of the agent: a rule, the persona's numbers, and the luck of the round."""
 
-from collections.abc import Mapping
 from random import Random
 from types import MappingProxyType
 from typing import Any, Final
@@ -9,7 +8,7 @@ from josh.envs.proactive.actions import CLARIFY
 from josh.envs.proactive.code import code_in
 from josh.envs.proactive.personas import Persona
 from josh.envs.proactive.questions import question_acts
-from josh.envs.proactive.states import CODING
+from josh.envs.proactive.states import CODING, State
 from josh.seeds import derive
 
 ANSWERED, REJECTED, SILENT, CONTINUES = "answered", "rejected", "silent", "continues"
@@ -86,17 +85,17 @@ def fixed_words(kind: str, domain: str) -> str:
     return {REJECTED: REJECTIONS[domain], SILENT: SILENCE}.get(kind, CONTINUE)
 
 
-def closes(before: Mapping[str, Any], action: str | None, *, multi_turn: bool) -> bool:
+def closes(before: State, action: str | None, *, multi_turn: bool) -> bool:
     """Returns whether a turn of the agent is its last one, also where it solves nothing.
 
     It is so after a rejection and, unless conversations have several tries (`multi_turn`), where the agent executes.
 
     Args:
-        before: the row of the state in which the agent chose.
+        before: the state in which the agent chose.
         action: its action.
         multi_turn: the world's setting.
     """
-    return bool(before["prev_reject"]) or (action is not None and action != CLARIFY and not multi_turn)
+    return bool(before.prev_reject) or (action is not None and action != CLARIFY and not multi_turn)
 
 
 def _words(text: str) -> set[str]:

@@ -1,11 +1,9 @@
 """Users with a persona: rules decide whether they answer; their words are fixed ones, or a chat model's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
 
-from josh.config import setting
 from josh.envs.proactive.dialogue import StateWorld
 from josh.envs.proactive.env import persona_of, state_of
 from josh.envs.proactive.prompts import user_prompt
@@ -35,22 +33,13 @@ class OfflinePersona(BaseJOSHUser):
     name: ClassVar[str] = "offline_persona"
     shared: ClassVar[tuple[str, ...]] = ("persona",)
 
-    @dataclass(frozen=True, slots=True)
-    class Config:
-        """The settings of the user."""
-
-        luck_seed: int | None = setting(None, "seed of the user's luck (default: the run's seed)", least=0)
-
-    config: Config
-
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes the persona, and what the user knows. Raises UsageError where the task has no state."""
         self.domain = state_of(task).domain
         self.persona = persona_of(task)
         self.hidden = str(task.data.get("hidden") or "")
         self.task_id = task.id
-        given = self.config.luck_seed
-        self.seed = int(options.get("seed") or 0) if given is None else given
+        self.seed = int(options.get("seed") or 0)
         self.interactions = bool(getattr(env.config, "interactions", True))
         self.multi_turn = bool(getattr(env.config, "multi_turn", False))
         self.rounds = 0
@@ -80,7 +69,7 @@ class OfflinePersona(BaseJOSHUser):
         self.disclosed = self.disclosed or kind == ANSWERED
         env.react(words, meta, message)
         agent.add_message({"role": "user", "content": words})
-        return agent, not self.interactions or closes(before.row, action, multi_turn=self.multi_turn)
+        return agent, self.interactions and closes(before, action, multi_turn=self.multi_turn)
 
     async def answer(self, model: TurnModel) -> str:
         """Returns the answer to a question."""
