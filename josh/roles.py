@@ -181,6 +181,7 @@ class Forkable:
             thread, so that the other branches continue.
         needs_model: whether its `step` asks the chat model. A run then refuses the model `offline` before its first
             call; without it, `offline` is refused when the step asks.
+        may_ask: whether its `step` asks a chat model where there is one, though it needs none.
         config: the run's values of the settings that the class declares in a dataclass `Config` (see `josh.config`);
             all branches share it. It is set before `__init__` begins.
     """
@@ -188,6 +189,7 @@ class Forkable:
     shared: ClassVar[tuple[str, ...]] = ()
     blocking: ClassVar[bool] = False
     needs_model: ClassVar[bool] = False
+    may_ask: ClassVar[bool] = False
     config: Any = OwnConfig()
 
     def fork(self: T) -> T:

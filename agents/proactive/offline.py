@@ -1,5 +1,6 @@
 """Helpers whose words need no model: the offline helper, and the baselines, which also play with a model's words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -10,7 +11,8 @@ from josh.config import setting
 from josh.envs.proactive.actions import LABELS, REPLY, RULE
 from josh.envs.proactive.dialogue import StateWorld
 from josh.envs.proactive.speech import offline_words
-from josh.roles import TurnModel
+from josh.errors import UsageError
+from josh.roles import BaseEnv, Task, TurnModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,18 @@ class OfflineHelper(Helper):
     """Solves made-up states where their text has the fact, and asks for it; see `josh.envs.proactive.speech`."""
 
     needs_model: ClassVar[bool] = False
+    may_ask: ClassVar[bool] = True
     Config: ClassVar[type] = OfflineDecision
     name = "offline_helper"
+
+    def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
+        """Takes the request. Raises UsageError where the task has no state, or there is a model too many or too few."""
+        super().start(task, env, options)
+        if self.modelled and self.policy_name == RULE:
+            raise UsageError(
+                f"model is {options['model']!r}, but the agent 'offline_helper' asks no chat model with agent.decide "
+                "'rule'; leave it out, or give --agent.decide labels"
+            )
 
     async def words(self, action: str, world: Any, model: TurnModel) -> str:
         """Returns the words of a turn."""
@@ -41,6 +53,7 @@ class Baseline(Helper):
     """A fixed policy. Its words are its model's, or an offline helper's where there is no model."""
 
     needs_model: ClassVar[bool] = False
+    may_ask: ClassVar[bool] = True
     Config: ClassVar[type] = Mainline
     policy = RULE
 

@@ -192,7 +192,8 @@ def _foreign(runtime: Runtime, side: str) -> bool:
 
 def _may_ask(kind: Any) -> bool:
     """Returns whether the class of an agent or user may ask its chat model."""
-    return bool(getattr(kind, "needs_model", False)) or not is_own(kind)
+    asks = getattr(kind, "needs_model", False) or getattr(kind, "may_ask", False)
+    return bool(asks) or not is_own(kind)
 
 
 def _asks_judge(rewards: Any) -> bool:

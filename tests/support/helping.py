@@ -7,6 +7,7 @@ from josh.agents.proactive.offline import OfflineHelper
 from josh.envs.proactive.env import ProactiveEnv
 from josh.rewards.proactive import ProactiveRewards
 from josh.roles import Task
+from josh.runs.record.stored import stored_episodes
 from josh.strategies.mainline import Mainline
 from josh.users.proactive.persona import OfflinePersona
 
@@ -79,3 +80,8 @@ def facts(episode):
 def reactions(episode):
     """The words for the user's reactions, in the order of the nodes."""
     return [node.turn.facts["reaction"] for node in episode.tree.nodes[1:] if node.speaker == "user"]
+
+
+def episodes_in(run):
+    """The episodes of a run's folder."""
+    return [episode for _, episode in stored_episodes(run / "episodes.jsonl", [])]
