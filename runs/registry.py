@@ -65,7 +65,7 @@ AGENTS = {
     "direct": "josh.agents.proactive.offline:Direct",
     "clarify_first": "josh.agents.proactive.offline:ClarifyFirst",
     "threshold": "josh.agents.proactive.offline:Threshold",
-    "prompt_only": "josh.agents.proactive.offline:PromptOnly",
+    "prompt_only": "josh.agents.proactive.helper:PromptOnly",
     SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }

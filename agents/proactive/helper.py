@@ -59,3 +59,11 @@ class Helper(Deciding):
             return ""
         self.unread = ()
         return said.speech
+
+
+class PromptOnly(Helper):
+    """A chat model that is asked for the action by a prompt alone."""
+
+    Config: ClassVar[type] = Mainline
+    policy = REPLY
+    name = "prompt_only"

@@ -102,11 +102,3 @@ class Threshold(Baseline):
         """Returns `Clarify` in the first turn of a conversation with a low clarity, then `Execute`."""
         first = not world.state.dialogue_turn and not world.state.prev_reject
         return fixed(first and world.state.clarity < self.config.below)
-
-
-class PromptOnly(Helper):
-    """A chat model that is asked for the action by a prompt alone."""
-
-    Config: ClassVar[type] = Mainline
-    policy = REPLY
-    name = "prompt_only"
