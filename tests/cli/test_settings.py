@@ -34,10 +34,10 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 to 100000"),
         (
             "--agent reakt",
-            "josh: no agent named 'reakt'; known: debater, dense_script_persuader, ",
+            "josh: no agent named 'reakt'; known: clarify_first, debater, ",
         ),
         ("--user nobody", "josh: no user named 'nobody'; known: challenger, debater, donor, "),
-        ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, tool_goals, or"),
+        ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, proactive, "),
         ("--env moon", "josh: no env named 'moon'; known: ays, debate, features, flipflop, mcp, "),
         ("--agent ./none.py:A", "/none.py"),
         (

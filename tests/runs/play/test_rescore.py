@@ -311,7 +311,7 @@ def refused(capsys, *arguments):
     [
         (
             ("--rewards", "gold"),
-            "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, tool_goals, or",
+            "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, proactive, ",
         ),
         (("--rewards", ""), "josh: rewards is empty; give a value, or leave it out"),
         (("--rewards", "donation", "--min_reward", 3), "josh: min_reward is 3.0; give 0 to 2 dollars"),
