@@ -88,7 +88,7 @@ def test_large_files_and_large_answers_are_refused(tool):
     assert passed(tool, fill) == 0
     many = "for n in range(64):\n    open(f'/tmp/{n}', 'wb').write(bytes(1 << 20))\n"
     assert passed(tool, many + RIGHT) == 0
-    assert passed(tool, "def double(number):\n    return [0] * 10**6") == 0
+    assert passed(tool, "def double(number):\n    return 'x' * 2**21") == 0
 
 
 def test_the_environment_has_no_key(tool, monkeypatch):
@@ -249,7 +249,7 @@ def double(number): return 1
 
 @pytest.mark.parametrize("solution", FORGERIES.values(), ids=FORGERIES)
 def test_a_forged_result_scores_nothing(solution):
-    assert any_sandbox(5.0).grade(solution, TESTS[:1]).passed == 0
+    assert any_sandbox(2.0).grade(solution, TESTS[:1]).passed == 0
 
 
 def test_the_outer_functions_of_an_assertion_cannot_be_replaced(tool):
