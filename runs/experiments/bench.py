@@ -2,6 +2,7 @@
 
     python -m josh.runs.experiments.bench
     python -m josh.runs.experiments.bench --hf FOLDER    measure the replies of a local model instead
+    python -m josh.runs.experiments.bench --sandbox bwrap    measure how fast code is graded instead
 
 The figures of turns, forks, rescoring and the single task are medians of several repetitions; the others are measured
 once. The endpoint is a server on this machine, in its own process, that answers every call after 50 ms.
@@ -15,6 +16,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -29,6 +31,8 @@ from josh.driver import Search
 from josh.episode import play_search
 from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request, Sampling
+from josh.rewards.sandbox.run import Sandbox
+from josh.rewards.sandbox.tools import TOOLS
 from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.play.rescore import rescore
 from josh.runs.play.run import run
@@ -305,6 +309,24 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
     )
 
 
+def graded_per_second(tool: str, count: int) -> float:
+    """Returns how many solutions a sandbox grades in a second, each with three assertions and another text.
+
+    Args:
+        tool: the program that makes the sandboxes; as many work at once as there are processors.
+        count: how many solutions to grade.
+    """
+    sandbox = Sandbox(tool)
+    tests = ["assert largest([1, 5, 2], 2) == [5, 2]", "assert largest([4], 1) == [4]", "assert largest([], 3) == []"]
+    code = "import heapq\n\n\ndef largest(items, count):\n    return heapq.nlargest(count, items)  # solution {}\n"
+    began = time.perf_counter()
+    with ThreadPoolExecutor() as threads:
+        grades = list(threads.map(lambda number: sandbox.grade(code.format(number), tests), range(count)))
+    if not all(grade.right for grade in grades):
+        raise RuntimeError(f"a right solution fails: {next(grade.error for grade in grades if not grade.right)}")
+    return count / (time.perf_counter() - began)
+
+
 class _Watch:
     """Wall-clock time and processor time since the object was created."""
 
@@ -327,6 +349,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5, help="repetitions, of which the median is printed")
     parser.add_argument("--tasks", type=int, default=60, help="tasks of the large run")
     parser.add_argument("--hf", metavar="FOLDER", help="measure only this local model")
+    parser.add_argument("--sandbox", metavar="TOOL", help=f"measure only the grading of code; {' or '.join(TOOLS)}")
+    parser.add_argument("--solutions", type=int, default=1000, help="solutions to grade")
     parser.add_argument("--torch_threads", type=int, default=1, help="torch's threads for the local model")
     args = parser.parse_args(argv)
     if min(args.repetitions, args.tasks) < 1:
@@ -334,6 +358,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     relax_gc()
     if args.hf:
         asyncio.run(local_figures(args.hf, args.tasks, args.torch_threads))
+        return 0
+    if args.sandbox:
+        print(f"{args.sandbox}: {graded_per_second(args.sandbox, args.solutions):.1f} solutions a second")
         return 0
     print("microseconds per turn         search alone   driver with scripted agent and user   bytes per turn")
     for beam_size, rounds in SIZES:
