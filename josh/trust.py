@@ -4,7 +4,7 @@ A recorded run names its plug-ins, its models' addresses and the variables of th
 it. So a command runs code, and sends a key, only as its own command line says:
 
 1. josh's own plug-ins may always run. Other code may run where a flag of this command, or its TOML file, names it,
-   where code that may run names it, or with `--trust`.
+   where code that may run names it, or with `--trust`. The same holds for running what a model wrote.
 2. A key goes to its provider's own address. It goes to another address where flags of this command name the address
    and the variable, or with `--trust`.
 
@@ -91,6 +91,20 @@ def require_trusted(name: str, kind: str) -> None:
         return
     way = f", or --{kind} {absolute(name)}" if rules.repeatable is None or kind in rules.repeatable else ""
     raise UntrustedError(f"{kind} {name!r} is code that a recorded run names; to run it, give --trust{way}")
+
+
+def executing(tool: str) -> str:
+    """Returns the name, among the code that may run, of running a model's code by a tool."""
+    return f"exec:{tool}"
+
+
+def require_execution(tool: str) -> None:
+    """Raises UntrustedError where only a recorded run says that a model's code runs by a tool."""
+    if not trust().may_run(executing(tool)):
+        raise UntrustedError(
+            f"allow_exec is {tool!r} in a recorded run, whose tests run code; to run it, give "
+            f"--allow_exec {tool}, or --trust"
+        )
 
 
 def absolute(name: str) -> str:

@@ -8,6 +8,7 @@ need no call. Without a score for its task, a conversation has no reward and is 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from josh.config import setting
@@ -24,9 +25,12 @@ from josh.errors import UsageError
 from josh.messages import text_of
 from josh.reading import read_text
 from josh.rewards.proactive_worth import action_pairs, meta_in, scores_of, told_in
+from josh.rewards.sandbox.run import Sandbox, shared_sandbox
+from josh.rewards.sandbox.tools import TOOLS
 from josh.roles import BaseEnv, BaseRewards, Task, TurnModel
 from josh.transcript import Conversation, PastTurn
 from josh.tree import Pair, Tree
+from josh.trust import require_execution
 
 UNTESTED: Final = 0.5
 """R_task of code for which there are no tests, as published."""
@@ -45,9 +49,13 @@ class ProactiveRewards(BaseRewards):
 
         allow_exec: str | None = setting(
             None,
-            "`later` runs no tests of the states now, so that their conversations have no reward",
-            choices=(LATER, None),
+            f"the sandbox in which the tests of the states run a model's code: {', '.join(TOOLS)}; `{LATER}` runs no "
+            "test now, so that such conversations have no reward",
+            flag="allow_exec",
+            choices=(*TOOLS, LATER, None),
+            way=f"{', '.join(TOOLS)} or {LATER}",
         )
+        grades: Path | None = setting(None, "folder that keeps how code did in its tests")
         planning_score: float | None = setting(
             None, "R_task of a plan, where no judge scores it (default: it has none)", least=0, most=1
         )
@@ -64,9 +72,11 @@ class ProactiveRewards(BaseRewards):
         self.multi_turn = bool(getattr(env.config, "multi_turn", False))
         if state.tests and self.config.allow_exec is None:
             raise UsageError(
-                f"task {task.id} has tests, which run the code that a model wrote; give --rewards.allow_exec {LATER} "
-                "to run none now"
+                f"task {task.id} has tests, which run the code that a model wrote; give --allow_exec "
+                f"{'|'.join(TOOLS)} to run them in a sandbox, or {LATER} to run none now"
             )
+        if state.tests and self.config.allow_exec != LATER:
+            self._sandbox()
 
     async def facts(
         self, task: Task, conversation: Conversation, *, judge: TurnModel | None = None
@@ -77,7 +87,8 @@ class ProactiveRewards(BaseRewards):
             action: `Clarify` or `Execute`; None where the agent names none.
             questions, words: the numbers of question marks outside code, and of words.
             code: whether the message has code.
-            grade: the numbers of texts or tests that the solution has and that it passes; None where nothing is graded.
+            grade: how many of its texts or tests the solution has or passes (`passed`, `total`), and why the first test
+                fails (`error`); None where nothing is graded.
             task: R_task of the message, from 0 to 1; None where it delivers nothing, or nothing scores it.
             delivers: whether it has code or, in planning, more than 50 words.
             done: whether the task is completed: the code passes its tests, or there are none; the plan is whole.
@@ -92,7 +103,7 @@ class ProactiveRewards(BaseRewards):
         text = "\n\n".join(filter(None, map(text_of, turn.messages)))
         action = action_of(turn)
         delivered = delivers(text, self.state.domain) and not (action == CLARIFY and self.state.domain != CODING)
-        grade = self._grade(task, text) if delivered else None
+        grade = await self._grade(task, text) if delivered else None
         score = await self._task_score(text, grade, judge) if delivered else None
         whole = grade is not None and grade["passed"] == grade["total"]
         done = delivered and (whole if self._is_graded(task) else True)
@@ -157,13 +168,23 @@ class ProactiveRewards(BaseRewards):
     def _is_graded(self, task: Task) -> bool:
         return bool(task.data.get("needs") or self.state.tests)
 
-    def _grade(self, task: Task, text: str) -> dict[str, int] | None:
+    async def _grade(self, task: Task, text: str) -> dict[str, Any] | None:
         """Returns how many of its tests a solution passes; None where it has none, or none are run now."""
         state, needs = self.state, task.data.get("needs")
         solution = (code_in(text) or "") if state.domain == CODING else text
         if needs:
             return {"passed": sum(need in solution for need in needs), "total": len(needs)}
-        return None
+        if not state.tests or self.config.allow_exec == LATER:
+            return None
+        grade = await self._sandbox().graded(solution, state.tests, state.setup)
+        error = {"error": grade.error} if grade.error else {}
+        return {"passed": grade.passed, "total": grade.total, **error}
+
+    def _sandbox(self) -> Sandbox:
+        """Returns the sandbox; raises UsageError where it does not work here, or a recorded run alone names it."""
+        tool = self.config.allow_exec or ""
+        require_execution(tool)
+        return shared_sandbox(tool, None if self.config.grades is None else str(self.config.grades))
 
     async def _task_score(self, text: str, grade: Mapping[str, int] | None, judge: TurnModel | None) -> float | None:
         """Returns R_task of a message that delivers: 1 or 0 by its tests; else by the rule of the domain."""

@@ -12,7 +12,7 @@ from josh.parser import parse
 
 PAGES = sorted(
     str(page.relative_to(ROOT))
-    for pattern in ("*.md", "*/README.md", "runs/*/README.md", "envs/*/README.md")
+    for pattern in ("*.md", "*/README.md", "runs/*/README.md", "envs/*/README.md", "rewards/*/README.md")
     for page in ROOT.glob(pattern)
     if not page.parent.is_symlink()
 )

@@ -14,10 +14,12 @@ from josh.runs.record.settings_json import settings_in_folder
 from josh.runs.registry import MCP
 from josh.runs.resolve import defaults_of, read_toml
 from josh.runs.settings import core, environment
-from josh.trust import Trust, absolute, trusting
+from josh.trust import Trust, absolute, executing, trusting
 
 _CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users")
 """The flags of plug-ins that may be several, separated by commas."""
+_EXECUTION = "allow_exec"
+"""The setting of a plug-in that runs what a model wrote."""
 _SIDES = ("", "user_", "judge_", "baseline_")
 _ADDRESSES = (*(f"{side}base_url" for side in _SIDES), "agent", "model")
 _VARIABLES = tuple(f"{side}api_key_var" for side in _SIDES)
@@ -40,7 +42,8 @@ def trust_of(arguments: Sequence[str]) -> Trust:
     if "trust" in flags:
         return Trust()
     env, command = (str(given.get(name) or "").strip() for name in ("env", "env.command"))
-    code = {*_named(_CODE, given), env, MCP + (command or env.removeprefix(MCP).strip())}
+    tools = _named([name for name in given if name.rpartition(".")[2] == _EXECUTION], given)
+    code = {*_named(_CODE, given), *map(executing, tools), env, MCP + (command or env.removeprefix(MCP).strip())}
     rules = Trust(set(map(absolute, code)), repeatable=_REPEATABLE.get(arguments[0]))
     recorded = flags.get("resume")
     if arguments[0] == "rescore":

@@ -110,7 +110,7 @@ def test_a_plan_is_scored_by_the_setting_or_by_the_judge():
 
 def test_tests_are_never_run_unless_that_is_allowed():
     task = task_of({**ROW, "mbpp_tests": "assert work([2, 1]) == [1, 2]"})
-    with pytest.raises(UsageError, match=r"task q has tests, which run the code that a model wrote; give --rewards"):
+    with pytest.raises(UsageError, match=r"task q has tests, which run the code that a model wrote; give --allow_exec"):
         played(Direct, task)
     episode = played(Direct, task, rewards=with_settings(allow_exec="later"))
     assert list(episode.scores.values()) == [{"interrupt": 0.0}]

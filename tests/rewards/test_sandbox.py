@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from sandboxes import REQUIRED, TOOLS, any_sandbox
 
 from josh.errors import UsageError
@@ -233,6 +234,14 @@ def test_tests_with_a_fault_are_refused():
         any_sandbox().grade("", ["assert f(1) == 2", "assert f(2) = 3"])
     with pytest.raises(UsageError, match="the setup of the tests does not parse: line 2"):
         any_sandbox().grade("", ["assert f(1) == 2"], "import math\nx =")
+
+
+def test_the_example_of_the_readme_prints_what_it_says():
+    any_sandbox()
+    words = (ROOT / "rewards" / "sandbox" / "README.md").read_text(encoding="utf-8")
+    code = words.split("```python\n")[1].split("```")[0].replace('"bwrap"', repr(any_sandbox().tool))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"It prints `{done.stdout.strip()}`" in words
 
 
 def test_nothing_is_left_on_the_machine(tmp_path):
