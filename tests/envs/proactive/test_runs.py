@@ -5,6 +5,7 @@ import json
 import pytest
 from helping import episodes_in
 from resuming import files, run_in, summary
+from sandboxes import any_sandbox
 
 from josh.cli import main
 
@@ -99,3 +100,17 @@ def test_the_action_of_the_main_line_can_be_given(tmp_path, action):
         assert next(node["facts"]["action"] for node in nodes if node["parent"] == 0) == action
         assert nodes[1]["observed"]["by"] == "mainline_action"
         assert nodes[1]["actions"] == [[action]]
+
+
+def test_code_can_be_graded_after_the_run(tmp_path):
+    path = tmp_path / "states.jsonl"
+    rows = [{"query": "Do it.", "mbpp_tests": f"assert work([{number}]) == [1]"} for number in (1, 2)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--env", "proactive", "--env.states", str(path), "--task_split", "all", "--agent", "direct"]
+    run = run_in(tmp_path / "runs", *flags, "--allow_exec", "later")
+    assert [episode.scores for episode in episodes_in(run)] == [{1: {"interrupt": 0.0}}] * 2
+    allowed = ["--allow_exec", any_sandbox().tool, "--rewards.grades", str(tmp_path / "grades")]
+    assert main(["rescore", str(run), *allowed, "--log_dir", str(tmp_path / "graded")]) == 0
+    (graded,) = (tmp_path / "graded").iterdir()
+    assert rewards_in(graded) == [(1.0,), (0.0,)]
+    assert len(list((tmp_path / "grades").iterdir())) == 2
