@@ -143,7 +143,7 @@ def test_what_selects_nothing_is_refused(tmp_path):
         (
             "train",
             None,
-            f"{path} has no tasks of the split train, which has the task_id 601 to 974; give another split",
+            f"{path} has no tasks of the split train, which has the task_id 601 to 974; give ",
         ),
     ):
         with pytest.raises(UsageError) as refused:
@@ -157,7 +157,8 @@ def test_what_selects_nothing_is_refused(tmp_path):
 def through_datasets(tmp_path, module, *given):
     (tmp_path / "datasets.py").write_text(module)
     code = (
-        f"from josh.envs.proactive.mbpp import load_mbpp\ntry:\n    print([s.id for s in load_mbpp(None, *{given!r})])\n"
+        "from josh.envs.proactive.mbpp import load_mbpp\n"
+        f"try:\n    print([state.id for state in load_mbpp(None, *{given!r})])\n"
         "except ValueError as error:\n    print(error)"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
