@@ -1,13 +1,12 @@
 """`josh pbt generate`: grows PBT's trees, which are those of `josh --env debate --strategy fan_out`.
 
 1. The published flags become settings of a run (`settings_of`); nearly every other flag of `josh run` works too.
-2. The run, or one shard of it, has a folder in `--out_dir`. The same command again goes on with it (`_play`).
+2. The run, or one shard of it, has a folder in `--out_dir`. The same command again goes on with it (`own_folder.py`).
 3. `--merge` makes one run of all shards (`josh.runs.play.merge`).
 """
 
 import argparse
 import asyncio
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +14,22 @@ from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
-from josh.config import Schema
 from josh.envs.debate.env import ALL
 from josh.envs.debate.questions import DATASETS
 from josh.errors import UsageError
-from josh.flags import FlagParser, add_settings
+from josh.flags import add_settings
 from josh.memory import relax_gc
 from josh.runs.export.labels import agrees_throughout
 from josh.runs.play.merge import merge
-from josh.runs.play.run import dry_run, run
+from josh.runs.play.run import dry_run
 from josh.runs.play.tasks import check_shard, choose_tasks
-from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, read_settings, read_summary
-from josh.runs.record.journal import FILE
-from josh.runs.record.lock import LOCK, FolderLock
+from josh.runs.record.folder import EPISODES
 from josh.runs.record.stored import stored_episodes
-from josh.runs.report.ending import print_broken_off, print_run
-from josh.runs.resolve import defaults_of, fixed_settings, resolve
-from josh.runs.settings import JOSH, SHARDS, RunSettings, env_of, schema_of
+from josh.runs.report.ending import print_run
+from josh.runs.resolve import defaults_of, resolve
+from josh.runs.settings import JOSH, SHARDS, RunSettings, env_of
+from josh.runs.systems.families import schema_chosen_by
+from josh.runs.systems.own_folder import play_in
 from josh.strategies.fan_out import PUBLISHED, table_as_text
 
 OUT_DIR: Final = Path("records/pbt")
@@ -116,7 +114,7 @@ def add_generate_flags(parser: argparse.ArgumentParser, arguments: Sequence[str]
     for flag, (name, text) in _NAMES.items():
         kind = int if flag == "env.trees" else str
         tree.add_argument(f"--{name}", f"--{flag}", dest=flag, type=kind, metavar=kind.__name__.upper(), help=text)
-    schema = _schema(arguments)
+    schema = schema_chosen_by(arguments, _CHOSEN, {flag: name for flag, (name, _) in _NAMES.items()})
     parser.set_defaults(schema=schema)
     defaults = {"temperature": TEMPERATURE, "user_temperature": TEMPERATURE}
     add_settings(parser, schema, defaults, hidden=("env.both_first",), without=(*_WITHOUT, *_NAMES))
@@ -126,15 +124,6 @@ def _truth(text: str) -> bool:
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return text == "true"
-
-
-def _schema(arguments: Sequence[str]) -> Schema:
-    """Returns the settings of a run with the speakers and rewards that the arguments choose."""
-    peek = FlagParser(add_help=False, argument_default=argparse.SUPPRESS)
-    for flag in ("agent", "user", "rewards", "model", "user_model"):
-        names = [flag, _NAMES[flag][0]] if flag in _NAMES else [flag]
-        peek.add_argument(*(f"--{name}" for name in names), dest=flag)
-    return schema_of({**vars(peek.parse_known_args(list(arguments))[0]), **_CHOSEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,22 +247,9 @@ def run_generate(args: argparse.Namespace) -> int:
         print(config)
         print(f"josh: estimate: {expected}", file=sys.stderr)
         return 0
-    folder = generation.folder
-    started = (folder / CONFIG).exists()
-    if started:
-        _check_same(generation)
-        summary = read_summary(folder)
-        if summary.get("complete") and not summary["owed"]:
-            print(f"finished before {folder}/")
-            print_trees(folder)
-            return 0
-    elif folder.exists():
-        _remove_started(folder)
-    where, part = (folder, "") if started else (None, generation.name)
-    result = asyncio.run(run(generation.settings, where, part, given=generation.given, broken_off=print_broken_off))
-    print_run(result)
-    print_trees(result.folder)
-    return 0 if result.worked else 1
+    worked = play_in(generation.folder, generation.settings, generation.given, "another --out_dir")
+    print_trees(generation.folder)
+    return 0 if worked else 1
 
 
 def _merge(args: argparse.Namespace) -> int:
@@ -293,23 +269,3 @@ def print_trees(folder: Path) -> None:
     for _, episode in stored_episodes(folder / EPISODES, []):
         trees, agreed = trees + 1, agreed + agrees_throughout(episode.tree)
     print(f"trees           {trees}, {agreed} of them without disagreement")
-
-
-def _check_same(generation: Generation) -> None:
-    """Raises UsageError where the folder's run has other settings."""
-    folder = generation.folder
-    old, new = (fixed_settings(each) for each in (read_settings(folder), generation.settings))
-    flag = next((flag for flag in {**new, **old} if new.get(flag) != old.get(flag)), None)
-    if flag is not None:
-        one, other = ("not given" if each.get(flag) is None else repr(each[flag]) for each in (new, old))
-        raise UsageError(f"{flag} is {one}, and {other} in {folder}; give another --out_dir")
-
-
-def _remove_started(folder: Path) -> None:
-    """Remove the folder of a run that was killed before it had its settings. Raises UsageError for any other."""
-    if not folder.is_dir() or any(
-        not file.name.startswith((FILE, EPISODES, EXAMPLES, LOCK)) for file in folder.iterdir()
-    ):
-        raise UsageError(f"{folder} exists and is not a run; give another --out_dir")
-    FolderLock(folder).release()  # raises where another process is at work
-    shutil.rmtree(folder)
