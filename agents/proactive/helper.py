@@ -17,7 +17,7 @@ class Mainline:
     """The settings that all agents of this world have."""
 
     mainline_action: str | None = setting(
-        None, "the action of the agent's first turn (default: the agent chooses it)", choices=(*ACTIONS, None)
+        None, "the action of the agent's first turn (default: the agent chooses it)", choices=ACTIONS
     )
 
 

@@ -25,6 +25,8 @@ from josh.seeds import derive, part_of
 SYNTHETIC_TASKS = 20
 """Default number of made-up states per split."""
 ALL, BOTH = "all", "both"
+_SECRET = ("needs", "hidden")
+"""Keys of a row that the agent does not see."""
 
 
 class ProactiveEnv(BaseEnv):
@@ -33,8 +35,9 @@ class ProactiveEnv(BaseEnv):
     A task's data are plain JSON:
         state: the state as a row; see `states.py`.
         persona: the user, with `name`, `domain`, `expertise` and `patience`.
-        needs: texts that a right solution contains; only of made-up states.
-        hidden: the fact that the request lacks and the user's first answer discloses; only of unclear made-up states.
+        needs: texts that a right solution contains; of made-up states, and of rows that have them.
+        hidden: the fact that the request lacks and the user's first answer discloses; of unclear made-up states, and of
+            rows that have one.
         state_id: the id of the state that a task repeats; only of tasks that repeat one.
     """
 
@@ -163,10 +166,10 @@ class ProactiveEnv(BaseEnv):
         return {**data, "hidden": one.hidden} if one.hidden else data
 
     def _of_file(self, state: State, name: str) -> dict[str, Any]:
-        data = {
-            "state": {**state.row, "id": name},
-            "persona": self._persona(state, PERSONAS, name).row(state.domain),
-        }
+        secrets = {key: state.extra[key] for key in _SECRET if key in state.extra}
+        row = {key: value for key, value in state.row.items() if key not in _SECRET}
+        persona = self._persona(state, PERSONAS, name).row(state.domain)
+        data = {"state": {**row, "id": name}, "persona": persona, **secrets}
         return data if name == state.id else {**data, "state_id": state.id}
 
     def _persona(self, state: State, drawn: Sequence[Persona], name: str = "") -> Persona:

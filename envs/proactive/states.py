@@ -9,6 +9,8 @@ A file has one state on each line, with the published keys (the README of Proact
     clarity: the same number, as the policy reads it; by default `task_uncertainty`.
     mbpp_tests: assertions, as a text or a list of texts; `mbpp_setup`: statements before them.
     persona: the name of one of `PERSONAS`, or its index.
+    needs: texts that a right solution contains; hidden: a fact that the user's first answer discloses. The agent sees
+        neither.
 Other keys are kept.
 """
 
@@ -136,6 +138,7 @@ def state_from(row: Any, where: str, name: str = "state") -> State:
     tests, setup = _tests(row, where)
     if row.get("persona") is not None:
         persona_named(row["persona"], where)
+    _check_secrets(row, where)
     return State(
         _name(row, where, name),
         domain,
@@ -241,6 +244,14 @@ def _share(row: Mapping[str, Any], key: str, where: str, default: float) -> floa
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
         raise UsageError(f"{where}: {key} is {given!r:.60}; give a number from 0 to 1")
     return float(given)
+
+
+def _check_secrets(row: Mapping[str, Any], where: str) -> None:
+    needs, hidden = row.get("needs", ()), row.get("hidden", "")
+    if not isinstance(needs, list | tuple) or not all(isinstance(one, str) and one for one in needs):
+        raise UsageError(f"{where}: needs is {needs!r:.60}; give a list of texts")
+    if not isinstance(hidden, str):
+        raise UsageError(f"{where}: hidden is {hidden!r:.60}; give a text")
 
 
 def _tests(row: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], str]:

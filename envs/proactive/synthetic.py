@@ -22,7 +22,7 @@ from functools import lru_cache
 from itertools import islice, zip_longest
 from random import Random
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from josh.envs.proactive.personas import NOVICE, PERSONAS, Persona
 from josh.envs.proactive.states import CODING, DOMAINS, PLANNING, State
@@ -161,6 +161,13 @@ class MadeUp:
     hidden: str
     needs: tuple[str, ...]
     personas: tuple[Persona, ...]
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The state as a row of a file, with what the user knows, what a solution needs, and the only persona."""
+        only = {"persona": self.personas[0].name} if len(self.personas) == 1 else {}
+        hidden = {"hidden": self.hidden} if self.hidden else {}
+        return {**self.state.row, "needs": list(self.needs), **hidden, **only}
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def test_wrong_states_are_refused_in_one_line_and_nothing_is_written(tmp_path, c
     ("flags", "words"),
     [
         (["--env.persona", "Nobody"], "persona is 'Nobody'; give Novice-Learner, Busy-Developer, Experienced-Engineer"),
-        (["--agent.mainline_action", "Ask"], "mainline_action is 'Ask'; give Clarify, Execute"),
+        (["--agent.mainline_action", "Ask"], "mainline_action is 'Ask'; give Clarify or Execute"),
         (["--agent.decide", "labels"], "agent.decide is 'labels', but model is 'offline'; give --model"),
         (["--env.n_states", "3"], "n_states is 3, but the states are made up; give --synthetic_tasks"),
         (["--agent", "offline_debater"], "agent offline_debater needs tasks with a question"),
