@@ -53,7 +53,7 @@ def _row_problems(file: Path) -> Iterator[str]:
     manifest, damage = _manifest(file)
     if damage:
         yield damage
-    form = manifest.get("format")
+    form, columns = manifest.get("format"), _columns(manifest)
     digest = hashlib.sha256()
     claims = _Claims()
     rows = 0
@@ -77,7 +77,7 @@ def _row_problems(file: Path) -> Iterator[str]:
                     yield f"{file}:{number}: the row has no known format; known: {', '.join(FORMATS)}"
                     return
                 try:
-                    wrong = wrong_row(form, row) or _not_text(row) or claims.add(form, row, number)
+                    wrong = wrong_row(form, _without(row, columns)) or _not_text(row) or claims.add(form, row, number)
                 except RecursionError:
                     wrong = "it is nested too deeply"
                 if wrong:
@@ -149,6 +149,16 @@ def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
     if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS or "sha256" not in manifest:
         return {}, f"{path}: it is not a manifest: it has no known format or no sha256"
     return manifest, ""
+
+
+def _columns(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """Returns the keys that rows have beside those of their format, as their manifest names them."""
+    named = manifest.get("columns")
+    return frozenset(name for name in named if isinstance(name, str)) if isinstance(named, list) else frozenset()
+
+
+def _without(row: Any, columns: frozenset[str]) -> Any:
+    return {name: value for name, value in row.items() if name not in columns} if isinstance(row, dict) else row
 
 
 def _detect(row: Any) -> str:
