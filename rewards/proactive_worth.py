@@ -96,10 +96,10 @@ def action_pairs(tree: Tree, weights: Weights) -> Iterator[Pair]:
     for siblings in families.values():
         acting = {one: action for one in siblings if (action := _action(tree.nodes[one])) is not None}
         if len(set(acting.values())) > 1:
-            yield _best_pair(acting, {one: _worth(tree, one, first, weights) for one in acting})
+            yield best_pair(acting, {one: _worth(tree, one, first, weights) for one in acting})
 
 
-def _best_pair(acting: Mapping[int, str], worth: Mapping[int, float | str]) -> Pair:
+def best_pair(acting: Mapping[int, str], worth: Mapping[int, float | str]) -> Pair:
     """Returns the pair of different actions with the largest difference.
 
     Args:

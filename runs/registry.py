@@ -121,6 +121,7 @@ COMMANDS = {
     "prepare": "josh.runs.systems.persuasion:PREPARE",
     "smoke": "josh.runs.systems.smoke:SMOKE",
     "pbt": "josh.runs.systems.pbt:PBT",
+    "proactive": "josh.runs.systems.proactive:PROACTIVE",
 }
 """The commands that belong to one published system; each value is the import path of a `SystemCommand`."""
 SUITES = {

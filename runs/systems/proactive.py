@@ -1,0 +1,15 @@
+"""`josh proactive`: the commands of ProactiveLLM, an agent that decides at each turn whether to ask or to deliver."""
+
+from typing import Final
+
+from josh.runs.systems.families import family
+
+PROACTIVE: Final = family(
+    "proactive",
+    "states, trajectories and rewards of ProactiveLLM: ask the user, or deliver",
+    {
+        "states": "write a file of states: made-up ones",
+        "generate": "play states along a main line with branches, and write trajectories",
+        "rewards": "compute the rewards of trajectories without a call, and write preferences between actions",
+    },
+)
