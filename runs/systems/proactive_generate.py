@@ -45,7 +45,6 @@ _NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "model": (_MODEL, "chat model of the agent, and of the user where --user_model is not given (default: offline)"),
     "agent.mainline_action": ("mainline_action", "the main line's first action (default: the agent chooses it)"),
     "strategy.branches": ("branches", "2: the other action, and the main line's once more; 1: the other (default: 2)"),
-    "rewards.allow_exec": ("allow_exec", "how tests of the states are run: they run code that a model wrote"),
     "rewards.planning_score": ("planning_score", "R_task of a plan, where no judge scores it (default: it has none)"),
 }
 """The published names of settings, with their help, by flag."""

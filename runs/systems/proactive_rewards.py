@@ -49,7 +49,7 @@ def add_rewards_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) ->
     )
     group = parser.add_argument_group("weights and scores")
     for one in settings_of_plug_in(ProactiveRewards, _ROLE):
-        names = [f"--{one.name}", f"--{one.flag}"]
+        names = [f"--{name}" for name in dict.fromkeys((one.name, one.flag, one.dotted))]
         kind = {int: int, float: float}.get(one.kind, str)
         default = "" if one.default is None else f" (default: {one.default})"
         group.add_argument(*names, dest=one.flag, type=kind, help=f"{one.rule.help}{default}".replace("%", "%%"))
@@ -84,7 +84,7 @@ def run_rewards(args: argparse.Namespace) -> int:
         "kind": args.kind,
         **({} if args.kind == CLASSIFICATION else {"columns": columns}),
         "labels": dict(sorted(labels.items())),
-        "settings": {**asdict(scoring.weights), "w_interrupt": scoring.weights.interrupt},
+        "settings": _settings(scoring.weights),
         "trajectories": len(trajectories),
         "yields": {"pairs": len(pairs), "none": dict(sorted(none.items()))},
         "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
@@ -102,6 +102,12 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     settings = settings_of_plug_in(ProactiveRewards, _ROLE)
     args.typed |= {one.flag: one.name for one in settings}
     found = {one.name: getattr(args, one.flag) for one in settings}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _settings(weights: Any) -> dict[str, Any]:
+    """Returns the settings for a manifest, without those that are not given and a folder of this machine."""
+    found = {**asdict(weights), "w_interrupt": weights.interrupt, "grades": None}
     return {name: value for name, value in found.items() if value is not None}
 
 
