@@ -31,8 +31,9 @@ _MARKS = (
     (re.compile(r"^[ \t]*\[BEGIN\][ \t]*", re.M), re.compile(r"\[DONE\]|\[END\]")),
     (re.compile(r"(?:<pre>\s*)?<code[^>\n]*>", re.I), re.compile(r"</code>(?:\s*</pre>)?", re.I)),
 )
-_ASSIGNS = r"[A-Za-z_]\w*\s*(?::[^=\n]+)?="
-_BEGINS = re.compile(rf"^[ \t]*(?:def|class|async def|import|from|@|if|for|while|try|with|{_ASSIGNS})(?=\W)")
+_KEYWORDS = r"(?:def|class|async def|import|from|if|for|while|try|with)(?=\W)"
+_ASSIGNS = r"[A-Za-z_]\w*\s*(?::[^=\n]+)?=(?!=)"
+_BEGINS = re.compile(rf"^[ \t]*(?:{_KEYWORDS}|@|{_ASSIGNS})")
 _DEFINES = re.compile(r"^[ \t]*(def|class|async def)\b.*[:(\\]\s*(#.*)?$", re.M)
 _LANGUAGE = re.compile(r"^\{?\.?[A-Za-z][\w+#.-]*\}?$")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -3,6 +3,7 @@
 A message is a length of four bytes and JSON. The judge builds every value itself, out of Python's own types.
 """
 
+import builtins
 import json
 import os
 from collections import deque
@@ -73,6 +74,8 @@ _KINDS: dict[str, _Kind] = {
 }
 """By name: a type, and how its values become JSON and come back. Values of a subclass become values of the type."""
 
+_BUILT_IN = {name: one for name, one in vars(builtins).items() if isinstance(one, type)}
+
 
 def encode(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
     """Returns a value as JSON: simple ones as they are, all else as a list that begins with the name of its kind.
@@ -84,6 +87,8 @@ def encode(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
     kind = type(value)
     if value is None or kind in (bool, str, float) or (kind is int and abs(value) < _PRECISE):
         return value
+    if isinstance(value, type) and _BUILT_IN.get(value.__name__) is value:
+        return ["type", value.__name__]
     for name, (of_kind, down, _up) in _KINDS.items():
         if isinstance(value, of_kind):
             return [name, down(value, lambda one: encode(one, refer))]
@@ -105,6 +110,8 @@ def decode(data: Any, resolve: Callable[[str, Any], Any]) -> Any:
     name, inside = data
     if name in _KINDS:
         return _KINDS[name][2](inside, lambda one: decode(one, resolve))
+    if name == "type":
+        return _BUILT_IN[inside]
     return resolve(name, inside)
 
 

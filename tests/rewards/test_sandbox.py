@@ -169,7 +169,7 @@ def test_the_order_of_a_set_is_the_same_in_every_run():
 
 PLAIN = [None, True, 0, -(2**70), 1.5, "text \ud800", b"\0", bytearray(b"x"), 2j, range(1, 9, 2), [1, [2]], {1, 2}]
 PLAIN += [(1, (2,)), frozenset({1}), {"a": {(1, 2): 3}}, Decimal("1.50"), Fraction(1, 3), date(2026, 1, 2)]
-PLAIN += [datetime(2026, 1, 2, 3, 4), timedelta(1, 2)]
+PLAIN += [datetime(2026, 1, 2, 3, 4), timedelta(1, 2), int, (str, ValueError)]
 
 
 @pytest.mark.parametrize("value", PLAIN)

@@ -5,7 +5,8 @@ import pytest
 from josh.envs.proactive.code import code_in, parts
 
 SOLUTION = "def largest(items):\n    return max(items)"
-CAREFUL = '''LIMIT = 10
+CAREFUL = '''MAX=1000;
+LIMIT = 10
 NAMES = ["a", "b"]
 
 
