@@ -130,9 +130,12 @@ def _protect(user: int) -> None:
         OSError: it cannot.
     """
     if os.getuid() == 0:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+        try:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+        except OSError as error:
+            raise OSError(f"this root cannot take the user id {user} ({error.strerror})") from None
     if 0 in (*os.getresuid(), *os.getresgid()):
         raise OSError("the processes would run as root")
     prctl = ctypes.CDLL(None).prctl

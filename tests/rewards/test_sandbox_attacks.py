@@ -1,5 +1,6 @@
 """Solutions that try to get out of the sandbox, to outlast it, or to forge their grade."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,7 +133,7 @@ def own():
     tests = ["assert written() == []", "assert read() == 'sk-123'", "assert own() == '/tmp/own'"]
     grade = sandbox(tool).grade(solution, tests)
     assert (grade.passed, grade.error.split(":")[:2]) == (2, ["test 2", " FileNotFoundError"])
-    assert not [place for place in places if Path(place, "josh-was-here").exists()]
+    assert not [place for place in places if os.access(Path(place, "josh-was-here"), os.F_OK)]
 
 
 def test_there_is_no_network_and_no_other_process(tool):
