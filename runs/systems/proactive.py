@@ -8,7 +8,7 @@ PROACTIVE: Final = family(
     "proactive",
     "states, trajectories and rewards of ProactiveLLM: ask the user, or deliver",
     {
-        "states": "write a file of states: made-up ones",
+        "states": "write a file of states: made-up ones, or MBPP's",
         "generate": "play states along a main line with branches, and write trajectories",
         "rewards": "compute the rewards of trajectories without a call, and write preferences between actions",
     },

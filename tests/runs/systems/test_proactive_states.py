@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playing import lines
 from refusals import bad
+from sandboxes import any_sandbox
+from trajectories import write
 
 from josh.cli import main
 from josh.seeds import part_of
@@ -39,6 +41,19 @@ def test_a_file_of_made_up_states_is_played_as_the_states_themselves():
     assert not any("hidden" in row["state"] or "needs" in row["state"] for row in file)
 
 
+def test_states_of_mbpp_keep_their_tests_and_name_the_function():
+    tests = ["assert add(1, 2) == N", "assert add(0, 0) == 0"]
+    row = {"text": "Write a function to add numbers.", "test_list": tests, "test_setup_code": "N = 3"}
+    write([{**row, "task_id": number} for number in (3, 11, 12, 13, 700)], "mbpp.jsonl")
+    rows = states("--dataset", "mbpp", "--path", "mbpp.jsonl", "--split", "test", "--limit", 2)
+    assert [one["id"] for one in rows] == ["mbpp-11", "mbpp-12"]
+    assert rows[0]["query"] == "Write a function to add numbers.\nThe name of the function: add"
+    assert (rows[0]["mbpp_tests"], rows[0]["mbpp_setup"], rows[0]["dialogue_turn"]) == (tests, "N = 3", 0)
+    flags = ("--dataset_path", "seeds/states.jsonl", "--out", "traj.jsonl", "--allow_exec", any_sandbox().tool)
+    assert main(["proactive", "generate", *flags]) == 0
+    assert {len(one["state"]["mbpp_tests"]) for one in lines(Path("traj.jsonl"))} == {2}
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -46,6 +61,12 @@ def test_a_file_of_made_up_states_is_played_as_the_states_themselves():
         (("--out", "s.jsonl", "--n_states", "0"), "n_states is 0; give 1 or more"),
         (("--out", "s.jsonl", "--domain", "cooking"), "domain is 'cooking'; give coding, planning or both"),
         (("--out", "s.jsonl", "--split", "dev"), "split is 'dev'; give train, valid, test or all"),
+        (("--out", "s.jsonl", "--dataset", "humaneval"), "dataset is 'humaneval'; give synthetic or mbpp"),
+        (
+            ("--out", "s.jsonl", "--path", "m.jsonl"),
+            "path is given, but dataset is 'synthetic'; leave it out, or give ",
+        ),
+        (("--out", "s.jsonl", "--dataset", "mbpp", "--path", "m.jsonl"), "cannot read m.jsonl: No such file"),
         (("--out", "s.jsonl", "--n_states", "1000000"), "n_states is 1000000; there are "),
     ],
 )
