@@ -33,7 +33,7 @@ class TrainSettings:
         resumable=True,
     )
     model: str = setting("", "the folder or hub id of the model to tune", resumable=True)
-    out: str = setting("", "the folder in which the adapter's folder is made", resumable=True)
+    out: str = setting("", "the folder in which the adapter's folder is made", resumable=True, aliases=("output",))
     name: str | None = setting(
         None, "the adapter's folder in --out (default: josh-METHOD-HASH, a hash of data, model and settings)"
     )
@@ -45,7 +45,7 @@ class TrainSettings:
     max_steps: int | None = setting(
         None, "optimizer steps after which training ends, instead of --epochs (default: epochs decide)", least=1
     )
-    learning_rate: float = setting(1e-5, "peak learning rate", above=0)
+    learning_rate: float = setting(1e-5, "peak learning rate", above=0, aliases=("lr",))
     batch_size: int = setting(1, "rows in one forward pass of one device", least=1)
     accumulation: int = setting(8, "forward passes per optimizer step", least=1)
     max_length: int = setting(4096, "most tokens of a row; longer rows are left out and counted, never cut", least=1)

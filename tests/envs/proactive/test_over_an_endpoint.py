@@ -1,47 +1,15 @@
 """Proactive help by chat models over an endpoint: what is sent, how actions are chosen, what is asked again."""
 
 import json
-import math
 from collections import Counter
 
 import pytest
 from helping import episodes_in
+from helping_models import TEXTS, kind, respond
 from resuming import run_in, summary
 
 from josh.cli import main
-from josh.envs.proactive.prompts import AS_JSON, DECIDE, INSTRUCTIONS, ONE_WORD, SYSTEM
-
-TEXTS = {text: action for texts in INSTRUCTIONS.values() for action, text in texts.items()}
-
-
-def kind(body):
-    """What a request asks for: an action, the words of an action, an answer of the user, or a mark."""
-    first = body["messages"][0]["content"]
-    if first.startswith(DECIDE):
-        return "labels" if first.endswith(ONE_WORD) else "reply"
-    if "You asked an assistant" in first:
-        return "answer"
-    if "Reply with a whole number" in first:
-        return "mark"
-    return next(action for text, action in TEXTS.items() if text in first)
-
-
-def respond(body):
-    """Asks where the request is short, writes code, answers, and gives every plan 7 points."""
-    asked = kind(body)
-    if asked in ("labels", "reply"):
-        state = body["messages"][1]["content"]
-        action = "Clarify" if "[Dialogue Turn] 0" in state and "as usual" in state else "Execute"
-        if asked == "reply":
-            return json.dumps({"action": action})
-        tops = [{"token": action[:4], "logprob": math.log(0.7)}, {"token": "The", "logprob": math.log(0.3)}]
-        return {"content": action, "logprobs": {"content": [{**tops[0], "top_logprobs": tops}]}}
-    return {
-        "answer": "By price, of course.",
-        "mark": "7",
-        "Clarify": "By what do I sort?",
-        "Execute": "```python\ndef work(things):\n    return sorted(things)\n```\n" + "step " * 50,
-    }[asked]
+from josh.envs.proactive.prompts import AS_JSON, ONE_WORD, SYSTEM
 
 
 @pytest.fixture
