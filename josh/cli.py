@@ -111,12 +111,13 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _run(args: argparse.Namespace) -> int:
     from josh.runs.play.run import dry_run, unasked
-    from josh.runs.record.folder import RUN, read_settings, require_resumable
+    from josh.runs.record.folder import RUN, read_settings, require_played, require_resumable
 
     given = _given(args)
     _require_recorded(args)
     if args.resume:
         require_resumable(args.resume, RUN)
+        require_played(args.resume, "resume")
         before = read_settings(args.resume)
         settings = resume_settings(before, given, args.resume, unasked(args.resume, before) if given else ())
     else:
@@ -237,6 +238,14 @@ def _rescore(args: argparse.Namespace) -> int:
     rescored = asyncio.run(rescore(args.folder, _given(args)))
     print_rescored(rescored)
     return 0 if rescored.result.summary["scored"] else 1
+
+
+def _import(args: argparse.Namespace) -> int:
+    from josh.runs.imports.command import run_import
+
+    _log({})
+    relax_gc()
+    return run_import(args, _given(args))
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -404,6 +413,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "replay": _replay,
     "rescore": _rescore,
+    "import": _import,
     "export": _export,
     "schema": _schema,
     "evaluate": _evaluate,

@@ -8,7 +8,16 @@ from typing import Any
 from josh.flags import add_json, add_settings, add_trust
 from josh.runs.evaluate.settings import BASELINE, EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS
 from josh.runs.loop.settings import LOOP, LOOP_DEFAULTS, NOT_FOR_LOOPS
-from josh.runs.registry import BEAM, COMMANDS, DEFAULT_ENV, ROLLOUTS, SUITES, system_command
+from josh.runs.registry import (
+    BEAM,
+    COMMANDS,
+    DEFAULT_ENV,
+    IMPORTS,
+    PLAIN_ENV,
+    ROLLOUTS,
+    SUITES,
+    system_command,
+)
 from josh.runs.settings import JOSH, NOT_FOR_PLAY, core, schema_of
 from josh.runs.train.settings import METHODS, TRAINING
 
@@ -121,11 +130,43 @@ def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], si
     add_settings(rescore, {name: schema[name] for name in own}, defaults)
 
 
+def _add_import(own: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
+    """Add the flags of `josh import`."""
+    schema = schema_of({"env": PLAIN_ENV, **chosen}, sides=False)
+    texts = {
+        "format": f"format of the files: {', '.join(IMPORTS)}",
+        "played_by": "who took the agent's turns, such as human (default: imported)",
+        "roles": "roles of a file, as in visitor=user,bot=assistant: assistant, user, system or tool for each name",
+        "columns": "columns of a CSV file, as in id=chat,text=words, for id, role, text, reward, success and person",
+        "slots": "how a file of PBT holds the answers: speaker or pbt (default: speaker)",
+    }
+    switches = {
+        "names": "mask names, too, beside e-mail addresses, phone numbers and card numbers",
+        "unmasked": "keep personal data as it is",
+        "skip_damaged": "leave out damaged rows, and count them",
+    }
+    own.set_defaults(schema=schema, **dict.fromkeys((*texts, "out", "success_at")))
+    own.add_argument("files", type=Path, nargs="*", metavar="FILE", help="the files; none for a world's own dialogues")
+    own.add_argument("--out", type=Path, metavar="RUN", help="folder of the new run (default: a new one in records)")
+    own.add_argument("--success_at", type=float, help="smallest reward of a success (default: the source says it)")
+    for name, text in texts.items():
+        own.add_argument(f"--{name}", metavar="TEXT", help=text)
+    for name, text in switches.items():
+        own.add_argument(f"--{name}", action="store_true", default=False, help=text)
+    flags = ("env", *schema.of("env"), "task_split")
+    defaults = {"env": "a plain world", "task_split": "all"}
+    add_settings(own, {name: schema[name] for name in flags}, defaults)
+
+
 RUN_COMMANDS = {
     "run": ("play tasks and record them, with a search if --josh is given (the default command)", _add_run),
     "play": ("take one side of a conversation yourself, and record it", _add_play),
     "evaluate": ("compare models on the same held-out tasks, with confidence intervals", _add_evaluate),
     "loop": ("repeat rounds of search, export, training and evaluation", _add_loop),
+    "import": (
+        "make a run of conversations from elsewhere: files of chats, or those of people in a corpus",
+        _add_import,
+    ),
     "rescore": ("rewrite a recorded run under another reward, without calls to agent or user", _add_rescore),
 }
 """The commands that have the settings of runs: the help text of each, and the function that adds its flags."""
@@ -174,12 +215,12 @@ def add_records(commands: Any) -> None:
         help="with --label: also take pairs in which the learner became right, though both speakers were wrong before",
     )
     export.add_argument(
-        "--paths", help="paths to export: golden, successful or lost (default: golden; for pairs successful)"
+        "--paths", help="paths to export: golden, successful, lost or all (default: golden; for pairs successful)"
     )
     export.add_argument(
         "--top",
         type=int,
-        help="maximum number of successful paths of a task, best first, or of lost paths of a tree (default: all)",
+        help="maximum number of successful paths of a task, best first, or of other paths of a tree (default: all)",
     )
     export.add_argument(
         "--min_margin", type=float, help="for pairs: minimum difference in reward, in its unit (default: 0.01)"

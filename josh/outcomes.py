@@ -48,6 +48,8 @@ class Episode:
         unread_tags: places in the user's words, in the whole tree, that look like the environment's tag and are none.
         disputed_tags: tags in the user's words, in the whole tree, that are quoted, negated or asked about.
         pairs: the rewards' `pairs()` of the tree; empty where the task was given up.
+        no_rows: why its conversations are no training rows, such as `marked as spoilt by its authors`; empty where they
+            may be.
     """
 
     task: Task
@@ -64,11 +66,17 @@ class Episode:
     unread_tags: int = 0
     disputed_tags: int = 0
     pairs: tuple[Pair, ...] = ()
+    no_rows: str = ""
 
     @property
     def scored(self) -> bool:
         """Whether the episode counts: at least one conversation ended without an error."""
         return bool(self.reported)
+
+    @property
+    def unrated(self) -> bool:
+        """Whether its conversations are sound, but nothing says what they earned, as where they are imported."""
+        return not self.reported and not self.error and bool(self.outcomes)
 
     @property
     def owed(self) -> bool:
@@ -111,7 +119,9 @@ class Episode:
 
     @property
     def ending(self) -> str:
-        """`completed`, `truncated` or `aborted`, by the first reported conversation."""
+        """`completed`, `truncated` or `aborted`, by the first reported conversation; by the first one if unrated."""
+        if self.unrated:
+            return ENDINGS[next(iter(self.outcomes.values()))]
         return ENDINGS[self.outcomes[self.reported[0]]] if self.reported else "aborted"
 
     @property
@@ -182,15 +192,7 @@ def conclude(
     tree, reported = _result(strategy, tree, worth) if worth else (tree, ())
     for winner in {collapse.winner for collapse in tree.collapses if worth} - worth.keys():
         worth[winner] = reward(winner)
-    whole = has_parameter(env.metrics, "conversation")
-    measured = [
-        env.metrics(
-            task,
-            conversation(tree, leaf),
-            **({"conversation": transcript(tree, leaf, outcomes.get(leaf, Outcome.ALIVE))} if whole else {}),
-        )
-        for leaf in reported
-    ]
+    measured = [metrics_of(env, task, tree, leaf, outcomes.get(leaf, Outcome.ALIVE)) for leaf in reported]
     values: dict[str, list[float]] = {}
     for name, value in (item for one in measured for item in one.items()):
         values.setdefault(name, []).append(value)
@@ -214,6 +216,12 @@ def conclude(
         disputed_tags=disputed,
         pairs=() if error else _pairs(rewards, task, tree),
     )
+
+
+def metrics_of(env: BaseEnv, task: Task, tree: Tree, leaf: int, outcome: Outcome) -> Mapping[str, float]:
+    """Returns the environment's metrics of one conversation, which also gets its record where it wants it."""
+    whole = {"conversation": transcript(tree, leaf, outcome)} if has_parameter(env.metrics, "conversation") else {}
+    return env.metrics(task, conversation(tree, leaf), **whole)
 
 
 def _pairs(rewards: BaseRewards, task: Task, tree: Tree) -> tuple[Pair, ...]:

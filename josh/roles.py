@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from josh.calls import ContractError
 from josh.config import OwnConfig, configured_by_flags
 from josh.dialogue import Hit, Outcome, Speaker
-from josh.errors import TurnError
+from josh.errors import TurnError, UsageError
 from josh.forking import default_fork
+from josh.imported import RecordedDialogues
 from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
 from josh.transcript import Conversation
@@ -495,6 +496,8 @@ class BaseEnv:
             `user_model` and so on; where a row has both, the later one counts.
         directives: the texts of instructions, by the name that a strategy uses for them. A step with a parameter
             `directive` gets the name; a chat model gets the text.
+        personal: the kinds of personal data that an import masks (`josh import`): `email`, `phone`, `card`. A world
+            whose own data has public phone numbers, such as those of restaurants, leaves `phone` out.
         left_out: the number of rows of the data that are not tasks, by reason (`{"without a goal": 3}`). Set by a call
             of `tasks`.
         config: the run's values of the settings that the class declares in a dataclass `Config`; see `josh.config`.
@@ -515,6 +518,7 @@ class BaseEnv:
     tag: RewardTag | None = None
     row_settings: Mapping[str, str] = {}
     directives: Mapping[str, str] = {}
+    personal: tuple[str, ...] = ("email", "phone", "card")
     left_out: Mapping[str, int] = {}
     config: Any = OwnConfig()
 
@@ -575,6 +579,31 @@ class BaseEnv:
         occurred in training. By default a task has no people, so tasks are unrelated.
         """
         return ()
+
+    def adopt(self, name: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the data of a task for a conversation that josh did not play, and that is on none of the tasks.
+
+        By default it is the conversation's own data.
+
+        Args:
+            name: the id of the conversation.
+            data: what its source says of it.
+
+        Raises:
+            UsageError: the world needs data that the source lacks; the text says which.
+        """
+        return data
+
+    def dialogues(self, split: str | None) -> RecordedDialogues:
+        """Returns the conversations of people in the world's own data, for `josh import` without files.
+
+        Args:
+            split: the split; None for all.
+
+        Raises:
+            UsageError: the world has none, or its data cannot be read.
+        """
+        raise UsageError("it has no conversations of people; give files, and --format")
 
     async def aclose(self) -> None:
         """Close what the environment has opened; called at the end of a run. The default does nothing."""

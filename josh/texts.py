@@ -34,14 +34,18 @@ def _decoded(path: Path) -> tuple[str, str]:
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    packed = next((how for mark, how in _PACKED.items() if data.startswith(mark)), "")
-    if packed:
+    if packed := packed_as(data):
         raise UsageError(f"cannot read {path}: it is {packed}; unpack it, and give the unpacked file or folder")
     encoding = json.detect_encoding(data)
     try:
         return data.decode(encoding).replace("\r\n", "\n"), encoding
     except UnicodeDecodeError as error:
         raise unreadable(path, error) from None
+
+
+def packed_as(data: bytes) -> str:
+    """Returns how a file is packed that begins with some bytes, such as `a zip file`; empty for gzip and for none."""
+    return next((how for mark, how in _PACKED.items() if data.startswith(mark)), "")
 
 
 def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> UsageError:

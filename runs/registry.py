@@ -38,8 +38,11 @@ ENVS = {
     "misinformation": "josh.envs.debate.suites:MisinformationEnv",
     "features": "josh.envs.debate.features:FeaturesEnv",
     "proactive": "josh.envs.proactive.env:ProactiveEnv",
+    "dialogues": "josh.envs.dialogues:DialoguesEnv",
 }
 DEFAULT_ENV = "persuasion"
+PLAIN_ENV = "dialogues"
+"""The world of imported dialogues that belong to no other world."""
 PUBLISHED_ENV, PUBLISHED_USER_MODEL = "toolwoz", "gpt-4o"
 """The environment and the user's model of the published JOSH, where its own flags are given without others."""
 AGENTS = {
@@ -133,6 +136,14 @@ SUITES = {
 }
 """The suites of `josh evaluate --suite`; each value is the import path of a `josh.runs.evaluate.suites.Suite`."""
 
+IMPORTS = {
+    "messages": "josh.runs.imports.formats.chat:read_messages",
+    "sharegpt": "josh.runs.imports.formats.sharegpt:read_sharegpt",
+    "josh": "josh.runs.imports.formats.published:read_published",
+    "csv": "josh.runs.imports.formats.tables:read_table",
+}
+"""The formats of `josh import`; each value is the import path of a `josh.runs.imports.rows.Reader`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SystemCommand:
@@ -153,6 +164,13 @@ def system_command(name: str) -> SystemCommand:
     """Returns one of `COMMANDS` by its name."""
     found: SystemCommand = load(name, COMMANDS, "command")
     return found
+
+
+def load_reader(name: str) -> Any:
+    """Returns one of `IMPORTS` by its name. Raises UsageError."""
+    if name not in IMPORTS:
+        raise UsageError(f"no format named {name!r}; known: {', '.join(IMPORTS)}")
+    return load(name, IMPORTS, "format")
 
 
 def load_suite(name: str) -> Any:

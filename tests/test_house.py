@@ -16,7 +16,7 @@ from places import ROOT
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
     "messages reading errors calls quick config seeds tags texts redact threads memory forking trust",
-    "dialogue tree search transcript branch roles loading",
+    "dialogue imported tree search transcript branch roles loading",
     "strategies examples tools",
     "driver turns steps scoring clock outcomes episode conformance api testing terminal models",
     "envs",
@@ -26,6 +26,7 @@ FLOORS = (
     "runs.record",
     "runs.export",
     "runs.play",
+    "runs.imports",
     "runs.train",
     "runs.evaluate",
     "runs.report",

@@ -59,7 +59,8 @@ def compare(
             setting); a folder is given twice; or `out` cannot be written.
     """
     names_of(folders)
-    sources = _without_repeats([source for folder in folders for source in sources_in(folder)])
+    found = [source for folder in folders for source in sources_in(folder)]
+    sources = _without_repeats(beside_played(found))
     sources = with_distinct_names(sources)
     figures = compared(shared(sources))
     if out is not None:
@@ -117,7 +118,7 @@ def _source(folder: Path, run: Path, part: SubRun, *, searched: bool = False) ->
     settings = read_settings(run, config)
     agent = settings.agent
     who = [who_played(config).get("agent"), agent.model, asdict(agent.sampling), dict(agent.config)]
-    temperature = None if "agent" in settings.people else agent.sampling.temperature
+    temperature = None if "agent" in settings.people or sample.imported else agent.sampling.temperature
     return Source(folder, run, sample, json.dumps(who), part.reference, temperature)
 
 
@@ -140,6 +141,39 @@ def _is_comparison(text: str) -> bool:
     except ValueError:
         return False
     return isinstance(found, dict) and {"tasks", "drawn_from"} <= set(found)
+
+
+def beside_played(sources: Sequence[Source]) -> list[Source]:
+    """Returns the sources with each imported one beside every user model that the played ones have.
+
+    Imported conversations have neither a user model nor seeds. They are compared with whatever was played on the same
+    tasks: each stands beside all conversations that a policy had on its task.
+    """
+    played = [source.sample for source in sources if not source.sample.imported]
+    if not played:
+        return list(sources)
+    paths = tuple(dict.fromkeys(path for sample in played for path in sample.paths))
+    users = {sample.user_signature: sample.user for sample in played}
+    digests = {task: row.digest for sample in played for task, row in sample.rows.items()}
+    found = []
+    for source in sources:
+        if not source.sample.imported:
+            found.append(source)
+            continue
+        rows = {
+            # The same task may have further data in a task file, so its id counts.
+            task: replace(
+                row,
+                digest=digests.get(task, row.digest),
+                conversations={path: talk for path in paths for talk in row.conversations.values()},
+            )
+            for task, row in source.sample.rows.items()
+            if row.conversations
+        }
+        for signature, user in users.items():
+            sample = replace(source.sample, user=user, user_signature=signature, paths=paths, rows=rows)
+            found.append(replace(source, sample=sample))
+    return found
 
 
 def _without_repeats(sources: Sequence[Source]) -> list[Source]:
@@ -197,10 +231,10 @@ def shared(sources: Sequence[Source]) -> list[PolicyResults]:
         UsageError: the sources share nothing, or a setting that must be equal differs; the text names it.
     """
     samples = [source.sample for source in sources]
-    first = samples[0]
+    first = next((sample for sample in samples if not sample.imported), samples[0])
     for sample in samples:
         for name, value in first.comparable_settings.items():
-            other = sample.comparable_settings[name]
+            other = sample.comparable_settings.get(name, value)
             if other != value:
                 both = f"{first.policy} and {sample.policy}"
                 one, two = (short_of(name, str(each)) if name in ROLES else each for each in (value, other))

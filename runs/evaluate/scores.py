@@ -13,20 +13,20 @@ from statistics import fmean
 from typing import Any
 
 from josh.config import settings_of_plug_in
-from josh.dialogue import Speaker
+from josh.dialogue import Outcome, Speaker
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.outcomes import Episode
+from josh.outcomes import Episode, metrics_of
 from josh.roles import BaseEnv, BaseRewards, Task
 from josh.runs.intervals import Estimate, mcnemar, mean, pass_at, pass_hat, ratio
 from josh.runs.play.tasks import round_limit
-from josh.runs.record.folder import EPISODES, HowPlayed, how_played, read_config, read_settings, who_played
+from josh.runs.record.folder import EPISODES, HowPlayed, how_played, is_imported, read_config, read_settings, who_played
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import alone, person_of
 from josh.runs.record.world import world_of
 from josh.runs.registry import guarded
 from josh.runs.settings import RunSettings
-from josh.tree import conversation, walk
+from josh.tree import walk
 
 Values = Mapping[str, Sequence[float]]
 """Numbers by the id of the task they belong to."""
@@ -86,6 +86,7 @@ class PolicyResults:
         rows: the finished tasks, by id.
         usage: calls, tokens and cost, by side.
         unpriced: the models whose price is unknown.
+        imported: whether the conversations were imported: they have no settings and no user model.
     """
 
     policy: str
@@ -97,6 +98,7 @@ class PolicyResults:
     rows: Mapping[str, TaskResult]
     usage: Mapping[str, Mapping[str, Any]]
     unpriced: tuple[str, ...] = ()
+    imported: bool = False
 
     def of(self, tasks: Iterable[str], paths: Iterable[str]) -> "PolicyResults":
         """Returns the part about some tasks and some paths. Every task must be in `rows`."""
@@ -168,7 +170,7 @@ def policy_results_of(
     plays = who_played(config)
     limits, user_side = settings.limits, settings.user
     # Settings of the environment are missing here: different tasks have different digests.
-    comparable = {
+    comparable: dict[str, Any] = {
         "rewards": plays.get("rewards"),
         "env": settings.env.name,
         **{one.flag: one.found_in(settings) for one in settings_of_plug_in(rewards, "rewards")},
@@ -176,13 +178,17 @@ def policy_results_of(
         "max_convo_turns": limits.max_convo_turns,
         "josh_agent_tries": limits.josh_agent_tries,
     }
+    if is_imported(config):
+        comparable = {name: comparable[name] for name in ("rewards", "env")}
     signature = f"{plays.get('user')} {user_side.model} at {user_side.sampling.temperature:g}"
     for name, value in {**user_side.sampling.added_to({}), **user_side.config}.items():
         signature += f", {name} {value:g}" if isinstance(value, float) else f", {name} {value}"
     paths = how_played(config, settings).paths
     usage = {side: dict(summary.get("usage", {}).get(side, {})) for side in map(str, Speaker)}
     unpriced = tuple(summary.get("unpriced", ()))
-    return PolicyResults(policy, user, signature, comparable, rewards.unit, paths, rows, usage, unpriced)
+    return PolicyResults(
+        policy, user, signature, comparable, rewards.unit, paths, rows, usage, unpriced, is_imported(config)
+    )
 
 
 def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, env: BaseEnv) -> TaskResult:
@@ -192,7 +198,8 @@ def task_result_of(episode: Episode, settings: RunSettings, search: HowPlayed, e
     for leaf, reward in zip(episode.reported, episode.rewards, strict=True):
         rounds = sum(tree.nodes[index].speaker is Speaker.AGENT for index in walk(tree, leaf)[1:])
         scores = episode.scores.get(leaf, {})
-        metrics = {**env.metrics(task, conversation(tree, leaf)), **scores}
+        outcome = episode.outcomes.get(leaf, Outcome.ALIVE)
+        metrics = {**metrics_of(env, task, tree, leaf, outcome), **scores}
         path = "" if search.searched else tree.nodes[leaf].path
         talks[path] = ScoredConversation(reward, tree.is_won(leaf), rounds, metrics, frozenset(scores))
     limit = round_limit(task, settings, env)

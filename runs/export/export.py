@@ -17,8 +17,8 @@ from josh.messages import dumps
 from josh.outcomes import Episode
 from josh.runs.export.files import Spooled, copy_rows, print_written, sources_in_manifest, writing
 from josh.runs.export.formats import FORMATS, LABELLED, PAIRED, ExportRow, export_rows
-from josh.runs.export.paths import GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
-from josh.runs.record.folder import EPISODES, read_config
+from josh.runs.export.paths import ALL, GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
+from josh.runs.record.folder import EPISODES, is_imported, read_config
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 
@@ -47,11 +47,11 @@ def choose(
     """
     if form not in FORMATS:
         raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}, inspect")
-    if paths not in (None, GOLDEN, SUCCESSFUL, LOST):
-        raise UsageError(f"paths is {paths!r}; give {GOLDEN}, {SUCCESSFUL} or {LOST}")
-    if paths == LOST and form in (*PAIRED, *LABELLED):
+    if paths not in (None, GOLDEN, SUCCESSFUL, LOST, ALL):
+        raise UsageError(f"paths is {paths!r}; give {GOLDEN}, {SUCCESSFUL}, {LOST} or {ALL}")
+    if paths in (LOST, ALL) and form in (*PAIRED, *LABELLED):
         raise UsageError(
-            f"paths is {LOST!r}, but {form} compares lost paths with wins; give another format or {GOLDEN}"
+            f"paths is {paths!r}, but {form} compares lost paths with wins; give another format or {GOLDEN}"
         )
     if top is not None and top < 1:
         raise UsageError(f"top is {top}; give 1 or more")
@@ -108,7 +108,8 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
     with writing(out, form) as made, tempfile.TemporaryFile(dir=out.parent) as spool:
         entries = _kept(_spooled(spool, found(), LABELLED.get(form, ""), dropped), dropped)
         if not entries:
-            raise NoRowsError(f"{' and '.join(map(str, runs))}: no row for {form}{because(dropped)}")
+            way = _way_out(form, configs)
+            raise NoRowsError(f"{' and '.join(map(str, runs))}: no row for {form}{because(dropped)}{way}")
         if form in LABELLED:
             Random(seed).shuffle(entries)
         digest = copy_rows(spool, entries, made.rows)
@@ -128,6 +129,17 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
             "runs": sources_in_manifest(runs, configs, out.parent),
         }
     return made.manifest
+
+
+def _way_out(form: str, configs: Sequence[Mapping[str, Any]]) -> str:
+    """Returns what to do where runs that were imported give no row, as the end of an error's text; else nothing."""
+    if not all(map(is_imported, configs)):
+        return ""
+    if form in PAIRED:
+        return "; imported dialogues have one path each, so they make no pairs: give --format sft"
+    if form in LABELLED:
+        return "; only dialogues with rewards make such rows: give --format sft --paths all for the others"
+    return "; give --paths all to take dialogues without a win, too"
 
 
 def to_stream(stream: BinaryIO, runs: Sequence[Path], form: str, choice: PathSelection, seed: int) -> dict[str, Any]:

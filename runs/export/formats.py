@@ -34,10 +34,12 @@ from josh.runs.export.messages import (
 )
 from josh.runs.export.pairs import PAIR_FORMS, WITHOUT_IDS, check_turns, texts_of
 from josh.runs.export.paths import (
+    ALL,
     LOST,
     SUCCESSFUL,
     PathSelection,
     check_sound,
+    every_leaf,
     losing_leaves,
     node_outcomes,
     was_refused,
@@ -79,10 +81,13 @@ def export_rows(
         dropped: counts what is left out, by reason.
         best: the only winning leaves to take, from `best_of_tasks`; None for `choice.top` of this tree.
     """
+    if episode.no_rows:
+        dropped[f"trees {episode.no_rows}"] += 1
+        return
     whole = replace(choice, top=None)
-    leaves = losing_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
+    leaves = chosen_leaves(episode, choice, whole)
     if episode.error or not leaves:
-        lacking = "trees without a loss" if choice.paths == LOST else "trees without a win"
+        lacking = _LACKING.get(choice.paths, "trees without a win")
         dropped["trees given up" if episode.error else lacking] += 1
         return
     if choice.paths == SUCCESSFUL:
@@ -91,6 +96,16 @@ def export_rows(
         leaves = kept
     make: Callable[..., Iterator[ExportRow]] = FORMATS[form]
     yield from make(episode, leaves, choice, dropped)
+
+
+_LACKING: Final = {LOST: "trees without a loss", ALL: "trees without a whole path"}
+
+
+def chosen_leaves(episode: Episode, choice: PathSelection, whole: PathSelection) -> list[int]:
+    """Returns the leaves of the chosen paths; `whole` is the choice without its limit of successful paths."""
+    if choice.paths == ALL:
+        return every_leaf(episode, choice)
+    return losing_leaves(episode, choice) if choice.paths == LOST else winning_leaves(episode, whole)
 
 
 # Whole conversations

@@ -23,7 +23,7 @@ from typing import Any, Final
 from josh.dialogue import NO_USAGE, Outcome, Speaker, Usage
 from josh.errors import JoshError, UsageError
 from josh.messages import Message, text_of
-from josh.outcomes import Episode
+from josh.outcomes import Episode, metrics_of
 from josh.roles import BaseEnv
 from josh.runs.record.folder import (
     EPISODES,
@@ -38,7 +38,7 @@ from josh.runs.record.folder import (
 from josh.runs.record.headline import model_names, short_name
 from josh.runs.record.stored import stored_episodes
 from josh.runs.settings import JOSH, RunSettings, env_of, options_of
-from josh.tree import conversation, internal_conversation, walk
+from josh.tree import internal_conversation, walk
 
 INSPECT: Final = "inspect"
 """The name of the format for `josh export`."""
@@ -163,7 +163,7 @@ def _samples(episode: Episode, models: Mapping[str, str], env: BaseEnv, run: str
         "attachments": {},
     }
     opening = _messages(tree.nodes[0].turn.internal)
-    if not episode.reported:
+    if not episode.reported and not episode.unrated:
         yield {
             **common,
             "epoch": 1,
@@ -174,7 +174,7 @@ def _samples(episode: Episode, models: Mapping[str, str], env: BaseEnv, run: str
             "uuid": _name(run, task.id, "1"),
         }
         return
-    for epoch, leaf in enumerate(episode.reported, 1):
+    for epoch, leaf in enumerate(episode.reported or episode.outcomes, 1):
         messages = _messages(internal_conversation(tree, leaf))
         last = next((each for each in reversed(messages) if each["role"] == "assistant"), None)
         outcome = episode.outcomes.get(leaf)
@@ -186,17 +186,24 @@ def _samples(episode: Episode, models: Mapping[str, str], env: BaseEnv, run: str
             "input": opening or task.id,
             "messages": messages,
             "output": _output(models["agent"], last),
-            "scores": {
-                "reward": {"value": episode.worth[leaf], "explanation": str(outcome or "kept")},
-                "success": {"value": float(tree.is_won(leaf))},
-                **{name: {"value": value} for name, value in env.metrics(task, conversation(tree, leaf)).items()},
-                **{name: {"value": value} for name, value in episode.scores.get(leaf, {}).items()},
-            },
+            **({} if episode.unrated else {"scores": _scores(episode, leaf, env)}),
             **_usage_on(episode, leaf, models),
             "turn_count": rounds,
             **({"limit": {"type": limit, "limit": rounds}} if limit else {}),
             "uuid": _name(run, task.id, str(epoch)),
         }
+
+
+def _scores(episode: Episode, leaf: int, env: BaseEnv) -> dict[str, dict[str, Any]]:
+    """Returns the reward and success of a conversation, the world's metrics and the rewards' scores, by name."""
+    outcome = episode.outcomes.get(leaf)
+    metrics = metrics_of(env, episode.task, episode.tree, leaf, outcome or Outcome.ALIVE)
+    return {
+        "reward": {"value": episode.worth[leaf], "explanation": str(outcome or "kept")},
+        "success": {"value": float(episode.tree.is_won(leaf))},
+        **{name: {"value": value} for name, value in metrics.items()},
+        **{name: {"value": value} for name, value in episode.scores.get(leaf, {}).items()},
+    }
 
 
 def _messages(messages: Any) -> list[dict[str, Any]]:

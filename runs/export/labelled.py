@@ -152,6 +152,9 @@ def _pairs(
     learner: Speaker | None = None
     for source in sources:
         for episode in source.episodes(damaged):
+            if episode.no_rows:
+                yields.left_out[f"trees {episode.no_rows}"] += 1
+                continue
             yield from labelled_pairs(form, episode, choice, source.directives, yields)
             speakers = {episode.tree.nodes[pair.better].speaker for pair in episode.pairs if pair.label}
             if choice.learner is None and len(speakers | ({learner} if learner else set())) > 1:

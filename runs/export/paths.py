@@ -10,7 +10,7 @@ from josh.runs.export.messages import UnexportableError, hashed
 from josh.tools import is_refusal
 from josh.tree import Collapse, internal_conversation, order
 
-GOLDEN, SUCCESSFUL, LOST = "golden", "successful", "lost"
+GOLDEN, SUCCESSFUL, LOST, ALL = "golden", "successful", "lost", "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,10 @@ class PathSelection:
 
     Attributes:
         paths: `golden` for the best winning path of every tree, `successful` for all winning paths, or `lost` for the
-            paths that ended without a win, as a control of training.
+            paths that ended without a win, as a control of training; or `all` paths that ended without an error, as for
+            dialogues of people without rewards.
         top: maximum number of successful paths of one task, those with the highest reward (see `best_of_tasks`), or of
-            lost paths of one tree, the first in tree order; None for all.
+            lost or all paths of one tree, the first in tree order; None for all.
         min_margin: minimum difference between the best rewards below two siblings, at least 0; a difference of 0 never
             counts.
         learner: the speaker whose turns become rows; the rows have the messages that its model is trained on.
@@ -93,6 +94,18 @@ def losing_leaves(episode: Episode, choice: PathSelection) -> list[int]:
         or (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.LOST)
     ]
     return _distinct(episode, sorted(lost, key=lambda leaf: order(nodes[leaf].path)), choice.learner)[: choice.top]
+
+
+def every_leaf(episode: Episode, choice: PathSelection) -> list[int]:
+    """Returns the leaves that ended by themselves and without an error, in tree order."""
+    nodes = episode.tree.nodes
+    ended = [
+        leaf
+        for leaf, outcome in episode.outcomes.items()
+        if outcome is not Outcome.INFRA_ERROR
+        and not (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.ALIVE)
+    ]
+    return _distinct(episode, sorted(ended, key=lambda leaf: order(nodes[leaf].path)), choice.learner)[: choice.top]
 
 
 def _distinct(episode: Episode, leaves: Sequence[int], learner: Speaker) -> list[int]:

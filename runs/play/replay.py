@@ -9,7 +9,7 @@ from josh.runs.play.closing import RunResult, close
 from josh.runs.play.run import check_tasks, describe, hand_over_journal
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.side_by_side import play_all
-from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, beside, read_settings, write_json
+from josh.runs.record.folder import CONFIG, EPISODES, EXAMPLES, beside, read_settings, require_played, write_json
 from josh.runs.record.journal import FILE
 from josh.runs.record.record import Record
 from josh.runs.record.stored import stored_episodes
@@ -43,6 +43,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
         UsageError: the run does not exist, is not finished, or has no journal, or its tasks or plug-ins cannot be
             loaded.
     """
+    require_played(folder, "replay")
     settings = read_settings(folder)
     runtime = Runtime(settings, recorded=True)
     check_tasks(runtime, folder)

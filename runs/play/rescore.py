@@ -29,9 +29,11 @@ from josh.runs.play.unread import require_read, unread_by_judge
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
+    IMPORTED,
     SUMMARY,
     HowPlayed,
     beside,
+    is_imported,
     now,
     read_config,
     read_settings,
@@ -50,6 +52,9 @@ from josh.search import Strategy
 from josh.threads import one_line
 from josh.tree import Node, Tree, hits, spend
 from josh.turns import final, judge, outcome_of_ending, reads_world, user_texts
+
+RESCORED = "rescored"
+"""What `config.json` says in `rewards_from` where the rewards of an imported run are not those of its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,11 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type = rewards_class(settings.rewards, env)
+    imported = is_imported(config)
+    kept = imported and config.get("rewards_from") != RESCORED and "rewards" not in given
+    how = IMPORTED if imported else HowPlayed.of(strategy)
+    if kept:
+        _require_source_rewards(folder, given, settings, env)
     require_read(given, [unread_by_judge(settings, rewards_type)])
     plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
@@ -102,19 +112,23 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         changes = {
             "settings": settings_to_json(settings),
             "plays": plays,
-            "search": asdict(HowPlayed.of(strategy)),
+            "search": asdict(how),
+            **({"rewards_from": RESCORED} if imported and not kept else {}),
             "rescored_from": home.name,
             "started": now(),
         }
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
-            episode = await rescored(stored, rewards_type, env, settings, options, judge.scorer(stored.task))
+            if kept and stored.scored:
+                episode = stored
+            else:
+                episode = await rescored(stored, rewards_type, env, settings, options, judge.scorer(stored.task))
             record.add(positions.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
             people.append(guarded(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
             raise UsageError(f"{folder / EPISODES} has no whole episode; there is nothing to rescore")
-        if not any(each.reward for each in results):
+        if not any(each.reward for each in results) and not (kept and any(each.conversations for each in results)):
             _require_earnable(folder, rewards_type, env, settings)
         record.close()
         if not judge.asked:
@@ -129,7 +143,6 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     finally:
         await judge.aclose()
     unit = str(getattr(rewards_type, "unit", ""))
-    how = HowPlayed.of(strategy)
     return Rescored(folder, RunResult(record.folder, settings, plays, how, unit, summary), tuple(damaged))
 
 
@@ -146,6 +159,23 @@ def _require_earnable(folder: Path, rewards_type: type[BaseRewards], env: BaseEn
     if tag is not None and not any(tag.count(text) for turn in turns for text in user_texts(turn.messages)):
         needs = f"read {tag.write(tag.high)} in the user's words"
         raise UsageError(f"rewards {settings.rewards.name!r} {needs}, and no turn of {folder} has it; {other}")
+
+
+def _require_source_rewards(folder: Path, given: Mapping[str, Any], settings: RunSettings, env: BaseEnv) -> None:
+    """Raises UsageError where an imported run keeps the rewards of its source, but has none, or others are wanted."""
+    own = next((name for name in given if name not in ("log_dir", "trust")), None)
+    if own is not None:
+        raise UsageError(
+            f"{own} is given, but {folder} keeps the rewards of its source; give --rewards, such as "
+            f"{label_of(env.rewards)}, to compute others"
+        )
+    if rewards_class(settings.rewards, env) is BaseRewards:
+        unrated = next((one for _, one in stored_episodes(folder / EPISODES, []) if one.unrated), None)
+        if unrated is not None:
+            raise UsageError(
+                f"{folder}: dialogue {unrated.task.id} has no reward; give --rewards, a class that judges conversations, "
+                "such as ./mine.py:Judged"
+            )
 
 
 async def rescored(
@@ -194,7 +224,13 @@ async def rescored(
         raise first_of(group) from None
     except* Exception as group:
         raise UsageError(f"{what}: {one_line(first_of(group))}") from group
-    return replace(concluded, tools=episode.tools, user_tools=episode.user_tools, judged=scorer.usage)
+    return replace(
+        concluded,
+        tools=episode.tools,
+        user_tools=episode.user_tools,
+        judged=scorer.usage,
+        no_rows=episode.no_rows,
+    )
 
 
 async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy, facts: Facts | None = None) -> Tree:

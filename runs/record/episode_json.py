@@ -59,6 +59,7 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         "unread_tags": episode.unread_tags,
         "disputed_tags": episode.disputed_tags,
         "pairs": list(map(_pair, episode.pairs)),
+        "no_rows": episode.no_rows,
     }
     return row | {name: value for name, value in optional.items() if value}
 
@@ -189,6 +190,7 @@ def from_json(row: "EpisodeRow") -> Episode:
         unread_tags=row.get("unread_tags", 0),
         disputed_tags=row.get("disputed_tags", 0),
         pairs=tuple(_read_pair(each, len(nodes)) for each in row.get("pairs", ())),
+        no_rows=row.get("no_rows", ""),
     )
 
 

@@ -21,6 +21,8 @@ def examples(episode: Episode, collapses: bool) -> Iterator[Example]:
             where the task has goals, and the first reported leaf where it has none.
     """
     tree = episode.tree
+    if episode.no_rows:
+        return
     if collapses:
         yield from _best_of_each(example for collapse in tree.collapses for example in examples_of(tree, collapse))
         return

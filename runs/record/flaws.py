@@ -1,7 +1,7 @@
 """The flaws of a run's turns: what failed, was cut off, came as text or repeated a sibling; as rows and as lines."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -51,14 +51,11 @@ class Flaws:
                 found.repeated[*who, REPEATED] += 1
         return found
 
-    @classmethod
-    def total(cls, every: Iterable["Flaws"]) -> "Flaws":
-        """Returns the sums of the numbers."""
-        found = cls()
-        for each in every:
-            for one in fields(cls):
-                getattr(found, one.name).update(getattr(each, one.name))
-        return found
+    def add(self, other: "Flaws") -> None:
+        """Add the numbers of other turns to these."""
+        for one in fields(self):
+            if more := getattr(other, one.name):
+                getattr(self, one.name).update(more)
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Returns the flawed turns as `schema.SummaryFile` has them, the most frequent first; without keys for none."""

@@ -271,6 +271,17 @@ def who_played(config: Mapping[str, Any]) -> dict[str, str]:
     return {role: name for role, name in named if isinstance(name, str)}
 
 
+def is_imported(config: Mapping[str, Any]) -> bool:
+    """Returns whether a run's conversations were imported, so that josh did not play them, from its `config.json`."""
+    return "imported_from" in config
+
+
+def require_played(folder: Path, what: str) -> None:
+    """Raises UsageError where a run was imported, so that it cannot be resumed or replayed, as `what` says."""
+    if is_imported(read_config(folder)):
+        raise UsageError(f"{folder} holds imported conversations, which josh did not play; there is nothing to {what}")
+
+
 @dataclass(frozen=True, slots=True)
 class HowPlayed:
     """How a run's trees grew; the record keeps it, so that it can be read without the strategy's code.
@@ -296,6 +307,10 @@ class HowPlayed:
         """The paths that identify the conversations of a task; empty for the best one of a search."""
         several = self.conversations > 1 and not self.searched
         return tuple(map(str, range(self.conversations))) if several else ("",)
+
+
+IMPORTED = HowPlayed("imported", False, 1)
+"""How the trees of an imported run grew: elsewhere."""
 
 
 def how_played(config: Mapping[str, Any], settings: RunSettings) -> HowPlayed:

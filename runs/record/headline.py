@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.models.turn_model import PERSON
-from josh.runs.record.folder import HowPlayed
+from josh.runs.record.folder import IMPORTED, HowPlayed
 from josh.runs.record.summary import counted
 from josh.runs.settings import RunSettings
 
@@ -21,8 +21,15 @@ def headline(settings: RunSettings, plays: Mapping[str, Any], search: HowPlayed,
     agent, user = (plays[role].rpartition(":")[2] for role in ("agent", "user"))
     model, user_model = model_names(settings)
     speakers = f"{agent} ({model}) and {user} ({user_model})"
-    called = plays.get("task") or f"{short_name(str(settings.env.name))} task"
-    return f"{counted(tasks, called)}, {search.words}{sampled(settings)}: {speakers}"
+    if search == IMPORTED:
+        sides = f": {agent} and {user}" if {agent, user} != {search.words} else ""
+        return f"{counted(tasks, _called(settings, plays))}, {search.words}{sides}"
+    return f"{counted(tasks, _called(settings, plays))}, {search.words}{sampled(settings)}: {speakers}"
+
+
+def _called(settings: RunSettings, plays: Mapping[str, Any]) -> str:
+    """Returns the noun for a task of a run."""
+    return str(plays.get("task") or f"{short_name(str(settings.env.name))} task")
 
 
 def sampled(settings: RunSettings) -> str:

@@ -223,6 +223,8 @@ class EpisodeRow(TypedDict):
     """Reward tags of the user, in all branches, that do not count: quoted, negated or asked about; left out where 0."""
     pairs: NotRequired[list[PairRow]]
     """The results of the rewards' `pairs()`: pairs of sibling turns."""
+    no_rows: NotRequired[str]
+    """Why its conversations are no training rows; left out where they may be."""
 
 
 @_documented
@@ -258,6 +260,18 @@ class SearchRow(TypedDict):
 
 
 @_documented
+class ImportedFileRow(TypedDict):
+    """A file that conversations were imported from."""
+
+    file: str
+    """Its name, without its folder."""
+    sha256: str
+    """The SHA-256 of its bytes."""
+    rows: int
+    """Number of its conversations that were imported."""
+
+
+@_documented
 class ConfigFile(TypedDict):
     """`config.json`: the settings, plug-ins, tasks and versions of a run."""
 
@@ -289,6 +303,13 @@ class ConfigFile(TypedDict):
     """Name of the run that the replies were copied from."""
     merged_from: NotRequired[list[str]]
     """Names of the runs, each a shard, that the episodes and replies were copied from."""
+    imported_from: NotRequired[list[ImportedFileRow]]
+    """The files that the conversations were imported from; josh did not play them."""
+    rewards_from: NotRequired[Literal["rescored"]]
+    """Says that the rewards of an imported run were computed by its rewards class; left out where they are those of its
+    source."""
+    masked: NotRequired[dict[str, int]]
+    """Number of places in the imported texts where personal data was replaced, by kind."""
 
 
 @_documented
@@ -354,6 +375,8 @@ class SummaryFile(TypedDict):
     """Number of reported conversations of the scored tasks."""
     infra_errors: NotRequired[int]
     """Number of tasks that ended with an error."""
+    unrated: NotRequired[int]
+    """Number of tasks whose conversations have no reward, because their source gives none; left out where 0."""
     owed: int
     """Number of tasks with an error anywhere in their tree; a resumed run plays them again."""
     average_reward: NotRequired[float | None]

@@ -1,5 +1,6 @@
 """The results of a run, as numbers and as text for the terminal."""
 
+from array import array
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,8 @@ OUTCOME_WORDS = {
     Outcome.ALIVE: "alive",
 }
 """The words for a leaf's outcome in tables and on pages."""
+UNRATED = "no reward"
+"""The word for a conversation without a reward."""
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:
@@ -63,6 +66,8 @@ class Result:
     disputed_tags: int = 0
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Number of pairs of sibling turns, by label and note."""
+    unrated: bool = False
+    """Whether its conversations are sound, but have no reward (`Episode.unrated`)."""
 
 
 def result_of(episode: Episode) -> Result:
@@ -87,6 +92,7 @@ def result_of(episode: Episode) -> Result:
         episode.unread_tags,
         episode.disputed_tags,
         Counter((pair.label, pair.note) for pair in episode.pairs),
+        episode.unrated,
     )
 
 
@@ -109,6 +115,126 @@ def alone(task: str) -> str:
     return f"task {task}"
 
 
+class Totals:
+    """The sums behind a run's numbers, task by task, so that a run of any size takes little memory."""
+
+    def __init__(self) -> None:
+        self._rewards, self._rounds = array("d"), array("d")
+        self._about: list[Hashable] = []
+        self._metrics: dict[str, array[float]] = {}
+        self._scores: dict[str, array[float]] = {}
+        self._finished = self._conversations = self._unrated = self._owed = self._turns = self._with_goals = 0
+        self._doubtful = self._unread = self._disputed = self._paired = 0
+        self._success = 0.0
+        self._endings, self._outcomes = Counter[str](), Counter[str]()
+        self._pairs = Counter[tuple[str, str]]()
+        self._usage = dict.fromkeys(map(str, Speaker), NO_USAGE)
+        self._judged = NO_USAGE
+        self._flaws = Flaws()
+        self._first_error = ""
+
+    def add(self, result: Result, person: Hashable) -> None:
+        """Add a finished task.
+
+        Args:
+            result: its figures.
+            person: its person, see `person_of`; the interval of the mean reward is clustered by person.
+        """
+        self._finished += 1
+        self._unrated += result.unrated
+        if result.conversations:
+            self._rewards.append(result.reward)
+            self._rounds.append(result.rounds)
+            self._about.append(person)
+            self._conversations += result.conversations
+            if result.has_goals:
+                self._success += result.success
+                self._with_goals += 1
+            for into, values in ((self._metrics, result.metrics), (self._scores, result.scores)):
+                for name, value in values.items():
+                    into.setdefault(name, array("d")).append(value)
+        self._owed += result.owed
+        self._turns += result.turns
+        self._endings[result.ending] += 1
+        self._outcomes.update(result.outcomes)
+        for side, used in result.usage.items():
+            if used is not NO_USAGE:
+                self._usage[side] += used
+        self._judged += result.judged
+        self._first_error = self._first_error or result.error
+        self._flaws.add(result.flaws)
+        self._unread += result.unread_tags
+        self._disputed += result.disputed_tags
+        self._doubtful += bool(result.unread_tags or result.disputed_tags)
+        if result.pairs:
+            self._pairs += result.pairs
+            self._paired += 1
+
+    def summary(self, tasks: int, retries: int) -> dict[str, Any]:
+        """Returns a run's numbers, as in `summary.json`; see `summarize`."""
+        from josh.runs.intervals import mean  # loads numpy, which is not needed before the end of a run
+
+        count = len(self._rewards)
+        reward = mean(self._rewards, self._about)
+        success, asked = self._success, self._with_goals
+        metrics, scores = map(_means, (self._metrics, self._scores))
+        return {
+            "tasks": tasks,
+            "finished": self._finished,
+            "complete": self._finished == tasks,
+            "scored": count,
+            "conversations": self._conversations,
+            "infra_errors": self._finished - count - self._unrated,
+            **({"unrated": self._unrated} if self._unrated else {}),
+            "owed": self._owed,
+            "average_reward": reward.value,
+            "average_reward_ci95": None if reward.low is None else [reward.low, reward.high],
+            # A task without goals cannot succeed, so it does not count.
+            "success_rate": success / asked if asked else None,
+            "success_rate_ci95": list(wilson(success, asked)) if asked or not count else None,
+            "mean_rounds": _mean(self._rounds),
+            "endings": dict(sorted(self._endings.items())),
+            "leaf_outcomes": dict(sorted(self._outcomes.items())),
+            "turns": self._turns,
+            "metrics": metrics,
+            **({"scores": scores} if scores else {}),
+            **self._pair_rows(),
+            **self._tag_rows(),
+            "usage": {side: asdict(used) for side, used in self._usage.items()}
+            | ({JUDGE: asdict(self._judged)} if self._judged.calls else {}),
+            "retries": retries,
+            "first_error": self._first_error,
+            **self._flaws.rows(),
+        }
+
+    def _pair_rows(self) -> dict[str, dict[str, Any]]:
+        """Returns the numbers of pairs of sibling turns, as `schema.PairsRow` has them; without a key for none."""
+        if not self._pairs:
+            return {}
+        labels, unlabelled = Counter[str](), Counter[str]()
+        for (label, note), number in self._pairs.items():
+            if label:
+                labels[label] += number
+            else:
+                unlabelled[note] += number
+        found = {
+            "tasks": self._paired,
+            "pairs": self._pairs.total(),
+            "labels": dict(sorted(labels.items())),
+            "unlabelled": dict(sorted(unlabelled.items())),
+        }
+        return {"pairs": found}
+
+    def _tag_rows(self) -> dict[str, int]:
+        """Returns the numbers of the user's tags that did not count, without those that are 0."""
+        found = {
+            "unread_tags": self._unread,
+            "disputed_tags": self._disputed,
+            "doubtful_tasks": self._doubtful,
+        }
+        return {name: number for name, number in found.items() if number}
+
+
 def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int, retries: int) -> dict[str, Any]:
     """Returns a run's numbers, as in `summary.json`. Tasks that ended with an error count, but not in the means.
 
@@ -118,66 +244,10 @@ def summarize(results: Sequence[Result], people: Sequence[Hashable], tasks: int,
         tasks: number of tasks to play.
         retries: number of repeated model calls.
     """
-    from josh.runs.intervals import mean  # loads numpy, which is not needed before the end of a run
-
-    scored = [result for result in results if result.conversations]
-    count = len(scored)
-    about = [person for result, person in zip(results, people, strict=True) if result.conversations]
-    reward = mean([result.reward for result in scored], about)
-    with_goals = [result for result in scored if result.has_goals]
-    success, asked = sum(result.success for result in with_goals), len(with_goals)
-    judged = sum((result.judged for result in results), NO_USAGE)
-    kinds = [result.metrics for result in scored], [result.scores for result in scored]
-    metrics, scores = map(_means, kinds)
-    return {
-        "tasks": tasks,
-        "finished": len(results),
-        "complete": len(results) == tasks,
-        "scored": count,
-        "conversations": sum(result.conversations for result in scored),
-        "infra_errors": len(results) - count,
-        "owed": sum(result.owed for result in results),
-        "average_reward": reward.value,
-        "average_reward_ci95": None if reward.low is None else [reward.low, reward.high],
-        # A task without goals cannot succeed, so it does not count.
-        "success_rate": success / asked if asked else None,
-        "success_rate_ci95": list(wilson(success, asked)) if asked or not count else None,
-        "mean_rounds": _mean([result.rounds for result in scored]),
-        "endings": dict(sorted(Counter(result.ending for result in results).items())),
-        "leaf_outcomes": dict(sorted(sum((result.outcomes for result in results), Counter[str]()).items())),
-        "turns": sum(result.turns for result in results),
-        "metrics": metrics,
-        **({"scores": scores} if scores else {}),
-        **_pairs(results),
-        **_doubtful_tags(results),
-        "usage": {
-            str(speaker): asdict(sum((result.usage[speaker] for result in results), NO_USAGE)) for speaker in Speaker
-        }
-        | ({JUDGE: asdict(judged)} if judged.calls else {}),
-        "retries": retries,
-        "first_error": next((result.error for result in results if result.error), ""),
-        **Flaws.total(result.flaws for result in results).rows(),
-    }
-
-
-def _pairs(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
-    """Returns the numbers of pairs of sibling turns, as `schema.PairsRow` has them; without a key for none."""
-    counts = sum((result.pairs for result in results), Counter[tuple[str, str]]())
-    if not counts:
-        return {}
-    labels, unlabelled = Counter[str](), Counter[str]()
-    for (label, note), number in counts.items():
-        if label:
-            labels[label] += number
-        else:
-            unlabelled[note] += number
-    found = {
-        "tasks": sum(bool(result.pairs) for result in results),
-        "pairs": counts.total(),
-        "labels": dict(sorted(labels.items())),
-        "unlabelled": dict(sorted(unlabelled.items())),
-    }
-    return {"pairs": found}
+    totals = Totals()
+    for result, person in zip(results, people, strict=True):
+        totals.add(result, person)
+    return totals.summary(tasks, retries)
 
 
 def describe_pairs(pairs: Mapping[str, Any]) -> str:
@@ -224,16 +294,6 @@ def bill(
     }
 
 
-def _doubtful_tags(results: Sequence[Result]) -> dict[str, int]:
-    """Returns the numbers of the user's tags that did not count, without those that are 0; see `schema.SummaryFile`."""
-    found = {
-        "unread_tags": sum(result.unread_tags for result in results),
-        "disputed_tags": sum(result.disputed_tags for result in results),
-        "doubtful_tasks": sum(bool(result.unread_tags or result.disputed_tags) for result in results),
-    }
-    return {name: number for name, number in found.items() if number}
-
-
 def warn_of_tags(summary: Mapping[str, Any]) -> str:
     """Returns one line about the user's tags that did not count; empty where all did."""
     unread, disputed = summary.get("unread_tags", 0), summary.get("disputed_tags", 0)
@@ -252,10 +312,9 @@ def _sum(dollars: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(dollars) else None
 
 
-def _means(ones: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
-    """Returns the mean of each number, by name, over the mappings that have it."""
-    names = sorted({name for one in ones for name in one})
-    return {name: _mean([one[name] for one in ones if name in one]) for name in names}
+def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
+    """Returns the mean of the values of each name, in the order of the names."""
+    return {name: _mean(values[name]) for name in sorted(values)}
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -289,6 +348,8 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
             lines.append(f"scores          {in_a_line(means)}")
         if pairs := summary.get("pairs"):
             lines.append(f"sibling pairs   {in_a_line(describe_pairs(pairs))}")
+    elif summary.get("unrated"):
+        lines.append("no task was scored; the source gives no reward")
     else:
         why = f"the first error: {in_a_line(summary['first_error'])}" if summary["finished"] else "no task was finished"
         lines.append(f"no task was scored; {why}")

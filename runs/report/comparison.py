@@ -8,7 +8,14 @@ from typing import Any, Final
 from josh.errors import UsageError
 from josh.messages import text_of
 from josh.outcomes import Episode
-from josh.runs.evaluate.compare import names_of, shared, sources_in, temperature_note, with_distinct_names
+from josh.runs.evaluate.compare import (
+    beside_played,
+    names_of,
+    shared,
+    sources_in,
+    temperature_note,
+    with_distinct_names,
+)
 from josh.runs.evaluate.scores import Metrics, PolicyResults, compared
 from josh.runs.intervals import LEVEL
 from josh.runs.record.folder import EPISODES, read_summary, who_played
@@ -66,9 +73,11 @@ class Comparison:
         talks = [self._conversations(side, {row["task"] for row in changed}) for side in (0, 1)]
         for row in changed:
             place = row["task"], row["path"]
-            row["last"] = [_last_words(one[place]) for one in talks]
+            # An imported conversation stands beside all conversations on its task.
+            sides = [one.get(place) or one[row["task"], ""] for one in talks]
+            row["last"] = list(map(_last_words, sides))
             self._changes.append(row)
-            yield row, {"task_id": row["task"], "sides": [one[place] for one in talks]}
+            yield row, {"task_id": row["task"], "sides": sides}
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
         """Yields every conversation that was scored in both runs."""
@@ -218,7 +227,7 @@ def against(first: Path, second: Path) -> Comparison:
         raise UsageError(
             f"not comparable: {search} is a search and {plain} is not; give two searches, or two runs without --josh"
         )
-    named = with_distinct_names([*sources[0], *sources[1]])
+    named = with_distinct_names(beside_played([*sources[0], *sources[1]]))
     base, tried = shared(named)
     played = len(sources[0][0].sample.rows), len(sources[1][0].sample.rows)
     return Comparison(readings, (one, other), played, (base, tried), compared([base, tried]), temperature_note(named))

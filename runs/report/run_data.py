@@ -30,6 +30,7 @@ from josh.runs.record.folder import (
     SUMMARY,
     how_played,
     ids_of_tasks,
+    is_imported,
     read_config,
     read_settings,
     read_summary,
@@ -195,16 +196,30 @@ class Reading:
         if figures["infra_errors"]:
             errors = counted(figures["infra_errors"], "task")
             notes.append(f"{errors} left out of every mean because of an error; the first: {figures['first_error']}")
+        if unrated := figures.get("unrated"):
+            notes.append(f"{counted(unrated, 'conversation')} without a reward, which no mean counts")
         notes += describe_flaws(figures)
         if isinstance(left_out := self.config.get("left_out"), dict) and left_out:
             notes.append(f"Left out are {describe_left_out(left_out)}")
+        if is_imported(self.config):
+            notes.append(self._origin())
         if "rescored_from" in self.config:
             notes.append(f"Rescored from {self.config['rescored_from']}")
         return notes
 
+    def _origin(self) -> str:
+        """Returns a note on the files of an imported run, and on the personal data that was masked."""
+        files = ", ".join(str(each.get("file")) for each in self.config["imported_from"] if isinstance(each, dict))
+        masked = self.config.get("masked") or {}
+        kinds = ", ".join(f"{number} {kind}" for kind, number in masked.items())
+        return f"Imported from {files}{f'; masked: {kinds}' if kinds else ''}"
+
     def _played(self) -> list[tuple[str, str]]:
         """Returns when the run was played, and the settings that decide how its conversations differ."""
         settings, names = self.settings, self.viewer.env.speakers
+        if is_imported(self.config):
+            when = started(self.folder, self.config)
+            return [("imported", when)] * bool(when)
         sides = {"agent": settings.agent, "user": settings.user}
         shown = [("played", when) for when in [started(self.folder, self.config)] if when]
         shown += [("seed", str(settings.seed))]
@@ -272,7 +287,7 @@ def _started(
 
 def _task_row(episode: Episode, row: TaskResult, tree: Mapping[str, Any]) -> dict[str, Any]:
     nodes = episode.tree.nodes
-    state = "error" if not episode.scored else "won" if episode.success else "lost"
+    state = "unrated" if episode.unrated else "error" if not episode.scored else "won" if episode.success else "lost"
     return {
         "id": episode.task.id,
         "state": state,

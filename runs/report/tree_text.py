@@ -8,7 +8,7 @@ from josh.dialogue import Outcome, Speaker, Turn
 from josh.messages import Message, dumps, flip_roles, text_of
 from josh.outcomes import Episode
 from josh.roles import BaseEnv
-from josh.runs.record.summary import OUTCOME_WORDS, counted
+from josh.runs.record.summary import OUTCOME_WORDS, UNRATED, counted
 from josh.runs.report.annotations import Annotator, pair_words
 from josh.terminal import rendered, shortened, visible, wrap
 from josh.tree import Node, walk
@@ -72,7 +72,7 @@ def verdict(episode: Episode) -> str:
     ends = [episode.outcomes[leaf] for leaf in episode.reported]
     if len(ends) > 1:
         return f"{ends.count(Outcome.WON)} of {len(ends)} won"
-    return OUTCOME_WORDS[ends[0]] if ends else "error"
+    return OUTCOME_WORDS[ends[0]] if ends else UNRATED if episode.unrated else "error"
 
 
 def errors_in(episode: Episode) -> int:

@@ -7,7 +7,7 @@ const FILTERS = [
   ["all", "All", () => true],
   ["won", "Won", (row) => row.state === "won"],
   ["lost", "Lost", (row) => row.state === "lost"],
-  ["unscored", "Not scored", (row) => row.state === "error"],
+  ["unscored", "Not scored", (row) => row.state === "error" || row.state === "unrated"],
   ["error", "With errors", (row) => row.errors > 0],
   ["duplicate", "Duplicates", (row) => row.duplicates > 0],
 ];
@@ -32,7 +32,7 @@ function taskColumns() {
   ].filter(Boolean);
 }
 
-const STATE_ORDER = ["won", "lost", "error"];
+const STATE_ORDER = ["won", "lost", "unrated", "error"];
 
 function taskLink(row) {
   return h("a", { href: `#task-${row.number}`, id: `row-${row.number}` }, idOf(row.id));
@@ -43,7 +43,7 @@ function result(row) {
   return h("span", { class: `state ${row.state}` }, standingIcon(STATE_SHAPES[row.state]), `${row.state}${part}`);
 }
 
-const STATE_SHAPES = { won: "successful", lost: "lost", error: "error" };
+const STATE_SHAPES = { won: "successful", lost: "lost", unrated: "dead", error: "error" };
 
 /** The list, with its filters; `find` puts the cursor in its search field. */
 function taskList(rows) {
