@@ -64,8 +64,8 @@ def ratio(
 ) -> Estimate:
     """Returns sum(tops) / sum(bottoms), with a 95 % percentile bootstrap interval clustered by person.
 
-    For more than `MANY` people the interval is the normal approximation of the same bootstrap (the delta method: Davison
-    and Hinkley, 1997, section 2.7.2), because the resamples would take gigabytes.
+    For more than `MANY` people the interval is the normal approximation of the same bootstrap (the delta method:
+    Davison and Hinkley, 1997, section 2.7.2), because the resamples would take gigabytes.
 
     Every resample draws people with replacement, as many as there are, and each person brings all of their
     observations. Resamples whose bottoms sum to 0 are left out. The interval has zero width where all observations

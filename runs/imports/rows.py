@@ -116,7 +116,7 @@ def dialogue_from(
         data, name = task["data"], name if name is not None else task.get("id")
     if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):
         raise UsageError(f"{place}: its id is {name!r:.40}; give a text or a whole number")
-    known = {
+    known: dict[str, Any] = {
         "id": "" if name is None else str(name),
         "opening": opening,
         "reward": _number(row, place),

@@ -92,11 +92,8 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     options = options_of(settings)
     env, strategy = env_of(settings), strategy_of(settings.strategy)
     rewards_type = rewards_class(settings.rewards, env)
-    imported = is_imported(config)
-    kept = imported and config.get("rewards_from") != RESCORED and "rewards" not in given
-    how = IMPORTED if imported else HowPlayed.of(strategy)
-    if kept:
-        _require_source_rewards(folder, given, settings, env)
+    kept = _keeps_source_rewards(folder, config, given, settings, env)
+    how = IMPORTED if is_imported(config) else HowPlayed.of(strategy)
     require_read(given, [unread_by_judge(settings, rewards_type)])
     plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
@@ -113,15 +110,14 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
             "settings": settings_to_json(settings),
             "plays": plays,
             "search": asdict(how),
-            **({"rewards_from": RESCORED} if imported and not kept else {}),
+            **({"rewards_from": RESCORED} if is_imported(config) and not kept else {}),
             "rescored_from": home.name,
             "started": now(),
         }
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
-            if kept and stored.scored:
-                episode = stored
-            else:
+            episode = stored
+            if not (kept and stored.scored):
                 episode = await rescored(stored, rewards_type, env, settings, options, judge.scorer(stored.task))
             record.add(positions.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
@@ -161,9 +157,17 @@ def _require_earnable(folder: Path, rewards_type: type[BaseRewards], env: BaseEn
         raise UsageError(f"rewards {settings.rewards.name!r} {needs}, and no turn of {folder} has it; {other}")
 
 
-def _require_source_rewards(folder: Path, given: Mapping[str, Any], settings: RunSettings, env: BaseEnv) -> None:
-    """Raises UsageError where an imported run keeps the rewards of its source, but has none, or others are wanted."""
-    own = next((name for name in given if name not in ("log_dir", "trust")), None)
+def _keeps_source_rewards(
+    folder: Path, config: Mapping[str, Any], given: Mapping[str, Any], settings: RunSettings, env: BaseEnv
+) -> bool:
+    """Returns whether a run was imported, and keeps the rewards that its source gives, because no others are wanted.
+
+    Raises:
+        UsageError: it does, but settings of other rewards are given, or a dialogue has no reward and the world none.
+    """
+    if not is_imported(config) or config.get("rewards_from") == RESCORED or "rewards" in given:
+        return False
+    own = next((name for name in given if name != "log_dir"), None)
     if own is not None:
         raise UsageError(
             f"{own} is given, but {folder} keeps the rewards of its source; give --rewards, such as "
@@ -173,9 +177,10 @@ def _require_source_rewards(folder: Path, given: Mapping[str, Any], settings: Ru
         unrated = next((one for _, one in stored_episodes(folder / EPISODES, []) if one.unrated), None)
         if unrated is not None:
             raise UsageError(
-                f"{folder}: dialogue {unrated.task.id} has no reward; give --rewards, a class that judges conversations, "
-                "such as ./mine.py:Judged"
+                f"{folder}: dialogue {unrated.task.id} has no reward; give --rewards, a class that judges "
+                "conversations, such as ./mine.py:Judged"
             )
+    return True
 
 
 async def rescored(

@@ -1,6 +1,9 @@
-"""Reads the results of the published JOSH (asappresearch/josh-llm-simulation-training).
+"""Reads the results of the published JOSH (asappresearch/josh-llm-simulation-training), a JSON array or lines.
 
-A file is a JSON array, or lines, of {"id", "reward", "training_examples": [[{"messages", "tools"}, true, false]]} after a search, and of {"id", "reward", "messages", "internal_messages"} without one. A task that failed has an `error`.
+- After a search: {"id", "reward", "training_examples": [[{"messages", "tools"}, successful, golden], ...]}.
+- Without one: {"id", "reward", "messages", "internal_messages"}.
+
+A task that failed has an `error`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

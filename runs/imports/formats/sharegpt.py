@@ -22,9 +22,7 @@ def read_sharegpt(path: Path, options: ReadOptions) -> Iterator[Found]:
         if given is None and "messages" in row:
             raise UsageError(f"{place} has messages instead of conversations; give --format messages")
         if not isinstance(given, list):
-            raise UsageError(
-                f"{place}: its conversations are {given!r:.40}; give a list of objects with from and value"
-            )
+            raise UsageError(f"{place}: its conversations are {given!r:.40}; give objects with from and value")
         system = [{"role": "system", "content": row["system"]}] if row.get("system") else []
         messages = [*system, *(_message(one, f"{place} message {at}") for at, one in enumerate(given, 1))]
         tools = row.get("tools")

@@ -44,24 +44,28 @@ def read_table(path: Path, options: ReadOptions) -> Iterator[Found]:
     Raises:
         UsageError: the file cannot be read, or a column that is needed is not there.
     """
-    rows = _rows(path, options.columns)
     met: set[str] = set()
-    for name, group in groupby(rows, key=lambda row: row if isinstance(row, UsageError) else row[1]["id"]):
+    for name, group in groupby(_rows(path, options.columns), key=_group):
         if isinstance(name, UsageError):
             yield name
             continue
-        first, *others = (row for row in group if not isinstance(row, UsageError))
-        place = first[0]
+        rows = [row for row in group if not isinstance(row, UsageError)]
+        place = rows[0][0]
         if name in met:
             yield UsageError(f"{place}: conversation {name!r:.40} began earlier; sort the file by conversation")
             continue
         met.add(name)
         try:
-            yield _conversation([first, *others], place, options)
+            yield _conversation(rows, place, options)
         except PartlyUnreadableError as reason:
             yield DialogueLeftOut(place, str(reason))
         except UsageError as error:
             yield error
+
+
+def _group(row: tuple[str, dict[str, str]] | UsageError) -> str | UsageError:
+    """Returns the conversation of a row; the error of a damaged row, which is a group of its own."""
+    return row if isinstance(row, UsageError) else row[1]["id"]
 
 
 def _conversation(rows: list[tuple[str, dict[str, str]]], place: str, options: ReadOptions) -> Found:
