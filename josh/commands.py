@@ -145,7 +145,7 @@ def _add_import(own: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: 
         "unmasked": "keep personal data as it is",
         "skip_damaged": "leave out damaged rows, and count them",
     }
-    own.set_defaults(schema=schema, **dict.fromkeys((*texts, "out", "success_at")))
+    own.set_defaults(schema=schema, **dict.fromkeys((*texts, "out", "success_at")), files=[])
     own.add_argument("files", type=Path, nargs="*", metavar="FILE", help="the files; none for a world's own dialogues")
     own.add_argument("--out", type=Path, metavar="RUN", help="folder of the new run (default: a new one in records)")
     own.add_argument("--success_at", type=float, help="smallest reward of a success (default: the source says it)")

@@ -13,7 +13,7 @@ from typing import Any
 from josh.config import setting
 from josh.dialogue import Speaker
 from josh.envs.debate.prompts import DIRECTIVES, opening
-from josh.envs.debate.questions import Question, load_questions, wrong_answers
+from josh.envs.debate.questions import Question, load_questions, read_question, wrong_answers
 from josh.envs.debate.quiz import quiz_questions
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task
@@ -113,6 +113,15 @@ class DebateEnv(BaseEnv):
     def goals(self, task: Task) -> Sequence[Any]:
         """Returns no goals: labels and scores judge a debate."""
         return []
+
+    def adopt(self, name: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the data of a task for a debate from elsewhere, which has its question with the right answer.
+
+        Raises:
+            UsageError: it has no question, or no answer.
+        """
+        question = read_question({"question_id": name, **data}, "its question")
+        return {"question": question.text, "gold": list(question.gold), "choices": list(question.choices)}
 
     def agent_prompt(self, task: Task) -> str:
         """Returns the prompt with the question, for agents with a system prompt; debaters have it as a message."""

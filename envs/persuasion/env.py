@@ -16,12 +16,15 @@ from josh.envs.persuasion.acts import acts
 from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
 from josh.envs.persuasion.corpus import split as split_corpus
 from josh.envs.persuasion.donation import DONATION
-from josh.envs.persuasion.personas import Persona, Traits, describe, grouped, synthetic_persona
+from josh.envs.persuasion.people import given_after, recorded_dialogues, task_data, task_id
+from josh.envs.persuasion.personas import Traits, describe, grouped, synthetic_persona
 from josh.envs.persuasion.slime_rows import from_slime, is_slime_row
 from josh.errors import UsageError
+from josh.imported import RecordedDialogues
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
 from josh.texts import json_rows
+from josh.transcript import Conversation
 
 SYNTHETIC_TASKS = 20
 """Default number of tasks per split without a corpus."""
@@ -187,7 +190,7 @@ class PersuasionEnv(BaseEnv):
         played = [each for each in self._dialogues[split] if every or not each.bad]
         if not played:
             raise UsageError(f"the {split} split of {path} is empty")
-        return [_task(f"p4g-{each.id}", index, each) for index, each in enumerate(played)]
+        return [_task(task_id(each), index, each) for index, each in enumerate(played)]
 
     def goals(self, task: Task) -> Sequence[Any]:
         """Returns one goal, a donation."""
@@ -201,14 +204,19 @@ class PersuasionEnv(BaseEnv):
         """Returns the persuadee's system prompt, which holds nothing about the persuader's persona."""
         return _who(task.data["persuadee"]["traits"]) + PERSUADEE
 
-    def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
+    def metrics(
+        self, task: Task, messages: Sequence[Message], conversation: Conversation | None = None
+    ) -> Mapping[str, float]:
         """Measures one conversation.
 
         Returns:
-            `donation`: dollars in the persuadee's last tag, 0 without a tag. `completed`: 1 when the persuadee decided,
-            including for $0, else 0. `tag_attempts`: number of tags that the persuader wrote, which earn nothing.
+            `donation`: dollars in the persuadee's last tag, 0 without a tag; what the persuadee gave after the chat, at
+            most two dollars, in a conversation of the corpus. `completed`: 1 when the persuadee decided, including for
+            $0, else 0. `tag_attempts`: number of tags that the persuader wrote, which earn nothing.
         """
         amount = DONATION.read("\n".join(_texts(messages, "user")))
+        if (given := given_after(conversation)) is not None:
+            amount = min(given, DONATION.high)
         return {
             "donation": amount or 0.0,
             "completed": float(amount is not None),
@@ -231,6 +239,26 @@ class PersuasionEnv(BaseEnv):
         given = task.data.get("ground_truth_donation", self._donations.get(task.data.get("conversation_id")))
         known = isinstance(given, int | float) and not isinstance(given, bool) and given >= 0
         return min(float(given), DONATION.high) if known else None
+
+    def adopt(self, name: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the data of a task for a dialogue from elsewhere, of whose people nothing is known."""
+        unknown = {side: {"id": f"{name}-{side}", "traits": {}} for side in ("persuader", "persuadee")}
+        people = list(data.get("people", ()))
+        for side, person in zip(("persuadee", "persuader"), people, strict=False):
+            unknown[side]["id"] = str(person)
+        return {"conversation_id": name, **unknown, **data}
+
+    def dialogues(self, split: str | None) -> RecordedDialogues:
+        """Returns the dialogues of the corpus, each with what the persuadee gave; see `josh.envs.persuasion.people`.
+
+        Raises:
+            UsageError: there is no corpus, or it cannot be read or split as the settings say.
+        """
+        if self.config.corpus is None:
+            raise UsageError("the dialogues of people are in the corpus; give --corpus DIR")
+        if self.config.include_bad:
+            raise UsageError("include_bad is given, but an import has all dialogues; leave it out")
+        return recorded_dialogues(self.config.corpus, self.config.split_rule, split)
 
     def acts(self, task: Task, messages: Sequence[Message]) -> Collection[str]:
         """Returns the persuasion acts in the persuader's words, by the corpus's names; see `acts.py`."""
@@ -262,20 +290,12 @@ class PersuasionEnv(BaseEnv):
             number = 2 * len(self.splits) * index + first
             name = f"synthetic-{split}-{index:04d}"
             people = synthetic_persona(seed, number), synthetic_persona(seed, number + 1)
-            tasks.append(Task(name, index, _data(name, *people)))
+            tasks.append(Task(name, index, task_data(name, *people)))
         return tasks
 
 
 def _task(name: str, index: int, dialogue: Dialogue) -> Task:
-    return Task(name, index, _data(dialogue.id, dialogue.persuader, dialogue.persuadee))
-
-
-def _data(conversation: str, persuader: Persona, persuadee: Persona) -> dict[str, Any]:
-    return {
-        "conversation_id": conversation,
-        "persuader": {"id": persuader.id, "traits": dict(persuader.traits)},
-        "persuadee": {"id": persuadee.id, "traits": dict(persuadee.traits)},
-    }
+    return Task(name, index, task_data(dialogue.id, dialogue.persuader, dialogue.persuadee))
 
 
 def _who(traits: Traits) -> str:

@@ -29,6 +29,14 @@ def find_corpus(folder: Path) -> tuple[Path, tuple[str, ...]]:
     raise UsageError(f"{_none_in(folder)}{_what_is_there(folder, places)}")
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Returns the files of the corpus that are there. Raises UsageError as `find_corpus` does."""
+    place, form = find_corpus(folder)
+    names = [place / name for name in (*form, *(PEOPLE if form == CONVOKIT else ()))]
+    books = [workbook(name, place, folder) for name in WORKBOOKS] if form == ORIGINAL else []
+    return [path for path in (*names, *books) if path.is_file()]
+
+
 def holds_corpus(folder: Path) -> bool:
     """Returns whether a folder, or one below it, holds the corpus in one of its forms."""
     return folder.is_dir() and any(map(_form_in, folders_below(folder)))

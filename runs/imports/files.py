@@ -53,7 +53,8 @@ def text_lines(path: Path) -> Iterator[tuple[int, str | UsageError]]:
     with opened(path) as (file, encoding):
         if not encoding.startswith("utf-8"):
             try:
-                yield from enumerate(TextIOWrapper(file, encoding, newline=""), 1)
+                with TextIOWrapper(file, encoding, newline="") as text:
+                    yield from enumerate(text, 1)
             except UnicodeDecodeError as error:
                 raise unreadable(path, error) from None
             return
@@ -85,8 +86,7 @@ def json_values(path: Path) -> Iterator[Row]:
 
 def _is_array(path: Path) -> bool:
     """Returns whether a file is one JSON array, and not lines that hold arrays."""
-    with opened(path) as (file, encoding):
-        text = TextIOWrapper(file, encoding, errors="replace")
+    with opened(path) as (file, encoding), TextIOWrapper(file, encoding, errors="replace") as text:
         first = text.readline(_CHUNK).lstrip("\ufeff")
         if not first.lstrip().startswith("["):
             return False
@@ -114,8 +114,7 @@ def _lines(path: Path) -> Iterator[Row]:
 def _entries(path: Path) -> Iterator[Row]:
     """Yields the entries of a JSON array, without ever holding more text than an entry and a chunk."""
     decode = json.JSONDecoder().raw_decode
-    with opened(path) as (file, encoding):
-        text = TextIOWrapper(file, encoding)
+    with opened(path) as (file, encoding), TextIOWrapper(file, encoding) as text:
         try:
             rest = text.read(_CHUNK).lstrip("\ufeff" + _SPACE)[1:]
             number, more = 0, True

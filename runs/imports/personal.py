@@ -6,8 +6,8 @@ The rules are plain, so that their result is the same everywhere, and quick:
 - card: 13 to 19 digits, with spaces or hyphens between groups, that pass Luhn's check (ISO/IEC 7812-1).
 - phone: 9 to 15 digits with the signs of a phone number (`+`, brackets, hyphens, dots, spaces), 7 digits as 555-0123,
   or 10 or 11 digits in a row. Prices, years, dates, times and other plain numbers are not phone numbers.
-- name: what follows `my name is`, `I'm`, `I am`, `this is` or `call me` with a capital letter, and every use of the same
-  name in the conversation. Other names are not found.
+- name: what follows `my name is`, `I'm`, `I am`, `this is` or `call me` with a capital letter, and every use of the
+  same name in the conversation. Other names are not found.
 """
 
 import re
@@ -26,12 +26,15 @@ USUAL: Final = (EMAIL, PHONE, CARD)
 
 _EMAIL: Final = re.compile(r"[\w.+'-]+(?:@| ?\(at\) ?| ?\[at\] ?)[\w-]+(?:\.[\w-]+)+", re.UNICODE)
 _CARD: Final = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
-_PHONE: Final = re.compile(r"(?<![\w.,$€£/:-])\+?\(?\d(?:[\d ().\-/]{5,20})\d(?![\w%:/]|[.,]\d)")
+_PHONE: Final = re.compile(
+    r"(?<![\w.,$€£/:-])\+?\(?\d(?:[\d ().\-/]{5,20})\d(?![\w%:/$€£]|[.,]\d| ?(?:dollars|cents|USD))"
+)
 _SEVEN: Final = re.compile(r"\d{3}[-. ]\d{4}")
 _DATE: Final = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{4}[- ]\d{4}|\d{1,2}[:.]\d\d")
 _DIGIT: Final = re.compile(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d")
 _INTRODUCED: Final = re.compile(
-    r"(?:\b[Mm]y name(?:'s| is)|\b[Tt]his is|\b[Cc]all me|\b[Ii](?:['\u2019]m| am))\s+([A-Z][a-zà-ÿ]+(?:\s+[A-Z][a-zà-ÿ]+)?)"
+    r"(?:\b[Mm]y name(?:'s| is)|\b[Tt]his is|\b[Cc]all me|\b[Ii](?:['\u2019]m| am))"
+    r"\s+([A-Z][a-zà-ÿ]+(?:\s+[A-Z][a-zà-ÿ]+)?)"
 )
 _NO_NAMES: Final = frozenset(
     """A An The I Not Just So Very Really Also From In At On Of Glad Happy Sorry Sure Fine Good Great Okay Ok Well Here

@@ -125,7 +125,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         if not results:
             raise UsageError(f"{folder / EPISODES} has no whole episode; there is nothing to rescore")
         if not any(each.reward for each in results) and not (kept and any(each.conversations for each in results)):
-            _require_earnable(folder, rewards_type, env, settings)
+            _require_earnable(folder, rewards_type, env, settings, imported=is_imported(config))
         record.close()
         if not judge.asked:
             (record.folder / FILE).unlink()  # no model was called, so the journal is empty
@@ -142,11 +142,16 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     return Rescored(folder, RunResult(record.folder, settings, plays, how, unit, summary), tuple(damaged))
 
 
-def _require_earnable(folder: Path, rewards_type: type[BaseRewards], env: BaseEnv, settings: RunSettings) -> None:
+def _require_earnable(
+    folder: Path, rewards_type: type[BaseRewards], env: BaseEnv, settings: RunSettings, *, imported: bool
+) -> None:
     """Raises UsageError where a run that earned nothing has nothing that the new rewards could count."""
-    if rewards_type is rewards_class(PlugIn(), env):
+    usual = rewards_type is rewards_class(PlugIn(), env)
+    if usual and not imported:
         return
     other = f"give other --rewards, such as those of env {settings.env.name!r}: {label_of(env.rewards)}"
+    if usual or rewards_class(PlugIn(), env) is BaseRewards:
+        other = "give other --rewards, or leave it out to keep those of the source"
     if rewards_type is BaseRewards:
         needs = "needs an action that equals a goal"
         raise UsageError(f"rewards 'goals' {needs}, and no turn of {folder} has one; {other}")

@@ -11,7 +11,7 @@ from josh.runs.play.estimate import from_sample
 from josh.runs.play.replay import Replayed
 from josh.runs.play.rescore import Rescored
 from josh.runs.record.flaws import describe_flaws
-from josh.runs.record.folder import EPISODES, read_config
+from josh.runs.record.folder import EPISODES, IMPORTED, read_config
 from josh.runs.record.headline import headline
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import as_text, counted, describe_left_out, warn_of_tags
@@ -62,7 +62,8 @@ def print_summary(result: RunResult) -> None:
     summary = result.summary
     print(f"{in_a_line(headline(result.settings, result.plays, result.how, summary['tasks']))}\n")
     print(as_text(dict(summary), searched=result.how.searched, unit=result.unit))
-    if not result.how.searched and result.settings.agent.sampling.temperature == 0 and not result.settings.people:
+    plain = not result.how.searched and result.how != IMPORTED and not result.settings.people
+    if plain and result.settings.agent.sampling.temperature == 0:
         print("temperature     0; a search samples at 1, so give --temperature 1 to compare this agent with a search")
     if left_out := read_config(result.folder).get("left_out"):
         print(f"left out        {in_a_line(describe_left_out(left_out))}")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from math import isclose, isfinite, nan
 from typing import Any, Final, TypeVar
 
-from josh.calls import contained
+from josh.calls import contained, has_parameter
 from josh.dialogue import Hit, Outcome, Speaker
 from josh.messages import Message
 from josh.outcomes import Episode
@@ -17,6 +17,7 @@ from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.annotations import Annotator, pair_words
 from josh.runs.report.tree_text import was_cut_off
 from josh.threads import one_line
+from josh.transcript import Conversation
 from josh.tree import hits, spend, walk
 
 T = TypeVar("T")
@@ -61,9 +62,15 @@ class CarefulEnv(BaseEnv):
             self.failed.setdefault(task.id, one_line(error))
             return instead
 
-    def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
+    def metrics(
+        self, task: Task, messages: Sequence[Message], conversation: Conversation | None = None
+    ) -> Mapping[str, float]:
         """The environment's."""
-        return self.ask(task, lambda: {name: float(n) for name, n in self._env.metrics(task, messages).items()}, {})
+        wants = conversation is not None and has_parameter(self._env.metrics, "conversation")
+        whole = {"conversation": conversation} if wants else {}
+        return self.ask(
+            task, lambda: {name: float(n) for name, n in self._env.metrics(task, messages, **whole).items()}, {}
+        )
 
     def people(self, task: Task) -> Sequence[str]:
         """The environment's."""

@@ -38,7 +38,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ),
         ("--user nobody", "josh: no user named 'nobody'; known: challenger, debater, donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, proactive, "),
-        ("--env moon", "josh: no env named 'moon'; known: ays, debate, features, flipflop, mcp, "),
+        ("--env moon", "josh: no env named 'moon'; known: ays, debate, dialogues, features, flipflop, mcp, "),
         ("--agent ./none.py:A", "/none.py"),
         (
             "--agent ./mine:Mine",

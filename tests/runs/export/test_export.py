@@ -129,7 +129,7 @@ def test_rows_from_a_run_and_its_copy_count_once(run):
         ("RUN --format sft --out x.jsonl --top 0", "josh: top is 0; give 1 or more"),
         ("RUN --format sft --out x.jsonl --top 3", "josh: top is 3, but a tree has one golden path; leave it out, or"),
         ("RUN --format dpo --out x.jsonl --paths golden --top 5", "josh: top is 5, but a tree has one golden path"),
-        ("RUN --format sft --out x.jsonl --paths all", "josh: paths is 'all'; give golden, successful or lost"),
+        ("RUN --format sft --out x.jsonl --paths any", "josh: paths is 'any'; give golden, successful, lost or all"),
         ("RUN --format sft --out x.jsonl --min_margin 1", "josh: min_margin is given, but sft has no pairs"),
         ("RUN --format dpo --out x.jsonl --min_margin 99", "josh: RUN: no row for dpo; left out: "),
         ("RUN RUN --format sft --out x.jsonl", "josh: RUN is given twice; give it once"),
