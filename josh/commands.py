@@ -197,12 +197,14 @@ def add_records(commands: Any) -> None:
         "of the pairs)",
     )
     export.add_argument(
-        "--label", help="export pairs of sibling turns by what they teach: accept, resist, or balanced for both"
+        "--label",
+        help="export pairs of sibling turns by what they teach: a label of the runs, such as accept or resist, or "
+        "balanced for all of them",
     )
     export.add_argument(
         "--match",
-        help="with --label, where n is the smaller number of accept and resist pairs: each takes n of each label, "
-        "total n in all, none takes all (default: each)",
+        help="with --label, where n is the smallest number of pairs of a label: each takes n of each label, total n in "
+        "all, none takes all (default: each)",
     )
     export.add_argument(
         "--part",

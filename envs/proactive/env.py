@@ -38,7 +38,8 @@ class ProactiveEnv(BaseEnv):
         needs: texts that a right solution contains; of made-up states, and of rows that have them.
         hidden: the fact that the request lacks and the user's first answer discloses; of unclear made-up states, and of
             rows that have one.
-        state_id: the id of the state that a task repeats; only of tasks that repeat one.
+        state_id: the id of the state that a task repeats; only of tasks that repeat one. `question_id` is the same, so
+            that exports and evaluations keep such tasks together.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ class ProactiveEnv(BaseEnv):
         row = {key: value for key, value in state.row.items() if key not in _SECRET}
         persona = self._persona(state, PERSONAS, name).row(state.domain)
         data = {"state": {**row, "id": name}, "persona": persona, **secrets}
-        return data if name == state.id else {**data, "state_id": state.id}
+        return data if name == state.id else {**data, "state_id": state.id, "question_id": state.id}
 
     def _persona(self, state: State, drawn: Sequence[Persona], name: str = "") -> Persona:
         """Returns the persona of the settings, of the row, or one drawn by the task's id and the seed."""

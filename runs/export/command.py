@@ -10,7 +10,7 @@ from josh.runs.export.check import problems_in
 from josh.runs.export.export import choose, export, print_summary, to_stream
 from josh.runs.export.files import check_free
 from josh.runs.export.inspect_log import export_inspect
-from josh.runs.export.labelled import RunSource, export_labelled, labelled_to_stream, print_yields
+from josh.runs.export.labelled import RunSource, export_labelled, labelled_to_stream, labels_of, print_yields
 from josh.runs.export.labels import choose_labels
 from josh.runs.record.folder import read_config, require_distinct
 
@@ -57,7 +57,8 @@ def run_export(args: argparse.Namespace) -> int:
 def _export_labels(args: argparse.Namespace) -> int:
     if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
         raise UsageError(f"{chosen} is given, but --label takes pairs by their labels; leave one of them out")
-    choice = choose_labels(args.format, args.label, args.match, args.part, args.label_fixed, args.learner)
+    known = labels_of(args.runs)
+    choice = choose_labels(args.format, args.label, args.match, args.part, args.label_fixed, args.learner, known)
     sources = [RunSource(folder) for folder in args.runs]
     if str(args.out) == "-":
         print_yields(labelled_to_stream(sys.stdout.buffer, sources, args.format, choice, args.seed), None)

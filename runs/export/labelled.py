@@ -20,6 +20,8 @@ from josh.outcomes import Episode
 from josh.runs.export.export import NoRowsError
 from josh.runs.export.files import Spooled, copy_rows, print_written, sources_in_manifest, writing
 from josh.runs.export.labels import (
+    DEFAULT_LABELS,
+    FIXED,
     LABEL_FORMS,
     LabelForm,
     LabelledPair,
@@ -28,7 +30,7 @@ from josh.runs.export.labels import (
     labelled_pairs,
     matched,
 )
-from josh.runs.record.folder import EPISODES, read_config
+from josh.runs.record.folder import EPISODES, read_config, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 
@@ -83,6 +85,12 @@ class RunSource:
         return sources_in_manifest([self._folder], [self._config], home)[0]
 
 
+def labels_of(runs: Sequence[Path]) -> tuple[str, ...]:
+    """Returns the labels of the pairs of some runs; `resist` and `accept` where the runs have no others."""
+    found = {str(label) for run in runs for label in (read_summary(run).get("pairs") or {}).get("labels") or ()}
+    return DEFAULT_LABELS if found <= set(DEFAULT_LABELS) else tuple(sorted(found))
+
+
 @dataclass(frozen=True, slots=True)
 class _Unit:
     """A pair whose rows are in the temporary file, with its rank among all pairs."""
@@ -121,7 +129,7 @@ def export_labelled(
         NoRowsError: there is no row to write.
         UsageError: a source cannot be read, or the file cannot be written.
     """
-    yields = Yields()
+    yields = Yields(choice.known)
     damaged: list[int] = []
     with writing(out, form) as made, tempfile.TemporaryFile(dir=out.parent) as spool:
         units = _spooled(spool, _pairs(sources, forms[form], choice, yields, damaged), seed, yields)
@@ -230,11 +238,15 @@ def _why_none(yields: Yields, choice: LabelSelection) -> str:
     if yields.left_out.total() == yields.labels.total():
         return f"no labelled pair can be a row; left out: {_listed(counts['left_out'])}"
     there = {part: counts["parts"][part] for part in choice.parts}
-    where = ", ".join(f"{part} has {one['resist']} resist and {one['accept']} accept" for part, one in there.items())
+    where = ", ".join(f"{part} has {_numbers(one, ' and ')}" for part, one in there.items())
     way = "give more trees, or --match none"
     if not any(sum(one.values()) for one in there.values()):
         way = "give trees of its questions too (--task_split all), or another --part"
     return f"no {choice.label} pairs to match in {choice.part}: {where}; {way}"
+
+
+def _numbers(counts: Mapping[str, int], between: str) -> str:
+    return between.join(f"{count} {label}" for label, count in counts.items())
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -281,12 +293,12 @@ def print_yields(manifest: Mapping[str, Any], out: Path | None, earlier: Mapping
 def _stages(yields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yields the stages before the rows, as names and texts."""
     given_up = f", {yields['given_up']} given up" if yields["given_up"] else ""
-    trees = f"{counted(yields['trees'], 'tree')}, {yields['without_disagreement']} without disagreement{given_up}"
+    agreed = f", {yields['without_disagreement']} without disagreement" if set(DEFAULT_LABELS) <= yields.keys() else ""
+    trees = f"{counted(yields['trees'], 'tree')}{agreed}{given_up}"
     yield "questions", f"{yields['questions']} in {trees}"
-    labels = ", ".join(f"{yields[label]} {label}" for label in ("resist", "accept", "fixed") if label in yields)
+    labels = _numbers({label: yields[label] for label in (*yields["matched"], FIXED) if label in yields}, ", ")
     reasons = ", ".join(f"{count} {reason}" for reason, count in yields["none"].items())
     none = sum(yields["none"].values())
     yield "sibling pairs", f"{yields['sibling_pairs']}: {labels}, {none} none{f' ({reasons})' if reasons else ''}"
     yield "repeated", f"{yields['repeated']}, contradictory {yields['contradictory']}"
-    parts = (f"{part} {counts['resist']} resist, {counts['accept']} accept" for part, counts in yields["parts"].items())
-    yield "parts", "; ".join(parts)
+    yield "parts", "; ".join(f"{part} {_numbers(counts, ', ')}" for part, counts in yields["parts"].items())

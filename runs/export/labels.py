@@ -1,8 +1,9 @@
 """Rows of labelled pairs, as pure functions: which pairs a labelled export takes, and what it writes of them.
 
 A pair of sibling turns has a label where the preference teaches a behaviour (`josh.tree.Pair`): `resist` where the
-learner was right and the partner wrong, `accept` where it was the other way round. A model that learns from one label
-alone overdoes it, so the export makes sets that can be compared (Stengel-Eskin et al., 2024, arXiv:2410.14596):
+learner was right and the partner wrong, `accept` where it was the other way round. Other worlds have labels of their
+own, such as the better of two actions. A model that learns from one label alone overdoes it, so the export makes sets
+that can be compared (Stengel-Eskin et al., 2024, arXiv:2410.14596):
 
 1. Pairs of the trees in which the speakers disagree; those without a label are counted by their reason.
 2. Without repeated pairs, and without those that contradict each other.
@@ -15,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from josh.config import listed
 from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.messages import Message, text_of
@@ -27,7 +29,8 @@ from josh.seeds import part_of
 from josh.tree import Pair, Tree
 
 ACCEPT, RESIST, BALANCED, FIXED = "accept", "resist", "balanced", "fixed"
-LABELS: Final = (ACCEPT, RESIST, BALANCED)
+DEFAULT_LABELS: Final = (RESIST, ACCEPT)
+"""The labels of runs without other ones."""
 EACH, TOTAL, UNMATCHED = "each", "total", "none"
 MATCHES: Final = (EACH, TOTAL, UNMATCHED)
 PARTS: Final = ("train", "valid", "test")
@@ -55,13 +58,14 @@ class LabelSelection:
     """The choice of pairs to export.
 
     Attributes:
-        label: `accept`, `resist`, or `balanced` for both.
-        match: with n as the smaller of the numbers of accept and resist pairs of a part: `each` takes n of each label;
-            `total` takes n pairs in all, so half of them of each label in a balanced set; `none` takes all pairs.
+        label: one of `known`, or `balanced` for all.
+        match: with n as the smallest of the numbers of pairs of a part with each label: `each` takes n of each label;
+            `total` takes n pairs in all, the same number of each label in a balanced set; `none` takes all pairs.
         part: a key of `CHOICES`.
         fixed: also take pairs in which the learner became right without being shown the answer, as `fixed`.
         learner: the speaker whose pairs count; None for the speaker of all pairs.
         most_pairs: maximum number of pairs of a part, by part.
+        known: the labels of the runs, at least one.
     """
 
     label: str
@@ -70,6 +74,7 @@ class LabelSelection:
     fixed: bool = False
     learner: Speaker | None = None
     most_pairs: Mapping[str, int] = field(default_factory=dict)
+    known: tuple[str, ...] = DEFAULT_LABELS
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -79,12 +84,18 @@ class LabelSelection:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that are exported."""
-        labels = (RESIST, ACCEPT) if self.label == BALANCED else (self.label,)
+        labels = self.known if self.label == BALANCED else (self.label,)
         return (*labels, FIXED) if self.fixed else labels
 
 
 def choose_labels(
-    form: str, label: str, match: str | None, part: str | None, fixed: bool, learner: str | None
+    form: str,
+    label: str,
+    match: str | None,
+    part: str | None,
+    fixed: bool,
+    learner: str | None,
+    known: tuple[str, ...] = DEFAULT_LABELS,
 ) -> LabelSelection:
     """Returns which pairs to export.
 
@@ -95,13 +106,15 @@ def choose_labels(
         part: see `LabelSelection`; None for `all`.
         fixed: see `LabelSelection`.
         learner: `agent` or `user`; None for the speaker of all pairs.
+        known: see `LabelSelection`.
 
     Raises:
         UsageError: a value is invalid, alone or with another one.
     """
-    for name, value, known in (("label", label, LABELS), ("match", match, MATCHES), ("part", part, tuple(CHOICES))):
-        if value is not None and value not in known:
-            raise UsageError(f"{name} is {value!r}; give {', '.join(known[:-1])} or {known[-1]}")
+    labels = (*sorted(known), BALANCED)
+    for name, value, choices in (("label", label, labels), ("match", match, MATCHES), ("part", part, tuple(CHOICES))):
+        if value is not None and value not in choices:
+            raise UsageError(f"{name} is {value!r}; give {listed(choices)}")
     if form in FORMATS and form not in LABEL_FORMS:
         raise UsageError(
             f"a row of {form} learns every turn of the learner, but only the preferred turn has a label; give "
@@ -111,7 +124,8 @@ def choose_labels(
         raise UsageError(f"no format named {form!r} for labelled pairs; known: {', '.join(LABEL_FORMS)}")
     if learner not in (None, *Speaker):
         raise UsageError(f"learner is {learner!r}; give {' or '.join(Speaker)}")
-    return LabelSelection(label, match or EACH, part or "all", fixed, None if learner is None else Speaker(learner))
+    side = None if learner is None else Speaker(learner)
+    return LabelSelection(label, match or EACH, part or "all", fixed, side, known=known)
 
 
 def matched(counts: Mapping[str, int], choice: LabelSelection, part: str) -> dict[str, int]:
@@ -122,9 +136,9 @@ def matched(counts: Mapping[str, int], choice: LabelSelection, part: str) -> dic
         choice: the export.
         part: the part.
     """
-    each = min(counts.get(RESIST, 0), counts.get(ACCEPT, 0))
+    each = min(counts.get(label, 0) for label in choice.known)
     if choice.match == TOTAL and choice.label == BALANCED:
-        each //= 2
+        each //= len(choice.known)
     if choice.match == UNMATCHED:
         each = max(counts.values(), default=0)
     most = choice.most_pairs.get(part)
@@ -138,6 +152,7 @@ class Yields:
     """The numbers of an export's stages.
 
     Attributes:
+        known: the labels of the runs.
         questions: the ids of all questions.
         trees: number of trees.
         given_up: number of trees that an error ended.
@@ -151,6 +166,7 @@ class Yields:
         taken: number of pairs in the file, by label.
     """
 
+    known: tuple[str, ...] = DEFAULT_LABELS
     questions: set[str] = field(default_factory=set)
     trees: int = 0
     given_up: int = 0
@@ -177,19 +193,16 @@ class Yields:
             "without_disagreement": self.agreed,
             "sibling_pairs": self.pairs,
             "none": dict(sorted(self.none.items())),
-            RESIST: self.labels[RESIST],
-            ACCEPT: self.labels[ACCEPT],
-            **({FIXED: self.labels[FIXED]} if self.labels[FIXED] else {}),
+            **self._counted(self.labels),
             "left_out": dict(sorted(self.left_out.items())),
             "repeated": self.repeated,
             "contradictory": self.contradictory,
-            "parts": {part: _counted(counts) for part, counts in self.parts.items()},
-            "matched": _counted(self.taken),
+            "parts": {part: self._counted(counts) for part, counts in self.parts.items()},
+            "matched": self._counted(self.taken),
         }
 
-
-def _counted(counts: Counter[str]) -> dict[str, int]:
-    return {RESIST: counts[RESIST], ACCEPT: counts[ACCEPT]} | ({FIXED: counts[FIXED]} if counts[FIXED] else {})
+    def _counted(self, counts: Counter[str]) -> dict[str, int]:
+        return {label: counts[label] for label in self.known} | ({FIXED: counts[FIXED]} if counts[FIXED] else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +280,7 @@ def labelled_pairs(
             yields.none[f"turns of the {speaker}"] += 1
             continue
         label = FIXED if choice.fixed and pair.note == _FIXED_ALONE and not pair.label else pair.label
-        if label not in (ACCEPT, RESIST, FIXED):
+        if label not in (*choice.known, FIXED):
             yields.none[pair.note or label or "without a reason"] += 1
             continue
         yields.labels[label] += 1
@@ -309,7 +322,7 @@ def _columns(episode: Episode, pair: Pair, label: str, choice: LabelSelection) -
 
     `margin` is the difference of the two scores as a share of the larger one; it decides nothing.
     """
-    data, nodes = episode.task.data, episode.tree.nodes
+    data = episode.task.data
     better, worse = map(_number, pair.values)
     largest = max(abs(better), abs(worse))
     row: Row = {
@@ -321,11 +334,18 @@ def _columns(episode: Episode, pair: Pair, label: str, choice: LabelSelection) -
     }
     if choice.parts == ("train",):
         return row
-    places = {"parent": nodes[pair.better].parent, "pref": pair.better, "dispref": pair.worse}
-    row |= {f"{name}_answers": _answers(episode.tree, place) for name, place in places.items()}
-    row |= {"gold_answers": list(data.get("gold") or ()), "type": TYPES.get(label)}
+    if "gold" in data:
+        row |= _answer_columns(episode, pair, label)
     row["question_id"] = question_of(episode)
     return row | ({"part": part_of(question_of(episode))} if len(choice.parts) > 1 else {})
+
+
+def _answer_columns(episode: Episode, pair: Pair, label: str) -> Row:
+    """Returns the answers before and after the two turns, the right ones, and what the partner tries."""
+    nodes = episode.tree.nodes
+    places = {"parent": nodes[pair.better].parent, "pref": pair.better, "dispref": pair.worse}
+    row: Row = {f"{name}_answers": _answers(episode.tree, place) for name, place in places.items()}
+    return row | {"gold_answers": list(episode.task.data["gold"] or ()), "type": TYPES.get(label)}
 
 
 def _answers(tree: Tree, node: int) -> list[Any]:

@@ -146,6 +146,34 @@ def test_the_text_rows_are_those_of_the_learners_view():
     assert len(known & {json.dumps(row["prompt"]) for row in rows}) > 10
 
 
+def test_the_export_by_label_has_the_same_pairs_as_the_text_rows():
+    generate("--n_states", 30, "--task_split", "all")
+    rows = preferences(Path("logs/traj.jsonl"), "--kind", "text")
+    assert (
+        main(["export", str(RUN), "--label", "balanced", "--match", "none", "--format", "dpo", "--out", "d.jsonl"]) == 0
+    )
+    exported = lines(Path("d.jsonl"))
+    assert sorted(map(_statement, exported)) == sorted(map(_statement, rows))
+    assert {row["code"] for row in exported} == {"Clarify", "Execute"}
+    assert not any("gold_answers" in row for row in exported)
+    assert (
+        main(["export", str(RUN), "--label", "Clarify", "--part", "train", "--format", "sft", "--out", "s.jsonl"]) == 0
+    )
+    manifest = json.loads(Path("s.jsonl.manifest.json").read_text())
+    assert manifest["labels"] == {"Clarify": min(manifest["yields"]["parts"]["train"].values())}
+
+
+def _statement(row):
+    return [json.dumps(row["prompt"]), row["chosen"][0]["content"], row["rejected"][0]["content"]]
+
+
+def test_a_label_that_no_pair_of_the_run_has_is_refused(capsys):
+    generate("--n_states", 8)
+    capsys.readouterr()
+    said = bad(capsys, "export", str(RUN), "--label", "accept", "--format", "dpo", "--out", "d.jsonl")
+    assert said == "josh: label is 'accept'; give Clarify, Execute or balanced"
+
+
 def test_the_same_command_again_plays_nothing_and_writes_the_same_bytes(capsys):
     generate("--n_states", 3)
     before = Path("logs/traj.jsonl").read_bytes(), (RUN / "episodes.jsonl").stat().st_mtime_ns
