@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.runs.evaluate.evaluate import read_evaluation_plan
+from josh.runs.evaluate.evaluate import read_evaluation_plan, suite_in
 from josh.runs.evaluate.scores import PolicyResults, compared, read_policy_results
+from josh.runs.evaluate.suite_figures import suite_figures, suite_table
+from josh.runs.evaluate.suites import Suite
 from josh.runs.evaluate.table import as_table
 from josh.runs.play.sub_runs import SubRun
 from josh.runs.record.folder import CONFIG, PLAN, read_config, read_settings, read_summary, require_distinct, who_played
@@ -30,6 +32,8 @@ class Source:
         who: the identity of the policy: its agent, model, sampling and configuration, as JSON.
         reference: whether the policy is a reference policy of an evaluation.
         temperature: the sampling temperature of the policy; None for a person.
+        suite: the suite of the evaluation; None for none.
+        order: in which order agent and user were played: 1 where they changed places, else 0.
     """
 
     folder: Path
@@ -38,6 +42,8 @@ class Source:
     who: str
     reference: bool = False
     temperature: float | None = None
+    suite: Suite | None = None
+    order: int = 0
 
 
 def compare(
@@ -56,13 +62,17 @@ def compare(
 
     Raises:
         UsageError: the folders share no conversation; their settings make the numbers incomparable (the text names the
-            setting); a folder is given twice; or `out` cannot be written.
+            setting); they are evaluations of different suites; a folder is given twice; or `out` cannot be written.
     """
     names_of(folders)
     found = [source for folder in folders for source in sources_in(folder)]
     sources = _without_repeats(beside_played(found))
     sources = with_distinct_names(sources)
-    figures = compared(shared(sources))
+    suite = suite_of_all(sources)
+    samples = shared(sources)
+    figures = compared(samples)
+    if suite is not None:
+        figures["suite"] = suite_figures(suite, samples)
     if out is not None:
         if out.exists() and any((out.parent / name).exists() for name in (CONFIG, PLAN)):
             raise UsageError(f"{out} is a file of a run or an evaluation; give another --out")
@@ -76,15 +86,32 @@ def compare(
         print(json.dumps(figures, indent=1))
         return figures
     each = counted(figures["conversations_per_task"], "conversation")
-    about = f" ({figures['people']} people)" if figures["drawn_from"] == "people" else ""
+    people = "people" if suite is None else suite.clusters
+    about = f" ({figures['people']} {people})" if figures["drawn_from"] == "people" else ""
     print(f"{counted(figures['tasks'], 'task')} that every policy played{about}, {each} each with every user")
     most = max(len(source.sample.rows) for source in sources)
     if most > figures["tasks"]:
         print(f"left out: up to {most - figures['tasks']} tasks that some policies did not play")
     if note := temperature_note(sources):
         print(note)
-    print(f"\n{as_table(figures, groups=groups, width=screen_width(sys.stdout))}")
+    width = screen_width(sys.stdout)
+    print(f"\n{as_table(figures, groups=groups, width=width) if suite is None else suite_table(figures, width)}")
     return figures
+
+
+def suite_of_all(sources: Sequence[Source]) -> Suite | None:
+    """Returns the suite whose numbers some sources have in common; None where a source is of no suite.
+
+    Raises:
+        UsageError: they are evaluations of different suites.
+    """
+    found = {source.suite.name: source for source in sources if source.suite is not None}
+    if len(found) > 1:
+        (one, first), (two, second) = list(found.items())[:2]
+        raise UsageError(
+            f"{first.folder} measures {one}, and {second.folder} measures {two}; compare evaluations of one suite"
+        )
+    return None if any(source.suite is None for source in sources) else sources[0].suite
 
 
 def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
@@ -95,7 +122,12 @@ def sources_in(folder: Path, *, searched: bool = False) -> list[Source]:
         searched: accept a run that is a search.
     """
     if (folder / PLAN).exists():
-        return [_source(folder, folder / part.folder, part) for part in read_evaluation_plan(folder)["parts"]]
+        plan = read_evaluation_plan(folder)
+        found = [_source(folder, folder / part.folder, part) for part in plan["parts"]]
+        suite = suite_in(plan)
+        if suite is None or suite.second is None:
+            return [replace(source, suite=suite) for source in found]
+        return [_in_order(suite, place % 2, source, found[place // 2 * 2]) for place, source in enumerate(found)]
     config = read_config(folder)
     settings, plays = read_settings(folder, config), who_played(config)
     agent, user = (plays.get(role, role).rpartition(":")[2] for role in ("agent", "user"))
@@ -120,6 +152,12 @@ def _source(folder: Path, run: Path, part: SubRun, *, searched: bool = False) ->
     who = [who_played(config).get("agent"), agent.model, asdict(agent.sampling), dict(agent.config)]
     temperature = None if "agent" in settings.people or sample.imported else agent.sampling.temperature
     return Source(folder, run, sample, json.dumps(who), part.reference, temperature)
+
+
+def _in_order(suite: Suite, order: int, source: Source, first: Source) -> Source:
+    """Returns a source with its order. Where agent and user changed places, the partner is the user of the first."""
+    sample = replace(source.sample, user_signature=first.sample.user_signature)
+    return replace(source, sample=sample, suite=suite, order=order)
 
 
 def temperature_note(sources: Sequence[Source]) -> str:
@@ -178,10 +216,10 @@ def beside_played(sources: Sequence[Source]) -> list[Source]:
 
 def _without_repeats(sources: Sequence[Source]) -> list[Source]:
     """Returns the sources with each reference policy once per user model, because evaluations share these policies."""
-    kept: dict[tuple[str, str], Source] = {}
+    kept: dict[tuple[str, str, int], Source] = {}
     found = []
     for source in sources:
-        key = (source.who, source.sample.user_signature)
+        key = (source.who, source.sample.user_signature, source.order)
         if not source.reference or key not in kept:
             found.append(source)
             kept[key] = source
@@ -218,7 +256,11 @@ def with_distinct_names(sources: Sequence[Source]) -> list[Source]:
         sample = source.sample
         folder = "" if source.reference or often[sample.policy] == 1 else f" ({names[source.folder]})"
         user = users.setdefault(sample.user_signature, sample.user)
-        named.append(replace(source, sample=replace(sample, policy=sample.policy + folder, user=user)))
+        policy = sample.policy + folder
+        if source.suite is not None and source.suite.second is not None:
+            name, _, order = sample.policy.rpartition(" ")
+            policy = f"{name}{folder} {order}"
+        named.append(replace(source, sample=replace(sample, policy=policy, user=user)))
     return named
 
 
@@ -230,9 +272,10 @@ def shared(sources: Sequence[Source]) -> list[PolicyResults]:
     Raises:
         UsageError: the sources share nothing, or a setting that must be equal differs; the text names it.
     """
-    samples = [source.sample for source in sources]
-    first = next((sample for sample in samples if not sample.imported), samples[0])
-    for sample in samples:
+    firsts: dict[int, PolicyResults] = {}
+    for source in sorted(sources, key=lambda one: one.sample.imported):
+        sample = source.sample
+        first = firsts.setdefault(source.order, sample)
         for name, value in first.comparable_settings.items():
             other = sample.comparable_settings.get(name, value)
             if other != value:
@@ -240,7 +283,7 @@ def shared(sources: Sequence[Source]) -> list[PolicyResults]:
                 one, two = (short_of(name, str(each)) if name in ROLES else each for each in (value, other))
                 raise UsageError(f"{both} are not comparable: {name} is {one!r} and {two!r}")
     users = _users_of_all([source for source in sources if not source.reference] or sources)
-    kept = [sample for sample in samples if sample.user_signature in users]
+    kept = [source.sample for source in sources if source.sample.user_signature in users]
     tasks = [
         task
         for task, row in kept[0].rows.items()
