@@ -13,6 +13,11 @@ def derive(*place: object) -> int:
     return int.from_bytes(digest, "big") % (2**31 - 1) + 1
 
 
+def id_of_text(text: str) -> str:
+    """Returns the id of a question that has none: a hash of its text, without the spaces around it."""
+    return f"q-{derive('question', text.strip()):08x}"
+
+
 def part_of(name: object) -> str:
     """Returns the part of a data set that a row belongs to, by the hash of its name.
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from josh.envs.debate.answers import normalise
 from josh.envs.debate.quiz import PROPERTIES
 from josh.errors import UsageError
-from josh.seeds import derive
+from josh.seeds import derive, id_of_text
 from josh.texts import json_rows, read_text
 from josh.threads import plain
 
@@ -105,7 +105,7 @@ def read_question(row: Any, place: str) -> Question:
     number = _first(row, _ID)
     if number is not None and (isinstance(number, bool) or not isinstance(number, str | int) or number == ""):
         raise UsageError(f"{place}: the id is {number!r:.60}; give a text")
-    name = f"q-{derive('question', text.strip()):08x}" if number is None else str(number)
+    name = id_of_text(text) if number is None else str(number)
     return Question(name, text.strip(), gold, tuple(choices))
 
 

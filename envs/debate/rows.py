@@ -21,7 +21,7 @@ from josh.envs.debate.answers import normalise, standing
 from josh.envs.debate.prompts import CHOICES
 from josh.errors import UsageError
 from josh.messages import Message
-from josh.seeds import derive
+from josh.seeds import id_of_text
 from josh.texts import json_rows
 
 RESIST, ACCEPT = "flip_correct_to_incorrect", "flip_incorrect_to_correct"
@@ -104,7 +104,7 @@ def read_row(row: Any, place: str) -> PromptRow:
     if isinstance(correct, bool):
         data["correct"] = correct
     name = row.get("question_id")
-    question_id = f"q-{derive('question', question.strip()):08x}" if name in (None, "") else str(name)
+    question_id = id_of_text(question) if name in (None, "") else str(name)
     return PromptRow(question.strip(), question_id, data, str(row.get("part") or ""))
 
 

@@ -8,7 +8,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from josh.runs.registry import OFFLINE, guarded
 from josh.runs.settings import RunSettings, core, env_of
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.sources import fingerprint
+from josh.seeds import id_of_text
 
 Only: TypeAlias = frozenset[str] | None
 """The ids of the tasks that a file has rows of; None for all tasks of its runs."""
@@ -39,14 +40,17 @@ class TrainingExposure:
         tasks: ids of tasks.
         people: ids of people.
         users: user models: import paths of classes, and names of chat models.
+        questions: ids of the questions that the tasks are about, and those that rows without an id have instead.
     """
 
     tasks: frozenset[str] = frozenset()
     people: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
+    questions: frozenset[str] = frozenset()
 
     def __or__(self, other: "TrainingExposure") -> "TrainingExposure":
-        return TrainingExposure(self.tasks | other.tasks, self.people | other.people, self.users | other.users)
+        each = {one.name: getattr(self, one.name) | getattr(other, one.name) for one in fields(self)}
+        return TrainingExposure(**each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +122,27 @@ def seen_by(models: Iterable[str]) -> ModelExposure:
 def assert_held_out(tasks: Sequence[Task], env: BaseEnv, seen: TrainingExposure) -> None:
     """Raises UsageError if training used one of the tasks, or a person of one of them.
 
-    Tasks may also have a task of the training as their person: rows about one question, in another world.
+    Tasks may also have a task or a question of the training as their person: rows about one question, in another
+    world.
     """
-    repeated = [task.id for task in tasks if task.id in seen.tasks]
-    known = seen.people | seen.tasks
-    met = {str(person): task.id for task in tasks for person in env.people(task) if str(person) in known}
-    if not repeated and not met:
+    trained = seen.tasks | seen.questions
+    people = dict.fromkeys(str(person) for task in tasks for person in env.people(task))
+    repeated = {
+        "tasks": [task.id for task in tasks if task.id in trained],
+        "people": [person for person in people if person in seen.people],
+        "questions": [person for person in people if person in trained - seen.people],
+    }
+    found = [f"{len(names)} {what} ({_some(names)})" for what, names in repeated.items() if names]
+    if not found:
         return
-    found = [f"{len(names)} {what} ({_some(names)})" for what, names in (("tasks", repeated), ("people", met)) if names]
     raise UsageError(
         f"not held out: the training data has {' and '.join(found)} of these tasks; give other tasks (--task_split, "
         "--start_index)"
     )
 
 
-def _some(names: Sequence[str] | dict[str, str]) -> str:
-    shown = ", ".join(list(names)[:SHOWN])
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
     return f"{shown}, ..." if len(names) > SHOWN else shown
 
 
@@ -245,9 +254,10 @@ def _seen_in_run(found: Found) -> TrainingExposure:
     tasks = [task for task in _played(folder / EPISODES) if only is None or task.id in only]
     met = guarded(f"the people of {folder}", lambda: [str(person) for task in tasks for person in env.people(task)])
     return TrainingExposure(
-        frozenset(name for task in tasks for name in _names(task)),
+        frozenset(task.id for task in tasks),
         frozenset(met),
         users_of(settings, who_played(config)),
+        frozenset(name for task in tasks for name in _questions(task)),
     )
 
 
@@ -257,11 +267,14 @@ def users_of(settings: RunSettings, plays: Mapping[str, str]) -> frozenset[str]:
     return frozenset(name.strip() for name in (plays.get("user", "") if models == OFFLINE else models).split(","))
 
 
-def _names(task: Task) -> Iterator[str]:
-    """Yields a task's id, and that of the question that it is one of several tasks about."""
-    yield task.id
-    if isinstance(task.data, dict) and task.data.get("question_id"):
+def _questions(task: Task) -> Iterator[str]:
+    """Yields the ids of the question that a task is about: the one of several tasks, and the one by its text."""
+    if not isinstance(task.data, dict):
+        return
+    if task.data.get("question_id"):
         yield str(task.data["question_id"])
+    if isinstance(text := task.data.get("question"), str):
+        yield id_of_text(text)
 
 
 def _played(path: Path) -> Iterator[Task]:

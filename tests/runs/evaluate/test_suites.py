@@ -172,3 +172,17 @@ def test_rows_of_held_out_questions_are_told_from_those_of_the_training(capsys):
     assert values(found, "keeper", "acc", "acc_on_cti", "acc_on_itc") == (0.5, 1, 0)
     assert "not held out: the training data has" in refusal(capsys, "--suite", *flags, "devtest.jsonl")
     assert "not held out: the training data has" in refusal(capsys, "--suite", *flags, "trees/trees")
+
+
+def test_rows_without_an_id_are_told_from_those_of_the_training_by_their_question(capsys):
+    assert main(["pbt", "generate", "--limit", "30", "--out_dir", "trees"]) == 0
+    for part in ("train", "devtest"):
+        assert main(["pbt", "prefs", "trees", "--split", part, "--out", f"{part}.jsonl"]) == 0
+    rows = [json.loads(line) for line in Path("devtest.jsonl").read_text().splitlines()]
+    for one in rows:
+        del one["question_id"]
+    flags = ("flipflop", "--rows", written("rows.jsonl", rows), "--trained_on")
+    found = suite(capsys, *flags, "train.jsonl", "--agent", "keeper", "--no_references")
+    assert values(found, "keeper", "acc", "acc_on_cti", "acc_on_itc") == (0.5, 1, 0)
+    assert "questions (q-" in refusal(capsys, "--suite", *flags, "devtest.jsonl")
+    assert "questions (q-" in refusal(capsys, "--suite", *flags, "trees/trees")
