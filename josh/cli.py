@@ -5,6 +5,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from josh.config import NOTHING
 from josh.errors import FatalError, UsageError
 from josh.memory import relax_gc
 from josh.parser import parse
@@ -29,11 +31,12 @@ from josh.terminal import in_a_line, visible
 from josh.trust import trusting
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, typed: Mapping[str, str] = NOTHING) -> int:
     """Run a command, and return its exit code.
 
     Args:
         argv: the arguments after the program's name; None for those of the process.
+        typed: the names by which another command was given the settings, by their flags.
 
     Returns:
         0: success. 1: the run failed, or scored no task. 2: wrong input. 130: Ctrl-C. 143: SIGTERM.
@@ -56,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except (UsageError, FatalError, MemoryError) as error:
         full = "the memory is used up; give josh more, or a run a smaller max_concurrency"
-        text = full if isinstance(error, MemoryError) else _as_typed(str(error), settings.get("typed", {}))
+        text = full if isinstance(error, MemoryError) else _as_typed(str(error), {**settings.get("typed", {}), **typed})
         print(f"josh: {in_a_line(redactor(environment(), settings)(text))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
@@ -85,9 +88,12 @@ def _system(args: argparse.Namespace) -> int:
 
 
 def _as_typed(message: str, typed: Mapping[str, str]) -> str:
-    """Returns an error message with a setting's name as it was typed, such as `agent.stop` instead of `stop_at`."""
-    flag, space, rest = message.partition(" ")
-    return f"{typed.get(flag, flag)}{space}{rest}"
+    """Returns an error message with a setting's name as it was typed, such as `agent.stop` instead of `stop_at`.
+
+    The name is the message's first word, or follows `no` or `cannot write to`.
+    """
+    before, flag, rest = re.fullmatch(r"(no |cannot write to |)(\S*)(.*)", message, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{before}{typed.get(flag, flag)}{rest}"
 
 
 def _drop_output() -> None:

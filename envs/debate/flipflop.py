@@ -57,12 +57,13 @@ class FlipflopEnv(DebateEnv):
     called = "row"
 
     def unread(self) -> Mapping[str, str]:
-        """Returns the settings that a file of rows makes irrelevant, and `both_first`."""
+        """Returns the settings that a file of rows, or the form of the conversation, makes irrelevant."""
         found = dict(super().unread())
         if self.config.rows is not None:
             why = "the rows come from a file; leave it out"
             found |= {"env.questions": why, "synthetic_tasks": f"{why}, and give --end_index"}
-        return found | {"env.both_first": "the debates have already begun; leave it out"}
+        found |= {"env.both_first": "the debates have already begun; leave it out"}
+        return found | {"max_convo_turns": "the model takes one turn; leave it out"}
 
     def tasks(self, split: str) -> Sequence[Task]:
         """Returns the rows of a split.

@@ -9,6 +9,8 @@ A file has one of these forms:
 """
 
 import json
+import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +139,9 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
             whole = None  # JSON lines, or no JSON at all
         if isinstance(whole, dict) and _first(whole, _QUESTION) is None:
             data = whole.get("Data")
+            if "\n" not in text.strip() and not any(isinstance(value, list) for value in whole.values()):
+                yield f"{path} line 1", whole
+                return
             if not isinstance(data, list):
                 raise UsageError(f"{path} has no list `Data`; give TriviaQA's JSON, or JSON lines of questions")
             yield from ((f"{path} question {number}", row) for number, row in enumerate(data, start=1))
@@ -178,10 +183,16 @@ def _from_datasets(split: str) -> Iterator[tuple[str, Any]]:
         raise UsageError(
             "questions through `datasets` need the package datasets: pip install datasets; or give a file"
         ) from None
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)  # it logs every attempt
     try:
         rows = load_dataset(*TRIVIA_QA, split=split)
     except Exception as error:
+        why = re.sub(r" \(\w+\)$", "", plain(error))
         raise UsageError(
-            f"datasets cannot load {TRIVIA_QA[0]} {TRIVIA_QA[1]}, split {split}: {plain(error)}; give a file"
+            f"datasets cannot load {TRIVIA_QA[0]} {TRIVIA_QA[1]}, split {split}: {why}; give a file"
         ) from None
+    finally:
+        hub.setLevel(level)
     yield from ((f"TriviaQA {split} row {number}", row) for number, row in enumerate(rows, start=1))

@@ -17,7 +17,7 @@ class AysEnv(DebateEnv):
     references: Mapping[str, str] = {"keeper": "keeper", "doubter": "doubter"}
 
     def unread(self) -> Mapping[str, str]:
-        """Returns `both_first`, and the settings of the quiz where the questions come from elsewhere."""
+        """Returns what the form of the conversation decides, and the quiz's settings for other questions."""
         return {**super().unread(), **_UNREAD}
 
 
@@ -47,8 +47,11 @@ class MisinformationEnv(DebateEnv):
         self.max_rounds = self.config.claims + 1
 
     def unread(self) -> Mapping[str, str]:
-        """Returns `both_first`, and the settings of the quiz where the questions come from elsewhere."""
+        """Returns what the form of the conversation decides, and the quiz's settings for other questions."""
         return {**super().unread(), **_UNREAD}
 
 
-_UNREAD: Mapping[str, str] = {"env.both_first": "the partner has no answer of its own to give first; leave it out"}
+_UNREAD: Mapping[str, str] = {
+    "env.both_first": "the partner has no answer of its own to give first; leave it out",
+    "max_convo_turns": "the conversation has a length of its own; leave it out",
+}

@@ -152,18 +152,27 @@ def read_table(given: Any) -> tuple[Ply, ...]:
         UsageError: it is not such a table; speakers do not alternate; a row is empty, or draws more than it has.
     """
     rows = _rows(given) if isinstance(given, str | Path) else given
+    where = f"{given}: table" if _is_file(given) else "table"
     if not isinstance(rows, list | tuple) or not rows:
-        raise UsageError(f"table is {given!r:.80}; give at least one row, such as ['agent', ['resist', 'accept']]")
-    table = tuple(row if isinstance(row, Ply) else _ply(row, number) for number, row in enumerate(rows, 1))
+        what = rows if _is_file(given) else given
+        raise UsageError(f"{where} is {what!r:.80}; give at least one row, such as ['agent', ['resist', 'accept']]")
+    table = tuple(
+        row if isinstance(row, Ply) else _ply(row, f"{where} row {number}") for number, row in enumerate(rows, 1)
+    )
     for number, (one, other) in enumerate(pairwise(table), 2):
         if one.speaker is other.speaker:
-            raise UsageError(f"table row {number}: the {other.speaker} speaks twice in a row; speakers take turns")
+            raise UsageError(f"{where} row {number}: the {other.speaker} speaks twice in a row; speakers take turns")
     return table
+
+
+def _is_file(given: Any) -> bool:
+    """Returns whether a table is given as a path, and not as the text of a list."""
+    return isinstance(given, str | Path) and not str(given).lstrip().startswith(("[", "("))
 
 
 def _rows(given: str | Path) -> Any:
     text = str(given)
-    if not text.lstrip().startswith(("[", "(")):
+    if _is_file(given):
         path = Path(text)
         if path.suffix != ".toml":
             raise UsageError(f"table is {text!r:.80}; give a list of rows, or a file that ends in .toml")
@@ -182,8 +191,7 @@ def _rows(given: str | Path) -> Any:
         raise UsageError(f"table is {text!r:.80}, which is not a list; give rows as ['agent', ['resist']]") from None
 
 
-def _ply(row: Any, number: int) -> Ply:
-    where = f"table row {number}"
+def _ply(row: Any, where: str) -> Ply:
     if not isinstance(row, list | tuple) or len(row) not in (2, 3):
         raise UsageError(f"{where} is {row!r:.60}; give [speaker, directives] or [speaker, number, directives]")
     speaker, *some, directives = row

@@ -79,7 +79,7 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
         printing: how the result is printed.
 
     Returns:
-        Whether the evaluation is complete and at least one conversation was scored.
+        Whether the evaluation is complete and at least one conversation of every policy was scored.
 
     Raises:
         UsageError: a setting is wrong, or the tasks are not held out; nothing was played.
@@ -230,7 +230,7 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
             f"josh: {counted(owed, 'task')} had errors; {again}",
             file=sys.stderr,
         )
-    return any(cell["scored"] for cell in figures["results"])
+    return all(cell["scored"] for cell in figures["results"])
 
 
 def evaluation_figures(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:

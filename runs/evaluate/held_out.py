@@ -24,8 +24,8 @@ from josh.seeds import id_of_text
 
 Only: TypeAlias = frozenset[str] | None
 """The ids of the tasks that a file has rows of; None for all tasks of its runs."""
-Found: TypeAlias = tuple[Path, Only] | UsageError
-"""A run's folder and its tasks that count, or the reason why it was not found."""
+Found: TypeAlias = "tuple[Path, Only] | TrainingExposure | UsageError"
+"""A run's folder and its tasks that count; the exposure that a manifest says; or the reason why there is neither."""
 SHOWN = 3
 """Most tasks or people that an error names."""
 _ALL = "all"
@@ -80,7 +80,8 @@ def seen_in(sources: Sequence[Path]) -> TrainingExposure:
             `tasks_digest` and `settings`. A run is searched in this order: in its `folder`, in the manifest's folder,
             in the folder above, in the `log_dir` of its settings, and in the current folder. If a `tasks_digest` is
             given, the run must have it. Where the file has one part of the questions only (`part` in its settings), the
-            manifest's `tasks` count, and the run's other tasks do not.
+            manifest's `tasks` count, and the run's other tasks do not. Entries with `trees` are files of trees that no
+            run played: the manifest's `tasks` and `questions` count.
 
     Raises:
         UsageError: a source is none of these, or a source or one of its runs cannot be read.
@@ -158,6 +159,10 @@ def _runs_of(source: Path) -> Iterator[Found]:
     if searches:
         yield from ((found, None) for found in searches)
         return
+    runs = sorted(found.parent for found in source.glob(f"*/{CONFIG}"))
+    if runs:
+        yield UsageError(f"{source} is a folder of runs; name them, such as {runs[0]}")
+        return
     beside = source.with_name(f"{source.name}.manifest.json")
     path = beside if beside.is_file() else source
     try:
@@ -213,10 +218,13 @@ def _runs_in(manifest: Any, path: Path, home: Path) -> Iterator[Found]:
     if not isinstance(named, list) or not named:
         yield UsageError(f"{path} names no runs")
         return
-    settings, tasks = manifest.get("settings"), manifest.get("tasks")
+    settings, tasks, questions = (manifest.get(name) for name in ("settings", "tasks", "questions"))
     one_part = isinstance(settings, dict) and settings.get("part", _ALL) != _ALL and isinstance(tasks, list)
     only = frozenset(map(str, tasks)) if one_part else None
     for place, one in enumerate(named):
+        if isinstance(one, dict) and "trees" in one and isinstance(tasks, list) and isinstance(questions, list):
+            yield TrainingExposure(frozenset(map(str, tasks)), questions=frozenset(map(str, questions)))
+            continue
         yield _run_of({"run": one} if isinstance(one, str) else one, f"{path}: runs[{place}]", home, only)
 
 
@@ -247,6 +255,8 @@ def _run_of(entry: Any, where: str, home: Path, only: Only) -> Found:
 def _seen_in_run(found: Found) -> TrainingExposure:
     if isinstance(found, UsageError):
         raise found
+    if isinstance(found, TrainingExposure):
+        return found
     folder, only = found
     config = read_config(folder)
     settings = read_settings(folder, config)

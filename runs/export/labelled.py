@@ -67,8 +67,13 @@ class RunSource:
 
     @property
     def name(self) -> str:
-        """The run's folder."""
+        """The run's folder, as text."""
         return str(self._folder)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self._folder
 
     @property
     def directives(self) -> Collection[str]:
@@ -98,6 +103,7 @@ class _Unit:
     label: str
     part: str
     task: str
+    questions: tuple[str, ...]
     key: bytes
     contradicts: bytes
     rank: tuple[bytes, bytes]
@@ -135,7 +141,7 @@ def export_labelled(
         units = _spooled(spool, _pairs(sources, forms[form], choice, yields, damaged), seed, yields)
         kept = _matched(_distinct(units, yields), choice, yields)
         if not kept:
-            raise NoRowsError(f"{' and '.join(one.name for one in sources)}: {_why_none(yields, choice)}")
+            raise NoRowsError(f"{', '.join(one.name for one in sources)}: {_why_none(yields, choice, len(damaged))}")
         digest = copy_rows(spool, (row for unit in kept for row in unit.rows), made.rows)
         made.manifest |= {
             "format": form,
@@ -150,6 +156,8 @@ def export_labelled(
             "tasks": sorted({unit.task for unit in kept}),
             "runs": [one.manifest(out.parent) for one in sources],
         }
+        if not all("run" in one for one in made.manifest["runs"]):  # nobody can look up their questions in the runs
+            made.manifest["questions"] = sorted({name for unit in kept for name in unit.questions})
     return made.manifest
 
 
@@ -185,7 +193,7 @@ def _spooled(spool: BinaryIO, pairs: Iterator[LabelledPair], seed: int, yields: 
             start += len(line)
         # The second part decides between pairs of the same text with other columns.
         rank = _hash(str(seed).encode() + pair.place), _hash(b"".join(lines))
-        yield _Unit(pair.label, pair.part, pair.task, pair.key, pair.contradicts, rank, tuple(rows))
+        yield _Unit(pair.label, pair.part, pair.task, pair.questions, pair.key, pair.contradicts, rank, tuple(rows))
 
 
 def _hash(data: bytes) -> bytes:
@@ -219,11 +227,21 @@ def _matched(units: Sequence[_Unit], choice: LabelSelection, yields: Yields) -> 
     return kept
 
 
-def _why_none(yields: Yields, choice: LabelSelection) -> str:
-    """Returns why an export has no rows, in one line with a way out."""
+def _why_none(yields: Yields, choice: LabelSelection, damaged: int) -> str:
+    """Returns why an export has no rows, in one line with a way out.
+
+    Args:
+        yields: the numbers of the stages.
+        choice: the export.
+        damaged: number of lines that are no JSON.
+    """
     counts = yields.as_json()
     if not yields.trees:
-        return "no whole episode to export"
+        return f"no whole episode to export{f'; damaged lines: {damaged}' if damaged else ''}"
+    if yields.given_up == yields.trees:
+        return (
+            f"errors ended all of its {counted(yields.trees, 'tree')}; go on with the run (josh --resume), then export"
+        )
     if not yields.pairs:
         return (
             f"the speakers agree in {yields.agreed} of {counted(yields.trees, 'tree')}, so there is no pair to label"
@@ -241,7 +259,7 @@ def _why_none(yields: Yields, choice: LabelSelection) -> str:
     where = ", ".join(f"{part} has {_numbers(one, ' and ')}" for part, one in there.items())
     way = "give more trees, or --match none"
     if not any(sum(one.values()) for one in there.values()):
-        way = "give trees of its questions too (--task_split all), or another --part"
+        way = "give trees of its questions too, or another part"
     return f"no {choice.label} pairs to match in {choice.part}: {where}; {way}"
 
 

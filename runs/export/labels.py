@@ -25,7 +25,7 @@ from josh.runs.export.formats import FORMATS
 from josh.runs.export.messages import Row, UnexportableError, for_openai, for_trl, with_tools
 from josh.runs.export.pairs import PAIR_FORMS, PairTexts, check_turns, texts_of
 from josh.runs.export.sharegpt import sharegpt_kto
-from josh.seeds import part_of
+from josh.seeds import id_of_text, part_of
 from josh.tree import Pair, Tree
 
 ACCEPT, RESIST, BALANCED, FIXED = "accept", "resist", "balanced", "fixed"
@@ -213,6 +213,7 @@ class LabelledPair:
         label: its label.
         part: the part of its question.
         task: the id of its task.
+        questions: the ids of its question: the given one, and the one by its text.
         key: hash of its statement; of pairs with the same key one is kept.
         contradicts: the key of pairs with the opposite statement, which exclude this one.
         place: hash of the whole pair, the same in every format.
@@ -222,6 +223,7 @@ class LabelledPair:
     label: str
     part: str
     task: str
+    questions: tuple[str, ...]
     key: bytes
     contradicts: bytes
     place: bytes
@@ -296,7 +298,8 @@ def labelled_pairs(
         place, _ = found.keys()
         if form.one_sided:
             key, contradicts = found.asks_and_prefers(), b""
-        yield LabelledPair(label, part, episode.task.id, key, contradicts, place, tuple(rows))
+        names = tuple(dict.fromkeys((question, id_of_text(str(episode.task.data.get("question") or question)))))
+        yield LabelledPair(label, part, episode.task.id, names, key, contradicts, place, tuple(rows))
 
 
 def agrees_throughout(tree: Tree) -> bool:

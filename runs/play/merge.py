@@ -10,12 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from josh.errors import UsageError
+from josh.messages import dumps
 from josh.redact import redactor
 from josh.runs.play.closing import RunResult, close
 from josh.runs.play.run import describe, hand_over_journal
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.tasks import digest_of, shard_of
-from josh.runs.record.folder import CONFIG, EPISODES, read_config, read_settings, read_summary, write_json
+from josh.runs.record.folder import (
+    CONFIG,
+    EPISODES,
+    read_config,
+    read_settings,
+    read_summary,
+    require_distinct,
+    write_json,
+)
 from josh.runs.record.record import Record, retries_before
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, result_of
@@ -52,6 +61,7 @@ async def merge(folders: Sequence[Path], log_dir: Path, name: str) -> RunResult:
         UsageError: a folder is not a finished shard, a shard is missing or is given twice, the shards have different
             settings, or their tasks are not those of the whole run; no new folder is left.
     """
+    require_distinct(folders)
     shards = _checked([_shard(folder) for given in folders for folder in _runs_of_shards(given)])
     settings = _whole(shards[0].settings, log_dir)
     if (log_dir / name).exists():
@@ -133,9 +143,33 @@ def _checked(shards: Sequence[Shard]) -> list[Shard]:
     of = first.settings.tasks.num_shards
     missing = [number for number in range(of) if number not in found]
     if missing:
-        names = f"shard {missing[0]}" if len(missing) == 1 else f"shards {', '.join(map(str, missing))}"
-        raise UsageError(f"{names} of {of} {'is' if len(missing) == 1 else 'are'} missing; give all {of}")
+        raise UsageError(f"{_named(missing, of)} missing; give all {of}")
     return [found[number] for number in range(of)]
+
+
+def missing_shards(folders: Sequence[Path]) -> list[str]:
+    """Returns a line for every run of which some shards are among some folders, and others are not.
+
+    Args:
+        folders: folders of runs, whole ones too.
+
+    Raises:
+        UsageError: one of them is not a run.
+    """
+    found: dict[str, tuple[int, set[int]]] = {}
+    for folder in folders:
+        settings = read_settings(folder)
+        if settings.tasks.num_shards > 1:
+            same = dumps(fixed_settings(settings) | {SHARDS[1]: None})
+            found.setdefault(same, (settings.tasks.num_shards, set()))[1].add(settings.tasks.shard_idx)
+    each = [(of, [number for number in range(of) if number not in there]) for of, there in found.values()]
+    return [f"{_named(missing, of)} missing; their tasks are left out" for of, missing in each if missing]
+
+
+def _named(missing: Sequence[int], of: int) -> str:
+    one = len(missing) == 1
+    names = f"shard {missing[0]}" if one else f"shards {', '.join(map(str, missing))}"
+    return f"{names} of {of} {'is' if one else 'are'}"
 
 
 def _whole(settings: RunSettings, log_dir: Path) -> RunSettings:

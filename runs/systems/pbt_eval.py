@@ -30,6 +30,7 @@ ALIASES: Final[Mapping[str, str]] = MappingProxyType(
 """The published flags, and josh's names for them."""
 _PARTS: Final[Mapping[str, str]] = MappingProxyType({"validation": "valid", "dev": "valid"})
 _TURNS, _GREEDY = "max_turns", "deterministic"
+_RENAMED: Final[Mapping[str, str]] = MappingProxyType({_TURNS: "max_convo_turns", "split": "task_split"})
 _ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "trajectory_dir": "write its rows by `josh pbt prefs DIR --split devtest --out rows.jsonl`, and give --file",
@@ -45,12 +46,13 @@ def add_eval_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> No
     """Add the flags of `josh pbt eval`."""
     parser.usage = "josh pbt eval SUITE [FLAGS]"
     parser.add_argument("suite", metavar="SUITE", help=", ".join(SUITES))
-    parser.add_argument(
+    rest = parser.add_argument(
         "rest",
         nargs=argparse.REMAINDER,
         metavar="FLAGS",
         help=f"flags of josh evaluate, and: {', '.join(f'--{name}' for name in (*ALIASES, 'split', _TURNS, _GREEDY))}",
     )
+    rest.required = False
 
 
 def run_eval(args: argparse.Namespace) -> int:
@@ -65,7 +67,9 @@ def run_eval(args: argparse.Namespace) -> int:
     Raises:
         UsageError: the suite does not exist, or a flag belongs to another command.
     """
-    code: int = args.main(["evaluate", "--suite", args.suite, *translated(args.suite, args.rest)])
+    names = [argument.removeprefix("--").partition("=")[0].replace("-", "_") for argument in args.rest]
+    typed = {ALIASES.get(name, _RENAMED.get(name, name)): name for name in names if name in {**ALIASES, **_RENAMED}}
+    code: int = args.main(["evaluate", "--suite", args.suite, *translated(args.suite, args.rest)], typed)
     return code
 
 
@@ -90,6 +94,11 @@ def _translated(suite: str, arguments: list[str]) -> Iterator[str]:
             if not number.isdigit() or int(number) < 2 or int(number) % 2:
                 raise UsageError(f"max_turns is {number!r}; give an even number of at least 2, such as 4")
             yield from ("--max_convo_turns", str(int(number) // 2))
+        elif name in ("limit", "valid_limit"):
+            number = value if equals else arguments.pop(0) if arguments else ""
+            if not number.isdigit() or not int(number):
+                raise UsageError(f"{name} is {number!r}; give a whole number, 1 or more")
+            yield from (f"--{ALIASES[name]}", number)
         elif name == "split":
             part = value if equals else arguments.pop(0) if arguments else ""
             yield from ("--task_split", _PARTS.get(part, part))

@@ -117,8 +117,8 @@ def figures(samples: Sequence[PolicyResults]) -> Metrics:
     rows.append(["  published", "", *(f"{PUBLISHED[name]:+.2f}" for name in FEATURES)])
     lines += align_columns(rows)
     for one in results:
+        if one["missing"] and len(one["missing"]) < len(FEATURES):
+            lines.append(f"{one['policy']}: the model gives no log-probabilities; {', '.join(one['missing'])} left out")
         if one["note"]:
             lines.append(f"{one['policy']}: {one['note']}, so nothing explains them")
-        elif one["missing"]:
-            lines.append(f"{one['policy']}: the model gives no log-probabilities; {', '.join(one['missing'])} left out")
     return {"results": results, "lines": [line.rstrip() for line in lines]}

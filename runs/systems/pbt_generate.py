@@ -8,12 +8,14 @@
 import argparse
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
+from josh.dialogue import Speaker
 from josh.envs.debate.env import ALL
 from josh.envs.debate.questions import DATASETS
 from josh.errors import UsageError
@@ -25,6 +27,7 @@ from josh.runs.play.run import dry_run
 from josh.runs.play.tasks import check_shard, choose_tasks
 from josh.runs.record.folder import EPISODES
 from josh.runs.record.stored import stored_episodes
+from josh.runs.record.summary import counted
 from josh.runs.report.ending import print_run
 from josh.runs.resolve import defaults_of, resolve
 from josh.runs.settings import JOSH, SHARDS, RunSettings, env_of
@@ -239,6 +242,7 @@ def _number_of_questions(settings: RunSettings) -> int:
 def run_generate(args: argparse.Namespace) -> int:
     """Play a run or a shard, or merge shards; print the result and the yields. Returns the exit code."""
     relax_gc()
+    args.typed |= _typed(args)
     if "merge" in args:
         return _merge(args)
     generation = generation_of(args)
@@ -248,8 +252,18 @@ def run_generate(args: argparse.Namespace) -> int:
         print(f"josh: estimate: {expected}", file=sys.stderr)
         return 0
     worked = play_in(generation.folder, generation.settings, generation.given, "another --out_dir")
-    print_trees(generation.folder)
-    return 0 if worked else 1
+    readable = print_trees(generation.settings, generation.folder)
+    return 0 if worked and readable else 1
+
+
+def _typed(args: argparse.Namespace) -> dict[str, str]:
+    """Returns the names in messages of the settings that flags of this command stand for."""
+    names = {"log_dir": "out_dir", "task_split": "split"}
+    if "limit" in args:
+        names["synthetic_tasks"] = "limit"
+    if _NAMES["env.trees"][0] in args.spelled:
+        names["env.trees"] = _NAMES["env.trees"][0]
+    return names
 
 
 def _merge(args: argparse.Namespace) -> int:
@@ -259,13 +273,34 @@ def _merge(args: argparse.Namespace) -> int:
         raise UsageError(f"{taken} is given with merge, which plays nothing; leave one of them out")
     result = asyncio.run(merge(args.merge, getattr(args, "out_dir", OUT_DIR), WHOLE))
     print_run(result)
-    print_trees(result.folder)
-    return 0
+    return 0 if print_trees(result.settings, result.folder) else 1
 
 
-def print_trees(folder: Path) -> None:
-    """Print how many trees a run has, and in how many of them the speakers never disagree."""
-    trees = agreed = 0
+def print_trees(settings: RunSettings, folder: Path) -> bool:
+    """Print how many trees a run has, in how many of them the speakers never disagree, and who is never understood.
+
+    Returns:
+        Whether some answer of either speaker could be read, if it spoke at all.
+    """
+    trees = agreed = given_up = 0
+    turns: Counter[Speaker] = Counter()
+    answers: Counter[Speaker] = Counter()
     for _, episode in stored_episodes(folder / EPISODES, []):
+        if episode.error:
+            given_up += 1
+            continue
         trees, agreed = trees + 1, agreed + agrees_throughout(episode.tree)
-    print(f"trees           {trees}, {agreed} of them without disagreement")
+        for node in episode.tree.nodes[1:]:
+            turns[node.speaker] += 1
+            answers[node.speaker] += ((node.turn.facts or {}).get("answers") or {}).get(node.speaker) is not None
+    more = f"; errors ended {given_up} more" if given_up else ""
+    print(f"trees           {trees}, {agreed} of them without disagreement{more}")
+    models = {Speaker.AGENT: settings.agent.model, Speaker.USER: settings.user.model}
+    mute = [speaker for speaker in Speaker if turns[speaker] and not answers[speaker]]
+    for speaker in mute:
+        print(
+            f"josh: {models[speaker]}, as the {speaker}: no answer could be read in {counted(turns[speaker], 'turn')}; "
+            "give --extractor_model MODEL, or another model",
+            file=sys.stderr,
+        )
+    return not mute

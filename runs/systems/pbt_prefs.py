@@ -20,6 +20,7 @@ from josh.models.chat_template import RefusedError
 from josh.models.hf_loading import LocalModel
 from josh.outcomes import Episode
 from josh.runs.export.files import check_free
+from josh.runs.export.formats import FORMATS
 from josh.runs.export.labelled import RunSource, TreeSource, export_labelled, labelled_to_stream, print_yields
 from josh.runs.export.labels import (
     ACCEPT,
@@ -35,6 +36,7 @@ from josh.runs.export.labels import (
 )
 from josh.runs.export.messages import Row, UnexportableError
 from josh.runs.export.pairs import PairTexts
+from josh.runs.play.merge import missing_shards
 from josh.runs.play.model_factory import ModelFactory
 from josh.runs.record.folder import CONFIG, read_config, require_distinct
 from josh.runs.settings import core
@@ -80,6 +82,7 @@ def add_prefs_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> N
         action="store_true",
         help="also take pairs in which the learner became right, though both speakers were wrong before",
     )
+    parser.add_argument("--learner", help="agent or user: whose pairs count (default: the speaker of all pairs)")
     parser.add_argument("--train_limit", type=int, help="maximum number of pairs of the train part")
     parser.add_argument("--valid_limit", type=int, help="maximum number of pairs of the valid and of the test part")
     parser.add_argument("--traj_limit", type=int, help="maximum number of questions whose trees are read")
@@ -114,9 +117,14 @@ def run_prefs(args: argparse.Namespace) -> int:
     for name, value in (("DIR", paths), ("out", args.out)):
         if not value:
             raise UsageError(f"no {name} given; example: josh pbt prefs records/<run> --mode balanced --out rows.jsonl")
+    args.typed |= {"label": "mode", "part": "split"}
     form, choice = _choice(args)
     forms = {**LABEL_FORMS, **_published_forms(args.model, form)}
     sources = list(_sources(paths, _swapped(args.slots)))
+    if args.slots is not None and not any(isinstance(source, PublishedTrees) for source in sources):
+        raise UsageError(f"slots is {args.slots!r}, but no DIR is a file of trees as PBT writes them; leave it out")
+    for line in missing_shards([source.folder for source in sources if isinstance(source, RunSource)]):
+        print(f"josh: {line}", file=sys.stderr)
     if str(args.out) == "-" and args.model_filtering:
         raise UsageError("out is '-', but the model filter keeps its replies beside a file; give --out FILE")
     earlier = check_free(args.out)
@@ -154,8 +162,10 @@ def _choice(args: argparse.Namespace) -> tuple[str, LabelSelection]:
     if args.model is not None and form not in _OWN:
         raise UsageError(f"model is given, but rows of {form} need no template; leave it out, or give --format pbt")
     like = {"pbt": "dpo", "pbt-sft": "sft"}.get(form, form)
+    if like not in FORMATS and like not in LABEL_FORMS:
+        raise UsageError(f"no format named {form!r}; known: {', '.join((*LABEL_FORMS, *_OWN))}")
     mode = modes[0] if modes else BALANCED
-    choice = choose_labels(like, mode, args.match, args.split, args.label_fixed, None)
+    choice = choose_labels(like, mode, args.match, args.split, args.label_fixed, args.learner)
     return form, replace(choice, most_pairs=_limits(args, choice))
 
 

@@ -18,6 +18,7 @@ from shlex import quote
 from typing import Any
 
 from josh.errors import FatalError
+from josh.messages import dumps
 from josh.models.chat_template import FOLDED, template_text
 from josh.models.hf_loading import PREFIX
 from josh.runs.record.folder import version
@@ -52,6 +53,10 @@ def train(method: str, settings: TrainSettings) -> Path:
     data = Path(settings.data)
     rows = read_rows(data, method)
     pairs = read_rows(Path(settings.eval_data), "dpo") if settings.eval_data else []
+    if met := _met(rows, pairs):
+        note(
+            f"{met} of {len(pairs)} pairs of {settings.eval_data} are about questions of {data}; they are not held out"
+        )
     require_packages("training")
     with quiet():
         check_machine(settings)
@@ -83,6 +88,17 @@ def train(method: str, settings: TrainSettings) -> Path:
     if is_first():
         _report(target, settings, card)
     return target
+
+
+def _met(rows: Sequence[Row], pairs: Sequence[Row]) -> int:
+    """Returns how many pairs have the question of a row, or its prompt where they name no question."""
+
+    def about(row: Row) -> str:
+        question = row.content.get("question")
+        return str(question) if question else dumps(row.content.get("prompt"))
+
+    known = set(map(about, rows)) if pairs else set()
+    return sum(about(pair) in known for pair in pairs)
 
 
 def _held_out(pairs: Sequence[Row], template: Template, settings: TrainSettings) -> HeldOut | None:
@@ -130,7 +146,7 @@ def _report(target: Path, settings: TrainSettings, card: Mapping[str, Any]) -> N
     print(f"rows      {rows['used']} used, {rows['dropped']['too_long']} too long{others}")
     print(f"steps     {losses['steps']}, loss {losses['first']:.3f} at first, {losses['last']:.3f} at last")
     for one in card.get("evaluations", ()):
-        print(f"epoch {one['epoch']:<3g} {described(one)}")
+        print(f"epoch {round(one['epoch'], 2):<3g} {described(one)}")
     if losses["last"] > losses["first"]:
         note("the last loss is above the first; give a lower learning_rate, or check the rows")
     print(f"{'model' if settings.merge else 'adapter'}   {target}")

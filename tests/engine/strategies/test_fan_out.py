@@ -1,6 +1,7 @@
 """Trees by a table of directives."""
 
 import asyncio
+import re
 from collections import Counter
 
 import pytest
@@ -165,7 +166,13 @@ def test_a_wrong_table_is_refused_in_one_line(table, line):
 
 def test_a_toml_file_without_a_table_is_refused(tmp_path):
     file = tmp_path / "table.toml"
-    for content, line in (("rows = []", "has rows; give one list with the name table"), ("table = [", "table.toml")):
+    wrong = (
+        ("rows = []", "has rows; give one list with the name table"),
+        ("table = [", "table.toml"),
+        ("table = []", "table.toml: table is []; give at least one row"),
+        ('table = [["boss", ["resist"]]]', "table.toml: table row 1: the speaker is 'boss'; give agent or user"),
+    )
+    for content, line in wrong:
         file.write_text(content, encoding="utf-8")
-        with pytest.raises(UsageError, match=line):
+        with pytest.raises(UsageError, match=re.escape(line)):
             read_table(file)

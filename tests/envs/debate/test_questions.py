@@ -90,6 +90,7 @@ def test_a_byte_order_mark_and_gzip_are_no_hindrance(loaded):
         (lines({"question": " ", "answer": "x"}), r"line 1 has no question"),
         (lines(5), r"line 1 is 5; give an object"),
         (lines({"questions": []}), r"has no list `Data`"),
+        (lines({"prompt": "x", "chosen": "y"}), r"line 1 has no question; give a text as `question`"),
         (json.dumps({"Data": [{"Question": "Who?", "QuestionId": "a"}]}), r"question 1: the question has no gold"),
         (lines({"question": "Who?", "answer": "x", "choices": ["y", "z"]}), r"the choices lack the gold answer 'x'"),
         (lines({"question": "Who?", "answer": "x", "choices": ["X"]}), r"all choices are right; add a wrong one"),

@@ -51,8 +51,9 @@ def test_teams_are_compared_in_both_orders_with_their_order_gaps(capsys):
 
     again = suite(capsys, *flags, "--agent", "keeper", "--log_dir", "again")
     found = compared(other["folder"], again["folder"])
-    names = [Path(each["folder"]).name for each in (other, again)]
-    assert [each["policy"] for each in found["suite"]["order_gap"]] == [f"keeper ({name})" for name in names]
+    one, two = found["suite"]["order_gap"]
+    assert one["policy"].startswith("keeper (")
+    assert two["policy"].startswith("keeper (again/")
 
 
 def test_evaluations_of_different_suites_are_refused_by_their_names(capsys):

@@ -21,6 +21,13 @@ ROWS = [
 ]
 
 
+def test_a_model_without_log_probabilities_has_a_line_that_says_so(capsys, endpoint):
+    url, _ = endpoint(respond=lambda body: "Final answer: malta")
+    flags = ("features", "--rows", written("rows.jsonl", ROWS[:4]), "--agent.samples", "2", "--model", "m")
+    lines = suite(capsys, *flags, "--base_url", url)["suite"]["further"]["lines"]
+    assert "m: the model gives no log-probabilities; log_p_own, log_p_alt left out" in lines
+
+
 def wavering(body):
     """A model that is unsure of odd questions and accepts there, except for one of each kind."""
     first, last = body["messages"][0]["content"], body["messages"][-1]["content"]

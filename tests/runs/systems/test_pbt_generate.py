@@ -154,8 +154,8 @@ def test_shards_that_do_not_exist_or_are_missing_are_named(capsys):
         ("--shard_idx -1", "shard_idx is -1; give 0 or more"),
         ("--num_shards 0 --shard_idx 0", "num_shards is 0; give 1 or more"),
         ("--shard_size 0 --shard_idx 0", "shard_size is 0; give 1 or more"),
-        ("--num_per_example 0", "env.trees is 0; give 1 to 1000"),
-        ("--split dve", "no task_split named 'dve'; known: train, valid, test, all"),
+        ("--num_per_example 0", "num_per_example is 0; give 1 to 1000"),
+        ("--split dve", "no split named 'dve'; known: train, valid, test, all"),
         ("--deterministic --temperature 1", "deterministic is given with temperature 1; leave one of them out"),
         ("--user_top_p 1", "user_top_p is 1.0, but the user has no chat model; leave it out, or give --user_model"),
         ("--questions nowhere.jsonl", "cannot read nowhere.jsonl: No such file or directory"),
@@ -196,7 +196,7 @@ def test_another_command_for_the_same_folder_is_refused_with_the_difference(caps
     line = refused(capsys, "generate", "--limit", 2, "--max_turns", 2)
     assert line.startswith("max_convo_turns is 1, and not given in records/pbt/trees; give another --out_dir")
     line = refused(capsys, "generate", "--limit", 3)
-    assert line == "synthetic_tasks is 3, and 2 in records/pbt/trees; give another --out_dir"
+    assert line == "limit is 3, and 2 in records/pbt/trees; give another --out_dir"
 
 
 @pytest.mark.parametrize(
