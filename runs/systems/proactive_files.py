@@ -12,7 +12,9 @@ from josh.runs.export.files import print_written, writing
 
 
 def make_folder_of(out: Path) -> None:
-    """Make the folder of a file. Raises UsageError where it cannot be made."""
+    """Make the folder of a file. Raises UsageError where it cannot be made, or the file is a folder."""
+    if out.is_dir():
+        raise UsageError(f"out is {str(out)!r}, which is a folder; give a file, such as {out / 'rows.jsonl'}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

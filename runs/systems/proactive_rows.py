@@ -120,7 +120,12 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
     Raises:
         UsageError: the file cannot be read, or a row is wrong; the error names the line.
     """
+    way = f"write its trajectories with josh proactive generate --run {path if path.is_dir() else path.parent}"
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; {way}")
     for where, row in json_rows(path):
+        if isinstance(row, Mapping) and "nodes" in row:
+            raise UsageError(f"{where} is an episode of a run; {way}")
         if not isinstance(row, Mapping):
             raise UsageError(f"{where} is {row!r:.60}; give a trajectory, one JSON object on each line")
         yield trajectory_from(row, where)

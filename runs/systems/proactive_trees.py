@@ -33,6 +33,8 @@ def trajectory_rows(episode: Episode, decisions: int, judged: bool, dropped: Cou
     Raises:
         UsageError: the episode is of another world.
     """
+    if not isinstance(episode.task.data.get("state"), Mapping):
+        raise UsageError(f"task {episode.task.id} has no state; give a run of --env proactive")
     if episode.error:
         dropped[GIVEN_UP] += 1
         return
@@ -98,7 +100,7 @@ def _interactions(episode: Episode, path: Sequence[int], judged: bool) -> list[d
         node = episode.tree.nodes[index]
         seen = node.turn.observed
         if not isinstance(seen, Mapping) or "rendered" not in seen:
-            raise UsageError(f"task {episode.task.id} is not of the proactive world; give a run of --env proactive")
+            raise UsageError(f"task {episode.task.id} has a turn without a state; give a run of --env proactive")
         if node.speaker is Speaker.USER:
             if seen["reaction"]:
                 found[-1]["user_reaction"] = dict(seen["reaction"])

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helping_models import respond
 from playing import lines
 from refusals import bad
 from trajectories import STATE, preferences, write
@@ -185,6 +186,33 @@ def test_the_same_command_again_plays_nothing_and_writes_the_same_bytes(capsys):
     assert said == "josh: n_states is 4, and 3 in logs/traj-run; give another --out or --log_dir"
 
 
+def test_a_run_of_another_world_and_files_that_are_no_trajectories_are_refused(capsys):
+    assert main(["--synthetic_tasks", "2", "--log_dir", "runs"]) == 0
+    (other,) = Path("runs").iterdir()
+    generate("--n_states", 2)
+    capsys.readouterr()
+    said = bad(capsys, "proactive", "generate", "--run", str(other), "--out", "t.jsonl")
+    assert said.endswith(" has no state; give a run of --env proactive")
+    way = "write its trajectories with josh proactive generate --run logs/traj-run"
+    for given, what in ((RUN, "is a folder"), (RUN / "episodes.jsonl", "line 1 is an episode of a run")):
+        said = bad(capsys, "proactive", "rewards", "--trajectories", str(given), "--out", "t.jsonl")
+        assert said == f"josh: {given} {what}; {way}"
+    assert not list(Path().glob("t.jsonl*"))
+
+
+def test_a_judges_mark_stays_and_other_plans_get_the_score_that_is_given(endpoint):
+    url, _ = endpoint(respond=respond)
+    write([{**STATE, "domain": "planning", "query": "Plan a dinner."}], "states.jsonl")
+    judged = ("--judge_model", "j", "--judge_base_url", url)
+    for name, more in (("judged", judged), ("given", ("--planning_score", 0.5))):
+        generate("--dataset_path", "states.jsonl", "--persona_idx", 0, *more, out=f"{name}.jsonl")
+    for name, score in (("judged", 0.7), ("given", 0.9)):
+        (row,) = preferences(Path(f"{name}.jsonl"), "--planning_score", 0.9, out=f"{name}-prefs.jsonl")
+        assert row["task_scores"]["Execute"] == score
+    (row,) = preferences(Path("given.jsonl"), out="given-prefs.jsonl")
+    assert row["task_scores"]["Execute"] == 0.5
+
+
 def test_the_manifests_name_the_run_that_was_played():
     generate("--n_states", 3)
     preferences(Path("logs/traj.jsonl"), out="dpo/prefs.jsonl")
@@ -213,6 +241,7 @@ def test_the_manifests_name_the_run_that_was_played():
          "them out"),
         (("--mainline_action", "Wait"), "mainline_action is 'Wait'; give Clarify or Execute"),
         (("--run", "x", "--n_states", "3"), "n_states is given with run, which plays nothing; leave one of them out"),
+        (("--out", "."), "out is '.', which is a folder; give a file, such as rows.jsonl"),
         (("--dataset_path", "s.jsonl"), "s.jsonl line 2: query is None; give the user's request as a text"),
     ],
 )  # fmt: skip
