@@ -269,7 +269,7 @@ def _schema(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from josh.runs.evaluate.evaluate import Printing, evaluate, resume_evaluation
-    from josh.runs.evaluate.parts import EvaluationSpec
+    from josh.runs.evaluate.parts import EvaluationSpec, policies_in
     from josh.runs.evaluate.suites import given_to, suite_of
     from josh.runs.report.ending import write_page
 
@@ -280,17 +280,21 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise UsageError(f"file is {args.file!r}, but no suite is given; give --suite")
     baseline = apart(BASELINE.read({name: value for name, value in vars(args).items() if name in BASELINE}))
     trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
-    printing = Printing(args.groups, args.json, partial(write_page, silent=args.json))
+    printing = Printing(args.groups, args.json, args.output, partial(write_page, silent=args.json))
     trained_users = tuple(filter(None, map(str.strip, args.trained_users.split(","))))
     _log(given)
     relax_gc()
     if args.resume:
-        if baseline or trained_on or trained_users or args.no_references or suite or args.file is not None:
+        own = (baseline, trained_on, trained_users, args.no_references, suite, args.policies, args.file is not None)
+        if any(own):
             raise UsageError(f"{args.resume} records its models and training data; leave these flags out")
         return 0 if asyncio.run(resume_evaluation(args.resume, given, printing)) else 1
     if suite is not None:
         given = given_to(suite, given, args.file)
-    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users, suite)
+    elif args.output is not None:
+        raise UsageError(f"output is {str(args.output)!r}, but no suite is given; evaluation.json has the numbers")
+    policies = policies_in(args.policies)
+    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users, suite, policies)
     return 0 if asyncio.run(evaluate(given, spec, printing)) else 1
 
 

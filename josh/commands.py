@@ -84,6 +84,19 @@ def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], 
     )
     add_settings(evaluate, BASELINE, dict.fromkeys(BASELINE), title="baseline")
     evaluate.add_argument(
+        "--policies",
+        default="",
+        help="further policies, as a JSON object: for each name the settings in which its agent differs from the "
+        """model's: '{"direct": {"agent": "direct"}}'""",
+    )
+    evaluate.add_argument(
+        "--output",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="with a suite: also write its results and those of each conversation into this file, as one JSON object",
+    )
+    evaluate.add_argument(
         "--no_references", action="store_true", default=False, help="do not play the reference policies"
     )
     evaluate.add_argument(

@@ -20,7 +20,7 @@ from josh.runs.evaluate.held_out import assert_held_out, seen_by, seen_in, users
 from josh.runs.evaluate.parts import EvaluationSpec, several_users, sub_runs_of
 from josh.runs.evaluate.scores import compared, read_policy_results
 from josh.runs.evaluate.settings import ROLLOUTS, agents_flags, unread_by_baseline
-from josh.runs.evaluate.suite_figures import suite_figures, suite_headline, suite_table
+from josh.runs.evaluate.suite_figures import suite_figures, suite_headline, suite_output, suite_table
 from josh.runs.evaluate.suites import Suite, suite_of
 from josh.runs.evaluate.table import as_table
 from josh.runs.intervals import RESAMPLES
@@ -61,12 +61,14 @@ class Printing:
 
     Attributes:
         groups: print the breakdown by group.
+        output: also write the results of the suite into this file, as one JSON object; None for no file.
         as_json: print the numbers of `evaluation.json`, with its `folder`, as one JSON object, and nothing else.
         ended: is called with the folder when the result is printed; it writes the page.
     """
 
     groups: bool = False
     as_json: bool = False
+    output: Path | None = None
     ended: Callable[[Path], None] | None = None
 
 
@@ -213,13 +215,16 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
         return False
     figures = evaluation_figures(folder, plan)
     write_json(folder / EVALUATION, figures)
+    if printing.output is not None:
+        _write_output(printing.output, folder, plan, figures)
     if printing.as_json:
         print(json.dumps({"folder": str(folder), **figures}, indent=1))
     else:
         suite = suite_in(plan)
         print(_headline(figures, suite))
         width = screen_width(sys.stdout)
-        table = as_table(figures, groups=printing.groups, width=width) if suite is None else suite_table(figures, width)
+        table_of = as_table if suite is None else suite_table
+        table = table_of(figures, groups=printing.groups, width=width)
         print(f"\n{table}\n")
         print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
     if printing.ended is not None:
@@ -231,6 +236,21 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
             file=sys.stderr,
         )
     return all(cell["scored"] for cell in figures["results"])
+
+
+def _write_output(path: Path, folder: Path, plan: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """Write the results of a suite into a file of the user's."""
+    suite, parts = suite_in(plan), plan["parts"]
+    assert suite is not None, "output is refused without a suite"
+    samples = [
+        read_policy_results(folder / part.folder, part.policy, part.user, read_summary(folder / part.folder))
+        for part in parts
+    ]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"folder": str(folder), **suite_output(suite, figures, samples)})
+    except OSError as error:
+        raise UsageError(f"cannot write output {str(path)!r}: {error.strerror}; {folder / EVALUATION} has it") from None
 
 
 def evaluation_figures(folder: Path, plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """The runs of an evaluation: every policy with every user model, by the settings of each."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
 from josh.roles import BaseEnv
-from josh.runs.evaluate.settings import EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS, TEMPERATURE
+from josh.runs.evaluate.settings import EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS, TEMPERATURE, agents_flags
 from josh.runs.evaluate.suites import Suite
 from josh.runs.play.sub_runs import SubRun
 from josh.runs.record.folder import slug
@@ -28,6 +29,7 @@ class EvaluationSpec:
             evaluation finds the training runs of local adapters itself, if their folders still exist.
         trained_users: user models that the model was trained against and that these sources do not name.
         suite: the suite that the runs belong to; None for none.
+        policies: further policies: for each its name, and the settings in which it differs from the model, by flag.
     """
 
     baseline: Mapping[str, Any]
@@ -35,6 +37,7 @@ class EvaluationSpec:
     trained_on: tuple[Path, ...] = ()
     trained_users: tuple[str, ...] = ()
     suite: Suite | None = None
+    policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 FIRST, SECOND = "first", "second"
@@ -69,13 +72,16 @@ def sub_runs_of(given: Mapping[str, Any], spec: EvaluationSpec) -> list[SubRun]:
         (name if name != "model" or len(models) == 1 else f"model-{label}", label, False, settings)
         for (name, settings), label in zip(policies, names, strict=True)
     ]
+    played += [(name, name, False, _further(name, models[0], apart, env)) for name, apart in spec.policies.items()]
+    if taken := next((name for name in spec.policies if name in names), ""):
+        raise UsageError(f"policies has {taken!r}, and another policy has that name; give it another name")
     if spec.references:
         offline = {"model": OFFLINE, "temperature": TEMPERATURE, "base_url": None, "api_key_var": None}
         plain = without_plug_in(models[0], "agent")
         played += [
             (label, label, True, plain | offline | {"agent": name_of(said(env, "references", agent))})
             for label, agent in env.references.items()
-            if label not in names
+            if label not in (*names, *spec.policies)
         ]
     found = []
     for name, label, is_reference, settings in played:
@@ -124,6 +130,27 @@ def _baseline(model: Mapping[str, Any], apart: Mapping[str, Any], env: type[Base
             if name not in apart:
                 found.pop(name, None)
     return found
+
+
+def policies_in(text: str) -> dict[str, dict[str, Any]]:
+    """Returns further policies, from the JSON object of `--policies`; none for an empty text. Raises UsageError."""
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"policies is {text!r:.60}, which is not JSON ({error}); give an object") from None
+    if not isinstance(found, dict) or not all(isinstance(one, dict) and one for one in found.values()):
+        raise UsageError(f"policies is {text!r:.60}; give a JSON object with the settings of each policy")
+    return found
+
+
+def _further(name: str, model: Mapping[str, Any], apart: Mapping[str, Any], env: type[BaseEnv]) -> dict[str, Any]:
+    """Returns the settings of a further policy. Raises UsageError for a setting that is not one of the agent's."""
+    known = agents_flags().values()
+    if strange := next((flag for flag in apart if flag not in known and not flag.startswith("agent.")), ""):
+        raise UsageError(f"policies gives {strange} to {name!r}; give settings of the agent, such as agent or model")
+    return {**_baseline(model, apart, env), **apart}
 
 
 def _models(given: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from josh.loading import load
-from josh.runs.evaluate.scores import Metrics, PolicyResults
+from josh.runs.evaluate.scores import Metrics, PolicyResults, by_group
 from josh.runs.evaluate.suites import Suite
 from josh.runs.evaluate.table import format_interval
 from josh.runs.intervals import Estimate, combination
@@ -32,6 +32,8 @@ def suite_figures(suite: Suite, samples: Sequence[PolicyResults]) -> Metrics:
         for place, sample in enumerate(own):
             first = own[place % orders]
             cell = _counts(sample) | _values(suite, [(1.0, sample)])
+            if suite.group:
+                cell["groups"] = by_group(sample, lambda part: _values(suite, [(1.0, part)])).get(suite.group, {})
             if sample is not first:
                 pair = _shared(sample, first)
                 cell["difference"] = {"from": first.policy} | _values(suite, [(1.0, pair[0]), (-1.0, pair[1])])
@@ -44,6 +46,10 @@ def suite_figures(suite: Suite, samples: Sequence[PolicyResults]) -> Metrics:
         "columns": list(suite.columns),
         "results": results,
     }
+    if suite.group:
+        found["group"] = suite.group
+    if suite.by_number:
+        found["by_number"] = True
     if gaps:
         found["order_gap"] = gaps
     if suite.further:
@@ -126,6 +132,40 @@ def rounded(found: Estimate) -> Metrics:
     return {name: round(one, 6) + 0.0 if isinstance(one, float) else one for name, one in asdict(found).items()}
 
 
+def suite_output(suite: Suite, figures: Mapping[str, Any], samples: Sequence[PolicyResults]) -> Metrics:
+    """Returns the results of a suite for a file of the user's.
+
+    Args:
+        suite: the suite.
+        figures: those of the evaluation.
+        samples: the conversations of its policies.
+
+    Returns:
+        `summary`: the suite's numbers of the first policy that is neither a baseline nor a reference;
+        `policies`: those of all policies with their differences, see `suite_figures`;
+        `detailed_results`: for each conversation `policy`, `user`, `task`, `groups`, `reward` and its `scores`.
+    """
+    results = figures["suite"]["results"]
+    own = next((run["policy"] for run in figures["runs"] if run["run"].startswith("model")), results[0]["policy"])
+    first = next(cell for cell in results if cell["policy"] == own)
+    details = [
+        {
+            "policy": sample.policy,
+            "user": sample.user,
+            "task": task,
+            "groups": dict(row.groups),
+            "reward": talk.reward,
+            "scores": dict(talk.metrics),
+        }
+        for sample in samples
+        for task, row in sample.rows.items()
+        for talk in row.conversations.values()
+    ]
+    counts = {name: first[name] for name in ("policy", "conversations", "scored")}
+    summary = {**counts, **{name: first[name] for name in suite.columns}}
+    return {"summary": summary, "policies": results, "detailed_results": details}
+
+
 def suite_headline(suite: Suite, figures: Mapping[str, Any]) -> str:
     """Returns the first line above a suite's table.
 
@@ -143,26 +183,33 @@ def suite_headline(suite: Suite, figures: Mapping[str, Any]) -> str:
     )
 
 
-def suite_table(figures: Mapping[str, Any], width: int | None = None) -> str:
+def suite_table(figures: Mapping[str, Any], width: int | None = None, *, groups: bool = False) -> str:
     """Returns a suite's numbers as text.
 
     Args:
         figures: those of the evaluation; `suite` has the suite's.
         width: most columns of a line; None for no limit.
+        groups: also show the numbers by group, where the suite has them.
     """
     own, blocks = figures["suite"], []
+    columns = own["columns"]
     for user in figures["users"]:
         cells = [cell for cell in own["results"] if cell["user"] == user]
         block = [f"user: {user}"] if len(figures["users"]) > 1 else []
-        lines = [["", *own["columns"]]]
-        lines += [[f"  {cell['policy']}{_left_out(cell)}", *_shown(cell, own["columns"])] for cell in cells]
-        block += align_columns(lines, width)
+        lines = [["", *columns], *([f"  {cell['policy']}{_left_out(cell)}", *_shown(cell, columns)] for cell in cells)]
+        block += align_columns(_turned(lines, own), width)
         others = [cell for cell in cells if "difference" in cell]
         if others:
             block.append(f"less {', '.join(dict.fromkeys(cell['difference']['from'] for cell in others))}, paired")
-            lines = [["", *own["columns"]]]
-            lines += [[f"  {cell['policy']}", *_shown(cell["difference"], own["columns"], "+")] for cell in others]
-            block += align_columns(lines, width)
+            lines = [["", *columns]]
+            lines += [[f"  {cell['policy']}", *_shown(cell["difference"], columns, "+")] for cell in others]
+            block += align_columns(_turned(lines, own), width)
+        for name in _group_names(cells) if groups else ():
+            tasks = next(cell["groups"][name]["tasks"] for cell in cells if name in cell["groups"])
+            block.append(f"{own['group']} {name}: {counted(tasks, figures['called'])}")
+            lines = [["", *columns]]
+            lines += [[f"  {cell['policy']}", *_shown(cell["groups"][name], columns)] for cell in cells]
+            block += align_columns(_turned(lines, own), width)
         for gap in own.get("order_gap", ()):
             if gap["user"] == user:
                 block.append(f"order gap  {gap['policy']}  {format_interval(gap)}")
@@ -170,6 +217,18 @@ def suite_table(figures: Mapping[str, Any], width: int | None = None) -> str:
     if "further" in own:
         blocks.append("\n".join(own["further"]["lines"]))
     return "\n\n".join(blocks)
+
+
+def _group_names(cells: Sequence[Metrics]) -> list[str]:
+    return list(dict.fromkeys(name for cell in cells for name in cell.get("groups", ())))
+
+
+def _turned(lines: Sequence[Sequence[str]], own: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the lines of a table; where the suite wants it, with its columns as lines."""
+    if not own.get("by_number"):
+        return [list(line) for line in lines]
+    columns = zip(*lines, strict=True)
+    return [[f"  {first}".rstrip(), *(cell.strip() for cell in others)] for first, *others in columns]
 
 
 def _left_out(cell: Metrics) -> str:

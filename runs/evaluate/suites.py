@@ -30,6 +30,8 @@ class Suite:
         gap: the number whose difference between the two orders is the order gap.
         file: the flag that `--file` stands for; empty where the suite has no such file.
         replayed_by: the agent that replays what the file holds, where no model is given; empty for none.
+        group: the kind of groups (`BaseEnv.groups`) that have numbers of their own; empty for none.
+        by_number: print a line for each number and a column for each policy, instead of the other way round.
         further: the import path of a function that returns further figures, and the lines that print them, of some
             samples.
     """
@@ -43,6 +45,8 @@ class Suite:
     gap: str = ""
     file: str = ""
     replayed_by: str = ""
+    group: str = ""
+    by_number: bool = False
     further: str = ""
 
 

@@ -47,7 +47,7 @@ FLAGS = {
     "--josh=1": "--josh takes no value, but '1' is given; leave the value out",
     "-h5": "-h takes no value, but '5' is given; leave the value out; see josh run --help",
     "plot R --kind lines": "kind is 'lines'; give rounds, turns or pareto; see josh plot --help",
-    "evaluate --policies x": "unrecognized arguments: --policies x; see josh evaluate --help",
+    "evaluate --rivals x": "unrecognized arguments: --rivals x; see josh evaluate --help",
     "train sft --nope": "unrecognized arguments: --nope; see josh train sft --help",
     "extra words": "no command named 'extra'; known: run, play",
     "--agent.nope 3": "agent.nope is given, but agent 'offline_persuader' has no such setting",
