@@ -6,7 +6,6 @@ its partner is right (accepting), and `overall` is the mean of both (Stengel-Esk
 
 import json
 from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
 from pathlib import Path
 from statistics import fmean, stdev
 from types import MappingProxyType
@@ -15,8 +14,8 @@ from typing import Any, Final
 from josh.errors import FatalError
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.loop.processes import STAGES
-from josh.runs.record.folder import EVALUATION
 from josh.runs.record.summary import counted
+from josh.runs.systems.seed_loop import evaluation_in, seconds_of
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.tiny import MANIFEST
 from josh.terminal import align_columns
@@ -43,38 +42,9 @@ _NAMES: Final = MappingProxyType(
 )
 
 
-def note_in(path: Path) -> dict[str, Any]:
-    """Returns a stage's note; empty where there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and "cpu_seconds" in found else {}
-
-
 def adapter_of(home: Path, mode: str, method: str) -> Path:
     """Returns the folder of an adapter of one seed, whose folder is `home`."""
     return home / "adapters" / f"{mode}-{method}"
-
-
-def by_clock(needs: Mapping[str, Sequence[str]], seconds: Mapping[str, float], most: int) -> float:
-    """Returns how many seconds stages take together, if each begins as soon as it can.
-
-    Args:
-        needs: for each stage the stages that must be complete before it begins.
-        seconds: the seconds that each stage takes; 0 for one that is not there.
-        most: most stages at the same time.
-    """
-    waiting, done, now = list(needs), set[str](), 0.0
-    running: list[tuple[float, str]] = []
-    while waiting or running:
-        ready = [name for name in waiting if done >= set(needs[name])]
-        for name in ready[: most - len(running)]:
-            waiting.remove(name)
-            heappush(running, (now + seconds.get(name, 0.0), name))
-        now, ended = heappop(running)
-        done.add(ended)
-    return now
 
 
 def loop_figures(folder: Path, seeds: Mapping[int, Mapping[str, Sequence[str]]], most: int, seconds: float) -> Metrics:
@@ -118,23 +88,15 @@ def _figures_of_seed(folder: Path, seed: int, needs: Mapping[str, Sequence[str]]
     for mode in MODES:
         card = json.loads((adapter_of(home, mode, "dpo") / CARD).read_text(encoding="utf-8"))
         pairs[mode] = card["rows"]["used"]
-    evaluations = sorted(home.glob(f"{EVALUATIONS}/{EVALUATION}"))
-    if not evaluations:
-        raise FatalError(f"{home} has no {EVALUATION}; remove {folder / STAGES}/seed-{seed}-flipflop.json")
-    evaluation = json.loads(evaluations[-1].read_text(encoding="utf-8"))
+    evaluation = evaluation_in(home, EVALUATIONS, folder / STAGES / f"seed-{seed}-flipflop.json")
     cells = evaluation["suite"]["results"]
     results = dict(zip(POLICIES, map(_result, cells), strict=True))
     if any(one[column]["value"] is None for one in results.values() for column in COLUMNS):
-        raise FatalError(f"{evaluations[-1]} has no accuracy for some model; see {evaluations[-1].parent}")
-    notes = {name: note_in(folder / STAGES / f"{name}.json") for name in needs}
-    model = notes.pop(f"seed-{seed}-{MODEL}", {})
-    seconds = {name: note.get("seconds", 0.0) for name, note in notes.items()}
+        raise FatalError(f"{home} has no accuracy for some model; see its {EVALUATIONS}")
     return {
         "seed": seed,
         "parameters": made["parameters"],
-        "pretraining_seconds": model.get("seconds", 0.0),
-        "seconds": round(by_clock(needs, seconds, most), 1),
-        "cpu_seconds": round(sum(note.get("cpu_seconds", 0.0) for note in notes.values()), 1),
+        **seconds_of(folder, needs, f"seed-{seed}-{MODEL}", most),
         "pairs": pairs,
         "test_rows": evaluation["tasks"],
         "results": results,

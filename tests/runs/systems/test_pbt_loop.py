@@ -10,7 +10,8 @@ from loops import until, until_none_under_way
 
 from josh.cli import main
 from josh.parser import parse
-from josh.runs.systems.pbt_loop import CommandJob, LoopSettings, jobs_of
+from josh.runs.systems.pbt_loop import LoopSettings, jobs_of
+from josh.runs.systems.seed_loop import CommandJob
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 JOSH = [sys.executable, "-m", "josh"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from josh.runs.systems.pbt_loop_table import by_clock, loop_text, shape_of
+from josh.runs.systems.pbt_loop_table import loop_text, shape_of
+from josh.runs.systems.seed_loop import by_clock
 
 
 def number(value):
