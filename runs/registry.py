@@ -101,6 +101,7 @@ REWARDS = {
     "call_goals": "josh.rewards.call_goals:CallGoals",
     "debate": "josh.rewards.debate:DebateRewards",
     "proactive": "josh.rewards.proactive:ProactiveRewards",
+    "proactive_measures": "josh.rewards.proactive_measures:ProactiveMeasures",
 }
 STRATEGIES = {
     BEAM: "josh.strategies.beam:BeamSearch",
@@ -133,6 +134,7 @@ SUITES = {
     "team": "josh.runs.systems.pbt_suites:TEAM",
     "misinformation": "josh.runs.systems.pbt_suites:MISINFORMATION",
     "features": "josh.runs.systems.pbt_suites:FEATURES",
+    "proactive": "josh.runs.systems.proactive_suite:PROACTIVE_EVAL",
 }
 """The suites of `josh evaluate --suite`; each value is the import path of a `josh.runs.evaluate.suites.Suite`."""
 

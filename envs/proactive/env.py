@@ -15,6 +15,7 @@ from josh.config import setting
 from josh.dialogue import Speaker
 from josh.envs.proactive.dialogue import StateWorld
 from josh.envs.proactive.personas import PERSONAS, Persona, persona_named
+from josh.envs.proactive.preferences import STATE_ID, state_rows
 from josh.envs.proactive.prompts import DIRECTIVES, SYSTEM, user_prompt
 from josh.envs.proactive.states import CODING, DOMAINS, PLANNING, State, load_states, state_from
 from josh.envs.proactive.synthetic import MadeUp, made_up_states
@@ -47,7 +48,9 @@ class ProactiveEnv(BaseEnv):
         """The settings of this world."""
 
         states: str | None = setting(
-            None, "file of states, one JSON object with a query on each line (default: made-up ones)", resumable=True
+            None,
+            "file of states, one JSON object with a query on each line, or of preferences (default: made-up ones)",
+            resumable=True,
         )
         n_states: int | None = setting(
             None,
@@ -80,6 +83,7 @@ class ProactiveEnv(BaseEnv):
     rewards = "proactive"
     references: Mapping[str, str] = {"direct": "direct", "clarify_first": "clarify_first", "threshold": "threshold"}
     called = "state"
+    tiny_dialogues = "josh.runs.systems.tiny_helper:DIALOGUES"
     directives = DIRECTIVES
     hints: Mapping[str, str] = {
         "agent": "In each message, ask one question, or deliver the whole solution.",
@@ -115,7 +119,7 @@ class ProactiveEnv(BaseEnv):
             drawn = made_up_states(self.seed, part, wanted, self._domains)
             return [Task(one.state.id, index, self._made_up(one)) for index, one in enumerate(drawn)]
         path = Path(self.config.states)
-        states = load_states(path, PLANNING if self.config.domain == PLANNING else CODING)
+        states = load_states(path, PLANNING if self.config.domain == PLANNING else CODING, state_rows)
         played = [state for state in states if state.domain in self._domains and part in (None, part_of(state.id))]
         if not played:
             raise UsageError(
@@ -133,7 +137,7 @@ class ProactiveEnv(BaseEnv):
 
     def people(self, task: Task) -> Sequence[str]:
         """Returns the state that a task repeats, so that intervals treat its tasks as related."""
-        return (str(task.data["state_id"]),) if "state_id" in task.data else ()
+        return (str(task.data[STATE_ID]),) if STATE_ID in task.data else ()
 
     def groups(self, task: Task) -> Mapping[str, str]:
         """Returns the persona and the domain of a task."""
@@ -171,7 +175,8 @@ class ProactiveEnv(BaseEnv):
         row = {key: value for key, value in state.row.items() if key not in _SECRET}
         persona = self._persona(state, PERSONAS, name).row(state.domain)
         data = {"state": {**row, "id": name}, "persona": persona, **secrets}
-        return data if name == state.id else {**data, "state_id": state.id, "question_id": state.id}
+        about = str(state.extra.get(STATE_ID, state.id))
+        return data if name == about else {**data, STATE_ID: about, "question_id": about}
 
     def _persona(self, state: State, drawn: Sequence[Persona], name: str = "") -> Persona:
         """Returns the persona of the settings, of the row, or one drawn by the task's id and the seed."""

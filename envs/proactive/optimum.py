@@ -11,7 +11,7 @@ Under the default weights (v1) a clear request is never worth a question, and an
 
 from josh.envs.proactive.actions import CLARIFY, EXECUTE
 from josh.envs.proactive.cost import Message, Weights, message_cost
-from josh.envs.proactive.env import persona_of
+from josh.envs.proactive.env import persona_of, state_of
 from josh.envs.proactive.personas import Persona
 from josh.roles import Task
 
@@ -35,7 +35,8 @@ def break_even(weights: Weights) -> float:
 
 def best_action(task: Task, weights: Weights) -> str | None:
     """Returns the first action with the higher mean reward; None for a task of which nobody knows what it lacks."""
-    if "needs" not in task.data or task.data["state"]["dialogue_turn"] or task.data["state"]["prev_reject"]:
+    state = state_of(task)
+    if "needs" not in task.data or state.dialogue_turn or state.prev_reject:
         return None
     return CLARIFY if gain(bool(task.data.get("hidden")), persona_of(task), weights) > 0 else EXECUTE
 

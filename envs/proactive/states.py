@@ -16,7 +16,7 @@ Other keys are kept.
 
 import ast
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -89,19 +89,22 @@ class State:
         return {**found, **self.extra}
 
 
-def load_states(path: Path, domain: str = CODING) -> list[State]:
+def load_states(
+    path: Path, domain: str = CODING, rows: Callable[[Path], Iterable[tuple[str, Any]]] = json_rows
+) -> list[State]:
     """Returns the states of a file.
 
     Args:
         path: JSON lines, or one JSON array.
         domain: the domain of rows without one.
+        rows: reads the rows, each with its place.
 
     Raises:
         UsageError: the file cannot be read, has no rows, or a row is wrong; the error names the line.
     """
     found: list[State] = []
     places: dict[str, str] = {}
-    for number, (place, row) in enumerate(json_rows(path)):
+    for number, (place, row) in enumerate(rows(path)):
         if row == []:  # an empty array
             continue
         given = {"domain": domain, **row} if isinstance(row, Mapping) else row
