@@ -176,7 +176,7 @@ def draw_turns(runs: Sequence[PlottedRun], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
+def draw_pareto(runs: Sequence[PlottedRun], path: Path, across: str = "") -> None:
     """Draw mean reward, with 95 % intervals, against model calls per task; the Pareto fronts are marked.
 
     Only runs on the same tasks are compared, so each set of tasks has a front of its own. If no run asked a model, the
@@ -186,8 +186,9 @@ def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
     Args:
         runs: the runs.
         path: the file to write.
+        across: the name of the horizontal axis, where `calls` are another cost; empty for model calls.
     """
-    asked = any(run.calls for run in runs)
+    asked = bool(across) or any(run.calls for run in runs)
     costs = [run.calls if asked else run.turns for run in runs]
     rewards = [run.reward for run in runs]
     sets = list(dict.fromkeys(run.played for run in runs))
@@ -221,7 +222,7 @@ def draw_pareto(runs: Sequence[PlottedRun], path: Path) -> None:
     else:
         axes.set_xlim(min(spots) - 0.03 * (max(costs) or 1), max(spots) + 0.06 * (max(costs) or 1))
     axes.set_xlabel(
-        "model calls per task, both sides"
+        across or "model calls per task, both sides"
         if asked
         else "turns of the agent per task, all branches (no model was asked)"
     )

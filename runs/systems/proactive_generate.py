@@ -44,14 +44,15 @@ _MODEL: Final = "llm_model"
 _NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "model": (_MODEL, "chat model of the agent, and of the user where --user_model is not given (default: offline)"),
     "agent.mainline_action": ("mainline_action", "the main line's first action (default: the agent chooses it)"),
+    "strategy.decisions": ("decisions", "points of the main line that branch (default: 1; with --multi_turn all)"),
     "strategy.branches": ("branches", "2: the other action, and the main line's once more; 1: the other (default: 2)"),
     "rewards.planning_score": ("planning_score", "R_task of a plan, where no judge scores it (default: it has none)"),
 }
 """The published names of settings, with their help, by flag."""
-_NUMBERS: Final = {"strategy.branches": int, "rewards.planning_score": float}
+_NUMBERS: Final = {"strategy.branches": int, "strategy.decisions": int, "rewards.planning_score": float}
 _OWN: Final = (
     "env.states", "env.n_states", "synthetic_tasks", "env.domain", "env.persona", "env.multi_turn", "env.interactions",
-    "strategy.decisions", "max_convo_turns",
+    "max_convo_turns",
 )  # fmt: skip
 """Settings that other flags of this command set."""
 _TYPED: Final = {
@@ -253,7 +254,9 @@ def _turns(flags: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{name} is given with {other}; leave one of them out")
     if "max_turns" in flags and not several:
         raise UsageError(f"max_turns is {flags['max_turns']} without multi_turn; give --multi_turn too")
-    found: dict[str, Any] = {"env.multi_turn": True, "strategy.decisions": 0} if several else {}
+    found: dict[str, Any] = {"env.multi_turn": True} if several else {}
+    if several and "strategy.decisions" not in flags:
+        found["strategy.decisions"] = 0
     found |= {"env.interactions": False} if short else {}
     for name in ("max_turns", "max_interactions"):
         if name in flags:
