@@ -38,6 +38,7 @@ ENVS = {
     "misinformation": "josh.envs.debate.suites:MisinformationEnv",
     "features": "josh.envs.debate.features:FeaturesEnv",
     "proactive": "josh.envs.proactive.env:ProactiveEnv",
+    "ptom": "josh.envs.ptom.env:PtomEnv",
     "dialogues": "josh.envs.dialogues:DialoguesEnv",
 }
 DEFAULT_ENV = "persuasion"
@@ -69,6 +70,10 @@ AGENTS = {
     "clarify_first": "josh.agents.proactive.offline:ClarifyFirst",
     "threshold": "josh.agents.proactive.offline:Threshold",
     "prompt_only": "josh.agents.proactive.helper:PromptOnly",
+    "planner": "josh.agents.ptom.planner:Planner",
+    "offline_planner": "josh.agents.ptom.offline:OfflinePlanner",
+    "ask_first": "josh.agents.ptom.offline:AskFirst",
+    "recommend_at_once": "josh.agents.ptom.offline:RecommendAtOnce",
     SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }
@@ -92,6 +97,8 @@ USERS = {
     "misinformer": "josh.users.debate.partners:Misinformer",
     "persona": "josh.users.proactive.persona:PersonaUser",
     "offline_persona": "josh.users.proactive.persona:OfflinePersona",
+    "ptom_human": "josh.users.ptom.person:PtomHuman",
+    "ptom_offline": "josh.users.ptom.person:PtomOffline",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
@@ -102,6 +109,7 @@ REWARDS = {
     "debate": "josh.rewards.debate:DebateRewards",
     "proactive": "josh.rewards.proactive:ProactiveRewards",
     "proactive_measures": "josh.rewards.proactive_measures:ProactiveMeasures",
+    "ptom": "josh.rewards.ptom:PtomRewards",
 }
 STRATEGIES = {
     BEAM: "josh.strategies.beam:BeamSearch",

@@ -39,7 +39,7 @@ FLOORS = (
 )
 """From the ground up, modules and folders of modules. A module may import what is on its own floor, and below."""
 ROOMS = {room: number for number, floor in enumerate(FLOORS) for room in floor.split()}
-WORLDS = re.compile("donat|donor|persua|debat|woz|p4g|proactiv|mbpp", re.IGNORECASE)
+WORLDS = re.compile("donat|donor|persua|debat|woz|p4g|proactiv|mbpp|ptom", re.IGNORECASE)
 """What gives a world away, in code and in docstrings."""
 APART = ("agents", "users", "rewards")
 """Rooms of one floor that never import each other."""
