@@ -43,8 +43,12 @@ class OfflinePlanner(Planner):
         said, heard = ([text_of(one) for one in self.messages if one["role"] == role] for role in ("assistant", "user"))
         desires = believed(self.scenario, heard)
         kind, words = self.choose(said, desires, model.temperature, rng)
-        planned = Planned(kind, words, belief_of(desires), _WHY[kind], self.chances(said, desires))
+        planned = self.planned(kind, words, said, desires)
         return self.say(planned, written(planned), env)
+
+    def planned(self, kind: str, words: str, said: Sequence[str], desires: Mapping[str, float]) -> Planned:
+        """Returns the whole turn, with all sections; see `choose` for the arguments."""
+        return Planned(kind, words, belief_of(desires), _WHY[kind], self.chances(said, desires))
 
     def choose(
         self, said: Sequence[str], desires: Mapping[str, float], temperature: float, rng: Random
