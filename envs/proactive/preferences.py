@@ -2,7 +2,7 @@
 
 A preference has a `state` and a `chosen_action` (the README of ProactiveLLM). A file may have several preferences about
 the same request: those of later turns, and those with other users. The first state with an id keeps it; the next ones
-are `q@1`, `q@2` and so on, and `state_id` names the first.
+are `q@1`, `q@2` and so on, and `state_id` names the first. Made-up states are recognised, and have what grades them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from josh.envs.proactive.actions import ACTIONS
+from josh.envs.proactive.synthetic import made_up_as
 from josh.errors import UsageError
 from josh.texts import json_rows
 
@@ -33,10 +34,18 @@ def state_rows(path: Path) -> Iterator[tuple[str, Any]]:
         if row.get(CHOSEN) not in ACTIONS:
             raise UsageError(f"{place}: {CHOSEN} is {row.get(CHOSEN)!r:.40}; give {' or '.join(ACTIONS)}")
         persona = {"persona": row["persona"]} if row.get("persona") is not None else {}
-        state = {**persona, **row["state"], CHOSEN: row[CHOSEN]}
+        state = {**_known_of(row["state"]), **persona, **row["state"], CHOSEN: row[CHOSEN]}
         name = state.get("id")
         if name is not None:
             met[str(name)] = met.get(str(name), -1) + 1
             if met[str(name)]:
                 state |= {"id": f"{name}@{met[str(name)]}", STATE_ID: str(name)}
         yield place, state
+
+
+def _known_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a solution of a made-up state needs and what the user knows; empty for any other state."""
+    found = made_up_as(str(state.get("id")), str(state.get("query")))
+    if found is None:
+        return {}
+    return {"needs": list(found.needs), **({"hidden": found.hidden} if found.hidden else {})}

@@ -142,6 +142,7 @@ THINGS: Final = MappingProxyType(
 )
 VAGUE: Final = ("as usual", "as agreed", "the right way")
 """What an unclear request says instead of the fact."""
+_HOW: Final = ("clear", "open")
 SURE: Final = 0.8
 """The share of the states on whose side of .5 `task_uncertainty` lies."""
 
@@ -219,6 +220,16 @@ def made_up(name: str) -> MadeUp:
     return MadeUp(state, "" if clear else detail, (family.details[detail],), personas)
 
 
+def made_up_as(name: str, query: str) -> MadeUp | None:
+    """Returns the made-up state with an id and a request, which questions and answers may follow; None for none."""
+    kind, *rest = name.split("-")
+    fits = kind in FAMILIES and len(rest) == 3 and rest[2] in _HOW
+    if not fits or rest[0] not in PLACES[FAMILIES[kind].domain] or rest[1] not in THINGS[FAMILIES[kind].domain]:
+        return None
+    found = made_up(name)
+    return found if query == found.state.query or query.startswith(f"{found.state.query}\n[") else None
+
+
 def read_request(query: str) -> Request | None:
     """Returns what is known of a made-up request, with the answers behind it; None for any other request."""
     for name, family in FAMILIES.items():
@@ -238,7 +249,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 @lru_cache(maxsize=16)
 def _order(seed: int, domain: str, clear: bool) -> tuple[str, ...]:
     names = [
-        f"{kind}-{place}-{thing}-{'clear' if clear else 'open'}"
+        f"{kind}-{place}-{thing}-{_HOW[not clear]}"
         for kind, family in FAMILIES.items()
         if family.domain == domain
         for place in PLACES[domain]

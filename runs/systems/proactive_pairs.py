@@ -159,6 +159,7 @@ class ActionPair:
             "task_scores": {action: one.task for action, one in both},
             "interrupt_costs": {action: one.cost for action, one in both},
             "candidates": [one.candidate for one in self.siblings],
+            "persona": self.better.trajectory.persona,
             **{f"{name}_assistant_msg": one.trajectory.full_text for name, one in named},
             **{f"{name}_reward": one.reward for name, one in named},
             **{f"{name}_task_score": one.task for name, one in named},

@@ -1,6 +1,7 @@
 """`josh proactive eval`: the published flags, the baselines beside the model, and states met in training."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,13 @@ def test_preferences_say_which_action_is_the_better_one(capsys):
     share = sum(row["chosen_action"] == "Execute" for row in rows) / len(rows)
     found = evaluated(capsys, "--prefs_path", "prefs.jsonl", "--baselines", "direct")
     assert found["tasks"] == len(rows)
-    assert values(found, "direct", "action_accuracy")[0] == pytest.approx(share, abs=1e-6)
+    accuracy, success = values(found, "direct", "action_accuracy", "success")
+    assert accuracy == pytest.approx(share, abs=1e-6)
+    clear = sum(row["state"]["id"].endswith("-clear") for row in rows) / len(rows)
+    assert success == pytest.approx(clear, abs=1e-6)  # made-up states are graded
+    users = Counter(row["persona"]["name"] for row in rows)
+    groups = found["suite"]["results"][1]["groups"]
+    assert {name: each["tasks"] for name, each in groups.items()} == users
 
 
 def test_states_that_training_met_are_refused(capsys):

@@ -82,6 +82,7 @@ def test_the_best_and_the_worst_action_of_the_published_example_make_one_row():
     ]
     (row,) = preferences(rows, "--formula", "v2")
     candidates = row.pop("candidates")
+    assert row.pop("persona") == PERSONA
     assert row == {
         "prompt": [
             {
