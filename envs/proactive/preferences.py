@@ -24,13 +24,15 @@ def state_rows(path: Path) -> Iterator[tuple[str, Any]]:
     """Yields the rows of a file, each with its place; of a preference the state, with `chosen_action`.
 
     Raises:
-        UsageError: the file cannot be read, or a preference has no such action.
+        UsageError: the file cannot be read, or has trajectories, or a preference has no such action.
     """
     met: dict[str, int] = {}
     for place, row in json_rows(path):
         if not isinstance(row, Mapping) or not isinstance(row.get("state"), Mapping) or "query" in row:
             yield place, row
             continue
+        if CHOSEN not in row and "assistant_msg" in row:
+            raise UsageError(f"{place} is a trajectory; make preferences of the file: josh proactive rewards")
         if row.get(CHOSEN) not in ACTIONS:
             raise UsageError(f"{place}: {CHOSEN} is {row.get(CHOSEN)!r:.40}; give {' or '.join(ACTIONS)}")
         persona = {"persona": row["persona"]} if row.get("persona") is not None else {}

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from josh.envs.proactive.env import ProactiveEnv
+from josh.envs.proactive.synthetic import made_up_states
 from josh.errors import UsageError
 
 STATE = {"id": "q", "domain": "coding", "query": "Sort my orders.", "task_uncertainty": 0.3}
@@ -38,3 +39,24 @@ def test_an_action_that_does_not_exist_is_one_line_with_its_place(tmp_path):
     env = env_of(tmp_path, {"state": STATE, "chosen_action": "Clarify"}, {"state": STATE, "chosen_action": "Ask"})
     with pytest.raises(UsageError, match=r"line 2: chosen_action is 'Ask'; give Clarify or Execute"):
         env.tasks("all")
+
+
+def test_a_file_of_trajectories_is_one_line_with_the_way_out(tmp_path):
+    env = env_of(tmp_path, {"state": STATE, "action": "Clarify", "assistant_msg": "By what?"})
+    with pytest.raises(
+        UsageError, match=r"line 1 is a trajectory; make preferences of the file: josh proactive rewards"
+    ):
+        env.tasks("all")
+
+
+def test_a_made_up_state_is_recognised_by_its_id_and_its_request(tmp_path):
+    one = next(each for each in made_up_states(1, "test", 4) if each.hidden)
+    known, other = (
+        {"state": {**one.state.row, "query": query}, "chosen_action": "Clarify"} for query in ("", "Other.")
+    )
+    known["state"]["query"] = one.state.query
+    other["state"]["id"] = "sort-nowhere-orders-open"
+    first, second = env_of(tmp_path, known, other).tasks("all")
+    assert (first.data["needs"], first.data["hidden"]) == (list(one.needs), one.hidden)
+    assert "needs" not in second.data
+    assert "needs" not in first.data["state"]
