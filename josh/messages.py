@@ -122,7 +122,7 @@ def without_ids(message: Message) -> Message:
 def dumps(value: Any, *, sort_keys: bool = False) -> str:
     """Returns `value` as JSON on one line; objects of plug-ins that JSON cannot represent are written as `repr`."""
     try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, default=_named, allow_nan=False)
+        return (_SORTED if sort_keys else _ENCODER).encode(value)
     except (TypeError, ValueError):
         # Keys that are not text, NaN or infinite numbers, or values that contain themselves.
         return json.dumps(_plain(value, 0), ensure_ascii=False, sort_keys=sort_keys)
@@ -141,3 +141,9 @@ def _plain(value: Any, depth: int) -> Any:
 def _named(value: Any) -> str:
     """Returns the `repr` of a value without its memory address, which differs from run to run."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+_ENCODER, _SORTED = (
+    json.JSONEncoder(ensure_ascii=False, sort_keys=sort_keys, default=_named, allow_nan=False)
+    for sort_keys in (False, True)
+)

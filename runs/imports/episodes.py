@@ -99,19 +99,30 @@ def _episode(
     nodes = [Node(-1, found.turns[0][0].other, "", 0, opening, tuple(goals))]
     nodes += [
         Node(place - 1, speaker, "", place, turn, tuple(goals), None, place)
-        for place, (speaker, turn) in enumerate(found.turns, 1)
+        for place, (speaker, turn) in enumerate(found.turns[:-1], 1)
     ]
     met = (Hit(0, tuple(goals), float(reward or 0)),) if outcome is Outcome.WON and goals else ()
-    end = replace(nodes[-1].turn, outcome=outcome, hits=met)
-    nodes[-1] = replace(nodes[-1], turn=end, open=() if met else tuple(goals))
+    speaker, turn = found.turns[-1]
+    turn = Turn(
+        turn.messages,
+        turn.internal,
+        turn.actions,
+        met,
+        outcome,
+        turn.observed,
+        user_internal=turn.user_internal,
+        facts=turn.facts,
+    )
+    nodes.append(Node(last - 1, speaker, "", last, turn, () if met else tuple(goals), None, last))
     tree, rated = Tree(tuple(nodes), (), tuple(goals)), reward is not None
+    measured = getattr(type(env), "metrics", None) is not BaseEnv.metrics
     return Episode(
         task,
         tree,
         (last,) if rated else (),
         {last: outcome},
         {last: float(reward or 0)} if rated else {},
-        dict(metrics_of(env, task, tree, last, outcome)) if rated else {},
+        dict(metrics_of(env, task, tree, last, outcome)) if rated and measured else {},
         tools=tuple(found.tools),
         no_rows=found.no_rows,
     )

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from josh.dialogue import NO_USAGE, Outcome, Speaker
 from josh.errors import UsageError
 from josh.imported import DialogueLeftOut, ImportedDialogue, RecordedDialogues
 from josh.messages import dumps
@@ -24,12 +25,14 @@ from josh.outcomes import Episode
 from josh.roles import BaseEnv
 from josh.runs.imports.episodes import TaskFinder, episode_of
 from josh.runs.imports.files import sha256_of
+from josh.runs.imports.lines import EpisodeText
 from josh.runs.imports.personal import NAME, Masker
 from josh.runs.imports.rows import Found, ReadOptions
 from josh.runs.play.closing import RunResult
 from josh.runs.play.unread import require_read
 from josh.runs.record.episode_json import to_json
 from josh.runs.record.examples import examples
+from josh.runs.record.flaws import Flaws
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
@@ -42,12 +45,13 @@ from josh.runs.record.folder import (
     version,
     write_json,
 )
-from josh.runs.record.lines import FORMAT_VERSION, as_bytes
+from josh.runs.record.lines import as_bytes
 from josh.runs.record.settings_json import settings_to_json
-from josh.runs.record.summary import Totals, bill, person_of, result_of
+from josh.runs.record.summary import Result, Totals, bill, person_of, result_of
 from josh.runs.registry import PLAIN_ENV, guarded, import_path, load_reader, rewards_class
 from josh.runs.resolve import defaults_of, resolve
 from josh.runs.settings import RunSettings, env_of
+from josh.threads import one_line
 
 ALL: Final = "all"
 """The split of all conversations of a world."""
@@ -222,9 +226,14 @@ class _Importer:
         self._ids.setdefault(episode.task.id, 1)
         if episode.no_rows:
             self._no_rows[episode.no_rows] += 1
-        person = guarded(f"the people of task {episode.task.id}", partial(person_of, episode.task, self._env))
-        self._totals.add(result_of(episode), person)
-        self._writer.add(episode)
+        try:
+            person = person_of(episode.task, self._env)
+        except Exception as error:
+            raise UsageError(f"the people of task {episode.task.id}: {one_line(error)}") from None
+        single = not isinstance(found, Episode)
+        result = _result(episode) if single else result_of(episode)
+        self._totals.add(result, person)
+        self._writer.add(episode, result, single=single)
 
     def _name(self, given: str, index: int) -> str:
         """Returns an id that no other dialogue has: the given one, with a number where it is taken."""
@@ -275,6 +284,37 @@ class _Importer:
         return ImportedRun(result, left_out, masked, dict(self._no_rows))
 
 
+def _result(episode: Episode) -> Result:
+    """Returns the figures of an episode with a single path, as `result_of` does, in a tenth of its time."""
+    nodes = episode.tree.nodes
+    (outcome,) = episode.outcomes.values()
+    speakers = [node.speaker for node in nodes[1:]]
+    rounds = speakers.count(Speaker.AGENT)
+    return Result(
+        episode.reward,
+        float(bool(episode.reported) and outcome is Outcome.WON),
+        float(rounds) if episode.reported else 0.0,
+        episode.ending,
+        "",
+        episode.metrics,
+        len(episode.reported),
+        len(nodes) - 1,
+        _ONCE[outcome],
+        _UNUSED,
+        {},
+        has_goals=bool(episode.tree.goals),
+        flaws=_UNFLAWED,
+        pairs=_UNPAIRED,
+        unrated=episode.unrated,
+    )
+
+
+_ONCE: Final = {outcome: Counter([str(outcome)]) for outcome in Outcome}
+_UNUSED: Final = dict.fromkeys(map(str, Speaker), NO_USAGE)
+_UNFLAWED: Final = Flaws()
+_UNPAIRED: Final = Counter[tuple[str, str]]()
+
+
 class _Writer:
     """Writes the lines of episodes and of their examples."""
 
@@ -297,23 +337,15 @@ class _Writer:
         for file in self._files.values():
             file.close()
 
-    def add(self, episode: Episode) -> None:
-        """Write an episode and its examples."""
-        tools = {"tools": list(episode.tools)} if episode.tools else {}
+    def add(self, episode: Episode, result: Result, *, single: bool) -> None:
+        """Write an episode, which is a dialogue with a single path or a whole tree, and its examples."""
+        text = EpisodeText(episode, result)
         for example in examples(episode, collapses=False):
-            row = {
-                "version": FORMAT_VERSION,
-                "task_id": episode.task.id,
-                "node": example.node,
-                "is_successful": example.is_successful,
-                "is_golden_path": example.is_golden_path,
-                "messages": example.messages,
-                **tools,
-            }
-            self._files[EXAMPLES].write(as_bytes(f"{dumps(row)}\n"))
+            self._files[EXAMPLES].write(as_bytes(f"{text.example(example)}\n"))
             self.examples += 1
             self.golden += example.is_golden_path
-        self._files[EPISODES].write(as_bytes(f"{dumps(to_json(episode))}\n"))
+        line = text.line() if single else dumps(to_json(episode))
+        self._files[EPISODES].write(as_bytes(f"{line}\n"))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from josh.dialogue import Turn
 from josh.imported import ImportedDialogue
+from josh.messages import dumps
 
 EMAIL, PHONE, CARD, NAME = KINDS = ("email", "phone", "card", "name")
 USUAL: Final = (EMAIL, PHONE, CARD)
@@ -53,7 +54,7 @@ class Masker:
 
     def masked(self, found: ImportedDialogue) -> ImportedDialogue:
         """Returns a dialogue without personal data in its texts, its own data, its id and the ids of its people."""
-        if not self._kinds:
+        if not self._kinds or not (NAME in self._kinds or _may_hold(found)):
             return found
         names = self._names(found) if NAME in self._kinds else None
         turns = [(speaker, self._turn(turn, names)) for speaker, turn in found.turns]
@@ -156,6 +157,16 @@ class Masker:
         if not names:
             return None
         return re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+
+
+def _may_hold(found: ImportedDialogue) -> bool:
+    """Returns whether a dialogue has the sign of an e-mail address, or enough digits; a quick test of all its texts."""
+    texts = [message["content"] for _, turn in found.turns for message in turn.internal]
+    if any("tool_calls" in message for _, turn in found.turns for message in turn.internal):
+        return True
+    texts += [message["content"] for message in found.opening.internal]
+    whole = "\n\n\n\n".join([*texts, found.id, *found.people, dumps(found.metadata) if found.metadata else ""])
+    return "@" in whole or "(at)" in whole or "[at]" in whole or _DIGIT.search(whole) is not None
 
 
 def is_card(text: str) -> bool:

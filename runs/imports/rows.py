@@ -119,13 +119,14 @@ def dialogue_from(
     known: dict[str, Any] = {
         "id": "" if name is None else str(name),
         "opening": opening,
-        "reward": _number(row, place),
-        "success": _truth(row, place),
         "data": data,
-        "people": _people(row, place),
-        "tools": _tools(row.get("tools"), place),
         "parts_left_out": {EMPTY_MESSAGES: empty} if empty else {},
-    } | fields
+    }
+    if not _RESULTS.isdisjoint(row):
+        known |= {"reward": _number(row, place), "success": _truth(row, place), "people": _people(row, place)}
+    if "tools" in row:
+        known["tools"] = _tools(row["tools"], place)
+    known |= fields
     if "metadata" not in fields:
         extra = row.get("metadata")
         more = dict(extra) if isinstance(extra, dict) else {}
@@ -134,12 +135,16 @@ def dialogue_from(
     return ImportedDialogue(place, turns=turns, **known)
 
 
+_RESULTS: Final = frozenset((*REWARDS, *SUCCESSES, *PEOPLE))
 _READ: Final = frozenset((*IDS, *REWARDS, *SUCCESSES, *PEOPLE, "tools", "task", "metadata"))
 
 
 def first_of(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """Returns the value of the first of some keys that a row has; None for none."""
-    return next((row[name] for name in names if row.get(name) is not None), None)
+    for name in names:
+        if (value := row.get(name)) is not None:
+            return value
+    return None
 
 
 def _number(row: Mapping[str, Any], place: str) -> float | None:

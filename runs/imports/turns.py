@@ -55,21 +55,31 @@ def turns_of(messages: Any, place: str, roles: Mapping[str, str] = ROLES) -> tup
     turns: Turns = []
     group: list[Message] = []
     side, empty = "", 0
+    usual = roles is ROLES
     for number, raw in enumerate(messages, 1):
-        message = plain_message(raw, f"{place} message {number}", roles)
+        if (
+            usual
+            and type(raw) is dict
+            and len(raw) == 2
+            and raw.get("role") in KINDS
+            and type(raw.get("content")) is str
+        ):
+            message = raw
+        else:
+            message = plain_message(raw, f"{place} message {number}", roles)
         role = message["role"]
-        if not message.get("content") and not message.get("tool_calls") and role != "tool":
+        if not message["content"] and role != "tool" and "tool_calls" not in message:
             empty += 1
             continue
         who = "user" if role == "user" else side if role == "system" else "assistant"
         if not who:
             opening.append(message)
-            continue
-        if who != side and group:
-            turns.append(_turn(side, group))
-            group = []
-        side = who
-        group.append(message)
+        elif who == side:
+            group.append(message)
+        else:
+            if group:
+                turns.append(_turn(side, group))
+            side, group = who, [message]
     if group:
         turns.append(_turn(side, group))
     return Turn(internal=tuple(opening)), turns, empty
@@ -85,9 +95,6 @@ def plain_message(raw: Any, place: str, roles: Mapping[str, str] = ROLES) -> Mes
     if type(raw) is not dict:
         raise UsageError(f"{place} is {raw!r:.40}; give an object with role and content")
     given, content = raw.get("role"), raw.get("content")
-    if given in KINDS and type(content) is str and len(raw) == 2 and given not in _renamed(roles):
-        found: Message = raw
-        return found
     role = roles.get(given.strip().lower()) if isinstance(given, str) else None
     if role is None:
         known = ", ".join(dict.fromkeys(roles))
@@ -104,10 +111,6 @@ def plain_message(raw: Any, place: str, roles: Mapping[str, str] = ROLES) -> Mes
     else:
         message.pop("tool_calls", None)
     return message
-
-
-def _renamed(roles: Mapping[str, str]) -> Sequence[str]:
-    return () if roles is ROLES else [kind for kind in KINDS if roles.get(kind) != kind]
 
 
 def _text_of_parts(parts: Sequence[Any], place: str) -> str:
@@ -144,14 +147,16 @@ def _calls(raw: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
 
 
 def _turn(side: str, group: Sequence[Message]) -> tuple[Speaker, Turn]:
+    said = tuple(group)
+    for message in said:
+        if message["role"] != side or "tool_calls" in message:
+            break
+    else:
+        if side == "user":
+            return Speaker.USER, Turn(said, said)
+        return Speaker.AGENT, Turn(said, said, tuple([(message["content"],) for message in said]))
     if side == "user":
-        heard = tuple(group)
-        shown = tuple(message for message in heard if message["role"] == "user")
-        return Speaker.USER, Turn(heard if len(shown) == len(heard) else shown, heard)
-    plain = all(message["role"] == "assistant" and "tool_calls" not in message for message in group)
-    if plain:
-        said = tuple(group)
-        return Speaker.AGENT, Turn(said, said, tuple((message["content"],) for message in said))
+        return Speaker.USER, Turn(tuple(message for message in said if message["role"] == "user"), said)
     seen = tuple(
         {"role": "assistant", "content": message["content"]}
         for message in group

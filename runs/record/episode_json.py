@@ -24,8 +24,14 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
         episode: the episode.
         redact: removes secrets from an error's text.
     """
+    nodes = [node_to_json(episode, index, redact) for index in range(len(episode.tree.nodes))]
+    return head_to_json(episode, redact) | {"nodes": nodes} | tail_to_json(episode)
+
+
+def head_to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, Any]:
+    """Returns the keys of an episode before `nodes`; see `to_json`."""
     tree = episode.tree
-    row = {
+    return {
         "version": FORMAT_VERSION,
         "task_id": episode.task.id,
         "ending": episode.ending,
@@ -43,25 +49,32 @@ def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, A
             for cut in tree.collapses
         ],
         "frontier": list(tree.frontier),
-        "nodes": [
-            _node(node, episode.outcomes.get(index), episode.worth.get(index, 0.0), episode.scores.get(index), redact)
-            for index, node in enumerate(tree.nodes)
-        ],
-        "task": {"index": episode.task.index, "data": dict(episode.task.data), "metadata": dict(episode.task.metadata)},
     }
+
+
+def tail_to_json(episode: Episode) -> dict[str, Any]:
+    """Returns the keys of an episode after `nodes`; see `to_json`."""
+    task = episode.task
     optional = {
         # For a single conversation, `reward` is enough.
         "rewards": list(episode.rewards) if len(episode.rewards) > 1 else None,
         "tools": list(episode.tools),
         "user_tools": list(episode.user_tools),
-        "seed": tree.seed,
+        "seed": episode.tree.seed,
         "scores": episode.mean_scores,
         "unread_tags": episode.unread_tags,
         "disputed_tags": episode.disputed_tags,
         "pairs": list(map(_pair, episode.pairs)),
         "no_rows": episode.no_rows,
     }
+    row = {"task": {"index": task.index, "data": dict(task.data), "metadata": dict(task.metadata)}}
     return row | {name: value for name, value in optional.items() if value}
+
+
+def node_to_json(episode: Episode, index: int, redact: Callable[[str], str] = str) -> dict[str, Any]:
+    """Returns a node of an episode, without empty values and without a second copy of the same messages."""
+    node = episode.tree.nodes[index]
+    return _node(node, episode.outcomes.get(index), episode.worth.get(index, 0.0), episode.scores.get(index), redact)
 
 
 def _node(
@@ -75,7 +88,7 @@ def _node(
     turn = node.turn
     row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path, "phase": node.phase}
     row["messages"] = list(turn.messages)
-    if turn.internal != turn.messages:
+    if turn.internal is not turn.messages and turn.internal != turn.messages:
         row["internal"] = list(turn.internal)
     # For these keys an empty value has a meaning; only None is left out.
     given = {
@@ -88,7 +101,7 @@ def _node(
     row |= {name: value for name, value in given.items() if value is not None}
     filled = {
         "actions": [list(step) for step in turn.actions],
-        "hits": [{"step": hit.step, "goals": list(hit.goals), "value": hit.value} for hit in turn.hits],
+        "hits": hits_to_json(turn),
         "model": turn.model,
         "seed": turn.seed,
         "choice": turn.choice,
@@ -108,6 +121,11 @@ def _node(
     if scores is not None:
         row["scores"] = dict(scores)
     return row
+
+
+def hits_to_json(turn: Turn) -> list[dict[str, Any]]:
+    """Returns the reward events of a turn."""
+    return [{"step": hit.step, "goals": list(hit.goals), "value": hit.value} for hit in turn.hits]
 
 
 def _pair(pair: Pair) -> dict[str, Any]:

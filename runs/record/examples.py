@@ -40,6 +40,9 @@ def examples(episode: Episode, collapses: bool) -> Iterator[Example]:
 
 def _best_of_each(examples: Iterable[Example]) -> Iterable[Example]:
     """Returns one example for each text, in the order of first occurrence: golden before successful before neither."""
+    examples = list(examples)
+    if len(examples) < 2:
+        return examples
     best: dict[str, Example] = {}
     for example in examples:
         text = dumps(example.messages, sort_keys=True)

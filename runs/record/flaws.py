@@ -53,9 +53,9 @@ class Flaws:
 
     def add(self, other: "Flaws") -> None:
         """Add the numbers of other turns to these."""
-        for one in fields(self):
-            if more := getattr(other, one.name):
-                getattr(self, one.name).update(more)
+        for name in _NAMES:
+            if more := getattr(other, name):
+                getattr(self, name).update(more)
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Returns the flawed turns as `schema.SummaryFile` has them, the most frequent first; without keys for none."""
@@ -73,6 +73,9 @@ class Flaws:
             for kind, (counts, whole) in kinds.items()
             if counts
         }
+
+
+_NAMES = tuple(one.name for one in fields(Flaws))
 
 
 def describe_flaws(summary: Mapping[str, Any]) -> list[str]:

@@ -156,13 +156,16 @@ class Totals:
         self._owed += result.owed
         self._turns += result.turns
         self._endings[result.ending] += 1
-        self._outcomes.update(result.outcomes)
+        for outcome, number in result.outcomes.items():
+            self._outcomes[outcome] += number
         for side, used in result.usage.items():
             if used is not NO_USAGE:
                 self._usage[side] += used
-        self._judged += result.judged
+        if result.judged is not NO_USAGE:
+            self._judged += result.judged
         self._first_error = self._first_error or result.error
-        self._flaws.add(result.flaws)
+        if result.flaws.spoken:
+            self._flaws.add(result.flaws)
         self._unread += result.unread_tags
         self._disputed += result.disputed_tags
         self._doubtful += bool(result.unread_tags or result.disputed_tags)

@@ -7,6 +7,8 @@ from importing import TALK, config_of, episodes_of, imported, said, summary_of, 
 from refusals import bad
 
 from josh.cli import main
+from josh.messages import dumps
+from josh.runs.record.episode_json import to_json
 
 
 @pytest.fixture(autouse=True)
@@ -189,3 +191,28 @@ def test_a_world_that_cannot_use_the_rows_says_so(capsys):
     error = bad(capsys, "import", written("a.jsonl", *ROWS), "--format", "messages", "--env", "debate", "--out", "run")
     assert error.startswith("josh: a.jsonl line 1")
     assert not Path("run").exists()
+
+
+def test_the_quick_way_of_writing_lines_gives_the_usual_bytes():
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    odd = {"content": 'a "quoted"\n\\ word \u2028 and 😀', "role": "user"}
+    talk = [
+        said("system", "S"),
+        odd,
+        said("assistant", "", tool_calls=[call]),
+        said("tool", "2"),
+        said("assistant", "x"),
+    ]
+    rows = [
+        *ROWS,
+        {"id": "ü\n", "messages": talk, "reward": 1, "tools": [{"name": "find"}], "more": {"a": None}},
+        {"messages": [said("user", "a"), said("system", "b"), said("assistant", "c", name="d")], "success": True},
+        {"messages": talk[:-1], "reward": 0.0},
+    ]
+    found = imported(written("a.jsonl", *rows), "messages", "--env", "persuasion")
+    lines = (Path("run") / "episodes.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    assert lines == [dumps(to_json(one)) for one in found]
+    made = (Path("run") / "training_examples.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    assert made == [dumps(json.loads(line)) for line in made]
+    assert [json.loads(line)["task_id"] for line in made] == ["a", "b", "ü\n", "dialogue-000005", "dialogue-000006"]
+    assert json.loads(made[2])["tools"] == [{"name": "find"}]
