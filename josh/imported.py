@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from josh.dialogue import Speaker, Turn
@@ -61,8 +62,10 @@ class RecordedDialogues:
         dialogues: the conversations, or why one is left out.
         files: the files that they are read from.
         played_by: who took the turns, by `agent` and `user`.
+        left_out: the number of further conversations in the data that are not imported, by reason.
     """
 
     dialogues: Sequence[ImportedDialogue | DialogueLeftOut]
-    files: Sequence[Any]
+    files: Sequence[Path]
     played_by: Mapping[str, str] = field(default_factory=lambda: {"agent": "human", "user": "human"})
+    left_out: Mapping[str, int] = field(default_factory=dict)

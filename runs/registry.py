@@ -151,8 +151,13 @@ IMPORTS = {
     "sharegpt": "josh.runs.imports.formats.sharegpt:read_sharegpt",
     "josh": "josh.runs.imports.formats.published:read_published",
     "csv": "josh.runs.imports.formats.tables:read_table",
+    "verifiers": "josh.runs.imports.formats.verifiers:read_verifiers",
+    "inspect": "josh.runs.imports.formats.inspect_logs:read_inspect",
+    "pbt": "josh.runs.systems.pbt_trees:read_published_trees",
 }
 """The formats of `josh import`; each value is the import path of a `josh.runs.imports.rows.Reader`."""
+IMPORT_ENVS = {"pbt": "debate"}
+"""The world of a format whose rows are about one world."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,14 @@ from josh.config import setting
 from josh.dialogue import Speaker
 from josh.envs.toolwoz import layout, multiwoz
 from josh.envs.toolwoz.database import Database
+from josh.envs.toolwoz.people import spoken
 from josh.envs.toolwoz.server import MOST_CALLS, WozWorld
 from josh.envs.toolwoz.tasks import SPLITS as MADE_UP_SPLITS
 from josh.envs.toolwoz.tasks import made_up
 from josh.envs.toolwoz.tools import tools_of
 from josh.envs.toolwoz.values import normalize
 from josh.errors import UsageError
+from josh.imported import RecordedDialogues
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
 from josh.transcript import Conversation
@@ -112,6 +114,7 @@ class ToolwozEnv(BaseEnv):
     users: Mapping[str, str] = {"chat": "goal", "offline": "offline_goal"}
     rewards = "tool_goals"
     speakers: Mapping[str, str] = {"agent": "assistant", "user": "user"}
+    personal = ()  # the phone numbers and reference numbers are those of the town
     hints: Mapping[str, str] = {"user": "Once you have said goodbye, end the chat with /quit."}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -196,10 +199,33 @@ class ToolwozEnv(BaseEnv):
             hold, with the database's value for the row to book or for any row that fits; left out where the user has
             to ask for no detail that words can be searched for.
         """
-        found = {} if conversation is None else {"calls_per_goal": _calls(conversation) / len(task.data["targets"])}
+        goals = len(task.data["targets"])
+        found = {} if conversation is None or not goals else {"calls_per_goal": _calls(conversation) / goals}
         said = _squeezed(" ".join(each.get("content") or "" for each in messages if each.get("role") == "assistant"))
         told = [any(detail in said for detail in details) for details in self._details(task)]
         return found | ({"details_told": sum(told) / len(told)} if told else {})
+
+    def adopt(self, name: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the data of a task without a goal, for a dialogue from elsewhere."""
+        empty = {"goal": {}, "message": [], "targets": [], "failures": [], "dialogue": [], "source": "imported"}
+        return {**empty, **{key: value for key, value in data.items() if key not in empty}}
+
+    def dialogues(self, split: str | None) -> RecordedDialogues:
+        """Returns MultiWOZ's dialogues of the tasks, without rewards: people called no tools.
+
+        Args:
+            split: a split; None for all, each dialogue once.
+
+        Raises:
+            UsageError: there are no dialogues, or no such split.
+        """
+        if not self._published:
+            raise UsageError("the dialogues of people are in MultiWOZ; give --data with its data.json")
+        splits = dict.fromkeys(self._official.splits) if split is None else {split: None}
+        tasks = {task.id: task for each in splits for task in self.tasks(each)}
+        return RecordedDialogues(
+            [spoken(task) for task in tasks.values()], self._published, left_out=self._official.left_out
+        )
 
     def groups(self, task: Task) -> Mapping[str, str]:
         """Returns the domains, such as `hotel + train`, and the number of goals."""

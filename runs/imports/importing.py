@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -48,7 +48,7 @@ from josh.runs.record.folder import (
 from josh.runs.record.lines import as_bytes
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.summary import Result, Totals, bill, person_of, result_of
-from josh.runs.registry import PLAIN_ENV, guarded, import_path, load_reader, rewards_class
+from josh.runs.registry import IMPORT_ENVS, PLAIN_ENV, guarded, import_path, load_reader, rewards_class
 from josh.runs.resolve import defaults_of, resolve
 from josh.runs.settings import RunSettings, env_of
 from josh.threads import one_line
@@ -134,11 +134,12 @@ class _Source:
     rows: Iterator[Found | ImportedDialogue | DialogueLeftOut]
     files: Sequence[Path]
     played_by: Mapping[str, str]
+    left_out: Mapping[str, int]
     imported: int = 0
 
 
 def _settings(request: ImportRequest) -> RunSettings:
-    given = {"env": PLAIN_ENV, **request.given}
+    given = {"env": IMPORT_ENVS.get(request.form or "", PLAIN_ENV), **request.given}
     if request.split is not None:
         given["task_split"] = request.split
     kept = {name: value for name, value in defaults_of(given).items() if not name.startswith(("user_", "max_"))}
@@ -168,7 +169,7 @@ def _sources(request: ImportRequest, env: BaseEnv) -> list[_Source]:
             why = "is a folder; give its files" if path.is_dir() else "does not exist"
             raise UsageError(f"{path} {why}")
     plays = {"agent": request.played_by or "imported", "user": "imported"}
-    return [_Source(read(path, request.options), [path], plays) for path in request.files]
+    return [_Source(read(path, request.options), [path], plays, {}) for path in request.files]
 
 
 def _recorded(request: ImportRequest, env: BaseEnv) -> _Source:
@@ -185,7 +186,7 @@ def _recorded(request: ImportRequest, env: BaseEnv) -> _Source:
     except UsageError as error:
         raise UsageError(f"env {name!r}: {error}") from None
     plays = dict(found.played_by) | ({"agent": request.played_by} if request.played_by else {})
-    return _Source(iter(found.dialogues), [Path(one) for one in found.files], plays)
+    return _Source(iter(found.dialogues), found.files, plays, found.left_out)
 
 
 class _Importer:
@@ -203,6 +204,7 @@ class _Importer:
 
     def add(self, source: _Source) -> None:
         """Import a source. Raises UsageError for a damaged row, unless these are left out."""
+        self._left_out.update(source.left_out)
         for found in source.rows:
             if isinstance(found, UsageError):
                 if not self._request.skip_damaged:
@@ -217,7 +219,8 @@ class _Importer:
     def _add(self, found: ImportedDialogue | Episode) -> None:
         index = len(self._ids)
         if isinstance(found, Episode):
-            episode = found
+            task = replace(found.task, id=self._name(found.task.id, index), index=index)
+            episode = replace(found, task=task)
         else:
             self._left_out.update(found.parts_left_out)
             found = self._masker.masked(found)

@@ -71,6 +71,12 @@ def require_object(value: Any, place: str, keys: str) -> dict[str, Any]:
     return value
 
 
+def object_in(value: Any, name: str) -> dict[str, Any]:
+    """Returns the object under a key of an object; empty where there is none."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def dialogue_of(
     row: Mapping[str, Any],
     messages: Any,

@@ -155,6 +155,10 @@ def _require_earnable(
     if rewards_type is BaseRewards:
         needs = "needs an action that equals a goal"
         raise UsageError(f"rewards 'goals' {needs}, and no turn of {folder} has one; {other}")
+    if imported and is_own(rewards_type) and rewards_type.needs_calls:
+        turns = (node.turn for _, stored in stored_episodes(folder / EPISODES, []) for node in stored.tree.nodes[1:])
+        if not any(isinstance(action, Mapping) for turn in turns for step in turn.actions for action in step):
+            raise UsageError(f"the rewards need calls of tools, and no turn of {folder} has one; {other}")
     tag = rewards_type.tag if is_own(rewards_type) else None
     turns = (node.turn for _, stored in stored_episodes(folder / EPISODES, []) for node in stored.tree.nodes[1:])
     if tag is not None and not any(tag.count(text) for turn in turns for text in user_texts(turn.messages)):

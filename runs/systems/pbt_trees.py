@@ -26,6 +26,8 @@ from josh.messages import Message, flip_roles
 from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.export.files import relative
+from josh.runs.imports.files import json_values
+from josh.runs.imports.rows import Found, ReadOptions
 from josh.texts import unreadable
 from josh.tree import Node, Tree, leaves
 
@@ -79,6 +81,23 @@ class PublishedTrees:
         digest = sha256(self._path.read_bytes()).hexdigest()
         slots = "pbt" if self._swapped else "speaker"
         return {"trees": self._path.name, **relative(self._path, home), "sha256": digest, "slots": slots}
+
+
+def read_published_trees(path: Path, options: ReadOptions) -> Iterator[Found]:
+    """Yields the trees of one of PBT's files, for `josh import`. Raises UsageError for unknown slots."""
+    if options.slots not in _SLOTS:
+        raise UsageError(f"slots is {options.slots!r:.40}; give {' or '.join(_SLOTS)}")
+    for place, row in json_values(path):
+        if isinstance(row, UsageError):
+            yield row
+            continue
+        try:
+            yield tree_as_episode(row, place, options.slots == _SLOTS[1])
+        except UsageError as error:
+            yield error
+
+
+_SLOTS: Final = ("speaker", "pbt")
 
 
 def tree_as_episode(row: Any, place: str, swapped: bool) -> Episode:
