@@ -33,6 +33,7 @@ _PHONE: Final = re.compile(
 _SEVEN: Final = re.compile(r"\d{3}[-. ]\d{4}")
 _DATE: Final = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{4}[- ]\d{4}|\d{1,2}[:.]\d\d")
 _DIGIT: Final = re.compile(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d")
+_DECIMAL: Final = re.compile(r"\d+\.\d+")
 _INTRODUCED: Final = re.compile(
     r"(?:\b[Mm]y name(?:'s| is)|\b[Tt]his is|\b[Cc]all me|\b[Ii](?:['\u2019]m| am))"
     r"\s+([A-Z][a-zà-ÿ]+(?:\s+[A-Z][a-zà-ÿ]+)?)"
@@ -180,7 +181,11 @@ def is_phone(text: str) -> bool:
     """Returns whether a run of digits and signs is a phone number, and not a date, a price or another number."""
     digits = re.sub(r"\D", "", text)
     plain = text.strip()
-    if _DATE.fullmatch(plain) or any(part.count(".") == 1 and len(part) < 8 for part in plain.split()):
+    if (
+        _DATE.fullmatch(plain)
+        or _DECIMAL.fullmatch(plain)
+        or any(part.count(".") == 1 and len(part) < 8 for part in plain.split())
+    ):
         return False
     if len(digits) == 7:
         return bool(_SEVEN.fullmatch(plain))

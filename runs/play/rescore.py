@@ -101,6 +101,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     results: list[Result] = []
     people: list[str] = []
     damaged: list[int] = []
+    earned = False
     record = Record.create(
         Path(given.get("log_dir") or beside(folder)), f"{home.name}-rescored", strategy.collapses, redact
     )
@@ -117,14 +118,16 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         write_json(record.folder / CONFIG, config | changes)
         for _, stored in stored_episodes(folder / EPISODES, damaged):
             episode = stored
-            if not (kept and stored.scored):
+            computed = not (kept and stored.scored)
+            if computed:
                 episode = await rescored(stored, rewards_type, env, settings, options, judge.scorer(stored.task))
             record.add(positions.get(episode.task.id, len(results)), episode)
             results.append(result_of(episode))
+            earned = earned or not computed or bool(episode.reward)
             people.append(guarded(f"the people of task {episode.task.id}", partial(person_of, episode.task, env)))
         if not results:
             raise UsageError(f"{folder / EPISODES} has no whole episode; there is nothing to rescore")
-        if not any(each.reward for each in results) and not (kept and any(each.conversations for each in results)):
+        if not earned:
             _require_earnable(folder, rewards_type, env, settings, imported=is_imported(config))
         record.close()
         if not judge.asked:

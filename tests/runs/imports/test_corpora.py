@@ -2,9 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from importing import config_of, episodes_of, summary_of
+from importing import config_of, episodes_of, messages_of, summary_of
 from p4g_small import CHATS, real_corpus, write_original
 from refusals import bad
+from woz_published import dialogue, state, write
 
 from josh.cli import main
 from josh.dialogue import Outcome, Speaker
@@ -119,3 +120,23 @@ def test_the_real_corpus_has_its_published_figures():
     assert summary["average_reward"] == pytest.approx(0.409, abs=0.0005)
     assert summary["success_rate"] == pytest.approx(0.536, abs=0.0005)
     assert sum(bool(one.no_rows) for one in episodes_of("real")) == 27
+
+
+def test_multiwozs_dialogues_have_the_tasks_of_the_world_and_no_reward(capsys):
+    goal = {"restaurant": {"info": {"area": "centre"}, "reqt": ["phone"]}}
+    taxi = {"taxi": {"info": {"departure": "x"}}}
+    write(Path("woz"), {"W1.json": dialogue(states=[state()], **goal), "W2.json": dialogue(states=[state()], **taxi)})
+    assert main(["import", "--env", "toolwoz", "--data", "woz", "--out", "desk"]) == 0
+    (one,) = episodes_of("desk")
+    assert one.task.id == "W1"
+    assert one.unrated
+    assert messages_of(one) == [("user", "I want it."), ("assistant", "Here.")]
+    assert config_of("desk")["left_out"] == {"with a goal in taxi": 1}
+    assert "masked" not in config_of("desk")
+    assert main(["rescore", "desk"]) == 2
+    assert "the rewards need calls of tools, and no turn of desk has one" in capsys.readouterr().err
+
+
+def test_made_up_tasks_have_no_dialogues_of_people(capsys):
+    error = bad(capsys, "import", "--env", "toolwoz", "--out", "desk")
+    assert "the dialogues of people are in MultiWOZ; give --data" in error
