@@ -134,6 +134,7 @@ COMMANDS = {
     "smoke": "josh.runs.systems.smoke:SMOKE",
     "pbt": "josh.runs.systems.pbt:PBT",
     "proactive": "josh.runs.systems.proactive:PROACTIVE",
+    "ptom": "josh.runs.systems.ptom:PTOM",
 }
 """The commands that belong to one published system; each value is the import path of a `SystemCommand`."""
 SUITES = {

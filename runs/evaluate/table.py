@@ -90,7 +90,11 @@ def _change_columns(change: Metrics, unit: str, k: int) -> list[str]:
 def _score_lines(cells: Sequence[Metrics], names: Sequence[str], width: int | None) -> list[str]:
     """Returns a line for each policy with its mean scores; no lines if there are no scores."""
     lines = [["scores", *names]]
-    lines += [[f"  {cell['policy']}", *(format_interval(cell["metrics"][name]) for name in names)] for cell in cells]
+    for cell in cells:
+        known = cell["metrics"]  # a policy may lack a score that another one has
+        lines.append(
+            [f"  {cell['policy']}", *(format_interval(known[name]) if name in known else "-" for name in names)]
+        )
     return align_columns(lines, width) if names else []
 
 

@@ -311,6 +311,10 @@ def _check_sharegpt_dpo(row: Any) -> None:
 
 def _check_shared(row: Mapping[str, Any], turns: Any) -> None:
     _expect(isinstance(turns, list) and turns, "conversations is empty, or not a list")
+    if isinstance(turns[0], dict) and turns[0].get("from") == "system":  # as in many published files
+        _expect("system" not in row and isinstance(turns[0].get("value"), str), "system is given twice, or not a text")
+        turns = turns[1:]
+        _expect(turns, "conversations has no turn beside the system prompt")
     for at, turn in enumerate(turns):
         name = f"conversations[{at}]"
         _keys(turn, {"from", "value"}, set())
