@@ -374,6 +374,8 @@ def _train(args: argparse.Namespace) -> int:
     try:
         given = _given(args)
         refuse_unread_by(args.method, given)
+        if args.wandb_project is not None:
+            os.environ["WANDB_PROJECT"] = args.wandb_project
         train(args.method, resolve_training(args.method, given))
     except (UsageError, FatalError):
         if environment().get("RANK", "0") != "0":
@@ -405,6 +407,7 @@ def _train_openai(args: argparse.Namespace) -> int:
         train_openai(
             service,
             data=args.data,
+            validation=args.validation_file,
             model=args.model,
             out=args.out,
             method=args.openai_method,
@@ -413,6 +416,7 @@ def _train_openai(args: argparse.Namespace) -> int:
             hyperparameters={name: value for name, value in given.items() if value is not None},
             seed=args.seed,
             yes=args.yes,
+            wait=not args.no_monitor,
         )
     finally:
         service.close()

@@ -359,13 +359,32 @@ def _add_training(methods: Any) -> None:
         tuning.set_defaults(command="train", method=name, schema=TRAINING)
         # The help shows no defaults: presets replace those of the settings classes.
         add_settings(tuning, TRAINING, dict.fromkeys(TRAINING))
+        tuning.add_argument(
+            "--use_wandb", dest="report_to", action="store_const", const="wandb", help="the same as --report_to wandb"
+        )
+        tuning.add_argument("--wandb_project", default=None, help="its project (default: WANDB_PROJECT, else josh)")
         tuning.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with these settings")
 
     hosted = methods.add_parser("openai", help="fine-tune a hosted model with OpenAI's API")
     hosted.set_defaults(command="train_openai")
-    hosted.add_argument("--data", type=Path, help="file from `josh export --format openai-sft` or `openai-dpo`")
+    hosted.add_argument(
+        "--data",
+        "--training_file",
+        dest="data",
+        type=Path,
+        help="file from `josh export --format openai-sft` or `openai-dpo`",
+    )
     hosted.add_argument("--model", help="the model to fine-tune, such as gpt-4.1-mini-2025-04-14")
-    hosted.add_argument("--out", type=Path, required=True, help="folder for josh_openai_job.json")
+    hosted.add_argument("--validation_file", type=Path, help="file of held-out rows, on which the service measures")
+    hosted.add_argument(
+        "--out",
+        "--output",
+        "--output_dir",
+        dest="out",
+        type=Path,
+        default=Path(),
+        help="folder for josh_openai_job.json (default: the current one)",
+    )
     hosted.add_argument(
         "--method", dest="openai_method", choices=("sft", "dpo"), default="sft", help="training method (default: sft)"
     )
@@ -387,6 +406,7 @@ def _add_training(methods: Any) -> None:
     hosted.add_argument("--base_url", help="address of the API (default: OPENAI_BASE_URL, else OpenAI)")
     hosted.add_argument("--api_key_var", help="environment variable with the key (default: OPENAI_API_KEY)")
     hosted.add_argument("--yes", action="store_true", help="start the job without asking for confirmation")
+    hosted.add_argument("--no_monitor", action="store_true", help="start the job, and do not wait for its end")
     hosted.add_argument("--follow", metavar="JOB_ID", help="wait for a job that was started before")
     hosted.add_argument(
         "--poll_seconds", type=float, default=30.0, help="maximum seconds between status requests (default: 30)"

@@ -91,10 +91,8 @@ def _score_lines(cells: Sequence[Metrics], names: Sequence[str], width: int | No
     """Returns a line for each policy with its mean scores; no lines if there are no scores."""
     lines = [["scores", *names]]
     for cell in cells:
-        known = cell["metrics"]  # a policy may lack a score that another one has
-        lines.append(
-            [f"  {cell['policy']}", *(format_interval(known[name]) if name in known else "-" for name in names)]
-        )
+        found = map(cell["metrics"].get, names)  # a policy may lack a score that another one has
+        lines.append([f"  {cell['policy']}", *("-" if one is None else format_interval(one) for one in found)])
     return align_columns(lines, width) if names else []
 
 

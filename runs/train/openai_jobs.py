@@ -205,6 +205,8 @@ def train_openai(
     hyperparameters: Mapping[str, Any],
     seed: int | None = None,
     yes: bool = False,
+    validation: Path | None = None,
+    wait: bool = True,
 ) -> str:
     """Show the estimated cost of a job, ask for confirmation, start the job and follow it.
 
@@ -219,15 +221,19 @@ def train_openai(
         hyperparameters: n_epochs, batch_size, learning_rate_multiplier, beta; the service chooses those left out.
         seed: the job's seed.
         yes: do not ask.
+        validation: file of held-out rows of the same format; None for none.
+        wait: follow the job to its end.
 
     Returns:
-        The tuned model's name.
+        The tuned model's name; empty where the job is not followed.
 
     Raises:
         UsageError: a row of the file is wrong, or nobody confirmed the cost.
         FatalError: the service refused a call or stopped answering, or the job failed.
     """
     rows = _rows(data, method)
+    if validation is not None:
+        _rows(validation, method, least=1)
     tokens, how = _tokens(rows)
     epochs = hyperparameters.get("n_epochs")
     print(f"file     {data}: {len(rows)} rows, about {tokens} tokens ({how})")
@@ -240,9 +246,11 @@ def train_openai(
     _make(out)
     file_id = service.upload(data)
     print(f"uploaded {file_id}", flush=True)
+    held_out = {} if validation is None else {"validation_file": service.upload(validation)}
     kind = {"sft": "supervised"}.get(method, method)
     options = {"hyperparameters": dict(hyperparameters)} if hyperparameters else {}
     request: dict[str, Any] = {"model": model, "training_file": file_id, "method": {"type": kind, kind: options}}
+    request |= held_out
     if suffix:
         request["suffix"] = suffix
     if seed is not None:
@@ -254,6 +262,9 @@ def train_openai(
         raise
     _write(out, service, job)
     print(f"started  {job['id']}", flush=True)
+    if not wait:
+        print(f"follow   josh train openai --follow {job['id']} --out {out}")
+        return ""
     return follow(service, job["id"], out)
 
 
@@ -299,7 +310,7 @@ def _hint(job_id: str, out: Path, base_url: str) -> Iterator[None]:
         raise
 
 
-def _rows(data: Path, method: str) -> list[dict[str, Any]]:
+def _rows(data: Path, method: str, least: int = _LEAST_ROWS) -> list[dict[str, Any]]:
     """Returns the rows of a file. Raises UsageError with the line number of a wrong row."""
     try:
         lines = data.read_text(encoding="utf-8").split("\n")
@@ -324,8 +335,8 @@ def _rows(data: Path, method: str) -> list[dict[str, Any]]:
         if wrong:
             raise UsageError(f"{data} line {number}: {wrong}")
         rows.append(row)
-    if len(rows) < _LEAST_ROWS:
-        raise UsageError(f"{data} has {len(rows)} rows; OpenAI asks for {_LEAST_ROWS} or more")
+    if len(rows) < least:
+        raise UsageError(f"{data} has {len(rows)} rows; OpenAI asks for {least} or more")
     return rows
 
 

@@ -26,14 +26,17 @@ class TrainSettings:
     A resumable setting does not change the resulting adapter, so it does not change the adapter's name.
     """
 
-    data: str = setting("", "the JSONL file made by `josh export`", resumable=True)
+    data: str = setting("", "the JSONL file made by `josh export`", resumable=True, aliases=("train_data",))
     eval_data: str | None = setting(
         None,
         "dpo: a JSONL file of held-out pairs; each epoch counts how many of them the model prefers",
         resumable=True,
+        aliases=("val_data",),
     )
     model: str = setting("", "the folder or hub id of the model to tune", resumable=True)
-    out: str = setting("", "the folder in which the adapter's folder is made", resumable=True, aliases=("output",))
+    out: str = setting(
+        "", "the folder in which the adapter's folder is made", resumable=True, aliases=("output", "output_dir")
+    )
     name: str | None = setting(
         None, "the adapter's folder in --out (default: josh-METHOD-HASH, a hash of data, model and settings)"
     )
@@ -47,8 +50,15 @@ class TrainSettings:
     )
     learning_rate: float = setting(1e-5, "peak learning rate", above=0, aliases=("lr",))
     batch_size: int = setting(1, "rows in one forward pass of one device", least=1)
-    accumulation: int = setting(8, "forward passes per optimizer step", least=1)
-    max_length: int = setting(4096, "most tokens of a row; longer rows are left out and counted, never cut", least=1)
+    accumulation: int = setting(
+        8, "forward passes per optimizer step", least=1, aliases=("gradient_accumulation_steps",)
+    )
+    max_length: int = setting(
+        4096,
+        "most tokens of a row; longer rows are left out and counted, never cut",
+        least=1,
+        aliases=("max_seq_length",),
+    )
     chat_template: str | None = setting(
         None, "file with a chat template in place of the model's own (Jinja); the adapter's folder keeps it"
     )
@@ -57,14 +67,17 @@ class TrainSettings:
     )
     schedule: str = setting("linear", f"how the learning rate decays: {listed(SCHEDULES)}", choices=SCHEDULES)
     warmup: float = setting(
-        0.0, "optimizer steps in which the learning rate rises; a value below 1 is a share of all steps", least=0
+        0.0,
+        "optimizer steps in which the learning rate rises; a value below 1 is a share of all steps",
+        least=0,
+        aliases=("warmup_steps",),
     )
     weight_decay: float = setting(0.0, "weight decay of AdamW", least=0)
     optimizer: str = setting(
         "adamw_torch",
         "its name in transformers; adamw_torch replaces 8-bit and paged optimizers that cannot run here",
     )
-    lora_rank: int = setting(16, "rank of the adapter", least=1)
+    lora_rank: int = setting(16, "rank of the adapter", least=1, aliases=("lora_r",))
     lora_alpha: int = setting(32, "scale of the adapter, times its rank", least=1)
     lora_dropout: float = setting(0.0, "dropout of the adapter", least=0, below=1)
     lora_targets: str = setting(
@@ -78,7 +91,9 @@ class TrainSettings:
     )
     desirable_weight: float = setting(1.0, "kto: weight of winning turns", least=0)
     undesirable_weight: float = setting(1.0, "kto: weight of losing turns", least=0)
-    load_in_4bit: bool = setting(False, "load the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)")
+    load_in_4bit: bool = setting(
+        False, "load the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)", aliases=("use_4bit",)
+    )
     activation_checkpointing: bool = setting(False, "recompute activations: a fifth slower, with much less memory")
     merge: bool = setting(False, "write the whole tuned model instead of an adapter")
     seed: int = setting(42, "seed of every random choice", least=0)

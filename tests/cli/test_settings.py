@@ -34,7 +34,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
         ("--beam_size 0 --josh", "josh: beam_size is 0; give 1 to 100000"),
         (
             "--agent reakt",
-            "josh: no agent named 'reakt'; known: clarify_first, debater, ",
+            "josh: no agent named 'reakt'; known: ask_first, clarify_first, ",
         ),
         ("--user nobody", "josh: no user named 'nobody'; known: challenger, debater, donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, proactive, "),

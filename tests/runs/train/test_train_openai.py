@@ -323,3 +323,18 @@ def test_a_job_that_is_not_there_is_one_line(tune):
     assert code == 1
     assert "not found" in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_the_published_flags_start_a_job_with_held_out_rows_and_do_not_wait(tune, tmp_path):
+    held_out = tmp_path / "held.jsonl"
+    held_out.write_text(json.dumps(SFT) + "\n")
+    service = FineTuning()
+    code, said = tune(service, "--validation-file", str(held_out), "--no-monitor")
+    assert code == 0, said.err
+    (request,) = service.requests
+    assert request["training_file"] != request["validation_file"]
+    assert "follow   josh train openai --follow ftjob-0 --out" in said.out
+    assert "Step" not in said.out
+    data = str(tmp_path / "rows.jsonl")
+    code, said = tune(service, "--training-file", data, "--model", "gpt-4.1-mini", "--yes", start=False)
+    assert code == 0, said.err

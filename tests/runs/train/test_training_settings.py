@@ -174,3 +174,21 @@ def test_trackers_of_a_training_have_the_project_of_runs():
     assert tracker_settings("wandb", named) == {"report_to": ["wandb"]}
     assert named["WANDB_PROJECT"] == "mine"
     assert tracker_settings("none", {}) == {"report_to": ["none"]}
+
+
+def test_the_flags_of_published_scripts_are_those_of_a_training():
+    words = (
+        "train sft --model M --train-data D --output-dir O --epochs 3 --batch-size 4 --gradient-accumulation-steps 2 "
+        "--learning-rate 2e-4 --max-seq-length 2048 --warmup-steps 100 --lora-r 8 --lora-alpha 32 --lora-dropout 0.05 "
+        "--use-4bit --use-wandb --wandb-project mine"
+    )
+    found = parse(words.split())
+    own = "--data D --out O --accumulation 2 --max_length 2048 --warmup 100 --lora_rank 8 --load_in_4bit"
+    same = parse(
+        f"train sft --model M {own} --epochs 3 --batch_size 4 --learning_rate 2e-4 --lora_alpha 32 --lora_dropout 0.05 "
+        "--report_to wandb".split()
+    )
+    assert {name: vars(found)[name] for name in same.schema if name in vars(found)} == {
+        name: vars(same)[name] for name in same.schema if name in vars(same)
+    }
+    assert found.wandb_project == "mine"
