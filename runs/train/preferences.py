@@ -136,12 +136,12 @@ class Preferences:
         return preference_metrics([margin for margin, _ in found], [kind for _, kind in found])
 
 
-def preference_callback(preferences: Preferences, trainer: Any) -> Any:
-    """Returns a callback for transformers' trainer that evaluates after every epoch and logs the metrics."""
+def evaluation_callback(measure: Any, trainer: Any) -> Any:
+    """Returns a callback for transformers' trainer that logs the metrics of `measure.look` after every epoch."""
     from transformers import TrainerCallback
 
     class Evaluate(TrainerCallback):  # type: ignore[misc]
         def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-            trainer.log(preferences.look(model))
+            trainer.log(measure.look(model))
 
     return Evaluate()

@@ -29,7 +29,8 @@ class TrainSettings:
     data: str = setting("", "the JSONL file made by `josh export`", resumable=True, aliases=("train_data",))
     eval_data: str | None = setting(
         None,
-        "dpo: a JSONL file of held-out pairs; each epoch counts how many of them the model prefers",
+        "sft, dpo: a JSONL file of held-out rows; each epoch measures their loss, or counts how many pairs the model "
+        "prefers",
         resumable=True,
         aliases=("val_data",),
     )
@@ -128,7 +129,7 @@ TRAINING = Schema(settings_in(TrainSettings))
 _READ_BY = {
     **dict.fromkeys(("beta", "monitor_every", "monitor_samples"), ("dpo", "kto")),
     **dict.fromkeys(("desirable_weight", "undesirable_weight"), ("kto",)),
-    "eval_data": ("dpo",),
+    "eval_data": ("sft", "dpo"),
 }
 """The methods that read a setting; all methods read the others."""
 

@@ -25,6 +25,7 @@ from josh.runs.record.folder import version
 from josh.runs.train.adapter_folder import claim, complete, leave
 from josh.runs.train.base import load_template, merge
 from josh.runs.train.data import Prepared, Row, prepare, read_rows
+from josh.runs.train.held_out_loss import ROWS, HeldOutRows, loss_words
 from josh.runs.train.machine import NEEDED, check_machine, is_first, note, quiet, require_packages
 from josh.runs.train.preferences import HeldOut, described
 from josh.runs.train.settings import TrainSettings
@@ -52,10 +53,11 @@ def train(method: str, settings: TrainSettings) -> Path:
     began = time.monotonic()
     data = Path(settings.data)
     rows = read_rows(data, method)
-    pairs = read_rows(Path(settings.eval_data), "dpo") if settings.eval_data else []
-    if met := _met(rows, pairs):
+    kept = read_rows(Path(settings.eval_data), method) if settings.eval_data else []
+    if met := _met(rows, kept):
+        what = "pairs" if method == "dpo" else "rows"
         note(
-            f"{met} of {len(pairs)} pairs of {settings.eval_data} are about questions of {data}; they are not held out"
+            f"{met} of {len(kept)} {what} of {settings.eval_data} are about questions of {data}; they are not held out"
         )
     require_packages("training")
     with quiet():
@@ -63,7 +65,7 @@ def train(method: str, settings: TrainSettings) -> Path:
         template = load_template(settings.model, template_text(settings.chat_template), settings.chat_template_kwargs)
         prepared = prepare(rows, method, template, settings.max_length, data)
         _say(prepared, template, len(rows), settings.max_length)
-        held_out = _held_out(pairs, template, settings)
+        held_out = _held_out(method, kept, template, settings)
         sources = sources_of(method, settings)
         made_of = adapter_digest(method, settings, sources)
         target = Path(settings.out) / (settings.name or f"josh-{method}-{made_of[:8]}")
@@ -90,29 +92,34 @@ def train(method: str, settings: TrainSettings) -> Path:
     return target
 
 
-def _met(rows: Sequence[Row], pairs: Sequence[Row]) -> int:
-    """Returns how many pairs have the question of a row, or its prompt where they name no question."""
+def _met(rows: Sequence[Row], kept: Sequence[Row]) -> int:
+    """Returns how many held-out rows have the question of a row, or its prompt or messages where they name none."""
 
     def about(row: Row) -> str:
         question = row.content.get("question")
-        return str(question) if question else dumps(row.content.get("prompt"))
+        return str(question) if question else dumps(row.content.get("prompt") or row.content.get("messages"))
 
-    known = set(map(about, rows)) if pairs else set()
-    return sum(about(pair) in known for pair in pairs)
+    known = set(map(about, rows)) if kept else set()
+    return sum(about(one) in known for one in kept)
 
 
-def _held_out(pairs: Sequence[Row], template: Template, settings: TrainSettings) -> HeldOut | None:
-    """Returns the pairs of `eval_data` in tokens, with the column `type` of each; None where there are none.
+def _held_out(
+    method: str, kept: Sequence[Row], template: Template, settings: TrainSettings
+) -> HeldOut | HeldOutRows | None:
+    """Returns the rows of `eval_data` in tokens; pairs with the column `type` of each; None where there are none.
 
     Raises:
-        UsageError: none of the pairs can be used.
+        UsageError: none of the rows can be used.
     """
     if not settings.eval_data:
         return None
-    prepared = prepare(pairs, "dpo", template, settings.max_length, Path(settings.eval_data))
-    if prepared.used < len(pairs):
-        note(f"{len(pairs) - prepared.used} of {len(pairs)} pairs of {settings.eval_data} are left out")
-    types = {row.line: row.content.get("type") or None for row in pairs}
+    prepared = prepare(kept, method, template, settings.max_length, Path(settings.eval_data))
+    if prepared.used < len(kept):
+        what = "pairs" if method == "dpo" else "rows"
+        note(f"{len(kept) - prepared.used} of {len(kept)} {what} of {settings.eval_data} are left out")
+    if method != "dpo":
+        return HeldOutRows(prepared.rows)
+    types = {row.line: row.content.get("type") or None for row in kept}
     return HeldOut(prepared.rows, [types[line] for line in prepared.lines])
 
 
@@ -146,7 +153,7 @@ def _report(target: Path, settings: TrainSettings, card: Mapping[str, Any]) -> N
     print(f"rows      {rows['used']} used, {rows['dropped']['too_long']} too long{others}")
     print(f"steps     {losses['steps']}, loss {losses['first']:.3f} at first, {losses['last']:.3f} at last")
     for one in card.get("evaluations", ()):
-        print(f"epoch {round(one['epoch'], 2):<3g} {described(one)}")
+        print(f"epoch {round(one['epoch'], 2):<3g} {loss_words(one) if ROWS in one else described(one)}")
     if losses["last"] > losses["first"]:
         note("the last loss is above the first; give a lower learning_rate, or check the rows")
     print(f"{'model' if settings.merge else 'adapter'}   {target}")

@@ -14,9 +14,10 @@ from josh.runs.play.trackers import PROJECT
 from josh.runs.train.adapter_folder import CHECKPOINTS, last_checkpoint, resolve_base
 from josh.runs.train.base import load_model
 from josh.runs.train.data import Prepared
+from josh.runs.train.held_out_loss import ROWS, HeldOutLoss, HeldOutRows
 from josh.runs.train.machine import compute_dtype, is_first, note, one_line
 from josh.runs.train.monitor import Course, Sampler, Watch, callbacks, spread
-from josh.runs.train.preferences import PAIRS, HeldOut, Preferences, preference_callback
+from josh.runs.train.preferences import PAIRS, HeldOut, Preferences, evaluation_callback
 from josh.runs.train.settings import TrainSettings
 from josh.runs.train.template import Template
 
@@ -30,7 +31,7 @@ def tuned(
     template: Template,
     prepared: Prepared,
     part: Path,
-    held_out: HeldOut | None = None,
+    held_out: HeldOut | HeldOutRows | None = None,
 ) -> dict[str, Any]:
     """Train, and write the adapter's files into the `.part` folder.
 
@@ -40,7 +41,7 @@ def tuned(
         template: the chat template.
         prepared: the rows.
         part: the `.part` folder.
-        held_out: pairs to evaluate after every epoch; None for none.
+        held_out: pairs or rows to evaluate after every epoch; None for none.
 
     Returns:
         The results for the adapter's card: rows, losses, the monitor's measures, the evaluations, and the machine.
@@ -70,8 +71,13 @@ def tuned(
             trainer.add_callback(callback)
         if held_out is not None:
             pad = min(template.stops)
-            preferences = Preferences(held_out, settings.beta, settings.batch_size, pad)
-            trainer.add_callback(preference_callback(preferences, trainer))
+            batch = settings.batch_size
+            measure: Preferences | HeldOutLoss = (
+                HeldOutLoss(held_out, batch, pad)
+                if isinstance(held_out, HeldOutRows)
+                else Preferences(held_out, settings.beta, batch, pad)
+            )
+            trainer.add_callback(evaluation_callback(measure, trainer))
         trainer.train(resume_from_checkpoint=last_checkpoint(part) if settings.resume else None)
     except torch.OutOfMemoryError as error:
         raise FatalError(
@@ -128,8 +134,8 @@ def _losses(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _evaluations(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the evaluations of held-out pairs, in order, each with its step and epoch."""
-    return [dict(entry) for entry in history if PAIRS in entry]
+    """Returns the evaluations of held-out pairs or rows, in order, each with its step and epoch."""
+    return [dict(entry) for entry in history if PAIRS in entry or ROWS in entry]
 
 
 def tracker_settings(report_to: str, environment: MutableMapping[str, str]) -> dict[str, Any]:

@@ -144,9 +144,9 @@ def test_balanced_accuracy_is_the_mean_of_the_types(margins, types, found):
     assert preference_metrics(margins, types) == common | found
 
 
-def test_held_out_pairs_are_for_dpo(capsys):
-    assert main(["train", "sft", "--data", "d", "--model", "m", "--out", "o", "--eval_data", "e"]) == 2
-    assert "eval_data is e, but sft does not read it; leave it out, or train dpo" in capsys.readouterr().err
+def test_held_out_rows_are_for_sft_and_dpo(capsys):
+    assert main(["train", "kto", "--data", "d", "--model", "m", "--out", "o", "--val-data", "e"]) == 2
+    assert "but kto does not read it; leave it out, or train sft or dpo" in capsys.readouterr().err
 
 
 def recipe_lines():
