@@ -155,9 +155,10 @@ IMPORTS = {
     "verifiers": "josh.runs.imports.formats.verifiers:read_verifiers",
     "inspect": "josh.runs.imports.formats.inspect_logs:read_inspect",
     "pbt": "josh.runs.systems.pbt_trees:read_published_trees",
+    "ptom": "josh.runs.systems.ptom_import:read_games",
 }
 """The formats of `josh import`; each value is the import path of a `josh.runs.imports.rows.Reader`."""
-IMPORT_ENVS = {"pbt": "debate"}
+IMPORT_ENVS = {"pbt": "debate", "ptom": "ptom"}
 """The world of a format whose rows are about one world."""
 
 

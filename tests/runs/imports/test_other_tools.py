@@ -150,3 +150,59 @@ def test_a_packed_log_is_refused_with_the_command_that_unpacks_it(capsys):
     Path("log.eval").write_bytes(b"PK")
     error = bad(capsys, "import", "log.eval", "--format", "inspect", "--out", "run")
     assert "inspect log convert --to json" in error
+
+
+def game(name, success, *, last=True):
+    """A game of planning theory of mind, of two turns."""
+    thought = {
+        "belief_state": {"target_desires": {"cost": 0.5}, "confidence_level": "low", "information_entropy": 1.58},
+        "reasoning": "They may care about money.",
+        "counterfactual_analysis": {"ASK": {"p_success": 0.7, "reasoning": "it helps"}},
+    }
+    first = {"turn": 1, **thought, "action_type": "ASK", "action": "What matters to you?", "response": "The price."}
+    second = {
+        "turn": 2,
+        "action_type": "ACT",
+        "action": "I recommend Option A.",
+        **({"response": "Fine."} if last else {}),
+    }
+    return {
+        "game_id": name,
+        "scenario_id": "s1",
+        "scenario": "vacation",
+        "condition": "HIDDEN",
+        "target_preferences": {"true_preferences": ["cost"], "preference_strength": {"cost": 0.9}},
+        "available_facts": [{"id": "f1", "content": "A costs less.", "favors": "A", "dimension": "cost"}],
+        "success": success,
+        "trajectory": [first, second],
+    }
+
+
+def test_games_of_planning_theory_of_mind_have_their_sections_in_the_training_view():
+    won, lost = imported(written("games.jsonl", game("g1", True), game("g2", False, last=False)), "ptom")
+    assert [(one.task.id, one.reward, one.success) for one in (won, lost)] == [("g1", 1.0, 1.0), ("g2", 0.0, 0.0)]
+    assert messages_of(won)[:2] == [("assistant", "What matters to you?"), ("user", "The price.")]
+    assert (len(won.tree.nodes), len(lost.tree.nodes)) == (5, 4)
+    kind, thought = won.tree.nodes[1].turn.actions[0]
+    assert kind == "ASK"
+    assert thought["belief"]["desires"] == {"cost": 0.5}
+    assert thought["counterfactuals"] == {"ASK": 0.7}
+    system, first, *_ = internal_conversation(won.tree, 4)
+    assert "BELIEF STATE" in system["content"]
+    assert first["content"].startswith("BELIEF STATE:\n- cost: 0.50")
+    assert main(["export", "run", "--format", "sft", "--out", "sft.jsonl"]) == 0
+    assert main(["show", "run", "1"]) == 0
+
+
+def test_games_are_held_out_by_their_scenario(capsys):
+    imported(written("games.jsonl", game("g1", True)), "ptom")
+    row = {key: value for key, value in game("x", True).items() if key not in ("game_id", "trajectory", "success")}
+    flags = ("--env", "ptom", "--scenarios", written("s.jsonl", row), "--task_split", "all")
+    assert main(["evaluate", *flags, "--trained_on", "run", "--no_references", "--log_dir", "ev"]) == 2
+    assert "not held out" in capsys.readouterr().err
+
+
+def test_games_make_no_pairs(capsys):
+    imported(written("games.jsonl", game("g1", True)), "ptom")
+    capsys.readouterr()
+    assert "they make no pairs" in bad(capsys, "export", "run", "--format", "dpo", "--out", "rows.jsonl")
