@@ -13,6 +13,7 @@ from josh.runs.imports.turns import KINDS, ROLES
 from josh.runs.record.folder import slug
 from josh.runs.record.headline import headline
 from josh.runs.record.summary import as_text, counted
+from josh.runs.registry import IMPORTS
 from josh.terminal import in_a_line
 
 _RECORDS: Final = Path("records")
@@ -25,6 +26,7 @@ def run_import(args: argparse.Namespace, given: Mapping[str, Any]) -> int:
         args: the command line.
         given: the settings of the world, by flag name.
     """
+    _require_read(args)
     given = dict(given)
     split = given.pop("task_split", None)
     request = ImportRequest(
@@ -46,6 +48,26 @@ def run_import(args: argparse.Namespace, given: Mapping[str, Any]) -> int:
     )
     print_imported(import_dialogues(request))
     return 0
+
+
+_READ_BY: Final = {
+    "roles": ("messages", "sharegpt", "josh", "csv", "verifiers", "inspect"),
+    "columns": ("csv",),
+    "slots": ("pbt",),
+}
+"""The formats that read a flag, by flag."""
+
+
+def _require_read(args: argparse.Namespace) -> None:
+    """Raises UsageError for a flag that the chosen format does not read, or without a text."""
+    for flag in (*_READ_BY, "played_by"):
+        if getattr(args, flag) == "":
+            raise UsageError(f"{flag} is empty; give a text, or leave it out")
+    for flag, formats in _READ_BY.items():
+        if getattr(args, flag) is not None and args.format in IMPORTS and args.format not in formats:
+            raise UsageError(f"{flag} is given, but format {args.format!r} does not read it; leave it out")
+        if getattr(args, flag) is not None and not args.files:
+            raise UsageError(f"{flag} is given, but no file is; leave it out, or give files")
 
 
 def _default_out(files: list[Path], given: Mapping[str, Any]) -> Path:

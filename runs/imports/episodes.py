@@ -1,7 +1,6 @@
 """From an imported dialogue to an episode: a tree with a single path."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -23,9 +22,15 @@ class TaskFinder:
     3. What the world makes of the rest of the row (`BaseEnv.adopt`).
     """
 
-    def __init__(self, env: BaseEnv, name: str) -> None:
-        """Args: env: the world; name: its name, for errors."""
-        self._env, self._name = env, name
+    def __init__(self, env: BaseEnv, name: str, *, strict: bool) -> None:
+        """Find tasks of a world.
+
+        Args:
+            env: the world.
+            name: its name, for errors.
+            strict: its settings are given, so that it must be able to load its own tasks.
+        """
+        self._env, self._name, self._strict = env, name, strict
         self._known: Mapping[str, Task] | None = None
 
     def task(self, found: ImportedDialogue, name: str, index: int) -> Task:
@@ -55,8 +60,11 @@ class TaskFinder:
         if self._known is None:
             found: dict[str, Task] = {}
             for split in self._env.splits if self._name != PLAIN_ENV else ():
-                with suppress(UsageError):
+                try:
                     found |= {task.id: task for task in self._env.tasks(split)}
+                except UsageError:
+                    if self._strict and split == self._env.splits[0]:
+                        raise
             self._known = found
         return self._known
 

@@ -135,7 +135,8 @@ def _entries(path: Path) -> Iterator[Row]:
                     if more:
                         more = False
                         continue
-                    yield place, UsageError(f"{place} is not JSON: {json_fault(error)}")
+                    why = json_fault(error) if rest else "the array ends too early"
+                    yield place, UsageError(f"{place} is not JSON: {why}")
                     return
                 number += 1
                 rest = rest[end:]

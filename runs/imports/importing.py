@@ -162,12 +162,12 @@ def _sources(request: ImportRequest, env: BaseEnv) -> list[_Source]:
         raise UsageError("no format is given; give --format, such as --format messages")
     if request.split is not None:
         raise UsageError(f"task_split is {request.split!r}, but files are given, which have no splits; leave it out")
-    require_distinct(request.files)
     read = load_reader(request.form)
     for path in request.files:
         if not path.is_file():
             why = "is a folder; give its files" if path.is_dir() else "does not exist"
             raise UsageError(f"{path} {why}")
+    require_distinct(request.files)
     plays = {"agent": request.played_by or "imported", "user": "imported"}
     return [_Source(read(path, request.options), [path], plays, {}) for path in request.files]
 
@@ -197,7 +197,8 @@ class _Importer:
     ) -> None:
         self._request, self._settings, self._env = request, settings, env
         self._masker, self._writer = masker, writer
-        self._tasks = TaskFinder(env, str(settings.env.name))
+        strict = any(name != "env" for name in request.given)
+        self._tasks = TaskFinder(env, str(settings.env.name), strict=strict)
         self._totals = Totals()
         self._ids: dict[str, int] = {}
         self._left_out, self._no_rows = Counter[str](), Counter[str]()

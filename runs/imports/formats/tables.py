@@ -36,6 +36,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 _NEEDED: Final = ("id", "role", "text")
 _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _OWN: Final = frozenset(("id", "role", "text"))
+_WORKBOOKS: Final = (".xlsx", ".xls", ".ods")
 
 
 def read_table(path: Path, options: ReadOptions) -> Iterator[Found]:
@@ -44,6 +45,8 @@ def read_table(path: Path, options: ReadOptions) -> Iterator[Found]:
     Raises:
         UsageError: the file cannot be read, or a column that is needed is not there.
     """
+    if path.suffix.lower() in _WORKBOOKS:
+        raise UsageError(f"{path} is a workbook; save its sheet as CSV, and give that file")
     met: set[str] = set()
     for name, group in groupby(_rows(path, options.columns), key=_group):
         if isinstance(name, UsageError):

@@ -216,3 +216,32 @@ def test_the_quick_way_of_writing_lines_gives_the_usual_bytes():
     assert made == [dumps(json.loads(line)) for line in made]
     assert [json.loads(line)["task_id"] for line in made] == ["a", "b", "ü\n", "dialogue-000005", "dialogue-000006"]
     assert json.loads(made[2])["tools"] == [{"name": "find"}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (("--format", "messages", "--columns", "id=x"), "columns is given, but format 'messages' does not read it"),
+        (("--format", "messages", "--slots", "pbt"), "slots is given, but format 'messages' does not read it"),
+        (("--format", "ptom", "--roles", "a=user"), "roles is given, but format 'ptom' does not read it"),
+        (("--format", "pbt", "--slots", "odd"), "slots is 'odd'; give speaker or pbt"),
+        (("--format", "messages", "--played_by", ""), "played_by is empty; give a text, or leave it out"),
+        (("--format", "messages", "--env", "persuasion", "--corpus", "no"), "no Persuasion for Good corpus in"),
+    ],
+)
+def test_a_flag_that_nothing_reads_is_refused(capsys, flags, error):
+    assert error in bad(capsys, "import", written("a.jsonl", *ROWS), *flags, "--out", "run")
+
+
+def test_a_loop_of_links_and_a_workbook_are_refused(capsys):
+    Path("loop").symlink_to("loop")
+    assert bad(capsys, "import", "loop", "--format", "messages", "--out", "run") == "josh: loop does not exist"
+    Path("a.xlsx").write_bytes(b"PK\x03\x04")
+    error = bad(capsys, "import", "a.xlsx", "--format", "csv", "--out", "run")
+    assert error == "josh: a.xlsx is a workbook; save its sheet as CSV, and give that file"
+
+
+def test_an_array_that_ends_too_early_is_named(capsys):
+    Path("a.json").write_text(f"[{json.dumps(ROWS[0])},\n")
+    error = bad(capsys, "import", "a.json", "--format", "messages", "--out", "run")
+    assert error.startswith("josh: a.json entry 2 is not JSON: the array ends too early")
