@@ -171,13 +171,20 @@ def model_name(name: str, base: str | None = None) -> str:
     """Returns a model's name as josh takes it.
 
     Args:
-        name: a model; a folder of weights or of an adapter may lack its `hf:`, and a well-known model its provider.
+        name: a model; a folder of weights, of an adapter, or with one adapter in it may lack its `hf:`, and a
+            well-known model its provider.
         base: the base model of an adapter; None to read it from the adapter's folder.
+
+    Raises:
+        UsageError: the folder has several adapters, or its adapter does not name its base.
     """
     folder = Path(name)
-    if (folder / _TUNED).is_file():
-        inner = (base or "").removeprefix(PREFIX) or _base_of(folder)
-        return f"{PREFIX}{inner}+{name}"
+    adapters = [folder] if (folder / _TUNED).is_file() else sorted(one.parent for one in folder.glob(f"*/{_TUNED}"))
+    if len(adapters) > 1:
+        raise UsageError(f"{name} has {len(adapters)} adapters; give one of them, such as {adapters[0]}")
+    if adapters:
+        inner = (base or "").removeprefix(PREFIX) or _base_of(adapters[0])
+        return f"{PREFIX}{inner}+{adapters[0]}"
     if (folder / "config.json").is_file():
         return f"{PREFIX}{name}"
     start = name.partition("-")[0]

@@ -12,6 +12,8 @@ from refusals import bad
 
 from josh.cli import main
 from josh.envs.ptom.games import games_in
+from josh.errors import UsageError
+from josh.parser import parse
 from josh.runs.systems.ptom_compare import as_evaluation
 from josh.runs.systems.ptom_evaluate import model_name, read_request, translated
 
@@ -46,6 +48,14 @@ def test_a_folder_of_an_adapter_is_named_with_its_base():
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
     assert model_name("models/ptom") == "hf:org/base+models/ptom"
     assert model_name("models/ptom", "hf:other") == "hf:other+models/ptom"
+    assert model_name("models") == "hf:org/base+models/ptom"
+    other = folder.with_name("other")
+    other.mkdir()
+    (other / "adapter_config.json").write_text("{}")
+    with pytest.raises(UsageError, match="models has 2 adapters; give one of them, such as models/other"):
+        model_name("models")
+    with pytest.raises(UsageError, match="does not name its base model; give --base_model"):
+        model_name("models/other")
     assert model_name("claude-sonnet-4") == "anthropic/claude-sonnet-4"
     assert model_name("gpt-4o") == "gpt-4o"
     assert model_name("hf:org/base") == "hf:org/base"
@@ -112,13 +122,16 @@ def in_table():
     """The commands of the table, in its order."""
     section = PAGE.read_text(encoding="utf-8").partition("## The published commands")[2].partition("\n## ")[0]
     cells = [line.rpartition("| `")[2].removesuffix("` |") for line in section.splitlines() if line.endswith("` |")]
-    return [shlex.split(cell)[1:] for cell in cells if cell.startswith("josh ptom ")]
+    return [shlex.split(cell)[1:] for cell in cells if cell.startswith("josh ")]
 
 
 def test_the_commands_of_the_table_run_one_after_the_other():
     commands = in_table()
-    assert len(commands) == 5
+    assert [words[0] for words in commands].count("ptom") == 6
     for words in commands:
+        if words[0] == "train":
+            assert parse(words).data in ("training_data.jsonl", Path("training_openai.jsonl"))
+            continue
         small = ["offline" if word.startswith(("hf:", "gpt-", "claude-", "models/")) else word for word in words]
         small = ["10" if word in ("100", "200", "50") else word for word in small]
         assert main(small) == 0, words
