@@ -97,8 +97,8 @@ class PtomEnv(BaseEnv):
         return [Task(one.id, index, one.row) for index, one in enumerate(found)]
 
     def people(self, task: Task) -> Sequence[str]:
-        """Returns the scenario, so that conversations about the same one count as related."""
-        return (task.id,)
+        """Returns the scenario, so that games of the same one, which are tasks where they are imported, are related."""
+        return (str(task.data.get("scenario_id") or task.id),)
 
     def groups(self, task: Task) -> Mapping[str, str]:
         """Returns the condition, and the option that the person would choose if it knew all facts."""

@@ -4,7 +4,8 @@ The persuader is the agent: both sides see its words, and its training view has 
 turn's actions. The reward is 1 where the game says that it succeeded, and 0 where it says that it did not.
 """
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,17 @@ def _dialogue(game: Game, place: str) -> ImportedDialogue:
         game.success,
         data,
     )
+
+
+def add_import_flags(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> None:
+    """Add the flags of `josh ptom import`."""
+    parser.description = "Makes a run of games; see josh import for what it prints."
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="files of games")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the new run (default: a new one in records)")
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """Import games, by the command that `args.main` runs. Returns the exit code."""
+    out = [] if args.out is None else ["--out", str(args.out)]
+    code: int = args.main(["import", *map(str, args.files), "--env", "ptom", "--format", "ptom", *out])
+    return code

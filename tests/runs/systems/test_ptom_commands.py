@@ -110,6 +110,24 @@ def test_games_of_a_run_are_read_as_games_and_the_same_command_goes_on(capsys):
     assert Path("g.jsonl").read_bytes() == first
 
 
+def test_imported_games_are_related_by_their_scenario_and_make_no_pairs(capsys):
+    words = "ptom generate --num-scenarios 6 --trajectories-per-scenario 2 --output g.jsonl"
+    assert main(words.split()) == 0
+    assert main(["ptom", "import", "g.jsonl", "--out", "run"]) == 0
+    assert main(["rescore", "run", "--rewards", "ptom", "--log_dir", "again"]) == 0
+    (again,) = Path("again").iterdir()
+    first = json.loads(Path("g-run/summary.json").read_text())
+    found = json.loads((again / "summary.json").read_text())
+    assert found["success_rate"] == first["success_rate"]
+    assert found["scores"]["satisfaction"] == pytest.approx(first["scores"]["satisfaction"])
+    capsys.readouterr()
+    assert main(["export", "run", "--format", "dpo", "--out", "pairs.jsonl"]) == 2
+    assert "they make no pairs" in capsys.readouterr().err
+    flags = ["--num-scenarios", "6", "--task_split", "train", "--trained_on", "run"]
+    assert main(["ptom", "evaluate", "--model", "offline", "--rollouts", "1", *flags]) == 2
+    assert "not held out: the training data has 6 " in capsys.readouterr().err
+
+
 def test_the_simulated_human_is_tried_in_one_command(capsys):
     assert main(["ptom", "human", "--test"]) == 0
     printed = capsys.readouterr().out
