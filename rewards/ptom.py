@@ -20,6 +20,8 @@ from josh.transcript import Conversation, PastTurn
 NATURAL, OTHER, DECLINED = SATISFACTION = (0.9, 0.6, 0.2)
 """How satisfied a person is: it took its natural option; it took another one, or has none; it declined."""
 _UNCLEAR: Final = "unclear_recommendation"
+_NOT_ASKED: Final = object()
+"""Instead of a world's report, for callers that have no worlds."""
 
 
 class PtomRewards(BaseRewards):
@@ -34,15 +36,17 @@ class PtomRewards(BaseRewards):
         """Takes the scenario. Raises UsageError where the task has none."""
         self.scenario = scenario_of(task)
 
-    def is_reward(self, agent_actions: Sequence[Any], *, observed: Any = None) -> tuple[bool, list[Any]]:
+    def is_reward(self, agent_actions: Sequence[Any], *, observed: Any = _NOT_ASKED) -> tuple[bool, list[Any]]:
         """Returns whether a person accepts the persuader's option, and the goal that this meets.
 
         Args:
             agent_actions: the texts of the person's turn.
-            observed: the world's report: the option that was recommended last; without it the persuader's is meant.
+            observed: the world's report, with the option that was recommended last; None, where there is no world,
+                meets no goal: then `ended` judges by the words. A caller without worlds leaves it out, and means the
+                persuader's option.
         """
         verdict = verdict_in("\n".join(map(str, agent_actions)))
-        option = observed.get("recommended") if isinstance(observed, Mapping) else self._goal
+        option = self._goal if observed is _NOT_ASKED else (observed or {}).get("recommended")
         met = self.rewards[:1] if verdict == ACCEPT and option == self._goal else []
         return bool(met), met
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.dialogue import Speaker, Turn
+from josh.envs.ptom.dialogue import GameWorld
 from josh.envs.ptom.games import Game, game_from
 from josh.envs.ptom.prompts import persuader_prompt
 from josh.envs.ptom.sections import written
@@ -34,12 +35,15 @@ def read_games(path: Path, _: ReadOptions) -> Iterator[Found]:
 def _dialogue(game: Game, place: str) -> ImportedDialogue:
     scenario = game.scenario
     turns: list[tuple[Speaker, Turn]] = []
+    world = GameWorld(scenario)
     for one in game.turns:
         said, wrote = ({"role": "assistant", "content": text} for text in (one.planned.words, written(one.planned)))
-        turns.append((Speaker.AGENT, Turn((said,), (wrote,), (tuple(one.planned.actions),))))
+        world.say(one.planned.words, one.planned.kind)
+        seen = world.observe()  # so that `josh rescore --rewards ptom` knows which option a verdict is about
+        turns.append((Speaker.AGENT, Turn((said,), (wrote,), (tuple(one.planned.actions),), observed=seen)))
         if one.response:
             heard = ({"role": "user", "content": one.response},)
-            turns.append((Speaker.USER, Turn(heard, heard)))
+            turns.append((Speaker.USER, Turn(heard, heard, observed=seen)))
     prompt = {"role": "system", "content": persuader_prompt(scenario)}
     # Training on a game counts as training on its scenario, see `question_id` in `josh evaluate --trained_on`.
     data: dict[str, Any] = {**scenario.row, "question_id": scenario.id}

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from gaming import game_row, scenario_row, write_rows
+from gaming import game_row, scenario_row, turn_row, write_rows
 from places import ROOT
 from playing import lines
 from refusals import bad
@@ -126,6 +126,18 @@ def test_imported_games_are_related_by_their_scenario_and_make_no_pairs(capsys):
     flags = ["--num-scenarios", "6", "--task_split", "train", "--trained_on", "run"]
     assert main(["ptom", "evaluate", "--model", "offline", "--rollouts", "1", *flags]) == 2
     assert "not held out: the training data has 6 " in capsys.readouterr().err
+
+
+def test_an_imported_game_in_which_the_other_option_is_accepted_is_lost():
+    other = [turn_row("ACT", "I recommend Option B.", "Fine. [ACCEPT]")]
+    own = [turn_row("ACT", "I recommend Option A.", "Fine. [ACCEPT]")]
+    rows = [game_row("g1", success=False, trajectory=other), game_row("g2", trajectory=own)]
+    write_rows(Path("g.jsonl"), *rows)
+    assert main(["ptom", "import", "g.jsonl", "--out", "run"]) == 0
+    assert main(["rescore", "run", "--rewards", "ptom", "--log_dir", "again"]) == 0
+    (again,) = Path("again").iterdir()
+    found = json.loads((again / "summary.json").read_text())
+    assert (found["success_rate"], found["scores"]["accepted"], found["scores"]["success"]) == (0.5, 1, 0.5)
 
 
 def test_the_simulated_human_is_tried_in_one_command(capsys):
