@@ -7,11 +7,13 @@ ProactiveLLM, at its README and at its later code.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from josh.config import setting
 from josh.envs.proactive.questions import question_acts
+from josh.errors import UsageError
 
 FORMULAS: Final = ("v1", "v2")
 W_INTERRUPT: Final = {"v1": 1.0, "v2": 0.1}
@@ -42,6 +44,25 @@ class Weights:
     def interrupt(self) -> float:
         """The weight of the cost."""
         return W_INTERRUPT[self.formula] if self.w_interrupt is None else self.w_interrupt
+
+
+_OF_FORMULA: Final[Mapping[str, str]] = MappingProxyType(
+    {**dict.fromkeys(("alpha", "w1", "w2", "w3", "w4", "long_words"), "v1"), **dict.fromkeys(("g", "d", "l"), "v2")}
+)
+"""The weights that one formula alone has."""
+
+
+def require_priced(given: Mapping[str, Any]) -> None:
+    """Raises UsageError for a weight that the chosen formula lacks. One that is given as its default is harmless.
+
+    Args:
+        given: settings of the rewards that are given, by name.
+    """
+    formula, defaults = given.get("formula", "v1"), asdict(Weights())
+    for name, value in given.items():
+        home = _OF_FORMULA.get(name)
+        if home not in (None, formula) and formula in FORMULAS and value != defaults[name]:
+            raise UsageError(f"{name} is {value}, but formula {formula} has none; leave it out, or give formula {home}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,8 +175,8 @@ def _models(own: Mapping[str, Any], rest: Sequence[str]) -> tuple[str | None, st
     if given is not None and "model_dir" in own:
         raise UsageError(f"model is {given!r}, and model_dir is {own['model_dir']!r}; leave one of them out")
     if "model_dir" not in own:
-        model = given or base
-        return (None, None) if model in (None, OFFLINE) else (model, base or model)
+        model = given or (_local(base) if base and Path(base).expanduser().is_dir() else base)
+        return (None, None) if model in (None, OFFLINE) else (model, base if given and base else model)
     folder = Path(own["model_dir"]).expanduser()
     if not (folder / "adapter_config.json").is_file():
         if not (folder / "config.json").is_file():

@@ -21,6 +21,19 @@ def make_folder_of(out: Path) -> None:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
 
 
+def refuse_same(name: str, out: Path | None, read: Mapping[str, Path | None]) -> None:
+    """Raises UsageError where a file to write is one that is read, so that no conversation is lost.
+
+    Args:
+        name: the flag of the file to write.
+        out: the file to write; None for none.
+        read: the files and folders that are read, by flag.
+    """
+    for source, path in read.items():
+        if out is not None and path is not None and path.exists() and out.exists() and out.samefile(path):
+            raise UsageError(f"{name} is {str(out)!r}, which {source} reads; give another file")
+
+
 def write_file(out: Path, rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Write rows and their manifest, both or neither; to stdout without a manifest where `out` is `-`.
 

@@ -28,7 +28,7 @@ from josh.runs.resolve import defaults_of, resolve
 from josh.runs.settings import JOSH, SHARDS, RunSettings
 from josh.runs.systems.families import schema_chosen_by
 from josh.runs.systems.own_folder import play_in
-from josh.runs.systems.proactive_files import make_folder_of, print_file, write_file
+from josh.runs.systems.proactive_files import make_folder_of, print_file, refuse_same, write_file
 from josh.runs.systems.proactive_rows import VERSION
 from josh.runs.systems.proactive_trees import trajectory_rows
 
@@ -127,6 +127,8 @@ def run_generate(args: argparse.Namespace) -> int:
             print(config)
             print(f"josh: estimate: {expected}", file=sys.stderr)
             return 0
+        source = settings.env.config.get("states")
+        refuse_same("out", args.out, {"dataset_path": Path(source) if source else None})
         earlier = check_free(args.out)
         make_folder_of(args.out)
         folder = Path(settings.output.log_dir) / _folder_name(args.out)

@@ -19,10 +19,12 @@ from typing import Any, Final
 
 from josh.config import settings_of_plug_in
 from josh.envs.proactive.actions import ACTIONS, CLARIFY, EXECUTE
+from josh.envs.proactive.cost import require_priced
 from josh.errors import UsageError
 from josh.rewards.proactive import ProactiveRewards
 from josh.rewards.proactive_worth import scores_of, told_in
 from josh.runs.evaluate.evaluate import read_evaluation_plan
+from josh.runs.export.files import MANIFEST, manifest_of
 from josh.runs.intervals import Estimate, mean
 from josh.runs.record.folder import CONFIG, EPISODES, PLAN, read_config, read_settings, runs_in
 from josh.runs.record.stored import stored_episodes
@@ -30,7 +32,7 @@ from josh.runs.record.summary import counted, person_of
 from josh.runs.record.world import world_of
 from josh.runs.report.figures import PlottedRun, draw_pareto, pareto_front
 from josh.runs.report.plot import FORMATS, need_matplotlib
-from josh.runs.systems.proactive_files import make_folder_of
+from josh.runs.systems.proactive_files import make_folder_of, refuse_same
 from josh.runs.systems.proactive_pairs import Scoring
 from josh.runs.systems.proactive_rows import read_trajectories
 from josh.terminal import align_columns
@@ -117,12 +119,19 @@ def run_pareto(args: argparse.Namespace) -> int:
     """Draw the picture, and write the table. Returns the exit code. Raises UsageError; nothing is written."""
     weights = _lambdas(args.weights)
     names = [one.name for one in settings_of_plug_in(ProactiveRewards, _ROLE) if one.name not in _WITHOUT]
-    scoring = Scoring({name: getattr(args, name) for name in names if getattr(args, name) is not None})
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    require_priced(given)
+    scoring = Scoring(given)
     table = args.csv or args.out.with_suffix(".csv")
     if args.out.suffix.lower() not in FORMATS:
         raise UsageError(f"out is {str(args.out)!r}; give a file that ends in {', '.join(FORMATS)}")
     if args.out == table:
         raise UsageError(f"csv is {str(table)!r}, and so is out; give another file")
+    for name, path in (("out", args.out), ("csv", table)):
+        for one in args.paths:
+            refuse_same(name, path, {"pareto": one})
+        if path.is_file() and (path.name.endswith(MANIFEST) or manifest_of(path).exists()):
+            raise UsageError(f"{name} is {str(path)!r}, which is of an export; give another file")
     need_matplotlib()
     sources = [source for path in args.paths for source in sources_in(path, scoring)]
     points = [point for name, label, talks in sources for point in points_of(name, label, talks, weights, scoring)]

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from josh.config import listed, settings_of_plug_in
+from josh.envs.proactive.cost import require_priced
 from josh.errors import UsageError
 from josh.rewards.proactive import ProactiveRewards
 from josh.runs.export.export import NoRowsError
 from josh.runs.export.files import check_free, manifest_of, relative
 from josh.runs.record.summary import counted
-from josh.runs.systems.proactive_files import print_file, write_file
+from josh.runs.systems.proactive_files import print_file, refuse_same, write_file
 from josh.runs.systems.proactive_pairs import ACTION, CLASSIFICATION, KINDS, Scoring, action_pairs_of, rows_of_kind
 from josh.runs.systems.proactive_rows import read_trajectories
 
@@ -69,6 +70,7 @@ def run_rewards(args: argparse.Namespace) -> int:
     if args.kind not in KINDS:
         raise UsageError(f"kind is {args.kind!r}; give {listed(tuple(KINDS))}")
     scoring = Scoring(_given(args))
+    refuse_same("out", args.out, {"trajectories": args.trajectories})
     earlier = check_free(args.out)
     trajectories = list(read_trajectories(args.trajectories))
     none: Counter[str] = Counter()
@@ -98,11 +100,13 @@ def run_rewards(args: argparse.Namespace) -> int:
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the settings of the rewards that are given, by name."""
+    """Returns the settings of the rewards that are given, by name. Raises UsageError where one has no effect."""
     settings = settings_of_plug_in(ProactiveRewards, _ROLE)
     args.typed |= {one.flag: one.name for one in settings}
     found = {one.name: getattr(args, one.flag) for one in settings}
-    return {name: value for name, value in found.items() if value is not None}
+    given = {name: value for name, value in found.items() if value is not None}
+    require_priced(given)
+    return given
 
 
 def _settings(weights: Any) -> dict[str, Any]:

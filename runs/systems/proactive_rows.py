@@ -40,6 +40,9 @@ VERSION: Final = 1
 TYPES: Final[Mapping[str, str]] = MappingProxyType({CLARIFY: "clarify", EXECUTE: "execute"})
 """The type of a message with an action."""
 
+_SIGNALS: Final = ("answered_clarification", "reject_signal", "off_topic_flag")
+"""What the price of a message reads of the user's reaction; each 0 or 1, or absent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -120,14 +123,22 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
     Raises:
         UsageError: the file cannot be read, or a row is wrong; the error names the line.
     """
-    way = f"write its trajectories with josh proactive generate --run {path if path.is_dir() else path.parent}"
+    run = path if path.is_dir() else path.parent
+    way = f"write its trajectories with josh proactive generate --run {run} --out FILE"
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; {way}")
+        written = way if (path / "config.json").is_file() else "give a file that josh proactive generate writes"
+        raise UsageError(f"{path} is a folder; {written}")
     for where, row in json_rows(path):
         if isinstance(row, Mapping) and "nodes" in row:
             raise UsageError(f"{where} is an episode of a run; {way}")
         if not isinstance(row, Mapping):
             raise UsageError(f"{where} is {row!r:.60}; give a trajectory, one JSON object on each line")
+        if "action" not in row and "chosen_action" in row:
+            raise UsageError(f"{where} is a row of preferences; give the file of trajectories that it was made of")
+        if "state" not in row and "query" in row:
+            raise UsageError(
+                f"{where} is a state; play it first: josh proactive generate --mode dataset --dataset_path {path}"
+            )
         yield trajectory_from(row, where)
 
 
@@ -166,6 +177,9 @@ def _said(row: Mapping[str, Any], action: str, where: str) -> Iterator[Said]:
         meta = reaction.get("meta") or {} if isinstance(reaction, Mapping) else None
         if not isinstance(meta, Mapping):
             raise UsageError(f"{where}: user_reaction is {reaction!r:.60}; give an object with user_reply and meta")
+        for name in _SIGNALS:
+            if meta.get(name) not in (None, 0, 1):
+                raise UsageError(f"{where}: {name} is {meta[name]!r:.40}; give 0 or 1")
         named = {kind: each for each, kind in TYPES.items()}.get(str(one.get("type")), action)
         state, facts = one.get("state_at_this_point"), one.get("facts")
         yield Said(
@@ -184,7 +198,7 @@ def _facts(facts: Any, where: str) -> Mapping[str, Any] | None:
         return None
     sound = isinstance(facts, Mapping) and {"questions", "words", "delivers", "task"} <= facts.keys()
     if not sound or not all(type(facts[name]) is int for name in ("questions", "words")):
-        raise UsageError(f"{where}: facts is {facts!r:.60}; leave it out, and it is found again")
+        raise UsageError(f"{where}: facts lack questions or words, as whole numbers, delivers or task; leave them out")
     if facts["task"] is not None and (type(facts["task"]) not in (int, float) or not 0 <= facts["task"] <= 1):
         raise UsageError(f"{where}: task is {facts['task']!r:.40}; give a number from 0 to 1, or null")
     found: Mapping[str, Any] = facts

@@ -176,3 +176,8 @@ def test_the_flags_of_an_evaluation_are_read_and_given_on(tmp_path):
 )
 def test_a_wrong_flag_is_one_line(capsys, flags, line):
     assert line in refusal(capsys, "eval", *flags, command="proactive")
+
+
+def test_a_base_that_is_a_folder_is_a_local_model_also_without_a_tuned_one(tmp_path):
+    flags = flags_of({"base_model": str(tmp_path)})
+    assert (flags["model"], flags["agent.decide"]) == (f"hf:{tmp_path}", "reply")

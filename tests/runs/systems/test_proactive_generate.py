@@ -85,6 +85,16 @@ def test_the_states_of_a_file_repeat_with_numbered_ids():
     assert len(generate("--dataset_path", "states.jsonl", out="all.jsonl")) == 6
 
 
+def test_the_file_of_states_is_not_written_over(capsys):
+    assert main(["proactive", "states", "--n_states", "2", "--out", "states.jsonl"]) == 0
+    before = Path("states.jsonl").read_bytes()
+    capsys.readouterr()
+    line = bad(capsys, "proactive", "generate", "--dataset_path", "states.jsonl", "--out", "states.jsonl")
+    assert line == "josh: out is 'states.jsonl', which dataset_path reads; give another file"
+    assert Path("states.jsonl").read_bytes() == before
+    assert not Path("states-run").exists()
+
+
 def test_each_turn_of_the_main_line_branches_where_there_are_several_turns():
     rows = generate("--n_states", 12, "--multi_turn", "--max_turns", 3, "--persona_idx", 0)
     points = Counter(row["decision_point"] for row in rows)
@@ -193,7 +203,7 @@ def test_a_run_of_another_world_and_files_that_are_no_trajectories_are_refused(c
     capsys.readouterr()
     said = bad(capsys, "proactive", "generate", "--run", str(other), "--out", "t.jsonl")
     assert said.endswith(" has no state; give a run of --env proactive")
-    way = "write its trajectories with josh proactive generate --run logs/traj-run"
+    way = "write its trajectories with josh proactive generate --run logs/traj-run --out FILE"
     for given, what in ((RUN, "is a folder"), (RUN / "episodes.jsonl", "line 1 is an episode of a run")):
         said = bad(capsys, "proactive", "rewards", "--trajectories", str(given), "--out", "t.jsonl")
         assert said == f"josh: {given} {what}; {way}"

@@ -89,6 +89,8 @@ def test_a_run_an_evaluation_and_a_folder_of_both_are_read():
         (["traj.jsonl", "--lambda=a"], "lambda is 'a'; give numbers of 0 or more"),
         (["traj.jsonl", "--lambda=-1"], "lambda is '-1'; give numbers of 0 or more"),
         (["traj.jsonl", "--out", "p.txt"], "out is 'p.txt'; give a file that ends in .png"),
+        (["traj.jsonl", "--w1", "1", "--formula", "v2"], "w1 is 1.0, but formula v2 has none; leave it out, or give "),
+        (["traj.jsonl", "--csv", "traj.jsonl"], "csv is 'traj.jsonl', which pareto reads; give another file"),
         (["one.jsonl"], "one.jsonl has no state with both actions"),
     ],
 )

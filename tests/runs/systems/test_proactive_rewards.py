@@ -229,6 +229,7 @@ def test_the_rows_are_sound_for_training(kind):
         ),
         ({"assistant_msg": None}, "assistant_msg is None; give the agent's message as a text"),
         ({"user_reaction": "no"}, "user_reaction is 'no'; give an object with user_reply and meta"),
+        ({"user_reaction": {"meta": {"reject_signal": "no"}}}, "reject_signal is 'no'; give 0 or 1"),
         ({"decision_point": -1}, "decision_point is -1; give a whole number from 0 on"),
         ({"interactions": ["hi"]}, "interactions is ['hi']; give a list of objects with an assistant_msg"),
         ({"version": 1, "persona": {"name": "Nobody"}}, "persona is 'Nobody'; give Novice-Learner, Busy-Developer, "
@@ -248,17 +249,47 @@ def test_a_wrong_row_is_refused_with_its_line_and_nothing_is_written(capsys, cha
     [
         ((), "no trajectories given; example: josh proactive rewards --trajectories logs/traj.jsonl --out"),
         (("--trajectories", "no.jsonl", "--out", "o.jsonl"), "cannot read no.jsonl: No such file or directory"),
-        (("--trajectories", "traj.jsonl", "--out", "traj.jsonl"), "traj.jsonl exists and is not an export: "),
+        (
+            ("--trajectories", "traj.jsonl", "--out", "traj.jsonl"),
+            "out is 'traj.jsonl', which trajectories reads; give ",
+        ),
+        (("--trajectories", "traj.jsonl", "--out", "empty.jsonl"), "empty.jsonl exists and is not an export: "),
         (("--trajectories", "traj.jsonl", "--out", "o", "--kind", "both"), "kind is 'both'; give action, text or "),
         (("--trajectories", "traj.jsonl", "--out", "o", "--formula", "v3"), "formula is 'v3'; give v1 or v2"),
         (("--trajectories", "traj.jsonl", "--out", "o", "--alpha", "-1"), "alpha is -1.0; give 0 or more"),
+        (("--trajectories", "traj.jsonl", "--out", "o", "--g", "1"), "g is 1.0, but formula v1 has none; leave it out"),
+        (
+            ("--trajectories", "traj.jsonl", "--out", "o", "--formula", "v2", "--w1", "1"),
+            "w1 is 1.0, but formula v2 has",
+        ),
+        (("--trajectories", "states.jsonl", "--out", "o"), "states.jsonl line 1 is a state; play it first: josh "),
+        (("--trajectories", ".", "--out", "o"), ". is a folder; give a file that josh proactive generate writes"),
         (("--trajectories", "empty.jsonl", "--out", "o"), "empty.jsonl has no trajectories; write some with"),
     ],
 )
 def test_wrong_flags_are_refused(capsys, flags, said):
     write([EXECUTE])
+    write([STATE], "states.jsonl")
     Path("empty.jsonl").touch()
     assert bad(capsys, "proactive", "rewards", *flags).startswith(f"josh: {said}")
+
+
+def test_weights_of_the_other_formula_may_be_given_as_their_defaults():
+    rows = [trajectory("Clarify", ASK, ANSWERED), EXECUTE]
+    v1 = ("--w_task", 1, "--alpha", 0.6, "--w1", 0.4, "--w2", 1, "--w3", 0.3, "--w4", 0.7)
+    assert preferences(rows, *v1, "--formula", "v2") == preferences(rows, "--formula", "v2")
+
+
+def test_trajectories_and_preferences_are_not_mistaken_for_each_other(capsys):
+    trajectories = write([trajectory("Clarify", ASK, ANSWERED), EXECUTE])
+    preferences(trajectories, out="prefs.jsonl")
+    before = Path("prefs.jsonl").read_bytes()
+    capsys.readouterr()
+    line = bad(capsys, "proactive", "rewards", "--trajectories", "prefs.jsonl", "--out", "o")
+    assert line.startswith("josh: prefs.jsonl line 1 is a row of preferences; give the file of trajectories")
+    line = bad(capsys, "proactive", "rewards", "--trajectories", "prefs.jsonl", "--out", "./prefs.jsonl")
+    assert line == "josh: out is 'prefs.jsonl', which trajectories reads; give another file"
+    assert Path("prefs.jsonl").read_bytes() == before
 
 
 def test_a_file_may_go_to_stdout(capsys):
