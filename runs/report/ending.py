@@ -65,7 +65,7 @@ def print_summary(result: RunResult) -> None:
     plain = not result.how.searched and result.how != IMPORTED and not result.settings.people
     if plain and result.settings.agent.sampling.temperature == 0:
         print("temperature     0; a search samples at 1, so give --temperature 1 to compare this agent with a search")
-    if left_out := read_config(result.folder).get("left_out"):
+    if (left_out := read_config(result.folder).get("left_out")) and result.how != IMPORTED:
         print(f"left out        {in_a_line(describe_left_out(left_out))}")
     if doubts := warn_of_tags(summary):
         print(f"josh: {doubts}; see josh show {result.folder}", file=sys.stderr)

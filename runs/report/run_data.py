@@ -85,6 +85,7 @@ class Reading:
     damaged: list[int] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
     _leaves: Counter[str] = field(default_factory=Counter)
+    _no_rows: Counter[str] = field(default_factory=Counter)
     _tasks: list[dict[str, Any]] = field(default_factory=list)
     _rounds: list[tuple[int, float]] = field(default_factory=list)
     _actions: ActionTally = field(default_factory=ActionTally)
@@ -111,6 +112,7 @@ class Reading:
                 self._turns.add(episode)
                 self.rows[episode.task.id] = row
                 self._results.append(result_of(episode))
+                self._no_rows.update([episode.no_rows] if episode.no_rows else [])
                 self._leaves.update(ending(episode, leaf) for leaf in episode.outcomes)
                 self._rounds += rewards_by_round(episode, earned)
                 self._tasks.append(_task_row(episode, row, tree))
@@ -199,10 +201,12 @@ class Reading:
         if unrated := figures.get("unrated"):
             notes.append(f"{counted(unrated, 'conversation')} without a reward, which no mean counts")
         notes += describe_flaws(figures)
-        if isinstance(left_out := self.config.get("left_out"), dict) and left_out:
-            notes.append(f"Left out are {describe_left_out(left_out)}")
+        left_out = self.config.get("left_out")
         if is_imported(self.config):
-            notes.append(self._origin())
+            notes += [self._origin(), *_not_imported(left_out)]
+        elif isinstance(left_out, dict) and left_out:
+            notes.append(f"Left out are {describe_left_out(left_out)}")
+        notes += [f"{counted(number, 'task')} {why}, and no training rows" for why, number in self._no_rows.items()]
         if "rescored_from" in self.config:
             notes.append(f"Rescored from {self.config['rescored_from']}")
         return notes
@@ -283,6 +287,13 @@ def _started(
     rewards = new_rewards(kind, settings.rewards, list(goals))
     rewards.start(task, env, options)
     return rewards
+
+
+def _not_imported(left_out: Any) -> list[str]:
+    """Returns a note on what an import left out, if it did."""
+    if not isinstance(left_out, dict) or not left_out:
+        return []
+    return [f"Left out: {', '.join(f'{number} {reason}' for reason, number in left_out.items())}"]
 
 
 def _task_row(episode: Episode, row: TaskResult, tree: Mapping[str, Any]) -> dict[str, Any]:

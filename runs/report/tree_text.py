@@ -162,6 +162,8 @@ class TreeRenderer:
         figures += [counted(len(self._tree.nodes) - 1, "turn"), counted(len(episode.outcomes), "path")]
         if errors := errors_in(episode):
             figures.append(counted(errors, "error"))
+        if episode.no_rows:
+            figures.append(visible(f"{episode.no_rows}, and no training row"))
         yield f"{visible(episode.task.id)}: {'; '.join(figures)}"
         if episode.error:
             yield Text(visible(f"error: {episode.error}"), _STYLES["error"])

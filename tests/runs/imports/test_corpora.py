@@ -54,6 +54,11 @@ def test_spoilt_dialogues_are_shown_and_never_training_rows(human, capsys):
     main(["export", "human", "--format", "sft", "--paths", "all", "--out", "all.jsonl"])
     tasks = json.loads(Path("all.jsonl.manifest.json").read_text())["tasks"]
     assert not any("BAD" in task for task in tasks)
+    assert main(["show", "human", "4"]) == 0
+    assert "marked as spoilt by their authors, and no training row" in " ".join(capsys.readouterr().out.split())
+    assert main(["report", "human"]) == 0
+    page = (Path("human") / "report.html").read_text(encoding="utf-8")
+    assert "1 task marked as spoilt by their authors, and no training rows" in page
     lines = (Path("human") / "training_examples.jsonl").read_text().splitlines()
     assert not any("BAD" in json.loads(line)["task_id"] for line in lines)
 
