@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,10 +91,12 @@ def test_what_is_not_all_shards_of_one_run_is_not_merged():
     one, two, three = shards(3, *TOY)
     seeded = run("seeded", *TOY, "--seed", 5, "--num_shards", 3, "--shard_idx", 2)
     whole = run("whole", *TOY)
+    copy = Path(shutil.copytree(two, "copy"))
     for folders, line in (
         ([one], "shards 1, 2 of 3 are missing; give all 3"),
         ([three, one], "shard 1 of 3 is missing; give all 3"),
-        ([one, two, three, two], f"shard 1 is given twice, in {two} and {two}; leave one out"),
+        ([one, two, three, two], f"{two} is given twice; give it once"),
+        ([one, two, three, copy], f"shard 1 is given twice, in {two} and {copy}; leave one out"),
         ([one, two, seeded], f"seed is 10 in {one}, and 5 in {seeded}; merge shards of one run"),
         ([whole], f"{whole} is a whole run, without num_shards; give shards of one run"),
         ([whole.parent], "whole has no shard of a run; give the folders of runs with --num_shards"),
