@@ -33,12 +33,12 @@ from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request, Sampling
 from josh.rewards.sandbox.run import Sandbox
 from josh.rewards.sandbox.tools import TOOLS
-from josh.roles import BaseJOSHAgent, BaseJOSHUser, BaseRewards
+from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
 from josh.runs.play.rescore import rescore
 from josh.runs.play.run import run
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.journal import Replies
-from josh.runs.registry import ENVS, OFFLINE, SUITES, env_class
+from josh.runs.registry import ENVS, OFFLINE, env_class
 from josh.runs.resolve import resolve
 from josh.search import grow
 from josh.strategies.beam import BeamSearch
@@ -232,8 +232,9 @@ def rescoring(tasks: int, repetitions: int) -> tuple[int, float]:
 
 
 def offline_worlds() -> list[str]:
-    """Returns the names of the worlds that play made-up tasks without a model, without those of suites."""
-    return [name for name in ENVS if name not in SUITES and OFFLINE in env_class(name).agents]
+    """Returns the names of the worlds that play made-up tasks without a model, without their variants for suites."""
+    worlds = {name: env_class(name) for name in ENVS}
+    return [name for name, world in worlds.items() if BaseEnv in world.__bases__ and OFFLINE in world.agents]
 
 
 async def forking(env: str, repetitions: int) -> float:

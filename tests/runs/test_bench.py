@@ -10,7 +10,7 @@ from josh.runs.registry import ENVS
 
 def test_a_world_that_needs_a_server_is_not_measured():
     assert "mcp" in ENVS
-    assert offline_worlds() == ["persuasion", "toolwoz", "debate", "proactive"]
+    assert offline_worlds() == ["persuasion", "toolwoz", "debate", "proactive", "ptom"]
 
 
 @pytest.mark.parametrize("env", offline_worlds())

@@ -29,7 +29,7 @@ pytest.importorskip("trl", reason="trl is not installed: pip install 'josh-dialo
         ),
         (["--model", "hf:a+b"], "a+b has a plus sign"),
         (["--tiny", "--preset", "josh-kto"], "preset 'josh-kto' has no values for sft"),
-        (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful or lost"),
+        (["--tiny", "--paths", "best"], "paths is 'best'; give golden, successful, lost or all"),
         (["--tiny", "--control", "--method", "dpo"], "paths is 'lost', but dpo compares lost paths with wins"),
         (["--tiny", "--other_users", "donor"], "the user model donor is given twice"),
         (["--tiny", "--synthetic_tasks", "100"], "split 'train' has 100 tasks, and 15 rounds of 24 tasks need 360"),
