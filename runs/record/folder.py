@@ -1,6 +1,7 @@
 """A run's folder: the names of its files, and functions that read and write them."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from josh.errors import UsageError
 from josh.runs.record.settings_json import settings_from_json, upgraded
@@ -199,9 +200,21 @@ def version(package: str) -> str:
         return "not installed"
 
 
+_LONGEST: Final = 240
+"""Most bytes of a folder's name; file systems take 255, and a number may follow."""
+_END: Final = 200
+
+
 def slug(name: str) -> str:
-    """Returns a text as a name for a folder: every character except letters, digits, `-`, `.` and `_` becomes `-`."""
-    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
+    """Returns a text as a name for a folder: every character except letters, digits, `-`, `.` and `_` becomes `-`.
+
+    Of a name that file systems would refuse as too long, it returns the end, after eight digits of the name's hash.
+    """
+    plain = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name).strip("-.")
+    if len(plain.encode()) <= _LONGEST:
+        return plain
+    end = plain.encode()[-_END:].decode(errors="ignore").strip("-.")
+    return f"{hashlib.sha256(plain.encode()).hexdigest()[:8]}-{end}"
 
 
 def remove_folder(folder: Path, and_parent: bool) -> None:

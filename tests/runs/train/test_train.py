@@ -248,7 +248,8 @@ def test_held_out_pairs_give_the_balanced_accuracy_of_every_epoch_and_change_no_
     flags = ("--learning_rate", 5e-3, "--epochs", 2, "--lora_dropout", 0.1)
     _, _, (plain,) = tune("dpo", *flags)
     code, said, (adapter,) = tune("dpo", *flags, "--eval_data", held_out, "--report_to", "tensorboard", out="other")
-    assert (code, said.err) == (0, "")
+    assert code == 0
+    assert "4 of 4 pairs of " in said.err and said.err.endswith("; they are not held out\n")
     of_both = f"{RESIST} 1.000, {ACCEPT} 0.000"
     assert f"epoch 2   balanced accuracy 0.500 on 4 pairs ({of_both})" in said.out.splitlines()
     first, last = card(adapter)["evaluations"]
