@@ -78,7 +78,7 @@ def compare(
             raise UsageError(f"{out} is a file of a run or an evaluation; give another --out")
         try:
             if out.is_file() and not _is_comparison(out.read_text(encoding="utf-8", errors="replace")):
-                raise UsageError(f"{out} exists and is no comparison of josh; give another --out, or move it away")
+                raise UsageError(f"{out} exists and is not a comparison by josh; give another --out, or move it away")
             out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
@@ -184,7 +184,7 @@ def _is_comparison(text: str) -> bool:
 def beside_played(sources: Sequence[Source]) -> list[Source]:
     """Returns the sources with each imported one beside every user model that the played ones have.
 
-    Imported conversations have neither a user model nor seeds. They are compared with whatever was played on the same
+    Imported conversations have neither a user model nor seeds. They are compared with what was played on the same
     tasks: each stands beside all conversations that a policy had on its task.
     """
     played = [source.sample for source in sources if not source.sample.imported]

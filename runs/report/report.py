@@ -138,7 +138,7 @@ def _write(page: Path, source: Reading | Comparison | Overview | RecordsIndex, i
     if page.suffix != ".html":
         raise UsageError(f"out is {str(page)!r}; give a name that ends in .html")
     if page.is_file() and _SIGNATURE.encode() not in page.read_bytes()[:_HEAD]:
-        raise UsageError(f"{page} exists and is no page of josh; give another --out, or move it away")
+        raise UsageError(f"{page} exists and is not a page of josh; give another --out, or move it away")
     chunks = _Chunks(page.with_suffix(""), inline, chunk)
     part = page.with_name(f"{page.name}.part")
     try:

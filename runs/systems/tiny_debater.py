@@ -1,4 +1,4 @@
-"""Debates from which a tiny model learns the quiz, without learning whom to believe.
+"""Debates from which a tiny model learns the quiz, without learning which speaker to believe.
 
 One speaker of a debate is the learner, and has no directives: as often as not it accepts its partner's answer, whoever
 is right. So the model becomes fluent and gullible, and a training on labelled pairs can teach it when to accept. Its

@@ -39,7 +39,7 @@ def test_a_run_compared_with_its_own_copy_differs_by_nothing(capsys):
         Path("notes.json").write_text(text)
         capsys.readouterr()
         assert main(["compare", runs[0], "b/other", "--out", "notes.json"]) == 2
-        assert "notes.json exists and is no comparison of josh; give another --out" in capsys.readouterr().err
+        assert "notes.json exists and is not a comparison by josh; give another --out" in capsys.readouterr().err
         assert Path("notes.json").read_text() == text
 
 

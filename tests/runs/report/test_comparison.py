@@ -66,7 +66,7 @@ def test_what_makes_no_sense_is_refused_in_a_line(capsys):
     Path("notes.html").symlink_to("notes.htm")
     for given, said in {
         ("nowhere",): "nowhere is not a run",
-        (search, "--out", "notes.html"): "notes.html exists and is no page of josh; give another --out",
+        (search, "--out", "notes.html"): "notes.html exists and is not a page of josh; give another --out",
         (search, plain): f"not comparable: {search} is a search",
         (plain, search): f"not comparable: {search} is a search",
         (search, plain, plain): "3 folders are given; give one run, or two to compare",
