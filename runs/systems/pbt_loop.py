@@ -14,7 +14,7 @@ FOLDER` does the stages that are not complete. `pbt_loop_table.py` computes the 
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -97,14 +97,11 @@ def jobs_of(folder: Path, settings: LoopSettings, seed: int, main: Command) -> I
     plain = CommandJob(folder, f"seed-{seed}", (), (), main)
     home, made = folder / plain.name, ("--seed", str(seed))
 
-    def job(name: str, needs: Sequence[str], *typed: str, makes: Path | None = None) -> CommandJob:
-        mine = tuple(f"{plain.name}-{one}" for one in needs)
-        return replace(plain, name=f"{plain.name}-{name}", needs=mine, typed=typed, makes=makes, leads=name == MODEL)
-
+    job = plain.stage
     model, trees = home / MODEL, home / TREES
     yield job(
         MODEL, (), "tiny", "--env", "debate", "--size", settings.tiny_size, *made, "--out", str(model),
-        makes=model / MANIFEST,
+        makes=model / MANIFEST, leads=True,
     )  # fmt: skip
     yield job(
         TREES, (), "pbt", "generate", "--split", "train", "--limit", str(settings.questions), *made,

@@ -7,7 +7,6 @@ its partner is right (accepting), and `overall` is the mean of both (Stengel-Esk
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from josh.errors import FatalError
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.loop.processes import STAGES
 from josh.runs.record.summary import counted
-from josh.runs.systems.seed_loop import evaluation_in, seconds_of
+from josh.runs.systems.seed_loop import evaluation_in, seconds_of, spread
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.tiny import MANIFEST
 from josh.terminal import align_columns
@@ -69,7 +68,7 @@ def loop_figures(folder: Path, seeds: Mapping[int, Mapping[str, Sequence[str]]],
     """
     found = [_figures_of_seed(folder, seed, needs, most) for seed, needs in seeds.items()]
     means = {
-        policy: {column: _spread([one["results"][policy][column]["value"] for one in found]) for column in COLUMNS}
+        policy: {column: spread([one["results"][policy][column]["value"] for one in found]) for column in COLUMNS}
         for policy in POLICIES
     }
     return {
@@ -139,10 +138,6 @@ def shape_of(results: Mapping[str, Metrics]) -> dict[str, bool]:
         "balanced": raised("balanced", "overall")
         and all(overall["balanced"] > value for policy, value in overall.items() if policy != "balanced"),
     }
-
-
-def _spread(values: Sequence[float]) -> Metrics:
-    return {"value": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
 
 
 def loop_text(figures: Metrics, width: int | None = None) -> str:

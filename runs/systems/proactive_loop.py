@@ -15,7 +15,7 @@ Every stage is a josh command in a process of its own; `stages/` has the command
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -79,15 +79,12 @@ def jobs_of(folder: Path, settings: LoopSettings, seed: int, main: Command) -> I
     plain = CommandJob(folder, f"seed-{seed}", (), (), main)
     home, made = folder / plain.name, ("--seed", str(seed))
 
-    def job(name: str, needs: Sequence[str], *typed: str, makes: Path | None = None) -> CommandJob:
-        mine = tuple(f"{plain.name}-{one}" for one in needs)
-        return replace(plain, name=f"{plain.name}-{name}", needs=mine, typed=typed, makes=makes, leads=name == MODEL)
-
+    job = plain.stage
     model, adapter = home / MODEL, home / ADAPTER
     states, trajectories, preferences = (str(home / name) for name in (STATES, TRAJECTORIES, PREFERENCES))
     yield job(
         MODEL, (), "tiny", "--env", "proactive", "--size", settings.tiny_size, *made, "--out", str(model),
-        makes=model / MANIFEST,
+        makes=model / MANIFEST, leads=True,
     )  # fmt: skip
     yield job("states", (), "proactive", "states", "--n_states", str(settings.states), *made, "--out", states)
     yield job(

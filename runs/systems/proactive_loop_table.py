@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from josh.runs.evaluate.table import format_interval
 from josh.runs.export.files import manifest_of
 from josh.runs.loop.processes import STAGES
 from josh.runs.record.summary import counted
-from josh.runs.systems.seed_loop import evaluation_in, seconds_of
+from josh.runs.systems.seed_loop import evaluation_in, seconds_of, spread
 from josh.runs.train.tiny import MANIFEST
 from josh.terminal import align_columns
 
@@ -59,7 +58,7 @@ def loop_figures(folder: Path, seeds: Mapping[int, Mapping[str, Sequence[str]]],
     """
     found = [_figures_of_seed(folder, seed, needs, most) for seed, needs in seeds.items()]
     means = {
-        policy: {column: _spread([one["results"][policy][column]["value"] for one in found]) for column in COLUMNS}
+        policy: {column: spread([one["results"][policy][column]["value"] for one in found]) for column in COLUMNS}
         for policy in POLICIES
     }
     return {"minutes": round(seconds / 60, 2), "jobs": most, "seeds": found, "mean": means}
@@ -115,10 +114,6 @@ def holds_in(results: Mapping[str, Metrics], gains: Mapping[str, Metrics]) -> di
         "accurate": results[TRAINED][ACCURACY]["value"] >= ACCURATE,
         "best": all(gain["low"] is not None and gain["low"] > 0 for gain in gains.values()),
     }
-
-
-def _spread(values: Sequence[float]) -> Metrics:
-    return {"value": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
 
 
 def loop_text(figures: Metrics, width: int | None = None) -> str:

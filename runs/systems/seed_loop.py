@@ -11,10 +11,11 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from heapq import heappop, heappush
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, ClassVar, Final
 
 from josh.errors import FatalError, UsageError
@@ -252,6 +253,13 @@ class CommandJob:
     makes: Path | None = None
     leads: bool = False
 
+    def stage(
+        self, name: str, needs: Sequence[str], *typed: str, makes: Path | None = None, leads: bool = False
+    ) -> "CommandJob":
+        """Returns a stage of this one's seed; `name` and `needs` are without the seed."""
+        mine = tuple(f"{self.name}-{one}" for one in needs)
+        return replace(self, name=f"{self.name}-{name}", needs=mine, typed=typed, makes=makes, leads=leads)
+
     @property
     def command(self) -> Command:
         """What its process calls."""
@@ -355,3 +363,8 @@ def seconds_of(folder: Path, needs: Mapping[str, Sequence[str]], model: str, mos
         "seconds": round(by_clock(needs, seconds, most), 1),
         "cpu_seconds": round(sum(note.get("cpu_seconds", 0.0) for note in notes.values()), 1),
     }
+
+
+def spread(values: Sequence[float]) -> Metrics:
+    """Returns the mean (`value`) and standard deviation (`sd`, None for one value) of the numbers of several seeds."""
+    return {"value": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
