@@ -351,6 +351,15 @@ class BaseRewards:
 
     config: Any = OwnConfig()
 
+    @staticmethod
+    def unread(config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Returns the settings of the class that others make irrelevant, by flag, each with the reason and the way out.
+
+        Args:
+            config: the values that the run gives, by name.
+        """
+        return {}
+
     reads: ClassVar[Speaker] = Speaker.AGENT
     tag: ClassVar[RewardTag | None] = None
     needs_calls: ClassVar[bool] = False

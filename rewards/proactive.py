@@ -15,7 +15,7 @@ from josh.config import setting
 from josh.dialogue import Hit, Outcome, Speaker
 from josh.envs.proactive.actions import ACTIONS, CLARIFY, action_in
 from josh.envs.proactive.code import code_in
-from josh.envs.proactive.cost import Weights
+from josh.envs.proactive.cost import Weights, unpriced
 from josh.envs.proactive.env import state_of
 from josh.envs.proactive.prompts import JUDGE
 from josh.envs.proactive.questions import question_acts
@@ -63,6 +63,11 @@ class ProactiveRewards(BaseRewards):
     config: Config
 
     mean: ClassVar[str] = "utility"
+
+    @staticmethod
+    def unread(config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Returns the weights that the chosen formula lacks."""
+        return {f"rewards.{name}": reason for name, reason in unpriced(config).items()}
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes the task. Raises UsageError where its tests may not be run."""

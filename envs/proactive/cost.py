@@ -52,17 +52,28 @@ _OF_FORMULA: Final[Mapping[str, str]] = MappingProxyType(
 """The weights that one formula alone has."""
 
 
-def require_priced(given: Mapping[str, Any]) -> None:
-    """Raises UsageError for a weight that the chosen formula lacks. One that is given as its default is harmless.
+def unpriced(given: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the weights that the chosen formula lacks, each with the reason and the way out.
+
+    One that is given as its default is harmless, and is left out.
 
     Args:
         given: settings of the rewards that are given, by name.
     """
-    formula, defaults = given.get("formula", "v1"), asdict(Weights())
-    for name, value in given.items():
-        home = _OF_FORMULA.get(name)
-        if home not in (None, formula) and formula in FORMULAS and value != defaults[name]:
-            raise UsageError(f"{name} is {value}, but formula {formula} has none; leave it out, or give formula {home}")
+    formula, defaults = given.get("formula", FORMULAS[0]), asdict(Weights())
+    reasons = {home: f"formula {formula} has none; leave it out, or give formula {home}" for home in FORMULAS}
+    return {
+        name: reasons[home]
+        for name, value in given.items()
+        if (home := _OF_FORMULA.get(name, formula)) != formula and value != defaults[name]
+    }
+
+
+def require_priced(given: Mapping[str, Any]) -> None:
+    """Raises UsageError for a weight that the chosen formula lacks; see `unpriced`."""
+    if given.get("formula", FORMULAS[0]) in FORMULAS:
+        for name, reason in unpriced(given).items():
+            raise UsageError(f"{name} is {given[name]}, but {reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ def problems_in(file: Path) -> Iterator[str]:
     for log in logs:
         yield from log_problems(log)
     if not logs:
-        yield from _row_problems(file)
+        form = _manifest(file)[0].get("format")
+        other = f"{file}: its rows are {form!r}, which no trainer of josh takes; give a training file"
+        yield from _row_problems(file) if form in (None, *FORMATS) else [other]
 
 
 def _row_problems(file: Path) -> Iterator[str]:
@@ -146,7 +148,8 @@ def _manifest(file: Path) -> tuple[Mapping[str, Any], str]:
         return {}, ""
     except (OSError, ValueError, RecursionError) as error:
         return {}, f"{path}: it cannot be read: {json_fault(error)}"
-    if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS or "sha256" not in manifest:
+    sound = isinstance(manifest, dict) and isinstance(manifest.get("format"), str) and "sha256" in manifest
+    if not sound or (manifest["format"] not in FORMATS and "josh" not in manifest):
         return {}, f"{path}: it is not a manifest: it has no known format or no sha256"
     return manifest, ""
 

@@ -55,7 +55,8 @@ def print_written(manifest: Mapping[str, Any], out: Path, earlier: Mapping[str, 
         earlier: the manifest of the export that was there before; empty for none.
     """
     if earlier and earlier.get("sha256") != manifest["sha256"]:
-        print(f"replaced        {earlier.get('rows')} rows of {earlier.get('format')}, an earlier export")
+        rows = earlier.get("rows")
+        print(f"replaced        {rows} row{'' if rows == 1 else 's'} of {earlier.get('format')}, an earlier export")
     info = [out.parent / DATASET_INFO] if manifest["format"] in DATASETS else []
     print(f"written to      {', '.join(map(str, (out, manifest_of(out), *info)))}")
 

@@ -25,7 +25,7 @@ from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
 from josh.runs.play.fit import is_own
 from josh.runs.play.judging import RecordedJudge
-from josh.runs.play.unread import require_read, unread_by_judge
+from josh.runs.play.unread import require_read, unread_by_judge, unread_by_rewards
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
@@ -94,7 +94,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
     rewards_type = rewards_class(settings.rewards, env)
     kept = _keeps_source_rewards(folder, config, given, settings, env)
     how = IMPORTED if is_imported(config) else HowPlayed.of(strategy)
-    require_read(given, [unread_by_judge(settings, rewards_type)])
+    require_read(given, [unread_by_judge(settings, rewards_type) | unread_by_rewards(settings, rewards_type)])
     plays |= {"rewards": import_path(rewards_type)}
     redact = redactor(environment(), options)
     home = folder.resolve()

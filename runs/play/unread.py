@@ -38,6 +38,7 @@ def unread(runtime: Runtime) -> dict[str, str]:
     """
     of_world = getattr(runtime.env, "unread", None)  # a plug-in need not inherit from BaseEnv
     found: dict[str, str] = dict(of_world()) if callable(of_world) else {}
+    found |= unread_by_rewards(runtime.settings, runtime.rewards_type)
     asked = {side: _asked(runtime, side) for side in _PREFIXES}
     for side, models in asked.items():
         found |= _of_side(runtime, side, models)
@@ -47,6 +48,12 @@ def unread(runtime: Runtime) -> dict[str, str]:
     if not every and not any(_foreign(runtime, side) for side in ("agent", "user")):
         found |= dict.fromkeys(_CALLS, "no side asks a chat model; leave it out, or give --model")
     return found
+
+
+def unread_by_rewards(settings: RunSettings, rewards: Any) -> dict[str, str]:
+    """Returns the settings of a rewards class that its other settings make irrelevant, as `unread` does."""
+    named = getattr(rewards, "unread", None)  # a plug-in need not inherit from BaseRewards
+    return dict(named(settings.rewards.config)) if callable(named) else {}
 
 
 def unread_by_judge(settings: RunSettings, rewards: Any) -> dict[str, str]:

@@ -180,7 +180,9 @@ def _models(own: Mapping[str, Any], rest: Sequence[str]) -> tuple[str | None, st
     folder = Path(own["model_dir"]).expanduser()
     if not (folder / "adapter_config.json").is_file():
         if not (folder / "config.json").is_file():
-            raise UsageError(f"model_dir is {str(folder)!r}, which has no model and no adapter; give the folder of one")
+            inside = sorted(str(path.parent) for path in folder.glob("*/adapter_config.json"))
+            way = f"give the folder of one{f', such as {inside[-1]}' if inside else ''}"
+            raise UsageError(f"model_dir is {str(folder)!r}, which has no model and no adapter; {way}")
         return f"{PREFIX}{folder}", None if base is None else _local(base)
     base = base or _base_of(folder)
     return f"{_local(base)}+{folder}", _local(base)

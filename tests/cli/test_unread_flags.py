@@ -56,6 +56,12 @@ MADE_UP = "the people are made up; leave it out, or give --corpus"
             "baseline_leave_out is",
         ),
         ("evaluate --baseline_base_url http://h", "baseline_base_url is given, but baseline is 'offline'; give --b"),
+        (
+            "--env proactive --rewards.g 1",
+            "rewards.g is 1.0, but formula v1 has none; leave it out, or give formula v2",
+        ),
+        ("--env proactive --rewards.formula v2 --rewards.w1 1", "rewards.w1 is 1.0, but formula v2 has none; leave"),
+        ("proactive generate --out t.jsonl --rewards.d 1", "rewards.d is 1.0, but formula v1 has none; leave it out"),
         ("play --judge_temperature 0", f"judge_temperature is 0.0, but {NO_JUDGE}"),
         ("loop --tiny --rounds 1 --user_top_p 0.5", f"user_top_p is 0.5, but {NO_USER}"),
         ("--trust", "trust is given, but no recorded run is; leave it out, or give --resume with the run"),

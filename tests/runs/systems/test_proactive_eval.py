@@ -178,6 +178,13 @@ def test_a_wrong_flag_is_one_line(capsys, flags, line):
     assert line in refusal(capsys, "eval", *flags, command="proactive")
 
 
+def test_a_folder_of_adapters_names_one(capsys, tmp_path):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first/adapter_config.json").touch()
+    line = refusal(capsys, "eval", "--model_dir", str(tmp_path), command="proactive")
+    assert line.endswith(f"which has no model and no adapter; give the folder of one, such as {tmp_path / 'first'}")
+
+
 def test_a_base_that_is_a_folder_is_a_local_model_also_without_a_tuned_one(tmp_path):
     flags = flags_of({"base_model": str(tmp_path)})
     assert (flags["model"], flags["agent.decide"]) == (f"hf:{tmp_path}", "reply")

@@ -149,6 +149,13 @@ def test_rescoring_the_run_gives_the_pairs_of_the_rows(several):
     ]
 
 
+def test_a_weight_that_the_formula_lacks_is_refused_in_rescoring(capsys):
+    generate("--n_states", "2")
+    capsys.readouterr()
+    line = bad(capsys, "rescore", str(RUN), "--rewards.g", "2")
+    assert line == "josh: rewards.g is 2.0, but formula v1 has none; leave it out, or give formula v2"
+
+
 def test_the_text_rows_are_those_of_the_learners_view():
     generate("--n_states", 15, "--multi_turn")
     rows = preferences(Path("logs/traj.jsonl"), "--kind", "text")

@@ -215,6 +215,14 @@ def test_the_rows_are_sound_for_training(kind):
     assert main(["export", "--check", "prefs.jsonl"]) == 0
 
 
+def test_rows_for_a_classifier_are_no_training_file_of_josh(capsys):
+    preferences([trajectory("Clarify", ASK, ANSWERED), EXECUTE], "--kind", "classification")
+    capsys.readouterr()
+    assert main(["export", "--check", "prefs.jsonl"]) != 0
+    line = "prefs.jsonl: its rows are 'classification', which no trainer of josh takes; give a training file"
+    assert line in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
