@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from josh.api import JOSH, AsyncJOSH
+    from josh.conversation import Conversation
     from josh.dialogue import Outcome, Speaker, Turn
     from josh.driver import Search
     from josh.episode import play
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from josh.outcomes import Episode
     from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task, ToolError
     from josh.search import Strategy
-    from josh.transcript import Conversation
+    from josh.transcript import Transcript
     from josh.tree import Expand, Node, Pair, Tree
 
 _MODULES = {
     "api": ("JOSH", "AsyncJOSH"),
+    "conversation": ("Conversation",),
     "dialogue": ("Outcome", "Speaker", "Turn"),
     "driver": ("Search",),
     "episode": ("play",),
@@ -26,7 +28,7 @@ _MODULES = {
     "outcomes": ("Episode",),
     "roles": ("BaseEnv", "BaseJOSHAgent", "BaseJOSHUser", "BaseRewards", "Task", "ToolError"),
     "search": ("Strategy",),
-    "transcript": ("Conversation",),
+    "transcript": ("Transcript",),
     "tree": ("Expand", "Node", "Pair", "Tree"),
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "Strategy",
     "Task",
     "ToolError",
+    "Transcript",
     "Tree",
     "Turn",
     "UsageError",

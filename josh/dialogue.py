@@ -78,9 +78,11 @@ class Sample:
         prefix: number of prompt tokens that the previous sample already holds; 0 for the first one of a path.
         prompt_ids: the other tokens of the prompt, in order.
         token_ids: the sampled tokens, with the stop token where one was sampled.
-        logprobs: the log-probability of each sampled token in nats, under the model's whole softmax at the sampling
-            temperature (at 1 where the temperature was 0), before top-p or min-p removes tokens. A trainer computes the
-            same numbers for its importance ratios. None where the model gives none.
+        logprobs: the log-probability of each sampled token in nats, under the distribution that it was sampled from:
+            with the temperature, and after top-p and min-p removed tokens (0 at temperature 0). Importance ratios
+            divide by it. None where it is not known.
+        model_logprobs: the log-probability of each sampled token in nats under the model's own softmax, at temperature
+            1 and before any token was removed. None where it is not known.
         finish_reason: why sampling ended (`stop`, `length`, ...).
         model: name of the model that was asked.
     """
@@ -91,6 +93,7 @@ class Sample:
     logprobs: tuple[float, ...] | None = None
     finish_reason: str = "stop"
     model: str = ""
+    model_logprobs: tuple[float, ...] | None = None
 
 
 @quick

@@ -24,7 +24,7 @@ from josh.errors import FatalError, JoshError, UsageError
 from josh.messages import Message
 from josh.search import Strategy, check_plan, child_paths, grow
 from josh.threads import one_line
-from josh.tree import Expand, Node, Tree, hits, spend
+from josh.tree import Expand, Node, Tree, hits, spend, walk
 from josh.turns import AgentTurnRunner, Rules, TurnRunner, UserTurnRunner
 
 log = logging.getLogger("josh")
@@ -41,6 +41,7 @@ class Search:
     Attributes:
         strategy: the strategy.
         tree: the tree so far.
+        start: the branch that the search began with.
         branches: the branch of each node of the frontier, by node index.
         winner: the branch of the latest collapse; None before the first.
     """
@@ -79,6 +80,7 @@ class Search:
             directives: the world's texts of instructions, by name.
         """
         self.tree = tree
+        self.start = root
         self.branches = dict.fromkeys(tree.frontier, root)
         self.winner: Branch | None = None
         self.strategy = strategy
@@ -93,6 +95,18 @@ class Search:
         self._noted: list[tuple[Message, Message]] = []
         self._over = False
         self._advancing = False
+
+    def go_on(self, tree: Tree, branch: Branch) -> None:
+        """Go on from another tree on the same task.
+
+        Args:
+            tree: a tree with one node in its frontier.
+            branch: the branch of that node.
+        """
+        (leaf,) = tree.frontier
+        self.tree, self.branches = tree, {leaf: branch}
+        self._most_rounds = sum(tree.nodes[node].speaker is Speaker.AGENT for node in walk(tree, leaf)[1:])
+        self._rounds = {leaf: self._most_rounds}
 
     @property
     def going(self) -> tuple[int, ...]:

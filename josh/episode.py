@@ -9,7 +9,7 @@ The life of an episode:
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +27,7 @@ from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
 from josh.models.turn_model import BoundModel
 from josh.outcomes import Episode, conclude, final_outcomes
-from josh.roles import BaseEnv, BaseRewards, Task
+from josh.roles import BaseEnv, BaseRewards, Task, TurnModel
 from josh.scoring import JUDGE, Scorer, has_facts
 from josh.search import Strategy
 from josh.seeds import derive
@@ -153,18 +153,83 @@ async def play(
         UsageError: a setting, a plug-in or the strategy is wrong.
         FatalError: a model refuses every call.
     """
-    gateway, clock = ModelGateway(max_concurrency), TaskClock(timeout)
-    offline = OfflineModel()
-    models = {
-        Speaker.AGENT: (model or offline, sampling),
-        Speaker.USER: (user_model or offline, user_sampling),
-        JUDGE: (judge_model or offline, judge_sampling),
+    models: dict[str, tuple[ChatModel | None, Sampling]] = {
+        Speaker.AGENT: (model, sampling),
+        Speaker.USER: (user_model, user_sampling),
+        JUDGE: (judge_model, judge_sampling),
     }
+    table = set_table(
+        task,
+        env,
+        agent=agent,
+        user=user,
+        rewards=rewards,
+        strategy=strategy or BEAM,
+        models=models,
+        seed=seed,
+        max_rounds=max_rounds,
+        max_turn_tries=max_turn_tries,
+        max_concurrency=max_concurrency,
+        timeout=timeout,
+        keep_samples=keep_samples,
+    )
+    try:
+        return await play_search(table.search, task, env, clock=table.clock, scorer=table.scorer)
+    finally:
+        await table.gateway.aclose()
 
-    def model_of(context: TurnContext, directed: bool = False) -> BoundModel:
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a task is played with, without a run.
+
+    Attributes:
+        search: the search, at its root.
+        steps: how its plug-ins are called.
+        scorer: scores its conversations.
+        clock: the task's time limit.
+        gateway: sends the requests to the models.
+    """
+
+    search: Search
+    steps: PluginSteps
+    scorer: Scorer
+    clock: TaskClock
+    gateway: ModelGateway
+
+
+def set_table(
+    task: Task,
+    env: BaseEnv,
+    *,
+    agent: Any,
+    user: Any,
+    rewards: Any,
+    strategy: Strategy,
+    models: Mapping[str, tuple[ChatModel | None, Sampling]],
+    seed: int,
+    max_rounds: int | None,
+    max_turn_tries: int,
+    max_concurrency: int,
+    timeout: float = 3600.0,
+    keep_samples: bool = False,
+    voice: Callable[[BoundModel], TurnModel] | None = None,
+) -> Table:
+    """Returns a table with a task on it; nothing is played yet. See `play` for the other arguments.
+
+    Args:
+        models: the chat model of the agent, the user and the judge, if any, and its sampling.
+        voice: returns what answers the agent's requests instead of its model; it gets the model's handle.
+
+    Raises:
+        UsageError: a setting, a plug-in or the strategy is wrong.
+    """
+    gateway, clock, offline = ModelGateway(max_concurrency), TaskClock(timeout), OfflineModel()
+
+    def model_of(context: TurnContext, directed: bool = False) -> TurnModel:
         chat_model, its_sampling = models[context.speaker]
-        return BoundModel(
-            chat_model,
+        bound = BoundModel(
+            chat_model or offline,
             its_sampling,
             context,
             gateway,
@@ -175,15 +240,16 @@ async def play(
             keep_samples=keep_samples,
             directed=directed,
         )
+        return voice(bound) if voice is not None and context.speaker == Speaker.AGENT else bound
 
     players = agent(), user()
     steps = PluginSteps(type(players[0]), type(players[1]), model_of, lambda: gateway.plug_ins.slot(("",)))
-    scorer = Scorer(task, model_of if judge_model is not None else None)
+    scorer = Scorer(task, model_of if models[JUDGE][0] is not None else None)
     search = begin(
         task,
         env,
         steps,
-        strategy or BEAM,
+        strategy,
         agent=players[0],
         user=players[1],
         rewards=(rewards or BaseRewards)(list(env.goals(task))),
@@ -191,15 +257,12 @@ async def play(
         seed=derive(seed, task.id),
         max_turn_tries=max_turn_tries,
         parallel=steps.waits,
-        resample=(strategy or BEAM).resamples,
+        resample=strategy.resamples,
         name=f"task {task.id}",
         max_rounds=max_rounds or env.max_rounds,
         scorer=scorer,
     )
-    try:
-        return await play_search(search, task, env, clock=clock, scorer=scorer)
-    finally:
-        await gateway.aclose()
+    return Table(search, steps, scorer, clock, gateway)
 
 
 async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskClock, scorer: Scorer) -> Episode:
@@ -212,9 +275,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
         clock: the task's time limit.
         scorer: scores its conversations.
     """
-    root = search.branches[0]
-    rewards: BaseRewards = root.rewards.fork()
-    tools, user_tools = (tuple(getattr(side, "tools", ())) for side in (root.agent, root.user))
+    rewards: BaseRewards = search.start.rewards.fork()
     error = ""
     scores: Mapping[int, Mapping[str, float]] = {}
     try:
@@ -242,6 +303,34 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
             text_of(was),
             text_of(now),
         )
+    return _concluded(search, task, env, rewards, scorer, error, scores)
+
+
+async def settle(search: Search, task: Task, env: BaseEnv, rewards: BaseRewards, scorer: Scorer) -> Episode:
+    """Returns the scored episode of a search that is done.
+
+    Args:
+        search: the search.
+        task: the task.
+        env: its environment.
+        rewards: a rewards object that was started on the task, with all its goals.
+        scorer: scores its conversations.
+    """
+    try:
+        return _concluded(search, task, env, rewards, scorer, "", await _scored(search.tree, rewards, scorer))
+    except UnscoredError as failure:
+        return _concluded(search, task, env, rewards, scorer, str(failure), {})
+
+
+def _concluded(
+    search: Search,
+    task: Task,
+    env: BaseEnv,
+    rewards: BaseRewards,
+    scorer: Scorer,
+    error: str,
+    scores: Mapping[int, Mapping[str, float]],
+) -> Episode:
     try:
         with contained():
             episode = conclude(search.tree, task, env, rewards, search.strategy, error, scores)
@@ -250,6 +339,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
     except Exception as failure:
         error = f"{UNSCORED}{one_line(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
+    tools, user_tools = (tuple(getattr(side, "tools", ())) for side in (search.start.agent, search.start.user))
     return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage)
 
 

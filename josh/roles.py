@@ -20,7 +20,7 @@ from josh.forking import default_fork
 from josh.imported import RecordedDialogues
 from josh.messages import Message, flip_roles
 from josh.tags import RewardTag
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 from josh.tree import Pair, Tree, spend
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class Reply:
         finish_reason: why sampling stopped, in the server's terms (`stop`, `length`, `tool_calls`, ...).
         token_ids: the sampled tokens, where the model gives them.
         logprobs: their log-probabilities as `Sample.logprobs` has them, where the model gives them.
+        model_logprobs: their log-probabilities as `Sample.model_logprobs` has them, where the model gives them.
         prompt_ids: the tokens of the prompt, where the model gives them.
         likely: for each sampled token, the texts of the likeliest tokens at its place with their log-probabilities, the
             sampled one first; where a request asks for `top_logprobs` and the endpoint gives them.
@@ -68,6 +69,7 @@ class Reply:
     prompt_ids: tuple[int, ...] | None = None
     likely: tuple[Mapping[str, float], ...] | None = None
     thoughts: Mapping[str, Any] = field(default_factory=dict)
+    model_logprobs: tuple[float, ...] | None = None
 
     @property
     def message(self) -> Message:
@@ -425,7 +427,7 @@ class BaseRewards:
         """
         return len(spend(goals, hits)[0]) / len(goals) if goals else 0.0
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns the scores of a conversation that has ended, by name. Called for each leaf, and by `josh rescore`.
 
         It must return the same every time, so it gets the task and the record of the conversation, never a live world.
@@ -434,7 +436,7 @@ class BaseRewards:
         """
         return {}
 
-    async def value(self, task: Task, conversation: Conversation) -> float | None:
+    async def value(self, task: Task, conversation: Transcript) -> float | None:
         """Returns the value of a conversation so far; None for unknown.
 
         Only strategies that ask for it get it (`Expand(..., value=True)`). It may be synchronous, and take `judge` as
@@ -442,7 +444,7 @@ class BaseRewards:
         """
         return None
 
-    async def facts(self, task: Task, conversation: Conversation) -> Mapping[str, Any] | None:
+    async def facts(self, task: Task, conversation: Transcript) -> Mapping[str, Any] | None:
         """Returns what is true of a conversation after its last turn, as JSON values by name; None for nothing.
 
         Called after each turn, and by `josh rescore`. The result is stored with the turn, and later turns can read it
@@ -576,7 +578,7 @@ class BaseEnv:
     def metrics(self, task: Task, messages: Sequence[Message]) -> Mapping[str, float]:
         """Returns further metrics of one conversation (as both speakers see it), by name.
 
-        An environment whose metrics need tool calls or thoughts also takes `conversation`, a `Conversation`, by
+        An environment whose metrics need tool calls or thoughts also takes `conversation`, a `Transcript`, by
         keyword.
         """
         return {}

@@ -16,7 +16,7 @@ from josh.branch import Branch, TurnContext
 from josh.calls import alone, awaited, keyword_parameters
 from josh.dialogue import NO_USAGE, Outcome, Turn, Usage
 from josh.roles import BaseRewards, Task, TurnModel
-from josh.transcript import Conversation, transcript
+from josh.transcript import Transcript, transcript
 from josh.tree import Expand, Node, Tree
 
 JUDGE = "judge"
@@ -117,7 +117,7 @@ class Scorer:
             tasks = [group.create_task(score(leaf)) for leaf in leaves]
         return {leaf: task.result() for leaf, task in zip(leaves, tasks, strict=True)}
 
-    async def _ask(self, method: Callable[..., Any], conversation: Conversation, path: str, depth: int) -> Any:
+    async def _ask(self, method: Callable[..., Any], conversation: Transcript, path: str, depth: int) -> Any:
         takes = keyword_parameters(method)
         given: dict[str, Any] = {}
         if takes is None or "judge" in takes:

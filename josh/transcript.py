@@ -34,7 +34,7 @@ class PastTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class Transcript:
     """A conversation from its first message to one place in the tree.
 
     Attributes:
@@ -55,7 +55,11 @@ class Conversation:
         return [turn for turn in self.turns[1:] if turn.speaker is speaker]
 
 
-def transcript(tree: Tree, leaf: int, outcome: Outcome, *pending: Node) -> Conversation:
+Conversation = Transcript
+"""The former name of `Transcript`."""
+
+
+def transcript(tree: Tree, leaf: int, outcome: Outcome, *pending: Node) -> Transcript:
     """Returns the conversation down to a node.
 
     Args:
@@ -65,7 +69,7 @@ def transcript(tree: Tree, leaf: int, outcome: Outcome, *pending: Node) -> Conve
         pending: further turns, which are not in the tree yet.
     """
     nodes = [*(tree.nodes[index] for index in walk(tree, leaf)), *pending]
-    return Conversation(tuple(map(_past, nodes)), outcome)
+    return Transcript(tuple(map(_past, nodes)), outcome)
 
 
 def _past(node: Node) -> PastTurn:

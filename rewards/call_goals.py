@@ -10,7 +10,7 @@ from josh.dialogue import Hit
 from josh.errors import UsageError
 from josh.messages import dumps, text_of
 from josh.roles import BaseEnv, BaseRewards, Task, TurnModel
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 
 JUDGED = "judged"
 """The name of the judge's score: 1 where the conversation meets the task's criterion, else 0."""
@@ -63,7 +63,7 @@ class CallGoals(BaseRewards):
         return bool(met), met
 
     async def score(
-        self, task: Task, conversation: Conversation, *, judge: TurnModel | None = None
+        self, task: Task, conversation: Transcript, *, judge: TurnModel | None = None
     ) -> Mapping[str, float]:
         """Returns the judge's score where the task has a criterion.
 
@@ -116,7 +116,7 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def _lines(conversation: Conversation) -> list[str]:
+def _lines(conversation: Transcript) -> list[str]:
     """Returns the conversation with the agent's calls and their results, a line for each."""
     lines = []
     for turn in conversation.turns:

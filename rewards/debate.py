@@ -11,7 +11,7 @@ from josh.envs.debate.labels import label_pairs
 from josh.envs.debate.prompts import answers_unheard, text
 from josh.envs.debate.responses import TABLE, responses
 from josh.roles import BaseEnv, BaseRewards, Task, TurnModel, TurnTable
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 from josh.tree import Pair, Tree
 
 
@@ -34,9 +34,7 @@ class AnswerRewards(BaseRewards):
         """Takes from the world whether the user hears the agent before its first turn."""
         self.both_first = answers_unheard(task, env)
 
-    async def facts(
-        self, task: Task, conversation: Conversation, *, judge: TurnModel | None = None
-    ) -> Mapping[str, Any]:
+    async def facts(self, task: Task, conversation: Transcript, *, judge: TurnModel | None = None) -> Mapping[str, Any]:
         """Returns the answers after the last turn; see the class."""
         data, turn = task.data, conversation.turns[-1]
         answers = dict(self.before(task, conversation))
@@ -66,7 +64,7 @@ class AnswerRewards(BaseRewards):
         said = "no answer" if answer is None else f"{answer} ({'right' if right else 'wrong'})"
         return f"{said}, agreed" if facts["agree"] else said
 
-    def before(self, task: Task, conversation: Conversation) -> Mapping[str, str | None]:
+    def before(self, task: Task, conversation: Transcript) -> Mapping[str, str | None]:
         """Returns the answers before the last turn, by speaker."""
         earlier = conversation.turns[:-1]
         facts = earlier[-1].facts if earlier else None
@@ -100,7 +98,7 @@ class DebateRewards(AnswerRewards):
         """Returns the responses of the learner; see `josh.envs.debate.responses`."""
         return responses(tree, frozenset(task.data["gold"]), Speaker(self.config.learner))
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns the scores of a debate, each 0 or 1.
 
         `right` and `partner_right`: the last answer of the learner, and of its partner, is right; `agree`: the two are

@@ -16,7 +16,7 @@ from josh.envs.debate.features import ENTRY, entropy
 from josh.envs.debate.rows import RESIST
 from josh.rewards.debate import AnswerRewards
 from josh.roles import BaseEnv, Task, TurnModel
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 
 
 class OneModelRewards(AnswerRewards):
@@ -32,9 +32,7 @@ class OneModelRewards(AnswerRewards):
     earns: ClassVar[str] = "acc_after"
     """The score that is the reward of a conversation."""
 
-    async def facts(
-        self, task: Task, conversation: Conversation, *, judge: TurnModel | None = None
-    ) -> Mapping[str, Any]:
+    async def facts(self, task: Task, conversation: Transcript, *, judge: TurnModel | None = None) -> Mapping[str, Any]:
         """Returns the facts after the last turn; see the class."""
         turns = len(conversation.by(Speaker.AGENT))
         if conversation.turns[-1].speaker is Speaker.AGENT:
@@ -47,7 +45,7 @@ class OneModelRewards(AnswerRewards):
         """Returns the answer of the scripted partner; None where it has none."""
         return None
 
-    def before(self, task: Task, conversation: Conversation) -> Mapping[str, str | None]:
+    def before(self, task: Task, conversation: Transcript) -> Mapping[str, str | None]:
         """Returns the last answer of each speaker that could be read, before the last turn."""
         found = dict(super().before(task, conversation))
         for turn in conversation.turns[:-1]:
@@ -65,7 +63,7 @@ class OneModelRewards(AnswerRewards):
         """Returns whether a turn with these facts is the last one."""
         return True
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns the scores of a conversation; see each class."""
         said = [turn.facts for turn in conversation.by(Speaker.AGENT) if turn.facts is not None]
         return self.measured(task, said) if said else {}
@@ -174,7 +172,7 @@ class TeamRewards(AnswerRewards):
         """Returns the mean of both models' last answers: 1.0 where both are right, 0.5 where one is."""
         return (scores or {}).get("overall_after", 0.0)
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns the scores; see the class. A missing answer is not right."""
         found: dict[str, float] = {}
         facts = [turn.facts for turn in conversation.turns[1:] if turn.facts is not None]
@@ -196,7 +194,7 @@ class FeaturesRewards(FlipflopRewards):
     of the model's own answer and of the partner's, missing where the model gives none.
     """
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns the scores; see the class."""
         found = dict(await super().score(task, conversation))
         turns = conversation.by(Speaker.AGENT)

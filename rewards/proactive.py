@@ -28,7 +28,7 @@ from josh.rewards.proactive_worth import action_pairs, meta_in, scores_of, told_
 from josh.rewards.sandbox.run import Sandbox, shared_sandbox
 from josh.rewards.sandbox.tools import TOOLS
 from josh.roles import BaseEnv, BaseRewards, Task, TurnModel
-from josh.transcript import Conversation, PastTurn
+from josh.transcript import PastTurn, Transcript
 from josh.tree import Pair, Tree
 from josh.trust import require_execution
 
@@ -83,9 +83,7 @@ class ProactiveRewards(BaseRewards):
         if state.tests and self.config.allow_exec != LATER:
             self._sandbox()
 
-    async def facts(
-        self, task: Task, conversation: Conversation, *, judge: TurnModel | None = None
-    ) -> Mapping[str, Any]:
+    async def facts(self, task: Task, conversation: Transcript, *, judge: TurnModel | None = None) -> Mapping[str, Any]:
         """Returns what is true after the last turn.
 
         After a turn of the agent:
@@ -144,7 +142,7 @@ class ProactiveRewards(BaseRewards):
         words += [f"R_task {score:g}"] if score is not None else []
         return ", ".join([*words, *(["done"] if facts["done"] else [])])
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns `task` (R_task), `interrupt` (C_interrupt) and `reward`; without R_task `interrupt` alone."""
         turns = [(turn.speaker, turn.facts, turn.observed) for turn in conversation.turns[1:]]
         return scores_of(told_in(turns), self.config)
@@ -160,7 +158,7 @@ class ProactiveRewards(BaseRewards):
         """Returns one pair for each decision point; see `josh.rewards.proactive_worth`."""
         return action_pairs(tree, self.config)
 
-    def _after_user(self, conversation: Conversation) -> Mapping[str, Any]:
+    def _after_user(self, conversation: Transcript) -> Mapping[str, Any]:
         turn, earlier = conversation.turns[-1], conversation.turns[:-1]
         done = any(bool((past.facts or {}).get("done")) for past in earlier[-1:])
         return {"reaction": reaction_of(turn), "done": done, "over": not self.interactions}

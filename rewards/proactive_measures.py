@@ -14,7 +14,7 @@ from josh.envs.proactive.preferences import CHOSEN
 from josh.rewards.proactive import ProactiveRewards
 from josh.rewards.proactive_worth import Told, told_in
 from josh.roles import Task
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 
 MANY = 2
 """From so many questions on, a conversation that is not solved is over-clarified, as published."""
@@ -25,7 +25,7 @@ class ProactiveMeasures(ProactiveRewards):
 
     rate: ClassVar[str] = "task success"
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns the scores of the rewards, and the measures."""
         found = await super().score(task, conversation)
         told = told_in([(turn.speaker, turn.facts, turn.observed) for turn in conversation.turns[1:]])

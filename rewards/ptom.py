@@ -15,7 +15,7 @@ from josh.envs.ptom.verdict import ACCEPT, DECLINE, verdict_in
 from josh.messages import text_of
 from josh.rewards.ptom_measures import Thought, measured
 from josh.roles import BaseEnv, BaseRewards, Task
-from josh.transcript import Conversation, PastTurn
+from josh.transcript import PastTurn, Transcript
 
 NATURAL, OTHER, DECLINED = SATISFACTION = (0.9, 0.6, 0.2)
 """How satisfied a person is: it took its natural option; it took another one, or has none; it declined."""
@@ -62,7 +62,7 @@ class PtomRewards(BaseRewards):
         found = (scores or {}).get("success")
         return super().path_reward(goals, hits) if found is None else found
 
-    async def facts(self, task: Task, conversation: Conversation) -> Mapping[str, Any]:
+    async def facts(self, task: Task, conversation: Transcript) -> Mapping[str, Any]:
         """Returns what is true after the last turn.
 
         After a turn of the persuader: `action` (None where it names none), `recommended` (the option, or None), and
@@ -96,7 +96,7 @@ class PtomRewards(BaseRewards):
         words += [f"recommends {facts['recommended']}"] if facts.get("recommended") else []
         return ", ".join([*words, *facts.get("disclosed", ())])
 
-    async def score(self, task: Task, conversation: Conversation) -> Mapping[str, float]:
+    async def score(self, task: Task, conversation: Transcript) -> Mapping[str, float]:
         """Returns the scores of a conversation; a score that it says nothing about is missing.
 
         Returns:
@@ -130,7 +130,7 @@ def satisfaction(scenario: Scenario, verdict: str, option: str | None) -> float:
     return NATURAL if option == scenario.natural and scenario.natural != TIE else OTHER
 
 
-def _option(conversation: Conversation, scenario: Scenario) -> str | None:
+def _option(conversation: Transcript, scenario: Scenario) -> str | None:
     """Returns the option that was recommended last."""
     return recommended([(_words(turn), turn.actions) for turn in conversation.by(Speaker.AGENT)], scenario)
 

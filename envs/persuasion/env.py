@@ -24,7 +24,7 @@ from josh.imported import RecordedDialogues
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
 from josh.texts import json_rows
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 
 SYNTHETIC_TASKS = 20
 """Default number of tasks per split without a corpus."""
@@ -205,7 +205,7 @@ class PersuasionEnv(BaseEnv):
         return _who(task.data["persuadee"]["traits"]) + PERSUADEE
 
     def metrics(
-        self, task: Task, messages: Sequence[Message], conversation: Conversation | None = None
+        self, task: Task, messages: Sequence[Message], conversation: Transcript | None = None
     ) -> Mapping[str, float]:
         """Measures one conversation.
 

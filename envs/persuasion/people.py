@@ -17,7 +17,7 @@ from josh.envs.persuasion.layout import files_of
 from josh.envs.persuasion.personas import Persona
 from josh.errors import UsageError
 from josh.imported import ImportedDialogue, RecordedDialogues
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 
 SPOILT: Final = "marked as spoilt by their authors"
 """Why 27 dialogues are no training rows."""
@@ -61,7 +61,7 @@ def task_data(conversation: str, persuader: Persona, persuadee: Persona) -> dict
     }
 
 
-def given_after(conversation: Conversation | None) -> float | None:
+def given_after(conversation: Transcript | None) -> float | None:
     """Returns what the persuadee gave after a conversation of the corpus; None for any other conversation."""
     observed = conversation.turns[-1].observed if conversation else None
     given = observed.get(_GIVEN) if isinstance(observed, Mapping) else None

@@ -25,7 +25,7 @@ from josh.errors import UsageError
 from josh.imported import RecordedDialogues
 from josh.messages import Message
 from josh.roles import BaseEnv, Task
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 
 log = logging.getLogger("josh")
 
@@ -188,7 +188,7 @@ class ToolwozEnv(BaseEnv):
         return WozWorld(self.database, task.data["targets"], task.data["failures"], self.config.calls_per_turn)
 
     def metrics(
-        self, task: Task, messages: Sequence[Message], conversation: Conversation | None = None
+        self, task: Task, messages: Sequence[Message], conversation: Transcript | None = None
     ) -> Mapping[str, float]:
         """Measures one conversation.
 
@@ -253,7 +253,7 @@ class ToolwozEnv(BaseEnv):
                     yield details
 
 
-def _calls(conversation: Conversation) -> int:
+def _calls(conversation: Transcript) -> int:
     """Returns the number of the agent's tool calls, refused ones included."""
     actions = [action for turn in conversation.by(Speaker.AGENT) for step in turn.actions for action in step]
     return sum(isinstance(action, Mapping) and "name" in action for action in actions)

@@ -248,10 +248,31 @@ class ChatTemplate:
         Raises:
             RefusedError, LostCallError: see `formed`.
         """
-        given, cut = self._defused(messages)
+        text, cut, names = self.prompt_text(messages, tools)
+        return self.tokens(text, cut), names
+
+    def prompt_text(
+        self, messages: Sequence[Message], tools: Tools = None, cut: str | None = None
+    ) -> tuple[str, str, tuple[str, ...]]:
+        """Returns the text of the prompt for the assistant's next turn, a mark, and the changes of the form.
+
+        The mark is a character that stands inside each control token of the messages' texts, and nowhere else.
+
+        Args:
+            messages: the conversation.
+            tools: the schemas of the tools.
+            cut: the mark to use; None for a character that the messages do not have.
+
+        Raises:
+            RefusedError, LostCallError: see `formed`.
+        """
+        given, cut = self._defused(messages, cut)
         formed, tools, names = self.formed(given, tools)
-        text = self.render(formed, tools, ask=True)
-        return [token for piece in text.split(cut) for token in self.ids(piece)], names
+        return self.render(formed, tools, ask=True), cut, names
+
+    def tokens(self, text: str, cut: str) -> list[int]:
+        """Returns the tokens of a text with marks; see `prompt_text`."""
+        return [token for piece in text.split(cut) for token in self.ids(piece)]
 
     def ids(self, text: str) -> list[int]:
         """Returns the tokens of rendered text."""
@@ -267,10 +288,10 @@ class ChatTemplate:
             return next((found for found in map(self.control_in, value) if found), None)
         return None
 
-    def _defused(self, messages: Sequence[Message]) -> tuple[Sequence[Message], str]:
-        """Returns the messages with a mark inside every control token, and the mark."""
+    def _defused(self, messages: Sequence[Message], given: str | None = None) -> tuple[Sequence[Message], str]:
+        """Returns the messages with a mark inside every control token, and the mark: the given one, or a free one."""
         texts = json.dumps(messages, ensure_ascii=False, default=str)
-        cut = next(chr(code) for code in _PRIVATE if chr(code) not in texts)
+        cut = given or next(chr(code) for code in _PRIVATE if chr(code) not in texts)
         if not any(token in texts for token in self._control) and self.control_in(list(messages)) is None:
             return messages, cut
 

@@ -71,11 +71,13 @@ class TokenReply:
     Attributes:
         token_ids: the sampled tokens, with the end token.
         logprobs: their log-probabilities as in `josh.dialogue.Sample.logprobs`; empty unless requested.
+        model_logprobs: their log-probabilities as in `josh.dialogue.Sample.model_logprobs`, likewise.
         finish_reason: `stop`, or `length` where the limit ended the reply.
     """
 
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    model_logprobs: list[float] = field(default_factory=list)
     finish_reason: str = "length"
 
 
@@ -128,10 +130,11 @@ def generate(
         live = list(range(len(rows)))  # the reply of each row; -1 where it has ended
         step = 0
         while True:
-            tokens, logprobs = draw(logits, step)
+            tokens, *logprobs = draw(logits, step)
             step += 1
-            for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
-                if live[row] >= 0 and _add(made[live[row]], rows[live[row]][0], token, logprob, ends, decode):
+            drawn = zip(tokens.tolist(), *(one.tolist() for one in logprobs), strict=True)
+            for row, (token, *of_token) in enumerate(drawn):
+                if live[row] >= 0 and _add(made[live[row]], rows[live[row]][0], token, of_token, ends, decode):
                     if store is not None:  # all tokens except the last, whose states were not computed
                         seen = (*rows[live[row]][0].prompt, *made[live[row]].token_ids[:-1])
                         store.keep(seen, cache, row, mask[row].nonzero()[:, 0])
@@ -213,14 +216,15 @@ def _add(
     made: TokenReply,
     asked: TokenRequest,
     token: int,
-    logprob: float,
+    logprobs: Sequence[float],
     ends: frozenset[int],
     decode: Callable[[list[int]], str],
 ) -> bool:
     """Add a token to a reply; returns whether that ends the reply."""
     made.token_ids.append(token)
     if asked.logprobs:
-        made.logprobs.append(round(logprob, 6))
+        for kept, logprob in zip((made.logprobs, made.model_logprobs), logprobs, strict=True):
+            kept.append(round(logprob, 6))
     if (
         token in ends
         or token in asked.ends
@@ -250,25 +254,33 @@ class _Draw:
         self._temperature, self._keys = self._temperature[rows], self._keys[rows]
         self._top_p, self._min_p = self._top_p[rows], self._min_p[rows]
 
-    def __call__(self, logits: Any, step: int) -> tuple[Any, Any]:
-        """Returns a token per row, and its log-probability at the row's temperature; zeros unless a row wants it."""
+    def __call__(self, logits: Any, step: int) -> tuple[Any, Any, Any]:
+        """Returns a token per row and its two log-probabilities, sampled from and the model's; zeros unless wanted."""
         import torch
 
-        scores = whole = logits.double().log_softmax(-1)
+        scores = warmed = whole = logits.double().log_softmax(-1)
         if (self._temperature > 0).any():
             warm = self._temperature.where(self._temperature > 0, 1.0)
-            scores = whole = scores / warm
+            scores = scores / warm
             if (self._top_p < 1).any():
                 scores = _nucleus(scores, self._top_p)
             if (self._min_p > 0).any():
                 least = scores.amax(-1, keepdim=True) + self._min_p.log()
                 scores = scores.masked_fill(scores < least, float("-inf"))
+            warmed = scores
             noise = -(-self._uniform(step).log()).log()
             scores = scores + noise.where(self._temperature > 0, 0.0)
         tokens = scores.argmax(-1)
         if not self._logprobs:
-            return tokens, torch.zeros_like(tokens)
-        return tokens, whole.gather(-1, tokens[:, None])[:, 0] - whole.logsumexp(-1)
+            none = torch.zeros_like(tokens)
+            return tokens, none, none
+        own = whole.gather(-1, tokens[:, None])[:, 0]
+        return tokens, self._sampled(warmed, tokens), own
+
+    def _sampled(self, scores: Any, tokens: Any) -> Any:
+        """Returns the log-probabilities of tokens under the distributions that they were sampled from."""
+        found = scores.gather(-1, tokens[:, None])[:, 0] - scores.logsumexp(-1)
+        return found.where(self._temperature[:, 0] > 0, 0.0)
 
     def _uniform(self, step: int) -> Any:
         """Returns a number in (0, 1) for every row and token."""

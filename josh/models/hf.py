@@ -35,6 +35,7 @@ from josh.models.chat import Completion, ContextError, ModelError, Request, Samp
 from josh.models.chat_template import FOLDED, ChatTemplate, template_text, without_row
 from josh.models.decoding import TokenReply, TokenRequest, generate, logprobs_of
 from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
+from josh.models.token_history import TokenHistory
 from josh.roles import Reply
 from josh.threads import plain
 
@@ -70,6 +71,8 @@ class HFChat:
     on concurrent requests, except for rounding (see `josh.models.decoding`).
 
     Attributes:
+        exact: whether a conversation continues with the tokens that were sampled in it (`token_history.py`), which
+            on-policy training needs; else its text is tokenized anew for each reply.
         name: the given name; the journal's keys contain it.
         endpoint: the same, because every model has its own queue.
         concurrency: most requests in flight: one batch to sample, and one to collect during that time.
@@ -102,19 +105,68 @@ class HFChat:
             UsageError: a package, the model, its tokenizer, its chat template or the adapter is missing or does not
                 work.
         """
+        base, adapter = base_and_adapter(name)
+        tokenizer, model = load_model(name, base, adapter, dtype, load_in_4bit)
+        self._use(name, tokenizer, model, threads, batch_size, sampling or Sampling(), flags)
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str = "model",
+        threads: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        sampling: Sampling | None = None,
+        exact: bool = False,
+    ) -> "HFChat":
+        """Use a model that is in memory already, such as one that a trainer trains.
+
+        The caller sets the model to evaluation mode, calls `forget` after its weights have changed, and keeps it:
+        `aclose` does not free it.
+
+        Args:
+            model: a causal language model of transformers.
+            tokenizer: its tokenizer, with a chat template.
+            name: the model's name in records.
+            threads: see `__init__`.
+            batch_size: see `__init__`.
+            sampling: see `__init__`.
+            exact: see the class.
+
+        Raises:
+            UsageError: the tokenizer has no chat template, or the model is of a kind that josh cannot run.
+        """
+        made = cls.__new__(cls)
+        made._use(name, tokenizer, model, threads, batch_size, sampling or Sampling(), "", exact=exact)
+        return made
+
+    def _use(
+        self,
+        name: str,
+        tokenizer: Any,
+        model: Any,
+        threads: int | None,
+        batch_size: int,
+        sampling: Sampling,
+        flags: str,
+        *,
+        exact: bool = False,
+    ) -> None:
         self.name = self.endpoint = name
+        self.exact = exact
         self.concurrency = 2 * batch_size
         self.batches = 0
         self._batch_size = batch_size
         self._queue: list[_Waiting] = []
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
-        base, adapter = base_and_adapter(name)
-        self._tokenizer, self._model = load_model(name, base, adapter, dtype, load_in_4bit)
+        self._tokenizer, self._model = tokenizer, model
+        self._histories: dict[int, TokenHistory] = {}
         self._rows = int(self._model.get_input_embeddings().weight.shape[0])
         self._templates: dict[str, tuple[ChatTemplate, frozenset[int]]] = {}
         self._folded = False
-        sampling = sampling or Sampling()
         self.require_template(sampling, flags)
         given = {} if self._tokenizer.chat_template else sampling.added_to({})
         self._template, self.stop_tokens = self._templated(given)
@@ -146,14 +198,43 @@ class HFChat:
         if LOGPROBS_OF in request.options:
             return await self._weighed(request)
         asked = self._asked(request)
+        made = await self.sample(asked)
+        usage = Usage(prompt_tokens=len(asked.prompt), completion_tokens=sum(len(one.token_ids) for one in made))
+        replies = tuple(self._reply(one, asked) for one in made)
+        if self.exact:
+            history = self._history(self._templated(request.body)[0])
+            for one, reply in zip(made, replies, strict=True):
+                ended = one.finish_reason == "stop" and one.token_ids[-1] in self.stop_tokens | asked.ends
+                history.note(request.messages, None, reply.text, asked.prompt, one.token_ids, ended=ended)
+        return Completion(replies, usage)
+
+    async def sample(self, asked: TokenRequest) -> list[TokenReply]:
+        """Sample replies to a prompt in tokens, in one batch with the other requests of this moment.
+
+        Raises:
+            ModelError: it does not fit into the machine's memory, or the model is closed.
+        """
+        self._check_open()
         waiting = _Waiting(asked, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.ensure_future(self._run())
         made = await waiting.done
         self._check_open()
-        usage = Usage(prompt_tokens=len(asked.prompt), completion_tokens=sum(len(one.token_ids) for one in made))
-        return Completion(tuple(self._reply(one, asked) for one in made), usage)
+        return made
+
+    def forget(self) -> None:
+        """Forget the tokens of all conversations so far, and the cached states of prefixes, which the weights gave."""
+        self._histories.clear()
+        self._prefixes = _prefixes(self._model)
+
+    @property
+    def rewritten(self) -> int:
+        """Number of prompts that the chat template wrote otherwise than the sampled tokens; see `TokenHistory`."""
+        return sum(history.rewritten for history in self._histories.values())
+
+    def _history(self, template: ChatTemplate) -> TokenHistory:
+        return self._histories.setdefault(id(template), TokenHistory(template))
 
     async def _weighed(self, request: Request) -> Completion:
         """Answers a request for the log-probabilities of a text; see `complete`."""
@@ -225,7 +306,8 @@ class HFChat:
             raise UsageError(f"{self.name} is a local model without the option {strange!r}; {way}")
         template, ends = self._templated(options)
         try:
-            prompt, changes = template.prompt(request.messages)
+            prompts = self._history(template) if self.exact else template
+            prompt, changes = prompts.prompt(request.messages)
         except ValueError as error:
             raise ModelError(f"{self.name}: its chat template refuses the conversation: {plain(error)[:300]}") from None
         if FOLDED in changes and not self._folded:
@@ -363,8 +445,8 @@ class HFChat:
             text = text.partition(stop)[0]
         if not asked.logprobs:
             return Reply(text, finish_reason=made.finish_reason)
-        tokens, logprobs = tuple(made.token_ids), tuple(made.logprobs)
-        return Reply(text, (), made.finish_reason, tokens, logprobs, asked.prompt)
+        tokens, logprobs, own = tuple(made.token_ids), tuple(made.logprobs), tuple(made.model_logprobs)
+        return Reply(text, (), made.finish_reason, tokens, logprobs, asked.prompt, model_logprobs=own)
 
 
 def _prefixes(model: Any) -> Any:

@@ -169,7 +169,8 @@ class BoundModel:
         )
         context.sequence = reply.prompt_ids + reply.token_ids
         new = reply.prompt_ids[prefix:]
-        sample = Sample(prefix, new, reply.token_ids, reply.logprobs, reply.finish_reason, entry.model)
+        own = reply.model_logprobs
+        sample = Sample(prefix, new, reply.token_ids, reply.logprobs, reply.finish_reason, entry.model, own)
         context.samples = (*context.samples, sample)
 
     @property

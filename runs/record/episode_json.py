@@ -149,6 +149,7 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "logprobs": sample.logprobs,
         "finish_reason": sample.finish_reason,
         "model": sample.model,
+        **({} if sample.model_logprobs is None else {"model_logprobs": sample.model_logprobs}),
     }
 
 
@@ -258,6 +259,7 @@ def _read_sample(row: "SampleRow") -> Sample:
         None if logprobs is None else tuple(logprobs),
         row["finish_reason"],
         row["model"],
+        tuple(row["model_logprobs"]) if "model_logprobs" in row else None,
     )
 
 

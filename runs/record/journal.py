@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS replies (
 _EPISODES = "CREATE TABLE IF NOT EXISTS episodes (task TEXT PRIMARY KEY, checksum TEXT NOT NULL) WITHOUT ROWID"
 _VOUCH = "INSERT OR REPLACE INTO episodes VALUES (?, ?)"
 _CHECKSUMS = "SELECT task, checksum FROM episodes"
-_TOKENS = ("prompt_ids", "token_ids", "logprobs", "likely")
+_TOKENS = ("prompt_ids", "token_ids", "logprobs", "model_logprobs", "likely")
 _FIND = """
 SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens, seconds FROM replies
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?

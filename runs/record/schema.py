@@ -66,11 +66,14 @@ class SampleRow(TypedDict):
     token_ids: list[int]
     """The sampled tokens."""
     logprobs: list[float] | None
-    """The log-probability of each sampled token, in nats; null where the server does not return it."""
+    """The log-probability of each sampled token, in nats, with the temperature and after top-p and min-p removed
+    tokens; null where it is not known."""
     finish_reason: str
     """Reason for the end of sampling (`stop`, `length`, ...)."""
     model: str
     """Name of the model."""
+    model_logprobs: NotRequired[list[float]]
+    """The log-probability of each sampled token under the model itself, at temperature 1; where it is known."""
 
 
 @_documented

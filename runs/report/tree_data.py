@@ -17,7 +17,7 @@ from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.annotations import Annotator, pair_words
 from josh.runs.report.tree_text import was_cut_off
 from josh.threads import one_line
-from josh.transcript import Conversation
+from josh.transcript import Transcript
 from josh.tree import hits, spend, walk
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class CarefulEnv(BaseEnv):
             return instead
 
     def metrics(
-        self, task: Task, messages: Sequence[Message], conversation: Conversation | None = None
+        self, task: Task, messages: Sequence[Message], conversation: Transcript | None = None
     ) -> Mapping[str, float]:
         """The environment's."""
         wants = conversation is not None and has_parameter(self._env.metrics, "conversation")

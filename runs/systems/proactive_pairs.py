@@ -28,7 +28,7 @@ from josh.rewards.proactive_worth import UNSCORED, best_pair, scores_of
 from josh.roles import BaseRewards, Task
 from josh.runs.registry import PlugIn, new_rewards
 from josh.runs.systems.proactive_rows import Said, Trajectory
-from josh.transcript import Conversation, PastTurn
+from josh.transcript import PastTurn, Transcript
 
 Row = dict[str, Any]
 ACTION, TEXT, CLASSIFICATION = "action", "text", "classification"
@@ -127,7 +127,7 @@ class Scoring:
         start = PastTurn(Speaker.USER, (), (), (), None, None)
         answer: Message = {"role": "assistant", "content": said.text}
         turn = PastTurn(Speaker.AGENT, (answer,), (answer,), ((said.action,),), {"state": one.state.row}, None)
-        found: Mapping[str, Any] = await rewards.facts(task, Conversation((start, turn), Outcome.ALIVE))
+        found: Mapping[str, Any] = await rewards.facts(task, Transcript((start, turn), Outcome.ALIVE))
         return found
 
 

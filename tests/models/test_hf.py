@@ -76,7 +76,8 @@ def test_the_likeliest_tokens_are_those_of_transformers(chat, tiny_model):
     assert list(long.replies[0].token_ids) == expected
     assert long.usage.prompt_tokens == ids["input_ids"].shape[1] > short.usage.prompt_tokens
     logits = model(**ids).logits[0, -1].log_softmax(-1)
-    assert long.replies[0].logprobs[0] == pytest.approx(logits.max().item(), abs=1e-4)
+    assert long.replies[0].model_logprobs[0] == pytest.approx(logits.max().item(), abs=1e-4)
+    assert set(long.replies[0].logprobs) == {0.0}, "at temperature 0 nothing else could be sampled"
 
 
 @contextmanager
@@ -181,9 +182,9 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(chat, temperature, top_p, 
     for replies in in_tokens(batch, model, ends=frozenset()):
         for reply in replies:
             drawn += Counter(reply.token_ids)
-            whole = [odds ** (1 / (temperature or 1)) for odds in model.odds]
-            expected = math.log(whole[reply.token_ids[0]] / sum(whole))
-            assert reply.logprobs[0] == pytest.approx(expected, abs=1e-5), "before anything was cut off"
+            first = reply.token_ids[0]
+            assert reply.logprobs[0] == pytest.approx(math.log(odds[first]), abs=0.01), "as it was sampled"
+            assert reply.model_logprobs[0] == pytest.approx(math.log(model.odds[first]), abs=1e-5)
     shares = [drawn[token] / 4000 for token in range(4)]
     assert shares == pytest.approx(odds, abs=0.03)
 

@@ -115,11 +115,18 @@ def test_log_probabilities_are_those_of_a_forward_pass_at_the_temperature(played
     ("temperature", "options"),
     [(1.0, {"top_p": 0.5}), (0.5, {"min_p": 0.3}), (1.7, {"top_p": 0.7, "min_p": 0.1}), (0.0, {})],
 )
-def test_what_is_cut_off_makes_no_difference_to_a_log_probability(chat, own, temperature, options):
+def test_log_probabilities_are_those_that_were_sampled_from_and_the_models_own(chat, own, temperature, options):
     request = Request(TALK, Sampling(temperature=temperature), 5, 2, options, keep_samples=True)
     for reply in asyncio.run(chat.complete(request)).replies:
-        expected = logprobs_of(own[0], reply.prompt_ids, reply.token_ids, temperature or 1.0)
-        assert reply.logprobs == pytest.approx(expected, abs=1e-4)
+        warm, whole = (logprobs_of(own[0], reply.prompt_ids, reply.token_ids, t) for t in (temperature or 1.0, 1.0))
+        assert reply.model_logprobs == pytest.approx(whole, abs=1e-4)
+        if temperature:
+            assert all(one >= two - 1e-4 for one, two in zip(reply.logprobs, warm, strict=True)), (
+                "fewer tokens are left"
+            )
+            assert sum(reply.logprobs) > sum(warm) + 0.01
+        else:
+            assert set(reply.logprobs) == {0.0}
 
 
 def test_by_default_nothing_is_kept_and_the_words_are_the_same(chat, played):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from josh import Conversation, Outcome, Speaker, Task, UsageError
+from josh import Outcome, Speaker, Task, Transcript, UsageError
 from josh.rewards.call_goals import CallGoals, comparable
 from josh.roles import BaseEnv
 from josh.testing import FixedModel
@@ -82,7 +82,7 @@ def test_the_judge_reads_calls_results_refusals_and_words():
     turn = PastTurn(Speaker.AGENT, said, said, actions, None, None)
     task = Task("t", 0, {"judge": "It looks first."})
     judge = FixedModel(verdict)
-    scores = asyncio.run(CallGoals([]).score(task, Conversation((turn,), Outcome.ALIVE), judge=judge))
+    scores = asyncio.run(CallGoals([]).score(task, Transcript((turn,), Outcome.ALIVE), judge=judge))
     assert scores == {"judged": 1.0}
     lines = seen[0].splitlines()
     shown = lines[lines.index('assistant calls look({"fruit": "figs"})') :][:5]
@@ -100,4 +100,4 @@ def test_the_judge_reads_calls_results_refusals_and_words():
 def test_an_answer_without_a_verdict_is_an_error():
     task = Task("t", 0, {"judge": "It looks first."})
     with pytest.raises(ValueError, match="neither YES nor NO"):
-        asyncio.run(CallGoals([]).score(task, Conversation((), Outcome.ALIVE), judge=FixedModel(["Perhaps."])))
+        asyncio.run(CallGoals([]).score(task, Transcript((), Outcome.ALIVE), judge=FixedModel(["Perhaps."])))

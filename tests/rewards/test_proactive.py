@@ -202,6 +202,6 @@ def test_what_is_true_of_a_conversation_can_be_found_again():
 
 
 def _empty():
-    from josh.transcript import Conversation
+    from josh.transcript import Transcript
 
-    return Conversation((), Outcome.ALIVE)
+    return Transcript((), Outcome.ALIVE)
