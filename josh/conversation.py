@@ -110,7 +110,7 @@ class Conversation:
             Speaker.USER: (user_model, user_sampling),
             JUDGE: (judge_model, judge_sampling),
         }
-        self._begin(
+        self._sit(
             partial(
                 set_table,
                 task,
@@ -129,7 +129,22 @@ class Conversation:
             seed,
         )
 
-    def _begin(self, table_of: Callable[..., Table], task: Task, env: BaseEnv, seed: int) -> None:
+    @classmethod
+    def at(cls, table_of: Callable[..., Table], task: Task, env: BaseEnv, seed: int) -> "Conversation":
+        """Begin a conversation at a table of one's own.
+
+        Args:
+            table_of: returns a new table; called with `seed` and `voice` by keyword (`josh.episode.set_table`), for the
+                conversation and for each fork. Its strategy plays one conversation.
+            task: the task.
+            env: its environment.
+            seed: see `__init__`.
+        """
+        made = cls.__new__(cls)
+        made._sit(table_of, task, env, seed)
+        return made
+
+    def _sit(self, table_of: Callable[..., Table], task: Task, env: BaseEnv, seed: int) -> None:
         self.task, self.env, self.seed = task, env, seed
         self._table_of = table_of
         self._table = table_of(seed=seed, voice=partial(_Voice, self))
@@ -254,8 +269,7 @@ class Conversation:
         """
         if self._busy:
             raise UsageError("the conversation waits for an answer; fork it after that")
-        twin = type(self).__new__(type(self))
-        twin._begin(self._table_of, self.task, self.env, self.seed if seed is None else seed)
+        twin = self.at(self._table_of, self.task, self.env, self.seed if seed is None else seed)
         twin._episode = self._episode
         twin._table.search.tree = self._table.search.tree
         if self._episode is None and self._turn is not None:
@@ -269,7 +283,8 @@ class Conversation:
         """Cancel what is still under way."""
         if self._inner is not None:
             self._inner.close()
-        await self._table.gateway.aclose()
+        if self._table.gateway is not None:
+            await self._table.gateway.aclose()
 
     async def _played(self) -> Episode:
         """Play the conversation to its end, with a stop at every request of the agent."""

@@ -176,7 +176,8 @@ async def play(
     try:
         return await play_search(table.search, task, env, clock=table.clock, scorer=table.scorer)
     finally:
-        await table.gateway.aclose()
+        if table.gateway is not None:
+            await table.gateway.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +186,15 @@ class Table:
 
     Attributes:
         search: the search, at its root.
-        steps: how its plug-ins are called.
         scorer: scores its conversations.
         clock: the task's time limit.
-        gateway: sends the requests to the models.
+        gateway: sends the requests to the models; None for one that others use, too.
     """
 
     search: Search
-    steps: PluginSteps
     scorer: Scorer
     clock: TaskClock
-    gateway: ModelGateway
+    gateway: ModelGateway | None = None
 
 
 def set_table(
@@ -262,7 +261,7 @@ def set_table(
         max_rounds=max_rounds or env.max_rounds,
         scorer=scorer,
     )
-    return Table(search, steps, scorer, clock, gateway)
+    return Table(search, scorer, clock, gateway)
 
 
 async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskClock, scorer: Scorer) -> Episode:

@@ -17,7 +17,7 @@ FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
     "messages reading errors calls quick config seeds tags texts redact threads memory forking trust",
     "dialogue imported tree search transcript branch roles loading",
-    "strategies examples tools",
+    "strategies examples token_rows tools",
     "driver turns steps scoring clock outcomes episode conversation conformance api testing terminal models",
     "envs",
     "agents users rewards",

@@ -1,8 +1,9 @@
 """The runtime of a run: its plug-ins, tasks and chat models, created from settings and checked before any cost."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,17 +12,17 @@ from josh.calls import alone
 from josh.config import create
 from josh.dialogue import Speaker
 from josh.driver import Search
-from josh.episode import begin
+from josh.episode import USUAL, begin
 from josh.errors import UsageError
 from josh.memory import connections_left
 from josh.models.budget import Budget, Price
 from josh.models.call import Clock
-from josh.models.chat import ChatModel
+from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
 from josh.models.offline import OfflineModel
 from josh.models.openai_chat import NO_KEY
 from josh.models.turn_model import BoundModel
-from josh.roles import Task
+from josh.roles import Task, TurnModel
 from josh.runs.play.destinations import Destination, owned, rotation_of
 from josh.runs.play.model_factory import ModelFactory
 from josh.runs.play.tasks import choose_tasks, digest_of, round_limit
@@ -41,6 +42,7 @@ from josh.runs.registry import (
 )
 from josh.runs.settings import RunSettings, env_of, options_of
 from josh.scoring import JUDGE, Scorer
+from josh.search import Strategy
 from josh.seeds import derive
 from josh.steps import PluginSteps
 from josh.threads import one_line
@@ -50,6 +52,27 @@ log = logging.getLogger("josh")
 
 ROW_SETTINGS = {f"user_{name}": name for name in ("model", "base_url", "api_key_var")}
 """The keys of a task's metadata that set the user's model in every environment; see `BaseEnv.row_settings`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Who takes the agent's place in one search, instead of the run's model. Its samples are kept.
+
+    Attributes:
+        strategy: how the tree grows.
+        seed: every random choice follows from it, the task's id and the place in the tree.
+        model: the agent's chat model; None for the run's.
+        sampling: sampling of its replies.
+        voice: returns what answers the agent's requests instead of a model; it gets the model's handle. None for none.
+        user: which of the user's models answers, where the run has several, from 0; None to let them take turns.
+    """
+
+    strategy: Strategy
+    seed: int
+    model: ChatModel | None = None
+    sampling: Sampling = USUAL
+    voice: Callable[[BoundModel], TurnModel] | None = None
+    user: int | None = None
 
 
 class Runtime:
@@ -184,22 +207,26 @@ class Runtime:
         """Returns the user's class for a task: the chosen one, or the environment's default for the task's model."""
         return self._user_types[task.id]
 
-    def search(self, task: Task, clock: Clock | None = None, scorer: Scorer | None = None) -> Search:
+    def search(
+        self, task: Task, clock: Clock | None = None, scorer: Scorer | None = None, seat: Seat | None = None
+    ) -> Search:
         """Returns a new search on one task.
 
         Args:
             task: the task.
             clock: the task's time limit; None for none.
             scorer: the task's scorer; None for a new one.
+            seat: who takes the agent's place, and how; None for the run's own model and strategy.
 
         Raises:
             UsageError: a plug-in cannot start on the task.
         """
         settings, env = self.settings, self.env
+        strategy, seed = (self.strategy, settings.seed) if seat is None else (seat.strategy, seat.seed)
         steps = PluginSteps(
             self.agent_type,
             self.user_type(task),
-            lambda context, directed: self.bound_model(task, context, clock, directed),
+            lambda context, directed: self.turn_model(task, context, clock, directed, seat),
             lambda: self.slot(task),
         )
 
@@ -208,15 +235,15 @@ class Runtime:
                 task,
                 env,
                 steps,
-                self.strategy,
+                strategy,
                 agent=create(self.agent_type, "agent", settings.agent.config),
                 user=create(self.user_type(task), "user", settings.user.config),
                 rewards=new_rewards(self.rewards_type, settings.rewards, self.goals(task)),
                 options=self.options,
-                seed=derive(settings.seed, task.id),
+                seed=derive(seed, task.id),
                 max_turn_tries=settings.limits.josh_agent_tries,
                 parallel=steps.waits,
-                resample=self.strategy.resamples,
+                resample=strategy.resamples,
                 name=f"task {task.id}",
                 max_rounds=self.max_rounds(task),
                 scorer=scorer or self.scorer(task, clock),
@@ -240,21 +267,39 @@ class Runtime:
         """Returns the scorer of a task, which asks the rewards about its conversations."""
         return Scorer(task, None if self.judge_model is None else partial(self.bound_model, task, clock=clock))
 
+    def turn_model(
+        self, task: Task, context: TurnContext, clock: Clock | None, directed: bool, seat: Seat | None
+    ) -> TurnModel:
+        """Returns what answers a turn's requests: its chat model, or the voice of the agent's seat."""
+        bound = self.bound_model(task, context, clock, directed, seat)
+        if seat is None or seat.voice is None or context.speaker != Speaker.AGENT:
+            return bound
+        return seat.voice(bound)
+
     def bound_model(
-        self, task: Task, context: TurnContext, clock: Clock | None = None, directed: bool = True
+        self,
+        task: Task,
+        context: TurnContext,
+        clock: Clock | None = None,
+        directed: bool = True,
+        seat: Seat | None = None,
     ) -> BoundModel:
-        """Returns the chat model for one turn of one task; see `BoundModel` for the arguments."""
+        """Returns the chat model for one turn of one task; see `BoundModel` and `search` for the arguments."""
         settings = self.settings
         if context.speaker == Speaker.AGENT:
             model, sampling = self._agent_model, settings.agent.sampling
+            if seat is not None:
+                model, sampling = seat.model or model, seat.sampling
         elif context.speaker == JUDGE:
             assert self.judge_model is not None, "rewards without a judge do not ask one"
             model, sampling = self.judge_model, settings.judge.sampling
         else:
             models = self._user_models[task.id]
             # The user's model stays the same along a path, so only the first split of the path chooses it.
-            sibling = int(context.path.partition("/")[0] or 0)
-            model, sampling = models[(task.index + sibling) % len(models)], settings.user.sampling
+            turn = task.index + int(context.path.partition("/")[0] or 0)
+            if seat is not None and seat.user is not None:
+                turn = seat.user
+            model, sampling = models[turn % len(models)], settings.user.sampling
         # Earlier tasks go first, and leaves with a common beginning go together, because servers cache prefixes.
         priority = (self._positions[task.id], context.path)
         share = not settings.traffic.single_replies
@@ -263,13 +308,13 @@ class Runtime:
             sampling,
             context,
             self.gateway,
-            settings.seed,
+            settings.seed if seat is None else seat.seed,
             task.id,
             priority,
             share,
             clock,
             recorded=self.recorded,
-            keep_samples=settings.output.keep_samples,
+            keep_samples=settings.output.keep_samples or seat is not None,
             directed=directed,
         )
 
