@@ -227,11 +227,12 @@ class Conversation:
 
     @property
     def reward(self) -> float:
-        """The reward so far, in the unit of the rewards class."""
+        """The reward so far, in the unit of the rewards class; the turn that is being taken included."""
         if self._episode is not None:
             return self._episode.reward
-        tree = self._table.search.tree
-        return float(self._rewards.path_reward(tree.goals, hits(tree, len(tree.nodes) - 1)))
+        search = self._table.search
+        earned = [*hits(search.tree, len(search.tree.nodes) - 1), *search.met]
+        return float(self._rewards.path_reward(search.tree.goals, earned))
 
     @property
     def outcome(self) -> Outcome:

@@ -19,7 +19,7 @@ from typing import Any
 
 from josh.branch import Branch, Steps, TurnContext
 from josh.calls import contained
-from josh.dialogue import Outcome, Speaker, Turn
+from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import FatalError, JoshError, UsageError
 from josh.messages import Message
 from josh.search import Strategy, check_plan, child_paths, grow
@@ -95,6 +95,7 @@ class Search:
         self._noted: list[tuple[Message, Message]] = []
         self._over = False
         self._advancing = False
+        self._under_way: Sequence[TurnRunner] = ()
 
     def go_on(self, tree: Tree, branch: Branch) -> None:
         """Go on from another tree on the same task.
@@ -135,6 +136,11 @@ class Search:
         if self._advancing:
             raise UsageError("the search was interrupted in the middle of a turn; start a new one")
 
+    @property
+    def met(self) -> list[Hit]:
+        """The reward events of the turns that are being taken, which the tree does not have yet."""
+        return [hit for runner in self._under_way for hit in runner.hits]
+
     async def advance(self) -> None:
         """Play one phase. Does nothing when the search is done.
 
@@ -148,7 +154,9 @@ class Search:
         plan = self._planned()
         paths = child_paths(before, plan)
         groups = [self._runners(expand, places) for expand, places in zip(plan, paths, strict=True)]
-        await self._take([runner for group in groups for runner in group])
+        self._under_way = [runner for group in groups for runner in group]
+        await self._take(self._under_way)
+        self._under_way = ()
         if self._resample:
             groups = await self._without_copies(plan, groups)
         runners = [runner for group in groups for runner in group]

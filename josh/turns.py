@@ -100,6 +100,11 @@ class TurnRunner:
         self._observed: Any = None
 
     @property
+    def hits(self) -> Sequence[Hit]:
+        """The reward events of the turn so far."""
+        return self._hits
+
+    @property
     def sound(self) -> bool:
         """Whether the turn ended without an error or a failure."""
         return self._outcome is not Outcome.INFRA_ERROR and not self._failure

@@ -162,6 +162,17 @@ def test_an_agent_with_function_calling_takes_messages_with_calls():
     assert conversation.prompt[-1]["role"] == "tool"
 
 
+def test_the_reward_so_far_counts_the_turn_that_is_being_taken():
+    conversation = toolwoz(FunctionCalling)
+    conversation.start()
+    target = conversation.task.data["targets"][0]
+    function = {"name": target["api"], "arguments": target["parameters"]}
+    conversation.say({"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]})
+    assert conversation.reward == 1 / len(conversation.task.data["targets"])
+    conversation.say("I have found one.")
+    assert conversation.reward == 1 / len(conversation.task.data["targets"]), "it counts once"
+
+
 class Echo:
     """A chat model that repeats the last message, after a moment; it fails where that asks for it."""
 
