@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from josh.errors import FatalError, JoshError, UsageError
     from josh.outcomes import Episode
     from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards, Task, ToolError
+    from josh.runs.train.trl_environment import environment_factory
     from josh.search import Strategy
     from josh.transcript import Transcript
     from josh.tree import Expand, Node, Pair, Tree
@@ -27,6 +28,7 @@ _MODULES = {
     "errors": ("FatalError", "JoshError", "UsageError"),
     "outcomes": ("Episode",),
     "roles": ("BaseEnv", "BaseJOSHAgent", "BaseJOSHUser", "BaseRewards", "Task", "ToolError"),
+    "runs.train.trl_environment": ("environment_factory",),
     "search": ("Strategy",),
     "transcript": ("Transcript",),
     "tree": ("Expand", "Node", "Pair", "Tree"),
@@ -56,6 +58,7 @@ __all__ = [
     "Tree",
     "Turn",
     "UsageError",
+    "environment_factory",
     "play",
 ]
 
