@@ -26,6 +26,7 @@ from josh.runs.play.trusted import trust_of
 from josh.runs.registry import system_command
 from josh.runs.resolve import as_published, defaults_of, read_toml, resolve, resume_settings
 from josh.runs.settings import RunSettings, core, environment
+from josh.runs.train.grpo_settings import GRPO, NOT_FOR_GRPO, resolve_grpo
 from josh.runs.train.settings import refuse_unread_by, resolve_training
 from josh.terminal import in_a_line, visible
 from josh.trust import trusting
@@ -384,6 +385,30 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _train_grpo(args: argparse.Namespace) -> int:
+    from josh.runs.train.grpo import train_grpo
+
+    in_file = read_toml(args.config) if args.config else {}
+    own, world = ({name: value for name, value in in_file.items() if (name in GRPO) is mine} for mine in (True, False))
+    own = {**GRPO.read(own, f"{args.config}: "), **{name: value for name, value in vars(args).items() if name in GRPO}}
+    flags = {name: value for name, value in vars(args).items() if name in args.schema and name not in GRPO}
+    world = {**args.schema.read(world, f"{args.config}: "), **args.schema.read(flags)}
+    world, said = as_published(world, args.spelled | set(in_file))
+    for line in said:
+        print(f"josh: {line}", file=sys.stderr)
+    refused = next((name for name in world if name in NOT_FOR_GRPO), None)
+    if refused:
+        raise UsageError(f"{refused} is given, but a training on policy does not take it; leave it out")
+    _log({})
+    try:
+        train_grpo(resolve_grpo(own), world)
+    except (UsageError, FatalError):
+        if environment().get("RANK", "0") != "0":
+            return 1  # only the first of several processes prints the error
+        raise
+    return 0
+
+
 def _train_openai(args: argparse.Namespace) -> int:
     from josh.runs.train.openai_jobs import Service, follow, train_openai
 
@@ -435,6 +460,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "report": _report,
     "tiny": _tiny,
     "train": _train,
+    "train_grpo": _train_grpo,
     "train_openai": _train_openai,
     "loop": _loop,
     "show": _show,

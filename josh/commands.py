@@ -19,6 +19,7 @@ from josh.runs.registry import (
     system_command,
 )
 from josh.runs.settings import JOSH, NOT_FOR_PLAY, core, schema_of
+from josh.runs.train.grpo_settings import GRPO, NOT_FOR_GRPO
 from josh.runs.train.settings import METHODS, TRAINING
 
 
@@ -267,8 +268,14 @@ def add_schema(commands: Any) -> None:
     schema.add_argument("file", nargs="?", metavar="FILE", help=text)
 
 
-def add_models(commands: Any, *, training: bool) -> None:
-    """Add `josh tiny` and `josh train`; the methods and flags of `josh train` only where `training` is true."""
+def add_models(commands: Any, *, training: bool, world: Mapping[str, Any] | None = None) -> None:
+    """Add `josh tiny` and `josh train`.
+
+    Args:
+        commands: gets the commands.
+        training: whether the methods and flags of `josh train` are needed.
+        world: the plug-ins that the arguments of `josh train grpo` choose; None for another method.
+    """
     tiny = commands.add_parser("tiny", help="train a small language model from scratch, to try josh without a download")
     tiny.set_defaults(command="tiny")
     tiny.add_argument(
@@ -282,9 +289,11 @@ def add_models(commands: Any, *, training: bool) -> None:
     tiny.add_argument("--torch_threads", type=int, default=1, help="number of threads (default: 1)")
     tiny.add_argument("--force", action="store_true", help="train the model again in any case")
 
-    train = commands.add_parser("train", help="fine-tune a model on exported rows: train sft, dpo, kto or openai")
+    train = commands.add_parser("train", help="fine-tune a model: train sft, dpo, kto, grpo or openai")
     if training:
-        _add_training(train.add_subparsers(title="methods", metavar="METHOD", required=True))
+        methods = train.add_subparsers(title="methods", metavar="METHOD", required=True)
+        _add_training(methods)
+        _add_grpo(methods, world)
 
 
 def add_terminal(commands: Any) -> None:
@@ -350,6 +359,27 @@ def add_evaluation(commands: Any) -> None:
         metavar="FILE",
         help="the page to write (default: report.html, or report-vs-RUN.html, in the first folder)",
     )
+
+
+def _add_grpo(methods: Any, world: Mapping[str, Any] | None) -> None:
+    """Add `josh train grpo`: its own flags, and those of `josh run` for the world."""
+    text = "learn from the model's own conversations, on policy (GRPO)"
+    own = methods.add_parser(
+        "grpo",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. The settings of `josh run` give the world, its tasks, the user and "
+        "the rewards; the agent's temperature is 1.",
+        usage="josh train grpo [FLAGS]",
+        argument_default=argparse.SUPPRESS,
+    )
+    own.set_defaults(command="train_grpo")
+    if world is None:
+        return
+    schema = schema_of(world, strategies=(ROLLOUTS,))
+    own.set_defaults(schema=schema)
+    own.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with these settings")
+    add_settings(own, GRPO, dict.fromkeys(GRPO), title="training")
+    add_settings(own, schema, without=(*GRPO, *NOT_FOR_GRPO, *schema.of("strategy")))
 
 
 def _add_training(methods: Any) -> None:

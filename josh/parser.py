@@ -81,7 +81,12 @@ def make_parser(arguments: Sequence[str] = ()) -> FlagParser:
     for add_more in (add_records, add_schema, add_evaluation, add_terminal):
         add_more(commands)
     add_systems(commands, arguments)
-    add_models(commands, training=command == "train")
+    on_policy = list(arguments[:2]) == ["train", "grpo"]
+    add_models(
+        commands,
+        training=command == "train",
+        world=_choices([one for one in arguments if one != "--resume"]) if on_policy else None,
+    )
     return parser
 
 

@@ -22,7 +22,7 @@ The life of a request:
 import asyncio
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -120,6 +120,7 @@ class HFChat:
         batch_size: int = BATCH_SIZE,
         sampling: Sampling | None = None,
         exact: bool = False,
+        engine: Callable[[Sequence[TokenRequest]], list[list[TokenReply]]] | None = None,
     ) -> "HFChat":
         """Use a model that is in memory already, such as one that a trainer trains.
 
@@ -134,12 +135,14 @@ class HFChat:
             batch_size: see `__init__`.
             sampling: see `__init__`.
             exact: see the class.
+            engine: samples the replies to a batch of requests instead of the model, such as a trainer's vLLM, whose
+                weights are the model's; called in one thread. None for the model itself.
 
         Raises:
             UsageError: the tokenizer has no chat template, or the model is of a kind that josh cannot run.
         """
         made = cls.__new__(cls)
-        made._use(name, tokenizer, model, threads, batch_size, sampling or Sampling(), "", exact=exact)
+        made._use(name, tokenizer, model, threads, batch_size, sampling or Sampling(), "", exact=exact, engine=engine)
         return made
 
     def _use(
@@ -153,9 +156,11 @@ class HFChat:
         flags: str,
         *,
         exact: bool = False,
+        engine: Callable[[Sequence[TokenRequest]], list[list[TokenReply]]] | None = None,
     ) -> None:
         self.name = self.endpoint = name
         self.exact = exact
+        self._engine = engine
         self.concurrency = 2 * batch_size
         self.batches = 0
         self._batch_size = batch_size
@@ -180,7 +185,8 @@ class HFChat:
         self._threads = 1 if threads is None and small else threads
         # One thread for all batches: OpenMP keeps a separate pool for every thread that calls it.
         self._worker = ThreadPoolExecutor(1, "josh-hf", initializer=self._set_threads)
-        self._worker.submit(self._try_out).result()
+        if engine is None:
+            self._worker.submit(self._try_out).result()
 
     async def complete(self, request: Request) -> Completion:
         """Answer a request; see `ChatModel.complete`.
@@ -417,6 +423,8 @@ class HFChat:
         """Answer a batch, in halves where it does not fit into memory. Runs in the worker's thread."""
         import torch
 
+        if self._engine is not None:
+            return list(self._engine(batch))
         try:
             return list(
                 generate(

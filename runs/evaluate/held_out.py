@@ -223,7 +223,10 @@ def _runs_in(manifest: Any, path: Path, home: Path) -> Iterator[Found]:
     only = frozenset(map(str, tasks)) if one_part else None
     for place, one in enumerate(named):
         if isinstance(one, dict) and "trees" in one and isinstance(tasks, list) and isinstance(questions, list):
-            yield TrainingExposure(frozenset(map(str, tasks)), questions=frozenset(map(str, questions)))
+            people = manifest.get("people") or ()
+            yield TrainingExposure(
+                frozenset(map(str, tasks)), frozenset(map(str, people)), questions=frozenset(map(str, questions))
+            )
             continue
         yield _run_of({"run": one} if isinstance(one, str) else one, f"{path}: runs[{place}]", home, only)
 

@@ -65,6 +65,8 @@ class Seat:
         sampling: sampling of its replies.
         voice: returns what answers the agent's requests instead of a model; it gets the model's handle. None for none.
         user: which of the user's models answers, where the run has several, from 0; None to let them take turns.
+        user_seed: the seed of the user's random choices, so that several conversations meet the same luck; None for
+            `seed`.
     """
 
     strategy: Strategy
@@ -73,6 +75,12 @@ class Seat:
     sampling: Sampling = USUAL
     voice: Callable[[BoundModel], TurnModel] | None = None
     user: int | None = None
+    user_seed: int | None = None
+
+    def seed_of(self, speaker: str) -> int:
+        """Returns the seed of a speaker's random choices."""
+        shared = self.user_seed if speaker == Speaker.USER else None
+        return self.seed if shared is None else shared
 
 
 class Runtime:
@@ -308,7 +316,7 @@ class Runtime:
             sampling,
             context,
             self.gateway,
-            settings.seed if seat is None else seat.seed,
+            settings.seed if seat is None else seat.seed_of(context.speaker),
             task.id,
             priority,
             share,

@@ -15,7 +15,7 @@ from josh.models.chat import ChatModel, Sampling
 from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.play.runtime import Runtime, Seat
-from josh.runs.registry import default_of, env_class, label_of
+from josh.runs.registry import OFFLINE, default_of, env_class, label_of
 from josh.runs.resolve import defaults_of, resolve
 from josh.runs.settings import core
 from josh.search import Strategy
@@ -37,16 +37,17 @@ class Seats:
         """Set the world up.
 
         Args:
-            given: settings of `josh run`, by flag. Without `agent` it is the world's agent for chat models.
+            given: settings of `josh run`, by flag. Without `agent` it is the world's agent for the given model, or for
+                chat models; no model is loaded for the agent.
 
         Raises:
             UsageError: a setting is wrong, or the world cannot be set up.
         """
         env = env_class(given.get("env") or core()["env"].default)
-        agent = given.get("agent") or label_of(default_of(env, "agent", "a chat model"))
+        agent = given.get("agent") or label_of(default_of(env, "agent", given.get("model") or "a chat model"))
         if not agent:
             raise UsageError(f"env {given.get('env')!r} has no agent for chat models; give agent")
-        whole = {**given, "agent": agent}
+        whole = {**given, "agent": agent, "model": OFFLINE}
         self.runtime = Runtime(resolve(whole, defaults_of(whole)), agent_to_come=True)
         self.tasks: Mapping[str, Task] = {task.id: task for task in self.runtime.tasks}
 
@@ -68,6 +69,7 @@ class Seats:
         sampling: Sampling = USUAL,
         strategy: Strategy = ALONE,
         user: int | None = None,
+        user_seed: int | None = None,
     ) -> Episode:
         """Play a task with a model in the agent's seat; its tokens are kept (`josh.token_rows`).
 
@@ -78,11 +80,14 @@ class Seats:
             sampling: sampling of the agent's replies.
             strategy: how the tree grows; by default one conversation.
             user: which of the user's models answers, from 0; None to let them take turns.
+            user_seed: the seed of the user's random choices; None for `seed`.
         """
         runtime = self.runtime
         clock = TaskClock(runtime.settings.limits.task_timeout)
         scorer = runtime.scorer(task, clock)
-        search = runtime.search(task, clock, scorer, Seat(strategy, seed, model, sampling, user=user))
+        search = runtime.search(
+            task, clock, scorer, Seat(strategy, seed, model, sampling, user=user, user_seed=user_seed)
+        )
         return await play_search(search, task, runtime.env, clock=clock, scorer=scorer)
 
     def conversation(self, task: Task, seed: int, *, user: int | None = None) -> Conversation:

@@ -9,6 +9,7 @@ from josh.config import NOTHING
 from josh.errors import UsageError
 from josh.models.chat_template import ChatTemplate
 from josh.models.hf_loading import missing_folder
+from josh.runs.train.grpo_settings import GrpoSettings
 from josh.runs.train.machine import compute_dtype, one_line
 from josh.runs.train.settings import TrainSettings
 from josh.runs.train.template import Template
@@ -66,7 +67,7 @@ def findable(model: str) -> None:
             raise UsageError(missing)
 
 
-def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:
+def load_model(settings: TrainSettings | GrpoSettings, whole: bool = False) -> tuple[Any, Any]:
     """Load the model to train.
 
     Args:
@@ -74,8 +75,8 @@ def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:
         whole: load the base model alone and never in 4 bits, to merge an adapter into it.
 
     Returns:
-        The model, and the configuration of the adapter to add; None instead if the model has its adapter already, or
-        with `whole`.
+        The model, and the configuration of the adapter to add; None instead if the model has its adapter already, with
+        `whole`, or where all weights are trained.
 
     Raises:
         UsageError: the model cannot be loaded, or `base_adapter` does not fit it.
@@ -106,6 +107,8 @@ def load_model(settings: TrainSettings, whole: bool = False) -> tuple[Any, Any]:
             return PeftModel.from_pretrained(model, settings.base_adapter, is_trainable=True), None
         except (RuntimeError, ValueError, OSError) as error:
             raise UsageError(f"{settings.base_adapter} does not fit {settings.model}: {one_line(error)}") from None
+    if not settings.lora_rank:
+        return model, None
     ends = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Module)}
     targets = [] if settings.lora_targets == "all-linear" else [name for name in _TARGETS if name in ends]
     lora = LoraConfig(

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from josh.errors import UsageError
+from josh.runs.train.grpo_settings import GrpoSettings
 from josh.runs.train.settings import TrainSettings
 
 NEEDED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
@@ -39,7 +40,7 @@ def note(text: str) -> None:
         print(f"josh: {text}", file=sys.stderr)
 
 
-def check_machine(settings: TrainSettings) -> None:
+def check_machine(settings: TrainSettings | GrpoSettings) -> None:
     """Set torch's number of threads. Raises UsageError if the machine cannot load a model in 4 bits as requested."""
     import torch
 

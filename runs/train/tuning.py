@@ -153,6 +153,16 @@ def tracker_settings(report_to: str, environment: MutableMapping[str, str]) -> d
     return {"report_to": names, **project}
 
 
+def usable_optimizer(name: str) -> str:
+    """Returns an optimizer's name in transformers, or `adamw_torch` where it cannot run on this machine."""
+    import torch
+
+    if ("8bit" in name or "paged" in name) and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
+        note(f"{name} needs CUDA and bitsandbytes; training uses adamw_torch instead")
+        return "adamw_torch"
+    return name
+
+
 def _trainer(
     method: str, settings: TrainSettings, model: Any, lora: Any, tokenizer: Any, rows: list[dict[str, Any]], part: Path
 ) -> Any:
@@ -162,10 +172,6 @@ def _trainer(
     from transformers import PrinterCallback, ProgressCallback
 
     dtype = compute_dtype()
-    optimizer = settings.optimizer
-    if ("8bit" in optimizer or "paged" in optimizer) and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
-        note(f"{optimizer} needs CUDA and bitsandbytes; training uses adamw_torch instead")
-        optimizer = "adamw_torch"
     common: dict[str, Any] = {
         "output_dir": str(part / CHECKPOINTS),
         "num_train_epochs": settings.epochs,
@@ -176,7 +182,7 @@ def _trainer(
         "lr_scheduler_type": settings.schedule,
         "warmup_steps": settings.warmup,
         "weight_decay": settings.weight_decay,
-        "optim": optimizer,
+        "optim": usable_optimizer(settings.optimizer),
         "seed": settings.seed,
         # Rows that are too long were left out already, so TRL must not truncate.
         "max_length": None,
