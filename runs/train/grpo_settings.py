@@ -123,7 +123,7 @@ NOT_FOR_GRPO = (
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "josh-grpo": {},
-    "tiny": {"lora_rank": 0, "learning_rate": 3e-4, "max_steps": 80, "save_steps": 40},
+    "tiny": {"lora_rank": 0, "learning_rate": 4e-4, "max_steps": 80, "save_steps": 40, "torch_threads": 1},
 }
 """Hyperparameters by name: `josh-grpo` for models of billions of parameters with an adapter, `tiny` for `josh tiny`."""
 
