@@ -201,8 +201,8 @@ def add_records(commands: Any) -> None:
     export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the runs' folders, such as records/<run>")
     export.add_argument(
         "--format",
-        help="sft, kto, dpo, openai-sft, openai-dpo, chatml, sharegpt, sharegpt-kto or sharegpt-dpo; or inspect, a "
-        "log for inspect_ai's viewer",
+        help="sft, kto, dpo, openai-sft, openai-dpo, chatml, sharegpt, sharegpt-kto or sharegpt-dpo; samples or grpo, "
+        "in tokens; or inspect, a log for inspect_ai's viewer",
     )
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write, with FILE.manifest.json beside it")
     export.add_argument(

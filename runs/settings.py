@@ -76,7 +76,10 @@ class TaskSlice:
 class Output:
     """The run's files, log and progress display."""
 
-    keep_samples: bool = setting(False, "record the tokens that local models sample and their log-probabilities")
+    keep_samples: bool = setting(
+        False,
+        "record the tokens that models sample and their log-probabilities, where they return them (hf: and vLLM do)",
+    )
     report_to: str = setting(
         "none",
         "send metrics during the run to trackio, wandb or tensorboard; separate several with commas",

@@ -21,10 +21,12 @@ def read_answer(answer: Any, n: int) -> Completion:
     choices = sorted(answer["choices"], key=lambda choice: choice.get("index") or 0)
     if not choices:
         raise ValueError("no choices")
-    return Completion(tuple(map(_reply, choices[:n])), usage_in(answer))
+    prompt = answer.get("prompt_token_ids")
+    prompt_ids = tuple(map(int, prompt)) if prompt else None
+    return Completion(tuple(_reply(choice, prompt_ids) for choice in choices[:n]), usage_in(answer))
 
 
-def _reply(choice: Mapping[str, Any]) -> Reply:
+def _reply(choice: Mapping[str, Any], prompt_ids: tuple[int, ...] | None) -> Reply:
     message = choice["message"]
     logprobs = (choice.get("logprobs") or {}).get("content") or ()
     token_ids = choice.get("token_ids")
@@ -34,6 +36,7 @@ def _reply(choice: Mapping[str, Any]) -> Reply:
         tool_calls=tuple(message.get("tool_calls") or ()),
         finish_reason=str(choice.get("finish_reason") or "stop"),
         token_ids=tuple(token_ids) if token_ids else None,
+        prompt_ids=prompt_ids,
         logprobs=tuple(token["logprob"] for token in logprobs) if logprobs else None,
         likely=tuple(map(_likely, logprobs)) if any(token.get("top_logprobs") for token in logprobs) else None,
         thoughts=thoughts_of(message),

@@ -63,6 +63,11 @@ class Sampling:
         {}, "values for the variables of {who} model's chat template, as a JSON object: '{\"enable_thinking\": false}'"
     )
 
+    @property
+    def as_the_model(self) -> bool:
+        """Whether replies are sampled from the model's own distribution: at temperature 1 and without cuts."""
+        return (self.temperature, self.top_p, self.min_p) == (1.0, 1.0, 0.0) and not self.extra_body
+
     def added_to(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the options of a request: the plug-in's options, and the fields here that differ from their default.
 
@@ -107,7 +112,7 @@ class Request:
         n: number of replies to sample.
         options: further fields of the chat-completions request, such as `tools`, `stop` or `max_tokens`.
         keep_samples: whether to return the tokens: `Reply.prompt_ids`, `token_ids` and `logprobs`. The replies do not
-            depend on it.
+            depend on it. Servers are asked for them by the fields `SAMPLED`.
         lessons: what the endpoint refuses; the body follows them.
     """
 
@@ -130,6 +135,8 @@ class Request:
         found = {"temperature": self.sampling.temperature, "seed": self.seed, **self.sampling.added_to(self.options)}
         if self.n > 1:
             found["n"] = self.n
+        if self.keep_samples:
+            found = dict.fromkeys(SAMPLED, True) | found
         extra, left_out = found.pop("extra_body", {}), found.pop("leave_out", ())
         found = {name: value for name, value in {**found, **extra}.items() if name not in extra or value is not None}
         for name in ",".join(left_out).split(",") if left_out else ():
@@ -139,6 +146,10 @@ class Request:
             if lesson.instead and value is not None:
                 found[lesson.instead] = value
         return found
+
+
+SAMPLED = ("logprobs", "return_token_ids")
+"""The fields of a request that ask a server for log-probabilities and, as vLLM has it, for the tokens."""
 
 
 class ModelError(TurnError):

@@ -31,7 +31,7 @@ from typing import Any
 from josh.dialogue import Usage
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.models.chat import Completion, ContextError, ModelError, Request, Sampling
+from josh.models.chat import SAMPLED, Completion, ContextError, ModelError, Request, Sampling
 from josh.models.chat_template import FOLDED, ChatTemplate, template_text, without_row
 from josh.models.decoding import TokenReply, TokenRequest, generate, logprobs_of
 from josh.models.hf_loading import PROBE, base_and_adapter, load_model, stop_tokens
@@ -303,7 +303,8 @@ class HFChat:
             torch.set_num_threads(self._threads)  # affects this thread only
 
     def _asked(self, request: Request) -> TokenRequest:
-        options = {name: value for name, value in request.body.items() if value is not None}
+        asked_for = SAMPLED if request.keep_samples else ()
+        options = {name: value for name, value in request.body.items() if value is not None and name not in asked_for}
         strange = next((name for name in options if name not in (*_OPTIONS, *_OWN)), None)
         if strange:
             way = f"give only {', '.join(_OPTIONS)}"

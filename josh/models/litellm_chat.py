@@ -9,7 +9,7 @@ from typing import Any
 
 from josh.errors import UsageError
 from josh.models.causes import Message
-from josh.models.chat import Completion, Request
+from josh.models.chat import SAMPLED, Completion, Request
 from josh.models.openai_chat import address_of, answered, key_in
 from josh.redact import Redactor, redactor
 
@@ -115,6 +115,8 @@ class LiteLLMChat:
 
         # Many requests share messages and tools, and some of litellm's providers change them.
         body = deepcopy({"messages": list(request.messages), **request.body})
+        if request.keep_samples:
+            body = {name: value for name, value in body.items() if name not in SAMPLED}
         if request.sampling.extra_body:
             # Litellm leaves out what its tables do not know of a model; the user knows better.
             body["allowed_openai_params"] = list(request.sampling.extra_body)

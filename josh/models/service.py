@@ -8,7 +8,7 @@ from typing import Any
 
 from josh.messages import text_of
 from josh.models.causes import Message
-from josh.models.chat import Completion, ModelError, Request
+from josh.models.chat import SAMPLED, Completion, ModelError, Request
 from josh.models.openai_chat import NO_KEY, address_of, answered, key_in
 from josh.redact import Redactor
 
@@ -62,7 +62,7 @@ class ServiceModel:
 
     async def complete(self, request: Request) -> Completion:
         """Send a request once; see `ChatModel.complete`. It returns one reply, also where `n` asks for several."""
-        body = {name: value for name, value in request.body.items() if name != "n"}
+        body = {name: value for name, value in request.body.items() if name not in ("n", *SAMPLED)}
         call = self._ask({**body, "messages": list(request.messages)})
         return await answered(call, 1, self._timeout, self._message)
 

@@ -1,5 +1,6 @@
 """The chat model of one turn, bound to its place in the tree (`roles.TurnModel`)."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from josh.models.retry import refuses_several
 from josh.models.sendable import kept_of, sendable, tool_names, with_readable_calls
 from josh.roles import Reply
 from josh.seeds import derive
+
+log = logging.getLogger("josh")
 
 PERSON = "person"
 """The model's name in the journal and the tree for words that a person typed."""
@@ -162,6 +165,8 @@ class BoundModel:
         """Keep the request's sample, without the prompt tokens that the previous sample on the path already holds."""
         context, reply = self.context, entry.reply
         if reply.token_ids is None or reply.prompt_ids is None:
+            where = f"{self.model.name} at {self.model.endpoint}"
+            log.warning("%s returns no tokens, so its turns have no samples; vLLM does", where, extra={"once": True})
             return
         prefix = next(
             (at for at, (old, new) in enumerate(zip(context.sequence, reply.prompt_ids, strict=False)) if old != new),
@@ -169,8 +174,12 @@ class BoundModel:
         )
         context.sequence = reply.prompt_ids + reply.token_ids
         new = reply.prompt_ids[prefix:]
-        own = reply.model_logprobs
-        sample = Sample(prefix, new, reply.token_ids, reply.logprobs, reply.finish_reason, entry.model, own)
+        logprobs, own = reply.logprobs, reply.model_logprobs
+        if own is None and logprobs is not None:
+            # A server's are the model's own (vLLM's default), and those of the sampling where it changes nothing.
+            own = logprobs if len(logprobs) == len(reply.token_ids) else None
+            logprobs = own if self.sampling.as_the_model else None
+        sample = Sample(prefix, new, reply.token_ids, logprobs, reply.finish_reason, entry.model, own)
         context.samples = (*context.samples, sample)
 
     @property

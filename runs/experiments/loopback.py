@@ -16,7 +16,8 @@ from aiohttp import web
 Responder = Callable[[dict[str, Any]], str | dict[str, Any]]
 """Returns, for a request's body, the text of the reply, or the fields of its message such as `tool_calls`.
 
-The field `logprobs` becomes one of the choice, where servers have it.
+The fields `logprobs` and `token_ids` become ones of the choice, and `prompt_token_ids` one of the answer, where servers
+have them.
 """
 
 Fault = int | bytes | tuple[int, dict[str, Any], dict[str, str]]
@@ -106,16 +107,21 @@ def _faulty(fault: Fault) -> web.Response:
     return web.json_response(content, status=status, headers=headers)
 
 
+_OF_CHOICE = ("logprobs", "token_ids")
+_OF_PROMPT = "prompt_token_ids"
+
+
 def _completion(body: dict[str, Any], respond: Responder) -> dict[str, Any]:
     prompt = sum(len(str(message.get("content")).split()) for message in body["messages"])
     # Like vLLM, sample the replies to one request with consecutive seeds.
     seed = body.get("seed") or 0
     given = [respond(body | {"seed": seed + choice}) for choice in range(body.get("n") or 1)]
     messages = [{"role": "assistant"} | ({"content": one} if isinstance(one, str) else one) for one in given]
-    logprobs = [{"logprobs": message.pop("logprobs")} if "logprobs" in message else {} for message in messages]
+    own = [{name: message.pop(name) for name in _OF_CHOICE if name in message} for message in messages]
+    prompts = [message.pop(_OF_PROMPT) for message in messages if _OF_PROMPT in message]
     choices = [
         {"index": index, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop", "message": message}
-        | logprobs[index]
+        | own[index]
         for index, message in enumerate(messages)
     ]
     completion = sum(len(str(message.get("content") or "").split()) for message in messages)
@@ -127,6 +133,7 @@ def _completion(body: dict[str, Any], respond: Responder) -> dict[str, Any]:
         "model": body.get("model", ""),
         "choices": choices,
         "usage": usage,
+        **({_OF_PROMPT: prompts[0]} if prompts else {}),
     }
 
 

@@ -30,6 +30,8 @@ _MARKS: Final = {
     "conversations": "sharegpt",
     "messages": "sft",
     "completion": "sft",
+    "advantages": "grpo",
+    "loss_mask": "samples",
 }
 """The format of a row, by the first of these keys that it has; without a manifest `openai-sft` is checked as `sft`."""
 
@@ -338,6 +340,39 @@ def _check_shared(row: Mapping[str, Any], turns: Any) -> None:
     _check_tools({"tools": tools})
 
 
+_TOKENS = {"task", "path", "part", "reward", "finish_reason", "prompt_ids", "token_ids", "loss_mask"}
+_OF_TOKENS = ("loss_mask", "logprobs", "model_logprobs", "advantages")
+
+
+def _check_samples(row: Any) -> None:
+    _keys(row, _TOKENS, {"logprobs", "model_logprobs"})
+    _check_tokens(row)
+
+
+def _check_grpo(row: Any) -> None:
+    _keys(row, {*_TOKENS, "advantages"}, {"logprobs", "model_logprobs"})
+    _check_tokens(row)
+
+
+def _check_tokens(row: Mapping[str, Any]) -> None:
+    for name in ("prompt_ids", "token_ids"):
+        ids = row[name]
+        _expect(isinstance(ids, list) and ids, f"{name} is empty, or not a list")
+        _expect(all(type(one) is int and one >= 0 for one in ids), f"{name} holds something that is not a token")
+    tokens = len(row["token_ids"])
+    for name in _OF_TOKENS:
+        if row.get(name) is not None:
+            given = row[name]
+            _expect(isinstance(given, list) and len(given) == tokens, f"{name} has not one entry for each token")
+            _expect(all(type(one) in (int, float) for one in given), f"{name} holds something that is not a number")
+    _expect(set(row["loss_mask"]) <= {0, 1}, "loss_mask holds other numbers than 0 and 1")
+    _expect(1 in row["loss_mask"], "loss_mask has no 1: no token is learned")
+    for name in ("logprobs", "model_logprobs"):
+        if row.get(name) is not None:
+            _expect(all(one <= 0 for one in row[name]), f"{name} holds a number above 0")
+    _expect(type(row["reward"]) in (int, float), "reward is not a number")
+
+
 _ROWS: Final[Mapping[str, Callable[[Any], None]]] = {
     "sft": _check_sft,
     "kto": _check_kto,
@@ -348,6 +383,8 @@ _ROWS: Final[Mapping[str, Callable[[Any], None]]] = {
     "sharegpt": _check_sharegpt,
     "sharegpt-kto": _check_sharegpt_kto,
     "sharegpt-dpo": _check_sharegpt_dpo,
+    "samples": _check_samples,
+    "grpo": _check_grpo,
 }
 
 

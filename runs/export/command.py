@@ -14,6 +14,9 @@ from josh.runs.export.labelled import RunSource, export_labelled, labelled_to_st
 from josh.runs.export.labels import choose_labels
 from josh.runs.record.folder import read_config, require_distinct
 
+_ALIASES = {"tokens": "samples"}
+"""Other names of formats."""
+
 
 def run_export(args: argparse.Namespace) -> int:
     """Run `josh export`, and return its exit code. Raises UsageError."""
@@ -23,6 +26,7 @@ def run_export(args: argparse.Namespace) -> int:
         problems = list(islice(problems_in(args.check), 5))
         print(*problems or [f"{args.check}: sound"], sep="\n", file=sys.stderr if problems else sys.stdout)
         return 1 if problems else 0
+    args.format = _ALIASES.get(args.format, args.format)
     require_distinct(args.runs)
     for folder in args.runs:
         read_config(folder)

@@ -16,7 +16,7 @@ from josh.errors import UsageError
 from josh.messages import dumps
 from josh.outcomes import Episode
 from josh.runs.export.files import Spooled, copy_rows, print_written, sources_in_manifest, writing
-from josh.runs.export.formats import FORMATS, LABELLED, PAIRED, ExportRow, export_rows
+from josh.runs.export.formats import FORMATS, IN_TOKENS, LABELLED, PAIRED, ExportRow, export_rows
 from josh.runs.export.paths import ALL, GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
 from josh.runs.record.folder import EPISODES, is_imported, read_config
 from josh.runs.record.stored import stored_episodes
@@ -37,7 +37,7 @@ def choose(
 
     Args:
         form: the format, a key of `FORMATS`.
-        paths: see `PathSelection`; None for `successful` in paired formats, else `golden`.
+        paths: see `PathSelection`; None for `successful` in paired formats, `all` in tokens, else `golden`.
         top: see `PathSelection`.
         min_margin: see `PathSelection`; None for `MIN_MARGIN`.
         learner: the speaker to train, `agent` or `user`.
@@ -62,7 +62,7 @@ def choose(
     paired = form in PAIRED
     if min_margin is not None and not paired:
         raise UsageError(f"min_margin is given, but {form} has no pairs; leave it out")
-    paths = paths or (SUCCESSFUL if paired else GOLDEN)
+    paths = paths or (SUCCESSFUL if paired else ALL if form in IN_TOKENS else GOLDEN)
     if paths == GOLDEN and top not in (None, 1):
         raise UsageError(f"top is {top}, but a tree has one {GOLDEN} path; leave it out, or give --paths {SUCCESSFUL}")
     margin = MIN_MARGIN if min_margin is None else min_margin

@@ -1,10 +1,11 @@
 """Rows of training files from trees, as pure functions; `export` reads and writes the files.
 
-A tree gives three kinds of rows:
+A tree gives four kinds of rows:
 
 1. Whole conversations on its paths: `sft` and its dialects `openai-sft`, `chatml` and `sharegpt`.
 2. Single messages with a label, true on winning paths and false elsewhere: `kto` and `sharegpt-kto`.
 3. Pairs of sibling turns, the better one preferred: `dpo`, `openai-dpo` and `sharegpt-dpo`.
+4. Tokens with log-probabilities and rewards: `samples` and `grpo` (`token_formats.py`).
 
 Every row has the messages that the learner's model is trained on, in which the learner is the assistant. A row of `kto`
 or `dpo` is about one assistant message, and its prompt is everything before that message. A turn with several messages
@@ -46,6 +47,7 @@ from josh.runs.export.paths import (
     winning_leaves,
 )
 from josh.runs.export.sharegpt import sharegpt, sharegpt_kto
+from josh.runs.export.token_formats import grpo, samples
 from josh.tree import internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -297,6 +299,23 @@ def _pairs(form: str) -> Callable[[Episode, Sequence[int], PathSelection, Counte
     return rows
 
 
+# Tokens
+
+
+def _tokens(
+    make: Callable[..., Iterator[tuple[Row, bytes]]],
+) -> Callable[[Episode, Sequence[int], PathSelection, Counter[str]], Iterator[ExportRow]]:
+    """Returns a function that yields the rows of a format in tokens (`token_formats`)."""
+
+    def rows(
+        episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
+    ) -> Iterator[ExportRow]:
+        for row, key in make(episode, leaves, choice, dropped):
+            yield ExportRow(row, key)
+
+    return rows
+
+
 FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
     "sft": _conversations(_sft),
     "kto": _verdicts(_kto),
@@ -307,7 +326,11 @@ FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
     "sharegpt": _conversations(sharegpt),
     "sharegpt-kto": _verdicts(sharegpt_kto, ids=False),
     "sharegpt-dpo": _pairs("sharegpt-dpo"),
+    "samples": _tokens(samples),
+    "grpo": _tokens(grpo),
 }
+IN_TOKENS: Final = ("samples", "grpo")
+"""The formats in tokens."""
 PAIRED: Final = tuple(PAIR_FORMS)
 """The formats of pairs."""
 LABELLED: Final = {"kto": "label", "sharegpt-kto": "kto_tag"}

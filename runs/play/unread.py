@@ -23,9 +23,9 @@ from josh.runs.record.prices import read_prices
 from josh.runs.registry import OFFLINE, env_class, label_of
 from josh.runs.settings import RunSettings, core
 
-_LOCAL = ("dtype", "load_in_4bit", "batch_size", "torch_threads", "keep_samples")
+_LOCAL = ("dtype", "load_in_4bit", "batch_size", "torch_threads")
 """Settings that only models on this machine read."""
-_CALLS = ("requests_per_minute", "single_replies", "timeout", "max_attempts", "max_retry_seconds")
+_CALLS = ("requests_per_minute", "single_replies", "timeout", "max_attempts", "max_retry_seconds", "keep_samples")
 """Settings that only calls of chat models read."""
 _PREFIXES = {"agent": "", "user": "user_", "judge": "judge_"}
 _HF = "hf:FOLDER"

@@ -37,7 +37,7 @@ MADE_UP = "the people are made up; leave it out, or give --corpus"
         ("--dtype float16", f"dtype is 'float16', but {NO_LOCAL}"),
         ("--load_in_4bit", f"load_in_4bit is given, but {NO_LOCAL}"),
         ("--torch_threads 2", f"torch_threads is 2, but {NO_LOCAL}"),
-        ("--keep_samples", f"keep_samples is given, but {NO_LOCAL}"),
+        ("--keep_samples", f"keep_samples is given, but {NO_CALLS}"),
         ("--requests_per_minute 5", f"requests_per_minute is 5.0, but {NO_CALLS}"),
         ("--single_replies", f"single_replies is given, but {NO_CALLS}"),
         ("--max_attempts 3", f"max_attempts is 3, but {NO_CALLS}"),
@@ -112,7 +112,7 @@ def asking(url):
     [
         ("--price n=1/2", "price names 'n', which no side asks; the models are m"),
         ("--price m=1/2,M=1/2", "price names 'M', which no side asks; the models are m"),
-        ("--keep_samples", f"keep_samples is given, but {NO_LOCAL}"),
+        ("--torch_threads 2", f"torch_threads is 2, but {NO_LOCAL}"),
         ("--agent script_persuader", "model is 'm', but the agent 'script_persuader' asks no chat model; leave it out"),
     ],
 )

@@ -10,7 +10,9 @@ from exporting import episodes, stored
 from josh.cli import main
 from josh.messages import OPENER, dumps
 from josh.runs.export.files import manifest_of, replace_all
-from josh.runs.export.formats import FORMATS, LABELLED, PAIRED
+from josh.runs.export.formats import FORMATS, IN_TOKENS, LABELLED, PAIRED
+
+IN_TEXT = [form for form in FORMATS if form not in IN_TOKENS]
 
 WHOLE = ("sft", "openai-sft", "chatml", "sharegpt")
 
@@ -31,7 +33,7 @@ def exported(run, form, *flags):
 
 
 def test_every_format_comes_with_a_manifest_and_passes_its_check(run, capsys):
-    for form in FORMATS:
+    for form in IN_TEXT:
         out, rows = exported(run, form, *(("--paths", "successful", "--top", "3") if form not in PAIRED else ()))
         manifest = json.loads(manifest_of(out).read_text())
         assert (manifest["format"], manifest["rows"]) == (form, len(rows))
@@ -108,7 +110,7 @@ def test_pairs_can_be_kept_to_the_golden_path(run):
 
 def test_rows_from_a_run_and_its_copy_count_once(run):
     copy = shutil.copytree(run, "copy")
-    for form in FORMATS:
+    for form in IN_TEXT:
         _, once = exported(run, form)
         assert main(["export", str(run), copy, "--format", form, "--out", "twice.jsonl"]) == 0
         twice = [json.loads(line) for line in Path("twice.jsonl").read_text(encoding="utf-8").splitlines()]
