@@ -147,6 +147,26 @@ SUITES = {
 }
 """The suites of `josh evaluate --suite`; each value is the import path of a `josh.runs.evaluate.suites.Suite`."""
 
+
+@dataclass(frozen=True, slots=True)
+class OnPolicyName:
+    """A published rollout function of a trainer on policy.
+
+    Attributes:
+        env: the world's short name.
+        variables: settings by environment variable, beside those that the world reads itself.
+    """
+
+    env: str
+    variables: Mapping[str, str]
+
+
+ON_POLICY: Mapping[str, OnPolicyName] = {
+    "generate": OnPolicyName(DEFAULT_ENV, {}),
+    "generate_with_persuasion": OnPolicyName("persuasion", {"PERSUASION_TASK_SPLIT": "task_split"}),
+}
+"""The rollout functions, by name."""
+
 IMPORTS = {
     "messages": "josh.runs.imports.formats.chat:read_messages",
     "sharegpt": "josh.runs.imports.formats.sharegpt:read_sharegpt",

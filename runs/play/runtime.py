@@ -326,6 +326,10 @@ class Runtime:
             directed=directed,
         )
 
+    def user_models(self, task: Task) -> Sequence[ChatModel]:
+        """Returns the chat models of a task's user, in their order; one of them for each conversation."""
+        return self._user_models[task.id]
+
     def asked_by(self, task: Task, speaker: Speaker) -> list[str]:
         """Returns the names of the chat models that a speaker asks in a task; none for `offline` and for a person."""
         models = [self._agent_model] if speaker is Speaker.AGENT else self._user_models[task.id]
