@@ -8,6 +8,16 @@ HERE = Path(__file__).parent
 FOLDERS = ["agents", "envs", "rewards", "runs", "users"]
 ROOMS = sorted({*FOLDERS, *(file.parent.as_posix() for folder in FOLDERS for file in Path(folder).rglob("*.py"))})
 
+TRAIN = [
+    "torch>=2.4",
+    "transformers>=5.0",
+    "trl>=1.0",
+    "peft>=0.17",
+    "datasets>=4.7",
+    "accelerate>=1.10",
+    "matplotlib>=3.8",
+]
+
 setup(
     name="josh-dialogue",
     version="0.1.0",
@@ -28,6 +38,7 @@ setup(
         "josh": ["py.typed"],
         "josh.envs.persuasion": ["english.json"],
         "josh.envs.toolwoz": ["small/*.json"],
+        "josh.runs": ["recipes/*.sh"],
         "josh.runs.report": ["page/*"],
     },
     install_requires=[
@@ -42,15 +53,9 @@ setup(
         "rich>=14.3,<16",
     ],
     extras_require={
-        "train": [
-            "torch>=2.4",
-            "transformers>=5.0",
-            "trl>=1.0",
-            "peft>=0.17",
-            "datasets>=4.7",
-            "accelerate>=1.10",
-            "matplotlib>=3.8",
-        ],
+        "train": TRAIN,
+        "grpo": TRAIN,
+        "verifiers": ["verifiers>=0.4"],
         "interop": ["gguf>=0.17", "xllamacpp>=2026.10"],
         "mcp": ["mcp>=2.0"],
         "plot": ["matplotlib>=3.8"],

@@ -13,7 +13,7 @@ from josh.agents.react import GO_ON
 from josh.cli import main
 from josh.runs.experiments.loopback import Loopback
 from josh.runs.export.check import problems_in
-from josh.runs.export.formats import FORMATS
+from josh.runs.export.formats import FORMATS, IN_TOKENS
 from josh.runs.export.sharegpt import DATASETS
 
 APPLE = '{"fruit": "apple"}'
@@ -151,7 +151,7 @@ def test_nothing_internal_is_said_aloud(agent, played):
 
 
 @pytest.mark.parametrize("agent", ["function_calling", "react"])
-@pytest.mark.parametrize("form", [form for form in FORMATS if form != "chatml" and form not in DATASETS])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "chatml" and form not in (*DATASETS, *IN_TOKENS)])
 def test_exports_have_the_prompt_the_tools_and_an_answer_to_every_call(agent, form, played, tmp_path):
     folder, _ = played[agent]
     more = ["--paths", "successful"] if form in ("sft", "openai-sft") else []
