@@ -213,6 +213,11 @@ class Conversation:
         return [message for node in self._table.search.tree.nodes for message in node.turn.messages]
 
     @property
+    def opening(self) -> list[Message]:
+        """The messages that the agent's model begins with: system prompt, and an opener where there is one."""
+        return list(self._table.search.start.agent.messages_internal)
+
+    @property
     def prompt(self) -> list[Message]:
         """The messages that the agent's model is asked with now, system prompt and tool results included.
 

@@ -93,7 +93,8 @@ class Loopback:
                 return _faulty(self.faults.pop(0))
             if not self._several:
                 body.pop("n", None)
-            return web.json_response(_completion(body, self._respond))
+            answer = _completion(body, self._respond)
+            return await _streamed(request, body, answer) if body.get("stream") else web.json_response(answer)
         finally:
             self._concurrency -= 1
 
@@ -105,6 +106,25 @@ def _faulty(fault: Fault) -> web.Response:
         fault = fault, {"error": {"message": f"status {fault}"}}, {}
     status, content, headers = fault
     return web.json_response(content, status=status, headers=headers)
+
+
+async def _streamed(request: web.Request, body: dict[str, Any], answer: dict[str, Any]) -> web.StreamResponse:
+    """Send an answer as server-sent events: for each choice its words, then why it ended; at last the usage."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    head = {name: answer[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    chunks: list[dict[str, Any]] = []
+    for choice in answer["choices"]:
+        index = choice["index"]
+        chunks.append(head | {"choices": [{"index": index, "delta": choice["message"], "finish_reason": None}]})
+        chunks.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    if (body.get("stream_options") or {}).get("include_usage"):
+        chunks.append(head | {"choices": [], "usage": answer["usage"]})
+    for chunk in chunks:
+        await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+    await response.write(b"data: [DONE]\n\n")
+    await response.write_eof()
+    return response
 
 
 _OF_CHOICE = ("logprobs", "token_ids")
