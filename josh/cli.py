@@ -22,6 +22,7 @@ from josh.parser import parse
 from josh.redact import redactor
 from josh.runs.evaluate.settings import BASELINE, apart
 from josh.runs.loop.settings import LOOP, loop_settings
+from josh.runs.play.signals import cancelled_error_on_signals
 from josh.runs.play.trusted import trust_of
 from josh.runs.registry import system_command
 from josh.runs.resolve import as_published, defaults_of, read_toml, resolve, resume_settings
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None, typed: Mapping[str, str] = NOTHING) 
         os.environ.setdefault("HF_TOKEN", os.environ["HUGGINGFACE_TOKEN"])
     settings: Mapping[str, Any] = {}
     try:
-        with trusting(trust_of(arguments)):
+        # A command with an event loop has its own handlers while that runs.
+        with trusting(trust_of(arguments)), cancelled_error_on_signals():
             args = parse(arguments)
             settings = vars(args)
             code = (COMMANDS.get(args.command) or _system)(args)
