@@ -202,7 +202,7 @@ def add_records(commands: Any) -> None:
     export.add_argument(
         "--format",
         help="sft, kto, dpo, openai-sft, openai-dpo, chatml, sharegpt, sharegpt-kto or sharegpt-dpo; samples or grpo, "
-        "in tokens; or inspect, a log for inspect_ai's viewer",
+        "in tokens; verifiers, its traces; or inspect, a log for inspect_ai's viewer",
     )
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write, with FILE.manifest.json beside it")
     export.add_argument(

@@ -32,6 +32,7 @@ _MARKS: Final = {
     "completion": "sft",
     "advantages": "grpo",
     "loss_mask": "samples",
+    "nodes": "verifiers",
 }
 """The format of a row, by the first of these keys that it has; without a manifest `openai-sft` is checked as `sft`."""
 
@@ -354,6 +355,19 @@ def _check_grpo(row: Any) -> None:
     _check_tokens(row)
 
 
+def _check_verifiers(row: Any) -> None:
+    _expect(isinstance(row, dict) and row.get("version") == 1, "version is not 1")
+    nodes = row.get("nodes")
+    _expect(isinstance(nodes, list) and nodes, "nodes is empty, or not a list")
+    for place, node in enumerate(nodes):
+        _expect(isinstance(node, dict) and isinstance(node.get("message"), dict), f"nodes[{place}] has no message")
+        parent = node.get("parent")
+        _expect(parent is None or (type(parent) is int and 0 <= parent < place), f"nodes[{place}]: a wrong parent")
+        mask, tokens = node.get("mask") or [], node.get("token_ids") or []
+        _expect(len(mask) == len(tokens), f"nodes[{place}]: mask has not one entry for each token")
+    _expect(isinstance(row.get("rewards"), dict), "rewards is not an object")
+
+
 def _check_tokens(row: Mapping[str, Any]) -> None:
     for name in ("prompt_ids", "token_ids"):
         ids = row[name]
@@ -385,6 +399,7 @@ _ROWS: Final[Mapping[str, Callable[[Any], None]]] = {
     "sharegpt-dpo": _check_sharegpt_dpo,
     "samples": _check_samples,
     "grpo": _check_grpo,
+    "verifiers": _check_verifiers,
 }
 
 

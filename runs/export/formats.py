@@ -5,7 +5,7 @@ A tree gives four kinds of rows:
 1. Whole conversations on its paths: `sft` and its dialects `openai-sft`, `chatml` and `sharegpt`.
 2. Single messages with a label, true on winning paths and false elsewhere: `kto` and `sharegpt-kto`.
 3. Pairs of sibling turns, the better one preferred: `dpo`, `openai-dpo` and `sharegpt-dpo`.
-4. Tokens with log-probabilities and rewards: `samples` and `grpo` (`token_formats.py`).
+4. Tokens with log-probabilities and rewards: `samples` and `grpo` (`token_formats.py`); `verifiers` (its traces).
 
 Every row has the messages that the learner's model is trained on, in which the learner is the assistant. A row of `kto`
 or `dpo` is about one assistant message, and its prompt is everything before that message. A turn with several messages
@@ -48,6 +48,7 @@ from josh.runs.export.paths import (
 )
 from josh.runs.export.sharegpt import sharegpt, sharegpt_kto
 from josh.runs.export.token_formats import grpo, samples
+from josh.runs.export.verifiers_traces import traces
 from josh.tree import internal_conversation, walk
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -328,9 +329,10 @@ FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
     "sharegpt-dpo": _pairs("sharegpt-dpo"),
     "samples": _tokens(samples),
     "grpo": _tokens(grpo),
+    "verifiers": _tokens(traces),
 }
-IN_TOKENS: Final = ("samples", "grpo")
-"""The formats in tokens."""
+IN_TOKENS: Final = ("samples", "grpo", "verifiers")
+"""The formats for trainers on policy, of won and lost paths alike."""
 PAIRED: Final = tuple(PAIR_FORMS)
 """The formats of pairs."""
 LABELLED: Final = {"kto": "label", "sharegpt-kto": "kto_tag"}

@@ -62,7 +62,7 @@ def advantages(episode: Episode, learner: Speaker) -> Mapping[int, float]:
     """Returns the advantage of each of a speaker's turns that leads to a whole path, by node index."""
     nodes = episode.tree.nodes
     below: dict[int, list[float]] = defaultdict(list)
-    for leaf in _whole(episode):
+    for leaf in whole_leaves(episode):
         for node in walk(episode.tree, leaf):
             below[node].append(episode.worth[leaf])
     siblings: dict[int, list[int]] = defaultdict(list)
@@ -81,7 +81,7 @@ def advantages(episode: Episode, learner: Speaker) -> Mapping[int, float]:
     return found
 
 
-def _whole(episode: Episode) -> list[int]:
+def whole_leaves(episode: Episode) -> list[int]:
     """Returns the leaves that ended by themselves and have a reward, in tree order."""
     nodes = episode.tree.nodes
     ended = [
@@ -96,7 +96,7 @@ def _rows(
     episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
 ) -> Iterator[tuple[int, int, TokenRow]]:
     """Yields the sequences of the chosen paths: the leaf, the number of the sequence on its path, the tokens."""
-    for leaf in _whole(episode)[: choice.top] if choice.paths == ALL else leaves:
+    for leaf in whole_leaves(episode)[: choice.top] if choice.paths == ALL else leaves:
         rows = token_rows(episode.tree, leaf, choice.learner)
         if not rows:
             dropped["paths without tokens (record them with --keep_samples)"] += 1

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 
@@ -117,3 +118,31 @@ def test_a_run_of_a_local_model_becomes_rows(tiny_model, tmp_path, capsys, form,
     (plain,) = (tmp_path / "p").iterdir()
     assert main(["export", str(plain), "--format", form, "--out", str(out)]) == 2
     assert "--keep_samples" in capsys.readouterr().err
+
+
+def test_a_run_becomes_traces_of_verifiers_and_is_imported_again(tiny_model, tmp_path):
+    small = ["--synthetic_tasks", "2", "--max_convo_turns", "3", "--max_tokens", "8", "--temperature", "1"]
+    run = ["--model", f"hf:{tiny_model}", "--log_dir", str(tmp_path / "r"), *small, "--keep_samples"]
+    assert main([*run, "--josh", "--beam_size", "4", "--stop", "best"]) == 0
+    (played,) = (tmp_path / "r").iterdir()
+    out = tmp_path / "traces.jsonl"
+    assert main(["export", str(played), "--format", "verifiers", "--out", str(out)]) == 0
+    assert list(problems_in(out)) == []
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 2
+    for row in rows:
+        nodes = row["nodes"]
+        sampled = [node for node in nodes if node["sampled"]]
+        assert len(sampled) > 3
+        assert all(sum(node["mask"]) == len(node["logprobs"]) == len(node["advantages"]) for node in sampled)
+        assert str(len(nodes) - 1) in row["info"]["josh"]["rewards"]
+        assert row["rewards"]["reward"]["score"] == max(row["info"]["josh"]["rewards"].values())
+        if find_spec("verifiers"):
+            import verifiers.v1 as vf
+
+            assert len(vf.Trace.model_validate(row).nodes) == len(nodes)
+    again = tmp_path / "again"
+    assert main(["import", str(out), "--format", "verifiers", "--env", "persuasion", "--out", str(again)]) == 0
+    before, after = (json.loads((one / "summary.json").read_text()) for one in (played, again))
+    assert after["tasks"] == before["tasks"] == 2
+    assert after["average_reward"] == before["average_reward"]
