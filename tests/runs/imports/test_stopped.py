@@ -1,7 +1,6 @@
 """An import, an export or a training that a scheduler ends leaves nothing half-written."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -31,9 +30,9 @@ def test_an_import_that_is_terminated_leaves_no_folder(tmp_path):
     out = tmp_path / "out" / "run"
 
     def begun():
-        return out.parent.is_dir() and any(os.scandir(out.parent))
+        return out.parent.is_dir() and bool(list(out.parent.iterdir()))
 
     code, error = ended(["import", rows, "--format", "messages", "--out", out], tmp_path, begun)
     assert code == 143, error
     assert error.endswith("josh: terminated\n")
-    assert list(out.parent.iterdir()) == []
+    assert not out.parent.is_dir() or list(out.parent.iterdir()) == []
