@@ -145,6 +145,7 @@ def test_two_runs_that_won_the_same_show_whose_reward_moved(opened, shots):
     assert page.locator(".flips li").count() == more
     page.screenshot(path=shots / "richer.png", full_page=True)
     page.locator(".flips a").first.click()
+    page.wait_for_selector(".sides")
     rewards = shown["changes"][0]["rewards"]
     for side, name, reward in zip(page.locator(".side").all(), ("stop first", "stop best"), rewards, strict=True):
         assert side.locator("h2").text_content() == f"{name}: won ${reward:.2f}"
