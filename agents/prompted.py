@@ -29,10 +29,11 @@ class PromptedAgent(BaseJOSHAgent):
         return env.agent_prompt(task)
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
-        """Takes the system prompt, and adds the opener where the agent speaks first."""
+        """Takes the system prompt and the world's opening, and adds the opener where the agent speaks first."""
         prompt = self.prompt(task, env)
         if prompt:
             self.messages_internal.insert(0, {"role": "system", "content": prompt})
+        self.take_opening(task, env)
         if env.opens is Speaker.AGENT:
             self.messages_internal = with_opener(self.messages_internal)
 

@@ -215,6 +215,7 @@ def conclude(
         unread_tags=unread,
         disputed_tags=disputed,
         pairs=() if error else _pairs(rewards, task, tree),
+        no_rows=env.no_rows(task) if hasattr(env, "no_rows") else "",
     )
 
 

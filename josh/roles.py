@@ -157,6 +157,10 @@ class ToolWorld(Protocol):
     A world may also have `observe()`, which returns JSON values and may be `async`. It is called when a turn ends, and
     its result is stored with the turn. A rewards class whose `is_reward` takes `observed` judges it, so that a state of
     the world can earn a reward without a report from the agent.
+
+    A world that follows the conversation has `hear(speaker, messages, over)`, which may be `async`. It is called before
+    `observe`, with the `Speaker` of a turn, the turn's messages that both speakers see, and whether the user ended the
+    conversation. It returns None, or an `Outcome` that ends a conversation which would continue.
     """
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
@@ -236,7 +240,7 @@ class BaseJOSHAgent(Forkable):
         self.recent_actions: list[Any] = []
 
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
-        """Prepare for one task; called once, before the first turn. The default adds the system prompt.
+        """Prepare for one task; called once, before the first turn. The default adds the system prompt and the opening.
 
         Args:
             task: the task to be played.
@@ -246,6 +250,17 @@ class BaseJOSHAgent(Forkable):
         prompt = env.agent_prompt(task)
         if prompt:
             self.messages_internal.insert(0, {"role": "system", "content": prompt})
+        self.take_opening(task, env)
+
+    def take_opening(self, task: Task, env: "BaseEnv") -> None:
+        """Add the messages from before the first turn (`BaseEnv.opening`), which both speakers see if they are words.
+
+        The user sees no tool call, and no result of one.
+        """
+        for message in env.opening(task) if hasattr(env, "opening") else ():
+            self.messages_internal.append(message)
+            if message["role"] in ("user", "assistant") and message.get("content") and not message.get("tool_calls"):
+                self.messages.append(message)
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """Act once: speak, or call a tool. May be `async`.
@@ -565,6 +580,20 @@ class BaseEnv:
 
     def user_prompt(self, task: Task) -> str:
         """Returns the user simulator's system prompt; empty for none."""
+        return ""
+
+    def opening(self, task: Task) -> Sequence[Message]:
+        """Returns the messages from before the first turn, as the agent's model sees them; by default none.
+
+        They are part of the task, such as a greeting, or a conversation that is to be continued.
+        """
+        return ()
+
+    def no_rows(self, task: Task) -> str:
+        """Returns why a task's conversations are no training rows, such as `won by doing nothing`; empty if they are.
+
+        The task is played and evaluated all the same. Reports count such tasks.
+        """
         return ""
 
     def tools(self, task: Task) -> Sequence[Mapping[str, Any]]:

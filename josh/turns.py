@@ -3,8 +3,9 @@
 The life of a turn:
     1. The branch is forked, unless the turn is its parent's only continuation.
     2. The plug-in acts, step by step; the rewards judge the actions of each step (reward events).
-    3. At the end of the turn the world reports its state (`observe`), and the rewards may judge that too.
-    4. The new messages are noted, as both speakers saw them and as each speaker's model is trained on them.
+    3. The new messages are noted, as both speakers saw them and as each speaker's model is trained on them.
+    4. At the end of the turn the world hears them (`hear`) and reports its state (`observe`), which the rewards may
+       judge, too.
     5. The rewards decide whether the path has won.
 An exception in any of these ends this leaf and does not affect other leaves. What the speaker itself is to blame for
 counts: `AgentError` ends the conversation as lost, a conversation that outgrows its model's context as truncated. Every
@@ -283,6 +284,20 @@ class TurnRunner:
             last = context.sequence
             branch.sequences = {**branch.sequences, context.speaker: last}
 
+    async def _ask_world(self, *, over: bool) -> None:
+        """Let the world hear the turn, which may end the conversation, and report its state."""
+        world, speaker = self.branch.world, self._context.speaker
+        hear = getattr(world, "hear", None)
+        if callable(hear):
+            self._note_messages()
+            what = f"{type(world).__name__}.hear()"
+            with Named(what):
+                ended = await awaited(hear(speaker, self._added[0], over))
+            if not isinstance(ended, Outcome | None):
+                raise ContractError(f"{what} is {ended!r:.80}; give a josh.Outcome or None")
+            self._outcome = ended or self._outcome
+        self._observed = await observed(world)
+
     def _note_messages(self) -> None:
         """Note the turn's new messages, as both speakers see them and as the agent is trained on them."""
         agent = self.branch.agent
@@ -313,7 +328,7 @@ class AgentTurnRunner(TurnRunner):
         over = passed is None or bool(passed)
         last = over or len(self._actions) >= self._rules.max_turn_tries
         if last and branch.world is not None:
-            self._observed = await observed(branch.world)
+            await self._ask_world(over=False)
         if branch.rewards.reads is Speaker.AGENT:
             await self._judge(self._actions[-1])
         if passed is None or passed is Outcome.TRUNCATED:
@@ -344,7 +359,7 @@ class UserTurnRunner(TurnRunner):
         if before is not None:
             self._user_view = _spoken(branch.user, before, self._added[0])
         if branch.world is not None:
-            self._observed = await observed(branch.world)
+            await self._ask_world(over=bool(over))
         value = None
         if branch.rewards.reads is Speaker.USER:
             texts = user_texts(self._added[0])
