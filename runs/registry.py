@@ -39,6 +39,7 @@ ENVS = {
     "features": "josh.envs.debate.features:FeaturesEnv",
     "proactive": "josh.envs.proactive.env:ProactiveEnv",
     "ptom": "josh.envs.ptom.env:PtomEnv",
+    "tau2": "josh.envs.tau2.env:Tau2Env",
     "dialogues": "josh.envs.dialogues:DialoguesEnv",
 }
 DEFAULT_ENV = "persuasion"
@@ -74,6 +75,7 @@ AGENTS = {
     "offline_planner": "josh.agents.ptom.offline:OfflinePlanner",
     "ask_first": "josh.agents.ptom.offline:AskFirst",
     "recommend_at_once": "josh.agents.ptom.offline:RecommendAtOnce",
+    "tau2_solver": "josh.agents.tau2.solver:Tau2Solver",
     SERVICE_AGENT: "josh.agents.service:ServiceAgent",
     HUMAN: "josh.agents.human:Human",
 }
@@ -99,6 +101,8 @@ USERS = {
     "offline_persona": "josh.users.proactive.persona:OfflinePersona",
     "ptom_human": "josh.users.ptom.person:PtomHuman",
     "ptom_offline": "josh.users.ptom.person:PtomOffline",
+    "tau2_user": "josh.users.tau2.simulator:Tau2User",
+    "tau2_offline": "josh.users.tau2.offline:Tau2Offline",
     HUMAN: "josh.users.human:Human",
 }
 REWARDS = {
@@ -110,6 +114,7 @@ REWARDS = {
     "proactive": "josh.rewards.proactive:ProactiveRewards",
     "proactive_measures": "josh.rewards.proactive_measures:ProactiveMeasures",
     "ptom": "josh.rewards.ptom:PtomRewards",
+    "tau2": "josh.rewards.tau2:Tau2Rewards",
 }
 STRATEGIES = {
     BEAM: "josh.strategies.beam:BeamSearch",
