@@ -12,6 +12,7 @@ from josh.runs.registry import (
     BEAM,
     COMMANDS,
     DEFAULT_ENV,
+    EXPORTS,
     IMPORTS,
     PLAIN_ENV,
     ROLLOUTS,
@@ -202,7 +203,7 @@ def add_records(commands: Any) -> None:
     export.add_argument(
         "--format",
         help="sft, kto, dpo, openai-sft, openai-dpo, chatml, sharegpt, sharegpt-kto or sharegpt-dpo; samples or grpo, "
-        "in tokens; verifiers, its traces; or inspect, a log for inspect_ai's viewer",
+        f"in tokens; or a file of whole runs for another tool: {', '.join(EXPORTS)}",
     )
     export.add_argument("--out", type=Path, metavar="FILE", help="the file to write, with FILE.manifest.json beside it")
     export.add_argument(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from josh.dialogue import Hit
-from josh.envs.tau2.judge import ASSISTANT, USER
+from josh.envs.tau2.events import ASSISTANT, USER
 from josh.envs.tau2.world import END_STATE
 from josh.roles import BaseRewards
 from josh.tree import spend

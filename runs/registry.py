@@ -181,10 +181,16 @@ IMPORTS = {
     "inspect": "josh.runs.imports.formats.inspect_logs:read_inspect",
     "pbt": "josh.runs.systems.pbt_trees:read_published_trees",
     "ptom": "josh.runs.systems.ptom_import:read_games",
+    "tau2": "josh.runs.systems.tau2_import:read_results",
 }
 """The formats of `josh import`; each value is the import path of a `josh.runs.imports.rows.Reader`."""
-IMPORT_ENVS = {"pbt": "debate", "ptom": "ptom"}
+IMPORT_ENVS = {"pbt": "debate", "ptom": "ptom", "tau2": "tau2"}
 """The world of a format whose rows are about one world."""
+EXPORTS = {
+    "inspect": "josh.runs.export.inspect_log:INSPECT",
+    "tau2": "josh.runs.systems.tau2_export:TAU2",
+}
+"""The formats of `josh export` for whole runs; each value is the import path of a `RunFormat`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,11 @@ def load_reader(name: str) -> Any:
     if name not in IMPORTS:
         raise UsageError(f"no format named {name!r}; known: {', '.join(IMPORTS)}")
     return load(name, IMPORTS, "format")
+
+
+def load_run_format(name: str) -> Any:
+    """Returns one of `EXPORTS` by its name."""
+    return load(name, EXPORTS, "format")
 
 
 def load_suite(name: str) -> Any:

@@ -124,15 +124,14 @@ def _other(value: Any, chance: Random) -> Any:
         return not value
     if isinstance(value, int | float):
         return value + 1
+    if isinstance(value, list) and len(value) >= _SHORTER:
+        left = chance.randrange(len(value))
+        return [one for at, one in enumerate(value) if at != left]
     if isinstance(value, list):
-        if len(value) >= _SHORTER:
-            left = chance.randrange(len(value))
-            return [one for at, one in enumerate(value) if at != left]
         return [_other(one, chance) for one in value] or ["1"]
-    if isinstance(value, str):
-        digits = [at for at, sign in enumerate(value) if sign.isdigit()]
-        if not digits:
-            return f"{value}2"
-        at = chance.choice(digits)
-        return f"{value[:at]}{(int(value[at]) + 1) % 10}{value[at + 1 :]}"
-    return None if value is not None else "1"
+    text = str(value)
+    digits = [at for at, sign in enumerate(text) if sign.isdigit()]
+    if not digits:
+        return f"{text}2"
+    at = chance.choice(digits)
+    return f"{text[:at]}{(int(text[at]) + 1) % 10}{text[at + 1 :]}"

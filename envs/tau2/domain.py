@@ -17,8 +17,6 @@ SPLITS: Final[Mapping[str, tuple[str, ...]]] = {
     "telecom": ("train", "test", "base", "small", "full"),
 }
 """The splits of each domain; the first is the default."""
-ASSISTANT, USER = "assistant", "user"
-"""Who calls a tool, in the benchmark's words."""
 
 
 class Domain:
@@ -131,9 +129,7 @@ class Gold:
         for index, action in enumerate((task.evaluation_criteria and task.evaluation_criteria.actions) or ()):
             before = forked(self.environment)
             try:
-                self.environment.make_tool_call(
-                    tool_name=action.name, requestor=action.requestor, **action.arguments
-                )
+                self.environment.make_tool_call(tool_name=action.name, requestor=action.requestor, **action.arguments)
             except Exception:  # noqa: S112 - some golden actions are meant to fail
                 continue
             succeeds.append(index)

@@ -13,8 +13,8 @@ from josh.config import setting
 from josh.dialogue import Speaker
 from josh.envs.tau2.domain import SPLITS, Domain, Gold, row_of, task_of
 from josh.envs.tau2.judge import NL_ASSERTION, Judge
-from josh.envs.tau2.world import ALL, ASSERTED, COMMUNICATED, END_STATE, GOALS, WRITES, Tau2World
 from josh.envs.tau2.words import GREETING
+from josh.envs.tau2.world import ALL, ASSERTED, COMMUNICATED, END_STATE, GOALS, WRITES, Tau2World
 from josh.errors import UsageError
 from josh.messages import Message, dumps
 from josh.roles import BaseEnv, Task
@@ -90,7 +90,7 @@ class Tau2Env(BaseEnv):
     def opening(self, task: Task) -> Sequence[Message]:
         """Returns the conversation that the task continues, or the agent's greeting."""
         history = (task.data["task"].get("initial_state") or {}).get("message_history")
-        return list(map(_chat, history)) if history else [{"role": "assistant", "content": GREETING}]
+        return list(map(as_chat, history)) if history else [{"role": "assistant", "content": GREETING}]
 
     def no_rows(self, task: Task) -> str:
         """Returns that doing nothing wins the task, unless the settings keep such tasks."""
@@ -108,7 +108,8 @@ class Tau2Env(BaseEnv):
         """Returns the world at the start of a task."""
         key = dumps(task.data["task"])
         if key not in self._judges:
-            self._judges[key] = _judge(self._domain(task.data["domain"]), task_of(task.data["task"]))
+            row = task.data["task"]
+            self._judges[key] = _judge(self._domain(task.data["domain"]), task_of(row), row)
         return Tau2World(self._judges[key], self.config.goals, self.config.max_steps, self.config.max_errors)
 
     def metrics(
@@ -138,7 +139,7 @@ class Tau2Env(BaseEnv):
 
     def _data(self, domain: Domain, task: Any) -> dict[str, Any]:
         row = row_of(task)
-        judge = self._judges[dumps(row)] = _judge(domain, task)
+        judge = self._judges[dumps(row)] = _judge(domain, task, row)
         holding = judge.holding(judge.start)
         return {
             "domain": domain.name,
@@ -164,9 +165,9 @@ class Tau2Env(BaseEnv):
             yield from ({"assert": at, **asserted[at]} for at in data.get("open_assertions", ()))
 
 
-def _judge(domain: Domain, task: Any) -> Judge:
+def _judge(domain: Domain, task: Any, row: Mapping[str, Any]) -> Judge:
     start = domain.start(task)
-    return Judge(domain, task, start, Gold(task, start))
+    return Judge(domain, task, row, start, Gold(task, start))
 
 
 def _agent_is_next(task: Any) -> bool:
@@ -175,7 +176,7 @@ def _agent_is_next(task: Any) -> bool:
     return bool(history) and not (history[-1].role == "assistant" and history[-1].tool_calls is None)
 
 
-def _chat(message: Mapping[str, Any]) -> Message:
+def as_chat(message: Mapping[str, Any]) -> Message:
     """Returns a message of the benchmark in the chat-completions format."""
     if message["role"] == "tool":
         return {"role": "tool", "tool_call_id": message["id"], "content": message.get("content") or ""}

@@ -3,49 +3,29 @@
 1. A conversation counts where its user ended it; the benchmark gives 0 to all others.
 2. `Judge.claim` decides what can be decided here: the end state (by changed rows), the assertions about it, the words
    that the agent had to say, and the calls it had to make; each where the task's `reward_basis` has it.
-3. A claimed win is confirmed by the benchmark's own evaluator, which replays the conversation on fresh environments.
-   Calls that change nothing do not enter the replay, so conversations that differ in them alone share its answer.
+3. A claimed win is confirmed by the benchmark's own evaluator, which replays the conversation and the golden actions on
+   fresh environments. It skips calls that change nothing, so conversations that differ in them alone share its answer.
 4. Assertions in words need the benchmark's own judge, a language model. They are counted and left open.
 """
 
+import gc
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from josh.envs.tau2.domain import ASSISTANT, USER, Domain, Gold
+from josh.envs.tau2.domain import Domain, Gold
+from josh.envs.tau2.events import ASSISTANT, USER, Event, Said, rows_of
 from josh.envs.tau2.overlay import forked, same_state
 from josh.envs.tau2.package import tau2
-from josh.envs.tau2.words import GREETING
 from josh.threads import one_line
 
 log = logging.getLogger("josh")
 
 DB, ENV_ASSERTION, COMMUNICATE, ACTION, NL_ASSERTION = "DB", "ENV_ASSERTION", "COMMUNICATE", "ACTION", "NL_ASSERTION"
 """The parts of a reward, in the benchmark's words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """A call of a tool: who called it (`assistant` or `user`), and the text that came back."""
-
-    caller: str
-    name: str
-    arguments: Mapping[str, Any]
-    text: str
-    refused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Words of the `assistant` or the `user`."""
-
-    role: str
-    text: str
-
-
-Event = Called | Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +60,14 @@ class Judge:
     Attributes:
         domain: the task's domain.
         task: the benchmark's task.
+        row: the same in the form of the benchmark's files.
         start: the environment at the start of the task; it is only forked.
         gold: the benchmark's own solution.
     """
 
     domain: Domain
     task: Any
+    row: Mapping[str, Any]
     start: Any
     gold: Gold
     _known: dict[str, float] = field(default_factory=dict)
@@ -118,7 +100,10 @@ class Judge:
         return Verdict(1.0 if confirmed else 0.0, parts, self.to_judge, confirmed)
 
     def parts(self, environment: Any, events: Sequence[Event]) -> dict[str, bool]:
-        """Returns the parts of the reward that are decided here, without the benchmark's evaluator; see `claim`."""
+        """Returns the parts of the reward that are decided here, before a win is confirmed; see `claim`.
+
+        The state is compared here; words and calls are judged by the benchmark's own evaluators.
+        """
         parts: dict[str, bool] = {}
         criteria, basis = self._criteria, self.basis
         # Without actions and assertions every end state is right, whatever the basis says.
@@ -157,55 +142,25 @@ class Judge:
     def messages(self, events: Sequence[Event]) -> list[Any]:
         """Returns a conversation as the benchmark's messages, from its opening to its end."""
         kinds = tau2("data_model.message")
-        state = self.task.initial_state
-        history = list((state and state.message_history) or ())
-        found = history or [kinds.AssistantMessage(role=ASSISTANT, content=GREETING)]
-        of = {ASSISTANT: kinds.AssistantMessage, USER: kinds.UserMessage}
-        for number, event in enumerate(events):
-            if isinstance(event, Said):
-                found.append(of[event.role](role=event.role, content=event.text))
-                continue
-            name, caller = f"josh_{number}", event.caller
-            call = tool_call(event.name, event.arguments, caller, name)
-            found.append(of[caller](role=caller, tool_calls=[call]))
-            answer = {"content": event.text, "requestor": caller, "error": event.refused}
-            found.append(kinds.ToolMessage(id=name, role="tool", **answer))
-        return found
+        of = {ASSISTANT: kinds.AssistantMessage, USER: kinds.UserMessage, "tool": kinds.ToolMessage}
+        return [of[row["role"]].model_validate(row) for row in rows_of(self.row, events)]
 
-    def evaluated(self, events: Sequence[Event], parts: Sequence[str] = ()) -> float:
-        """Returns the reward of the benchmark's own evaluator for a conversation that its user ended.
-
-        Args:
-            events: its calls and words after the opening.
-            parts: which of `COMMUNICATE` and `ACTION` to evaluate besides the end state and the assertions about it.
-        """
-        simulation, evaluator = tau2("data_model.simulation"), tau2("evaluator.evaluator")
-        when = "2000-01-01T00:00:00"
-        run = simulation.SimulationRun(
-            id="josh",
-            task_id=self.task.id,
-            timestamp=when,
-            start_time=when,
-            end_time=when,
-            duration=0.0,
-            termination_reason=simulation.TerminationReason.USER_STOP,
-            messages=self.messages(events),
-        )
-        kinds = evaluator.EvaluationType
-        reward = 1.0
-        for kind in (kinds.ENV, *(kinds[part] for part in parts)):
-            reward *= evaluator.evaluate_simulation(
-                simulation=run, task=self.task, evaluation_type=kind, solo_mode=False, domain=self.domain.name
-            ).reward
-        return reward
+    def evaluated(self, events: Sequence[Event]) -> float:
+        """Returns the reward of the benchmark's own evaluator for the state at the end of a conversation."""
+        evaluator = tau2("evaluator.evaluator_env").EnvironmentEvaluator
+        build = tau2("registry").registry.get_env_constructor(self.domain.name)
+        with _without_collections():
+            found = evaluator.calculate_reward(
+                environment_constructor=build, task=self.task, full_trajectory=self.messages(events), solo_mode=False
+            )
+        return float(found.reward)
 
     def _confirmed(self, events: Sequence[Event]) -> bool:
-        others = sorted({COMMUNICATE, ACTION} & self.basis)
-        # Where words and reading calls count, the whole conversation is the key.
-        key = json.dumps([_key(event) for event in events if others or self._changes(event)])
+        """Returns whether the benchmark's evaluator agrees on the state; the other parts are its own already."""
+        key = json.dumps([_key(event) for event in events if self._changes(event)])
         if key not in self._known:
             try:
-                self._known[key] = self.evaluated(events, others)
+                self._known[key] = self.evaluated(events)
             except Exception as error:
                 log.warning("task %s: tau2's evaluator fails on a claimed win: %s", self.task.id, one_line(error))
                 self._known[key] = 0.0
@@ -235,14 +190,13 @@ def _key(event: Event) -> Sequence[Any]:
     return event.caller, event.name, dict(event.arguments), event.text, event.refused
 
 
-_ROLES: Final = {"agent": ASSISTANT, "user": USER}
-
-
-def role_of(speaker: str) -> str:
-    """Returns the benchmark's word for a speaker."""
-    return _ROLES[str(speaker)]
-
-
-def tool_call(name: str, arguments: Mapping[str, Any], caller: str, number: str = "josh") -> Any:
-    """Returns a call of a tool in the benchmark's form."""
-    return tau2("data_model.message").ToolCall(id=number, name=name, arguments=dict(arguments), requestor=caller)
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Puts off garbage collections, which take most of the time where whole databases are built."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

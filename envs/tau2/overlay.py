@@ -45,7 +45,9 @@ class Rows(dict[Any, Any]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Returns a row that belongs to this table alone."""
-        return self[key] if key in self else default
+        if key not in self:
+            return default
+        return self[key]
 
     def pop(self, key: Any, *default: Any) -> Any:
         """Removes a row, and returns a copy that nobody shares."""

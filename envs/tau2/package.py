@@ -80,7 +80,7 @@ def _prepare() -> None:
     if not all(_has(f"tau2.{module}") for module in _NEEDED):
         if _has("tau2.run") or _has("tau2.domains"):
             raise UsageError(f"tau2 {found} is too old; josh needs tau2-bench 1.0 or newer; {HOW}")
-        raise UsageError(f"the installed tau2 {found} is another package than tau2-bench; pip uninstall tau2, then {HOW}")
+        raise UsageError(f"the installed tau2 {found} is not tau2-bench; give: pip uninstall tau2; then {HOW}")
     numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
     if numbers and numbers < OLDEST:
         raise UsageError(f"tau2 {found} is too old; josh needs tau2-bench 1.0 or newer; {HOW}")

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from josh.dialogue import Outcome, Speaker
-from josh.envs.tau2.domain import ASSISTANT
-from josh.envs.tau2.judge import Called, Event, Judge, Said, role_of, tool_call
+from josh.envs.tau2.events import ASSISTANT, Called, Event, Said, role_of
+from josh.envs.tau2.judge import Judge
 from josh.envs.tau2.overlay import forked
+from josh.envs.tau2.package import tau2
 from josh.messages import Message, text_of
 from josh.roles import ToolError
 
@@ -44,7 +45,8 @@ class Tau2World:
     def call(self, name: str, arguments: Mapping[str, Any], caller: Speaker) -> str:
         """Call a tool of the caller's side. Raises ToolError where the environment refuses the call."""
         role = role_of(caller)
-        message = self.environment.get_response(tool_call(name, arguments, role))
+        call = {"id": "josh", "name": name, "arguments": dict(arguments), "requestor": role}
+        message = self.environment.get_response(tau2("data_model.message").ToolCall(**call))
         if message.error:
             self.environment.sync_tools()
             self._errors += 1
@@ -66,7 +68,8 @@ class Tau2World:
         if self._errors >= most_errors:
             return self._end(TOO_MANY_ERRORS, Outcome.LOST)
         if over:
-            self._report = {**self._report, "ended": USER_STOP} | self._judge.claim(self.environment, self.events).as_json
+            verdict = self._judge.claim(self.environment, self.events)
+            self._report = {**self._report, "ended": USER_STOP, **verdict.as_json}
             return None
         return self._end(MAX_STEPS, Outcome.TRUNCATED) if self._steps >= most_steps else None
 

@@ -9,10 +9,11 @@ from josh.errors import UsageError
 from josh.runs.export.check import problems_in
 from josh.runs.export.export import choose, export, print_summary, to_stream
 from josh.runs.export.files import check_free
-from josh.runs.export.inspect_log import export_inspect
 from josh.runs.export.labelled import RunSource, export_labelled, labelled_to_stream, labels_of, print_yields
 from josh.runs.export.labels import choose_labels
+from josh.runs.export.run_formats import RunFormat
 from josh.runs.record.folder import read_config, require_distinct
+from josh.runs.registry import EXPORTS, load_run_format
 
 _ALIASES = {"tokens": "samples"}
 """Other names of formats."""
@@ -39,14 +40,8 @@ def run_export(args: argparse.Namespace) -> int:
         (name for name in ("match", "part", "label_fixed") if getattr(args, name) not in (None, False)), None
     ):
         raise UsageError(f"{chosen} is given without label; give --label accept, resist or balanced, or leave it out")
-    if args.format == "inspect":
-        if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
-            raise UsageError(f"{chosen} is given, but a log of inspect has all conversations of a run; leave it out")
-        for path, count in export_inspect(args.runs, args.out).items():
-            print(f"inspect         {count} samples\nwritten to      {path}")
-        folder = args.out if args.out.is_dir() else args.out.parent
-        print(f"see it with     inspect view --log-dir {folder}")
-        return 0
+    if args.format in EXPORTS:
+        return _export_whole(args)
     choice = choose(
         args.format, args.paths, args.top, args.min_margin, Speaker.AGENT if args.learner is None else args.learner
     )
@@ -69,4 +64,16 @@ def _export_labels(args: argparse.Namespace) -> int:
         return 0
     earlier = check_free(args.out)
     print_yields(export_labelled(sources, args.out, args.format, choice, args.seed), args.out, earlier)
+    return 0
+
+
+def _export_whole(args: argparse.Namespace) -> int:
+    if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
+        raise UsageError(f"{chosen} is given, but {args.format} has all conversations of a run; leave it out")
+    form: RunFormat = load_run_format(args.format)
+    files = form.write(args.runs, args.out)
+    for path, count in files.items():
+        print(f"{args.format:<15} {count} {form.entries}\nwritten to      {path}")
+    folder = args.out if args.out.is_dir() else args.out.parent
+    print(f"see it with     {form.seen_with.format(folder=folder, file=next(iter(files)))}")
     return 0

@@ -21,6 +21,7 @@ from josh.runs.export.paths import ALL, GOLDEN, LOST, SUCCESSFUL, PathSelection,
 from josh.runs.record.folder import EPISODES, is_imported, read_config
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
+from josh.runs.registry import EXPORTS
 
 MIN_MARGIN: Final = 0.01
 """Default minimum difference in reward between the two turns of a pair."""
@@ -46,7 +47,7 @@ def choose(
         UsageError: a value is invalid, alone or with another one.
     """
     if form not in FORMATS:
-        raise UsageError(f"no format named {form!r}; known: {', '.join(FORMATS)}, inspect")
+        raise UsageError(f"no format named {form!r}; known: {', '.join((*FORMATS, *EXPORTS))}")
     if paths not in (None, GOLDEN, SUCCESSFUL, LOST, ALL):
         raise UsageError(f"paths is {paths!r}; give {GOLDEN}, {SUCCESSFUL}, {LOST} or {ALL}")
     if paths in (LOST, ALL) and form in (*PAIRED, *LABELLED):

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
-from itertools import count
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -25,6 +24,7 @@ from josh.errors import JoshError, UsageError
 from josh.messages import Message, text_of
 from josh.outcomes import Episode, metrics_of
 from josh.roles import BaseEnv
+from josh.runs.export.run_formats import RunFormat, files_for, write_file
 from josh.runs.record.folder import (
     EPISODES,
     how_played,
@@ -40,8 +40,6 @@ from josh.runs.record.stored import stored_episodes
 from josh.runs.settings import JOSH, RunSettings, env_of, options_of
 from josh.tree import internal_conversation, walk
 
-INSPECT: Final = "inspect"
-"""The name of the format for `josh export`."""
 OWN_PACKAGE: Final = "josh-dialogue"
 _SECRET: Final = ("base_url", "api_key_var")
 _LIMITS: Final = {Outcome.TRUNCATED: "message"}
@@ -62,47 +60,21 @@ def export_inspect(runs: Sequence[Path], out: Path) -> Mapping[Path, int]:
     Raises:
         UsageError: a folder is not a run or has no episodes, or a log cannot be written or is another file.
     """
-    if out.suffix == ".json":
-        if len(runs) > 1:
-            raise UsageError(f"out is {str(out)!r}, but {len(runs)} runs give several logs; give a folder")
-        return {out: _write_log(runs[0], out)}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {out}: {error.strerror}") from None
-    found: dict[Path, int] = {}
-    for run in runs:
-        when = datetime.fromisoformat(_created(run, read_config(run))).strftime("%Y-%m-%dT%H-%M-%S")
-        stem = f"{when}_{slug(run.resolve().name)}"
-        path = next(
-            path for number in count(1) if (path := out / f"{stem}{f'-{number}' * (number > 1)}.json") not in found
-        )
-        found[path] = _write_log(run, path)
-    return found
+    files = files_for(runs, out, lambda run: f"{_when(run)}_{slug(run.resolve().name)}")
+    return {path: _write_log(run, path) for path, run in files.items()}
+
+
+def _when(run: Path) -> str:
+    return datetime.fromisoformat(_created(run, read_config(run))).strftime("%Y-%m-%dT%H-%M-%S")
 
 
 def _write_log(run: Path, out: Path) -> int:
     """Write one log, and return the number of its samples."""
-    if out.exists() and not _is_ours(out):
-        raise UsageError(f"{out} exists and is not a log of josh; give another --out, or move it away")
     log = inspect_log(run)
     if not log["samples"]:
         raise UsageError(f"{run} has no whole episode, so there is nothing to export")
-    part = out.with_name(f"{out.name}.part")
-    try:
-        part.write_text(f"{json.dumps(log, indent=1)}\n", encoding="utf-8")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {out}: {error.strerror}") from None
+    write_file(out, log, lambda found: OWN_PACKAGE in found["eval"]["packages"], "a log")
     return len(log["samples"])
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return OWN_PACKAGE in json.loads(path.read_text(encoding="utf-8"))["eval"]["packages"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
 
 
 def inspect_log(run: Path) -> dict[str, Any]:
@@ -331,3 +303,7 @@ def _provided(model: str) -> str:
 
 def _name(*parts: str) -> str:
     return blake2b("\n".join(parts).encode("utf-8", "backslashreplace"), digest_size=11).hexdigest()
+
+
+INSPECT: Final = RunFormat(export_inspect, "samples", "inspect view --log-dir {folder}")
+"""The format for `josh export`."""
