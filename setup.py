@@ -43,7 +43,7 @@ setup(
     },
     install_requires=[
         "openai[aiohttp]>=2.20,<4",
-        "litellm>=1.84,!=1.82.7,!=1.82.8",
+        "litellm>=1.80.15,!=1.82.7,!=1.82.8",
         "numpy>=1.26",
         "openpyxl>=3.1",
         "pydantic>=2.10",

@@ -20,7 +20,7 @@ from josh.clock import TaskClock
 from josh.config import setting
 from josh.dialogue import Outcome, Speaker
 from josh.driver import Search
-from josh.errors import JoshError
+from josh.errors import JoshError, UsageError
 from josh.messages import snapshot, text_of
 from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
@@ -241,6 +241,9 @@ def set_table(
         )
         return voice(bound) if voice is not None and context.speaker == Speaker.AGENT else bound
 
+    for side, made in (("agent", agent), ("user", user)):
+        if not callable(made):
+            raise UsageError(f"{side} is {made!r:.60}; give a class, or a function that makes one")
     players = agent(), user()
     steps = PluginSteps(type(players[0]), type(players[1]), model_of, lambda: gateway.plug_ins.slot(("",)))
     scorer = Scorer(task, model_of if models[JUDGE][0] is not None else None)

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, ClassVar, Final
 
 from josh.config import setting
-from josh.envs.tau2.words import ANYTHING_ELSE, TRANSFERRED
+from josh.envs.tau2.words import AGREED, ANYTHING_ELSE, TRANSFERRED
 from josh.messages import Message, dumps
 from josh.roles import BaseEnv, BaseJOSHAgent, Task, TurnModel
 from josh.tools import use
@@ -69,7 +69,7 @@ class Tau2Solver(BaseJOSHAgent):
                 return self._say(f"Please do this on your side: {action['name'].replace('_', ' ')}.")
             if self._at in self._changes and self._agreed < self._at:
                 self._agreed = self._at
-                return self._say(f"I am going to {_in_words(action)}. Do you agree?")
+                return self._say(f"I am going to {_in_words(action)}. {AGREED}")
             slips = SLIPS if self._at in self._changes else LOOKING
             mistake = chance.choice(slips) if chance.random() < slip else ""
             if mistake == LEAVE:

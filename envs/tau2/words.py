@@ -8,6 +8,8 @@ STOP, TRANSFER, OUT_OF_SCOPE = MARKERS = ("###STOP###", "###TRANSFER###", "###OU
 """The markers by which the benchmark's user ends a conversation."""
 ANYTHING_ELSE: Final = "Is there anything else I can help you with?"
 """How the offline agent says that it is done; the offline user then leaves."""
+AGREED: Final = "Do you agree?"
+"""How the offline agent asks before it changes something; the offline user then agrees, and does nothing else."""
 TRANSFERRED: Final = "YOU ARE BEING TRANSFERRED TO A HUMAN AGENT. PLEASE HOLD ON."
 """What the policies ask the agent to say after a transfer."""
 

@@ -7,7 +7,7 @@ import pytest
 from playing import run
 from toy_phone import Helper, Owner, Phone, UserBranches
 
-from josh import BaseRewards, Episode, Outcome, Task, play
+from josh import BaseRewards, Episode, Outcome, Task, UsageError, play
 from josh.agents.persuasion.offline import OfflinePersuader
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.messages import dumps, trim_user_messages
@@ -100,3 +100,9 @@ def test_it_plays_as_the_command_line_does(flags, strategy):
         how = {"agent": OfflinePersuader, "user": Donor, "rewards": DonationRewards, "strategy": strategy}
         episode = asyncio.run(play(task, env, **how))
         assert json.loads(dumps(to_json(episode))) == json.loads(dumps(to_json(stored[task.id])))
+
+
+@pytest.mark.parametrize("side", ["agent", "user"])
+def test_a_name_in_place_of_a_class_is_named(side):
+    with pytest.raises(UsageError, match=f"{side} is 'persuader'; give a class, or a function that makes one"):
+        asyncio.run(play(Task("phone 0", 0, {}), Phone({}), **{"agent": Helper, "user": Owner, side: "persuader"}))

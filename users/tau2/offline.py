@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from josh.dialogue import Speaker
-from josh.envs.tau2.words import ANYTHING_ELSE, STOP, TRANSFER
+from josh.envs.tau2.words import AGREED, ANYTHING_ELSE, STOP, TRANSFER
 from josh.messages import dumps, text_of
 from josh.roles import BaseEnv, BaseJOSHUser, Task
 from josh.tools import use
@@ -18,7 +18,8 @@ class Tau2Offline(BaseJOSHUser):
     """Says why it calls and what it knows, once; then it agrees to everything.
 
     In domains with tools of the user it does its next golden action whenever it answers the agent, from its second
-    turn on, and says what came of it. It leaves when the agent asks whether there is anything else, or transfers it.
+    turn on, and says what came of it; it does nothing where the agent asks for its agreement. It leaves when the agent
+    asks whether there is anything else, or transfers it.
     """
 
     shared: ClassVar[tuple[str, ...]] = ("tools", "_actions")
@@ -53,7 +54,7 @@ class Tau2Offline(BaseJOSHUser):
             return TRANSFER
         if ANYTHING_ELSE.lower() in heard.lower() or "anything else" in heard.lower() or self._agreed >= PATIENCE:
             return STOP
-        if self._at < len(self._actions):
+        if self._at < len(self._actions) and AGREED not in heard:
             self._at += 1
             return await self._act(self._actions[self._at - 1], world)
         self._agreed += 1
