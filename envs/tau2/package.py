@@ -21,7 +21,11 @@ from josh.threads import one_line
 OLDEST: Final = (1, 0)
 """The first version that josh works with."""
 SOURCE: Final = "https://github.com/sierra-research/tau2-bench"
-HOW: Final = f"clone {SOURCE} and give: pip install --no-deps --ignore-requires-python -e tau2-bench"
+OLDEST_PYTHON: Final = (3, 12)
+"""The first Python that its package says it takes."""
+HOW: Final = f"clone {SOURCE} and give: pip install -e tau2-bench" + (
+    "" if sys.version_info >= OLDEST_PYTHON else " with Python 3.12 (josh's envs/tau2/README.md: with Python 3.11)"
+)
 DATA: Final = "TAU2_DATA_DIR"
 _NEEDED: Final = ("registry", "environment.environment", "evaluator.evaluator", "data_model.simulation")
 

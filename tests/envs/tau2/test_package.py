@@ -58,11 +58,11 @@ def test_a_version_that_lacks_a_module_is_named(library):
 @pytest.mark.skipif(find_spec("tau2") is not None, reason="tau2 is installed")
 def test_an_absent_package_is_one_line_and_leaves_no_run(library, tmp_path, capsys):
     assert main(["run", "--env", "tau2", "--log_dir", str(tmp_path / "runs")]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said == [
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert said.startswith(
         "josh: env tau2 needs tau2-bench, which is not installed; clone https://github.com/sierra-research/tau2-bench "
-        "and give: pip install --no-deps --ignore-requires-python -e tau2-bench"
-    ]
+        "and give: pip install -e tau2-bench"
+    )
     assert not (tmp_path / "runs").exists()
 
 
