@@ -158,9 +158,9 @@ class ToolWorld(Protocol):
     its result is stored with the turn. A rewards class whose `is_reward` takes `observed` judges it, so that a state of
     the world can earn a reward without a report from the agent.
 
-    A world that follows the conversation has `hear(speaker, messages, over)`, which may be `async`. It is called before
-    `observe`, with the `Speaker` of a turn, the turn's messages that both speakers see, and whether the user ended the
-    conversation. It returns None, or an `Outcome` that ends a conversation which would continue.
+    A world that follows the conversation has `follow(speaker, messages, over)`, which may be `async`. It is called
+    before `observe`, with the `Speaker` of a turn, the turn's messages that both speakers see, and whether the user
+    ended the conversation. It returns None, or an `Outcome` that ends a conversation which would continue.
     """
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:

@@ -4,8 +4,8 @@ The life of a turn:
     1. The branch is forked, unless the turn is its parent's only continuation.
     2. The plug-in acts, step by step; the rewards judge the actions of each step (reward events).
     3. The new messages are noted, as both speakers saw them and as each speaker's model is trained on them.
-    4. At the end of the turn the world hears them (`hear`) and reports its state (`observe`), which the rewards may
-       judge, too.
+    4. At the end of the turn the world takes them in (`follow`) and reports its state (`observe`), which the rewards
+       may judge, too.
     5. The rewards decide whether the path has won.
 An exception in any of these ends this leaf and does not affect other leaves. What the speaker itself is to blame for
 counts: `AgentError` ends the conversation as lost, a conversation that outgrows its model's context as truncated. Every
@@ -285,14 +285,14 @@ class TurnRunner:
             branch.sequences = {**branch.sequences, context.speaker: last}
 
     async def _ask_world(self, *, over: bool) -> None:
-        """Let the world hear the turn, which may end the conversation, and report its state."""
+        """Let the world take in the turn, which may end the conversation, and report its state."""
         world, speaker = self.branch.world, self._context.speaker
-        hear = getattr(world, "hear", None)
-        if callable(hear):
+        follow = getattr(world, "follow", None)
+        if callable(follow):
             self._note_messages()
-            what = f"{type(world).__name__}.hear()"
+            what = f"{type(world).__name__}.follow()"
             with Named(what):
-                ended = await awaited(hear(speaker, self._added[0], over))
+                ended = await awaited(follow(speaker, self._added[0], over))
             if not isinstance(ended, Outcome | None):
                 raise ContractError(f"{what} is {ended!r:.80}; give a josh.Outcome or None")
             self._outcome = ended or self._outcome

@@ -21,7 +21,7 @@ class Tau2World:
     """Executes the calls of both sides, and judges the conversation once its user has ended it.
 
     1. A call of a tool is answered by the benchmark's own environment.
-    2. `hear` follows the words, and ends the conversation by the benchmark's rules: after `max_steps` messages, or
+    2. `follow` takes in the words, and ends the conversation by the benchmark's rules: after `max_steps` messages, or
        `max_errors` refused calls. A call and its answer are two messages.
     3. `observe` says what the turn changed for the goals, and the verdict at the end.
     """
@@ -57,7 +57,7 @@ class Tau2World:
             raise ToolError(text.removeprefix("Error: "))
         return text
 
-    def hear(self, speaker: Speaker, messages: Sequence[Message], over: bool) -> Outcome | None:
+    def follow(self, speaker: Speaker, messages: Sequence[Message], over: bool) -> Outcome | None:
         """Follow a turn; see `josh.roles.ToolWorld`. Returns how the benchmark's limits end the conversation."""
         said = [Said(role_of(speaker), text) for text in map(text_of, messages) if text]
         self.events += said

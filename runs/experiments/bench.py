@@ -26,6 +26,7 @@ from typing import Any
 
 from josh.branch import Branch, TurnContext
 from josh.clock import TaskClock
+from josh.config import settings_of_plug_in
 from josh.dialogue import NO_USAGE, Speaker, Turn
 from josh.driver import Search
 from josh.episode import play_search
@@ -234,7 +235,13 @@ def rescoring(tasks: int, repetitions: int) -> tuple[int, float]:
 def offline_worlds() -> list[str]:
     """Returns the names of the worlds that play made-up tasks without a model, without their variants for suites."""
     worlds = {name: env_class(name) for name in ENVS}
-    return [name for name, world in worlds.items() if BaseEnv in world.__bases__ and OFFLINE in world.agents]
+    return [
+        name
+        for name, world in worlds.items()
+        if BaseEnv in world.__bases__
+        and OFFLINE in world.agents
+        and "synthetic_tasks" in {one.flag for one in settings_of_plug_in(world, "env")}
+    ]
 
 
 async def forking(env: str, repetitions: int) -> float:

@@ -31,7 +31,7 @@ class Listening(Handset):
         self.heard = ()
         self.enough, self.outcome = enough, outcome
 
-    async def hear(self, speaker, messages, over):
+    async def follow(self, speaker, messages, over):
         self.heard = (*self.heard, [str(speaker), [message["content"] for message in messages], over])
         return self.outcome if self.enough and len(self.heard) >= self.enough else None
 
@@ -101,7 +101,7 @@ def test_each_branch_has_a_world_that_heard_its_own_turns():
 def test_a_world_that_ends_a_conversation_with_something_else_costs_the_branch_alone(caplog):
     episode = played(listening(1, "enough"))
     assert list(episode.outcomes.values()) == [Outcome.INFRA_ERROR]
-    assert "Listening.hear() is 'enough'; give a josh.Outcome or None" in caplog.text
+    assert "Listening.follow() is 'enough'; give a josh.Outcome or None" in caplog.text
 
 
 def test_words_from_before_the_first_turn_are_seen_by_both_sides_and_calls_by_the_agent_alone():

@@ -93,8 +93,8 @@ def played(env, task, chance, slip):
             world.call(action["name"], arguments, SPEAKERS[action.get("requestor", ASSISTANT)])
     words = (task.data["task"].get("evaluation_criteria") or {}).get("communicate_info") or []
     said = [one for one in words if chance.random() >= slip]
-    world.hear(Speaker.AGENT, [{"role": "assistant", "content": " ".join(said)}] if said else [], False)
-    world.hear(Speaker.USER, [{"role": "user", "content": "###STOP###"}], True)
+    world.follow(Speaker.AGENT, [{"role": "assistant", "content": " ".join(said)}] if said else [], False)
+    world.follow(Speaker.USER, [{"role": "user", "content": "###STOP###"}], True)
     return world, world.observe()
 
 
@@ -174,11 +174,11 @@ def test_limits_end_a_conversation_by_the_rules_of_the_benchmark(package):
     for _ in range(2):
         with pytest.raises(ToolError, match="not found"):
             world.call("no_such_tool", {}, Speaker.AGENT)
-    assert world.hear(Speaker.AGENT, [], False) is Outcome.LOST
+    assert world.follow(Speaker.AGENT, [], False) is Outcome.LOST
     assert world.observe()["ended"] == "too_many_errors"
     world = env.world(task)
     talk = [{"role": "assistant", "content": "Hello."}]
-    assert [world.hear(Speaker.AGENT, talk, False) for _ in range(6)] == [None] * 5 + [Outcome.TRUNCATED]
+    assert [world.follow(Speaker.AGENT, talk, False) for _ in range(6)] == [None] * 5 + [Outcome.TRUNCATED]
     assert world.observe() == {"ended": "max_steps"}
 
 
