@@ -152,8 +152,8 @@ def test_a_folder_gets_a_log_of_each_run_under_a_name_that_the_viewer_finds(caps
     ("more", "said"),
     [
         (["--out", "mine.json"], "mine.json exists and is not a log of josh; give another --out, or move it away"),
-        (["--out", "x.json", "--top", "2"], "top is given, but a log of inspect has all conversations of a run"),
-        (["--out", "x.json", "COPY"], "out is 'x.json', but 2 runs give several logs; give a folder"),
+        (["--out", "x.json", "--top", "2"], "top is given, but inspect has all conversations of a run"),
+        (["--out", "x.json", "COPY"], "out is 'x.json', but 2 runs give several files; give a folder"),
     ],
 )
 def test_what_makes_no_log_is_refused_in_a_line(capsys, more, said):
