@@ -301,6 +301,16 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0 if asyncio.run(evaluate(given, spec, printing)) else 1
 
 
+def _probe(args: argparse.Namespace) -> int:
+    from josh.runs.probe.command import run_probe
+
+    given = _given(args)
+    _require_recorded(args)
+    _log(given)
+    relax_gc()
+    return run_probe(given, args.resume, as_json=args.json)
+
+
 def _loop(args: argparse.Namespace) -> int:
     from josh.runs.loop.loop import do_stage, loop, resume_loop
 
@@ -459,6 +469,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "schema": _schema,
     "evaluate": _evaluate,
     "compare": _compare,
+    "probe": _probe,
     "report": _report,
     "tiny": _tiny,
     "train": _train,

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from josh.config import Schema
 from josh.flags import add_json, add_settings, add_trust
 from josh.runs.evaluate.settings import BASELINE, EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS
 from josh.runs.loop.settings import LOOP, LOOP_DEFAULTS, NOT_FOR_LOOPS
+from josh.runs.probe.settings import PROBE, TITLES
 from josh.runs.registry import (
     BEAM,
     COMMANDS,
@@ -360,6 +362,26 @@ def add_evaluation(commands: Any) -> None:
         metavar="FILE",
         help="the page to write (default: report.html, or report-vs-RUN.html, in the first folder)",
     )
+
+
+def add_probe(commands: Any) -> None:
+    """Add `josh probe`."""
+    text = "check general ability before and after tuning: exact items, drift, and questions for a judge"
+    probe = commands.add_parser(
+        "probe",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. The last line says whether the model is no worse than its base.",
+        usage="josh probe [FLAGS]",
+        argument_default=argparse.SUPPRESS,
+    )
+    probe.set_defaults(command="probe", schema=PROBE)
+    for part, title in TITLES.items():
+        own = {flag: one for flag, one in PROBE.items() if (one.path[0] if len(one.path) > 1 else "questions") == part}
+        add_settings(probe, Schema(own.values()), title=title)
+    add_json(probe)
+    probe.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with any of these settings")
+    probe.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="continue the probe in this folder")
+    add_trust(probe, plays=True)
 
 
 def _add_grpo(methods: Any, world: Mapping[str, Any] | None) -> None:

@@ -193,7 +193,8 @@ class HFChat:
 
         Its options may be `max_tokens`, `top_p`, `min_p`, `stop`, `chat_template` and `chat_template_kwargs`. With the
         option `logprobs_of`, a table of two texts, nothing is sampled: the reply has the `text` and the log-probability
-        of each of its tokens, where the assistant's turn begins with `after`.
+        of each of its tokens, where the assistant's turn begins with `after`. With `tokens` in that table instead, it
+        has the log-probability of each of these tokens, right after the prompt.
 
         Raises:
             UsageError: the request has an option that a local model does not support.
@@ -246,12 +247,15 @@ class HFChat:
         """Answers a request for the log-probabilities of a text; see `complete`."""
         options = dict(request.options)
         given = options.pop(LOGPROBS_OF)
-        begun, text = str(given["after"]), str(given["text"])
+        begun, text = str(given.get("after", "")), str(given.get("text", ""))
         asked = self._asked(replace(request, options=options))
-        template, _ = self._templated(replace(request, options=options).body)
-        before, whole = template.ids(begun), template.ids(begun + text)
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, whole, strict=False)))
-        prompt, tokens = (*asked.prompt, *whole[:same]), whole[same:]
+        if "tokens" in given:
+            prompt, tokens = asked.prompt, list(given["tokens"])
+        else:
+            template, _ = self._templated(replace(request, options=options).body)
+            before, whole = template.ids(begun), template.ids(begun + text)
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, whole, strict=False)))
+            prompt, tokens = (*asked.prompt, *whole[:same]), whole[same:]
         if len(prompt) + len(tokens) > self._context:
             raise ContextError(f"{self.name}: the conversation has {len(prompt)} tokens, the context {self._context}")
         run = asyncio.get_running_loop().run_in_executor

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import JoshError
+from josh.models.gateway import ModelGateway
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.folder import BEFORE, SUMMARY, HowPlayed, write_json
+from josh.runs.record.journal import Replies
 from josh.runs.record.record import Record, retries_before
 from josh.runs.record.summary import Result, bill, counted, summarize
 from josh.runs.settings import RunSettings
@@ -59,19 +61,20 @@ def import_for_the_end() -> None:
     import josh.runs.record.schema  # noqa: F401
 
 
-async def drain_calls(runtime: Runtime, record: Record, error: BaseException) -> None:
+async def drain_calls(gateway: ModelGateway, replies: Replies, timeout: float, error: BaseException) -> None:
     """Wait for the replies that are paid for, so that they reach the journal.
 
     Args:
-        runtime: holds the gateway.
-        record: the run's files; where its journal has failed, as on a full disk, there is no wait.
+        gateway: sends the run's calls.
+        replies: the run's journal; where it has failed, as on a full disk, there is no wait.
+        timeout: time limit of one call, in seconds.
         error: what ended the run. After a `JoshError` the wait is at most `timeout`; after Ctrl-C, SIGTERM or another
             error it is at most `GRACE`.
     """
-    if record.replies.failed:
+    if replies.failed:
         return
-    gateway, by_hand = runtime.gateway, not isinstance(error, JoshError)
-    seconds = GRACE if by_hand else runtime.settings.traffic.timeout
+    by_hand = not isinstance(error, JoshError)
+    seconds = GRACE if by_hand else timeout
     if not await gateway.drain(0.5):
         count = counted(gateway.in_flight, "call")
         drop = "; stop again to drop them" if by_hand else ""

@@ -96,7 +96,7 @@ def _merged(runtime: Runtime, record: Record, shards: Sequence[Shard]) -> RunRes
         if damaged:
             raise UsageError(f"{shard.folder / EPISODES}: line {damaged[0]} is damaged; resume this shard, then merge")
         runtime.gateway.retries += retries_before(shard.folder)
-    hand_over_journal(runtime, record)
+    hand_over_journal(runtime.gateway, record.replies)
     return close(runtime, record, results, redactor(environment(), runtime.options), "")
 
 

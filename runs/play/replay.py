@@ -56,7 +56,7 @@ async def replay(folder: Path, log_dir: Path | None = None) -> Replayed:
     redact = redactor(environment(), asdict(settings))
     home, name = log_dir or beside(folder), f"{folder.resolve().name}-replayed"
     record = Record.create(home, name, runtime.strategy.collapses, redact, journal=folder)
-    hand_over_journal(runtime, record)
+    hand_over_journal(runtime.gateway, record.replies)
     try:
         write_json(record.folder / CONFIG, describe(runtime) | {"replayed_from": folder.resolve().name})
         await play_all(runtime, record, results)

@@ -28,6 +28,7 @@ from typing import Any
 
 from josh.config import NOTHING
 from josh.errors import UsageError
+from josh.models.gateway import ModelGateway
 from josh.models.lessons import Lessons
 from josh.models.litellm_chat import PREFIX
 from josh.redact import redactor
@@ -52,7 +53,7 @@ from josh.runs.record.folder import (
     write_json,
 )
 from josh.runs.record.headline import model_names, short_name
-from josh.runs.record.journal import FILE, stored_account
+from josh.runs.record.journal import FILE, Replies, stored_account
 from josh.runs.record.record import Record, archive_summary
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
@@ -119,7 +120,7 @@ async def run(
     announce(runtime)
     redact = redactor(environment(), runtime.options)
     record, results = _opened(runtime, resumed, part, redact)
-    hand_over_journal(runtime, record)
+    hand_over_journal(runtime.gateway, record.replies)
     stopped, trackers = "", None
     try:
         with cancelled_by_signals():
@@ -139,7 +140,7 @@ async def run(
         trackers.end()
     except BaseException as error:
         try:
-            await drain_calls(runtime, record, error)
+            await drain_calls(runtime.gateway, record.replies, settings.traffic.timeout, error)
         finally:
             empty = resumed is None and not results and not runtime.gateway.account and not runtime.gateway.unusable
             if not empty:
@@ -186,14 +187,13 @@ def check_tasks(runtime: Runtime, folder: Path) -> None:
         raise UsageError(f"the tasks are not those of {folder}; resume it with the same tasks, or start a new run")
 
 
-def hand_over_journal(runtime: Runtime, record: Record) -> None:
-    """Give the gateway the run's journal, and the usage and lessons of earlier sessions."""
-    runtime.gateway.journal = record.replies
-    runtime.gateway.account = record.replies.account()
-    runtime.gateway.uncounted = record.replies.uncounted()
-    runtime.gateway.lessons = Lessons(record.replies.lessons())
-    runtime.gateway.unusable = record.replies.unusable()
-    runtime.gateway.notes = record.replies
+def hand_over_journal(gateway: ModelGateway, replies: Replies) -> None:
+    """Give a gateway the run's journal, and the usage and lessons of earlier sessions."""
+    gateway.journal = gateway.notes = replies
+    gateway.account = replies.account()
+    gateway.uncounted = replies.uncounted()
+    gateway.lessons = Lessons(replies.lessons())
+    gateway.unusable = replies.unusable()
 
 
 def unasked(folder: Path, settings: RunSettings) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from josh.driver import Search
 from josh.episode import USUAL, begin
 from josh.errors import UsageError
 from josh.memory import connections_left
-from josh.models.budget import Budget, Price
 from josh.models.call import Clock
 from josh.models.chat import ChatModel, Sampling
 from josh.models.gateway import ModelGateway
@@ -27,7 +26,7 @@ from josh.runs.play.destinations import Destination, owned, rotation_of
 from josh.runs.play.model_factory import ModelFactory
 from josh.runs.play.tasks import choose_tasks, digest_of, round_limit
 from josh.runs.play.trackers import check_trackers
-from josh.runs.record.prices import prices_of, read_prices
+from josh.runs.record.prices import budget_of, prices_of, read_prices
 from josh.runs.record.summary import person_of
 from josh.runs.registry import (
     OFFLINE,
@@ -154,7 +153,7 @@ class Runtime:
             per_minute=settings.traffic.requests_per_minute,
             max_attempts=settings.traffic.max_attempts,
             max_retry_seconds=settings.traffic.max_retry_seconds,
-            budget=self._budget(),
+            budget=budget_of(settings.spending, self.prices),
         )
         # Every task is set up once here, so that errors appear before any cost.
         for task in self.tasks:
@@ -350,16 +349,6 @@ class Runtime:
                 await alone(self.env.aclose())
             except Exception as error:
                 log.warning("%s.aclose() failed: %s", type(self.env).__name__, one_line(error))
-
-    def _budget(self) -> Budget:
-        spending = self.settings.spending
-        known: dict[str, Price] = {}
-        for name, price in self.prices.items():
-            if price is None and spending.max_cost is not None:
-                raise UsageError(f"max_cost is given, but {name} has no known price; give --price {name}=PROMPT/REPLY")
-            if price is not None:
-                known[name] = price
-        return Budget(spending.max_calls, spending.max_tokens_total, spending.max_cost, known)
 
     def _plug_in(self, role: str, name: str | None, model: ChatModel) -> Any:
         found = name or default_of(self.env, role, model.name)

@@ -28,10 +28,12 @@ BEFORE = "summary.before.json"
 """The summary of the previous session, renamed while a resumed run is playing, because it is out of date by then."""
 PLAN, EVALUATION, LOOP = "plan.json", "evaluation.json", "loop.json"
 """The files of an evaluation or a loop; its folder holds the folders of its runs."""
-RUN, EVALUATION_KIND, LOOP_KIND = "run", "evaluation", "loop"
+PROBE_FILE = "probe.json"
+"""The numbers of a probe, which has a `plan.json` too."""
+RUN, EVALUATION_KIND, LOOP_KIND, PROBE_KIND = "run", "evaluation", "loop", "probe"
 MODEL, ADAPTER, FOLDER_OF_RUNS = "model", "adapter", "folder of runs"
 """What a folder may be."""
-_RESUME = {RUN: "", EVALUATION_KIND: "evaluate ", LOOP_KIND: "loop "}
+_RESUME = {RUN: "", EVALUATION_KIND: "evaluate ", LOOP_KIND: "loop ", PROBE_KIND: "probe "}
 """The command that resumes a kind of folder."""
 _OF_MODELS = (
     "tokenizer_config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
@@ -64,7 +66,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def kind_of(folder: Path) -> str:
-    """Returns `run`, `evaluation`, `loop`, `model`, `adapter`, or `folder of runs`; empty for anything else."""
+    """Returns `run`, `evaluation`, `loop`, `probe`, `model`, `adapter`, `folder of runs`, or nothing for another."""
     if (folder / "adapter_config.json").is_file():
         return ADAPTER
     if any((folder / name).is_file() for name in _OF_MODELS):
@@ -72,7 +74,8 @@ def kind_of(folder: Path) -> str:
     if (folder / CONFIG).is_file():
         return RUN
     if (folder / PLAN).is_file():
-        return LOOP_KIND if "stages" in _plan(folder) else EVALUATION_KIND
+        plan = _plan(folder)
+        return LOOP_KIND if "stages" in plan else PROBE_KIND if "items" in plan else EVALUATION_KIND
     return FOLDER_OF_RUNS if names_of_runs(folder) else ""
 
 
@@ -93,7 +96,11 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _played(folder: Path) -> bool:
     """Returns whether a folder is a run, an evaluation or a loop."""
-    return any((folder / name).is_file() for name in (CONFIG, PLAN)) and kind_of(folder) in _RESUME
+    return any((folder / name).is_file() for name in (CONFIG, PLAN)) and kind_of(folder) in (
+        RUN,
+        EVALUATION_KIND,
+        LOOP_KIND,
+    )
 
 
 def require_run(folder: Path) -> None:
@@ -105,6 +112,8 @@ def require_run(folder: Path) -> None:
         raise UsageError(f"{folder} is a model, not a run; use it with --model hf:{folder}")
     if kind == FOLDER_OF_RUNS:
         raise UsageError(f"{folder} is a folder of runs; give one of them: {_some(names_of_runs(folder))}")
+    if kind == PROBE_KIND:
+        raise UsageError(f"{folder} is a probe, not a run; print it with: josh probe --resume {folder}")
     if kind in (EVALUATION_KIND, LOOP_KIND):
         names = runs_in(folder)
         way = f"give one of them: {_some(names)}" if names else "none of them has started"

@@ -1,7 +1,7 @@
 """Prices of models: the given price, else 0 for local models, else the price in litellm's table, else unknown."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from math import inf
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
-from josh.models.budget import Price
+from josh.models.budget import Budget, Price, Spending
 from josh.models.chat import ChatModel
 from josh.models.hf_loading import is_local
 from josh.models.litellm_chat import PREFIX
@@ -57,6 +57,15 @@ def prices_of(models: Iterable[ChatModel], given: dict[str, Price]) -> dict[str,
         # Where two servers have a model of this name and one price is unknown, the result is unknown.
         prices[model.name] = price if prices.get(model.name, price) else None
     return prices
+
+
+def budget_of(spending: Spending, prices: Mapping[str, Price | None]) -> Budget:
+    """Returns the limits of a run. Raises UsageError where a limit in dollars is set and a model has no known price."""
+    unknown = next((name for name, price in prices.items() if price is None), None)
+    if unknown is not None and spending.max_cost is not None:
+        raise UsageError(f"max_cost is given, but {unknown} has no known price; give --price {unknown}=PROMPT/REPLY")
+    known = {name: price for name, price in prices.items() if price is not None}
+    return Budget(spending.max_calls, spending.max_tokens_total, spending.max_cost, known)
 
 
 def _listed(model: ChatModel) -> Price | None:

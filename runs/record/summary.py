@@ -270,7 +270,8 @@ def bill(
 ) -> dict[str, Any]:
     """Returns the cost of a run so far, unfinished tasks included: calls, tokens and US dollars, by speaker.
 
-    The judge is included where it was called. Tokens and dollars include those of unusable answers.
+    Other speakers, such as the judge, are included where they were called. Tokens and dollars include those of unusable
+    answers.
 
     Args:
         account: usage by speaker and model name.
@@ -285,7 +286,8 @@ def bill(
         for who, used in whole.items()
         if used.calls
     }
-    for speaker in (*map(str, Speaker), *({JUDGE} & {side for side, _ in whole})):
+    sides = list(map(str, Speaker))
+    for speaker in (*sides, *sorted({side for side, _ in whole}.difference(sides))):
         spent = sum((used for (side, _), used in whole.items() if side == speaker), NO_USAGE)
         lost = sum(used.calls for (side, _), used in unusable.items() if side == speaker)
         usage[speaker] = asdict(replace(spent, calls=spent.calls - lost)) | ({"unusable": lost} if lost else {})

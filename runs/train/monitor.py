@@ -145,7 +145,7 @@ class Sampler:
         finally:
             model.train(training)
         scores = [score for row, reply in zip(likely, replies, strict=True) for score in row[: len(reply)]]
-        return Look(fmean(scores), fmean(map(_distinct, replies)), self._tokenizer.decode(replies[0]))
+        return Look(fmean(scores), fmean(map(distinct, replies)), self._tokenizer.decode(replies[0]))
 
     def _reply(self, tokens: list[int]) -> list[int]:
         """Returns the tokens up to and including the first stop token."""
@@ -153,7 +153,8 @@ class Sampler:
         return tokens[: end + 1]
 
 
-def _distinct(tokens: Sequence[int]) -> float:
+def distinct(tokens: Sequence[int]) -> float:
+    """Returns the share of different pairs of neighbouring tokens, from 0 to 1; 1 where there is no pair."""
     pairs = list(pairwise(tokens))
     return len(set(pairs)) / len(pairs) if pairs else 1.0
 

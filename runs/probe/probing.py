@@ -1,0 +1,337 @@
+"""The life of a probe: from its settings to its numbers.
+
+1. Settings, questions, models and prices are checked, before any cost and before the folder exists (`Asker`).
+2. The folder is made, with `plan.json` and the journal.
+3. The baseline answers everything, then the model (`answers.py`). Models on this machine are in memory one by one.
+4. The judge compares the answers, if there is one (`judging.py`).
+5. The numbers are computed (`figures.py`) and written. A budget, Ctrl-C or a signal ends a probe early; resumed, it
+   takes the replies from its journal.
+"""
+
+import asyncio
+import json
+import platform
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from josh.errors import UsageError
+from josh.messages import dumps
+from josh.models.hf_loading import is_local
+from josh.models.litellm_chat import PREFIX
+from josh.runs.play.closing import drain_calls
+from josh.runs.play.signals import cancelled_by_signals
+from josh.runs.probe.answers import Answers, answer, passed, requests
+from josh.runs.probe.asking import Asker
+from josh.runs.probe.figures import (
+    Figures,
+    drift_figures,
+    item_figures,
+    pairwise_figures,
+    single_figures,
+    whole_answer,
+)
+from josh.runs.probe.items import ITEMS, OPEN_PROMPTS
+from josh.runs.probe.judging import Pair, judged, most_verdicts
+from josh.runs.probe.questions import Question, questions_from_json, questions_to_json, read_questions
+from josh.runs.probe.settings import (
+    BASELINE,
+    JUDGE,
+    MODEL,
+    PAIRWISE,
+    PROBE,
+    SIDES,
+    SINGLE,
+    ProbeSettings,
+    resumed,
+    settings_from,
+    settings_to_json,
+)
+from josh.runs.record.folder import (
+    PLAN,
+    PROBE_FILE,
+    PROBE_KIND,
+    commit,
+    make_folder,
+    now,
+    remove_folder,
+    require_resumable,
+    slug,
+    version,
+    write_json,
+)
+from josh.runs.record.journal import Replies
+from josh.runs.train.monitor import distinct
+from josh.texts import json_fault
+
+ANSWERS, JUDGMENTS = "answers.jsonl", "judgments.jsonl"
+_VERSIONS: Final = ("josh-dialogue", "openai", "litellm", "torch", "transformers", "peft")
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A probe that has ended.
+
+    Attributes:
+        folder: its folder.
+        figures: the content of `probe.json`.
+    """
+
+    folder: Path
+    figures: Figures
+
+    @property
+    def stopped(self) -> str:
+        """The budget limit that ended it, such as `max_calls 100`; empty for none."""
+        return str(self.figures["truncated"] or "")
+
+
+async def probe(settings: ProbeSettings, folder: Path | None = None) -> Probed:
+    """Begin a probe and play it until it is complete or its budget is spent.
+
+    Args:
+        settings: its settings.
+        folder: its folder, where it belongs to an evaluation or a loop; None for a new one in `log_dir`.
+
+    Raises:
+        UsageError: a setting or a file is wrong; nothing was asked, and no folder is left.
+        FatalError: it cannot go on.
+    """
+    questions = ()
+    if settings.questions is not None:
+        questions = read_questions(Path(settings.questions), settings.references and Path(settings.references))
+    asker = Asker(settings)
+    log_dir = Path(settings.output.log_dir) if folder is None else folder.parent
+    made = not log_dir.exists()
+    try:
+        name = f"probe-{slug(str(settings.model.model).removeprefix(PREFIX))}"
+        stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}" if folder is None else folder.name
+        folder = make_folder(log_dir, stem)
+    except OSError as error:
+        await asker.aclose()
+        raise UsageError(f"cannot write to log_dir {str(log_dir)!r}: {error.strerror}") from None
+    plan = {
+        "probe": settings_to_json(settings),
+        "items": items_digest(),
+        "questions": questions_to_json(questions),
+        "started": now(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS},
+        **({"commit": commit()} if commit() else {}),
+    }
+    try:
+        write_json(folder / PLAN, plan)
+        return await _play(folder, settings, questions, asker)
+    except BaseException:
+        if not asker.gateway.account and not asker.gateway.unusable:
+            remove_folder(folder, made)
+        raise
+
+
+async def resume_probe(folder: Path, given: Mapping[str, Any]) -> Probed:
+    """Continue a probe that was interrupted or had errors, or compute its numbers anew where it is complete.
+
+    Args:
+        folder: the probe's folder.
+        given: new values of resumable settings, by flag.
+
+    Raises:
+        UsageError: the folder holds no probe, or a setting cannot be changed.
+        FatalError: it cannot go on.
+    """
+    require_resumable(folder, PROBE_KIND)
+    plan = _read(folder / PLAN)
+    try:
+        before = settings_from(PROBE.read(plan["probe"], f"{folder / PLAN}: "))
+        questions, items = questions_from_json(plan["questions"]), plan["items"]
+    except (KeyError, TypeError):
+        raise UsageError(f"{folder / PLAN} is not the plan of a probe; give the folder of a probe") from None
+    if items != items_digest():
+        raise UsageError(f"{folder} has other items than this version of josh; start a new probe")
+    settings = resumed(before, given, folder)
+    done = bool(_read(folder / PROBE_FILE).get("complete")) if (folder / PROBE_FILE).exists() else False
+    return await _play(folder, settings, questions, Asker(settings, recorded=done))
+
+
+def items_digest() -> str:
+    """Returns a hash of the items and open prompts, which tells two versions of them apart."""
+    whole = [[(one.id, one.prompt) for one in ITEMS], OPEN_PROMPTS]
+    return blake2b(dumps(whole).encode(), digest_size=8).hexdigest()
+
+
+def no_drift(settings: ProbeSettings) -> str:
+    """Returns why the drift of two models cannot be measured; empty where it can."""
+    side = next((side for side in SIDES if not is_local(str(settings.side(side).model))), None)
+    if side is None:
+        return ""
+    name = str(settings.side(side).model).removeprefix(PREFIX)
+    return f"the server of {name} gives no log-probabilities of a given text; it needs hf: models"
+
+
+async def _play(folder: Path, settings: ProbeSettings, questions: Sequence[Question], asker: Asker) -> Probed:
+    try:
+        for line in asker.announced:
+            print(f"josh: {line}", file=sys.stderr)
+        replies = Replies(folder)
+        asker.use(replies)
+        try:
+            with cancelled_by_signals():
+                found = await _asked(settings, questions, asker)
+        except BaseException as error:
+            await drain_calls(asker.gateway, replies, settings.traffic.timeout, error)
+            if asker.gateway.account:
+                print(f"josh: go on with: josh probe --resume {folder}", file=sys.stderr)
+            raise
+        finally:
+            replies.close()
+    finally:
+        await asker.aclose()
+    figures = _figures(settings, questions, asker, *found)
+    _write_lines(folder, questions, *found)
+    write_json(folder / PROBE_FILE, figures)
+    return Probed(folder, figures)
+
+
+async def _asked(
+    settings: ProbeSettings, questions: Sequence[Question], asker: Asker
+) -> tuple[dict[str, Answers], list[Pair]]:
+    """Returns the answers of both sides, and the judged pairs; what a budget cuts off has errors, or is missing."""
+    drift = not no_drift(settings)
+    total = 2 * requests(questions, drift=drift)
+    total += most_verdicts(questions, settings.mode) if questions else 0
+    found: dict[str, Answers] = {}
+    pairs: list[Pair] = []
+    async with _bar(asker, total, forced=settings.output.progress):
+        for side in SIDES:
+            async with asker.opened(side) as model:
+                found[side] = await answer(asker, side, model, questions, drift=drift, baseline=found.get(BASELINE))
+            if asker.stopped:
+                return found, pairs
+        if questions:
+            async with asker.opened(JUDGE) as model:
+                pairs = await judged(asker, model, questions, found[BASELINE], found[MODEL], settings.mode)
+    return found, pairs
+
+
+@asynccontextmanager
+async def _bar(asker: Asker, total: int, *, forced: bool) -> AsyncIterator[None]:
+    """Show on stderr how many requests are answered, where it is a terminal, or in any case with `forced`."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=total, unit="reply", file=sys.stderr, disable=not (forced or sys.stderr.isatty()))
+
+    async def tick() -> None:
+        while not bar.disable:
+            bar.update(asker.asked - bar.n)
+            await asyncio.sleep(0.5)
+
+    ticking = asyncio.ensure_future(tick())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticking
+        if not bar.disable:
+            bar.update(asker.asked - bar.n)
+        bar.close()
+
+
+def _figures(
+    settings: ProbeSettings,
+    questions: Sequence[Question],
+    asker: Asker,
+    found: Mapping[str, Answers],
+    pairs: Sequence[Pair],
+) -> Figures:
+    """Returns the content of `probe.json`; see README.md for its keys."""
+    said = [one for side in found.values() for one in side.all]
+    judge = [one.said for pair in pairs for one in pair.verdicts]
+    failed = [one.error for one in (*said, *judge) if one.error and not one.too_long]
+    figures: Figures = {
+        "model": settings.model.model,
+        "baseline": settings.baseline.model,
+        "judge": settings.judge.model,
+        "margin": settings.margin,
+        "seed": settings.seed,
+        "questions": len(questions),
+        "complete": not failed and not asker.stopped,
+        "truncated": asker.stopped or None,
+        "failed": 0 if asker.stopped else len(failed),
+        "first_error": failed[0] if failed else "",
+        "too_long": sum(one.too_long for one in (*said, *judge)),
+        "cut_off": {side: sum(one.cut for one in answered.graded) for side, answered in found.items()},
+        **asker.bill(),
+    }
+    if asker.stopped:
+        return figures
+    baseline, model = found[BASELINE], found[MODEL]
+    kinds = [one.kind for one in ITEMS]
+    measures = {"items": item_figures(kinds, passed(baseline), passed(model), settings.margin)}
+    if questions and settings.mode != SINGLE:
+        measures[PAIRWISE] = pairwise_figures(pairs, settings.margin)
+    if questions and settings.mode != PAIRWISE:
+        measures[SINGLE] = single_figures(pairs, settings.margin)
+    return {
+        **figures,
+        **measures,
+        "drift": _drift(settings, found),
+        "no_worse": whole_answer({name: one["no_worse"] for name, one in measures.items()}),
+    }
+
+
+def _drift(settings: ProbeSettings, found: Mapping[str, Answers]) -> Figures:
+    if why := no_drift(settings):
+        return {"not_measured": why}
+    samples = {
+        side: [one.reply.token_ids for one in answered.open if one.reply and one.reply.token_ids]
+        for side, answered in found.items()
+    }
+    figures = drift_figures(found[BASELINE].weighed, found[MODEL].weighed, samples, distinct)
+    if not figures["replies"]:
+        return {"not_measured": "the two models write the same prompt in different tokens"}
+    return figures
+
+
+def _write_lines(folder: Path, questions: Sequence[Question], found: Mapping[str, Answers], pairs: list[Pair]) -> None:
+    """Write every answer and every reply of the judge, to read."""
+    rows: list[dict[str, Any]] = []
+    for side, answered in found.items():
+        for item, said, right in zip(ITEMS, answered.items, passed(answered), strict=True):
+            own = {"item": item.id, "side": side, "prompt": item.prompt, "answer": said.text, "right": right}
+            rows.append(own | ({"error": said.error} if said.error else {}))
+        for question, turns in zip(questions, answered.turns, strict=True):
+            for number, said in enumerate(turns, start=1):
+                own = {"question": question.id, "side": side, "turn": number, "prompt": question.turns[number - 1]}
+                rows.append(own | {"answer": said.text} | ({"error": said.error} if said.error else {}))
+    _write_rows(folder / ANSWERS, rows)
+    if pairs:
+        verdicts = [
+            {"question": pair.question, "category": pair.category, "turn": pair.turn, "mode": one.mode}
+            | {"first": one.first, "verdict": one.said.text, "outcome": pair.outcome, "scores": pair.scores}
+            | ({"error": one.said.error} if one.said.error else {})
+            for pair in pairs
+            for one in pair.verdicts
+        ]
+        _write_rows(folder / JUDGMENTS, verdicts)
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        path.write_text("".join(f"{dumps(row)}\n" for row in rows), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path.parent} is not a probe: cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is damaged: {json_fault(error)}") from None
+    return found if isinstance(found, dict) else {}
