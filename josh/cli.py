@@ -288,7 +288,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     _log(given)
     relax_gc()
     if args.resume:
-        own = (baseline, trained_on, trained_users, args.no_references, suite, args.policies, args.file is not None)
+        own = (baseline, trained_on, trained_users, args.no_references, suite, args.policies, args.file, args.probe)
         if any(own):
             raise UsageError(f"{args.resume} records its models and training data; leave these flags out")
         return 0 if asyncio.run(resume_evaluation(args.resume, given, printing)) else 1
@@ -297,7 +297,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     elif args.output is not None:
         raise UsageError(f"output is {str(args.output)!r}, but no suite is given; evaluation.json has the numbers")
     policies = policies_in(args.policies)
-    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users, suite, policies)
+    spec = EvaluationSpec(baseline, not args.no_references, trained_on, trained_users, suite, policies, args.probe)
     return 0 if asyncio.run(evaluate(given, spec, printing)) else 1
 
 

@@ -112,6 +112,12 @@ def _add_evaluate(evaluate: argparse.ArgumentParser, chosen: Mapping[str, Any], 
     evaluate.add_argument(
         "--trained_users", default="", help="user models of the training, separated by commas, if no run records them"
     )
+    evaluate.add_argument(
+        "--probe",
+        action="store_true",
+        default=False,
+        help="also check the general ability of the model and its baseline, see `josh probe`",
+    )
     evaluate.add_argument("--groups", action="store_true", default=False, help="print the results by group")
     add_json(evaluate)
     evaluate.add_argument(

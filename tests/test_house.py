@@ -28,6 +28,7 @@ FLOORS = (
     "runs.play",
     "runs.imports",
     "runs.train",
+    "runs.probe",
     "runs.evaluate",
     "runs.report",
     "runs.loop",

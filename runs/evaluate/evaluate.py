@@ -27,8 +27,11 @@ from josh.runs.intervals import RESAMPLES
 from josh.runs.play.destinations import trust_flag
 from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
-from josh.runs.play.sub_runs import SubRun, play_sub_run, sub_run_from, sub_run_to_json
+from josh.runs.play.sub_runs import SubRun, budget_left, play_sub_run, sub_run_from, sub_run_to_json
 from josh.runs.play.unread import refuse_unread, require_read, unread, unread_first
+from josh.runs.probe.probing import PROBE_FOLDER, Probed, probe_in
+from josh.runs.probe.report import as_text as probe_as_text
+from josh.runs.probe.settings import ProbeSettings, settings_of_runs
 from josh.runs.record.folder import (
     EVALUATION,
     EVALUATION_KIND,
@@ -113,6 +116,8 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
         finally:
             await runtime.aclose()
     refuse_unread(rehearsed, given)
+    if spec.probe:
+        probe_settings(parts)
     first = [run for part, run in zip(parts, rehearsed, strict=True) if part.policy == parts[0].policy]
     _refuse_unread_baseline(spec.baseline, first)
     met = seen.users | _trained_users(spec.trained_users, named)
@@ -127,8 +132,9 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     sources = dict.fromkeys((*map(str, spec.trained_on), *policies.known, *others.known))
     held_out: dict[str, Any] = {"trained_on": list(sources), "tasks": len(seen.tasks), "people": len(seen.people)}
     held_out |= {"unknown": list(unknown)} if unknown else {}
-    plan = {"held_out": held_out, "user_notes": notes, "called": called}
+    plan: dict[str, Any] = {"held_out": held_out, "user_notes": notes, "called": called}
     plan |= {"suite": spec.suite.name} if spec.suite else {}
+    plan |= {"probe": True} if spec.probe else {}
     write_json(folder / PLAN, plan | {"parts": list(map(sub_run_to_json, parts))})
     return await _play(folder, plan | {"parts": parts}, {}, printing)
 
@@ -200,6 +206,8 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
             stopped = await play_sub_run(folder, part, parts, given)
             if stopped:
                 break
+        probed = None if stopped or not plan.get("probe") else await _probed(folder, parts, given)
+        stopped = probed.stopped if probed is not None else stopped
     except BaseException:
         if any((folder / part.folder).exists() for part in parts):
             print(f"josh: {again}", file=sys.stderr)
@@ -213,7 +221,7 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
             file=sys.stderr,
         )
         return False
-    figures = evaluation_figures(folder, plan)
+    figures = evaluation_figures(folder, plan) | ({} if probed is None else {"probe": probed.figures})
     write_json(folder / EVALUATION, figures)
     if printing.output is not None:
         _write_output(printing.output, folder, plan, figures)
@@ -227,6 +235,8 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
         table = table_of(figures, groups=printing.groups, width=width)
         print(f"\n{table}\n")
         print(f"written to      {folder}/ ({EVALUATION}, and a run's folder for every line)")
+        if probed is not None:
+            print(f"\n{probe_as_text(probed.figures, str(probed.folder), width)}")
     if printing.ended is not None:
         printing.ended(folder)
     owed = sum(read_summary(folder / part.folder)["owed"] for part in parts)
@@ -236,6 +246,29 @@ async def _play(folder: Path, plan: Mapping[str, Any], given: Mapping[str, Any],
             file=sys.stderr,
         )
     return all(cell["scored"] for cell in figures["results"])
+
+
+def probe_settings(parts: Sequence[SubRun]) -> ProbeSettings:
+    """Returns the settings of the probe of an evaluation's model and its baseline.
+
+    Raises:
+        UsageError: there are several models, or no chat model before the tuning.
+    """
+    models, baselines = (
+        [part for part in parts if part.folder.startswith(f"{name}-")] for name in ("model", "baseline")
+    )
+    if len({part.policy for part in models}) > 1:
+        raise UsageError("probe is given with several models; give one --model, or leave it out")
+    return settings_of_runs(models[0].settings, baselines[0].settings if baselines else None)
+
+
+async def _probed(folder: Path, parts: Sequence[SubRun], given: Mapping[str, Any]) -> Probed:
+    """Returns the probe of an evaluation, begun or continued with what is left of the budget."""
+    settings = probe_settings([replace(part, settings=resume_settings(part.settings, given, folder)) for part in parts])
+    spending, stopped = budget_left(folder, parts, settings.spending)
+    if stopped:
+        return Probed(folder / PROBE_FOLDER, {"truncated": stopped})
+    return await probe_in(folder / PROBE_FOLDER, replace(settings, spending=spending))
 
 
 def _write_output(path: Path, folder: Path, plan: Mapping[str, Any], figures: Mapping[str, Any]) -> None:

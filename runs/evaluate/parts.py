@@ -30,6 +30,7 @@ class EvaluationSpec:
         trained_users: user models that the model was trained against and that these sources do not name.
         suite: the suite that the runs belong to; None for none.
         policies: further policies: for each its name, and the settings in which it differs from the model, by flag.
+        probe: also check the general ability of the model and its baseline (`josh probe`).
     """
 
     baseline: Mapping[str, Any]
@@ -38,6 +39,7 @@ class EvaluationSpec:
     trained_users: tuple[str, ...] = ()
     suite: Suite | None = None
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    probe: bool = False
 
 
 FIRST, SECOND = "first", "second"

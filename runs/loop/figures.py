@@ -12,6 +12,7 @@ from josh.runs.evaluate.table import format_interval
 from josh.runs.intervals import mean
 from josh.runs.loop.plan import BASE_POLICY, CONTROL, Plan, search_of
 from josh.runs.play.sub_runs import SubRun
+from josh.runs.probe.probing import PROBE_FOLDER, probe_figures
 from josh.runs.record.folder import EPISODES, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import person_of
@@ -34,7 +35,8 @@ def loop_figures(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any
         `base`, `rounds`, `references`, `control`: the results of every policy with the user model of the training, each
         with its paired difference from the base;
         `other_users`: the same with the other user models;
-        `search`: the first search, and plain conversations on its tasks.
+        `search`: the first search, and plain conversations on its tasks;
+        `probe`: the general ability of the base and the last round's model (`josh probe`); None without one.
     """
     settings = plan.parts[0].settings
     env = env_of(settings)
@@ -61,6 +63,7 @@ def loop_figures(folder: Path, plan: Plan, stages: Mapping[str, Mapping[str, Any
             user: _cells(folder, [part for part in tests if part.user == user], rewards) for user in others
         },
         "search": None if plan.settings.no_sampling else _search(folder, env),
+        "probe": probe_figures(folder / PROBE_FOLDER) if plan.settings.probe else None,
     }  # fmt: skip
 
 

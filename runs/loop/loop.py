@@ -32,6 +32,8 @@ from josh.runs.loop.settings import LoopSettings
 from josh.runs.loop.stage import run_stage
 from josh.runs.play.destinations import trust_flag
 from josh.runs.play.signals import cancelled_error_on_signals
+from josh.runs.probe.probing import PROBE_FOLDER
+from josh.runs.probe.report import as_text as probe_as_text
 from josh.runs.record.folder import (
     LOOP,
     LOOP_KIND,
@@ -207,6 +209,9 @@ def finish(folder: Path, plan: Plan, seconds: float) -> dict[str, Any]:
         draw_rounds(figures, folder / PLOT)
         drawn = f"{LOOP}, {PLOT}"
     print(f"written to      {from_here(folder)}/ ({drawn}, and a folder for every run and adapter)")
+    if figures["probe"] is not None:
+        where = str(from_here(folder / PROBE_FOLDER))
+        print(f"\n{probe_as_text(figures['probe'], where, screen_width(sys.stdout))}\n")
     write_page(folder)
     if not figures["base"]["calls"]:
         print("josh: the agent asked no model, so training cannot change its results", file=sys.stderr)

@@ -18,6 +18,7 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, sub_run_from, sub_run_to_json
 from josh.runs.play.tasks import choose_tasks
 from josh.runs.play.unread import refuse_unread, unread_first
+from josh.runs.probe.probing import PROBE_FOLDER
 from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
 from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_of, label_of, name_of, said
@@ -45,7 +46,7 @@ class Stage:
 
     Attributes:
         name: its name in the folder.
-        kind: `model`, `search`, `train`, `test` or `sample`.
+        kind: `model`, `search`, `train`, `test`, `sample` or `probe`.
         needs: the stages that must be complete before it begins.
         plays: the folders of the runs that it plays.
         round: the round that it belongs to, from 1; 0 for none.
@@ -380,6 +381,8 @@ def _stages(settings: LoopSettings, parts: Sequence[SubRun]) -> Iterator[Stage]:
     if settings.control:
         yield Stage(f"train-{CONTROL}", "train", (search_of(1),))
         yield Stage(CONTROL, "test", (f"train-{CONTROL}",), tests(CONTROL))
+    if settings.probe:
+        yield Stage(PROBE_FOLDER, PROBE_FOLDER, (f"train-{settings.rounds}",), (), settings.rounds)
     if settings.other_users:
         yield Stage(f"{BASE_POLICY}-others", "test", made, tests(BASE_POLICY, others=True))
         last = settings.rounds

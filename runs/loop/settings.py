@@ -55,6 +55,9 @@ class LoopSettings:
     control: bool = setting(False, "also train on the first search's losing paths, as a control: that should not help")
     no_references: bool = setting(False, "leave out the reference policies")
     no_sampling: bool = setting(False, "do not compare the search with plain conversations of the same cost")
+    probe: bool = setting(
+        False, "also check the general ability of the base and the last round's model, see `josh probe`"
+    )
     jobs: int | None = setting(
         None,
         "most stages at the same time (default: 2 with --tiny and two processors, otherwise 1)",

@@ -16,12 +16,15 @@ from josh.runs.export.export import NoRowsError, export, print_summary
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
 from josh.runs.play.destinations import trust_flag
-from josh.runs.play.sub_runs import SubRun, play_sub_run
+from josh.runs.play.sub_runs import SubRun, budget_left, play_sub_run
+from josh.runs.probe.probing import PROBE_FOLDER, probe_in
+from josh.runs.probe.report import sentence
+from josh.runs.probe.settings import settings_of_runs
 from josh.runs.record.folder import CONFIG, EPISODES, read_settings, read_summary
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
 from josh.runs.registry import strategy_of
-from josh.runs.resolve import changed
+from josh.runs.resolve import changed, resume_settings
 from josh.runs.train.adapter_folder import CARD
 from josh.runs.train.settings import resolve_training
 from josh.runs.train.tiny import Tiny, build
@@ -60,21 +63,41 @@ def run_stage(folder: Path, plan: Plan, stage: Stage, given: Mapping[str, Any], 
     if stage.kind == "train":
         return _train(folder, plan, stage)
     relax_gc()
+    if stage.kind == PROBE_FOLDER:
+        return _probe(folder, plan, given)
     for name in stage.plays:
         part = plan.part(name)
         if stage.kind == "sample":
             part = replace(part, settings=changed(part.settings, {"rollouts": conversations(folder, part)}))
         stopped = asyncio.run(play_sub_run(folder, part, plan.parts, given))
         if stopped:
-            limit = stopped.split(maxsplit=1)[0]
-            flag = trust_flag(part.settings for part in plan.parts)
-            raise BudgetSpentError(
-                f"{stopped} is reached; go on with: josh loop --resume {folder}{flag} --{limit} MORE"
-            )
+            raise _spent(folder, plan, stopped)
         if not read_summary(folder / name)["scored"]:
             why = read_summary(folder / name)["first_error"]
             raise FatalError(f"{name}: every conversation ended with an error; the first: {why}")
     return {"result": _result_line(folder, stage, unit)}
+
+
+def _spent(folder: Path, plan: Plan, stopped: str) -> BudgetSpentError:
+    """Returns the error for a limit that is reached, such as `max_calls 100`."""
+    flag, limit = trust_flag(part.settings for part in plan.parts), stopped.split(maxsplit=1)[0]
+    return BudgetSpentError(f"{stopped} is reached; go on with: josh loop --resume {folder}{flag} --{limit} MORE")
+
+
+def _probe(folder: Path, plan: Plan, given: Mapping[str, Any]) -> Done:
+    """Check the general ability of the base and the last round's model."""
+    last, base = (
+        resume_settings(next(part for part in plan.parts if part.policy == policy).settings, given, folder)
+        for policy in (f"round {plan.settings.rounds}", BASE_POLICY)
+    )
+    settings = settings_of_runs(last, base)
+    spending, stopped = budget_left(folder, plan.parts, settings.spending)
+    if not stopped:
+        done = asyncio.run(probe_in(folder / PROBE_FOLDER, replace(settings, spending=spending)))
+        stopped = done.stopped
+    if stopped:
+        raise _spent(folder, plan, stopped)
+    return {"result": sentence(done.figures)}
 
 
 def conversations(folder: Path, part: SubRun) -> int:

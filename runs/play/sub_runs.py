@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from josh.errors import UsageError
+from josh.models.budget import Spending
 from josh.runs.play.run import run
 from josh.runs.record.folder import BEFORE, CONFIG, read_settings, read_summary, slug, sound_summary
 from josh.runs.record.settings_json import settings_from_json, settings_to_json
@@ -85,23 +86,37 @@ async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], give
         shutil.rmtree(where)  # the run was killed before its first request
     before = read_settings(where) if started else part.settings
     settings = _in(folder, resume_settings(part.settings, given, folder))
-    limits = {name: getattr(settings.spending, name) for name in _LIMITS}
-    spent = [_spent(folder / other.folder) for other in parts if other != part]
-    for name, what in _LIMITS.items():
-        if limits[name] is not None:
-            left = limits[name] - sum(one[what] for one in spent)
-            if left <= 0:
-                return f"{name} {limits[name]:g}"
-            limits[name] = left
+    spending, stopped = budget_left(folder, [other for other in parts if other != part], settings.spending)
+    if stopped:
+        return stopped
     if started:
         settings = resume_settings(before, resumable(before, given), where)
-    settings = _in(folder, replace(settings, spending=replace(settings.spending, **limits)))
+    settings = _in(folder, replace(settings, spending=spending))
     await run(settings, where if started else None, part.folder)
     ended = read_summary(where)
     if ended["truncated"]:
         name = ended["truncated"].split(maxsplit=1)[0]
         return f"{name} {getattr(resume_settings(part.settings, given, folder).spending, name):g}"
     return ""
+
+
+def budget_left(folder: Path, others: Sequence[SubRun], spending: Spending) -> tuple[Spending, str]:
+    """Returns what is left of a budget that several runs share, and the limit that is reached; empty for none.
+
+    Args:
+        folder: the folder that the runs are in.
+        others: the runs that have spent some of it.
+        spending: the whole budget.
+    """
+    limits = {name: getattr(spending, name) for name in _LIMITS}
+    spent = [_spent(folder / other.folder) for other in others]
+    for name, what in _LIMITS.items():
+        if limits[name] is not None:
+            left = limits[name] - sum(one[what] for one in spent)
+            if left <= 0:
+                return spending, f"{name} {limits[name]:g}"
+            limits[name] = left
+    return replace(spending, **limits), ""
 
 
 def _in(folder: Path, settings: RunSettings) -> RunSettings:

@@ -11,7 +11,7 @@ from josh.runs.probe.asking import Asker, Place, Said, together
 from josh.runs.probe.items import ITEMS, OPEN_PROMPTS
 from josh.runs.probe.questions import Question
 
-ITEM_TOKENS: Final = 256
+ITEM_TOKENS: Final = 160
 """Most tokens of a reply to an item, unless a setting says so."""
 OPEN_TOKENS: Final = 64
 """Most tokens of a reply to an open prompt."""

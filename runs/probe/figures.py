@@ -33,7 +33,11 @@ def item_figures(
         model less baseline, with its interval; `lost`, `gained`: items that only the baseline, or only the model,
         passes, with the p-value `mcnemar`; `kinds`: the shares for each kind; `no_worse`, `why`: see `no_worse`.
     """
-    both = [(kind, float(b), float(m)) for kind, b, m in zip(kinds, baseline, model, strict=True) if None not in (b, m)]
+    both = [
+        (kind, float(b), float(m))
+        for kind, b, m in zip(kinds, baseline, model, strict=True)
+        if b is not None and m is not None
+    ]
     own = range(len(both))
     apart = mean([m - b for _, b, m in both], own)
     lost, gained = (sum(b - m == sign for _, b, m in both) for sign in (1.0, -1.0))
@@ -136,9 +140,9 @@ def single_figures(pairs: Sequence[Pair], margin: float) -> Figures:
         points; `share`: the same as a share of the scale, from 1 to 10; `categories`, `turns`: means for each;
         `length_correlation`: see `correlation`, of scores with lengths; `no_worse`, `why`: see `no_worse`, of `share`.
     """
-    scored = [(one, *one.scores) for one in pairs if None not in one.scores]
+    scored = [(one, b, m) for one in pairs for b, m in [one.scores] if b is not None and m is not None]
     clusters = [one.question for one, *_ in scored]
-    apart = [float(m) - float(b) for _, b, m in scored]
+    apart = [m - b for _, b, m in scored]
     share = mean([one / (HIGHEST - LOWEST) for one in apart], clusters)
     answer, why = no_worse(share, margin)
     lengths = [float(length) for one, *_ in scored for length in one.lengths]
@@ -147,14 +151,14 @@ def single_figures(pairs: Sequence[Pair], margin: float) -> Figures:
         "unreadable": sum(one.unreadable_scores for one in pairs),
         "missing": sum(None in one.scores and not one.unreadable_scores for one in pairs),
         "scores": {
-            BASELINE: asdict(mean([float(b) for _, b, _ in scored], clusters)),
-            MODEL: asdict(mean([float(m) for *_, m in scored], clusters)),
+            BASELINE: asdict(mean([b for _, b, _ in scored], clusters)),
+            MODEL: asdict(mean([m for *_, m in scored], clusters)),
         },
         "difference": asdict(mean(apart, clusters)),
         "share": asdict(share),
         "categories": _mean_scores(scored, lambda one: one.category),
         "turns": _mean_scores(scored, lambda one: str(one.turn)),
-        "length_correlation": correlation([float(score) for _, *both in scored for score in both], lengths),
+        "length_correlation": correlation([score for _, b, m in scored for score in (b, m)], lengths),
         "without_reference": _without_reference(pairs),
         "no_worse": answer,
         "why": why,
@@ -225,14 +229,14 @@ def _grouped(pairs: Sequence[Pair], of: Callable[[Pair], str]) -> dict[str, dict
     return {name: _counts([one for one in pairs if of(one) == name]) for name in dict.fromkeys(map(of, pairs))}
 
 
-def _mean_scores(scored: Sequence[tuple[Pair, Any, Any]], of: Callable[[Pair], str]) -> dict[str, dict[str, Any]]:
+def _mean_scores(scored: Sequence[tuple[Pair, float, float]], of: Callable[[Pair], str]) -> dict[str, dict[str, Any]]:
     found = {}
     for name in dict.fromkeys(of(one) for one, *_ in scored):
         rows = [row for row in scored if of(row[0]) == name]
         found[name] = {
             "pairs": len(rows),
-            BASELINE: _mean([float(b) for _, b, _ in rows]),
-            MODEL: _mean([float(m) for *_, m in rows]),
+            BASELINE: _mean([b for _, b, _ in rows]),
+            MODEL: _mean([m for *_, m in rows]),
         }
     return found
 

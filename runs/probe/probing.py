@@ -11,6 +11,7 @@
 import asyncio
 import json
 import platform
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -69,6 +70,8 @@ from josh.runs.record.journal import Replies
 from josh.runs.train.monitor import distinct
 from josh.texts import json_fault
 
+PROBE_FOLDER = "probe"
+"""The name of a probe's folder in that of an evaluation or a loop."""
 ANSWERS, JUDGMENTS = "answers.jsonl", "judgments.jsonl"
 _VERSIONS: Final = ("josh-dialogue", "openai", "litellm", "torch", "transformers", "peft")
 
@@ -102,7 +105,7 @@ async def probe(settings: ProbeSettings, folder: Path | None = None) -> Probed:
         UsageError: a setting or a file is wrong; nothing was asked, and no folder is left.
         FatalError: it cannot go on.
     """
-    questions = ()
+    questions: tuple[Question, ...] = ()
     if settings.questions is not None:
         questions = read_questions(Path(settings.questions), settings.references and Path(settings.references))
     asker = Asker(settings)
@@ -132,6 +135,22 @@ async def probe(settings: ProbeSettings, folder: Path | None = None) -> Probed:
         raise
 
 
+async def probe_in(folder: Path, settings: ProbeSettings) -> Probed:
+    """Begin the probe of an evaluation or a loop, or continue it; see `probe`.
+
+    Args:
+        folder: the probe's folder.
+        settings: its settings; for one that is continued, with new values of resumable settings.
+    """
+    if not (folder / PLAN).exists():
+        shutil.rmtree(folder, ignore_errors=True)  # it was killed before its first request
+        return await probe(settings, folder)
+    values = PROBE.flat(settings)
+    return await resume_probe(
+        folder, {flag: values[flag] for flag, one in PROBE.items() if one.rule.resumable and flag != "log_dir"}
+    )
+
+
 async def resume_probe(folder: Path, given: Mapping[str, Any]) -> Probed:
     """Continue a probe that was interrupted or had errors, or compute its numbers anew where it is complete.
 
@@ -155,6 +174,11 @@ async def resume_probe(folder: Path, given: Mapping[str, Any]) -> Probed:
     settings = resumed(before, given, folder)
     done = bool(_read(folder / PROBE_FILE).get("complete")) if (folder / PROBE_FILE).exists() else False
     return await _play(folder, settings, questions, Asker(settings, recorded=done))
+
+
+def probe_figures(folder: Path) -> Figures:
+    """Returns the content of a probe's `probe.json`. Raises UsageError where it cannot be read."""
+    return _read(folder / PROBE_FILE)
 
 
 def items_digest() -> str:
@@ -302,7 +326,13 @@ def _write_lines(folder: Path, questions: Sequence[Question], found: Mapping[str
     rows: list[dict[str, Any]] = []
     for side, answered in found.items():
         for item, said, right in zip(ITEMS, answered.items, passed(answered), strict=True):
-            own = {"item": item.id, "side": side, "prompt": item.prompt, "answer": said.text, "right": right}
+            own: dict[str, Any] = {
+                "item": item.id,
+                "side": side,
+                "prompt": item.prompt,
+                "answer": said.text,
+                "right": right,
+            }
             rows.append(own | ({"error": said.error} if said.error else {}))
         for question, turns in zip(questions, answered.turns, strict=True):
             for number, said in enumerate(turns, start=1):

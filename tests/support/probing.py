@@ -1,4 +1,4 @@
-"""Probes with scripted models: a server that plays the model, the baseline and the judge, and right answers to items."""
+"""Probes with scripted models: a server that plays model, baseline and judge, and right answers to items."""
 
 import json
 import re
@@ -98,7 +98,7 @@ def speaks(judge, model="the tuned answer", baseline="the base answer", wrong=()
         if messages[0]["role"] == "system" and JUDGING in messages[0]["content"]:
             pairs = _ASSISTANTS.findall(asked)
             if pairs:
-                return judge({side: text for side, text in pairs})
+                return judge(dict(pairs))
             return judge({"": asked.rpartition("### Assistant\n")[2]})
         if asked in ANSWERS:
             return "ok" if body["model"] == "tuned" and kinds[asked] in wrong else ANSWERS[asked]

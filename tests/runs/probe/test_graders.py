@@ -22,7 +22,10 @@ RIGHT = [
     (number(42), ["42", "42.", "17 + 25 = 42", "The answer is **42**.", "42.0", "$42", "= 42 euros"]),
     (number(-9), ["-9", "\u22129", "6 - 15 = -9"]),
     (number(1234.5), ["1,234.5", "1234.50", "It is 1,234.5 in all."]),
-    (yes_no(True), ["yes", "Yes.", "**Yes**, it is.", "Answer: yes", "The answer is yes.", "I think yes", "Yes, no doubt"]),
+    (
+        yes_no(True),
+        ["yes", "Yes.", "**Yes**, it is.", "Answer: yes", "The answer is yes.", "I think yes", "Yes, no doubt"],
+    ),
     (yes_no(False), ["no", "No, it is not.", "It is not open, so no."]),
     (
         json_value({"name": "Ana", "age": 3, "phone": None, "old": False}),
@@ -49,7 +52,17 @@ WRONG = [
     (yes_no(False), ["yes", "nothing", "none", "I know"]),
     (
         json_value({"age": 3}),
-        ["", "ok", "3", '{"age": "3"}', '{"age": 4}', '{"age": 3, "name": "x"}', "{age: 3}", '{"Age": 3}', '{"age": true}'],
+        [
+            "",
+            "ok",
+            "3",
+            '{"age": "3"}',
+            '{"age": 4}',
+            '{"age": 3, "name": "x"}',
+            "{age: 3}",
+            '{"Age": 3}',
+            '{"age": true}',
+        ],
     ),
     (json_value({"old": False}), ['{"old": 0}', '{"old": null}', '{"old": "false"}']),
     (json_value([2, 4]), ["[4, 2]", "[2]", "2, 4", '{"a": [2, 4]}']),
