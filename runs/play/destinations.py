@@ -161,8 +161,13 @@ def _needs_trust(settings: RunSettings) -> bool:
     user, sides = settings.user, [settings.agent, settings.judge]
     asked = [(side.model, side.base_url, side.api_key_var) for side in sides if side.model]
     asked += rotation_of(user.model, user.base_url, user.api_key_var)
+    return settings.tasks.trust_task_endpoints or sends_keys_elsewhere(asked)
+
+
+def sends_keys_elsewhere(asked: Iterable[Address]) -> bool:
+    """Returns whether a key goes elsewhere than to its provider, for a request to one of some models."""
     going = [owned(*each) for each in asked if each[0] != OFFLINE and not is_local(each[0])]
-    return settings.tasks.trust_task_endpoints or any(not (one.plain or one.variable == NO_KEY) for one in going)
+    return any(not (one.plain or one.variable == NO_KEY) for one in going)
 
 
 def require_allowed(destination: Destination, flags: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from josh.branch import TurnContext
 from josh.episode import first_of
-from josh.errors import BudgetError
+from josh.errors import BudgetError, UsageError
 from josh.messages import Message
 from josh.models.chat import ChatModel, ContextError, ModelError, Sampling
 from josh.models.gateway import ModelGateway
@@ -30,6 +30,10 @@ from josh.seeds import derive
 
 SPEAKERS: Final = {MODEL: "agent", BASELINE: BASELINE, JUDGE: JUDGE}
 """The speaker of each side in the journal and in error messages, which name flags by it."""
+
+
+class CannotLoadError(UsageError):
+    """A model of this machine is there, but cannot be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +129,26 @@ class Asker:
         """The price of each model by its name; None where it is unknown."""
         return dict(self._prices)
 
+    @property
+    def paid(self) -> bool:
+        """Whether a model of another machine was asked."""
+        asked = {*self.gateway.account, *self.gateway.unusable}
+        return any(not is_local(name) for _, name in asked)
+
     def use(self, replies: Replies) -> None:
         """Take replies from a journal, and store new ones there."""
         hand_over_journal(self.gateway, replies)
 
     @asynccontextmanager
     async def opened(self, side: str) -> AsyncIterator[ChatModel]:
-        """Give the model of a side; one of this machine is in memory only inside. Raises UsageError."""
+        """Give the model of a side; one of this machine is in memory only inside. Raises CannotLoadError."""
         if self._recorded or not is_local(str(self._settings.side(side).model)):
             yield self._models[side]
             return
-        model = self._made(ModelFactory(self._settings.local, self._settings.traffic.timeout), side)
+        try:
+            model = self._made(ModelFactory(self._settings.local, self._settings.traffic.timeout), side)
+        except UsageError as error:
+            raise CannotLoadError(str(error)) from None
         try:
             yield model
         finally:

@@ -41,11 +41,13 @@ def print_probe(done: Probed, *, as_json: bool = False) -> None:
     figures, folder = done.figures, from_here(done.folder)
     if as_json:
         print(json.dumps({"folder": str(done.folder), **figures}, indent=1))
-    again = f"go on with: josh probe --resume {folder}"
     if done.stopped:
-        print(f"josh: {done.stopped} is reached: {again} --{done.stopped.split(maxsplit=1)[0]} MORE", file=sys.stderr)
+        print(
+            f"josh: {done.stopped} is reached: go on with: {done.again} --{done.stopped.split(maxsplit=1)[0]} MORE",
+            file=sys.stderr,
+        )
         return
     if figures["failed"]:
-        print(f"josh: {figures['failed']} requests failed; {again}", file=sys.stderr)
+        print(f"josh: {figures['failed']} requests failed; go on with: {done.again}", file=sys.stderr)
     if not as_json:
         print(as_text(figures, str(folder), screen_width(sys.stdout)))

@@ -23,12 +23,13 @@ from typing import Any, Final
 
 from josh.errors import UsageError
 from josh.messages import dumps
-from josh.models.hf_loading import is_local
+from josh.models.hf_loading import base_and_adapter, is_local
 from josh.models.litellm_chat import PREFIX
 from josh.runs.play.closing import drain_calls
+from josh.runs.play.destinations import sends_keys_elsewhere
 from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.probe.answers import Answers, answer, passed, requests
-from josh.runs.probe.asking import Asker
+from josh.runs.probe.asking import Asker, CannotLoadError
 from josh.runs.probe.figures import (
     Figures,
     drift_figures,
@@ -42,6 +43,7 @@ from josh.runs.probe.judging import Pair, judged, most_verdicts
 from josh.runs.probe.questions import Question, questions_from_json, questions_to_json, read_questions
 from josh.runs.probe.settings import (
     BASELINE,
+    FLAGS,
     JUDGE,
     MODEL,
     PAIRWISE,
@@ -58,6 +60,7 @@ from josh.runs.record.folder import (
     PROBE_FILE,
     PROBE_KIND,
     commit,
+    from_here,
     make_folder,
     now,
     remove_folder,
@@ -83,10 +86,12 @@ class Probed:
     Attributes:
         folder: its folder.
         figures: the content of `probe.json`.
+        again: the command that goes on with it.
     """
 
     folder: Path
     figures: Figures
+    again: str = ""
 
     @property
     def stopped(self) -> str:
@@ -112,8 +117,7 @@ async def probe(settings: ProbeSettings, folder: Path | None = None) -> Probed:
     log_dir = Path(settings.output.log_dir) if folder is None else folder.parent
     made = not log_dir.exists()
     try:
-        name = f"probe-{slug(str(settings.model.model).removeprefix(PREFIX))}"
-        stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}" if folder is None else folder.name
+        stem = f"probe-{_short(settings)}-{datetime.now():%Y%m%d-%H%M%S}" if folder is None else folder.name
         folder = make_folder(log_dir, stem)
     except OSError as error:
         await asker.aclose()
@@ -129,9 +133,12 @@ async def probe(settings: ProbeSettings, folder: Path | None = None) -> Probed:
     try:
         write_json(folder / PLAN, plan)
         return await _play(folder, settings, questions, asker)
-    except BaseException:
-        if not asker.gateway.account and not asker.gateway.unusable:
+    except BaseException as error:
+        empty = not asker.gateway.account and not asker.gateway.unusable
+        if empty or (isinstance(error, CannotLoadError) and not asker.paid):
             remove_folder(folder, made)
+        else:
+            print(f"josh: go on with: {_again(folder, settings)}", file=sys.stderr)
         raise
 
 
@@ -173,7 +180,12 @@ async def resume_probe(folder: Path, given: Mapping[str, Any]) -> Probed:
         raise UsageError(f"{folder} has other items than this version of josh; start a new probe")
     settings = resumed(before, given, folder)
     done = bool(_read(folder / PROBE_FILE).get("complete")) if (folder / PROBE_FILE).exists() else False
-    return await _play(folder, settings, questions, Asker(settings, recorded=done))
+    try:
+        return await _play(folder, settings, questions, Asker(settings, recorded=done))
+    except BaseException as error:
+        if not isinstance(error, UsageError):
+            print(f"josh: go on with: {_again(folder, settings)}", file=sys.stderr)
+        raise
 
 
 def probe_figures(folder: Path) -> Figures:
@@ -196,6 +208,20 @@ def no_drift(settings: ProbeSettings) -> str:
     return f"the server of {name} gives no log-probabilities of a given text; it needs hf: models"
 
 
+def _again(folder: Path, settings: ProbeSettings) -> str:
+    """Returns the command that goes on with a probe."""
+    asked = [settings.side(side) for side in FLAGS if settings.side(side).model]
+    trust = sends_keys_elsewhere((one.model, one.base_url, one.api_key_var) for one in asked)
+    return f"josh probe --resume {from_here(folder)}{' --trust' * trust}"
+
+
+def _short(settings: ProbeSettings) -> str:
+    """Returns the model's name for a folder: of folders of models only their last part."""
+    name = settings.model.model
+    parts = [Path(one).name for one in base_and_adapter(name) if one] if is_local(name) else [name.removeprefix(PREFIX)]
+    return slug("-".join(parts))
+
+
 async def _play(folder: Path, settings: ProbeSettings, questions: Sequence[Question], asker: Asker) -> Probed:
     try:
         for line in asker.announced:
@@ -207,8 +233,6 @@ async def _play(folder: Path, settings: ProbeSettings, questions: Sequence[Quest
                 found = await _asked(settings, questions, asker)
         except BaseException as error:
             await drain_calls(asker.gateway, replies, settings.traffic.timeout, error)
-            if asker.gateway.account:
-                print(f"josh: go on with: josh probe --resume {folder}", file=sys.stderr)
             raise
         finally:
             replies.close()
@@ -217,7 +241,7 @@ async def _play(folder: Path, settings: ProbeSettings, questions: Sequence[Quest
     figures = _figures(settings, questions, asker, *found)
     _write_lines(folder, questions, *found)
     write_json(folder / PROBE_FILE, figures)
-    return Probed(folder, figures)
+    return Probed(folder, figures, _again(folder, settings))
 
 
 async def _asked(

@@ -72,7 +72,12 @@ class ProbeSettings:
         choices=(SINGLE, PAIRWISE, BOTH),
     )
     margin: float = setting(
-        0.05, "largest loss, as a share, that still counts as no worse", above=0, below=1, resumable=True
+        0.05,
+        "largest loss, as a share, that still counts as no worse",
+        above=0,
+        below=1,
+        way="a share above 0 and below 1",
+        resumable=True,
     )
     seed: int = setting(10, "random seed of the probe; every random choice depends on it")
     traffic: Traffic = part(Traffic)
@@ -88,7 +93,25 @@ class ProbeSettings:
 
 _UNUSED: Final = ("temperature", "baseline_temperature", "single_replies", "keep_samples", "report_to")
 """Settings that a probe sets itself or does not have."""
-PROBE: Final = Schema(one for one in settings_in(ProbeSettings) if one.flag not in _UNUSED)
+
+
+class ProbeSchema(Schema):
+    """The settings of a probe by flag."""
+
+    def refusal(self, name: str) -> str:
+        """Returns the error message for an unknown name; of a run's setting, it says why a probe does not have it."""
+        flag = name.replace("-", "_")
+        if flag.endswith("temperature") and flag in _UNUSED:
+            return (
+                f"{flag} is given, but a probe sets it itself: 0 for items, 1 for the drift, and that of MT-Bench for "
+                "questions; leave it out"
+            )
+        if flag in _UNUSED:
+            return f"{flag} is given, but a probe has no use for it; leave it out"
+        return super().refusal(name)
+
+
+PROBE: Final = ProbeSchema(one for one in settings_in(ProbeSettings) if one.flag not in _UNUSED)
 TITLES: Final[Mapping[str, str]] = {
     MODEL: "model",
     BASELINE: "baseline",
