@@ -27,7 +27,7 @@ from josh.runs.intervals import RESAMPLES
 from josh.runs.play.destinations import trust_flag
 from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
-from josh.runs.play.sub_runs import SubRun, budget_left, play_sub_run, sub_run_from, sub_run_to_json
+from josh.runs.play.sub_runs import SubRun, budget_left, play_sub_run, sub_run_from, sub_run_to_json, whole_limit
 from josh.runs.play.unread import refuse_unread, require_read, unread, unread_first
 from josh.runs.probe.probing import PROBE_FOLDER, Probed, probe_in
 from josh.runs.probe.report import as_text as probe_as_text
@@ -268,7 +268,9 @@ async def _probed(folder: Path, parts: Sequence[SubRun], given: Mapping[str, Any
     spending, stopped = budget_left(folder, parts, settings.spending)
     if stopped:
         return Probed(folder / PROBE_FOLDER, {"truncated": stopped})
-    return await probe_in(folder / PROBE_FOLDER, replace(settings, spending=spending))
+    done = await probe_in(folder / PROBE_FOLDER, replace(settings, spending=spending))
+    whole = whole_limit(done.stopped, settings.spending) or None
+    return replace(done, figures={**done.figures, "truncated": whole})
 
 
 def _write_output(path: Path, folder: Path, plan: Mapping[str, Any], figures: Mapping[str, Any]) -> None:

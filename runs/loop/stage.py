@@ -16,7 +16,7 @@ from josh.runs.export.export import NoRowsError, export, print_summary
 from josh.runs.loop.plan import ADAPTERS, BASE_POLICY, CONTROL, MODEL, Plan, Stage, adapter_of, choice_of, search_of
 from josh.runs.loop.settings import ALL, LAST
 from josh.runs.play.destinations import trust_flag
-from josh.runs.play.sub_runs import SubRun, budget_left, play_sub_run
+from josh.runs.play.sub_runs import SubRun, budget_left, play_sub_run, whole_limit
 from josh.runs.probe.probing import PROBE_FOLDER, probe_in
 from josh.runs.probe.report import sentence
 from josh.runs.probe.settings import settings_of_runs
@@ -94,7 +94,7 @@ def _probe(folder: Path, plan: Plan, given: Mapping[str, Any]) -> Done:
     spending, stopped = budget_left(folder, plan.parts, settings.spending)
     if not stopped:
         done = asyncio.run(probe_in(folder / PROBE_FOLDER, replace(settings, spending=spending)))
-        stopped = done.stopped
+        stopped = whole_limit(done.stopped, settings.spending)
     if stopped:
         raise _spent(folder, plan, stopped)
     return {"result": sentence(done.figures)}

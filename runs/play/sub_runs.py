@@ -94,10 +94,7 @@ async def play_sub_run(folder: Path, part: SubRun, parts: Sequence[SubRun], give
     settings = _in(folder, replace(settings, spending=spending))
     await run(settings, where if started else None, part.folder)
     ended = read_summary(where)
-    if ended["truncated"]:
-        name = ended["truncated"].split(maxsplit=1)[0]
-        return f"{name} {getattr(resume_settings(part.settings, given, folder).spending, name):g}"
-    return ""
+    return whole_limit(ended["truncated"] or "", resume_settings(part.settings, given, folder).spending)
 
 
 def budget_left(folder: Path, others: Sequence[SubRun], spending: Spending) -> tuple[Spending, str]:
@@ -117,6 +114,12 @@ def budget_left(folder: Path, others: Sequence[SubRun], spending: Spending) -> t
                 return spending, f"{name} {limits[name]:g}"
             limits[name] = left
     return replace(spending, **limits), ""
+
+
+def whole_limit(stopped: str, spending: Spending) -> str:
+    """Returns the limit of a whole budget, from the limit of one of its runs that is reached; empty for none."""
+    name = stopped.partition(" ")[0]
+    return f"{name} {getattr(spending, name):g}" if stopped else ""
 
 
 def _in(folder: Path, settings: RunSettings) -> RunSettings:

@@ -224,7 +224,7 @@ class Asker:
         found = bill(gateway.account, self._prices, gateway.uncounted, gateway.unusable)
         sides = {speaker: side for side, speaker in SPEAKERS.items()}
         usage = {sides[name]: used for name, used in found["usage"].items() if name in sides}
-        return {**found, "usage": usage, "retries": gateway.retries}
+        return {**found, "usage": usage}
 
     async def aclose(self) -> None:
         """Close the connections."""
