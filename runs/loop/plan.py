@@ -381,9 +381,9 @@ def _stages(settings: LoopSettings, parts: Sequence[SubRun]) -> Iterator[Stage]:
     if settings.control:
         yield Stage(f"train-{CONTROL}", "train", (search_of(1),))
         yield Stage(CONTROL, "test", (f"train-{CONTROL}",), tests(CONTROL))
-    if settings.probe:
-        yield Stage(PROBE_FOLDER, PROBE_FOLDER, (f"train-{settings.rounds}",), (), settings.rounds)
     if settings.other_users:
         yield Stage(f"{BASE_POLICY}-others", "test", made, tests(BASE_POLICY, others=True))
         last = settings.rounds
         yield Stage(f"round-{last}-others", "test", (f"train-{last}",), tests(f"round {last}", others=True), last)
+    if settings.probe:
+        yield Stage(PROBE_FOLDER, PROBE_FOLDER, (f"train-{settings.rounds}",), (), settings.rounds)

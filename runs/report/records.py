@@ -19,6 +19,7 @@ from josh.runs.record.folder import (
     LOOP_KIND,
     MODEL,
     PLAN,
+    PROBE_KIND,
     RUN,
     SUMMARY,
     how_played,
@@ -160,7 +161,7 @@ def _unlisted(folder: Path) -> str:
         names = {each.name for each in folder.iterdir()}
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    if kind_of(folder) in (MODEL, ADAPTER):
+    if kind_of(folder) in (MODEL, ADAPTER, PROBE_KIND):
         return f"{kind_of(folder)}s"
     if names & {EPISODES, SUMMARY, REPLIES}:
         return f"a run without {CONFIG}"
