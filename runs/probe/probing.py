@@ -10,6 +10,7 @@
 
 import asyncio
 import json
+import logging
 import platform
 import shutil
 import sys
@@ -28,28 +29,22 @@ from josh.models.litellm_chat import PREFIX
 from josh.runs.play.closing import drain_calls
 from josh.runs.play.destinations import sends_keys_elsewhere
 from josh.runs.play.signals import cancelled_by_signals
-from josh.runs.probe.answers import Answers, answer, passed, requests
+from josh.runs.probe.answers import Answers, answer, requests
 from josh.runs.probe.asking import Asker, CannotLoadError
 from josh.runs.probe.figures import (
     Figures,
-    drift_figures,
-    item_figures,
-    pairwise_figures,
-    single_figures,
-    whole_answer,
 )
 from josh.runs.probe.items import ITEMS, OPEN_PROMPTS
 from josh.runs.probe.judging import Pair, judged, most_verdicts
 from josh.runs.probe.questions import Question, questions_from_json, questions_to_json, read_questions
+from josh.runs.probe.results import no_drift, result_of, write_lines
 from josh.runs.probe.settings import (
     BASELINE,
     FLAGS,
     JUDGE,
     MODEL,
-    PAIRWISE,
     PROBE,
     SIDES,
-    SINGLE,
     ProbeSettings,
     resumed,
     settings_from,
@@ -70,12 +65,12 @@ from josh.runs.record.folder import (
     write_json,
 )
 from josh.runs.record.journal import Replies
-from josh.runs.train.monitor import distinct
 from josh.texts import json_fault
+
+log = logging.getLogger("josh")
 
 PROBE_FOLDER = "probe"
 """The name of a probe's folder in that of an evaluation or a loop."""
-ANSWERS, JUDGMENTS = "answers.jsonl", "judgments.jsonl"
 _VERSIONS: Final = ("josh-dialogue", "openai", "litellm", "torch", "transformers", "peft")
 
 
@@ -199,15 +194,6 @@ def items_digest() -> str:
     return blake2b(dumps(whole).encode(), digest_size=8).hexdigest()
 
 
-def no_drift(settings: ProbeSettings) -> str:
-    """Returns why the drift of two models cannot be measured; empty where it can."""
-    side = next((side for side in SIDES if not is_local(str(settings.side(side).model))), None)
-    if side is None:
-        return ""
-    name = str(settings.side(side).model).removeprefix(PREFIX)
-    return f"the server of {name} gives no log-probabilities of a given text; it needs hf: models"
-
-
 def _again(folder: Path, settings: ProbeSettings) -> str:
     """Returns the command that goes on with a probe."""
     asked = [settings.side(side) for side in FLAGS if settings.side(side).model]
@@ -225,7 +211,7 @@ def _short(settings: ProbeSettings) -> str:
 async def _play(folder: Path, settings: ProbeSettings, questions: Sequence[Question], asker: Asker) -> Probed:
     try:
         for line in asker.announced:
-            print(f"josh: {line}", file=sys.stderr)
+            log.warning("%s", line, extra={"once": True})
         replies = Replies(folder)
         asker.use(replies)
         try:
@@ -238,8 +224,8 @@ async def _play(folder: Path, settings: ProbeSettings, questions: Sequence[Quest
             replies.close()
     finally:
         await asker.aclose()
-    figures = _figures(settings, questions, asker, *found)
-    _write_lines(folder, questions, *found)
+    figures = result_of(settings, questions, asker, *found)
+    write_lines(folder, questions, *found)
     write_json(folder / PROBE_FILE, figures)
     return Probed(folder, figures, _again(folder, settings))
 
@@ -287,98 +273,6 @@ async def _bar(asker: Asker, total: int, *, forced: bool) -> AsyncIterator[None]
         if not bar.disable:
             bar.update(asker.asked - bar.n)
         bar.close()
-
-
-def _figures(
-    settings: ProbeSettings,
-    questions: Sequence[Question],
-    asker: Asker,
-    found: Mapping[str, Answers],
-    pairs: Sequence[Pair],
-) -> Figures:
-    """Returns the content of `probe.json`; see README.md for its keys."""
-    said = [one for side in found.values() for one in side.all]
-    judge = [one.said for pair in pairs for one in pair.verdicts]
-    failed = [one.error for one in (*said, *judge) if one.error and not one.too_long]
-    figures: Figures = {
-        "model": settings.model.model,
-        "baseline": settings.baseline.model,
-        "judge": settings.judge.model,
-        "margin": settings.margin,
-        "seed": settings.seed,
-        "questions": len(questions),
-        "complete": not failed and not asker.stopped,
-        "truncated": asker.stopped or None,
-        "failed": 0 if asker.stopped else len(failed),
-        "first_error": failed[0] if failed else "",
-        "too_long": sum(one.too_long for one in (*said, *judge)),
-        "cut_off": {side: sum(one.cut for one in answered.graded) for side, answered in found.items()},
-        **asker.bill(),
-    }
-    if asker.stopped:
-        return figures
-    baseline, model = found[BASELINE], found[MODEL]
-    kinds = [one.kind for one in ITEMS]
-    measures = {"items": item_figures(kinds, passed(baseline), passed(model), settings.margin)}
-    if questions and settings.mode != SINGLE:
-        measures[PAIRWISE] = pairwise_figures(pairs, settings.margin)
-    if questions and settings.mode != PAIRWISE:
-        measures[SINGLE] = single_figures(pairs, settings.margin)
-    return {
-        **figures,
-        **measures,
-        "drift": _drift(settings, found),
-        "no_worse": whole_answer({name: one["no_worse"] for name, one in measures.items()}),
-    }
-
-
-def _drift(settings: ProbeSettings, found: Mapping[str, Answers]) -> Figures:
-    if why := no_drift(settings):
-        return {"not_measured": why}
-    samples = {
-        side: [one.reply.token_ids for one in answered.open if one.reply and one.reply.token_ids]
-        for side, answered in found.items()
-    }
-    figures = drift_figures(found[BASELINE].weighed, found[MODEL].weighed, samples, distinct)
-    if not figures["replies"]:
-        return {"not_measured": "the two models write the same prompt in different tokens"}
-    return figures
-
-
-def _write_lines(folder: Path, questions: Sequence[Question], found: Mapping[str, Answers], pairs: list[Pair]) -> None:
-    """Write every answer and every reply of the judge, to read."""
-    rows: list[dict[str, Any]] = []
-    for side, answered in found.items():
-        for item, said, right in zip(ITEMS, answered.items, passed(answered), strict=True):
-            own: dict[str, Any] = {
-                "item": item.id,
-                "side": side,
-                "prompt": item.prompt,
-                "answer": said.text,
-                "right": right,
-            }
-            rows.append(own | ({"error": said.error} if said.error else {}))
-        for question, turns in zip(questions, answered.turns, strict=True):
-            for number, said in enumerate(turns, start=1):
-                own = {"question": question.id, "side": side, "turn": number, "prompt": question.turns[number - 1]}
-                rows.append(own | {"answer": said.text} | ({"error": said.error} if said.error else {}))
-    _write_rows(folder / ANSWERS, rows)
-    if pairs:
-        verdicts = [
-            {"question": pair.question, "category": pair.category, "turn": pair.turn, "mode": one.mode}
-            | {"first": one.first, "verdict": one.said.text, "outcome": pair.outcome, "scores": pair.scores}
-            | ({"error": one.said.error} if one.said.error else {})
-            for pair in pairs
-            for one in pair.verdicts
-        ]
-        _write_rows(folder / JUDGMENTS, verdicts)
-
-
-def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    try:
-        path.write_text("".join(f"{dumps(row)}\n" for row in rows), encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
