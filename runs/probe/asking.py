@@ -19,13 +19,15 @@ from josh.models.gateway import ModelGateway
 from josh.models.hf_loading import is_local
 from josh.models.turn_model import BoundModel
 from josh.reading import cut_reason, without_thoughts
+from josh.redact import redactor
 from josh.roles import Reply
 from josh.runs.play.model_factory import ModelFactory
 from josh.runs.play.run import hand_over_journal
-from josh.runs.probe.settings import BASELINE, JUDGE, MODEL, ProbeSettings
+from josh.runs.probe.settings import BASELINE, JUDGE, MODEL, PROBE, ProbeSettings
 from josh.runs.record.journal import Replies
 from josh.runs.record.prices import budget_of, prices_of, read_prices
 from josh.runs.record.summary import bill
+from josh.runs.settings import environment
 from josh.seeds import derive
 
 SPEAKERS: Final = {MODEL: "agent", BASELINE: BASELINE, JUDGE: JUDGE}
@@ -105,6 +107,7 @@ class Asker:
         self.stopped = ""
         self.asked = 0
         self._settings = settings
+        self._redact = redactor(environment(), PROBE.flat(settings))
         traffic = settings.traffic
         self._recorded = recorded
         self._factory = ModelFactory(settings.local, traffic.timeout, rehearsed=True, recorded=recorded)
@@ -211,9 +214,9 @@ class Asker:
             self.stopped = str(error)
             return Said(error=str(error))
         except ContextError as error:
-            return Said(error=str(error), too_long=True)
+            return Said(error=self._redact(str(error)), too_long=True)
         except ModelError as error:
-            return Said(error=str(error))
+            return Said(error=self._redact(str(error)))
         finally:
             self.asked += 1
         return Said(without_thoughts(reply.text), reply)

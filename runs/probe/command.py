@@ -11,6 +11,7 @@ from josh.runs.probe.probing import Probed, probe, resume_probe
 from josh.runs.probe.report import as_text
 from josh.runs.probe.settings import resolve_probe
 from josh.runs.record.folder import from_here
+from josh.runs.record.summary import counted
 from josh.terminal import only_visible, screen_width
 
 
@@ -48,6 +49,6 @@ def print_probe(done: Probed, *, as_json: bool = False) -> None:
         )
         return
     if figures["failed"]:
-        print(f"josh: {figures['failed']} requests failed; go on with: {done.again}", file=sys.stderr)
+        print(f"josh: {counted(figures['failed'], 'request')} failed; go on with: {done.again}", file=sys.stderr)
     if not as_json:
         print(as_text(figures, str(folder), screen_width(sys.stdout)))

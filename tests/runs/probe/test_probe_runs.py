@@ -172,6 +172,17 @@ def test_a_recorded_key_needs_trust(endpoint, monkeypatch, capsys):
     assert all("secret-key-of-mine" not in path.read_text(errors="ignore") for path in folder.iterdir())
 
 
+def test_a_key_in_a_servers_error_is_not_written(endpoint, monkeypatch, capsys):
+    url, server = endpoint(respond=speaks(same))
+    monkeypatch.setenv("MY_KEY", "secret-key-of-mine")
+    server.faults = [(400, {"error": {"message": "wrong secret-key-of-mine"}}, {})]
+    found = probe(url, "--api_key_var", "MY_KEY", code=1)
+    assert found["failed"] == 1 and "wrong" in found["first_error"]
+    said = capsys.readouterr()
+    texts = [path.read_text(errors="ignore") for path in only_folder().iterdir()]
+    assert all("secret-key-of-mine" not in text for text in (said.out, said.err, *texts))
+
+
 def test_cost_is_that_of_all_models(served, capsys):
     url, _, flags = served
     found = probe(url, *flags, "--price", "tuned=1/2,base=1/2,judge=10/20")
