@@ -6,7 +6,8 @@ vLLM and llama.cpp also have a seed per request, and are the first choice on a r
 
 The life of a batch:
 
-1. The prompts are padded on the left and read once, without the prefixes whose states are cached.
+1. The prompts are padded on the left and read once, without the prefixes whose states are cached. A beginning that
+   several prompts of the batch share, such as a system prompt, is read once for all of them.
 2. The cache is repeated for requests that want several replies: one row per reply.
 3. Every step samples a token for each row, until every reply has ended.
 4. When a quarter of the rows have ended, they are removed from the batch.
@@ -117,7 +118,10 @@ def generate(
 
     with torch.inference_mode():
         device = model.device
-        logits, cache, mask, lengths = _read(model, batch, pad, prefixes)
+        if prefixes is not None:
+            prefixes.asked += sum(len(asked.prompt) for asked in batch)
+            _read_shared(model, batch, pad, prefixes)
+        logits, cache, mask, lengths = _read(model, [asked.prompt for asked in batch], pad, prefixes)
         store = prefixes if prefixes is not None and is_plain(cache) else None
         rows = [(asked, choice) for asked in batch for choice in range(asked.n)]
         made = [TokenReply() for _ in rows]
@@ -163,19 +167,33 @@ def generate(
     return [[next(replies) for _ in range(asked.n)] for asked in batch]
 
 
-def _read(model: Any, batch: Sequence[TokenRequest], pad: int, prefixes: Any) -> tuple[Any, Any, Any, Any]:
+def _read_shared(model: Any, batch: Sequence[TokenRequest], pad: int, prefixes: Any) -> None:
+    """Read the beginnings that several prompts share and nothing has cached, and cache them."""
+    from josh.models.kv_cache import is_plain, shared_beginnings
+
+    found = shared_beginnings([asked.prompt for asked in batch], prefixes)
+    if found:
+        _, cache, mask, _ = _read(model, found, pad, prefixes)
+        if is_plain(cache):
+            for row, tokens in enumerate(found):
+                prefixes.keep(tokens, cache, row, mask[row].nonzero()[:, 0])
+
+
+def _read(model: Any, prompts: Sequence[tuple[int, ...]], pad: int, prefixes: Any) -> tuple[Any, Any, Any, Any]:
     """Read the prompts; returns the logits after each, the cache, its mask and the prompts' lengths, a row each."""
     import torch
 
     from josh.models.kv_cache import filled
 
     device = model.device
-    found = [prefixes.find(asked.prompt) if prefixes is not None else (0, ()) for asked in batch]
+    found = [prefixes.find(prompt) if prefixes is not None else (0, ()) for prompt in prompts]
     before = max(length for length, _ in found)
-    new = [asked.prompt[length:] for asked, (length, _) in zip(batch, found, strict=True)]
+    new = [prompt[length:] for prompt, (length, _) in zip(prompts, found, strict=True)]
+    if prefixes is not None:
+        prefixes.read += sum(map(len, new))
     width = max(map(len, new))
     ids = torch.tensor([[pad] * (width - len(tokens)) + list(tokens) for tokens in new], device=device)
-    lengths = torch.tensor([len(asked.prompt) for asked in batch], device=device)
+    lengths = torch.tensor(list(map(len, prompts)), device=device)
     mask = _right(torch.tensor([len(tokens) for tokens in new], device=device), width)
     if before:
         read = torch.tensor([length for length, _ in found], device=device)

@@ -105,6 +105,9 @@ def load_model(name: str, base: str, adapter: str | None, dtype: str, load_in_4b
         model = _adapted(name, model, adapter_folder, merge=not load_in_4bit)
     if not load_in_4bit:
         model = model.to("cuda" if gpu else "cpu")
+    from josh.models.attention import use_grouped_attention
+
+    use_grouped_attention(model)
     return tokenizer, model.eval()
 
 

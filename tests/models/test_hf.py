@@ -253,3 +253,98 @@ def test_a_text_that_does_not_fit_into_the_context_is_refused(chat):
     options = {"logprobs_of": {"after": "I hope", "text": " you" * 9000}}
     (refused,) = ask(chat, Request(HELLO, Sampling(), 7, options=options))
     assert isinstance(refused, ContextError)
+
+
+def test_a_beginning_that_prompts_share_is_read_once_and_changes_no_reply(chat):
+    from josh.models.kv_cache import SHARED, Prefixes
+
+    model, prefixes = chat._model, Prefixes(1 << 26)
+    long, longer = tuple(range(70, 70 + SHARED)), tuple(range(20, 20 + 2 * SHARED))
+    prompts = [(*long, 9), (*longer, 8), (*long, 7, 6), (*longer, 5), (4, 3), (*longer, 5, 4)]
+    batch = [TokenRequest(prompt, seed=number, limit=4) for number, prompt in enumerate(prompts)]
+    with tokens_read(model) as read:
+        replies = in_tokens(batch, model, prefixes=prefixes)
+    others = in_tokens(batch, model)
+    assert [one[0].token_ids for one in replies] == [one[0].token_ids for one in others]
+    assert read[0] == len(long) + len(longer)
+    assert read[1] == 1 + 1 + 2 + 1 + 2 + 2
+    assert (prefixes.asked, prefixes.read) == (sum(map(len, prompts)), sum(read[:2]))
+    with tokens_read(model) as read:
+        in_tokens([TokenRequest((*longer, 3), seed=1, limit=1)], model, prefixes=prefixes)
+    assert read == [1]
+
+
+def test_a_conversation_that_is_tokenized_otherwise_is_read_from_where_it_differs(chat):
+    from josh.models.kv_cache import BLOCK, Prefixes
+
+    model, prefixes = chat._model, Prefixes(1 << 26)
+    prompt = tuple(range(50, 50 + 3 * BLOCK))
+    (one,) = in_tokens([TokenRequest(prompt, seed=1, limit=6)], model, prefixes=prefixes)
+    again = [
+        TokenRequest((*prompt, *one[0].token_ids[:2], 99, 98), seed=2, limit=4),
+        TokenRequest((*prompt[: BLOCK + 3], 97), seed=3, limit=4),
+        TokenRequest((*prompt[: BLOCK - 1], 97), seed=3, limit=4),
+    ]
+    for asked, new in zip(again, (2, 1, BLOCK), strict=True):
+        with tokens_read(model) as read:
+            (reply,) = in_tokens([asked], model, prefixes=prefixes)
+        assert read[0] == new
+        assert reply[0].token_ids == in_tokens([asked], model)[0][0].token_ids
+
+
+def test_what_is_dropped_is_found_no_more_by_its_beginning(chat):
+    import torch
+    from transformers import DynamicCache
+
+    from josh.models.kv_cache import BLOCK, Prefixes
+
+    def keep(prefixes, tokens):
+        cache = DynamicCache()
+        chat._model(input_ids=torch.tensor([tokens]), past_key_values=cache, use_cache=True)
+        prefixes.keep(tokens, cache, 0, torch.arange(len(tokens)))
+
+    first, second = tuple(range(10, 10 + 2 * BLOCK)), tuple(range(60, 60 + 2 * BLOCK))
+    one = Prefixes(1 << 26)
+    keep(one, first)
+    prefixes = Prefixes(one.held)
+    keep(prefixes, first)
+    assert prefixes.find((*first[: BLOCK + 1], 1))[0] == BLOCK + 1
+    keep(prefixes, second)
+    assert prefixes.find((*first[: BLOCK + 1], 1)) == (0, ())
+    assert prefixes.find((*second, 1))[0] == 2 * BLOCK
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention_by_groups_of_heads_is_that_of_torch(masked):
+    import torch
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    from josh.models.attention import grouped_attention
+
+    torch.manual_seed(0)
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 3, True
+    for tokens in (1, 4):
+        query, (key, value) = torch.randn(2, 6, tokens, 8), torch.randn(2, 2, 2, 5, 8)
+        mask = torch.rand(2, 1, tokens, 5) > 0.3
+        mask[..., 0] = True
+        if not masked:
+            mask = torch.zeros(2, 1, tokens, 5).masked_fill(~mask, float("-inf"))
+        expected, _ = sdpa_attention_forward(module, query, key, value, mask)
+        found, _ = grouped_attention(module, query, key, value, mask)
+        assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_model_in_16_bits_samples_nearly_what_it_samples_in_32(tiny_model):
+    from josh.models.attention import GROUPED
+
+    half, whole = (HFChat(f"hf:{tiny_model}", dtype=dtype) for dtype in ("bfloat16", "float32"))
+    assert half._model.config._attn_implementation == GROUPED != whole._model.config._attn_implementation
+    prompt = tuple(range(40, 60))
+    for one, other in zip(
+        logprobs_of(half._model, prompt, range(60, 70)), logprobs_of(whole._model, prompt, range(60, 70)), strict=True
+    ):
+        assert one == pytest.approx(other, abs=0.1)
+    requests = [Request(LONGER, Sampling(temperature=0.0), number, options={"max_tokens": 8}) for number in range(3)]
+    texts = {one.replies[0].text for one in ask(half, *requests)}
+    assert len(texts) == 1
