@@ -49,7 +49,7 @@ def grouped_attention(
     rows, heads, _, width = query.shape
     groups, seen = key.shape[1], key.shape[2]
     asked = query.reshape(rows, groups, heads // groups, width) * (width**-0.5 if scaling is None else scaling)
-    scores = asked @ key.transpose(-1, -2)
+    scores = (key @ asked.transpose(-1, -2)).transpose(-1, -2)  # the other order would copy all keys
     if attention_mask is not None:
         mask = attention_mask[..., :seen]
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask

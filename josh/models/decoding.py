@@ -286,8 +286,10 @@ class _Draw:
                 least = scores.amax(-1, keepdim=True) + self._min_p.log()
                 scores = scores.masked_fill(scores < least, float("-inf"))
             warmed = scores
-            noise = -(-self._uniform(step).log()).log()
-            scores = scores + noise.where(self._temperature > 0, 0.0)
+            noise = self._uniform(step).log_().neg_().log_().neg_()
+            if (self._temperature <= 0).any():
+                noise = noise.where(self._temperature > 0, 0.0)
+            scores = noise.add_(scores)
         tokens = scores.argmax(-1)
         if not self._logprobs:
             none = torch.zeros_like(tokens)
@@ -303,7 +305,7 @@ class _Draw:
     def _uniform(self, step: int) -> Any:
         """Returns a number in (0, 1) for every row and token."""
         numbers = _mixed(_mixed(self._keys + _signed((step + 1) * _GOLDEN)) + self._tokens)
-        return (((numbers >> 11) & ((1 << 53) - 1)).double() + 0.5) * 2.0**-53
+        return _shifted(numbers, 11).double().add_(0.5).mul_(2.0**-53)
 
 
 def _nucleus(scores: Any, top_p: Any) -> Any:
@@ -314,9 +316,15 @@ def _nucleus(scores: Any, top_p: Any) -> Any:
 
 
 def _mixed(numbers: Any) -> Any:
+    """Mixes the bits of numbers in their place, and returns them."""
     for shift, factor in _MIX:
-        numbers = (numbers ^ ((numbers >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor)
-    return numbers ^ ((numbers >> 31) & ((1 << 33) - 1))
+        numbers.bitwise_xor_(_shifted(numbers, shift)).mul_(_signed(factor))
+    return numbers.bitwise_xor_(_shifted(numbers, 31))
+
+
+def _shifted(numbers: Any, shift: int) -> Any:
+    """Returns numbers shifted right as if they had no sign."""
+    return (numbers >> shift).bitwise_and_((1 << (64 - shift)) - 1)
 
 
 def _signed(number: int) -> int:
