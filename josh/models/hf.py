@@ -240,6 +240,12 @@ class HFChat:
         """Number of prompts that the chat template wrote otherwise than the sampled tokens; see `TokenHistory`."""
         return sum(history.rewritten for history in self._histories.values())
 
+    @property
+    def read_share(self) -> float:
+        """Share of the tokens of all prompts so far that the model read; the others were in the prefix cache."""
+        known = self._prefixes
+        return float(known.read / known.asked) if known is not None and known.asked else 1.0
+
     def _history(self, template: ChatTemplate) -> TokenHistory:
         return self._histories.setdefault(id(template), TokenHistory(template))
 

@@ -32,6 +32,7 @@ from josh.driver import Search
 from josh.episode import play_search
 from josh.memory import relax_gc
 from josh.models.chat import ChatModel, Request, Sampling
+from josh.models.hf import HFChat
 from josh.rewards.sandbox.run import Sandbox
 from josh.rewards.sandbox.tools import TOOLS
 from josh.roles import BaseEnv, BaseJOSHAgent, BaseJOSHUser, BaseRewards
@@ -295,6 +296,7 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
     )
     prompts = [prompt for search in searches for prompt in _prompts(search.tree)]
     together = watch.per_second(len(prompts))
+    read = next((chat.read_share for chat in runtime.models if isinstance(chat, HFChat)), 1.0)
     await runtime.aclose()
     torch.set_num_threads(threads)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -311,6 +313,7 @@ async def local_figures(folder: str, tasks: int, threads: int) -> None:
         f"{folder}, {tasks} tasks searched with a beam of 8: {len(prompts)} replies; {torch.get_num_threads()} threads"
     )
     print(f"    {together[0]:.1f} replies a second, {together[1]:.1f} per second of processor time")
+    print(f"    {read:.0%} of the prompts' tokens were read; the others were known from earlier prompts")
     print(f"    one at a time with `generate`: {alone[0]:.1f} and {alone[1]:.1f}, {len(chosen)} of the same prompts")
     print(
         f"    {together[0] / alone[0]:.1f} times as many by the clock, {together[1] / alone[1]:.1f} by processor time"
