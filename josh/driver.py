@@ -1,7 +1,8 @@
 """The driver plays a search: it asks a strategy for a plan, takes the planned turns, and adds them to the tree.
 
 The life of a phase:
-    1. The driver hides leaves that used up their rounds; the strategy plans with the others.
+    1. The driver hides leaves that used up their rounds; the strategy plans with the others. Turns of the agent beyond
+       the task's budget are cut from the plan (`allowance.py`).
     2. Each expansion becomes a group of siblings, each with its own branch, path and seeds.
     3. The driver takes all turns, concurrently or step by step in their order (`turns.py`).
     4. It resamples turns that repeat an elder sibling, where the search asks for that.
@@ -17,6 +18,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from josh.allowance import Allowance
 from josh.branch import Branch, Steps, TurnContext
 from josh.calls import contained
 from josh.dialogue import Hit, Outcome, Speaker, Turn
@@ -44,6 +46,8 @@ class Search:
         start: the branch that the search began with.
         branches: the branch of each node of the frontier, by node index.
         winner: the branch of the latest collapse; None before the first.
+        allowance: the budget of the task; None for no limit.
+        short: whether the budget kept the search from turns that its strategy planned.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Search:
         value: Value | None = None,
         facts: Facts | None = None,
         directives: Mapping[str, str] = MappingProxyType({}),
+        allowance: Allowance | None = None,
     ) -> None:
         """Start a search.
 
@@ -78,11 +83,14 @@ class Search:
             value: values turns for plans that ask for it.
             facts: finds the facts of each turn; None where the rewards have none.
             directives: the world's texts of instructions, by name.
+            allowance: what the search may spend; None for no limit.
         """
         self.tree = tree
         self.start = root
         self.branches = dict.fromkeys(tree.frontier, root)
         self.winner: Branch | None = None
+        self.allowance = allowance
+        self.short = False
         self.strategy = strategy
         self._rules = Rules(steps, max_turn_tries, name)
         self._parallel = parallel
@@ -177,6 +185,10 @@ class Search:
             check_plan(tree, plan)
         except UsageError as error:
             raise UsageError(f"strategy {type(self.strategy).__name__}: {error}") from None
+        if self.allowance is not None and plan:
+            fitting = self.allowance.fitting(self.tree, plan)
+            self.short = self.short or fitting != tuple(plan)
+            plan = fitting
         self._over = not plan
         return tuple(plan)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from josh.allowance import TURNS, UNITS, Allowance
 from josh.branch import Branch, Steps, TurnContext
 from josh.calls import Named, contained
 from josh.clock import TaskClock
@@ -58,6 +59,18 @@ class Limits:
     max_convo_turns: int | None = setting(None, "most rounds of a conversation (default: the environment's)", least=1)
     josh_agent_tries: int = setting(20, "most steps in one agent turn", least=1)
     task_timeout: float = setting(3600.0, "seconds that one task may take", above=0, unit="seconds", resumable=True)
+    budget_per_task: int | None = setting(None, "most turns of the agent in one task, all branches together", least=1)
+    budget_unit: str = setting(
+        TURNS, "what budget_per_task counts: the agent's turns, or the calls or tokens of both sides", choices=UNITS
+    )
+    restarts: int = setting(
+        0, "times that a search begins again from the start of its task, while its budget lasts", least=0, most=100_000
+    )
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """The budget of a task; None for no limit."""
+        return None if self.budget_per_task is None else Allowance(self.budget_per_task, self.budget_unit)
 
 
 def begin(
@@ -123,6 +136,7 @@ async def play(
     max_concurrency: int = 16,
     timeout: float = 3600.0,
     keep_samples: bool = False,
+    budget: Allowance | None = None,
 ) -> Episode:
     """Play and score one task, as a run does with each of its tasks; nothing is written to disk.
 
@@ -145,6 +159,7 @@ async def play(
         max_concurrency: most model calls in flight.
         timeout: seconds after which the task is given up.
         keep_samples: keep the tokens of each request (`Turn.samples`), where the models give them.
+        budget: what the task may cost, such as `josh.allowance.Allowance(40)`; None for no limit.
 
     Returns:
         The episode: the tree, its result, rewards and scores.
@@ -172,6 +187,7 @@ async def play(
         max_concurrency=max_concurrency,
         timeout=timeout,
         keep_samples=keep_samples,
+        budget=budget,
     )
     try:
         return await play_search(table.search, task, env, clock=table.clock, scorer=table.scorer)
@@ -212,6 +228,7 @@ def set_table(
     max_concurrency: int,
     timeout: float = 3600.0,
     keep_samples: bool = False,
+    budget: Allowance | None = None,
     voice: Callable[[BoundModel], TurnModel] | None = None,
 ) -> Table:
     """Returns a table with a task on it; nothing is played yet. See `play` for the other arguments.
@@ -262,6 +279,7 @@ def set_table(
         resample=strategy.resamples,
         name=f"task {task.id}",
         max_rounds=max_rounds or env.max_rounds,
+        allowance=budget,
         scorer=scorer,
     )
     return Table(search, scorer, clock, gateway)
@@ -342,7 +360,8 @@ def _concluded(
         error = f"{UNSCORED}{one_line(failure)}"
         episode = conclude(search.tree, task, env, rewards, search.strategy, error)
     tools, user_tools = (tuple(getattr(side, "tools", ())) for side in (search.start.agent, search.start.user))
-    return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage)
+    budget = str(search.allowance) if search.short else ""
+    return replace(episode, tools=tools, user_tools=user_tools, judged=scorer.usage, budget=budget)
 
 
 class UnscoredError(Exception):

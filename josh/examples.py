@@ -40,7 +40,9 @@ def examples_of(tree: Tree, collapse: Collapse, learner: Speaker = Speaker.AGENT
     """
     last: dict[str, int] = {}
     inside = {collapse.root}
-    for index in range(collapse.root, collapse.size):
+    # A search that began again grows from the root once more; what an earlier collapse cut off is not part of it.
+    since = max((cut.size for cut in tree.collapses if cut.size < collapse.size), default=0)
+    for index in (collapse.root, *range(max(collapse.root + 1, since), collapse.size)):
         node = tree.nodes[index]
         if index == collapse.root or node.parent in inside:
             inside.add(index)

@@ -48,6 +48,7 @@ class Episode:
         unread_tags: places in the user's words, in the whole tree, that look like the environment's tag and are none.
         disputed_tags: tags in the user's words, in the whole tree, that are quoted, negated or asked about.
         pairs: the rewards' `pairs()` of the tree; empty where the task was given up.
+        budget: the budget that kept the search from further turns, such as `40 turns`; empty where none did.
         no_rows: why its conversations are no training rows, such as `marked as spoilt by its authors`; empty where they
             may be.
     """
@@ -67,6 +68,7 @@ class Episode:
     disputed_tags: int = 0
     pairs: tuple[Pair, ...] = ()
     no_rows: str = ""
+    budget: str = ""
 
     @property
     def scored(self) -> bool:

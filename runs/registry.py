@@ -121,6 +121,10 @@ STRATEGIES = {
     ROLLOUTS: "josh.strategies.rollouts:Rollouts",
     "fan_out": "josh.strategies.fan_out:FanOut",
     "mainline": "josh.strategies.mainline:Mainline",
+    "mcts": "josh.strategies.mcts:MCTS",
+    "halving": "josh.strategies.halving:Halving",
+    "adaptive": "josh.strategies.adaptive:Adaptive",
+    "treequest": "josh.strategies.treequest:TreeQuest",
 }
 ROLES: Mapping[str, Mapping[str, str]] = {
     "env": ENVS, "agent": AGENTS, "user": USERS, "rewards": REWARDS, "strategy": STRATEGIES,

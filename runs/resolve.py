@@ -44,6 +44,7 @@ from josh.runs.settings import (
     environment,
     flat,
     schema_of,
+    search_of,
     spelled_out,
 )
 from josh.search import Strategy
@@ -161,7 +162,9 @@ def resolve(
     values |= _with_addresses(values, environment() if variables is None else variables)
     values |= _with_templates(values)
     settings = _built(schema, values)
-    strategy = strategy_of(settings.strategy)
+    strategy = search_of(settings)
+    if settings.limits.restarts and settings.agent.sampling.temperature == 0:
+        raise UsageError("temperature is 0 with restarts; they would repeat the first search, give one above 0")
     if strategy.resamples and settings.agent.sampling.temperature == 0:
         raise UsageError("temperature is 0 with a search; siblings would be copies of each other, give one above 0")
     for side in settings.people:

@@ -39,8 +39,11 @@ from josh.runs.registry import (
     guarded,
     label_of,
     said,
+    strategy_of,
     who_has,
 )
+from josh.search import Strategy
+from josh.strategies.restarts import restarted
 
 JOSH = "josh"
 """The published flag that means `--strategy beam`; without it and without `--strategy`, a run plays `rollouts`."""
@@ -165,7 +168,9 @@ SEARCH = Setting(
 
 SHARDS = ("num_shards", "shard_idx")
 """The settings that cut a run into shards; those of a command with several runs do not have them."""
-NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS)
+SEARCHES = ("budget_per_task", "budget_unit", "restarts")
+"""The settings of a search that are not its strategy's; plain conversations of a comparison do not have them."""
+NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *SEARCHES)
 """Settings that `josh play` refuses, because a person has one conversation; it refuses a strategy's settings too."""
 
 
@@ -192,7 +197,10 @@ class RunSchema(Schema):
         """
         self.chosen = tuple(chosen)
         self._names_of = {role: name for role, name, _ in reversed(chosen)}
-        own = [one for role, _, kind in chosen for one in settings_of_plug_in(kind, role)]
+        own = [one for role, _, kind in chosen if role != "strategy" for one in settings_of_plug_in(kind, role)]
+        # Where a command plays several strategies, their settings of one name have one flag.
+        searches = [one for role, _, kind in chosen if role == "strategy" for one in settings_of_plug_in(kind, role)]
+        own += {one.flag: one for one in reversed(searches)}.values()
         taken = next((one for one in own if core().find(one.dotted) is not None), None)
         if taken is not None:
             raise UsageError(f"a plug-in has a setting {taken.dotted}, which every run has; give it another name")
@@ -329,6 +337,12 @@ def options_of(settings: RunSettings) -> dict[str, Any]:
         if schema.find(f"{role}.{name}") is None
     }
     return {**rest, **schema.flat(settings), JOSH: settings.strategy.name == BEAM}
+
+
+def search_of(settings: RunSettings) -> Strategy:
+    """Returns the strategy of a run, which begins again as often as the settings say. Raises UsageError."""
+    found: Strategy = restarted(strategy_of(settings.strategy), settings.limits.restarts)
+    return found
 
 
 def env_of(settings: RunSettings) -> BaseEnv:

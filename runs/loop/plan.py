@@ -23,7 +23,7 @@ from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
 from josh.runs.registry import BEAM, OFFLINE, ROLLOUTS, default_of, label_of, name_of, said
 from josh.runs.resolve import read_toml, resolve, without_plug_in
-from josh.runs.settings import core, env_of, schema_of
+from josh.runs.settings import SEARCHES, core, env_of, schema_of
 from josh.runs.train.settings import TRAINING, refuse_unread_by, resolve_training
 from josh.runs.train.tiny import Tiny, tiny_dialogues
 
@@ -301,7 +301,7 @@ def _parts(folder: Path, settings: LoopSettings, run: Mapping[str, Any], env: Ba
 def _ways(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the settings of searches and of plain conversations, each without the other strategy's settings."""
     search = {name: value for name, value in run.items() if name not in _strategys({**run, "strategy": ROLLOUTS})}
-    plain = {name: value for name, value in run.items() if name not in _strategys(run)}
+    plain = {name: value for name, value in run.items() if name not in (*_strategys(run), *SEARCHES)}
     return search, plain | {"strategy": ROLLOUTS}
 
 

@@ -44,9 +44,9 @@ from josh.runs.record.record import Record
 from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result, person_of, result_of, summarize
-from josh.runs.registry import PlugIn, guarded, import_path, label_of, new_rewards, rewards_class, strategy_of
+from josh.runs.registry import PlugIn, guarded, import_path, label_of, new_rewards, rewards_class
 from josh.runs.resolve import changed
-from josh.runs.settings import RunSettings, env_of, environment, options_of
+from josh.runs.settings import RunSettings, env_of, environment, options_of, search_of
 from josh.scoring import Scorer, has_facts
 from josh.search import Strategy
 from josh.threads import one_line
@@ -90,7 +90,7 @@ async def rescore(folder: Path, given: Mapping[str, Any]) -> Rescored:
         raise UsageError(f"{folder / CONFIG} has no plug-ins or number of tasks; give the folder of a run")
     settings = changed(read_settings(folder, config), given, environment(), missing=("agent", "user"))
     options = options_of(settings)
-    env, strategy = env_of(settings), strategy_of(settings.strategy)
+    env, strategy = env_of(settings), search_of(settings)
     rewards_type = rewards_class(settings.rewards, env)
     kept = _keeps_source_rewards(folder, config, given, settings, env)
     how = IMPORTED if is_imported(config) else HowPlayed.of(strategy)
@@ -225,7 +225,7 @@ async def rescored(
         rewards.rewards = json.loads(dumps(list(rewards.rewards)))
         return rewards
 
-    rewards, strategy = guarded(what, set_up), strategy_of(settings.strategy)
+    rewards, strategy = guarded(what, set_up), search_of(settings)
 
     async def regrown() -> Episode:
         tree = await regrow(episode.tree, rewards, strategy, scorer.facts if has_facts(rewards) else None)
@@ -247,6 +247,7 @@ async def rescored(
         user_tools=episode.user_tools,
         judged=scorer.usage,
         no_rows=episode.no_rows,
+        budget=episode.budget,
     )
 
 

@@ -37,9 +37,8 @@ from josh.runs.registry import (
     label_of,
     new_rewards,
     rewards_class,
-    strategy_of,
 )
-from josh.runs.settings import RunSettings, env_of, options_of
+from josh.runs.settings import RunSettings, env_of, options_of, search_of
 from josh.scoring import JUDGE, Scorer
 from josh.search import Strategy
 from josh.seeds import derive
@@ -125,7 +124,7 @@ class Runtime:
             task.id: guarded(f"the people of task {task.id}", partial(person_of, task, self.env)) for task in self.tasks
         }
         self._positions = {task.id: position for position, task in enumerate(self.tasks)}
-        self.strategy = strategy_of(settings.strategy)
+        self.strategy = search_of(settings)
         self.recorded = recorded
         self._factory = ModelFactory(settings.local, settings.traffic.timeout, recorded=recorded, rehearsed=rehearsed)
         agent, user, judge = settings.agent, settings.user, settings.judge
@@ -253,6 +252,7 @@ class Runtime:
                 resample=strategy.resamples,
                 name=f"task {task.id}",
                 max_rounds=self.max_rounds(task),
+                allowance=settings.limits.allowance if seat is None else None,
                 scorer=scorer or self.scorer(task, clock),
             )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from typing import Any
 
+from josh.allowance import TURNS
 from josh.calls import keyword_parameters
 from josh.config import shown
 from josh.dialogue import Speaker
@@ -45,8 +46,12 @@ def unread(runtime: Runtime) -> dict[str, str]:
     every = [name for models in asked.values() for name in models]
     if not any(map(is_local, every)):
         found |= dict.fromkeys(_LOCAL, f"no model is on this machine; leave it out, or give --model {_HF}")
+    if runtime.settings.limits.budget_per_task is None:
+        found["budget_unit"] = "there is no budget; leave it out, or give --budget_per_task"
     if not every and not any(_foreign(runtime, side) for side in ("agent", "user")):
         found |= dict.fromkeys(_CALLS, "no side asks a chat model; leave it out, or give --model")
+        if runtime.settings.limits.budget_unit != TURNS:
+            found["budget_unit"] = f"no side asks a chat model; give {TURNS}, or give --model"
     return found
 
 

@@ -66,6 +66,7 @@ def tail_to_json(episode: Episode) -> dict[str, Any]:
         "disputed_tags": episode.disputed_tags,
         "pairs": list(map(_pair, episode.pairs)),
         "no_rows": episode.no_rows,
+        "budget": episode.budget,
     }
     row = {"task": {"index": task.index, "data": dict(task.data), "metadata": dict(task.metadata)}}
     return row | {name: value for name, value in optional.items() if value}
@@ -210,6 +211,7 @@ def from_json(row: "EpisodeRow") -> Episode:
         disputed_tags=row.get("disputed_tags", 0),
         pairs=tuple(_read_pair(each, len(nodes)) for each in row.get("pairs", ())),
         no_rows=row.get("no_rows", ""),
+        budget=row.get("budget", ""),
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from josh.errors import UsageError
 from josh.runs.record.settings_json import settings_from_json, upgraded
-from josh.runs.registry import guarded, strategy_of
-from josh.runs.settings import RunSettings
+from josh.runs.registry import guarded
+from josh.runs.settings import RunSettings, search_of
 from josh.search import Strategy
 from josh.texts import json_fault
 
@@ -340,7 +340,7 @@ def how_played(config: Mapping[str, Any], settings: RunSettings) -> HowPlayed:
     found = config.get("search")
     if isinstance(found, dict) and found.keys() == {"words", "searched", "conversations"}:
         return HowPlayed(str(found["words"]), bool(found["searched"]), int(found["conversations"]))
-    return HowPlayed.of(strategy_of(settings.strategy))
+    return HowPlayed.of(search_of(settings))
 
 
 _DATE_AND_TIME = re.compile(r"(?<!\d)(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(?!\d)")

@@ -228,6 +228,8 @@ class EpisodeRow(TypedDict):
     """The results of the rewards' `pairs()`: pairs of sibling turns."""
     no_rows: NotRequired[str]
     """Why its conversations are no training rows; left out where they may be."""
+    budget: NotRequired[str]
+    """The budget that kept the search from further turns, such as `40 turns`; left out where none did."""
 
 
 @_documented

@@ -7,7 +7,7 @@ from typing import Any
 
 from josh.config import Schema, checked, setting, settings_in
 from josh.errors import UsageError
-from josh.runs.settings import JOSH, SHARDS
+from josh.runs.settings import JOSH, SEARCHES, SHARDS
 from josh.runs.train.settings import SCHEDULES, TARGETS
 
 GROUPS = ("task", "siblings")
@@ -108,6 +108,7 @@ NOT_FOR_GRPO = (
     JOSH,
     "strategy",
     *SHARDS,
+    *SEARCHES,
     "base_url",
     "api_key_var",
     "leave_out",
