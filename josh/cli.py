@@ -24,6 +24,7 @@ from josh.runs.evaluate.settings import BASELINE, apart
 from josh.runs.loop.settings import LOOP, loop_settings
 from josh.runs.play.signals import cancelled_error_on_signals
 from josh.runs.play.trusted import trust_of
+from josh.runs.race.settings import RACE, RaceSettings
 from josh.runs.registry import system_command
 from josh.runs.resolve import as_published, defaults_of, read_toml, resolve, resume_settings
 from josh.runs.settings import RunSettings, core, environment
@@ -311,6 +312,21 @@ def _probe(args: argparse.Namespace) -> int:
     return run_probe(given, args.resume, as_json=args.json)
 
 
+def _race(args: argparse.Namespace) -> int:
+    from josh.runs.race.race import race, resume_race
+
+    given = _given(args)
+    _require_recorded(args)
+    own = RACE.read({name: value for name, value in vars(args).items() if name in RACE})
+    _log(given)
+    relax_gc()
+    if args.resume:
+        if own:
+            raise UsageError(f"{next(iter(own))} is given, but {args.resume} records it; leave it out")
+        return 0 if asyncio.run(resume_race(args.resume, given, as_json=args.json)) else 1
+    return 0 if asyncio.run(race(given, RaceSettings(**own), as_json=args.json)) else 1
+
+
 def _loop(args: argparse.Namespace) -> int:
     from josh.runs.loop.loop import do_stage, loop, resume_loop
 
@@ -475,6 +491,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
     "train_grpo": _train_grpo,
     "train_openai": _train_openai,
+    "race": _race,
     "loop": _loop,
     "show": _show,
     "play": _play,

@@ -10,6 +10,7 @@ from josh.flags import add_json, add_settings, add_trust
 from josh.runs.evaluate.settings import BASELINE, EVALUATION_DEFAULTS, NOT_FOR_EVALUATIONS
 from josh.runs.loop.settings import LOOP, LOOP_DEFAULTS, NOT_FOR_LOOPS
 from josh.runs.probe.settings import PROBE, TITLES
+from josh.runs.race.settings import NOT_FOR_RACES, RACE, RACE_DEFAULTS
 from josh.runs.registry import (
     BEAM,
     COMMANDS,
@@ -141,6 +142,23 @@ def _add_loop(loop: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: b
     add_settings(loop, schema, LOOP_DEFAULTS, without=(*NOT_FOR_LOOPS, *LOOP))
 
 
+def _add_race(own: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
+    """Add the flags of `josh race`."""
+    own.description = (
+        "The settings of `josh run` apply to all searches; those of a strategy apply to each search that has them. "
+        "Every search spends the whole budget: it goes on after a win, and begins again where it would end."
+    )
+    names = str(chosen.get("strategies") or RACE["strategies"].default).split(",")
+    schema = schema_of(chosen, strategies=[name.strip() for name in names if name.strip()], sides=sides)
+    own.set_defaults(schema=schema)
+    add_settings(own, RACE)
+    add_json(own)
+    own.add_argument("--config", type=Path, default=None, metavar="FILE", help="TOML file with settings of the runs")
+    own.add_argument("--resume", type=Path, default=None, metavar="FOLDER", help="continue the race in this folder")
+    add_trust(own, plays=True)
+    add_settings(own, schema, RACE_DEFAULTS, without=NOT_FOR_RACES)
+
+
 def _add_rescore(rescore: argparse.ArgumentParser, chosen: Mapping[str, Any], sides: bool) -> None:
     """Add the flags of `josh rescore`."""
     schema = schema_of(chosen, sides=sides, missing=("agent", "user"))
@@ -185,6 +203,7 @@ RUN_COMMANDS = {
     "run": ("play tasks and record them, with a search if --josh is given (the default command)", _add_run),
     "play": ("take one side of a conversation yourself, and record it", _add_play),
     "evaluate": ("compare models on the same held-out tasks, with confidence intervals", _add_evaluate),
+    "race": ("let searches play the same tasks with the same budgets, and compare them", _add_race),
     "loop": ("repeat rounds of search, export, training and evaluation", _add_loop),
     "import": (
         "make a run of conversations from elsewhere: files of chats, or those of people in a corpus",

@@ -188,12 +188,14 @@ def _choices(arguments: Sequence[str]) -> dict[str, Any]:
     peek.add_argument("--config", type=Path)
     peek.add_argument("--resume", type=Path)
     peek.add_argument("--suite")
+    peek.add_argument("--strategies")
     flags = vars(peek.parse_known_args(arguments)[0])
     resumed, config = flags.pop("resume", None), flags.pop("config", None)
     suite = flags.pop("suite", None) if arguments[0] == "evaluate" else None
     if arguments[0] == "rescore":
         resumed = next(filter(Path.is_dir, map(Path, arguments[1:])), None)
-    found: dict[str, Any] = {}
+    strategies = flags.pop("strategies", None) if arguments[0] == "race" else None
+    found: dict[str, Any] = {} if strategies is None else {"strategies": strategies}
     if resumed and (settings := settings_in_folder(resumed)) is not None:
         found |= choices_of(settings)
     in_file = read_toml(config) if config else {}

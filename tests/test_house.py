@@ -16,7 +16,7 @@ from places import ROOT
 FOLDERS = ("agents", "users", "envs", "rewards", "runs")
 FLOORS = (
     "messages reading errors calls quick config seeds tags texts redact threads memory forking trust",
-    "dialogue imported tree search transcript branch roles loading",
+    "dialogue imported tree allowance search transcript branch roles loading",
     "strategies examples token_rows tools",
     "driver turns steps scoring clock outcomes episode conversation conformance api testing terminal models",
     "envs",
@@ -29,7 +29,7 @@ FLOORS = (
     "runs.imports",
     "runs.train",
     "runs.probe",
-    "runs.evaluate",
+    "runs.evaluate runs.race",
     "runs.report",
     "runs.loop",
     "runs.systems runs.experiments",

@@ -87,8 +87,7 @@ class Halving(Strategy):
             return found
         for index, node in enumerate(tree.nodes):
             if index and (
-                node.parent in found
-                or (self._is_compared(tree, node.parent) and children[node.parent][0] == index)
+                node.parent in found or (self._is_compared(tree, node.parent) and children[node.parent][0] == index)
             ):
                 found.add(index)
         return found

@@ -1,4 +1,4 @@
-"""Monte Carlo tree search over dialogue turns: UCT with progressive widening (Kocsis and Szepesvári, 2006; Coulom, 2007).
+"""Monte Carlo tree search over dialogue turns: UCT with progressive widening (Kocsis and Szepesvári, 2006).
 
 A walk from the root chooses the place of the next conversation:
     1. Where the agent speaks, its arms are the turns that it has taken there, and one more turn, which it may take
@@ -40,7 +40,9 @@ class MCTS(Growing):
         explore: float = setting(0.3, "weight of the confidence bound, for values from 0 to 1", least=0, most=100)
         widen: float = setting(2.0, "turns of the agent in one place for one visit", least=1, most=1_000)
         power: float = setting(0.5, "how their number grows with the visits: visits ** power", least=0, most=1)
-        replies: float = setting(0.5, "answers of the user to one turn for one visit; at least one", least=0, most=1_000)
+        replies: float = setting(
+            0.5, "answers of the user to one turn for one visit; at least one", least=0, most=1_000
+        )
 
     config: Config
 

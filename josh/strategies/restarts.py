@@ -22,7 +22,7 @@ class Restarts(Strategy):
     """Plays a search several times on one task; the best pass counts, or all conversations where each counts."""
 
     def __init__(self, inner: Strategy, times: int) -> None:
-        """Args: inner: the search; it must not keep the root by itself. times: how often it begins again, at least 1."""
+        """Args: inner: the search; it must not keep the root by itself. times: how often it begins again."""
         super().__init__()
         self.inner = inner
         self.times = times

@@ -45,7 +45,7 @@ class TreeQuest(Growing):
         """The settings."""
 
         algorithm: str = setting("ABMCTSA", "algorithm of treequest, such as ABMCTSA, ABMCTSM or StandardMCTS")
-        options: dict = setting({}, "its arguments, as a JSON object: '{\"dist_type\": \"beta\"}'")  # type: ignore[type-arg]
+        options: dict = setting({}, 'its arguments, as a JSON object: \'{"dist_type": "beta"}\'')  # type: ignore[type-arg]
 
     config: Config
 
@@ -68,7 +68,9 @@ class TreeQuest(Growing):
         name = self.config.algorithm
         kind = getattr(library, name, None) if name in library.__all__ else None
         if kind is None or not hasattr(kind, "ask_batch"):
-            known = [one for one in library.__all__ if hasattr(getattr(library, one), "ask_batch") and one != "Algorithm"]
+            known = [
+                one for one in library.__all__ if hasattr(getattr(library, one), "ask_batch") and one != "Algorithm"
+            ]
             raise UsageError(f"strategy.algorithm is {name!r}; give {', '.join(known)}")
         try:
             return kind(**self.config.options)

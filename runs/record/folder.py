@@ -27,13 +27,13 @@ CONFIG, EPISODES, EXAMPLES, SUMMARY = "config.json", "episodes.jsonl", "training
 BEFORE = "summary.before.json"
 """The summary of the previous session, renamed while a resumed run is playing, because it is out of date by then."""
 PLAN, EVALUATION, LOOP = "plan.json", "evaluation.json", "loop.json"
-"""The files of an evaluation or a loop; its folder holds the folders of its runs."""
+"""The files of an evaluation or a loop; its folder holds the folders of its runs. A race has a plan too."""
 PROBE_FILE = "probe.json"
 """The numbers of a probe, which has a `plan.json` too."""
-RUN, EVALUATION_KIND, LOOP_KIND, PROBE_KIND = "run", "evaluation", "loop", "probe"
+RUN, EVALUATION_KIND, LOOP_KIND, PROBE_KIND, RACE_KIND = "run", "evaluation", "loop", "probe", "race"
 MODEL, ADAPTER, FOLDER_OF_RUNS = "model", "adapter", "folder of runs"
 """What a folder may be."""
-_RESUME = {RUN: "", EVALUATION_KIND: "evaluate ", LOOP_KIND: "loop ", PROBE_KIND: "probe "}
+_RESUME = {RUN: "", EVALUATION_KIND: "evaluate ", LOOP_KIND: "loop ", PROBE_KIND: "probe ", RACE_KIND: "race "}
 """The command that resumes a kind of folder."""
 _OF_MODELS = (
     "tokenizer_config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
@@ -66,7 +66,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def kind_of(folder: Path) -> str:
-    """Returns `run`, `evaluation`, `loop`, `probe`, `model`, `adapter`, `folder of runs`, or nothing for another."""
+    """Returns `run`, `evaluation`, `loop`, `probe`, `race`, `model`, `adapter`, `folder of runs`, or nothing."""
     if (folder / "adapter_config.json").is_file():
         return ADAPTER
     if any((folder / name).is_file() for name in _OF_MODELS):
@@ -75,7 +75,8 @@ def kind_of(folder: Path) -> str:
         return RUN
     if (folder / PLAN).is_file():
         plan = _plan(folder)
-        return LOOP_KIND if "stages" in plan else PROBE_KIND if "items" in plan else EVALUATION_KIND
+        kinds = {"race": RACE_KIND, "stages": LOOP_KIND, "items": PROBE_KIND}
+        return next((kind for key, kind in kinds.items() if key in plan), EVALUATION_KIND)
     return FOLDER_OF_RUNS if names_of_runs(folder) else ""
 
 
@@ -100,6 +101,7 @@ def _played(folder: Path) -> bool:
         RUN,
         EVALUATION_KIND,
         LOOP_KIND,
+        RACE_KIND,
     )
 
 
@@ -114,7 +116,7 @@ def require_run(folder: Path) -> None:
         raise UsageError(f"{folder} is a folder of runs; give one of them: {_some(names_of_runs(folder))}")
     if kind == PROBE_KIND:
         raise UsageError(f"{folder} is a probe, not a run; print it with: josh probe --resume {folder}")
-    if kind in (EVALUATION_KIND, LOOP_KIND):
+    if kind in (EVALUATION_KIND, LOOP_KIND, RACE_KIND):
         names = runs_in(folder)
         way = f"give one of them: {_some(names)}" if names else "none of them has started"
         raise UsageError(f"{folder} is made of several runs; {way}")
