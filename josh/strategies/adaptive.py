@@ -25,7 +25,7 @@ class Adaptive(Growing):
     class Config(Growing.Config):
         """The settings."""
 
-        keep: float = setting(1.0, "weight of what a path has earned, against its promise", least=0, most=100)
+        keep: float = setting(0.5, "weight of what a path has earned, against its promise", least=0, most=100)
         skip: bool = setting(True, "skip turns after which all siblings came out alike")
 
     config: Config
