@@ -20,7 +20,7 @@ from josh.tree import Expand, Tree
 REWARD, ROLLOUT, JUDGE = "reward", "rollout", "judge"
 VALUES: Final = (REWARD, ROLLOUT, JUDGE)
 """What a conversation is worth: its reward so far, its reward at its end, or the `value()` of the rewards class."""
-FIRST, ALL = "first", "all"
+WIN, SPENT = "win", "spent"
 
 
 def value_setting(default: str) -> Any:
@@ -42,8 +42,10 @@ class Growing(Strategy):
         value: str = value_setting(ROLLOUT)
         turns: int = setting(60, "turns of the agent after which no conversation is begun", least=1, most=1_000_000)
         at_once: int = setting(1, "conversations that grow at the same time", least=1, most=1_000)
-        stop: str = setting(
-            FIRST, "end at the `first` path that meets all goals, or use `all` turns", choices=(FIRST, ALL)
+        until: str = setting(
+            WIN,
+            "end at the first `win`, a path that meets all goals, or when all turns are `spent`",
+            choices=(WIN, SPENT),
         )
 
     config: Config
@@ -67,7 +69,7 @@ class Growing(Strategy):
 
     def update(self, tree: Tree) -> Tree:
         """Drop what ended; everything at the first win, where the search stops there."""
-        if self.config.stop == FIRST and any(tree.is_won(leaf) for leaf in tree.frontier):
+        if self.config.until == WIN and any(tree.is_won(leaf) for leaf in tree.frontier):
             return replace(tree, frontier=())
         return replace(tree, frontier=unfinished(tree))
 

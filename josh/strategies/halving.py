@@ -1,6 +1,6 @@
 """Best-of-n by sequential halving (Karnin, Koren and Somekh, 2013): the better half of the conversations goes on.
 
-`n` conversations begin side by side. After every `rounds` rounds they are valued, and the better half of those that go
+`width` conversations begin side by side. After every `rounds` rounds they are valued, and the better half of those that go
 on is kept, until one is left, which is played to its end. With the value `rollout` each is first played to its end
 once, from where it stands; these conversations count for the result too. Conversations that end by themselves take no
 part in the next comparison.
@@ -23,7 +23,7 @@ class Halving(Strategy):
     class Config:
         """The settings."""
 
-        n: int = setting(4, "conversations at the beginning", least=1, most=100_000)
+        width: int = setting(4, "conversations at the beginning", least=1, most=100_000)
         rounds: int = setting(1, "rounds before each halving", least=1, most=10_000)
         value: str = value_setting(REWARD)
 
@@ -32,13 +32,13 @@ class Halving(Strategy):
     def describe(self) -> str:
         """Returns the number of conversations, the rounds and the value, in words."""
         each = f"{self.config.rounds} round{'' if self.config.rounds == 1 else 's'}"
-        return f"searched by halving {self.config.n} conversations every {each} (value {self.config.value})"
+        return f"searched by halving {self.config.width} conversations every {each} (value {self.config.value})"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
         """Begin the conversations; continue those that are left, after their rollouts where the value needs them."""
         judged = self.config.value == JUDGE
         if len(tree.nodes) == 1:
-            return (Expand(0, tree.nodes[0].speaker.other, (None,) * self.config.n, value=judged),)
+            return (Expand(0, tree.nodes[0].speaker.other, (None,) * self.config.width, value=judged),)
         children = children_of(tree)
         rollouts = self._rollouts(tree, children)
         planned = []

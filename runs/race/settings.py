@@ -9,7 +9,7 @@ from josh.config import Schema, setting, settings_in
 from josh.errors import UsageError
 from josh.runs.registry import BEAM, ROLLOUTS, class_of
 from josh.runs.settings import JOSH, SHARDS
-from josh.strategies.growing import ALL, Growing
+from josh.strategies.growing import SPENT, Growing
 
 MANY: Final = 100_000
 """A number that no budget reaches."""
@@ -103,5 +103,5 @@ def ways_to_spend(strategy: str) -> Mapping[str, Any]:
     if strategy in SPENDS:
         return SPENDS[strategy]
     if issubclass(class_of("strategy", strategy), Growing):
-        return {"strategy.stop": ALL, "strategy.turns": MANY}
+        return {"strategy.until": SPENT, "strategy.turns": MANY}
     return {"restarts": MANY}

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
-from uct import UCT
 
 from josh import (
     BaseJOSHAgent,
@@ -22,6 +21,7 @@ from josh import (
 from josh.branch import Branch
 from josh.conformance import PlaceSpeakers
 from josh.strategies.beam import BeamSearch
+from josh.strategies.mcts import MCTS
 from josh.strategies.rollouts import Rollouts
 from josh.testing import StrategyConformance
 from josh.tree import conversation, plant
@@ -40,11 +40,6 @@ class TestBeamToTheEnd(StrategyConformance):
 class TestRollouts(StrategyConformance):
     def make(self):
         return Rollouts(3)
-
-
-class TestUCT(StrategyConformance):
-    def make(self):
-        return UCT(simulations=60)
 
 
 class TwoTones(Strategy):
@@ -119,8 +114,8 @@ def test_a_single_child_of_a_kept_node_is_numbered_too():
     assert 0 not in tree.frontier
 
 
-def test_uct_mixes_depths_and_speakers_in_a_phase():
-    playing, mixed = search(UCT(simulations=150)), 0
+def test_mcts_mixes_depths_and_speakers_in_a_phase():
+    playing, mixed = search(MCTS(value="reward", turns=80, at_once=4)), 0
     while not playing.done:
         before = len(playing.tree.nodes)
         advance(playing, 1)
