@@ -1,9 +1,9 @@
 """Best-of-n by sequential halving (Karnin, Koren and Somekh, 2013): the better half of the conversations goes on.
 
-`width` conversations begin side by side. After every `rounds` rounds they are valued, and the better half of those that go
-on is kept, until one is left, which is played to its end. With the value `rollout` each is first played to its end
-once, from where it stands; these conversations count for the result too. Conversations that end by themselves take no
-part in the next comparison.
+`width` conversations begin side by side. After every `rounds` rounds they are valued, and the better half of those
+that go on is kept, until one is left, which is played to its end. With the value `rollout` each is first played to its
+end once, from where it stands; these conversations count for the result too. Conversations that end by themselves take
+no part in the next comparison.
 """
 
 from collections.abc import Mapping

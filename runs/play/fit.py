@@ -1,11 +1,12 @@
 """Refuses plug-ins that can never earn a reward together, before the first call.
 
-Four rules, each about what the classes declare:
+Five rules, each about what the classes declare:
 
 1. Rewards that read a tag in the user's words need a user that writes it.
 2. A user that decides by a tag needs rewards that read it.
 3. Goals that only calls of tools meet need an agent that calls tools.
 4. Goals that a world's own rewards read are never equal to an action of josh's agents.
+5. A search that asks the rewards for the value of a conversation needs rewards that have one.
 
 Only josh's own classes are refused, and never where a person plays: a plug-in from elsewhere may do what its base class
 does not.
@@ -18,7 +19,8 @@ from josh.errors import UsageError
 from josh.messages import dumps
 from josh.roles import BaseRewards, Task
 from josh.runs.play.runtime import Runtime
-from josh.runs.registry import PlugIn, default_of, import_path, label_of, rewards_class
+from josh.runs.registry import ROLLOUTS, PlugIn, class_of, default_of, import_path, label_of, rewards_class
+from josh.strategies.growing import JUDGE, VALUES
 from josh.tags import RewardTag
 
 OWN = "josh."
@@ -39,6 +41,7 @@ def label_of_side(runtime: Runtime, side: str) -> str:
 def check_fit(runtime: Runtime) -> None:
     """Raises UsageError where no conversation of a run can earn a reward; see the rules above."""
     rewards, env, people = runtime.rewards_type, runtime.env, runtime.settings.people
+    _check_value(runtime)
     agent_is_own = is_own(runtime.agent_type) and "agent" not in people
     users_are_own = all(is_own(runtime.user_type(task)) for task in runtime.tasks) and "user" not in people
     if not is_own(rewards):
@@ -71,6 +74,17 @@ def check_fit(runtime: Runtime) -> None:
             f"rewards {chosen!r} need an action that equals a goal, and no action of agent {agent!r} does in {world}; "
             f"give other --rewards, such as {label_of(env.rewards)!r}"
         )
+
+
+def _check_value(runtime: Runtime) -> None:
+    """Raises UsageError where one of josh's searches goes by the rewards' value, and the rewards have none."""
+    search, rewards = runtime.settings.strategy, runtime.rewards_type
+    if search.config.get("value") != JUDGE or not is_own(class_of("strategy", search.name or ROLLOUTS)):
+        return
+    if getattr(rewards, "value", BaseRewards.value) is BaseRewards.value:
+        chosen = runtime.settings.rewards.name or label_of(runtime.env.rewards)
+        ways = " or ".join(one for one in VALUES if one != JUDGE)
+        raise UsageError(f"strategy.value is {JUDGE!r}, but rewards {chosen!r} have no value(); give {ways}")
 
 
 def _may_write(runtime: Runtime, task: Task, tag: RewardTag) -> bool:

@@ -162,6 +162,8 @@ class TreeRenderer:
         figures += [counted(len(self._tree.nodes) - 1, "turn"), counted(len(episode.outcomes), "path")]
         if errors := errors_in(episode):
             figures.append(counted(errors, "error"))
+        if episode.budget:
+            figures.append(f"ended by its budget of {episode.budget}")
         if episode.no_rows:
             figures.append(visible(f"{episode.no_rows}, and no training row"))
         yield f"{visible(episode.task.id)}: {'; '.join(figures)}"
