@@ -59,6 +59,7 @@ setup(
         "interop": ["gguf>=0.17", "xllamacpp>=2026.10"],
         "mcp": ["mcp>=2.0"],
         "plot": ["matplotlib>=3.8"],
+        "treequest": ["treequest>=0.3"],
         "dev": [
             "hypothesis>=6.100",
             "mcp>=2.0",

@@ -27,6 +27,7 @@ from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.seeds import derive
 from josh.strategies.growing import ROLLOUT, Growing, children_of, growing, worths
+from josh.threads import one_line
 from josh.tree import Tree
 
 ACTION: Final = "turn"
@@ -66,14 +67,13 @@ class TreeQuest(Growing):
         """Returns a new algorithm. Raises UsageError where there is none, or it does not take the options."""
         library: Any = import_module("treequest")
         name = self.config.algorithm
-        kind = getattr(library, name, None) if name in library.__all__ else None
-        if kind is None or not hasattr(kind, "ask_batch"):
-            known = [
-                one for one in library.__all__ if hasattr(getattr(library, one), "ask_batch") and one != "Algorithm"
-            ]
+        known = [one for one in library.__all__ if one != "Algorithm" and _is_algorithm(library, one)]
+        if name not in known:
             raise UsageError(f"strategy.algorithm is {name!r}; give {', '.join(known)}")
         try:
-            return kind(**self.config.options)
+            return getattr(library, name)(**self.config.options)
+        except ImportError as error:
+            raise UsageError(f"strategy.algorithm {name} needs more packages: {one_line(error)}") from None
         except Exception as error:
             raise UsageError(f"strategy.options: {name} does not take {self.config.options}: {error}") from None
 
@@ -107,6 +107,12 @@ class TreeQuest(Growing):
             asked.tell(list(group))
             asked.next_places(self.config.at_once)
         return asked
+
+
+def _is_algorithm(library: Any, name: str) -> bool:
+    """Returns whether a public name of treequest is an algorithm, also one whose packages are missing."""
+    kind = getattr(library, name)
+    return issubclass(kind, library.Algorithm) if isinstance(kind, type) else type(kind).__name__.startswith("_ABMCTS")
 
 
 @dataclass(frozen=True, slots=True)
