@@ -160,6 +160,9 @@ class Search:
         self._advancing = True
         before, size = self.tree, len(self.tree.nodes)
         plan = self._planned()
+        if not plan:
+            self._advancing = False
+            return
         paths = child_paths(before, plan)
         groups = [self._runners(expand, places) for expand, places in zip(plan, paths, strict=True)]
         self._under_way = [runner for group in groups for runner in group]

@@ -1,13 +1,14 @@
 """Best-of-n by sequential halving (Karnin, Koren and Somekh, 2013): the better half of the conversations goes on.
 
-`width` conversations begin side by side. After every `rounds` rounds they are valued, and the better half of those
-that go on is kept, until one is left, which is played to its end. With the value `rollout` each is first played to its
-end once, from where it stands; these conversations count for the result too. Conversations that end by themselves take
-no part in the next comparison.
+`width` conversations begin side by side. After every `rounds` rounds they are valued, and the best go on: half of them,
+then a quarter, and so on, until one is left, which is played to its end. With the value `rollout` each is first played
+to its end once, from where it stands; these conversations count for the result too. Conversations that end by
+themselves take no part in the next comparison.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 from josh.config import setting
 from josh.dialogue import Speaker
@@ -41,10 +42,11 @@ class Halving(Strategy):
             return (Expand(0, tree.nodes[0].speaker.other, (None,) * self.config.width, value=judged),)
         children = children_of(tree)
         rollouts = self._rollouts(tree, children)
+        several = sum([leaf not in rollouts for leaf in tree.frontier]) > 1
         planned = []
         for leaf in tree.frontier:
             speaker = tree.nodes[leaf].speaker.other
-            first = self._is_compared(tree, leaf) and leaf not in rollouts and leaf not in children
+            first = several and self._is_compared(tree, leaf) and leaf not in rollouts and leaf not in children
             planned.append(Expand(leaf, speaker, keep=first and self.config.value == ROLLOUT, value=judged))
         waiting = {one.node for one in planned if one.node in children}
         under_way = [one for one in planned if one.node not in waiting]
@@ -56,29 +58,34 @@ class Halving(Strategy):
         children = children_of(tree)
         rollouts = self._rollouts(tree, children)
         main = [leaf for leaf in going if leaf not in rollouts]
-        ready = main and all(self._is_compared(tree, leaf) for leaf in main)
+        depths = {tree.nodes[leaf].depth for leaf in main}
+        ready = len(depths) == 1 and self._is_compared(tree, main[0])
         if self.config.value == ROLLOUT:
             ready = ready and len(going) == len(main) and all(leaf in children for leaf in main)
-        if ready and len(main) > 1:
-            main = self._better_half(tree, main, children)
+        if ready:
+            main = self._best(tree, main)
             going = tuple([leaf for leaf in going if leaf in main])
         return replace(tree, frontier=going)
 
-    def _better_half(self, tree: Tree, leaves: list[int], children: Mapping[int, list[int]]) -> list[int]:
-        """Returns the better half of some conversations, rounded up; among equals the first in tree order."""
+    def _best(self, tree: Tree, leaves: list[int]) -> list[int]:
+        """Returns the conversations that are left after a comparison; among equals the first in tree order."""
         worth = worths(tree, self.config.value)
         if self.config.value == ROLLOUT:
             for index in range(len(worth) - 1, 0, -1):
                 parent = tree.nodes[index].parent
                 worth[parent] = max(worth[parent], worth[index])
         ranking = sorted(leaves, key=lambda leaf: (-worth[leaf], order(tree.nodes[leaf].path)))
-        return ranking[: (len(leaves) + 1) // 2]
+        comparisons = self._depth(tree, leaves[0]) // (2 * self.config.rounds)
+        return ranking[: ceil(self.config.width / 2.0 ** min(comparisons, 64))]
 
     def _is_compared(self, tree: Tree, node: int) -> bool:
         """Returns whether a conversation is compared after a node: the user has answered the last of the rounds."""
-        each, first = 2 * self.config.rounds, int(tree.nodes[0].speaker is Speaker.AGENT)
-        depth = tree.nodes[node].depth - first
-        return depth > 0 and depth % each == 0
+        depth = self._depth(tree, node)
+        return depth > 0 and depth % (2 * self.config.rounds) == 0
+
+    def _depth(self, tree: Tree, node: int) -> int:
+        """Returns the turns up to a node, without the user's opening turn."""
+        return tree.nodes[node].depth - int(tree.nodes[0].speaker is Speaker.AGENT)
 
     def _rollouts(self, tree: Tree, children: Mapping[int, list[int]]) -> set[int]:
         """Returns the nodes of rollouts: those at and below the first turn after a comparison."""
