@@ -3,6 +3,7 @@
 See `josh.trust` for the rules. A TOML file that the command line gives counts as the command line.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from josh.runs.resolve import defaults_of, read_toml
 from josh.runs.settings import core, environment
 from josh.trust import Trust, absolute, executing, trusting
 
-_CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users")
+_CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users", "strategies")
 """The flags of plug-ins that may be several, separated by commas."""
 _EXECUTION = "allow_exec"
 """The setting of a plug-in that runs what a model wrote."""
@@ -25,6 +26,7 @@ _ADDRESSES = (*(f"{side}base_url" for side in _SIDES), "agent", "model")
 _VARIABLES = tuple(f"{side}api_key_var" for side in _SIDES)
 _REPEATABLE = {
     "rescore": frozenset(["rewards"]),
+    "race": frozenset(["env", "agent", "user", "rewards"]),
     **dict.fromkeys(("replay", "show", "report", "plot", "compare", "export"), frozenset[str]()),
 }
 """The roles for which a command that reads recorded runs has flags; other commands have them for all."""
@@ -43,7 +45,13 @@ def trust_of(arguments: Sequence[str]) -> Trust:
         return Trust()
     env, command = (str(given.get(name) or "").strip() for name in ("env", "env.command"))
     tools = _named([name for name in given if name.rpartition(".")[2] == _EXECUTION], given)
-    code = {*_named(_CODE, given), *map(executing, tools), env, MCP + (command or env.removeprefix(MCP).strip())}
+    code = {
+        *_named(_CODE, given),
+        *_in_variants(flags.get("variants", "")),
+        *map(executing, tools),
+        env,
+        MCP + (command or env.removeprefix(MCP).strip()),
+    }
     rules = Trust(set(map(absolute, code)), repeatable=_REPEATABLE.get(arguments[0]))
     recorded = flags.get("resume")
     if arguments[0] == "rescore":
@@ -76,6 +84,15 @@ def _flag(name: str) -> str:
 def _named(flags: Sequence[str], given: Mapping[str, Any]) -> set[str]:
     """Returns the values of some flags, each of which may hold several with commas."""
     return {one.strip() for flag in flags for one in str(given.get(flag) or "").split(",") if one.strip()}
+
+
+def _in_variants(text: str) -> set[str]:
+    """Returns the strategies that the further searches of a race name; see `josh.runs.race.settings`."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text)
+        own = found.values() if isinstance(found, dict) else ()
+        return {str(one["strategy"]) for one in own if isinstance(one, dict) and "strategy" in one}
+    return set()
 
 
 def _from_environment(folder: Path, rules: Trust) -> dict[str, Any]:
