@@ -12,6 +12,8 @@ from josh.terminal import align_columns
 
 _MEASURES: Final = ("success", "reward", "first_win", "distinct_wins")
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_BANDS: Final = 4
+"""Most searches whose intervals are drawn; more would hide each other."""
 _MARKS: Final = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -113,7 +115,7 @@ def write_csv(figures: Mapping[str, Any], path: Path) -> None:
 
 
 def draw(figures: Mapping[str, Any], path: Path) -> bool:
-    """Draw the measures against the budget, each with its interval. Returns whether matplotlib is there to draw."""
+    """Draw the measures against the budget, with intervals of up to four searches. Returns whether matplotlib is there to draw."""
     if find_spec("matplotlib") is None:
         return False
     from matplotlib import rc_context
@@ -138,7 +140,7 @@ def draw(figures: Mapping[str, Any], path: Path) -> bool:
             colour, mark = _COLOURS[place % len(_COLOURS)], _MARKS[place % len(_MARKS)]
             axis.plot(budgets, values, color=colour, marker=mark, label=search, linewidth=1.6, markersize=5)
             ends = [(cell[name]["low"], cell[name]["high"]) for cell in cells]
-            if all(low is not None for low, _ in ends):
+            if len(figures["searches"]) <= _BANDS and all(low is not None for low, _ in ends):
                 axis.fill_between(budgets, *zip(*ends, strict=True), color=colour, alpha=0.1, linewidth=0)
         axis.set_title(title)
         axis.set_xlabel(f"budget per task, in {words}")
