@@ -340,8 +340,13 @@ def options_of(settings: RunSettings) -> dict[str, Any]:
 
 
 def search_of(settings: RunSettings) -> Strategy:
-    """Returns the strategy of a run, which begins again as often as the settings say. Raises UsageError."""
-    found: Strategy = restarted(strategy_of(settings.strategy), settings.limits.restarts)
+    """Returns the strategy of a run, which begins again as often as the settings say. Raises UsageError.
+
+    A budget of N allows N restarts at most, also where the user ends conversations before the agent speaks.
+    """
+    limits = settings.limits
+    times = limits.restarts if limits.budget_per_task is None else min(limits.restarts, limits.budget_per_task)
+    found: Strategy = restarted(strategy_of(settings.strategy), times)
     return found
 
 

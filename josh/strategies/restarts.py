@@ -10,16 +10,12 @@ seeds because its turns have other places. All passes are in one tree:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from josh.errors import UsageError
 from josh.search import Strategy, ranked
 from josh.seeds import derive
 from josh.tree import Collapse, Expand, Node, Tree, order
-
-
-MANY: Final = 100_000
-"""The most restarts, more than any budget allows."""
 
 
 class Restarts(Strategy):
@@ -55,10 +51,7 @@ class Restarts(Strategy):
 
     def describe(self) -> str:
         """Returns the inner strategy's words, with the number of passes."""
-        words = "as often as the budget allows"
-        if self.times < MANY:
-            words = f"up to {self.times} time{'' if self.times == 1 else 's'}"
-        return f"{self.inner.describe()}, again {words}"
+        return f"{self.inner.describe()}, again up to {self.times} time{'' if self.times == 1 else 's'}"
 
     def plan(self, tree: Tree) -> tuple[Expand, ...]:
         """Continue the pass; begin the next one where the inner strategy plans nothing more."""

@@ -102,7 +102,8 @@ class PolicyResults:
 
     def of(self, tasks: Iterable[str], paths: Iterable[str]) -> "PolicyResults":
         """Returns the part about some tasks and some paths. Every task must be in `rows`."""
-        kept = tuple(path for path in self.paths if path in set(paths))
+        wanted = set(paths)
+        kept = tuple(path for path in self.paths if path in wanted)
         rows = {task: self.rows[task] for task in tasks}
         short = {
             task: replace(row, conversations={path: talk for path, talk in row.conversations.items() if path in kept})

@@ -115,7 +115,7 @@ def write_csv(figures: Mapping[str, Any], path: Path) -> None:
 
 
 def draw(figures: Mapping[str, Any], path: Path) -> bool:
-    """Draw the measures against the budget, with intervals of up to four searches. Returns whether matplotlib is there to draw."""
+    """Draw the measures against the budget. Returns whether matplotlib is there to draw."""
     if find_spec("matplotlib") is None:
         return False
     from matplotlib import rc_context

@@ -10,8 +10,9 @@ from josh.errors import UsageError
 from josh.runs.registry import BEAM, ROLLOUTS, class_of
 from josh.runs.settings import JOSH, SHARDS
 from josh.strategies.growing import SPENT, Growing
-from josh.strategies.restarts import MANY
 
+MANY: Final = 100_000
+"""A number that no budget reaches."""
 SPENDS: Final[Mapping[str, Mapping[str, Any]]] = {
     BEAM: {"beam_size": 4, "restarts": MANY},
     ROLLOUTS: {"rollouts": 1, "restarts": MANY},

@@ -53,7 +53,7 @@ WRONG = {
     "--agent persuadr": "no agent named 'persuadr'; known: ",
     "--user donr": "no user named 'donr'; known: ",
     "--rewards money": "no rewards named 'money'; known: ",
-    "--strategy beem": "no strategy named 'beem'; known: beam, fan_out, mainline, rollouts",
+    "--strategy beem": "no strategy named 'beem'; known: adaptive, beam, fan_out, halving, mainline, mcts, rollouts",
     "--agent ./none.py:A": "none.py",
     # names of models
     "--model offlin": "model is 'offlin'; did you mean 'offline'? A server that has such a model needs --base_url",

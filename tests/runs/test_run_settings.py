@@ -227,7 +227,7 @@ class TestStrategies:
     def test_a_search_and_plain_conversations_are_told_apart(self, capsys):
         assert said(capsys, "--josh", "--strategy", "rollouts").startswith("josh: josh is given with strategy 'rollout")
         assert said(capsys, "--strategy", "beem").startswith(
-            "josh: no strategy named 'beem'; known: beam, fan_out, mainline, rollouts"
+            "josh: no strategy named 'beem'; known: adaptive, beam, fan_out, halving, mainline, mcts, rollouts"
         )
 
 
