@@ -96,12 +96,11 @@ def worths(tree: Tree, value: str) -> list[float]:
     the rewards' value where they give one.
     """
     found: list[float] = []
-    for index, node in enumerate(tree.nodes):
+    for node in tree.nodes:
         earned = (found[node.parent] if node.parent >= 0 else 0.0) + sum([hit.value for hit in node.turn.hits])
         if node.turn.outcome is Outcome.WON and not earned:
             earned = 1.0
         found.append(earned)
-        assert index < len(found)
     if value == JUDGE:
         return [
             earned if node.turn.value is None else node.turn.value
