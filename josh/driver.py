@@ -7,8 +7,9 @@ The life of a phase:
     3. The driver takes all turns, concurrently or step by step in their order (`turns.py`).
     4. It resamples turns that repeat an elder sibling, where the search asks for that.
     5. The rewards find the facts of the turns, and value them where the plan asks for that.
-    6. `grow` adds the turns to the tree, `update` shrinks the frontier, and the branches that continue spend the goals
-       that they met.
+    6. `grow` adds the turns to the tree. Where a win has to be confirmed before it counts, fresh users hear the paths
+       that won (`confirming.py`).
+    7. `update` shrinks the frontier, and the branches that continue spend the goals that they met.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from josh.errors import FatalError, JoshError, UsageError
 from josh.messages import Message
 from josh.search import Strategy, check_plan, child_paths, grow
 from josh.threads import one_line
-from josh.tree import Expand, Node, Tree, hits, spend, walk
+from josh.tree import Confirmation, Expand, Node, Tree, hits, spend, walk
 from josh.turns import AgentTurnRunner, Rules, TurnRunner, UserTurnRunner
 
 log = logging.getLogger("josh")
@@ -35,6 +36,8 @@ Facts = Callable[[Any, Tree, Node], Awaitable[Turn]]
 """Returns the turn of a node that is not in the tree yet, with its facts; gets the rewards, the tree and the node."""
 Value = Callable[[Branch, Tree, Expand, str, Turn], Awaitable[float | None]]
 """Values a turn before it is added to the tree; it gets the branch, the tree, the expansion, the path and the turn."""
+Confirm = Callable[[Tree, int], Awaitable[Confirmation]]
+"""Plays the winning path to a node of a tree again with fresh users."""
 
 
 class Search:
@@ -66,6 +69,7 @@ class Search:
         facts: Facts | None = None,
         directives: Mapping[str, str] = MappingProxyType({}),
         allowance: Allowance | None = None,
+        confirm: Confirm | None = None,
     ) -> None:
         """Start a search.
 
@@ -84,6 +88,7 @@ class Search:
             facts: finds the facts of each turn; None where the rewards have none.
             directives: the world's texts of instructions, by name.
             allowance: what the search may spend; None for no limit.
+            confirm: confirms each win before the strategy sees it; None where wins count as they are.
         """
         self.tree = tree
         self.start = root
@@ -96,7 +101,7 @@ class Search:
         self._parallel = parallel
         self._resample = resample
         self._max_rounds = max_rounds
-        self._value, self._facts = value, facts
+        self._value, self._facts, self._confirm = value, facts, confirm
         self._texts = {**strategy.directives, **directives}
         self._rounds = dict.fromkeys(tree.frontier, 0)
         self._most_rounds = 0
@@ -176,7 +181,8 @@ class Search:
             turns = await self._examined(plan, paths, groups)
         for runner, turn in zip(runners, turns, strict=True):
             self.note(runner.live, turn)
-        self.tree = self._updated(grow(before, plan, turns, paths))
+        grown = grow(before, plan, turns, paths)
+        self.tree = self._updated(grown if self._confirm is None else await confirmed(grown, size, self._confirm))
         self._carry(before, plan, [runner.branch for runner in runners], size)
         self._advancing = False
 
@@ -386,3 +392,12 @@ class Search:
         except Exception as error:
             # The tree counts the open goals by itself, so the search stays correct.
             log.warning("delete_reward failed: %s", one_line(error), exc_info=log.isEnabledFor(logging.DEBUG))
+
+
+async def confirmed(tree: Tree, first: int, confirm: Confirm) -> Tree:
+    """Returns a tree with a confirmation at each node from `first` on whose path has won."""
+    nodes = list(tree.nodes)
+    for index in range(first, len(nodes)):
+        if tree.met_all(index) and nodes[index].turn.outcome is not Outcome.INFRA_ERROR:
+            nodes[index] = replace(nodes[index], confirmation=await confirm(tree, index))
+    return replace(tree, nodes=tuple(nodes))

@@ -5,11 +5,12 @@ The life of an episode:
     2. `play_search` advances the search until it is done, or until the task's time is up.
     3. The rewards score each finished conversation (`scoring.py`).
     4. `conclude` names the result and its rewards (`outcomes.py`).
+    5. Where the run wants that, fresh users hear the winning path again (`confirming.py`).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -285,7 +286,15 @@ def set_table(
     return Table(search, scorer, clock, gateway)
 
 
-async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskClock, scorer: Scorer) -> Episode:
+async def play_search(
+    search: Search,
+    task: Task,
+    env: BaseEnv,
+    *,
+    clock: TaskClock,
+    scorer: Scorer,
+    finish: Callable[[Episode], Awaitable[Episode]] | None = None,
+) -> Episode:
     """Play a search to its end and score it.
 
     Args:
@@ -294,9 +303,10 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
         env: its environment.
         clock: the task's time limit.
         scorer: scores its conversations.
+        finish: completes the scored episode within the task's time, as by confirming its win; None for nothing more.
     """
     rewards: BaseRewards = search.start.rewards.fork()
-    error = ""
+    error, finished = "", None
     scores: Mapping[int, Mapping[str, float]] = {}
     try:
         async with asyncio.timeout(clock.seconds) as limit:
@@ -306,6 +316,8 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
                 log.info("%s: %s", task.id, _progress(search.tree))
                 await asyncio.sleep(0)  # other tasks, the progress bar and Ctrl-C get a turn of the event loop
             scores = await _scored(search.tree, rewards, scorer)
+            if finish is not None:
+                finished = await finish(_concluded(search, task, env, rewards, scorer, "", scores))
     except TimeoutError:
         if not limit.expired():
             raise
@@ -323,7 +335,7 @@ async def play_search(search: Search, task: Task, env: BaseEnv, *, clock: TaskCl
             text_of(was),
             text_of(now),
         )
-    return _concluded(search, task, env, rewards, scorer, error, scores)
+    return finished or _concluded(search, task, env, rewards, scorer, error, scores)
 
 
 async def settle(search: Search, task: Task, env: BaseEnv, rewards: BaseRewards, scorer: Scorer) -> Episode:

@@ -14,7 +14,7 @@ from josh.search import Strategy
 from josh.tags import RewardTag
 from josh.threads import one_line
 from josh.transcript import transcript
-from josh.tree import Pair, Tree, conversation, hits, leaves, walk
+from josh.tree import Node, Pair, Tree, conversation, hits, leaves, walk
 from josh.turns import user_texts
 
 ENDINGS = {
@@ -83,7 +83,13 @@ class Episode:
     @property
     def owed(self) -> bool:
         """Whether the task should be played again, because an error ended it or one of its turns."""
-        return bool(self.error) or any(node.turn.error for node in self.tree.nodes)
+        return bool(self.error) or any(node.turn.error for node in (*self.tree.nodes, *self.again))
+
+    @property
+    def again(self) -> tuple[Node, ...]:
+        """The turns of all conversations with fresh users that confirm its wins; the agent's cost nothing."""
+        replays = (replay for node in self.tree.nodes if node.confirmation for replay in node.confirmation.replays)
+        return tuple(node for replay in replays for node in replay.tree.nodes[1:])
 
     @property
     def rewards(self) -> tuple[float, ...]:
@@ -136,19 +142,22 @@ class Episode:
         return self.tools if speaker is Speaker.AGENT else self.user_tools
 
     def usage(self, speaker: Speaker) -> Usage:
-        """Returns the cost of the model calls made for one speaker."""
-        return sum((node.turn.usage for node in self.tree.nodes[1:] if node.speaker is speaker), NO_USAGE)
+        """Returns the cost of the model calls made for one speaker, those of confirmations included."""
+        turns = (*self.tree.nodes[1:], *self.again)
+        return sum((node.turn.usage for node in turns if node.speaker is speaker), NO_USAGE)
 
 
 def final_outcome(tree: Tree, leaf: int) -> Outcome:
     """Returns the outcome of a leaf of a finished search.
 
     It has won where it met all goals, and is truncated where it is alive in the frontier. A live leaf outside the
-    frontier has lost, because the strategy dropped it.
+    frontier has lost, because the strategy dropped it; so has a leaf whose win too few fresh users confirmed.
     """
     if tree.is_won(leaf):
         return Outcome.WON
     outcome = tree.nodes[leaf].turn.outcome
+    if tree.is_doubtful(leaf) and outcome is not Outcome.INFRA_ERROR:
+        return Outcome.LOST
     if outcome is not Outcome.ALIVE:
         return outcome
     return Outcome.TRUNCATED if leaf in tree.frontier else Outcome.LOST

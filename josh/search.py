@@ -216,11 +216,13 @@ def alive(tree: Tree, leaves: Sequence[int]) -> tuple[int, ...]:
 
 def unfinished(tree: Tree) -> tuple[int, ...]:
     """Returns the nodes of the frontier that are alive and have not met all goals."""
-    return tuple(leaf for leaf in alive(tree, tree.frontier) if not tree.is_won(leaf))
+    return tuple(leaf for leaf in alive(tree, tree.frontier) if not tree.met_all(leaf))
 
 
 def ranked(tree: Tree, rewards: Mapping[int, float]) -> tuple[int, ...]:
-    """Returns leaves best first: those that won, then the higher reward, then tree order."""
-    return tuple(
-        sorted(rewards, key=lambda leaf: (not tree.is_won(leaf), -rewards[leaf], order(tree.nodes[leaf].path)))
-    )
+    """Returns leaves best first: those that won, then the higher reward, then tree order; doubtful wins come last."""
+
+    def rank(leaf: int) -> tuple[bool, bool, float, tuple[int, ...]]:
+        return tree.is_doubtful(leaf), not tree.is_won(leaf), -rewards[leaf], order(tree.nodes[leaf].path)
+
+    return tuple(sorted(rewards, key=rank))

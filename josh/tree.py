@@ -54,6 +54,7 @@ class Node:
         open: the goals that this path has not met yet.
         directive: the instruction that the speaker got, as the plan gave it, if any.
         phase: number of the plan that added the node, from 1; 0 at the root.
+        confirmation: how the path down to here fared with fresh users, where a run confirms its wins.
     """
 
     parent: int
@@ -64,6 +65,62 @@ class Node:
     open: tuple[Any, ...]
     directive: str | None = None
     phase: int = 0
+    confirmation: "Confirmation | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One conversation in which the agent's turns of a path were said again, word for word, to a fresh user.
+
+    Attributes:
+        user: the name of the user's class; empty where it is the one of the path.
+        tree: the conversation, a tree of one path.
+        won: whether it won.
+        reward: its reward; 0 where it ended with an error.
+    """
+
+    user: str
+    tree: "Tree"
+    won: bool
+    reward: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether the conversation ended without an error; only such ones count."""
+        return not any(node.turn.outcome is Outcome.INFRA_ERROR for node in self.tree.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """How a winning path fared when its agent's turns were said again to fresh users.
+
+    Attributes:
+        replays: the conversations, in the order of their seeds.
+        needed: the smallest share for which the win counts; 0 where it counts in any case.
+    """
+
+    replays: tuple[Replay, ...]
+    needed: float = 0.0
+
+    @property
+    def users(self) -> int:
+        """The number of fresh users whose conversation ended without an error."""
+        return sum(replay.sound for replay in self.replays)
+
+    @property
+    def share(self) -> float:
+        """The share of these users with whom the path won again; 0 without users."""
+        return sum(replay.won for replay in self.replays if replay.sound) / max(1, self.users)
+
+    @property
+    def reward(self) -> float:
+        """The mean reward with these users; 0 without users."""
+        return sum(replay.reward for replay in self.replays if replay.sound) / max(1, self.users)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the win does not count, because too few of the users confirm it."""
+        return self.share < self.needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +189,21 @@ class Tree:
         return self.nodes[-1].phase
 
     def is_won(self, node: int) -> bool:
-        """Returns whether the path to a node has won: its outcome is won, or it met all of at least one goals."""
+        """Returns whether the path to a node has won: its outcome is won, or it met all of at least one goals.
+
+        A win that too few fresh users confirmed does not count (`Confirmation.doubtful`).
+        """
+        return self.met_all(node) and not self.is_doubtful(node)
+
+    def met_all(self, node: int) -> bool:
+        """Returns whether the path to a node has won, confirmed or not."""
         one = self.nodes[node]
         return one.turn.outcome is Outcome.WON or (not one.open and bool(self.goals))
+
+    def is_doubtful(self, node: int) -> bool:
+        """Returns whether the path to a node has a win that too few fresh users confirmed."""
+        found = self.nodes[node].confirmation
+        return found is not None and found.doubtful
 
 
 def plant(

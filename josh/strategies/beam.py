@@ -26,6 +26,8 @@ class BeamSearch(Strategy):
     `stop="first"` puts every split into the first rounds, which teaches early asks. Here a leaf leaves the beam when it
     has met all goals, a leaf that met some goals continues, and later splits use the room of the leaves that left. The
     tree collapses once, to the result; the collapse's `rewarded` are the wins, best first.
+
+    A win that too few fresh users confirmed (`Tree.is_doubtful`) earns no collapse; its leaf leaves the beam.
     """
 
     @dataclass(frozen=True, slots=True)
@@ -64,9 +66,15 @@ class BeamSearch(Strategy):
             return replace(tree, frontier=unfinished(tree))
         phase = tree.phase
         nodes = tree.nodes
-        rewarded = tuple([leaf for leaf in tree.frontier if nodes[leaf].turn.hits and nodes[leaf].phase == phase])
+        rewarded = tuple(
+            [
+                leaf
+                for leaf in tree.frontier
+                if nodes[leaf].turn.hits and nodes[leaf].phase == phase and not tree.is_doubtful(leaf)
+            ]
+        )
         if not rewarded:
-            going = alive(tree, tree.frontier)
+            going = unfinished(tree)
             return tree if going == tree.frontier else replace(tree, frontier=going)
         winner = min(rewarded, key=lambda leaf: _rank(tree.nodes[leaf].turn.hits))
         collapse = Collapse(tree.root, len(tree.nodes), winner, rewarded)
@@ -84,7 +92,8 @@ class BeamSearch(Strategy):
             return tree, (tree.root,)
         # In a recorded tree that is scored again, leaves may wait that were never played on: they come last.
         going = sorted((leaf for leaf in tree.frontier if leaf in rewards), key=lambda leaf: -tree.nodes[leaf].phase)
-        return tree, tuple((going or [leaf for leaf in rewards if tree.root in walk(tree, leaf)])[:1])
+        below = [leaf for leaf in rewards if tree.root in walk(tree, leaf)]
+        return tree, tuple((going or sorted(below, key=tree.is_doubtful))[:1])
 
 
 def _rank(hits: Sequence[Hit]) -> tuple[float, int]:
