@@ -7,20 +7,19 @@ words win again with other draws teaches more than one that won once.
    world of its own branch, whose results may differ.
 2. `play_again` plays the conversation. It ends as every conversation does, at the latest after the answer to the last
    turn of the path.
-3. `turns_to_say` gives the turns of a path.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from josh.dialogue import Outcome, Speaker, Turn
+from josh.dialogue import Outcome, Turn
 from josh.driver import Search
 from josh.episode import settle
 from josh.roles import BaseEnv, BaseJOSHAgent, Task
 from josh.scoring import Scorer
 from josh.tools import use
-from josh.tree import Replay, Tree, walk
+from josh.tree import Replay
 
 
 class SaidAgain(BaseJOSHAgent):
@@ -53,12 +52,6 @@ async def _done_again(world: Any, action: Any) -> Any:
     if not isinstance(action, Mapping) or not action.get("name") or "result" not in action:
         return action
     return (await use(world, str(action["name"]), action.get("arguments"))).action
-
-
-def turns_to_say(tree: Tree, leaf: int) -> tuple[Turn, ...]:
-    """Returns the agent's turns from the root down to a leaf."""
-    nodes = (tree.nodes[index] for index in walk(tree, leaf)[1:])
-    return tuple(node.turn for node in nodes if node.speaker is Speaker.AGENT)
 
 
 async def play_again(search: Search, root: Turn, task: Task, env: BaseEnv, scorer: Scorer, user: str) -> Replay:

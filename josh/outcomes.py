@@ -147,6 +147,17 @@ class Episode:
         return sum((node.turn.usage for node in turns if node.speaker is speaker), NO_USAGE)
 
 
+def golden_leaf(episode: Episode) -> int | None:
+    """Returns the leaf of the golden path: the last winner of a collapse, or the best win that counts; None for none."""
+    tree = episode.tree
+    if tree.collapses:
+        winner = tree.collapses[-1].winner
+        return winner if tree.is_won(winner) else None
+    return max(
+        (leaf for leaf in episode.reported if tree.is_won(leaf)), key=lambda leaf: episode.worth[leaf], default=None
+    )
+
+
 def final_outcome(tree: Tree, leaf: int) -> Outcome:
     """Returns the outcome of a leaf of a finished search.
 

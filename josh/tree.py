@@ -250,6 +250,12 @@ def walk(tree: Tree, leaf: int) -> list[int]:
     return path[::-1]
 
 
+def turns_to_say(tree: Tree, leaf: int) -> tuple[Turn, ...]:
+    """Returns the agent's turns from the root down to a leaf."""
+    nodes = (tree.nodes[index] for index in walk(tree, leaf)[1:])
+    return tuple(node.turn for node in nodes if node.speaker is Speaker.AGENT)
+
+
 def order(path: str) -> tuple[int, ...]:
     """Returns the sort key of a node's path for tree order: depth first, elder sibling first."""
     return tuple(map(int, path.split("/"))) if path else ()

@@ -12,7 +12,7 @@ from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
 
-from josh.config import NOTHING, Setting, build, configured
+from josh.config import NOTHING, Setting, build, configured, shown
 from josh.errors import UsageError
 from josh.models.chat_template import template_text
 from josh.models.hf_loading import PREFIX as HF
@@ -22,6 +22,7 @@ from josh.models.openai_chat import OPENAI_URL
 from josh.models.service import PREFIX as SERVICE
 from josh.runs.model_names import require_meant
 from josh.runs.registry import (
+    HUMAN,
     OFFLINE,
     PUBLISHED_ENV,
     PUBLISHED_USER_MODEL,
@@ -35,6 +36,7 @@ from josh.runs.registry import (
 )
 from josh.runs.settings import (
     AGENT_STRATEGY,
+    CONFIRMING,
     PARTS,
     USER_MODE,
     RunSchema,
@@ -169,6 +171,7 @@ def resolve(
         raise UsageError("temperature is 0 with a search; siblings would be copies of each other, give one above 0")
     for side in settings.people:
         _check_person(side, settings, strategy)
+    _check_confirming(settings)
     for role, name, kind in schema.chosen:
         guarded(f"{role} {name!r}", lambda kind=kind, role=role: configured(kind, role, getattr(settings, role).config))  # type: ignore[misc]
     return settings
@@ -199,6 +202,20 @@ def _check_person(side: str, settings: RunSettings, strategy: Strategy) -> None:
     found = next((words for words, wrong in several.items() if wrong), None)
     if found:
         raise UsageError(f"{found} with a person for the {side}, who has one conversation at a time; use josh play")
+
+
+def _check_confirming(settings: RunSettings) -> None:
+    """Raises UsageError where settings of confirmations are given without any, or a person would be the fresh user."""
+    rule = settings.confirming
+    for flag in CONFIRMING[1:]:
+        value = getattr(rule, flag)
+        if value not in (None, False) and not rule.confirm:
+            raise UsageError(f"{flag} is {shown(value)}, but no win is confirmed; give --confirm K too")
+    fresh = (rule.confirm_users or settings.user.name or "").split(",")
+    if rule.confirm and HUMAN in map(str.strip, fresh):
+        raise UsageError(f"confirm is {rule.confirm} with a person for the user; give --confirm_users, or leave it out")
+    if rule.confirm_users is not None and not all(map(str.strip, fresh)):
+        raise UsageError(f"confirm_users is {rule.confirm_users!r}; one of the names is empty")
 
 
 def resume_settings(
@@ -329,6 +346,8 @@ def _complete(schema: RunSchema, given: Mapping[str, Any]) -> dict[str, Any]:
     # Absolute paths are recorded, so that a run can be resumed from any working directory.
     values |= {flag: _whole_path(one, values[flag]) for flag, one in schema.items() if one.path}
     values |= {role: absolute(values[role]) if values[role] else values[role] for role in ROLES}
+    if users := values["confirm_users"]:
+        values["confirm_users"] = ",".join(absolute(name.strip()) if name.strip() else "" for name in users.split(","))
     values["report_to"] = ",".join(name.strip() for name in values["report_to"].split(","))
     return values
 

@@ -76,6 +76,36 @@ class TaskSlice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirming:
+    """Whether wins are confirmed: the agent's turns of a winning path are said again to fresh users."""
+
+    confirm: int = setting(
+        0, "say each golden path again, word for word, to so many fresh users; 0 for none", least=0, most=10_000
+    )
+    confirm_users: str | None = setting(
+        None, "who they are: users, separated by commas, who take turns (default: the run's)"
+    )
+    confirm_user_model: str | None = setting(
+        None, "their chat models, separated by commas, who take turns (default: the user's)"
+    )
+    confirm_same: bool = setting(
+        False,
+        "users that draw their person by the run's seed are the run's person again, with other luck (default: another "
+        "person, on the same task)",
+    )
+    confirm_first: float | None = setting(
+        None,
+        "smallest share of them with whom a path must win again before its win counts, and the tree collapses to it",
+        above=0,
+        most=1,
+    )
+
+
+CONFIRMING = tuple(one.name for one in fields(Confirming))
+"""The settings of confirmations, for the commands whose runs confirm nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """The run's files, log and progress display."""
 
@@ -145,6 +175,7 @@ class RunSettings:
     traffic: Traffic = part(Traffic, title="traffic")
     spending: Spending = part(Spending, title="spending")
     local: LocalModel = part(LocalModel, title="models on this machine")
+    confirming: Confirming = part(Confirming, title="confirming wins")
     output: Output = part(Output, title="output")
 
     @property
@@ -171,6 +202,7 @@ SHARDS = ("num_shards", "shard_idx")
 SEARCHES = ("budget_per_task", "budget_unit", "restarts")
 """The settings of a search that are not its strategy's; plain conversations of a comparison do not have them."""
 NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *SEARCHES)
+NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *CONFIRMING)
 """Settings that `josh play` refuses, because a person has one conversation; it refuses a strategy's settings too."""
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from josh.config import Schema, settings_in
 from josh.runs.settings import JOSH, SEARCHES, SHARDS, Side, core
+from josh.runs.settings import CONFIRMING, JOSH, SHARDS, Side, core
 
 ROLLOUTS = 3
 """Default number of conversations per task and user model."""
@@ -13,6 +14,7 @@ TEMPERATURE = 1.0
 SPLIT = "test"
 EVALUATION_DEFAULTS: Mapping[str, Any] = {"rollouts": ROLLOUTS, "temperature": TEMPERATURE, "task_split": SPLIT}
 NOT_FOR_EVALUATIONS = (JOSH, "strategy", *SHARDS, *SEARCHES)
+NOT_FOR_EVALUATIONS = (JOSH, "strategy", *SHARDS, *CONFIRMING)
 """Settings of runs that an evaluation sets itself."""
 
 BASELINE = Schema(

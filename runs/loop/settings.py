@@ -7,7 +7,7 @@ from typing import Any
 from josh.config import Schema, setting, settings_in
 from josh.errors import UsageError
 from josh.runs.registry import BEAM
-from josh.runs.settings import JOSH, SHARDS
+from josh.runs.settings import CONFIRMING, JOSH, SHARDS
 from josh.runs.train.settings import METHODS
 from josh.strategies.beam import BEST
 
@@ -80,7 +80,7 @@ from the paths of another policy, and it loses its language in a long round of t
 FEW = 5
 """With --tiny, a loop of at most so many rounds evaluates each of them."""
 LOOP = Schema(settings_in(LoopSettings))
-NOT_FOR_LOOPS = (JOSH, "task_split", "end_index", *SHARDS)
+NOT_FOR_LOOPS = (JOSH, "task_split", "end_index", *SHARDS, *CONFIRMING)
 """Settings of runs that a loop sets itself."""
 IN_FLIGHT = 64
 """Default number of tasks in flight: enough to fill a local model's batches."""

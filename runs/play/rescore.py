@@ -1,12 +1,13 @@
 """`josh rescore`: scores the trees of a recorded run under another reward, without calls to agent or user.
 
 1. Every stored tree is grown again from its turns, phase by phase (`regrow`).
-2. In each phase the new rewards judge the turns, and the strategy drops leaves as in a search (`Strategy.update`).
+2. In each phase the new rewards judge the turns, and the conversations with fresh users that confirm a win
+   (`reconfirmed`); the strategy drops leaves as in a search (`Strategy.update`).
 3. The result is a new run, with a folder of its own.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -23,6 +24,7 @@ from josh.outcomes import Episode, conclude, final_outcomes
 from josh.redact import redactor
 from josh.roles import BaseEnv, BaseRewards
 from josh.runs.play.closing import RunResult, with_examples
+from josh.runs.play.confirming import ALONE
 from josh.runs.play.fit import is_own
 from josh.runs.play.judging import RecordedJudge
 from josh.runs.play.unread import require_read, unread_by_judge, unread_by_rewards
@@ -50,7 +52,7 @@ from josh.runs.settings import RunSettings, env_of, environment, options_of, sea
 from josh.scoring import Scorer, has_facts
 from josh.search import Strategy
 from josh.threads import one_line
-from josh.tree import Node, Tree, hits, spend
+from josh.tree import Confirmation, Node, Replay, Tree, hits, spend
 from josh.turns import final, judge, outcome_of_ending, reads_world, user_texts
 
 RESCORED = "rescored"
@@ -228,7 +230,14 @@ async def rescored(
     rewards, strategy = guarded(what, set_up), search_of(settings)
 
     async def regrown() -> Episode:
-        tree = await regrow(episode.tree, rewards, strategy, scorer.facts if has_facts(rewards) else None)
+        facts = scorer.facts if has_facts(rewards) else None
+
+        async def again(node: Node) -> Confirmation:
+            needed = settings.confirming.confirm_first or 0.0
+            return await reconfirmed(node, needed, rewards, facts, env, scorer)
+
+        confirm = again if settings.confirming.confirm else None
+        tree = await regrow(episode.tree, rewards, strategy, facts, confirm)
         outcomes = final_outcomes(tree)
         sound = [leaf for leaf, outcome in outcomes.items() if outcome is not Outcome.INFRA_ERROR]
         error = episode.error if episode.error.startswith(TOO_LONG) else ""
@@ -251,7 +260,40 @@ async def rescored(
     )
 
 
-async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy, facts: Facts | None = None) -> Tree:
+async def reconfirmed(
+    node: Node, needed: float, rewards: BaseRewards, facts: Facts | None, env: BaseEnv, scorer: Scorer
+) -> Confirmation:
+    """Returns the confirmation of a stored node under another reward.
+
+    Args:
+        node: the node, which wins under that reward.
+        needed: see `Confirmation.needed`; where it is above 0, a win that the recorded run did not confirm is doubtful.
+        rewards: a rewards object started on the task, with all goals open.
+        facts: see `regrow`.
+        env: the environment.
+        scorer: the scorer of the task.
+    """
+    replays = []
+    for replay in node.confirmation.replays if node.confirmation else ():
+        own = rewards.fork()
+        tree = await regrow(replay.tree, own.fork(), ALONE, facts)
+        outcomes = final_outcomes(tree)
+        leaf = len(tree.nodes) - 1
+        sound = [leaf] if outcomes.get(leaf) is not Outcome.INFRA_ERROR else []
+        scores = await scorer.scores(tree, sound, outcomes, own)
+        episode = conclude(tree, scorer.task, env, own, ALONE, "", scores)
+        tree = replace(episode.tree, frontier=())
+        replays.append(Replay(replay.user, tree, outcomes.get(leaf) is Outcome.WON, episode.worth.get(leaf, 0.0)))
+    return Confirmation(tuple(replays), needed)
+
+
+async def regrow(
+    stored: Tree,
+    rewards: BaseRewards,
+    strategy: Strategy,
+    facts: Facts | None = None,
+    confirm: Callable[[Node], Awaitable[Confirmation]] | None = None,
+) -> Tree:
     """Grow a stored tree again from its turns, phase by phase, under another reward.
 
     Args:
@@ -259,6 +301,7 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy, facts: 
         rewards: a rewards object started on the tree's task, with all goals open.
         strategy: updates the tree after each phase.
         facts: finds the facts of each turn; None where the rewards have none.
+        confirm: judges the confirmation of a stored node whose path wins; None where the run confirms nothing.
 
     Returns:
         The new tree. Turns below a leaf that the strategy dropped are left out. Leaves that the strategy would
@@ -286,13 +329,29 @@ async def regrow(stored: Tree, rewards: BaseRewards, strategy: Strategy, facts: 
         }
         stay = (leaf for leaf in tree.frontier if leaf not in gone)
         wider = replace(tree, nodes=tree.nodes + tuple(new), frontier=(*stay, *range(size, size + len(new))))
-        tree = strategy.update(wider)
+        tree = strategy.update(await _with_confirmations(wider, size, confirm))
         carried = {
             leaf: carried[leaf] if leaf < size else _spent(carried[tree.nodes[leaf].parent], tree, leaf)
             for leaf in tree.frontier
         }
         assert len(tree.collapses) <= cuts + 1, "a phase collapses once"
     return tree
+
+
+async def _with_confirmations(
+    tree: Tree, first: int, confirm: Callable[[Node], Awaitable[Confirmation]] | None
+) -> Tree:
+    """Returns a tree whose nodes from `first` on have confirmations where they win, and only there."""
+    nodes = list(tree.nodes)
+    for index in range(first, len(nodes)):
+        found = None
+        if confirm is not None and tree.met_all(index) and nodes[index].turn.outcome is not Outcome.INFRA_ERROR:
+            found = await confirm(nodes[index])
+        if found is not None and not (found.replays or found.needed):
+            found = None
+        if found is not None or nodes[index].confirmation is not None:
+            nodes[index] = replace(nodes[index], confirmation=found)
+    return replace(tree, nodes=tuple(nodes))
 
 
 async def _judged(node: Node, parent: int, tree: Tree, rewards: BaseRewards, facts: Facts | None) -> Node:

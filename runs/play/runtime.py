@@ -11,7 +11,7 @@ from josh.branch import TurnContext
 from josh.calls import alone
 from josh.config import create
 from josh.dialogue import Speaker
-from josh.driver import Search
+from josh.driver import Confirm, Search
 from josh.episode import USUAL, begin
 from josh.errors import UsageError
 from josh.memory import connections_left
@@ -54,7 +54,7 @@ ROW_SETTINGS = {f"user_{name}": name for name in ("model", "base_url", "api_key_
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Who takes the agent's place in one search, instead of the run's model. Its samples are kept.
+    """Who takes the agent's place in one search, instead of the run's model.
 
     Attributes:
         strategy: how the tree grows.
@@ -65,6 +65,8 @@ class Seat:
         user: which of the user's models answers, where the run has several, from 0; None to let them take turns.
         user_seed: the seed of the user's random choices, so that several conversations meet the same luck; None for
             `seed`.
+        user_model: the user's chat model; None for the run's.
+        keep_samples: whether its samples are kept.
     """
 
     strategy: Strategy
@@ -74,11 +76,28 @@ class Seat:
     voice: Callable[[BoundModel], TurnModel] | None = None
     user: int | None = None
     user_seed: int | None = None
+    user_model: ChatModel | None = None
+    keep_samples: bool = True
 
     def seed_of(self, speaker: str) -> int:
         """Returns the seed of a speaker's random choices."""
         shared = self.user_seed if speaker == Speaker.USER else None
         return self.seed if shared is None else shared
+
+
+@dataclass(frozen=True, slots=True)
+class FreshUser:
+    """A user who hears a winning path again.
+
+    Attributes:
+        name: the name of its class, as the setting has it; empty for the user of the task.
+        kind: its class; None for the user of the task.
+        model: its chat model; None for those of the task.
+    """
+
+    name: str = ""
+    kind: Any = None
+    model: ChatModel | None = None
 
 
 class Runtime:
@@ -98,6 +117,7 @@ class Runtime:
         recorded: whether every reply must come from the journal.
         prices: the price of every model, by name; None where it is unknown.
         gateway: sends the requests to the models.
+        fresh_users: the users who confirm wins, in turns; see `josh.runs.settings.Confirming`.
     """
 
     def __init__(
@@ -143,6 +163,7 @@ class Runtime:
             if judge.model
             else None
         )
+        self.fresh_users = self._fresh_users()
         self.prices = prices_of(
             (model for model in self.models if not isinstance(model, OfflineModel)),
             read_prices(settings.spending.price),
@@ -214,7 +235,12 @@ class Runtime:
         return self._user_types[task.id]
 
     def search(
-        self, task: Task, clock: Clock | None = None, scorer: Scorer | None = None, seat: Seat | None = None
+        self,
+        task: Task,
+        clock: Clock | None = None,
+        scorer: Scorer | None = None,
+        seat: Seat | None = None,
+        confirm: Confirm | None = None,
     ) -> Search:
         """Returns a new search on one task.
 
@@ -223,6 +249,7 @@ class Runtime:
             clock: the task's time limit; None for none.
             scorer: the task's scorer; None for a new one.
             seat: who takes the agent's place, and how; None for the run's own model and strategy.
+            confirm: confirms each win before the strategy sees it; None for none.
 
         Raises:
             UsageError: a plug-in cannot start on the task.
@@ -254,6 +281,7 @@ class Runtime:
                 max_rounds=self.max_rounds(task),
                 allowance=settings.limits.allowance if seat is None else None,
                 scorer=scorer or self.scorer(task, clock),
+                confirm=confirm,
             )
 
         search = guarded(f"task {task.id} cannot be set up", set_up)
@@ -307,6 +335,8 @@ class Runtime:
             if seat is not None and seat.user is not None:
                 turn = seat.user
             model, sampling = models[turn % len(models)], settings.user.sampling
+            if seat is not None and seat.user_model is not None:
+                model = seat.user_model
         # Earlier tasks go first, and leaves with a common beginning go together, because servers cache prefixes.
         priority = (self._positions[task.id], context.path)
         share = not settings.traffic.single_replies
@@ -321,7 +351,7 @@ class Runtime:
             share,
             clock,
             recorded=self.recorded,
-            keep_samples=settings.output.keep_samples or seat is not None,
+            keep_samples=settings.output.keep_samples if seat is None else seat.keep_samples,
             directed=directed,
         )
 
@@ -360,6 +390,20 @@ class Runtime:
             flag = "model" if role == "agent" else f"{role}_model"
             raise UsageError(f"{role} {label_of(found)!r} asks a chat model, but {flag} is 'offline'; give --{flag}")
         return kind
+
+    def _fresh_users(self) -> list[FreshUser]:
+        """Returns the users who confirm wins: each given class with each given model. Raises UsageError."""
+        rule, user = self.settings.confirming, self.settings.user
+        models: list[ChatModel | None] = [None]
+        if rule.confirm_user_model:
+            addresses = rotation_of(rule.confirm_user_model, user.base_url, user.api_key_var)
+            models = [self._factory.get(*each, "user", user.sampling) for each in addresses]
+        kinds: list[tuple[str, Any]] = [("", None)]
+        if rule.confirm_users:
+            usual = models[0] or next(iter(self._user_models.values()))[0]
+            names = [name.strip() for name in rule.confirm_users.split(",")]
+            kinds = [(name, self._plug_in("user", name, usual)) for name in names]
+        return [FreshUser(name, kind, model) for model in models for name, kind in kinds]
 
     def _models_for(self, task: Task) -> list[ChatModel]:
         """Returns the user's models for one task; values in its metadata replace those of the rotation, one by one."""

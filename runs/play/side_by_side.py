@@ -9,6 +9,7 @@ from josh.episode import first_of, play_search
 from josh.errors import BudgetError, JoshError, UsageError
 from josh.outcomes import Episode, conclude
 from josh.roles import BaseRewards, Task
+from josh.runs.play.confirming import Confirmer
 from josh.runs.play.person import PlayDisplay
 from josh.runs.play.progress import ProgressBar
 from josh.runs.play.runtime import Runtime
@@ -92,10 +93,13 @@ def _display(runtime: Runtime, results: Mapping[int, Result]) -> ProgressBar | P
 async def _played(runtime: Runtime, task: Task) -> Episode:
     clock = TaskClock(runtime.settings.limits.task_timeout)
     scorer = runtime.scorer(task, clock)
+    rule, confirmer = runtime.settings.confirming, Confirmer(runtime, task, clock, scorer)
+    before = confirmer.confirm if rule.confirm_first is not None else None
+    finish = confirmer.finish if rule.confirm and before is None else None
     try:
-        search = runtime.search(task, clock, scorer)
+        search = runtime.search(task, clock, scorer, confirm=before)
     except UsageError as error:
         # Every task could be set up before the run began, so only this one is given up.
         log.warning("%s", error)
         return conclude(plant((), runtime.env.opens), task, runtime.env, BaseRewards(()), runtime.strategy, str(error))
-    return await play_search(search, task, runtime.env, clock=clock, scorer=scorer)
+    return await play_search(search, task, runtime.env, clock=clock, scorer=scorer, finish=finish)

@@ -1,6 +1,7 @@
 """Converts one finished task to a line of JSON and back; `schema.py` describes each key."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from josh.dialogue import NO_USAGE, Hit, Outcome, Sample, Speaker, Turn, Usage
@@ -8,10 +9,10 @@ from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.record.lines import FORMAT_VERSION
 from josh.scoring import JUDGE
-from josh.tree import Collapse, Node, Pair, Tree, leaves, spend
+from josh.tree import Collapse, Confirmation, Node, Pair, Replay, Tree, leaves, spend, turns_to_say
 
 if TYPE_CHECKING:  # the import loads pydantic, which takes 0.1 s and is not needed for writing
-    from josh.runs.record.schema import CollapseRow, EpisodeRow, NodeRow, PairRow, SampleRow, UsageRow
+    from josh.runs.record.schema import CollapseRow, ConfirmationRow, EpisodeRow, NodeRow, PairRow, SampleRow, UsageRow
 
 
 def to_json(episode: Episode, redact: Callable[[str], str] = str) -> dict[str, Any]:
@@ -75,7 +76,49 @@ def tail_to_json(episode: Episode) -> dict[str, Any]:
 def node_to_json(episode: Episode, index: int, redact: Callable[[str], str] = str) -> dict[str, Any]:
     """Returns a node of an episode, without empty values and without a second copy of the same messages."""
     node = episode.tree.nodes[index]
-    return _node(node, episode.outcomes.get(index), episode.worth.get(index, 0.0), episode.scores.get(index), redact)
+    row = _node(node, episode.outcomes.get(index), episode.worth.get(index, 0.0), episode.scores.get(index), redact)
+    if node.confirmation is not None:
+        row["confirmed"] = _confirmation(node.confirmation, turns_to_say(episode.tree, index), redact)
+    return row
+
+
+def _confirmation(found: Confirmation, said: Sequence[Turn], redact: Callable[[str], str]) -> dict[str, Any]:
+    """Returns a confirmation; the agent's turns that equal those of the path (`said`) are not written again."""
+    return {
+        "users": found.users,
+        "share": found.share,
+        "reward": found.reward,
+        **({"needed": found.needed} if found.needed else {}),
+        "replays": [_replay(replay, said, redact) for replay in found.replays],
+    }
+
+
+def _replay(replay: Replay, said: Sequence[Turn], redact: Callable[[str], str]) -> dict[str, Any]:
+    words, nodes = iter(said), []
+    for node in replay.tree.nodes[1:]:
+        if node.speaker is Speaker.AGENT and node.turn == _spoken_again(next(words)):
+            row: dict[str, Any] = {"parent": node.parent, "speaker": node.speaker, "path": node.path}
+            nodes.append(row | {"phase": node.phase, "messages": [], "again": True})
+        else:
+            nodes.append(_node(node, None, 0.0, None, redact))
+    return ({"user": replay.user} if replay.user else {}) | {"won": replay.won, "reward": replay.reward, "nodes": nodes}
+
+
+def _spoken_again(turn: Turn) -> Turn:
+    """Returns a turn of the agent's as it is when it is said again: nobody asks for it, and it costs nothing."""
+    return replace(
+        turn,
+        samples=(),
+        usage=NO_USAGE,
+        model="",
+        seed=None,
+        choice=0,
+        duplicate=False,
+        error="",
+        cut="",
+        failure="",
+        value=None,
+    )
 
 
 def _node(
@@ -172,7 +215,10 @@ def from_json(row: "EpisodeRow") -> Episode:
             )
         if "phase" not in each and "version" in row:
             raise ValueError(f"node {index}: phase is missing")
-        nodes.append(_read_node(each, nodes[each["parent"]] if index else None, goals))
+        node = _read_node(each, nodes[each["parent"]] if index else None, goals)
+        if "confirmed" in each:
+            node = replace(node, confirmation=_read_confirmation(index, each["confirmed"], [*nodes, node], goals))
+        nodes.append(node)
     collapses = tuple(_read_collapse(each, len(nodes)) for each in row["collapses"])
     tree = Tree(
         tuple(nodes),
@@ -250,6 +296,30 @@ def _read_node(row: "NodeRow", parent: Node | None, goals: tuple[Any, ...]) -> N
         # Version 1 has no phases: its searches played one phase for each level of depth.
         phase=row.get("phase", depth),
     )
+
+
+def _read_confirmation(
+    index: int, row: "ConfirmationRow", nodes: Sequence[Node], goals: tuple[Any, ...]
+) -> Confirmation:
+    """Returns the confirmation of a node; `nodes` are those up to it. Raises ValueError where it is inconsistent."""
+    said = turns_to_say(Tree(tuple(nodes), ()), index)
+    replays = []
+    for each in row["replays"]:
+        found, words = [nodes[0]], iter(said)
+        for place, one in enumerate(each["nodes"]):
+            if one["parent"] != place:
+                raise ValueError(f"node {index}: a conversation with a fresh user has a parent {one['parent']}")
+            node = _read_node(one, found[-1], goals)
+            if node.speaker is Speaker.AGENT:
+                turn = next(words, None)
+                if turn is None:
+                    raise ValueError(f"node {index}: a conversation with a fresh user has more turns than the path")
+                if one.get("again"):
+                    again = _spoken_again(turn)
+                    node = replace(node, turn=again, open=spend(found[-1].open, again.hits)[1])
+            found.append(node)
+        replays.append(Replay(each.get("user", ""), Tree(tuple(found), (), goals), each["won"], each["reward"]))
+    return Confirmation(tuple(replays), row.get("needed", 0.0))
 
 
 def _read_sample(row: "SampleRow") -> Sample:

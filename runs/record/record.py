@@ -221,7 +221,7 @@ class Record:
 def _spent(episode: Episode, judge: str) -> dict[tuple[str, str], Usage]:
     """Returns what an episode cost, by speaker and model."""
     account: dict[tuple[str, str], Usage] = {}
-    for node in episode.tree.nodes[1:]:
+    for node in (*episode.tree.nodes[1:], *episode.again):
         if node.turn.usage.calls:
             who = str(node.speaker), node.turn.model
             account[who] = account.get(who, NO_USAGE) + node.turn.usage

@@ -146,6 +146,40 @@ class NodeRow(TypedDict):
     """What ended the conversation by the speaker's own fault, such as `said nothing`; it counts in the means."""
     facts: NotRequired[dict[str, Any]]
     """The result of the rewards' `facts()` for the conversation so far."""
+    confirmed: NotRequired["ConfirmationRow"]
+    """How the winning path to this node fared with fresh users."""
+    again: NotRequired[bool]
+    """In the conversation with a fresh user: the agent's turn is the one of the path, and is not repeated here."""
+
+
+@_documented
+class ReplayRow(TypedDict):
+    """A conversation in which the agent's turns of a path were said again, word for word, to a fresh user."""
+
+    user: NotRequired[str]
+    """Name of the user's class; left out where it is the one of the path."""
+    won: bool
+    """Whether the conversation won."""
+    reward: float
+    """Its reward; 0 where it ended with an error."""
+    nodes: list[NodeRow]
+    """Its turns in order, without the root; the parent of the first one is 0, the root of the whole tree."""
+
+
+@_documented
+class ConfirmationRow(TypedDict):
+    """How a winning path fared when its agent's turns were said again to fresh users."""
+
+    users: int
+    """Number of the users whose conversation ended without an error."""
+    share: float
+    """Share of these users with whom the path won again; 0 without users."""
+    reward: float
+    """Mean reward with these users; 0 without users."""
+    needed: NotRequired[float]
+    """The smallest share for which the win counts; left out where it counts in any case."""
+    replays: list[ReplayRow]
+    """The conversations."""
 
 
 @_documented
@@ -365,6 +399,26 @@ class PairsRow(TypedDict):
 
 
 @_documented
+class ConfirmedRow(TypedDict):
+    """How the winning paths of a run fared with fresh users."""
+
+    wins: int
+    """Number of winning paths that were said again."""
+    golden: int
+    """Number of golden paths among them; the next three figures are about these."""
+    share: float | None
+    """Mean share of the users with whom a golden path won again; null without golden paths."""
+    reward: float | None
+    """Mean reward of golden paths with these users; null without golden paths."""
+    in_most: float | None
+    """Share of golden paths that won again with at least four of five users; null without golden paths."""
+    conversations: int
+    """Number of conversations with fresh users."""
+    turns: int
+    """Number of turns in them, of agent and user; the agent's are recorded ones and cost nothing."""
+
+
+@_documented
 class SummaryFile(TypedDict):
     """`summary.json`: the figures of a run. Tasks that ended with an error count, but not in the means."""
 
@@ -406,6 +460,8 @@ class SummaryFile(TypedDict):
     """Means of the results of the rewards' `score()`."""
     pairs: NotRequired[PairsRow]
     """The pairs of sibling turns; left out where there are none."""
+    confirmed: NotRequired[ConfirmedRow]
+    """How winning paths fared with fresh users; left out where none was confirmed."""
     unread_tags: NotRequired[int]
     """Places in the users' words, in all branches, that look like a reward tag and are none; left out where 0."""
     disputed_tags: NotRequired[int]

@@ -13,6 +13,7 @@ from josh.episode import UNSCORED
 from josh.models.budget import NONE, Price, cost
 from josh.outcomes import Episode
 from josh.roles import BaseEnv, Task
+from josh.runs.record.confirmed import Confirmed, ConfirmedTotals, confirmed_in, describe_confirmed
 from josh.runs.record.flaws import Flaws
 from josh.scoring import JUDGE
 from josh.terminal import in_a_line
@@ -68,6 +69,8 @@ class Result:
     """Number of pairs of sibling turns, by label and note."""
     unrated: bool = False
     """Whether its conversations are sound, but have no reward (`Episode.unrated`)."""
+    confirmed: Confirmed | None = None
+    """How its wins fared with fresh users; None where none was confirmed."""
 
 
 def result_of(episode: Episode) -> Result:
@@ -93,13 +96,14 @@ def result_of(episode: Episode) -> Result:
         episode.disputed_tags,
         Counter((pair.label, pair.note) for pair in episode.pairs),
         episode.unrated,
+        confirmed_in(episode),
     )
 
 
 def _by_model(episode: Episode) -> dict[str, Usage]:
     """Returns the usage by model name."""
     found: dict[str, Usage] = {}
-    for node in episode.tree.nodes[1:]:
+    for node in (*episode.tree.nodes[1:], *episode.again):
         if node.turn.usage.calls:
             found[node.turn.model] = found.get(node.turn.model, NO_USAGE) + node.turn.usage
     return found
@@ -132,6 +136,7 @@ class Totals:
         self._judged = NO_USAGE
         self._flaws = Flaws()
         self._first_error = ""
+        self._confirmed = ConfirmedTotals()
 
     def add(self, result: Result, person: Hashable) -> None:
         """Add a finished task.
@@ -172,6 +177,8 @@ class Totals:
         if result.pairs:
             self._pairs += result.pairs
             self._paired += 1
+        if result.confirmed is not None:
+            self._confirmed.add(result.confirmed)
 
     def summary(self, tasks: int, retries: int) -> dict[str, Any]:
         """Returns a run's numbers, as in `summary.json`; see `summarize`."""
@@ -202,6 +209,7 @@ class Totals:
             "metrics": metrics,
             **({"scores": scores} if scores else {}),
             **self._pair_rows(),
+            **self._confirmed.rows(),
             **self._tag_rows(),
             "usage": {side: asdict(used) for side, used in self._usage.items()}
             | ({JUDGE: asdict(self._judged)} if self._judged.calls else {}),
@@ -353,6 +361,8 @@ def as_text(summary: dict[str, Any], *, searched: bool, unit: str) -> str:
             lines.append(f"scores          {in_a_line(means)}")
         if pairs := summary.get("pairs"):
             lines.append(f"sibling pairs   {in_a_line(describe_pairs(pairs))}")
+        if confirmed := summary.get("confirmed"):
+            lines.append(f"wins again      {describe_confirmed(confirmed, unit)}")
     elif summary.get("unrated"):
         lines.append("no task was scored; the source gives no reward")
     else:
