@@ -270,6 +270,16 @@ def add_records(commands: Any) -> None:
         "--min_margin", type=float, help="for pairs: minimum difference in reward, in its unit (default: 0.01)"
     )
     export.add_argument(
+        "--min_confirmed",
+        type=float,
+        help="only winning paths that won again with at least this share of fresh users (runs with --confirm)",
+    )
+    export.add_argument(
+        "--credit",
+        action="store_true",
+        help="sft, kto: add each turn's advantage over its siblings; dpo: the margin is the difference of mean rewards",
+    )
+    export.add_argument(
         "--seed",
         type=int,
         default=core()["seed"].default,

@@ -148,7 +148,7 @@ class Episode:
 
 
 def golden_leaf(episode: Episode) -> int | None:
-    """Returns the leaf of the golden path: the last winner of a collapse, or the best win that counts; None for none."""
+    """Returns the golden path's leaf: the last winner of a collapse, or the best win that counts; None for none."""
     tree = episode.tree
     if tree.collapses:
         winner = tree.collapses[-1].winner

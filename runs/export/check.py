@@ -3,6 +3,7 @@
 import codecs
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -234,6 +235,10 @@ _PAIR: Final = ("chosen", "rejected")
 _OPENAI_PAIR: Final = ("preferred_output", "non_preferred_output")
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def _check_sft(row: Any) -> None:
     if isinstance(row, dict) and "messages" not in row and "completion" in row:
         _keys(row, {"prompt", "completion"}, {"tools", *COLUMNS})
@@ -241,13 +246,17 @@ def _check_sft(row: Any) -> None:
         _check_answer(row["completion"], "completion")
         _check_tools(row)
         return
-    _keys(row, {"messages"}, {"tools"})
+    _keys(row, {"messages"}, {"tools", "advantages"})
     _check_messages(row["messages"], "messages", ends=("assistant",))
     _check_tools(row)
+    given = row.get("advantages", [0.0] * len(row["messages"]))
+    numbers = isinstance(given, list) and all(map(_is_number, given))
+    _expect(numbers and len(given) == len(row["messages"]), "advantages are not one number for each message")
 
 
 def _check_kto(row: Any) -> None:
-    _keys(row, {"prompt", "completion", "label"}, {"tools", *COLUMNS})
+    _keys(row, {"prompt", "completion", "label"}, {"tools", "advantage", *COLUMNS})
+    _expect(_is_number(row.get("advantage", 0.0)), f"advantage is {row.get('advantage')!r:.40}; give a number")
     _check_messages(row["prompt"], "prompt", ends=("user", "tool"))
     _check_answer(row["completion"], "completion")
     _expect(isinstance(row["label"], bool), f"label is {row['label']!r:.40}; give true or false")

@@ -17,6 +17,8 @@ from josh.runs.registry import EXPORTS, load_run_format
 
 _ALIASES = {"tokens": "samples"}
 """Other names of formats."""
+_OF_PATHS = ("paths", "top", "min_margin", "min_confirmed", "credit")
+"""The flags that choose paths and turns."""
 
 
 def run_export(args: argparse.Namespace) -> int:
@@ -43,7 +45,13 @@ def run_export(args: argparse.Namespace) -> int:
     if args.format in EXPORTS:
         return _export_whole(args)
     choice = choose(
-        args.format, args.paths, args.top, args.min_margin, Speaker.AGENT if args.learner is None else args.learner
+        args.format,
+        args.paths,
+        args.top,
+        args.min_margin,
+        Speaker.AGENT if args.learner is None else args.learner,
+        args.min_confirmed,
+        args.credit,
     )
     if str(args.out) == "-":
         print_summary(to_stream(sys.stdout.buffer, args.runs, args.format, choice, args.seed), None)
@@ -54,7 +62,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def _export_labels(args: argparse.Namespace) -> int:
-    if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
+    if chosen := next((name for name in _OF_PATHS if getattr(args, name) not in (None, False)), None):
         raise UsageError(f"{chosen} is given, but --label takes pairs by their labels; leave one of them out")
     known = labels_of(args.runs)
     choice = choose_labels(args.format, args.label, args.match, args.part, args.label_fixed, args.learner, known)
@@ -68,7 +76,7 @@ def _export_labels(args: argparse.Namespace) -> int:
 
 
 def _export_whole(args: argparse.Namespace) -> int:
-    if chosen := next((name for name in ("paths", "top", "min_margin") if getattr(args, name) is not None), None):
+    if chosen := next((name for name in _OF_PATHS if getattr(args, name) not in (None, False)), None):
         raise UsageError(f"{chosen} is given, but {args.format} has all conversations of a run; leave it out")
     form: RunFormat = load_run_format(args.format)
     files = form.write(args.runs, args.out)

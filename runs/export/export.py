@@ -10,13 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, Final
 
-from josh.config import NOTHING
+from josh.config import NOTHING, listed
 from josh.dialogue import Speaker
 from josh.errors import UsageError
 from josh.messages import dumps
 from josh.outcomes import Episode
 from josh.runs.export.files import Spooled, copy_rows, print_written, sources_in_manifest, writing
-from josh.runs.export.formats import FORMATS, IN_TOKENS, LABELLED, PAIRED, ExportRow, export_rows
+from josh.runs.export.formats import CREDITED, FORMATS, IN_TOKENS, LABELLED, PAIRED, ExportRow, export_rows
 from josh.runs.export.paths import ALL, GOLDEN, LOST, SUCCESSFUL, PathSelection, best_of_tasks
 from josh.runs.record.folder import EPISODES, is_imported, read_config
 from josh.runs.record.stored import stored_episodes
@@ -32,7 +32,13 @@ class NoRowsError(UsageError):
 
 
 def choose(
-    form: str, paths: str | None, top: int | None, min_margin: float | None, learner: str = Speaker.AGENT
+    form: str,
+    paths: str | None,
+    top: int | None,
+    min_margin: float | None,
+    learner: str = Speaker.AGENT,
+    min_confirmed: float | None = None,
+    credit: bool = False,
 ) -> PathSelection:
     """Returns which paths to export.
 
@@ -42,6 +48,8 @@ def choose(
         top: see `PathSelection`.
         min_margin: see `PathSelection`; None for `MIN_MARGIN`.
         learner: the speaker to train, `agent` or `user`.
+        min_confirmed: see `PathSelection`.
+        credit: see `PathSelection`.
 
     Raises:
         UsageError: a value is invalid, alone or with another one.
@@ -66,8 +74,14 @@ def choose(
     paths = paths or (SUCCESSFUL if paired else ALL if form in IN_TOKENS else GOLDEN)
     if paths == GOLDEN and top not in (None, 1):
         raise UsageError(f"top is {top}, but a tree has one {GOLDEN} path; leave it out, or give --paths {SUCCESSFUL}")
+    if min_confirmed is not None and not 0 < min_confirmed <= 1:
+        raise UsageError(f"min_confirmed is {min_confirmed}; give a share above 0, at most 1")
+    if min_confirmed is not None and paths in (LOST, ALL):
+        raise UsageError(f"min_confirmed is {min_confirmed}, but paths is {paths!r}, and only wins are confirmed")
+    if credit and form not in CREDITED:
+        raise UsageError(f"credit is given, but a row of {form} has no place for it; give {listed(CREDITED)}")
     margin = MIN_MARGIN if min_margin is None else min_margin
-    return PathSelection(paths, 1 if paths == GOLDEN else top, margin, Speaker(learner))
+    return PathSelection(paths, 1 if paths == GOLDEN else top, margin, Speaker(learner), min_confirmed, credit)
 
 
 def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, seed: int) -> dict[str, Any]:
@@ -91,6 +105,8 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
         UsageError: a folder is not a run, or the file cannot be written.
     """
     configs = [read_config(folder) for folder in runs]
+    if choice.min_confirmed is not None:
+        _require_confirmed(runs, configs, choice.min_confirmed)
     dropped: Counter[str] = Counter()
     tasks: dict[str, None] = {}
     trees = 0
@@ -118,6 +134,9 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
         settings = asdict(choice) | {"seed": seed}
         if form not in PAIRED:
             del settings["min_margin"]
+        for name in ("min_confirmed", "credit"):
+            if not settings[name]:
+                del settings[name]
         made.manifest |= {
             "format": form,
             "rows": len(entries),
@@ -130,6 +149,15 @@ def export(runs: Sequence[Path], out: Path, form: str, choice: PathSelection, se
             "runs": sources_in_manifest(runs, configs, out.parent),
         }
     return made.manifest
+
+
+def _require_confirmed(runs: Sequence[Path], configs: Sequence[Mapping[str, Any]], least: float) -> None:
+    """Raises UsageError where a run has confirmed none of its wins."""
+    for folder, config in zip(runs, configs, strict=True):
+        if not config.get("settings", {}).get("confirming", {}).get("confirm"):
+            raise UsageError(
+                f"min_confirmed is {least}, but {folder} confirmed no win; search with --confirm K, or leave it out"
+            )
 
 
 def _way_out(form: str, configs: Sequence[Mapping[str, Any]]) -> str:

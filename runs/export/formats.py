@@ -21,6 +21,7 @@ from typing import Final
 from josh.dialogue import Speaker
 from josh.messages import Message, dumps, with_opener, without_ids
 from josh.outcomes import Episode
+from josh.runs.export.credit import credit, values
 from josh.runs.export.messages import (
     Row,
     Tools,
@@ -89,6 +90,13 @@ def export_rows(
         return
     whole = replace(choice, top=None)
     leaves = chosen_leaves(episode, choice, whole)
+    if choice.min_confirmed is not None and not episode.error:
+        every = chosen_leaves(episode, choice, replace(whole, min_confirmed=None))
+        dropped[f"winning paths that fewer than {choice.min_confirmed:g} of fresh users confirm"] += sum(
+            leaf not in leaves for leaf in every
+        )
+        if every and not leaves:
+            return
     if episode.error or not leaves:
         lacking = _LACKING.get(choice.paths, "trees without a win")
         dropped["trees given up" if episode.error else lacking] += 1
@@ -128,6 +136,7 @@ def _conversations(
     ) -> Iterator[ExportRow]:
         nodes, learner = episode.tree.nodes, choice.learner
         before = len(with_opener(nodes[0].turn.view(learner)))
+        earned = credit(episode, learner) if choice.credit else {}
         for leaf in leaves:
             messages = with_opener(internal_conversation(episode.tree, leaf, learner))
             while messages and messages[-1].get("role") != "assistant":
@@ -142,12 +151,30 @@ def _conversations(
                         raise UnexportableError("paths on which a tool refused a call")
                 check_plain(messages)
                 row = render(portable(messages), before, episode.tools_of(learner))
+                if choice.credit:
+                    row["advantages"] = _advantages(episode, leaf, learner, earned, len(messages))
             except UnexportableError as reason:
                 dropped[str(reason)] += 1
                 continue
             yield ExportRow(row, hashed(row))
 
     return rows
+
+
+def _advantages(episode: Episode, leaf: int, learner: Speaker, earned: Mapping[int, float], count: int) -> list[float]:
+    """Returns the advantage of the turn of each of a row's first `count` messages; 0 for one that is not learned."""
+    messages: list[Message] = []
+    found: list[float] = []
+    for index in walk(episode.tree, leaf):
+        node = episode.tree.nodes[index]
+        for message in node.turn.view(learner):
+            own = index > 0 and node.speaker is learner and message.get("role") == "assistant"
+            messages.append(message)
+            found.append(earned.get(index, 0.0) if own else 0.0)
+    opened = with_opener(messages)
+    if len(opened) > len(messages):
+        found.insert(next(at for at, each in enumerate(opened) if each.get("role") != "system"), 0.0)
+    return found[:count]
 
 
 def _sft(messages: Sequence[Message], _: int, tools: Tools) -> Row:
@@ -192,16 +219,19 @@ def _verdicts(
     def rows(
         episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
     ) -> Iterator[ExportRow]:
-        def verdict(prompt: Sequence[Message], message: Message, label: bool) -> ExportRow:
+        def verdict(index: int, prompt: Sequence[Message], message: Message, label: bool) -> ExportRow:
             check_prompt(prompt, learner)
             check_plain([*prompt, message])
             *prompt, message = portable([*prompt, message])
             row = render(prompt, message, label, tools)
+            if earned is not None:
+                row["advantage"] = earned.get(index, 0.0)
             says = (_stated(prompt, ids), without_ids(for_trl(message)), list(tools))
             # A message that won in one place is not negative in another, so a positive row excludes a negative one.
             return ExportRow(row, hashed((*says, label)), None if label else hashed((*says, True)))
 
         nodes, learner, tools = episode.tree.nodes, choice.learner, episode.tools_of(choice.learner)
+        earned = credit(episode, learner) if choice.credit else None
         outcomes = node_outcomes(episode)
         golden = sorted({index for leaf in leaves for index in walk(episode.tree, leaf)[1:]})
         prompts: set[bytes] = set()
@@ -211,7 +241,7 @@ def _verdicts(
                     check_sound(nodes[index].turn, learner)
                     if was_refused(nodes[index].turn, learner):
                         raise UnexportableError("messages of winning turns in which a tool refused a call")
-                    yield verdict(prompt, message, True)
+                    yield verdict(index, prompt, message, True)
                     prompts.add(hashed(prompt))
                 except UnexportableError as reason:
                     dropped[str(reason)] += 1
@@ -225,7 +255,7 @@ def _verdicts(
                 else:
                     try:
                         check_sound(nodes[index].turn, learner)
-                        yield verdict(prompt, message, False)
+                        yield verdict(index, prompt, message, False)
                     except UnexportableError as reason:
                         dropped[str(reason)] += 1
 
@@ -270,6 +300,7 @@ def _pairs(form: str) -> Callable[[Episode, Sequence[int], PathSelection, Counte
     ) -> Iterator[ExportRow]:
         nodes, learner = episode.tree.nodes, choice.learner
         outcomes = node_outcomes(episode)
+        below = values(episode) if choice.credit else outcomes.best
         golden = {index for leaf in leaves for index in walk(episode.tree, leaf)}
         sibling_groups: dict[int, list[int]] = {}
         for index in sorted(outcomes.best.keys() | outcomes.broken):
@@ -282,8 +313,10 @@ def _pairs(form: str) -> Callable[[Episode, Sequence[int], PathSelection, Counte
                 better, worse = sorted(pair, key=lambda index: -outcomes.best.get(index, 0.0))
                 if better not in golden:
                     continue
-                margin = round(outcomes.best.get(better, 0.0) - outcomes.best.get(worse, 0.0), 6)
+                margin = round(below.get(better, 0.0) - below.get(worse, 0.0), 6)
                 try:
+                    if choice.credit and not {better, worse} <= below.keys():
+                        raise UnexportableError("pairs of a turn that no whole path goes through")
                     check_turns(episode, better, worse)
                     if worse in outcomes.broken and worse not in outcomes.won:
                         raise UnexportableError("losing turns with errors below")
@@ -333,6 +366,8 @@ FORMATS: Final[Mapping[str, Callable[..., Iterator[ExportRow]]]] = {
 }
 IN_TOKENS: Final = ("samples", "grpo", "verifiers")
 """The formats for trainers on policy, of won and lost paths alike."""
+CREDITED: Final = ("sft", "kto", "dpo", "grpo")
+"""The formats that can have the advantages of turns."""
 PAIRED: Final = tuple(PAIR_FORMS)
 """The formats of pairs."""
 LABELLED: Final = {"kto": "label", "sharegpt-kto": "kto_tag"}

@@ -26,18 +26,27 @@ class PathSelection:
         min_margin: minimum difference between the best rewards below two siblings, at least 0; a difference of 0 never
             counts.
         learner: the speaker whose turns become rows; the rows have the messages that its model is trained on.
+        min_confirmed: smallest share of fresh users with whom a winning path won again; None takes unconfirmed paths.
+        credit: whether rows have the advantages of turns (`credit.py`), and pairs the difference of their values.
     """
 
     paths: str
     top: int | None
     min_margin: float
     learner: Speaker = Speaker.AGENT
+    min_confirmed: float | None = None
+    credit: bool = False
 
 
 def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
-    """Returns the leaves that met all goals, best first, ties in tree order; of equal conversations only the first."""
+    """Returns the leaves that met all goals, best first, ties in tree order; of equal conversations only the first.
+
+    With `min_confirmed` only those that won again with enough fresh users.
+    """
     nodes, worth = episode.tree.nodes, episode.worth
     wins = [leaf for leaf, outcome in episode.outcomes.items() if outcome is Outcome.WON]
+    if choice.min_confirmed is not None:
+        wins = [leaf for leaf in wins if _share(episode, leaf) >= choice.min_confirmed]
     golden = episode.tree.collapses[-1].winner if episode.tree.collapses else None
 
     def rank(leaf: int) -> tuple[float, bool, tuple[int, ...]]:
@@ -47,6 +56,12 @@ def winning_leaves(episode: Episode, choice: PathSelection) -> list[int]:
         return [golden] if golden in wins else []
     best = _distinct(episode, sorted(wins, key=rank), choice.learner)
     return best[: 1 if choice.paths == GOLDEN else choice.top]
+
+
+def _share(episode: Episode, leaf: int) -> float:
+    """Returns the share of fresh users with whom a path won again; below 0 where it was not confirmed."""
+    found = episode.tree.nodes[leaf].confirmation
+    return found.share if found is not None and found.users else -1.0
 
 
 def best_of_tasks(

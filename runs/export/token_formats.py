@@ -8,20 +8,22 @@ because they are a sample of what the policy does.
 worth the mean reward of the whole paths below it, and its advantage is its worth less the group's mean, in standard
 deviations of the group. Plain conversations are a group from their first turn on. In a tree each split is a group, so
 the advantages belong to turns. A turn without siblings has the advantage of the turn before it, because it follows from
-that. A turn that several paths share is trained once: the mask of later rows is 0 there.
+that. A turn that several paths share is trained once: the mask of later rows is 0 there. With `credit` the advantages
+are those of `credit.py`, in rewards instead of standard deviations.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from josh.dialogue import Outcome, Speaker
+from josh.dialogue import Speaker
 from josh.outcomes import Episode
+from josh.runs.export.credit import credit, sibling_groups, values, whole_leaves
 from josh.runs.export.messages import Row, hashed
 from josh.runs.export.paths import ALL, PathSelection
 from josh.token_rows import TokenRow, token_rows
-from josh.tree import order, walk
+from josh.tree import walk
 
 SMALL = 1e-4
 """Added to a group's standard deviation, as TRL does."""
@@ -40,7 +42,7 @@ def grpo(
     episode: Episode, leaves: Sequence[int], choice: PathSelection, dropped: Counter[str]
 ) -> Iterator[tuple[Row, bytes]]:
     """Yields the rows of the chosen paths with advantages, each with a key of its own."""
-    found = advantages(episode, choice.learner)
+    found = credit(episode, choice.learner) if choice.credit else advantages(episode, choice.learner)
     trained: set[int] = set()
     for leaf, part, row in _rows(episode, leaves, choice, dropped):
         mask, shares = [0] * len(row.mask), [0.0] * len(row.mask)
@@ -60,18 +62,9 @@ def grpo(
 
 def advantages(episode: Episode, learner: Speaker) -> Mapping[int, float]:
     """Returns the advantage of each of a speaker's turns that leads to a whole path, by node index."""
-    nodes = episode.tree.nodes
-    below: dict[int, list[float]] = defaultdict(list)
-    for leaf in whole_leaves(episode):
-        for node in walk(episode.tree, leaf):
-            below[node].append(episode.worth[leaf])
-    siblings: dict[int, list[int]] = defaultdict(list)
-    for node in sorted(below):
-        if node and nodes[node].speaker is learner:
-            siblings[nodes[node].parent].append(node)
-    found: dict[int, float] = {}
-    for parent, group in sorted(siblings.items()):
-        worth = [fmean(below[node]) for node in group]
+    known, found = values(episode), dict[int, float]()
+    for parent, group in sibling_groups(episode, learner, known).items():
+        worth = [known[node] for node in group]
         if len(group) > 1:
             mean, spread = fmean(worth), stdev(worth)
             found |= {node: round((one - mean) / (spread + SMALL), 6) for node, one in zip(group, worth, strict=True)}
@@ -79,17 +72,6 @@ def advantages(episode: Episode, learner: Speaker) -> Mapping[int, float]:
             before = next((at for at in reversed(walk(episode.tree, parent)) if at in found), None)
             found[group[0]] = 0.0 if before is None else found[before]
     return found
-
-
-def whole_leaves(episode: Episode) -> list[int]:
-    """Returns the leaves that ended by themselves and have a reward, in tree order."""
-    nodes = episode.tree.nodes
-    ended = [
-        leaf
-        for leaf, outcome in episode.outcomes.items()
-        if leaf in episode.worth and not (outcome is Outcome.LOST and nodes[leaf].turn.outcome is Outcome.ALIVE)
-    ]
-    return sorted(ended, key=lambda leaf: order(nodes[leaf].path))
 
 
 def _rows(

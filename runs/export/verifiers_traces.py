@@ -13,9 +13,10 @@ from typing import Any
 from josh.dialogue import Sample
 from josh.messages import Message
 from josh.outcomes import Episode
+from josh.runs.export.credit import whole_leaves
 from josh.runs.export.messages import Row, hashed
 from josh.runs.export.paths import PathSelection
-from josh.runs.export.token_formats import advantages, whole_leaves
+from josh.runs.export.token_formats import advantages
 from josh.tree import walk
 
 _FIELDS = ("role", "content", "tool_calls", "tool_call_id")

@@ -5,7 +5,8 @@
 2. Every turn of a speaker with a chat model is a call. Its prompt is the speaker's system prompt and tools, which are
    known, and the turns before it.
 3. A judge that finds facts may be asked once after every turn, or never.
-4. A sample of real tasks narrows the range: `from_sample`.
+4. Fresh users who confirm wins hear none, or each conversation that may win, to its limit of rounds.
+5. A sample of real tasks narrows the range: `from_sample`.
 
 Retries, empty replies and other calls of a judge are not counted.
 """
@@ -171,6 +172,8 @@ def _of_task(runtime: Runtime, task: Task, few: Shape, many: Shape) -> Estimate:
         low = _spent(few, speaker, signs, 0, bool(tools), share=not runtime.settings.traffic.single_replies)
         high = _spent(many, speaker, signs, 1, bool(tools), share=False)
         unpriced = tuple(name for name, price in zip(names, prices, strict=True) if price is None)
+        if speaker is Speaker.USER:
+            high = _with_fresh_users(runtime, task, many, signs, high)
         cost = None if unpriced else Range(*(_dollars(spent, prices, end) for spent, end in ((low, min), (high, max))))
         found = _plus(found, Estimate(Range(low[0], high[0]), Range(sum(low[1:]), sum(high[1:])), cost, unpriced))
     judge = runtime.judge_model
@@ -180,6 +183,25 @@ def _of_task(runtime: Runtime, task: Task, few: Shape, many: Shape) -> Estimate:
     spent = float(turns), turns * (JUDGED + REPLY[1]), turns * float(REPLY[0])
     cost, unpriced = (Range(0, _dollars(spent, [price], max)), ()) if price else (None, (judge.name,))
     return _plus(found, Estimate(Range(0, turns), Range(0, sum(spent[1:])), cost, unpriced))
+
+
+def _with_fresh_users(
+    runtime: Runtime, task: Task, shape: Shape, signs: int, spent: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """Returns what the user's side spends at most (calls, prompt tokens, reply tokens) with confirmations of wins.
+
+    A win is confirmed once for each task, or, before it counts, once for each conversation that reaches the last round.
+    """
+    rule, rounds = runtime.settings.confirming, runtime.max_rounds(task)
+    if not rule.confirm:
+        return spent
+    last = max((depth for who, depth, _ in shape if who is Speaker.USER), default=0)
+    ends = sum(number for (who, depth, _), number in shape.items() if who is Speaker.USER and depth == last)
+    times = rule.confirm * (1 if rule.confirm_first is None else max(1, ends))
+    one = Counter({(Speaker.USER, 2 * number + 1, False): 1 for number in range(rounds)})
+    more = _spent(one, Speaker.USER, signs, 1, False, share=False)
+    calls, prompts, replies = (had + times * new for had, new in zip(spent, more, strict=True))
+    return calls, prompts, replies
 
 
 def _judges_turns(rewards: type[BaseRewards]) -> bool:

@@ -158,6 +158,9 @@ def _asked(runtime: Runtime, side: str) -> list[str]:
     for task in runtime.tasks:
         if _may_ask(runtime.agent_type if side == "agent" else runtime.user_type(task)):
             found |= dict.fromkeys(runtime.asked_by(task, speaker))
+    if side == "user":
+        fresh = (one.model for one in runtime.fresh_users if one.model is not None and one.model.name != OFFLINE)
+        found |= dict.fromkeys(model.name for model in fresh)
     return list(found)
 
 

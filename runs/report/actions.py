@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any, Final
 
-from josh.dialogue import Outcome, Speaker
+from josh.dialogue import Speaker
 from josh.messages import text_of
 from josh.outcomes import Episode
 from josh.roles import BaseEnv, Task
 from josh.runs.evaluate.scores import Metrics
 from josh.runs.evaluate.table import format_interval
+from josh.runs.export.credit import values
 from josh.runs.intervals import mean, ratio
 from josh.runs.report.tree_data import GOLDEN_PATH, LOST, WON, standings
-from josh.runs.report.tree_text import was_cut_off
 from josh.terminal import align_columns, shortened, visible
 from josh.tree import Node
 
@@ -89,25 +89,6 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def means_below(episode: Episode) -> Mapping[int, float]:
-    """Returns the mean reward of the leaves at or below each node.
-
-    Leaves that another branch's win cut off are left out, because their reward is not known; so are errors. Nodes with
-    no other leaves are missing.
-    """
-    nodes = episode.tree.nodes
-    sums: dict[int, tuple[float, int]] = {}
-    for leaf, outcome in episode.outcomes.items():
-        if outcome is Outcome.INFRA_ERROR or leaf not in episode.worth or was_cut_off(episode, leaf):
-            continue
-        at = leaf
-        while at >= 0:
-            total, count = sums.get(at, (0.0, 0))
-            sums[at] = total + episode.worth[leaf], count + 1
-            at = nodes[at].parent
-    return {index: total / count for index, (total, count) in sums.items()}
-
-
 @dataclass
 class _Use:
     """What is known of one instruction, tool or act.
@@ -141,7 +122,7 @@ class ActionTally:
             return
         self._tasks += 1
         nodes, task = episode.tree.nodes, episode.task.id
-        stands, below = standings(episode), means_below(episode)
+        stands, below = standings(episode), values(episode)
         families: dict[int, list[int]] = {}
         for index, node in enumerate(nodes[1:], 1):
             if node.speaker is not Speaker.AGENT:

@@ -152,6 +152,7 @@ class Reading:
             "mean": measured["average_reward"],
             "mean_rounds": measured["mean_rounds"],
             "measures": _others(measured),
+            "confirmed": figures.get("confirmed"),
             "leaves": dict(sorted(self._leaves.items())),
             "rounds": _by_round(self._rounds),
             "actions": self._actions.figures(),
@@ -266,7 +267,7 @@ def open_run(folder: Path) -> Reading:
         notes.append(f"rewards have their plain names, because their class cannot be loaded: {error}")
         _warn(folder, error)
     started_on = partial(_started, rewards, env, settings, options_of(settings))
-    viewer = Viewer(CarefulEnv(env), started_on, Annotator.of(rewards, settings.rewards))
+    viewer = Viewer(CarefulEnv(env), started_on, Annotator.of(rewards, settings.rewards), rewards.unit)
     return Reading(folder, config, settings, viewer, rewards, notes)
 
 

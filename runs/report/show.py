@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from josh.errors import JoshError, UsageError
 from josh.outcomes import Episode
 from josh.roles import BaseEnv, BaseRewards
+from josh.runs.record.confirmed import confirmed_in
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
@@ -172,7 +173,14 @@ def _task_content(number: int, task: str, episode: Episode | None) -> dict[str, 
         "rounds": episode.rounds if scored else None,
         "turns": len(episode.tree.nodes) - 1,
         "errors": errors_in(episode),
+        **({} if (share := _again(episode)) is None else {"wins_again": share}),
     }
+
+
+def _again(episode: Episode) -> float | None:
+    """Returns the share of fresh users with whom a task's golden path won again; None where it was not confirmed."""
+    found = confirmed_in(episode)
+    return None if found is None else found.share
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -205,6 +213,7 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
             verdict(episode),
             str(len(episode.tree.nodes) - 1),
             str(errors_in(episode)),
+            "" if (share := _again(episode)) is None else f"{share:.2f}",
         ]
         for _, episode in stored_episodes(folder / EPISODES, damaged)
     }
@@ -213,11 +222,13 @@ def _list(folder: Path, config: Mapping[str, Any], style: Style, damaged: list[i
     if not ids:
         yield "no task was finished"
         return
-    rows = [["", "task", "reward", "rounds", "outcome", "turns", "errors"]]
+    rows = [["", "task", "reward", "rounds", "outcome", "turns", "errors", "wins again"]]
     rows += [
-        [str(number), visible(task).replace("\n", r"\n"), *found.get(task, ["", "", "not finished", "", ""])]
+        [str(number), visible(task).replace("\n", r"\n"), *found.get(task, ["", "", "not finished", "", "", ""])]
         for number, task in enumerate(ids, 1)
     ]
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
     rest = max(map(cell_len, align_columns([row[0], "", *row[2:]] for row in rows)))
     room = max(_ID, style.console.width - rest)
     yield from ["", *align_columns([row[0], shortened(row[1], room), *row[2:]] for row in rows), ""]

@@ -15,7 +15,7 @@ from josh.runs.export.export import MIN_MARGIN
 from josh.runs.export.formats import ExportRow, export_rows
 from josh.runs.export.paths import SUCCESSFUL, PathSelection, node_outcomes
 from josh.runs.report.annotations import Annotator, pair_words
-from josh.runs.report.tree_text import was_cut_off
+from josh.runs.report.tree_text import again_words, was_cut_off
 from josh.threads import one_line
 from josh.transcript import Transcript
 from josh.tree import hits, spend, walk
@@ -97,11 +97,13 @@ class Viewer:
         env: the environment; an empty one if the run's cannot be loaded.
         rewards: makes the rewards object of a task, started on it.
         annotator: gives the words for the facts of turns.
+        unit: the unit of rewards.
     """
 
     env: CarefulEnv
     rewards: Callable[[Task, Sequence[Any]], BaseRewards]
     annotator: Annotator
+    unit: str = ""
 
     def tree(
         self, row: dict[str, Any], episode: Episode, times: Times, earned: "Mapping[int, Sequence[Earned]]"
@@ -120,6 +122,9 @@ class Viewer:
             node = episode.tree.nodes[index]
             shown["standing"] = stands
             shown.pop("samples", None)  # tokens are for trainers
+            shown.pop("confirmed", None)  # the words below say what came of it
+            if node.confirmation is not None:
+                labels = {**labels, index: [*labels.get(index, ()), again_words(node.confirmation, self.unit)]}
             if index in best:
                 shown["best"] = best[index]
             if shown.pop("hits", None):

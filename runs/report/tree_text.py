@@ -11,7 +11,7 @@ from josh.roles import BaseEnv
 from josh.runs.record.summary import OUTCOME_WORDS, UNRATED, counted
 from josh.runs.report.annotations import Annotator, pair_words
 from josh.terminal import rendered, shortened, visible, wrap
-from josh.tree import Node, walk
+from josh.tree import Confirmation, Node, walk
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -73,6 +73,13 @@ def verdict(episode: Episode) -> str:
     if len(ends) > 1:
         return f"{ends.count(Outcome.WON)} of {len(ends)} won"
     return OUTCOME_WORDS[ends[0]] if ends else UNRATED if episode.unrated else "error"
+
+
+def again_words(found: Confirmation, unit: str) -> str:
+    """Returns how a winning path fared with fresh users: `wins again with 3 of 20 users, $0.21 on average`."""
+    won = sum(replay.won for replay in found.replays if replay.sound)
+    words = f"wins again with {won} of {counted(found.users, 'user')}, {unit}{found.reward:.2f} on average"
+    return f"{words}: too few" if found.doubtful else words
 
 
 def errors_in(episode: Episode) -> int:
@@ -250,6 +257,8 @@ class TreeRenderer:
             words.append("kept")
         if index in episode.worth and (outcome is Outcome.WON or episode.worth[index] or index in self._kept):
             words.append(f"{unit}{episode.worth[index]:.2f}")
+        if node.confirmation is not None:
+            words.append(again_words(node.confirmation, unit))
         if node.turn.duplicate:
             words.append("repeats its sibling")
         if node.turn.cut:

@@ -87,6 +87,7 @@ const TERMS = {
   error: "A failed call or a plug-in's error ended it; it counts in no mean.",
   "winning leaves": "Ends of branches that met every goal, in the whole tree of the task.",
   pairs: "Preference pairs for DPO: two turns after the same words of which one led to more reward.",
+  "wins again": "The share of fresh users with whom the golden paths' words, said again, win again.",
   duplicates: "Turns that say and do the same as a sibling, even after a second try.",
   "tag attempts": "Reward tags that the agent wrote itself. They earn nothing.",
   "training examples": "Branches that are written as labelled conversations; golden ones are the branches kept.",

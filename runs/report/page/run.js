@@ -36,6 +36,14 @@ function cards() {
     { class: "cards" },
     card(title(head.names.rate), percent(head.rate.value), interval(head.rate, percent), of),
     card(title(head.names.mean), money(head.mean.value), interval(head.mean, money), of),
+    head.confirmed && head.confirmed.share !== null
+      ? card(
+          explained("Wins again", TERMS["wins again"]),
+          percent(head.confirmed.share),
+          `${money(head.confirmed.reward)} on average`,
+          `${percent(head.confirmed.in_most)} of ${counted(head.confirmed.golden, "golden path")} with four of five users`,
+        )
+      : null,
     card(
       explained("Mean rounds", TERMS.rounds),
       fixed(head.mean_rounds.value, 1),

@@ -10,8 +10,9 @@ from josh.cli import main
 from josh.dialogue import Speaker, Turn
 from josh.envs.persuasion.env import PersuasionEnv
 from josh.roles import BaseEnv, Task
+from josh.runs.export.credit import values
 from josh.runs.record.episode_json import from_json
-from josh.runs.report.actions import ActionTally, done_by, done_in, means_below
+from josh.runs.report.actions import ActionTally, done_by, done_in
 from josh.tree import Node
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -82,8 +83,8 @@ JOKED = grown(
 
 
 def test_the_reward_below_a_turn_is_the_mean_of_the_leaves_whose_end_is_known():
-    assert means_below(ASKED) == {0: 1.0, 1: 2.0, 2: 0.0}
-    assert means_below(JOKED) == {0: pytest.approx(1 / 3), 1: 0.0, 2: 0.5, 3: 1.0, 4: 0.0}
+    assert values(ASKED) == {0: 1.0, 1: 2.0, 2: 0.0}
+    assert values(JOKED) == {0: pytest.approx(1 / 3), 1: 0.0, 2: 0.5, 3: 1.0, 4: 0.0}
 
 
 def test_every_act_has_its_turns_its_branches_and_its_rewards():
