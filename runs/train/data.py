@@ -15,6 +15,7 @@ from josh.errors import UsageError
 from josh.messages import same_words
 from josh.runs.export.not_rows import instead_of_rows
 from josh.runs.train.template import LeftOutError, Template
+from josh.runs.train.weights import advantages_of, with_weights
 from josh.texts import unreadable
 
 FORMATS = {
@@ -193,7 +194,9 @@ def _are_tools(value: Any) -> bool:
     return not value or (isinstance(value, list) and all(isinstance(tool, dict) for tool in value))
 
 
-def prepare(rows: Sequence[Row], method: str, template: Template, max_length: int, path: Path) -> Prepared:
+def prepare(
+    rows: Sequence[Row], method: str, template: Template, max_length: int, path: Path, weights: str | None = None
+) -> Prepared:
     """Tokenize rows, and leave out those that are too long or do not fit the template.
 
     Args:
@@ -202,10 +205,13 @@ def prepare(rows: Sequence[Row], method: str, template: Template, max_length: in
         template: the chat template.
         max_length: most tokens of an example.
         path: the file of the rows, for errors.
+        weights: where the weights of learned tokens come from, see `weights.py`; None for equal weights.
 
     Raises:
-        UsageError: see `Template`; no row remains; or the remaining KTO rows have only one label.
+        UsageError: see `Template`; no row remains; the remaining KTO rows have only one label; or a row lacks what its
+            weights come from.
     """
+    advantages: list[list[float | None]] = []
     kept: list[Row] = []
     ready: list[dict[str, Any]] = []
     lines: list[int] = []
@@ -218,8 +224,12 @@ def prepare(rows: Sequence[Row], method: str, template: Template, max_length: in
             dropped["control_tokens"] += 1
             notes.setdefault("control_tokens", f"line {row.line} has the control token {control!r} in a text")
             continue
+        own: list[list[float | None]] = []
         try:
-            examples = _examples(row, method, template)
+            if weights:
+                examples, own = _weighted(row, template, advantages_of(row.content, f"{path} line {row.line}"))
+            else:
+                examples = _examples(row, method, template)
         except LeftOutError as error:
             dropped["refused"] += 1
             notes.setdefault("refused", f"line {row.line} does not fit the chat template of {template.model}: {error}")
@@ -229,6 +239,7 @@ def prepare(rows: Sequence[Row], method: str, template: Template, max_length: in
             continue
         kept.append(row)
         ready += examples
+        advantages += own
         lines += [row.line] * len(examples)
         for one in examples:
             prompts.setdefault(tuple(_prompt(one)))
@@ -241,6 +252,8 @@ def prepare(rows: Sequence[Row], method: str, template: Template, max_length: in
         raise UsageError(f"none of the {len(rows)} rows of {path} can be used: {why}{_way_out(notes)}")
     if method == "kto":
         both_labels(kept, path)
+    if weights:
+        with_weights(ready, advantages)
     tokens = sum(map(_length, ready))
     return Prepared(ready, lines, list(map(list, prompts)), len(kept), dropped, list(notes.values()), tokens)
 
@@ -265,6 +278,28 @@ def _examples(row: Row, method: str, template: Template) -> list[dict[str, Any]]
     example: dict[str, Any] = {"prompt_ids": made[0][0]}
     example |= {f"{name}_ids": ids for name, (_, ids) in zip(sides, made, strict=True)}
     return [example | ({"label": content["label"]} if method == "kto" else {})]
+
+
+def _weighted(
+    row: Row, template: Template, advantages: Sequence[float]
+) -> tuple[list[dict[str, Any]], list[list[float | None]]]:
+    """Returns the examples of an sft row, each with the advantage of every token; None for those not learned.
+
+    Raises:
+        LeftOutError: the template makes fewer or more turns of the assistant's messages, so that none can be weighted.
+    """
+    found = template.labelled(row.content["messages"], row.tools, row.line)
+    turns = {turn for one in found for turn in one.turns} - {-1}
+    if len(turns) != len(advantages):
+        raise LeftOutError(f"it makes {len(turns)} turns of {len(advantages)} messages, which cannot be weighted")
+    examples = [
+        {
+            "input_ids": one.ids,
+            "labels": [token if own else -100 for token, own in zip(one.ids, one.learned, strict=True)],
+        }
+        for one in found
+    ]
+    return examples, [[None if turn < 0 else advantages[turn] for turn in one.turns] for one in found]
 
 
 def _length(example: Mapping[str, Any]) -> int:

@@ -92,6 +92,12 @@ class TrainSettings:
     )
     desirable_weight: float = setting(1.0, "kto: weight of winning turns", least=0)
     undesirable_weight: float = setting(1.0, "kto: weight of losing turns", least=0)
+    weights: str | None = setting(
+        None,
+        "sft: learn a turn the more, the better it was than its siblings: `advantage`, from rows of `josh export "
+        "--credit` (default: all turns alike)",
+        choices=("advantage",),
+    )
     load_in_4bit: bool = setting(
         False, "load the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)", aliases=("use_4bit",)
     )
@@ -130,6 +136,7 @@ _READ_BY = {
     **dict.fromkeys(("beta", "monitor_every", "monitor_samples"), ("dpo", "kto")),
     **dict.fromkeys(("desirable_weight", "undesirable_weight"), ("kto",)),
     "eval_data": ("sft", "dpo"),
+    "weights": ("sft",),
 }
 """The methods that read a setting; all methods read the others."""
 

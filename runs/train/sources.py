@@ -17,7 +17,7 @@ from josh.runs.train.settings import TRAINING, TrainSettings
 _ENDS = 1 << 20
 """Bytes at each end of a weights file that the fingerprint reads."""
 _TEMPLATE = ("chat_template", "chat_template_kwargs")
-_LATER = ("max_steps", "lora_targets")
+_LATER = ("max_steps", "lora_targets", "weights")
 """Settings that were added later: their defaults are not hashed, so that adapters keep their names."""
 _READ_WHOLE = (
     "config.json",

@@ -52,10 +52,12 @@ class Example:
     Attributes:
         ids: the tokens.
         learned: for each token, whether it is learned.
+        turns: for each learned token the number of its turn in the conversation, from 0; -1 for the others.
     """
 
     ids: list[int]
     learned: list[bool]
+    turns: list[int]
 
 
 class Template:
@@ -137,7 +139,7 @@ class Template:
             while turns and last.text.startswith(turns[-1].text):
                 earlier = turns.pop()
                 spans.insert(0, (earlier.start, len(earlier.text)))
-            examples.insert(0, self._example(last.text, spans, line))
+            examples.insert(0, self._example(last.text, spans, line, len(turns)))
         return examples
 
     def completed(
@@ -276,7 +278,8 @@ class Template:
             f"turn in line {line} has none, so it does not follow that prompt; {way}"
         )
 
-    def _example(self, text: str, spans: Sequence[tuple[int, int]], line: int) -> Example:
+    def _example(self, text: str, spans: Sequence[tuple[int, int]], line: int, first: int = 0) -> Example:
+        """Returns the example of a text; `spans` are its learned turns, of which `first` is the number of the first."""
         coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids, places = list(coded["input_ids"]), list(coded["offset_mapping"])
         starts = [start for start, _ in spans]
@@ -287,7 +290,10 @@ class Template:
                 coded = self.tokenizer(text[left:right], add_special_tokens=False, return_offsets_mapping=True)
                 ids += coded["input_ids"]
                 places += [(left + one, left + other) for one, other in coded["offset_mapping"]]
-        learned = [any(start < right and left < end for start, end in spans) for left, right in places]
+        turns = [
+            next((first + at for at, (start, end) in enumerate(spans) if start < right and left < end), -1)
+            for left, right in places
+        ]
         ended = [token in self.stops for token, (left, right) in zip(ids, places, strict=True)]
         for _, end in spans:
             if not any(stop and left < end <= right for stop, (left, right) in zip(ended, places, strict=True)):
@@ -298,7 +304,7 @@ class Template:
         if self._rows is not None and max(ids) >= self._rows:
             number = next(number for number in ids if number >= self._rows)
             raise self._without_row(str(self.tokenizer.convert_ids_to_tokens(number)))
-        return Example(ids, learned)
+        return Example(ids, [turn >= 0 for turn in turns], turns)
 
     def _without_row(self, token: str) -> UsageError:
         return UsageError(

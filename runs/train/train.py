@@ -63,7 +63,7 @@ def train(method: str, settings: TrainSettings) -> Path:
     with quiet():
         check_machine(settings)
         template = load_template(settings.model, template_text(settings.chat_template), settings.chat_template_kwargs)
-        prepared = prepare(rows, method, template, settings.max_length, data)
+        prepared = prepare(rows, method, template, settings.max_length, data, settings.weights)
         _say(prepared, template, len(rows), settings.max_length)
         held_out = _held_out(method, kept, template, settings)
         sources = sources_of(method, settings)

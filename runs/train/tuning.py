@@ -20,6 +20,7 @@ from josh.runs.train.monitor import Course, Sampler, Watch, callbacks, spread
 from josh.runs.train.preferences import PAIRS, HeldOut, Preferences, evaluation_callback
 from josh.runs.train.settings import TrainSettings
 from josh.runs.train.template import Template
+from josh.runs.train.weights import weighted
 
 LARGEST = 100.0
 """Largest size of a weight of an adapter. Those of a sound training stay below ten. Its loss alone does not show it."""
@@ -204,7 +205,7 @@ def _trainer(
     }
     if method == "sft":
         config = trl.SFTConfig(**common)
-        kind = trl.SFTTrainer
+        kind = weighted(trl.SFTTrainer) if settings.weights else trl.SFTTrainer
     elif method == "dpo":
         config = trl.DPOConfig(beta=settings.beta, **common)
         kind = tokenized(trl.DPOTrainer)
