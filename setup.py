@@ -60,6 +60,7 @@ setup(
         "mcp": ["mcp>=2.0"],
         "plot": ["matplotlib>=3.8"],
         "treequest": ["treequest>=0.3"],
+        "lens": ["persuasion-index>=0.3"],
         "dev": [
             "hypothesis>=6.100",
             "mcp>=2.0",

@@ -371,6 +371,15 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _acts(args: argparse.Namespace) -> int:
+    from josh.runs.report.acts_command import show_acts
+
+    _log({})
+    relax_gc()
+    show_acts(args.runs, args.lens, args.min_tasks, args.width, groups=args.groups, as_json=args.json)
+    return 0
+
+
 def _plot(args: argparse.Namespace) -> int:
     from josh.runs.report.plot import plot
 
@@ -494,6 +503,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "race": _race,
     "loop": _loop,
     "show": _show,
+    "acts": _acts,
     "play": _play,
     "plot": _plot,
 }

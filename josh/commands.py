@@ -17,6 +17,7 @@ from josh.runs.registry import (
     DEFAULT_ENV,
     EXPORTS,
     IMPORTS,
+    LENSES,
     PLAIN_ENV,
     ROLLOUTS,
     SUITES,
@@ -335,7 +336,7 @@ def add_models(commands: Any, *, training: bool, world: Mapping[str, Any] | None
 
 
 def add_terminal(commands: Any) -> None:
-    """Add `josh show` and `josh plot`."""
+    """Add `josh show`, `josh acts` and `josh plot`."""
     show = commands.add_parser("show", help="print a run's tasks, or the tree of one task")
     show.set_defaults(command="show")
     show.add_argument(
@@ -355,6 +356,21 @@ def add_terminal(commands: Any) -> None:
         help="print which acts, tools and instructions stand on winning and losing branches, with siblings as control",
     )
     add_json(show)
+
+    acts = commands.add_parser("acts", help="which acts and choices of a search pay on which people, from siblings")
+    acts.set_defaults(command="acts")
+    acts.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the runs' folders, such as records/<run>")
+    add_trust(acts)
+    acts.add_argument(
+        "--lens",
+        help=f"what reads the acts: {', '.join(LENSES)}, module:Class or ./file.py:Class (default: the world's own)",
+    )
+    acts.add_argument("--groups", action="store_true", default=False, help="compare in every group of people, too")
+    acts.add_argument(
+        "--min_tasks", type=int, default=10, help="tasks with such siblings that a comparison needs (default: 10)"
+    )
+    acts.add_argument("--width", type=int, help="width in columns (default: the terminal's)")
+    add_json(acts)
 
     plot = commands.add_parser("plot", help="plot loops, runs and evaluations; needs matplotlib")
     plot.set_defaults(command="plot")

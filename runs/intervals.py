@@ -4,7 +4,7 @@ Conversations with the same person are not independent observations, so the boot
 single conversations (the cluster bootstrap: Davison and Hinkley, 1997, section 3.8; Miller, 2024, arXiv:2411.00640).
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import comb
@@ -189,3 +189,54 @@ def combination(
     sums = weights @ (drawn[:, :, 0] / drawn[:, :, 1])
     low, high = np.quantile(sums, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high), count, len(places))
+
+
+FLIPS = 50_000
+"""Number of sampled sign flips."""
+_EXACT = 15
+"""Most clusters whose sign flips are all counted."""
+
+
+def sign_flips(comparisons: Sequence[Mapping[int, float]], *, flips: int = FLIPS, seed: int = 0) -> list[float]:
+    """Returns the two-sided p-value of each comparison's hypothesis that the sign of each cluster's sum is chance.
+
+    The statistic is the sum over all clusters (Fisher, 1935). With at most 15 clusters all flips are counted; with more
+    they are sampled, and the flip that was observed counts as one of them, so that the p-value is above 0.
+
+    Args:
+        comparisons: for each one the sum of each of its clusters, by the cluster's number, from 0.
+        flips: number of sampled flips, which all comparisons share.
+        seed: seed of the sampling.
+    """
+    size = 1 + max((cluster for one in comparisons for cluster in one), default=-1)
+    table = np.zeros((size, len(comparisons)), dtype=np.float64)
+    for place, one in enumerate(comparisons):
+        for cluster, total in one.items():
+            table[cluster, place] = total
+    observed = np.abs(table.sum(axis=0)) - 1e-9
+    reached = np.zeros(len(comparisons))
+    chance, rows = np.random.default_rng(seed), max(1, _CELLS // max(1, size))
+    for start in range(0, flips, rows):
+        signs = 1.0 - 2.0 * chance.integers(0, 2, size=(min(rows, flips - start), size))
+        reached += (np.abs(signs @ table) >= observed).sum(axis=0)
+    found = [float(one) for one in (1 + reached) / (1 + flips)]
+    return [
+        _all_flips(list(one.values())) if len(one) <= _EXACT else sampled
+        for one, sampled in zip(comparisons, found, strict=True)
+    ]
+
+
+def _all_flips(sums: Sequence[float]) -> float:
+    totals = np.zeros(1)
+    for one in sums:
+        totals = np.concatenate([totals + one, totals - one])
+    return float((np.abs(totals) >= abs(sum(sums)) - 1e-9).mean())
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Returns p-values corrected for their number (Holm, 1979): the chance of any false finding stays at the level."""
+    found, largest = [0.0] * len(chances), 0.0
+    for rank, place in enumerate(sorted(range(len(chances)), key=lambda place: chances[place])):
+        largest = max(largest, min(1.0, chances[place] * (len(chances) - rank)))
+        found[place] = largest
+    return found

@@ -197,6 +197,10 @@ EXPORTS = {
 """The formats of `josh export` for whole runs; each value is the import path of a `RunFormat`."""
 
 
+LENSES = {"persuasion-index": "josh.envs.persuasion.index_lens:IndexLens"}
+"""The lenses of `josh acts`; each value is the import path of a class with `read` (`josh.runs.report.acts.Lens`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SystemCommand:
     """A command of one published system.

@@ -103,7 +103,7 @@ def weighted(kind: type) -> type:
         finally:
             self.data_collator = before
 
-    made = type(
+    return type(
         f"Weighted{kind.__name__}",
         (kind,),
         {
@@ -112,4 +112,3 @@ def weighted(kind: type) -> type:
             "get_train_dataloader": get_train_dataloader,
         },
     )
-    return made
