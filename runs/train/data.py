@@ -195,7 +195,7 @@ def _are_tools(value: Any) -> bool:
 
 
 def prepare(
-    rows: Sequence[Row], method: str, template: Template, max_length: int, path: Path, weights: str | None = None
+    rows: Sequence[Row], method: str, template: Template, max_length: int, path: Path, weights: bool = False
 ) -> Prepared:
     """Tokenize rows, and leave out those that are too long or do not fit the template.
 
@@ -205,7 +205,7 @@ def prepare(
         template: the chat template.
         max_length: most tokens of an example.
         path: the file of the rows, for errors.
-        weights: where the weights of learned tokens come from, see `weights.py`; None for equal weights.
+        weights: give each learned token a weight by the advantage of its turn, see `weights.py`.
 
     Raises:
         UsageError: see `Template`; no row remains; the remaining KTO rows have only one label; or a row lacks what its

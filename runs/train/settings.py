@@ -17,6 +17,8 @@ METHODS = {
 
 SCHEDULES = ("linear", "cosine", "constant")
 TARGETS = ("known", "all-linear")
+NO_WEIGHTS = "none"
+WEIGHTS = (NO_WEIGHTS, "advantage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +94,11 @@ class TrainSettings:
     )
     desirable_weight: float = setting(1.0, "kto: weight of winning turns", least=0)
     undesirable_weight: float = setting(1.0, "kto: weight of losing turns", least=0)
-    weights: str | None = setting(
-        None,
-        "sft: learn a turn the more, the better it was than its siblings: `advantage`, from rows of `josh export "
-        "--credit` (default: all turns alike)",
-        choices=("advantage",),
+    weights: str = setting(
+        "none",
+        "sft: `advantage` learns a turn the more, the better it was than its siblings, from rows of `josh export "
+        "--credit`; `none` learns all turns alike",
+        choices=WEIGHTS,
     )
     load_in_4bit: bool = setting(
         False, "load the base model in 4 bits (QLoRA: needs CUDA and bitsandbytes)", aliases=("use_4bit",)

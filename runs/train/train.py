@@ -28,7 +28,7 @@ from josh.runs.train.data import Prepared, Row, prepare, read_rows
 from josh.runs.train.held_out_loss import ROWS, HeldOutRows, loss_words
 from josh.runs.train.machine import NEEDED, check_machine, is_first, note, quiet, require_packages
 from josh.runs.train.preferences import HeldOut, described
-from josh.runs.train.settings import TrainSettings
+from josh.runs.train.settings import NO_WEIGHTS, TrainSettings
 from josh.runs.train.sources import adapter_digest, sources_of
 from josh.runs.train.template import Template
 from josh.runs.train.tuning import tuned
@@ -63,7 +63,7 @@ def train(method: str, settings: TrainSettings) -> Path:
     with quiet():
         check_machine(settings)
         template = load_template(settings.model, template_text(settings.chat_template), settings.chat_template_kwargs)
-        prepared = prepare(rows, method, template, settings.max_length, data, settings.weights)
+        prepared = prepare(rows, method, template, settings.max_length, data, settings.weights != NO_WEIGHTS)
         _say(prepared, template, len(rows), settings.max_length)
         held_out = _held_out(method, kept, template, settings)
         sources = sources_of(method, settings)

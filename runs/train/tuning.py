@@ -18,7 +18,7 @@ from josh.runs.train.held_out_loss import ROWS, HeldOutLoss, HeldOutRows
 from josh.runs.train.machine import compute_dtype, is_first, note, one_line
 from josh.runs.train.monitor import Course, Sampler, Watch, callbacks, spread
 from josh.runs.train.preferences import PAIRS, HeldOut, Preferences, evaluation_callback
-from josh.runs.train.settings import TrainSettings
+from josh.runs.train.settings import NO_WEIGHTS, TrainSettings
 from josh.runs.train.template import Template
 from josh.runs.train.weights import weighted
 
@@ -205,7 +205,7 @@ def _trainer(
     }
     if method == "sft":
         config = trl.SFTConfig(**common)
-        kind = weighted(trl.SFTTrainer) if settings.weights else trl.SFTTrainer
+        kind = weighted(trl.SFTTrainer) if settings.weights != NO_WEIGHTS else trl.SFTTrainer
     elif method == "dpo":
         config = trl.DPOConfig(beta=settings.beta, **common)
         kind = tokenized(trl.DPOTrainer)

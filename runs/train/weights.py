@@ -13,7 +13,6 @@ from typing import Any
 
 from josh.errors import UsageError
 
-ADVANTAGE = "advantage"
 COLUMN = "weights"
 """The column of the examples with a number for each token."""
 MOST = 5.0
