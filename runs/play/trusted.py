@@ -18,6 +18,7 @@ from josh.runs.settings import core, environment
 from josh.trust import Trust, absolute, executing, trusting
 
 _CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users", "strategies")
+_CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users", "confirm_users", "lens")
 """The flags of plug-ins that may be several, separated by commas."""
 _EXECUTION = "allow_exec"
 """The setting of a plug-in that runs what a model wrote."""
@@ -27,6 +28,7 @@ _VARIABLES = tuple(f"{side}api_key_var" for side in _SIDES)
 _REPEATABLE = {
     "rescore": frozenset(["rewards"]),
     "race": frozenset(["env", "agent", "user", "rewards"]),
+    "acts": frozenset(["lens"]),
     **dict.fromkeys(("replay", "show", "report", "plot", "compare", "export"), frozenset[str]()),
 }
 """The roles for which a command that reads recorded runs has flags; other commands have them for all."""
