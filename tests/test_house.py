@@ -18,7 +18,7 @@ FLOORS = (
     "messages reading errors calls quick config seeds tags texts redact threads memory forking trust",
     "dialogue imported tree allowance search transcript branch roles loading",
     "strategies examples token_rows tools",
-    "driver turns steps scoring clock outcomes episode conversation conformance api testing terminal models",
+    "driver turns steps scoring clock outcomes episode confirming conversation conformance api testing terminal models",
     "envs",
     "agents users rewards",
     "runs.settings runs.resolve runs.registry runs.intervals runs.model_names",

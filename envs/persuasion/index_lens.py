@@ -31,7 +31,6 @@ class IndexLens:
         if new:
             _, dimensions = self._score(new)
             for text, row in zip(new, dimensions.to_dict("records"), strict=True):
-                self._known[text] = {
-                    str(name).removesuffix(".mean"): round(float(number), 6) for name, number in row.items()
-                }
+                named = {str(name).removesuffix(".mean"): number for name, number in row.items()}
+                self._known[text] = {name: round(float(number), 6) for name, number in named.items()}
         return [self._known.get(text, {}) for text in texts]

@@ -63,17 +63,14 @@ def test_the_other_speaker_has_credit_of_its_own():
 
 
 def test_three_siblings_are_compared_with_the_mean_of_the_other_two():
-    tree = grown(
-        *(node(0, str(place), "agent", "won", reward) for place, reward in enumerate((3.0, 1.0, 0.0))), reported=1
-    )
-    assert credit(tree, Speaker.AGENT) == {1: 2.5, 2: -0.5, 3: -2.0}
+    turns = [node(0, str(place), "agent", "won", reward) for place, reward in enumerate((2.0, 1.0, 0.0))]
+    assert credit(grown(*turns, reported=1), Speaker.AGENT) == {1: 1.5, 2: 0.0, 3: -1.5}
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    return run(
-        str(tmp_path_factory.mktemp("credit")), "--josh", "--stop", "best", "--synthetic_tasks", 12, "--confirm", 4
-    )
+    folder = str(tmp_path_factory.mktemp("credit"))
+    return run(folder, "--josh", "--stop", "best", "--synthetic_tasks", 12, "--confirm", 4)
 
 
 def exported(folder, tmp_path, form, *flags):

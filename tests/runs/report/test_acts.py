@@ -129,9 +129,8 @@ def test_the_independent_instrument_scores_dimensions():
         lens = IndexLens()
     except UsageError as error:
         pytest.skip(str(error))
-    one, empty, same = lens.read(
-        ["Studies show that 20% of children benefit.", "", "Studies show that 20% of children benefit."]
-    )
+    text = "Studies show that 20% of children benefit."
+    one, empty, same = lens.read([text, "", text])
     assert len(one) == 15
     assert all(0 <= number <= 1 for number in one.values())
     assert one["Evidence"] > 0
