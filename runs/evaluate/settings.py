@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from josh.config import Schema, settings_in
-from josh.runs.settings import JOSH, SEARCHES, SHARDS, Side, core
-from josh.runs.settings import CONFIRMING, JOSH, SHARDS, Side, core
+from josh.runs.settings import CONFIRMING, JOSH, SEARCHES, SHARDS, Side, core
 
 ROLLOUTS = 3
 """Default number of conversations per task and user model."""
@@ -13,8 +12,7 @@ TEMPERATURE = 1.0
 """Default sampling temperature of the models: rollouts sample from the model's own distribution."""
 SPLIT = "test"
 EVALUATION_DEFAULTS: Mapping[str, Any] = {"rollouts": ROLLOUTS, "temperature": TEMPERATURE, "task_split": SPLIT}
-NOT_FOR_EVALUATIONS = (JOSH, "strategy", *SHARDS, *SEARCHES)
-NOT_FOR_EVALUATIONS = (JOSH, "strategy", *SHARDS, *CONFIRMING)
+NOT_FOR_EVALUATIONS = (JOSH, "strategy", *SHARDS, *SEARCHES, *CONFIRMING)
 """Settings of runs that an evaluation sets itself."""
 
 BASELINE = Schema(

@@ -17,8 +17,7 @@ from josh.runs.resolve import defaults_of, read_toml
 from josh.runs.settings import core, environment
 from josh.trust import Trust, absolute, executing, trusting
 
-_CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users", "strategies")
-_CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users", "confirm_users", "lens")
+_CODE = ("agent", "user", "rewards", "strategy", "baseline_agent", "other_users", "strategies", "confirm_users", "lens")
 """The flags of plug-ins that may be several, separated by commas."""
 _EXECUTION = "allow_exec"
 """The setting of a plug-in that runs what a model wrote."""

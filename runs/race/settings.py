@@ -8,7 +8,7 @@ from typing import Any, Final
 from josh.config import Schema, setting, settings_in
 from josh.errors import UsageError
 from josh.runs.registry import BEAM, ROLLOUTS, class_of
-from josh.runs.settings import JOSH, SHARDS
+from josh.runs.settings import CONFIRMING, JOSH, SHARDS
 from josh.strategies.growing import SPENT, Growing
 
 MANY: Final = 100_000
@@ -19,7 +19,7 @@ SPENDS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """How a search spends a budget, where that is not its class's way (`ways_to_spend`)."""
 RACE_DEFAULTS: Mapping[str, Any] = {"temperature": 1.0}
-NOT_FOR_RACES = (JOSH, "strategy", "budget_per_task", "restarts", *SHARDS)
+NOT_FOR_RACES = (JOSH, "strategy", "budget_per_task", "restarts", *SHARDS, *CONFIRMING)
 """Settings of runs that a race sets itself."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from josh.config import Schema, checked, setting, settings_in
 from josh.errors import UsageError
-from josh.runs.settings import JOSH, SEARCHES, SHARDS
+from josh.runs.settings import CONFIRMING, JOSH, SEARCHES, SHARDS
 from josh.runs.train.settings import SCHEDULES, TARGETS
 
 GROUPS = ("task", "siblings")
@@ -109,6 +109,7 @@ NOT_FOR_GRPO = (
     "strategy",
     *SHARDS,
     *SEARCHES,
+    *CONFIRMING,
     "base_url",
     "api_key_var",
     "leave_out",
