@@ -49,6 +49,8 @@ JOSH = "josh"
 """The published flag that means `--strategy beam`; without it and without `--strategy`, a run plays `rollouts`."""
 AGENT_STRATEGY, USER_MODE = "agent_strategy", "user_mode"
 """The published names of the settings `agent` and `user`; see `resolve.as_published`."""
+LOCAL, PROCESSES, RAY = "local", "processes", "ray"
+"""The executors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,27 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Where the tasks are played."""
+
+    executor: str = setting(
+        LOCAL,
+        "where tasks are played: in this process, in several processes of this machine, or on a Ray cluster",
+        choices=(LOCAL, PROCESSES, RAY),
+        resumable=True,
+    )
+    workers: int | None = setting(
+        None,
+        "number of workers of --executor processes or ray (default: one for each processor, or for each GPU with hf:)",
+        least=1,
+        resumable=True,
+    )
+    ray_address: str | None = setting(
+        None, "address of a running Ray cluster, HOST:PORT or auto (default: a new Ray on this machine)", resumable=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """All settings of a run, resolved."""
 
@@ -174,6 +197,7 @@ class RunSettings:
     limits: Limits = part(Limits, title="limits")
     traffic: Traffic = part(Traffic, title="traffic")
     spending: Spending = part(Spending, title="spending")
+    workers: Workers = part(Workers, title="workers")
     local: LocalModel = part(LocalModel, title="models on this machine")
     confirming: Confirming = part(Confirming, title="confirming wins")
     output: Output = part(Output, title="output")
@@ -202,6 +226,9 @@ SHARDS = ("num_shards", "shard_idx")
 SEARCHES = ("budget_per_task", "budget_unit", "restarts")
 """The settings of a search that are not its strategy's; plain conversations of a comparison do not have them."""
 NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *SEARCHES, *CONFIRMING)
+WORKERS = ("executor", "workers", "ray_address")
+"""The settings of workers; commands that play in their own process do not have them."""
+NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *WORKERS)
 """Settings that `josh play` refuses, because a person has one conversation; it refuses a strategy's settings too."""
 
 

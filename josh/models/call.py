@@ -31,6 +31,7 @@ class Call:
     """One request to a model.
 
     Attributes:
+        clock: the clock of the task that it belongs to.
         task: the asyncio task that returns the journal entries.
         in_flight: whether an attempt is running.
         dropped: whether it was cancelled because no turn waited for it.
@@ -38,7 +39,7 @@ class Call:
         faults: number of attempts that the endpoint answered with 5xx.
     """
 
-    __slots__ = ("_clock", "_waiters", "dropped", "faults", "in_flight", "seconds", "task")
+    __slots__ = ("_waiters", "clock", "dropped", "faults", "in_flight", "seconds", "task")
 
     def __init__(self, clock: Clock = NO_CLOCK) -> None:
         """Args: clock: the task's."""
@@ -46,7 +47,7 @@ class Call:
         self.dropped = False
         self.seconds = 0.0
         self.faults = 0
-        self._clock = clock
+        self.clock = clock
         self._waiters = 0
 
     @property
@@ -57,7 +58,7 @@ class Call:
     @asynccontextmanager
     async def turn(self, limiter: Limiter, priority: Any) -> AsyncIterator[None]:
         """Wait for a slot of the endpoint and hold it; report both to the task's clock."""
-        change = self._clock.change
+        change = self.clock.change
         change(waiting=1)
         waiting = True
         try:

@@ -45,7 +45,7 @@ class ProgressBar:
         self._bar.close()
         self._exits.close()
 
-    def finished(self, episode: Episode) -> None:
+    def finished(self, episode: Episode | Result) -> None:
         """Count a finished task."""
         self._reward += episode.reward
         self._show()

@@ -7,8 +7,8 @@ The life of a run:
    any cost and before the folder exists (`runtime.py`).
 3. The folder is created. For a resumed run the existing folder is opened, and its finished tasks are left out.
 4. The gateway gets the journal in the folder, which holds every reply that an earlier session paid for.
-5. The tasks are played concurrently (`side_by_side.py`). Each task is written to disk as soon as it is finished, and
-   the trackers and the progress display get its figures.
+5. The tasks are played concurrently, in this process (`side_by_side.py`) or on workers (`workers/`). Each task is
+   written to disk as soon as it is finished, and the trackers and the progress display get its figures.
 6. Playing ends: every task is finished, the budget is spent, an error stops the run, or Ctrl-C or a signal cancels it
    (`signals.py`). The run waits for replies that are in flight and paid for.
 7. The files are closed and `summary.json` is written (`closing.py`). The folder of a new run that ended before it paid
@@ -40,6 +40,7 @@ from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.play.trackers import About, Report, without_secrets
 from josh.runs.play.unread import refuse_unread, unread_first
+from josh.runs.play.workers.playing import on_workers, play_on_workers
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
@@ -59,7 +60,7 @@ from josh.runs.record.settings_json import settings_to_json
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import Result
 from josh.runs.registry import needs_model
-from josh.runs.settings import RunSettings, environment
+from josh.runs.settings import LOCAL, RunSettings, environment
 from josh.terminal import only_visible
 
 log = logging.getLogger("josh")
@@ -113,7 +114,7 @@ async def run(
         FatalError: the run cannot continue; finished tasks are on disk.
     """
     with only_visible(), unread_first(given, lambda: [Runtime(settings, recorded=True)], fit=resumed is None):
-        runtime = Runtime(settings)
+        runtime = Runtime(settings) if settings.workers.executor == LOCAL else on_workers(settings)
     refuse_unread([runtime], given)
     if resumed is None:
         check_fit(runtime)
@@ -135,7 +136,8 @@ async def run(
             trackers = Report.begin(settings.output.report_to, about, runtime.prices, results.values())
             import_for_the_end()
             with same_folder():
-                stopped = await play_all(runtime, record, results, trackers, first)
+                play = play_all if settings.workers.executor == LOCAL else play_on_workers
+                stopped = await play(runtime, record, results, trackers, first)
         result = close(runtime, record, results, redact, stopped)
         trackers.end()
     except BaseException as error:

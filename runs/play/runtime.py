@@ -121,7 +121,14 @@ class Runtime:
     """
 
     def __init__(
-        self, settings: RunSettings, *, recorded: bool = False, rehearsed: bool = False, agent_to_come: bool = False
+        self,
+        settings: RunSettings,
+        *,
+        recorded: bool = False,
+        rehearsed: bool = False,
+        agent_to_come: bool = False,
+        gateway: Callable[..., ModelGateway] = ModelGateway,
+        checked: bool = False,
     ) -> None:
         """Load every plug-in, choose the tasks and set every model up.
 
@@ -130,11 +137,13 @@ class Runtime:
             recorded: take every reply from the journal, and none from a model.
             rehearsed: check the settings only: local models must exist and are not loaded.
             agent_to_come: the agent's model does not exist yet; `offline` stands for it.
+            gateway: makes the gateway, from the arguments of `ModelGateway`.
+            checked: another process of the run has checked the tasks already.
 
         Raises:
             UsageError: a plug-in, a model, a key, the data or the slice of tasks is wrong, or a price is missing.
         """
-        if not recorded:
+        if not recorded and not checked:
             check_trackers(settings.output.report_to)
         self.settings = settings
         self.options: Mapping[str, Any] = options_of(settings)
@@ -168,7 +177,7 @@ class Runtime:
             (model for model in self.models if not isinstance(model, OfflineModel)),
             read_prices(settings.spending.price),
         )
-        self.gateway = ModelGateway(
+        self.gateway = gateway(
             self._concurrency(),
             per_minute=settings.traffic.requests_per_minute,
             max_attempts=settings.traffic.max_attempts,
@@ -176,7 +185,7 @@ class Runtime:
             budget=budget_of(settings.spending, self.prices),
         )
         # Every task is set up once here, so that errors appear before any cost.
-        for task in self.tasks:
+        for task in () if checked else self.tasks:
             self.max_rounds(task)
             self.search(task)
 

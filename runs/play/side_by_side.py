@@ -54,7 +54,7 @@ async def play_all(
         async def worker() -> None:
             for position, task in waiting:
                 try:
-                    episode = await _played(runtime, task)
+                    episode = await played(runtime, task)
                 except BudgetError as error:
                     # Calls in flight are paid for, so the other tasks continue until they need a new call.
                     stopped.append(str(error))
@@ -90,7 +90,8 @@ def _display(runtime: Runtime, results: Mapping[int, Result]) -> ProgressBar | P
     return ProgressBar(runtime, settings.output.progress, results)
 
 
-async def _played(runtime: Runtime, task: Task) -> Episode:
+async def played(runtime: Runtime, task: Task) -> Episode:
+    """Play a task, and return its episode. Raises BudgetError, UsageError or FatalError where it cannot go on."""
     clock = TaskClock(runtime.settings.limits.task_timeout)
     scorer = runtime.scorer(task, clock)
     rule, confirmer = runtime.settings.confirming, Confirmer(runtime, task, clock, scorer)

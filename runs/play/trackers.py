@@ -325,6 +325,11 @@ class Report:
                 raise UsageError(f"report_to is {report_to!r}, but {name} does not start: {plain(error)}") from None
         return report
 
+    @property
+    def wants_talks(self) -> bool:
+        """Whether the trackers show further sample conversations."""
+        return bool(self._trackers) and self._about is not None and len(self._talks) < SAMPLES
+
     def finished(self, result: Result, total: Mapping[str, Any], episode: Episode | None = None) -> None:
         """Send the metrics of a finished task. A tracker that raises an error is dropped with a warning.
 
@@ -336,7 +341,7 @@ class Report:
         own = self._count(result)
         if not self._trackers:
             return
-        if episode is not None and self._about is not None and len(self._talks) < SAMPLES:
+        if episode is not None and self._about is not None and self.wants_talks:
             talk = sample_of(episode, self._about, self._tasks)
             self._talks += [talk] if talk else []
         figures = own | {f"mean/{name}": sum_ / count for name, (sum_, count) in self._seen.items() if count}

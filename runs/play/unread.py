@@ -22,7 +22,7 @@ from josh.runs.play.fit import OWN, check_fit, is_own, label_of_side
 from josh.runs.play.runtime import Runtime
 from josh.runs.record.prices import read_prices
 from josh.runs.registry import OFFLINE, env_class, label_of
-from josh.runs.settings import RunSettings, core
+from josh.runs.settings import LOCAL, RAY, RunSettings, core
 
 _LOCAL = ("dtype", "load_in_4bit", "batch_size", "torch_threads")
 """Settings that only models on this machine read."""
@@ -39,6 +39,7 @@ def unread(runtime: Runtime) -> dict[str, str]:
     """
     of_world = getattr(runtime.env, "unread", None)  # a plug-in need not inherit from BaseEnv
     found: dict[str, str] = dict(of_world()) if callable(of_world) else {}
+    found |= _of_workers(runtime.settings.workers.executor)
     found |= unread_by_rewards(runtime.settings, runtime.rewards_type)
     asked = {side: _asked(runtime, side) for side in _PREFIXES}
     for side, models in asked.items():
@@ -52,6 +53,14 @@ def unread(runtime: Runtime) -> dict[str, str]:
         found |= dict.fromkeys(_CALLS, "no side asks a chat model; leave it out, or give --model")
         if runtime.settings.limits.budget_unit != TURNS:
             found["budget_unit"] = f"no side asks a chat model; give {TURNS}, or give --model"
+    return found
+
+
+def _of_workers(executor: str) -> dict[str, str]:
+    found = {"workers": "the tasks are played in this process; leave it out, or give --executor processes or ray"}
+    found = found if executor == LOCAL else {}
+    if executor != RAY:
+        found["ray_address"] = f"the executor is {executor!r}; leave it out, or give --executor ray"
     return found
 
 

@@ -48,6 +48,10 @@ _FIND = """
 SELECT model, seed, choice, reply, calls, prompt_tokens, completion_tokens, seconds FROM replies
 WHERE task = ? AND path = ? AND depth = ? AND speaker = ? AND draw = ? AND request = ?
 """
+_OF_TASK = """
+SELECT path, depth, speaker, draw, request, model, seed, choice, reply, calls, prompt_tokens, completion_tokens, seconds
+FROM replies WHERE task = ? AND depth >= 0
+"""
 _KEEP = "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ALL = "SELECT * FROM replies"
 _AT_ONCE = 10_000
@@ -134,6 +138,19 @@ class Replies:
             return None if row is None else _entry(key, row)
         except (TypeError, ValueError, KeyError, AttributeError):
             raise self._damaged(f"the reply to task {key.task} at {key.path or 'the root'}, turn {key.depth}") from None
+
+    def of_task(self, task: str) -> dict[ReplyKey, JournalEntry]:
+        """Returns the entries of a task, by key. Raises UsageError where one is damaged."""
+        with self._explained:
+            rows = self._base.execute(_OF_TASK, (task,)).fetchall()
+        found: dict[ReplyKey, JournalEntry] = {}
+        for row in rows:
+            key = ReplyKey(task, *row[:5])
+            try:
+                found[key] = _entry(key, row[5:])
+            except (TypeError, ValueError, KeyError, AttributeError):
+                raise self._damaged(f"the reply to task {task} at {key.path or 'the root'}, turn {key.depth}") from None
+        return found
 
     def keep(self, entries: Mapping[ReplyKey, JournalEntry], seconds: float) -> None:
         """Store the replies to one request, all or none.

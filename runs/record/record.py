@@ -9,6 +9,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -36,6 +37,40 @@ from josh.runs.record.summary import Result, counted, result_of
 from josh.scoring import JUDGE
 
 log = logging.getLogger("josh")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLines:
+    """The lines of a finished task in a run's files, without line ends.
+
+    Attributes:
+        episode: its line in `episodes.jsonl`.
+        examples: its lines in `training_examples.jsonl`.
+        golden: number of those on a golden path.
+    """
+
+    episode: str
+    examples: tuple[str, ...]
+    golden: int
+
+    @classmethod
+    def of(cls, episode: Episode, line: str, collapses: bool) -> "TaskLines":
+        """Returns the lines of an episode whose own line is known. Args: collapses: see `examples`."""
+        tools = {"tools": list(episode.tools)} if episode.tools else {}
+        found = tuple(examples(episode, collapses))
+        rows = [
+            {
+                "version": FORMAT_VERSION,
+                "task_id": episode.task.id,
+                "node": example.node,
+                "is_successful": example.is_successful,
+                "is_golden_path": example.is_golden_path,
+                "messages": example.messages,
+                **tools,
+            }
+            for example in found
+        ]
+        return cls(line, tuple(map(dumps, rows)), sum(bool(example.is_golden_path) for example in found))
 
 
 class Record:
@@ -178,25 +213,16 @@ class Record:
 
     def add_line(self, position: int, episode: Episode, line: str) -> None:
         """Write a finished task whose line in `episodes.jsonl` is known; see `add`."""
-        tools = {"tools": list(episode.tools)} if episode.tools else {}
-        rows = [
-            {
-                "version": FORMAT_VERSION,
-                "task_id": episode.task.id,
-                "node": example.node,
-                "is_successful": example.is_successful,
-                "is_golden_path": example.is_golden_path,
-                "messages": example.messages,
-                **tools,
-            }
-            for example in examples(episode, self._collapses)
-        ]
+        self.add_lines(position, episode.task.id, TaskLines.of(episode, line, self._collapses))
+
+    def add_lines(self, position: int, task: str, lines: "TaskLines") -> None:
+        """Write a finished task whose lines are known; see `add`. Args: task: its id."""
         # The episode is written last: its line marks the task as finished, examples included.
-        self._lines[EXAMPLES].append(position, [dumps(row) for row in rows])
-        self.replies.vouch(episode.task.id, as_bytes(line))
-        self._lines[EPISODES].append(position, [line])
-        self.examples += len(rows)
-        self.golden += sum(bool(row["is_golden_path"]) for row in rows)
+        self._lines[EXAMPLES].append(position, lines.examples)
+        self.replies.vouch(task, as_bytes(lines.episode))
+        self._lines[EPISODES].append(position, [lines.episode])
+        self.examples += len(lines.examples)
+        self.golden += lines.golden
 
     def close(self) -> None:
         """Sort the lines by task and close the files. Raises UsageError where they cannot be written."""

@@ -56,6 +56,13 @@ def stored_episodes(
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
+def episode_in(line: str) -> Episode:
+    """Returns the episode in a line of `episodes.jsonl` that this josh wrote."""
+    from josh.runs.record.schema import EpisodeRow, read_row  # the import loads pydantic
+
+    return from_json(read_row(EpisodeRow, line))
+
+
 def count_examples(folder: Path, tasks: Collection[str]) -> tuple[int, int]:
     """Returns how many examples a run's folder has for some tasks, and how many of them are on a golden path."""
     from josh.runs.record.schema import ExampleRow, read_row  # the import loads pydantic
