@@ -40,7 +40,7 @@ from josh.runs.play.side_by_side import play_all
 from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.play.trackers import About, Report, without_secrets
 from josh.runs.play.unread import refuse_unread, unread_first
-from josh.runs.play.workers.playing import on_workers, play_on_workers
+from josh.runs.play.workers.playing import on_workers, play_on_workers, require_executor
 from josh.runs.record.folder import (
     CONFIG,
     EPISODES,
@@ -250,6 +250,7 @@ def dry_run(settings: RunSettings, given: Mapping[str, Any] = NOTHING) -> tuple[
     with unread_first(given, lambda: [Runtime(settings, recorded=True)]):
         runtime = Runtime(settings)
     refuse_unread([runtime], given)
+    require_executor(settings)
     check_fit(runtime)
     announce(runtime)
     going = runtime.announced(keyless=True)

@@ -99,6 +99,7 @@ class Hub:
         self._workers: dict[int, _Worker] = {}
         self._began = 0
         self._deaths = 0
+        self._resting = False
         self.stopped = ""
 
     @asynccontextmanager
@@ -122,6 +123,11 @@ class Hub:
                 self._lost(worker)
                 await worker.connection.aclose()
             server.close()
+
+    def rest(self) -> None:
+        """Begin no further task, call or worker; calls in flight finish."""
+        self._resting = True
+        self.over.cancel()
 
     async def _keep(self, place: Place, port: int, number: int) -> None:
         """Keep one worker alive until the run is over."""
@@ -179,7 +185,8 @@ class Hub:
             self._workers[worker.number] = worker
             self._hand_out()
         elif kind == "ask":
-            calls.ask(*values)
+            if not self._resting:
+                calls.ask(*values)
         elif kind == "done":
             self._deaths = 0
             calls.done(*values)
@@ -193,8 +200,9 @@ class Hub:
         elif kind == "learn":
             self._learn(*values)
         elif kind == "log":
-            level, text, once = values
-            log.log(level, "%s", text, extra={"once": once})
+            level, text, reason, once = values
+            # Of each reason, the last argument, only a few lines are shown; see `cli._FewOfEach`.
+            log.log(level, "%s%.0s", text, reason, extra={"once": once})
         elif kind == "raised":
             self._fail(values[0])
         else:

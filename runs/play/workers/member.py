@@ -160,7 +160,9 @@ class _Sender(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         once = bool(getattr(record, "once", False))
-        send = partial(self._connection.send, "log", record.levelno, self.format(record), once)
+        text = self.format(record)
+        reason = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else text
+        send = partial(self._connection.send, "log", record.levelno, text, reason, once)
         if threading.get_ident() == self._thread:
             send()
         else:

@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from josh.errors import UsageError
@@ -67,6 +68,23 @@ class RayCluster:
         return "it ended"
 
 
+def require_ray(address: str | None) -> None:
+    """Raises UsageError where Ray is not installed, or nothing answers at an address; see `ray_cluster`."""
+    if find_spec("ray") is None:
+        raise UsageError(
+            "executor is 'ray', but Ray is not installed: pip install 'josh-dialogue[ray]', or give "
+            "--executor processes"
+        )
+    if address is None or address == AUTO:
+        return
+    if "://" in address:
+        raise UsageError(
+            f"ray_address is {address!r}, for programs outside the cluster; start josh on a node of it, such as by "
+            "`ray job submit`, and give HOST:PORT or auto"
+        )
+    _require_answer(address)
+
+
 @asynccontextmanager
 async def ray_cluster(address: str | None, *, gpus: bool) -> AsyncIterator[RayCluster]:
     """Yields the cluster at an address.
@@ -79,17 +97,13 @@ async def ray_cluster(address: str | None, *, gpus: bool) -> AsyncIterator[RayCl
     Raises:
         UsageError: Ray is not installed, or there is no cluster at the address.
     """
-    try:
-        import ray
-    except ImportError:
-        raise UsageError(
-            "executor is 'ray', but Ray is not installed: pip install 'josh-dialogue[ray]', or give "
-            "--executor processes"
-        ) from None
+    require_ray(address)
+    import ray
+
     connected = ray.is_initialized()
     if not connected:
         # In a thread, because it takes seconds, and because in the main thread Ray replaces the handlers of signals.
-        await asyncio.to_thread(_connect, ray, address or os.environ.get("RAY_ADDRESS") or None)
+        await asyncio.to_thread(_connect, ray, address or os.environ.get("RAY_ADDRESS"))
     try:
         yield RayCluster(ray, gpus=gpus)
     finally:
@@ -103,13 +117,6 @@ def _connect(ray: Any, address: str | None) -> None:
     if address is None:
         ray.init(address="local", include_dashboard=False, **quiet)
         return
-    if "://" in address:
-        raise UsageError(
-            f"ray_address is {address!r}, for programs outside the cluster; start josh on a node of it, such as by "
-            "`ray job submit`, and give HOST:PORT or auto"
-        )
-    if address != AUTO:
-        _require_answer(address)
     try:
         ray.init(address=address, **quiet)
     except Exception as error:

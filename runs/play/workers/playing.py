@@ -21,17 +21,27 @@ from josh.runs.play.workers.processes import Processes
 from josh.runs.record.record import Record, TaskLines
 from josh.runs.record.stored import episode_in
 from josh.runs.record.summary import Result, bill
-from josh.runs.settings import PROCESSES, RunSettings, environment
+from josh.runs.settings import LOCAL, PROCESSES, RAY, RunSettings, environment
 from josh.terminal import only_visible
 from josh.trust import trust
 
 log = logging.getLogger("josh")
 
 
+def require_executor(settings: RunSettings) -> None:
+    """Raises UsageError where the chosen executor cannot play: a person plays, or there is no Ray."""
+    executor = settings.workers.executor
+    if executor != LOCAL and settings.people:
+        raise UsageError(f"executor is {executor!r}, and a person plays; leave the executor out")
+    if executor == RAY:
+        from josh.runs.play.workers.on_ray import require_ray
+
+        require_ray(settings.workers.ray_address)
+
+
 def on_workers(settings: RunSettings) -> Runtime:
     """Returns the runtime of a run that is played on workers: it loads no local model. Raises UsageError."""
-    if settings.people:
-        raise UsageError(f"executor is {settings.workers.executor!r}, and a person plays; leave the executor out")
+    require_executor(settings)
     return Runtime(settings, rehearsed=True, gateway=AskedGateway)
 
 
@@ -66,6 +76,7 @@ async def play_on_workers(
                         await hub.over
                         await runtime.gateway.drain()
                     except BaseException as error:
+                        hub.rest()
                         await drain_calls(runtime, record, error)  # while the workers that wait for replies are there
                         raise
             finally:
