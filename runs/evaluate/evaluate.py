@@ -29,6 +29,7 @@ from josh.runs.play.fit import check_fit
 from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, budget_left, play_sub_run, sub_run_from, sub_run_to_json, whole_limit
 from josh.runs.play.unread import refuse_unread, require_read, unread, unread_first
+from josh.runs.play.workers.playing import require_executor
 from josh.runs.probe.probing import PROBE_FOLDER, Probed, probe_in
 from josh.runs.probe.report import as_text as probe_as_text
 from josh.runs.probe.settings import ProbeSettings, settings_of_runs
@@ -95,6 +96,7 @@ async def evaluate(given: Mapping[str, Any], spec: EvaluationSpec, printing: Pri
     if each < ROLLOUTS and spec.suite is None:
         few = counted(each, "conversation")
         print(f"josh: {few} per task cannot estimate pass^k well; give {ROLLOUTS} or more rollouts", file=sys.stderr)
+    require_executor(parts[0].settings)
     seen = seen_in(spec.trained_on)
     policies = seen_by(part.settings.agent.model for part in parts)
     others = seen_by(name.strip() for part in parts for name in part.settings.user.model.split(","))

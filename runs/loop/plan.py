@@ -18,6 +18,7 @@ from josh.runs.play.runtime import Runtime
 from josh.runs.play.sub_runs import SubRun, sub_run_from, sub_run_to_json
 from josh.runs.play.tasks import choose_tasks
 from josh.runs.play.unread import refuse_unread, unread_first
+from josh.runs.play.workers.playing import require_executor
 from josh.runs.probe.probing import PROBE_FOLDER
 from josh.runs.record.folder import slug
 from josh.runs.record.summary import counted
@@ -231,6 +232,7 @@ def _rehearse(settings: LoopSettings, given: Mapping[str, Any], parts: Sequence[
         Tiny(settings.tiny_size)
     with unread_first(given, lambda: list(_rehearsed(settings, parts, env, recorded=True))):
         rehearsed = list(_rehearsed(settings, parts, env))
+    require_executor(parts[0].settings)
     for run in rehearsed:
         check_fit(run)
     refuse_unread(rehearsed, given)
