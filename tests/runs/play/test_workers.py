@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -201,6 +202,9 @@ def test_the_faults_of_plug_ins_and_their_log_are_those_of_one_process(endpoint,
     assert log_of(capfd.readouterr().err) == log_of(first)
 
 
+ONE = ("--max_concurrency", "1")
+
+
 def log_of(printed):
     """The lines of a log without what differs from run to run, such as which task meets a fault first."""
     return [re.sub(r"synthetic-train-\d+|at [\d/]+|\w+/persuasion\S+", "...", line) for line in printed.splitlines()]
@@ -226,7 +230,7 @@ def test_what_cannot_be_is_refused_in_one_line(capsys, given, line):
     assert main(["run", "--synthetic_tasks", "2", *given]) == 2
     (found,) = said(capsys)
     assert found.startswith(f"josh: {line}")
-    assert not os.path.exists("records")
+    assert not Path("records").exists()
 
 
 def test_a_key_reaches_the_workers_and_no_record(endpoint, monkeypatch):
@@ -271,7 +275,7 @@ def test_nothing_is_read_from_a_connection_without_the_password():
         return found
 
     assert asyncio.run(knock("0" * 64)) == []
-    assert not os.path.exists("sprung")
+    assert not Path("sprung").exists()
     assert asyncio.run(knock("")) == [("hello", 1)]
     assert pickle.dumps(Trap())
 
