@@ -61,6 +61,7 @@ setup(
         "plot": ["matplotlib>=3.8"],
         "treequest": ["treequest>=0.3"],
         "lens": ["persuasion-index>=0.3"],
+        "ray": ["ray>=2.50"],
         "dev": [
             "hypothesis>=6.100",
             "mcp>=2.0",

@@ -92,7 +92,7 @@ class Hub:
         heapify(self._waiting)
         self._finished = finished
         self._most = runtime.settings.traffic.max_concurrency
-        self._share = -(-self._most // workers)
+        self._share = -(-min(self._most, len(positions)) // workers)
         self._count = workers
         self._setup = setup
         self._password = new_password()

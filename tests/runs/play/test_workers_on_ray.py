@@ -14,6 +14,22 @@ pytest.importorskip("ray", reason="ray is not installed: pip install 'josh-dialo
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere"), pytest.mark.filterwarnings("ignore")]
 
 
+WAITS = """
+import asyncio, os
+from pathlib import Path
+from josh.agents.chat import Persuader
+
+class Waits(Persuader):
+    async def step(self, **given):
+        with Path("gpus").open("a") as file:
+            print(os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES"), file=file)
+        while len({line.split()[0] for line in Path("gpus").read_text().splitlines()}) < 2:
+            await asyncio.sleep(0.1)
+        return await super().step(**given)
+"""
+"""An agent that says which GPU it has, and waits for a second process."""
+
+
 @pytest.fixture
 def cluster(monkeypatch):
     """A head without processors for workers, and two nodes with two each."""
@@ -142,17 +158,9 @@ def test_without_an_address_ray_starts_on_this_machine_and_is_gone_afterwards(en
 def test_each_local_model_has_a_gpu_of_its_own(cluster, tiny_model, capfd):
     cluster.add_node(num_cpus=2, num_gpus=2)
     cluster.wait_for_nodes()
-    cast = ["--model", f"hf:{tiny_model}", "--synthetic_tasks", "4", "--max_convo_turns", "2", "--agent", "gpu.py:Says"]
-    Path("gpu.py").write_text(
-        "import os\n"
-        "from josh.agents.chat import Persuader\n"
-        "class Says(Persuader):\n"
-        "    def step(self, **given):\n"
-        "        with open('gpus', 'a') as file:\n"
-        "            print(os.getpid(), os.environ.get('CUDA_VISIBLE_DEVICES'), file=file)\n"
-        "        return super().step(**given)\n"
-    )
-    run_in("records", *cast, *ray(cluster, 3))
+    few = ["--synthetic_tasks", "4", "--max_convo_turns", "2"]
+    Path("gpu.py").write_text(WAITS)
+    run_in("records", "--model", f"hf:{tiny_model}", "--agent", "./gpu.py:Waits", *few, *ray(cluster, 3))
     assert "josh: workers is 3, but there are 2 GPUs for the model; 2 workers play" in capfd.readouterr().err
     assert {line.split()[1] for line in Path("gpus").read_text().splitlines()} == {"0", "1"}
 
