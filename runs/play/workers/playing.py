@@ -77,7 +77,9 @@ async def play_on_workers(
                         await runtime.gateway.drain()
                     except BaseException as error:
                         hub.rest()
-                        await drain_calls(runtime, record, error)  # while the workers that wait for replies are there
+                        # The workers are still there, and bring the replies that are paid for.
+                        patience = runtime.settings.traffic.timeout
+                        await drain_calls(runtime.gateway, record.replies, patience, error)
                         raise
             finally:
                 ticker.cancel()
