@@ -168,7 +168,8 @@ def test_a_run_that_is_stopped_waits_for_paid_replies_and_leaves_no_worker(endpo
     run.send_signal(how)
     out, err = run.communicate(timeout=30)
     assert (run.returncode, out) == (code, "")
-    message, last = err.splitlines()
+    *waits, message, last = err.splitlines()
+    assert all(line.startswith("josh: waiting up to 25 seconds for ") for line in waits)
     assert "of 8 tasks were finished; go on with: josh --resume killed/" in message
     assert last.startswith(f"josh: {word}")
     wait_for(lambda: not any(map(alive, workers)), 5)
@@ -286,3 +287,22 @@ def test_the_config_says_how_a_run_was_played(endpoint):
     config = json.loads((run / "config.json").read_text())
     assert config["settings"]["workers"] == {"executor": "processes", "workers": 2, "ray_address": None}
     assert len(lines(run / "episodes.jsonl")) == 8
+
+
+def test_evaluations_and_shards_of_debates_are_played_on_workers_too():
+    for name, more in (("one", []), ("two", [*PROCESSES, "2"])):
+        assert main(["evaluate", "--synthetic_tasks", "8", "--log_dir", f"eval-{name}", *more]) == 0
+        for shard in ("0", "1"):
+            cut = ["--limit", "4", "--num_shards", "2", "--shard_idx", shard]
+            assert main(["pbt", "generate", *cut, "--out_dir", f"trees-{name}", *more]) == 0
+        assert main(["pbt", "generate", "--merge", f"trees-{name}", "--out_dir", f"whole-{name}"]) == 0
+
+    def played(name):
+        found = [path for folder in ("eval", "whole") for path in Path(f"{folder}-{name}").rglob("episodes.jsonl")]
+        return {path.parent.name: path.read_bytes() for path in found}
+
+    one, two = played("one"), played("two")
+    assert one == two
+    assert len(one) > 2
+    numbers = [json.loads(path.read_text()) for path in Path().glob("eval-*/*/evaluation.json")]
+    assert numbers[0] == numbers[1]

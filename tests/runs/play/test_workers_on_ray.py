@@ -134,7 +134,8 @@ def test_ctrl_c_waits_for_paid_replies_and_leaves_no_actor(endpoint, cluster):
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, "")
-    message, last = err.splitlines()
+    *waits, message, last = err.splitlines()
+    assert all(line.startswith("josh: waiting up to 25 seconds for ") for line in waits)
     assert "of 8 tasks were finished; go on with: josh --resume killed/" in message
     assert last == "josh: interrupted"
     wait_for(lambda: not actors(), 20)
