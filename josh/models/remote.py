@@ -42,7 +42,7 @@ def portable(error: BaseException) -> BaseException:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301, our own bytes
     except Exception:
-        return TurnError(f"{type(error).__name__}: {one_line(error)}")
+        return TurnError(one_line(error))
     return error
 
 

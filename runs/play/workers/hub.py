@@ -26,6 +26,7 @@ from josh.runs.play.workers.member import Setup
 from josh.runs.play.workers.wire import Connection, Start, new_password
 from josh.runs.record.record import Record, TaskLines
 from josh.runs.record.summary import Result, counted
+from josh.threads import one_line
 
 log = logging.getLogger("josh")
 
@@ -132,7 +133,11 @@ class Hub:
     async def _keep(self, place: Place, port: int, number: int) -> None:
         """Keep one worker alive until the run is over."""
         while not self.over.done():
-            why = await place.live(Start(place.host, port, self._password, number))
+            try:
+                why = await place.live(Start(place.host, port, self._password, number))
+            except Exception as error:
+                self._fail(FatalError(f"worker {number} cannot be started: {one_line(error)}"))
+                return
             await asyncio.sleep(0.1)  # what it sent at last, such as its error, comes first
             if (worker := self._workers.get(number)) is not None:
                 self._lost(worker)

@@ -228,4 +228,4 @@ def _reported(what: str, error: Exception) -> BaseException:
     if isinstance(error, JoshError | MemoryError):
         return portable(error)
     log.exception("a worker failed")
-    return FatalError(f"a worker on {platform.node()} failed; {what}: {type(error).__name__}: {one_line(error)}")
+    return FatalError(f"a worker on {platform.node()} failed; {what}: {one_line(error)}")

@@ -189,6 +189,16 @@ def test_a_plug_in_that_kills_every_worker_ends_the_run_with_one_reason(endpoint
     assert max(Counter(asked(server)).values()) == 1
 
 
+def test_a_worker_that_cannot_be_started_ends_the_run_with_one_reason(endpoint, capfd, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/no/python")
+    url, server = endpoint(respond=respond)
+    assert main([*on(2, url), "--log_dir", "records"]) == 1
+    reason = "josh: worker 0 cannot be started: FileNotFoundError: [Errno 2] No such file or directory: '/no/python'"
+    assert capfd.readouterr().err.splitlines() == [reason]
+    assert server.requests == []
+    assert not list(Path("records").glob("*"))
+
+
 def test_the_faults_of_plug_ins_and_their_log_are_those_of_one_process(endpoint, capfd, tmp_path):
     (tmp_path / "dies.py").write_text(DIES.replace("os._exit(7)", "raise ValueError('too far')"))
     url, _ = endpoint(respond=respond)
