@@ -76,7 +76,7 @@ def test_a_cluster_changes_no_byte_and_no_request(endpoint, cluster):
         run = run_in(f"on{workers}", *flags(url), *ray(cluster, workers))
         assert files(run) == whole
         assert len(server.requests) == calls_in(summary(run)) == once
-    assert actors() == {}
+    wait_for(lambda: not actors(), 20)
 
 
 def test_the_budget_and_the_limiter_hold_for_the_cluster(endpoint, cluster):
