@@ -225,10 +225,9 @@ SHARDS = ("num_shards", "shard_idx")
 """The settings that cut a run into shards; those of a command with several runs do not have them."""
 SEARCHES = ("budget_per_task", "budget_unit", "restarts")
 """The settings of a search that are not its strategy's; plain conversations of a comparison do not have them."""
-NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *SEARCHES, *CONFIRMING)
 WORKERS = ("executor", "workers", "ray_address")
 """The settings of workers; commands that play in their own process do not have them."""
-NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *WORKERS)
+NOT_FOR_PLAY = (JOSH, "strategy", "max_concurrency", "progress", *SHARDS, *SEARCHES, *CONFIRMING, *WORKERS)
 """Settings that `josh play` refuses, because a person has one conversation; it refuses a strategy's settings too."""
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from josh.config import Schema, checked, setting, settings_in
 from josh.errors import UsageError
-from josh.runs.settings import CONFIRMING, JOSH, SEARCHES, SHARDS
-from josh.runs.settings import JOSH, SHARDS, WORKERS
+from josh.runs.settings import CONFIRMING, JOSH, SEARCHES, SHARDS, WORKERS
 from josh.runs.train.settings import SCHEDULES, TARGETS
 
 GROUPS = ("task", "siblings")
