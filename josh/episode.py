@@ -259,9 +259,7 @@ def set_table(
         )
         return voice(bound) if voice is not None and context.speaker == Speaker.AGENT else bound
 
-    for side, made in (("agent", agent), ("user", user)):
-        if not callable(made):
-            raise UsageError(f"{side} is {made!r:.60}; give a class, or a function that makes one")
+    _check_kinds(task, env, agent=agent, user=user, rewards=rewards or BaseRewards)
     players = agent(), user()
     steps = PluginSteps(type(players[0]), type(players[1]), model_of, lambda: gateway.plug_ins.slot(("",)))
     scorer = Scorer(task, model_of if models[JUDGE][0] is not None else None)
@@ -284,6 +282,17 @@ def set_table(
         scorer=scorer,
     )
     return Table(search, scorer, clock, gateway)
+
+
+def _check_kinds(task: Task, env: BaseEnv, **plug_ins: Any) -> None:
+    """Raises UsageError where a name, or anything else, stands for a task, a world or a plug-in's class."""
+    if not callable(getattr(env, "goals", None)):
+        raise UsageError(f"env is {env!r:.60}; give an environment, such as PersuasionEnv({{}})")
+    if not isinstance(task, Task):
+        raise UsageError(f"task is {task!r:.60}; give a Task, such as one of env.tasks('train')")
+    for what, made in plug_ins.items():
+        if not callable(made):
+            raise UsageError(f"{what} is {made!r:.60}; give a class, or a function that makes one")
 
 
 async def play_search(

@@ -62,7 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     import yaml
 
-    args.out.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    try:
+        args.out.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        print(f"josh: cannot write {args.out}: {error.strerror}", file=sys.stderr)
+        return 2
     print(f"written to {args.out}; give it to slime by --eval-config")
     return 0
 

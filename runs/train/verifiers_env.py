@@ -15,6 +15,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write_module(name: str, settings: str, folder: Path) -> Path:
     """Write the module of an environment, and return its path. Raises UsageError."""
-    if not name.isidentifier() or name != name.lower():
+    if not name.isidentifier() or name != name.lower() or iskeyword(name):
         raise UsageError(f"name is {name!r}; give a module's name in small letters, such as my_world")
+    if name in sys.stdlib_module_names:
+        raise UsageError(f"name is {name!r}, a module of Python's own; give another, such as my_world")
     try:
         given = json.loads(settings)
     except ValueError:

@@ -102,7 +102,17 @@ def test_it_plays_as_the_command_line_does(flags, strategy):
         assert json.loads(dumps(to_json(episode))) == json.loads(dumps(to_json(stored[task.id])))
 
 
-@pytest.mark.parametrize("side", ["agent", "user"])
-def test_a_name_in_place_of_a_class_is_named(side):
-    with pytest.raises(UsageError, match=f"{side} is 'persuader'; give a class, or a function that makes one"):
-        asyncio.run(play(Task("phone 0", 0, {}), Phone({}), **{"agent": Helper, "user": Owner, side: "persuader"}))
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("agent", "agent is 'persuader'; give a class, or a function that makes one"),
+        ("user", "user is 'persuader'; give a class, or a function that makes one"),
+        ("rewards", "rewards is 'persuader'; give a class, or a function that makes one"),
+        ("env", "env is 'persuader'; give an environment, such as"),
+        ("task", "task is 'persuader'; give a Task, such as one of"),
+    ],
+)
+def test_a_name_in_place_of_what_it_names_is_refused(what, said):
+    given = {"task": Task("phone 0", 0, {}), "env": Phone({}), "agent": Helper, "user": Owner, what: "persuader"}
+    with pytest.raises(UsageError, match=said):
+        asyncio.run(play(**given))

@@ -39,3 +39,10 @@ def test_other_files_are_refused_in_one_line(tmp_path, capsys, text, said):
     assert main([str(file), "--out", str(tmp_path / "o.yaml")]) == 2
     assert not (tmp_path / "o.yaml").exists()
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    file = tmp_path / "e.yaml"
+    file.write_text("test:\n  prompt_data: data/test.jsonl\n")
+    assert main([str(file), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"josh: cannot write {tmp_path}: Is a directory\n"

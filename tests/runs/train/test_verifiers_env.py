@@ -83,6 +83,8 @@ def test_a_module_is_written_for_a_world(tmp_path, capsys):
     ("flags", "said"),
     [
         (["--name", "My-World"], "name is 'My-World'; give a module's name in small letters"),
+        (["--name", "class"], "name is 'class'; give a module's name in small letters"),
+        (["--name", "os"], "name is 'os', a module of Python's own; give another, such as my_world"),
         (["--name", "w", "--settings", "[1]"], "settings is '[1]'; give a JSON object"),
         (["--name", "w", "--settings", '{"env": "nowhere"}'], "nowhere"),
     ],
