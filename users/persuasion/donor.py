@@ -66,7 +66,7 @@ class Donor(BaseJOSHUser):
             The agent, and whether the conversation is over.
         """
         rng = Random(model.draw())
-        words, own, theirs = _spoken(agent.messages)
+        words, own, theirs = spoken(agent.messages)
         if words is None and not self.state.turns:
             self._say(agent, donor_phrases.choose(s.GREETING, (), None, "", self.said, rng))
             return agent, False
@@ -102,7 +102,7 @@ class DonorFirm(Donor):
     spread = 3.0
 
 
-def _spoken(messages: Sequence[Mapping[str, Any]]) -> tuple[str | None, list[str], list[str]]:
+def spoken(messages: Sequence[Mapping[str, Any]]) -> tuple[str | None, list[str], list[str]]:
     """Returns the persuader's words since the last user message, the earlier ones, and the user's own messages.
 
     The first is None where there is no message of the persuader since then.
