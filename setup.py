@@ -62,6 +62,7 @@ setup(
         "treequest": ["treequest>=0.3"],
         "lens": ["persuasion-index>=0.3"],
         "ray": ["ray>=2.50"],
+        "realism": ["scikit-learn>=1.5", "matplotlib>=3.8"],
         "dev": [
             "hypothesis>=6.100",
             "mcp>=2.0",

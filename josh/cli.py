@@ -354,6 +354,19 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _realism(args: argparse.Namespace) -> int:
+    from josh.runs.evaluate.realism.realism import Comparison, print_realism, realism
+
+    _log({})
+    relax_gc()
+    trained_on = tuple(map(Path, filter(None, args.trained_on.split(","))))
+    wanted = Comparison(
+        runs=args.runs, data=args.corpus, split=args.split, trained_on=trained_on, out=args.out, seed=args.seed
+    )
+    print_realism(realism(wanted), as_json=args.json)
+    return 0
+
+
 def _report(args: argparse.Namespace) -> int:
     from josh.runs.report.report import print_pages, report
 
@@ -495,6 +508,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "probe": _probe,
+    "realism": _realism,
     "report": _report,
     "tiny": _tiny,
     "train": _train,

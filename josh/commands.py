@@ -435,6 +435,35 @@ def add_probe(commands: Any) -> None:
     add_trust(probe, plays=True)
 
 
+def add_realism(commands: Any) -> None:
+    """Add `josh realism`."""
+    text = "measure how far simulated users can be told from people; needs scikit-learn"
+    realism = commands.add_parser("realism", help=text)
+    realism.set_defaults(command="realism")
+    realism.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of runs of one world")
+    realism.add_argument(
+        "--corpus",
+        "--data",
+        dest="corpus",
+        type=Path,
+        metavar="DIR",
+        help="folder with the world's conversations of people (default: as in the run)",
+    )
+    realism.add_argument("--split", help="split of the people (default: that of the first run)")
+    realism.add_argument(
+        "--trained_on",
+        default="",
+        help="training data of the users' models: runs, export manifests or adapters, separated by commas; their people "
+        "must not be compared (the data of the models' own adapters is always checked)",
+    )
+    realism.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder to write (default: realism in the first run)"
+    )
+    realism.add_argument("--seed", type=int, default=0, help="seed of the draws and intervals (default: 0)")
+    add_trust(realism)
+    add_json(realism)
+
+
 def _add_grpo(methods: Any, world: Mapping[str, Any] | None) -> None:
     """Add `josh train grpo`: its own flags, and those of `josh run` for the world."""
     text = "learn from the model's own conversations, on policy (GRPO)"

@@ -17,6 +17,7 @@ from josh.commands import (
     add_evaluation,
     add_models,
     add_probe,
+    add_realism,
     add_records,
     add_schema,
     add_systems,
@@ -79,7 +80,7 @@ def make_parser(arguments: Sequence[str] = ()) -> FlagParser:
             add(own, chosen, sides)
     if command in {"", "-h", "--help"}:
         parser.epilog = _main_flags()
-    for add_more in (add_records, add_schema, add_evaluation, add_probe, add_terminal):
+    for add_more in (add_records, add_schema, add_evaluation, add_probe, add_realism, add_terminal):
         add_more(commands)
     add_systems(commands, arguments)
     on_policy = list(arguments[:2]) == ["train", "grpo"]

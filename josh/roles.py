@@ -304,6 +304,20 @@ class BaseJOSHUser(Forkable):
     writes: ClassVar[RewardTag | None] = None
     messages_internal: list[Message]
 
+    @classmethod
+    def learned_from(cls, env: "BaseEnv") -> Collection[str]:
+        """Returns the ids of the people whose conversations the user is made of; by default none.
+
+        It may be used in no comparison with these people.
+
+        Args:
+            env: the environment of the run, with its data.
+
+        Raises:
+            UsageError: the data cannot be read.
+        """
+        return ()
+
     def start(self, task: Task, env: "BaseEnv", options: Mapping[str, Any]) -> None:
         """Prepare for one task; called once, before the first turn. The default sets the system prompt."""
         prompt = env.user_prompt(task)
@@ -524,6 +538,9 @@ class BaseEnv:
             `directive` gets the name; a chat model gets the text.
         personal: the kinds of personal data that an import masks (`josh import`): `email`, `phone`, `card`. A world
             whose own data has public phone numbers, such as those of restaurants, leaves `phone` out.
+        people_in: the setting that names the data with the conversations of people (`dialogues`); empty for none.
+        commits: the acts of a user (`user_acts`) by which it agrees to what the agent wants.
+        refuses: the acts of a user by which it says no.
         left_out: the number of rows of the data that are not tasks, by reason (`{"without a goal": 3}`). Set by a call
             of `tasks`.
         config: the run's values of the settings that the class declares in a dataclass `Config`; see `josh.config`.
@@ -545,6 +562,9 @@ class BaseEnv:
     row_settings: Mapping[str, str] = {}
     directives: Mapping[str, str] = {}
     personal: tuple[str, ...] = ("email", "phone", "card")
+    people_in: str = ""
+    commits: Collection[str] = ()
+    refuses: Collection[str] = ()
     left_out: Mapping[str, int] = {}
     config: Any = OwnConfig()
 
@@ -667,5 +687,16 @@ class BaseEnv:
         Args:
             task: the task.
             messages: the turn's messages, as both speakers see them.
+        """
+        return ()
+
+    def user_acts(self, heard: str, said: str) -> Collection[str]:
+        """Returns the names of what a user's turn does by its words; by default none.
+
+        `josh realism` compares the acts of simulated users with those of people.
+
+        Args:
+            heard: the agent's words that the turn answers; empty where the user speaks first.
+            said: the user's words, without tags.
         """
         return ()

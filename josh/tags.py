@@ -170,6 +170,13 @@ class RewardTag:
             text = "".join(signs)
         return text
 
+    def without(self, text: str) -> str:
+        """Returns `text` without its tags, and without the blanks around them."""
+        plain, places = _plain(text)
+        for one in reversed(self._tags(plain)):
+            text = f"{text[: places[one.start]].rstrip()} {text[places[one.end - 1] + 1 :].lstrip()}".strip()
+        return text
+
     def write(self, amount: float) -> str:
         """Returns the tag for `amount` dollars, such as `[PAY $1.50]`."""
         return f"[{self.words[0]} ${amount:.2f}]"

@@ -16,8 +16,9 @@ from josh.envs.persuasion.acts import acts
 from josh.envs.persuasion.corpus import RULES, Dialogue, load_corpus
 from josh.envs.persuasion.corpus import split as split_corpus
 from josh.envs.persuasion.donation import DONATION
-from josh.envs.persuasion.people import given_after, recorded_dialogues, task_data, task_id
+from josh.envs.persuasion.people import given_after, persuader_turns, recorded_dialogues, task_data, task_id
 from josh.envs.persuasion.personas import Traits, describe, grouped, synthetic_persona
+from josh.envs.persuasion.replies import GIVING, REFUSING, reply_acts
 from josh.envs.persuasion.slime_rows import from_slime, is_slime_row
 from josh.errors import UsageError
 from josh.imported import RecordedDialogues
@@ -122,6 +123,9 @@ class PersuasionEnv(BaseEnv):
         "persuadee_api_key_var": "api_key_var",
     }
     tag = DONATION
+    people_in = "corpus"
+    commits = GIVING
+    refuses = REFUSING
     tiny_dialogues = "josh.runs.systems.tiny_persuader:DIALOGUES"
     hints: Mapping[str, str] = {
         "user": "[DONATE $1.50] in a message gives that much, [DONATE $0] refuses; either ends the chat."
@@ -264,6 +268,23 @@ class PersuasionEnv(BaseEnv):
         """Returns the persuasion acts in the persuader's words, by the corpus's names; see `acts.py`."""
         return acts(" ".join(_texts(messages, "assistant")))
 
+    def answered(self, task: Task) -> Sequence[str]:
+        """Returns the turns of the persuader of a task's dialogue that the persuadee answered, in order.
+
+        Raises:
+            UsageError: the task is not a dialogue of the corpus.
+        """
+        said = self._answered.get(task.data.get("conversation_id"))
+        if not said:
+            raise UsageError(
+                f"task {task.id} is not a dialogue of the corpus; give --corpus DIR with the corpus itself"
+            )
+        return said
+
+    def user_acts(self, heard: str, said: str) -> Collection[str]:
+        """Returns the acts in the persuadee's words, by the corpus's names; see `replies.py`."""
+        return reply_acts(said, acts(heard))
+
     @cached_property
     def _dialogues(self) -> Mapping[str, Sequence[Dialogue]]:
         assert self.config.corpus is not None
@@ -279,6 +300,14 @@ class PersuasionEnv(BaseEnv):
             return {each.id: each.donation for part in self._dialogues.values() for each in part}
         except UsageError:
             return {}
+
+    @cached_property
+    def _answered(self) -> Mapping[Any, Sequence[str]]:
+        """The persuaders' answered turns, by dialogue; empty where the corpus is not there."""
+        path = self.config.corpus
+        if path is None or not path.is_dir():
+            return {}
+        return {each.id: persuader_turns(each) for part in self._dialogues.values() for each in part}
 
     def _made_up(self, split: str) -> Sequence[Task]:
         count = self.config.synthetic_tasks or SYNTHETIC_TASKS

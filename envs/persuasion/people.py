@@ -61,6 +61,17 @@ def task_data(conversation: str, persuader: Persona, persuadee: Persona) -> dict
     }
 
 
+def persuader_turns(dialogue: Dialogue) -> list[str]:
+    """Returns the persuader's turns that the persuadee answered, in order."""
+    turns = list(_turns(dialogue))
+    followed = [speaker for speaker, _ in turns[1:]]
+    return [
+        "\n".join(str(message["content"]) for message in turn.messages)
+        for (speaker, turn), after in zip(turns, followed, strict=False)
+        if speaker is Speaker.AGENT and after is Speaker.USER
+    ]
+
+
 def given_after(conversation: Transcript | None) -> float | None:
     """Returns what the persuadee gave after a conversation of the corpus; None for any other conversation."""
     observed = conversation.turns[-1].observed if conversation else None

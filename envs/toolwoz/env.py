@@ -113,6 +113,7 @@ class ToolwozEnv(BaseEnv):
     }
     users: Mapping[str, str] = {"chat": "goal", "offline": "offline_goal"}
     rewards = "tool_goals"
+    people_in = "data"
     speakers: Mapping[str, str] = {"agent": "assistant", "user": "user"}
     personal = ()  # the phone numbers and reference numbers are those of the town
     hints: Mapping[str, str] = {"user": "Once you have said goodbye, end the chat with /quit."}

@@ -28,7 +28,7 @@ _REPEATABLE = {
     "rescore": frozenset(["rewards"]),
     "race": frozenset(["env", "agent", "user", "rewards"]),
     "acts": frozenset(["lens"]),
-    **dict.fromkeys(("replay", "show", "report", "plot", "compare", "export"), frozenset[str]()),
+    **dict.fromkeys(("replay", "show", "report", "plot", "compare", "realism", "export"), frozenset[str]()),
 }
 """The roles for which a command that reads recorded runs has flags; other commands have them for all."""
 

@@ -9,7 +9,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -48,6 +48,11 @@ class CorpusPersuadee(Donor):
     config: Config
     words: Words
     allowed: Any
+
+    @classmethod
+    def learned_from(cls, env: BaseEnv) -> Collection[str]:
+        """Returns the ids of the people whose lines it says: persuadees of the training split."""
+        return corpus_of(env).speakers
 
     def start(self, task: Task, env: BaseEnv, options: Mapping[str, Any]) -> None:
         """Takes the person, and the lines that they may say. Raises UsageError where there is no corpus."""
@@ -94,7 +99,7 @@ class CorpusPersuadee(Donor):
         text = self._line(latest or "", response, turn, heard.fault is not None, over, rng)
         decided = self.gift if over and self.gift is not None else response.amount if over else None
         if decided is not None:
-            text = f"{text} {DONATION.write(decided)}"
+            text = f"{text}\n{DONATION.write(decided)}"  # on a line of its own, no word before it disputes it
         agent.add_message({"role": "user", "content": text})
         return agent, over
 
@@ -133,7 +138,15 @@ class CorpusPersuadee(Donor):
         if not allowed.any():
             allowed = self.allowed
         chosen = words.choose(
-            heard, act=act, stage=stage, turn=turn, allowed=allowed, said=self.lines, voice=self.voice, rng=rng, firm=firm
+            heard,
+            act=act,
+            stage=stage,
+            turn=turn,
+            allowed=allowed,
+            said=self.lines,
+            voice=self.voice,
+            rng=rng,
+            firm=firm,
         )
         self.lines = (*self.lines, chosen)
         text = words.texts[chosen]

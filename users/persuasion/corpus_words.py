@@ -36,14 +36,13 @@ SIZE: Final = 96
 """Dimensions of the projection."""
 MOST: Final = 40
 """Lines among which one is drawn."""
-SHARPNESS: Final = 9.0
+SHARPNESS: Final = 12.0
 """How much better a line has to be to be drawn more often: log-odds per unit of score."""
-SHARE = 1.0
 _LAST: Final = 0.7
 """Weight of a turn's last sentence, which most replies answer, beside the whole turn."""
-_SENSE, _REPLY, _ECHO = 0.5, 0.5, 0.4
+_SENSE, _REPLY, _ECHO = 0.5, 0.5, 0.8
 """Weights of a turn's sense, of what is usually replied to it, and of its words in the line, beside its words."""
-_ACT, _STAGE, _TIME, _VOICE, _LENGTH, _ASKING = 0.2, 0.2, 0.04, 0.05, 0.25, 0.1
+_ACT, _STAGE, _TIME, _VOICE, _LENGTH, _ASKING = 0.2, 0.2, 0.04, 0.05, 0.45, 0.1
 """Weights of the act, of what is decided, of a turn more or less, of the voice, and of a length unlike the voice's."""
 _TOKEN: Final = r"(?u)\b\w+\b|\?"
 _NEVER: Final = -1e9
@@ -71,6 +70,7 @@ class Words:
     amount: Any
     lengths: tuple[int, ...]
     people: dict[str, tuple[int, ...]]
+    speakers: frozenset[str]
     numbers: dict[str, int]
     having: dict[str, Any]
     plain: Any
@@ -120,8 +120,7 @@ class Words:
         score = score + _VOICE * (self.dialogue == voice)
         size, asks = self.habit[voice][min(turn, len(self.habit[voice]) - 1)]
         score = score - _LENGTH * np.abs(self.size - size) + _ASKING * (self.asks == asks)
-        share = np.random.default_rng(rng.getrandbits(32)).random(len(score)) < SHARE
-        score = np.where(allowed & share if (allowed & share).any() else allowed, score, _NEVER)
+        score = np.where(allowed, score, _NEVER)
         score[list(said)] = _NEVER
         best = np.argpartition(score, -MOST)[-MOST:] if len(score) > MOST else np.arange(len(score))
         best = best[np.lexsort((best, -score[best]))]
@@ -142,10 +141,10 @@ class _Terms:
 
     def __init__(self, heard: Sequence[str], replies: Sequence[str]) -> None:
         try:
-            from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]
-            from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-            from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
-            from sklearn.preprocessing import normalize  # type: ignore[import-untyped]
+            from sklearn.decomposition import TruncatedSVD
+            from sklearn.feature_extraction.text import TfidfVectorizer
+            from sklearn.linear_model import Ridge
+            from sklearn.preprocessing import normalize
         except ImportError:
             raise UsageError("user corpus_persuadee needs scikit-learn; pip install 'josh-dialogue[realism]'") from None
         vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN, dtype=np.float32)
@@ -245,6 +244,7 @@ def words_of(folder: Path, rule: str) -> Words:
         amount,
         tuple(sum(line.dialogue == number for line in lines) for number in range(len(usable))),
         people,
+        frozenset(each.persuadee.id for each in usable),
         {each.id: number for number, each in enumerate(usable)},
         having,
         ~giving & ~refusing & (amount == 0),
@@ -253,7 +253,9 @@ def words_of(folder: Path, rule: str) -> Words:
         _hubness(terms, [line.heard for line in lines]),
         size,
         asks,
-        tuple(tuple(zip(size[dialogue == number], asks[dialogue == number], strict=True)) for number in range(len(usable))),
+        tuple(
+            tuple(zip(size[dialogue == number], asks[dialogue == number], strict=True)) for number in range(len(usable))
+        ),
         {name: stage == name for name in (BEFORE, GAVE, REFUSED)},
         terms,
     )
