@@ -10,7 +10,7 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final
@@ -30,6 +30,12 @@ from josh.users.persuasion.person import LEAVE, LEAVE_PUZZLED, PUZZLED, Response
 
 GOODBYE_AFTER: Final = 4
 """Turns after which a person takes a goodbye for the end."""
+LEAST_TURNS: Final = 10
+"""Turns that a person who gives is there for at least (corpus: the task asked for ten turns of each side)."""
+LEANING: Final = 0.2
+"""Log-odds of giving beside the donor's (tuned: the persuaders' words of all 990 dialogues, ten rounds of each, then earn
+at the corpus's rate of .519; the donor is tuned on whole dialogues of the 300 annotated ones, and gives at .47 there).
+"""
 
 
 class CorpusPersuadee(Donor):
@@ -67,7 +73,8 @@ class CorpusPersuadee(Donor):
             raise UsageError(f"task {task.id}: the corpus has no words of other people; give the whole corpus")
         rng = Random(derive(options.get("seed", 0), "words", persuadee, task.id))
         self.voice = rng.randrange(len(self.words.lengths))
-        self.length = self.words.lengths[self.voice]
+        self.length = max(LEAST_TURNS, self.words.lengths[self.voice])
+        self.person = replace(self.person, propensity=self.person.propensity + LEANING)
         self.last = int(options.get("max_convo_turns") or env.max_rounds)
         self.lines: tuple[int, ...] = ()
         self.gift: float | None = None
@@ -95,7 +102,7 @@ class CorpusPersuadee(Donor):
         elif self.gift is not None:
             over = ending or turn + 1 >= self.length
         else:
-            over = response.leaves
+            over = response.leaves and (response.act != s.CLOSING or turn >= GOODBYE_AFTER)
         text = self._line(latest or "", response, turn, heard.fault is not None, over, rng)
         decided = self.gift if over and self.gift is not None else response.amount if over else None
         if decided is not None:
@@ -125,13 +132,12 @@ class CorpusPersuadee(Donor):
             allowed, firm = words.giving & (words.amount > 0) & ~words.refusing, True
         elif self.gift is not None:
             allowed = ~words.refusing & words.staged[GAVE]
-            act = s.CLOSING if over else act
         elif act in (REFUSE, REFUSE_MORE):
             allowed, firm = words.refusing & ~words.giving & (words.amount == 0), True
         else:
             allowed = words.plain & ~words.staged[GAVE]
             act = {LEAVE: s.CLOSING, LEAVE_PUZZLED: s.CLOSING}.get(act, NEUTRAL if act in PUZZLED.values() else act)
-            firm = over
+            firm = act == s.CLOSING and over
         allowed = allowed & self.allowed
         if not allowed.any():
             allowed, firm = self.allowed & words.plain, False

@@ -36,14 +36,16 @@ SIZE: Final = 96
 """Dimensions of the projection."""
 MOST: Final = 40
 """Lines among which one is drawn."""
-SHARPNESS: Final = 12.0
+SHARPNESS: Final = 10.0
 """How much better a line has to be to be drawn more often: log-odds per unit of score."""
 _LAST: Final = 0.7
 """Weight of a turn's last sentence, which most replies answer, beside the whole turn."""
 _SENSE, _REPLY, _ECHO = 0.5, 0.5, 0.8
 """Weights of a turn's sense, of what is usually replied to it, and of its words in the line, beside its words."""
-_ACT, _STAGE, _TIME, _VOICE, _LENGTH, _ASKING = 0.2, 0.2, 0.04, 0.05, 0.45, 0.1
+_ACT, _STAGE, _TIME, _VOICE, _LENGTH, _ASKING = 0.2, 0.2, 0.06, 0.05, 0.6, 0.1
 """Weights of the act, of what is decided, of a turn more or less, of the voice, and of a length unlike the voice's."""
+_SHORTER: Final = 0.08
+"""How much shorter than the voice's own a line should be, in log words: long lines answer more turns a little."""
 _TOKEN: Final = r"(?u)\b\w+\b|\?"
 _NEVER: Final = -1e9
 
@@ -119,7 +121,7 @@ class Words:
         score = score - _TIME * np.minimum(np.abs(self.turn - turn), 5)
         score = score + _VOICE * (self.dialogue == voice)
         size, asks = self.habit[voice][min(turn, len(self.habit[voice]) - 1)]
-        score = score - _LENGTH * np.abs(self.size - size) + _ASKING * (self.asks == asks)
+        score = score - _LENGTH * np.abs(self.size - size + _SHORTER) + _ASKING * (self.asks == asks)
         score = np.where(allowed, score, _NEVER)
         score[list(said)] = _NEVER
         best = np.argpartition(score, -MOST)[-MOST:] if len(score) > MOST else np.arange(len(score))
