@@ -453,8 +453,8 @@ def add_realism(commands: Any) -> None:
     realism.add_argument(
         "--trained_on",
         default="",
-        help="training data of the users' models: runs, export manifests or adapters, separated by commas; their people "
-        "must not be compared (the data of the models' own adapters is always checked)",
+        help="training data of the users' models: runs, export manifests or adapters, separated by commas; their "
+        "people must not be compared (the data of the models' own adapters is always checked)",
     )
     realism.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder to write (default: realism in the first run)"

@@ -28,68 +28,95 @@ REFUSING: Final = frozenset((REFUSE, REFUSE_MORE))
 
 _GIVE: Final = r"(?:donat\w*|donte|donaet|contribut\w*|giv(?:e|ing)|pledg\w*|spare|chip in|pitch in)"
 _WILL: Final = (
-    r"(?:i(?:'ll| will| shall|'d| would| could| can| might as well| am going to|'m going to|'m gonna| want to| choose to| "
+    r"(?:i(?:'ll| will| shall|'d| would| could| can| might as well| am going to|'m going to|'m gonna| want to"
+    r"| choose to| "
     r"decided to)|let me|let's|i am|i'm|put me)"
 )
 _AMOUNT_ONLY: Final = re.compile(
     r"^(?:(?:ok|okay|sure|yes|yeah|well|maybe|probably|about|around|how about|i think|i guess|let's say|let's do|i'd "
-    r"say|i would say|i was thinking|i am thinking|i'm thinking|say|perhaps|just|only|at least|would|all of my)[, .]*)*"
-    r"(?:\$ ?\d*\.?\d+|\.?\d+ ?(?:\$|cents?|dollars?|%|percent)|(?:a|one|two|five|ten|fifty|twenty) (?:dollars?|cents?|penny)"
+    r"say|i would say|i was thinking|i am thinking|i'm thinking|say|perhaps|just|only|at least|would"
+    r"|all of my)[, .]*)*"
+    r"(?:\$ ?\d*\.?\d+|\.?\d+ ?(?:\$|cents?|dollars?|%|percent)|(?:a|one|two|five|ten|fifty|twenty) (?:dollars?"
+    r"|cents?|penny)"
     r"|half(?: of (?:it|my \w+))?|all of it)\b"
 )
 _GIVES: Final = re.compile(
-    rf"\b{_WILL} (?:\w+ ){{0,5}}?{_GIVE}\b|\bi(?:'ll| will| would|'d| can| could) (?:do|say|go with|start with|be able to "
-    rf"do|match|join|help)\b|\b(?:willing|happy|glad|love|like|able|ready|going|okay|ok|fine|open|inclined) (?:\w+ )?(?:to|with) "
-    rf"(?:\w+ ){{0,3}}?(?:{_GIVE}|help|do (?:that|it|so|\$?\d))\b|\bcount me in\b|\bi(?:'m| am) in\b|\bput me down\b|\byou(?:'ve| have) "
+    rf"\b{_WILL} (?:\w+ ){{0,5}}?{_GIVE}\b|\bi(?:'ll| will| would|'d| can| could) (?:do|say|go with|start with"
+    rf"|be able to "
+    rf"do|match|join|help)\b|\b(?:willing|happy|glad|love|like|able|ready|going|okay|ok|fine|open"
+    rf"|inclined) (?:\w+ )?(?:to|with) "
+    rf"(?:\w+ ){{0,3}}?(?:{_GIVE}|help|do (?:that|it|so|\$?\d))\b|\bcount me in\b|\bi(?:'m| am) in\b"
+    rf"|\bput me down\b|\byou(?:'ve| have) "
     r"convinced me\b|\bsign me up\b|\bmy (?:donation|contribution) (?:will|would|is)\b"
 )
 _YES: Final = re.compile(
-    r"^(?:hi,? |well,? |oh,? |ok,? |okay,? )*(?:yes|yeah|yep|yea|sure|absolutely|definitely|of course|certainly|i guess so|i would"
+    r"^(?:hi,? |well,? |oh,? |ok,? |okay,? )*(?:yes|yeah|yep|yea|sure|absolutely|definitely|of course|certainly"
+    r"|i guess so|i would"
     r"(?!n't| not)|ok|okay|alright|i think so|why not|sounds good|that (?:sounds|works|would))\b"
 )
 _REFUSES: Final = re.compile(
-    rf"\b(?:not|n't|never|cannot|cant|wont|dont|no longer) (?:\w+ ){{0,5}}?(?:{_GIVE}|afford|part with|interested|able to help|"
+    rf"\b(?:not|n't|never|cannot|cant|wont|dont|no longer) (?:\w+ ){{0,5}}?(?:{_GIVE}|afford|part with"
+    rf"|interested|able to help|"
     rf"comfortable|at this time|right now|today|this time)\b|\bno,? (?:thank|thanks|sorry|not|i|to be)\b"
-    r"|\b(?:rather|prefer) (?:not|to (?:keep|wait|not|do))\b|\b(?:keep|need) (?:\w+ )?(?:my|the|this|all|every) (?:\w+ )?(?:payment|"
-    r"money|earnings|pay|penny|cent)\b|\bpass on\b|\bi(?:'ll| will) pass\b|\b(?:donate|give) (?:nothing|0|zero|\$ ?0)\b(?!\.)"
+    r"|\b(?:rather|prefer) (?:not|to (?:keep|wait|not|do))\b|\b(?:keep|need) (?:\w+ )?(?:my|the|this|all"
+    r"|every) (?:\w+ )?(?:payment|"
+    r"money|earnings|pay|penny|cent)\b|\bpass on\b|\bi(?:'ll| will) pass\b|\b(?:donate|give) (?:nothing|0|zero"
+    r"|\$ ?0)\b(?!\.)"
     r"|\bnot (?:interested|today|now|right now|at this)\b|\bno more\b|\ball i can (?:afford|give|do)\b"
 )
 _NO: Final = re.compile(r"^(?:well,? |sorry,? |um,? )*(?:no|nope|nah|not really|not (?:right )?now|not today|sorry)\b")
 _CONDITION: Final = re.compile(
-    r"\b(?:if i|if they|if it|maybe later|in the future|later|consider\w*|think about|might|someday|another time|not sure|"
-    r"depend\w*|before i|have (?:donated|given)|donated (?:to|before|in)|used to|already|usually|typically|always|every)\b"
+    r"\b(?:if i|if they|if it|maybe later|in the future|later|consider\w*|think about|might|someday|another time"
+    r"|not sure|"
+    r"depend\w*|before i|have (?:donated|given)|donated (?:to|before|in)|used to|already|usually|typically"
+    r"|always|every)\b"
 )
 _ASKS: Final = re.compile(
     r"\?|^(?:what|where|how|who|why|when|which|do|does|did|is|are|can|could|would you|will you|have you)\b(?!.*\.$)"
 )
 _ASKS_PARTNER: Final = re.compile(
-    rf"\b(?:have you|do you|are you|will you|did you|would you|how much (?:do|are|will|did|have|would) you|what about you|"
+    rf"\b(?:have you|do you|are you|will you|did you|would you|how much (?:do|are|will|did|have|would) you"
+    rf"|what about you|"
     rf"how about you)\b(?=.*(?:{_GIVE}|donat|support|you\?))|\byour (?:donation|contribution)\b"
 )
 _ASKS_PROCEDURE: Final = re.compile(
-    r"\b(?:how (?:do|can|would|will|does|is|are) (?:i|we|one|it|that|this|the (?:donation|money|payment))|where (?:do|can|would) i|"
-    r"(?:credit|card|paypal|website|link|deduct\w*|minimum|least amount|taken|out of (?:my|the)|monthly|one time|tax)\b)"
+    r"\b(?:how (?:do|can|would|will|does|is|are) (?:i|we|one|it|that|this|the (?:donation|money|payment))"
+    r"|where (?:do|can|would) i|"
+    r"(?:credit|card|paypal|website|link|deduct\w*|minimum|least amount|taken|out of (?:my|the)|monthly|one time"
+    r"|tax)\b)"
 )
 _PERSONAL: Final = re.compile(r"\b(?:you|your|yours)\b")
 _CHARITY: Final = re.compile(
-    r"\b(?:charity|organi[sz]ation|they|them|their|it|save the children|children|kids|money|donations?|fund\w*|percent\w*|"
+    r"\b(?:charity|organi[sz]ation|they|them|their|it|save the children|children|kids|money|donations?|fund\w*"
+    r"|percent\w*|"
     r"countr\w*|help\w*|work|heard|legit\w*|about|this)\b"
 )
 _LIKES: Final = re.compile(
-    r"\b(?:great|good|wonderful|awesome|amazing|nice|love|agree|important|glad|worthy|worthwhile|noble|fantastic|excellent|cool|"
-    r"wow|sad|terrible|horrible|awful|heart|impress\w*|incredible|interesting|true|help\w*|happy|deserve|right|beautiful|admire)\b"
+    r"\b(?:great|good|wonderful|awesome|amazing|nice|love|agree|important|glad|worthy|worthwhile|noble|fantastic"
+    r"|excellent|cool|"
+    r"wow|sad|terrible|horrible|awful|heart|impress\w*|incredible|interesting|true|help\w*|happy|deserve|right"
+    r"|beautiful|admire)\b"
 )
 _DISLIKES: Final = re.compile(
-    r"\b(?:scam|skeptic\w*|sceptic\w*|trust|wary|worr\w*|concern\w*|not sure|doubt\w*|overhead|ceo|salar\w*|corrupt\w*|waste|"
-    r"local\w*|own (?:country|family|kids)|poor myself|struggl\w*|tight|broke\b|afford|too many|don't know (?:much|enough|if)|"
+    r"\b(?:scam|skeptic\w*|sceptic\w*|trust|wary|worr\w*|concern\w*|not sure|doubt\w*|overhead|ceo|salar\w*"
+    r"|corrupt\w*|waste|"
+    r"local\w*|own (?:country|family|kids)|poor myself|struggl\w*|tight|broke\b|afford|too many"
+    r"|don't know (?:much|enough|if)|"
     r"hard|difficult|unfortunately|but)\b"
 )
-_ANSWERED: Final = ((re.compile(r"^(?:yes|yeah|yep|yea|yup|sure|i do|i have|i am|i did|absolutely|definitely|of course)\b"),
-                     s.POSITIVE_ANSWER),
-                    (re.compile(r"^(?:no|nope|not|i don't|i have not|i haven't|i do not|i've never|never|nah)\b"),
-                     s.NEGATIVE_ANSWER),
-                    (re.compile(r"^(?:maybe|i'm not sure|i am not sure|it depends|sometimes|kind of|somewhat)\b"),
-                     s.NEUTRAL_ANSWER))  # fmt: skip
+_ANSWERED: Final = (
+    (
+        s.POSITIVE_ANSWER,
+        re.compile(r"^(?:yes|yeah|yep|yea|yup|sure|i do|i have|i am|i did|absolutely|definitely|of course)\b"),
+    ),
+    (
+        s.NEGATIVE_ANSWER,
+        re.compile(r"^(?:no|nope|not|i don't|i have not|i haven't|i do not|i've never|never|nah)\b"),
+    ),
+    (s.NEUTRAL_ANSWER, re.compile(r"^(?:maybe|i'm not sure|i am not sure|it depends|sometimes|kind of|somewhat)\b")),
+)
+_PRAISES: Final = re.compile(r"^(?:that|it|this|they)\b.*\b(?:great|good|wonderful)\b")
+_WANTS_TO_KNOW: Final = re.compile(r"\b(?:tell me|know (?:about|if|how|what|where))\b")
 _SHARED: Final = frozenset((s.GREETING, s.THANK, s.WELCOME, s.CLOSING, s.OFF_TASK))
 _INQUIRIES: Final = frozenset((s.SOURCE_INQUIRY, s.TASK_INQUIRY, s.PERSONAL_INQUIRY))
 
@@ -145,13 +172,16 @@ def _sentence(sentence: str, heard: frozenset[str], decided: bool) -> set[str]:
     found = set(s.sentence_acts(sentence) & _SHARED)
     if _ASKS.search(sentence):
         return found | {_question(sentence)} if s.GREETING not in found else found
-    if found or decided:
-        return found
+    return found or (set() if decided else _reaction(sentence, heard))
+
+
+def _reaction(sentence: str, heard: frozenset[str]) -> set[str]:
+    """Returns the act of a sentence that neither decides nor asks, nor is mere courtesy."""
     if heard & _INQUIRIES:
-        for pattern, act in _ANSWERED:
-            if pattern.match(sentence):
-                return {act}
-    if _DISLIKES.search(sentence) and not re.match(r"^(?:that|it|this|they)\b.*\b(?:great|good|wonderful)\b", sentence):
+        answers = {act for act, pattern in _ANSWERED if pattern.match(sentence)}
+        if answers:
+            return answers
+    if _DISLIKES.search(sentence) and not _PRAISES.match(sentence):
         return {NEGATIVE}
     if _LIKES.search(sentence):
         return {POSITIVE}
@@ -165,6 +195,6 @@ def _question(sentence: str) -> str:
         return ASK_PARTNER
     if _ASKS_PROCEDURE.search(sentence):
         return ASK_PROCEDURE
-    if _PERSONAL.search(sentence) and not re.search(r"\b(?:tell me|know (?:about|if|how|what|where))\b", sentence):
+    if _PERSONAL.search(sentence) and not _WANTS_TO_KNOW.search(sentence):
         return s.PERSONAL_INQUIRY
     return ASK_CHARITY if _CHARITY.search(sentence) else s.TASK_INQUIRY

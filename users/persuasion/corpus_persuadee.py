@@ -1,4 +1,4 @@
-"""A persuadee without a model that decides like the statistical donor, and speaks with the words of the corpus's people.
+"""A persuadee without a model that decides like the statistical donor and has the words of the corpus's people.
 
 1. The donor's person (`person.py`) hears the turn and decides: gives an amount, refuses, asks, leaves.
 2. `corpus_words.py` chooses a line that a person wrote in answer to a similar turn, with the act of the decision. It
@@ -19,7 +19,7 @@ from josh.config import setting
 from josh.envs.persuasion import acts as s
 from josh.envs.persuasion.donation import DONATION
 from josh.envs.persuasion.reading import read
-from josh.envs.persuasion.replies import AGREE, NAME_AMOUNT, NEUTRAL, REFUSE, REFUSE_MORE
+from josh.envs.persuasion.replies import NAME_AMOUNT, NEUTRAL, REFUSE, REFUSE_MORE
 from josh.errors import UsageError
 from josh.roles import BaseEnv, Task, TurnModel
 from josh.seeds import derive
@@ -33,13 +33,13 @@ GOODBYE_AFTER: Final = 4
 LEAST_TURNS: Final = 10
 """Turns that a person who gives is there for at least (corpus: the task asked for ten turns of each side)."""
 LEANING: Final = 0.2
-"""Log-odds of giving beside the donor's (tuned: the persuaders' words of all 990 dialogues, ten rounds of each, then earn
-at the corpus's rate of .519; the donor is tuned on whole dialogues of the 300 annotated ones, and gives at .47 there).
+"""Log-odds of giving beside the donor's (tuned: the persuaders' words in ten rounds of all 990 dialogues then earn at the
+corpus's rate of .519. The donor is tuned on whole dialogues of the 300 annotated ones, and gives at .47 here).
 """
 
 
 class CorpusPersuadee(Donor):
-    """The statistical donor with the words of the corpus's people (`--corpus`); needs scikit-learn (extra `realism`)."""
+    """The statistical donor with the words of the corpus's people (`--corpus`); needs scikit-learn."""
 
     shared: ClassVar[tuple[str, ...]] = ("words", "allowed")
 
@@ -173,8 +173,10 @@ def corpus_of(env: BaseEnv) -> Words:
 
 
 _SUM: Final = re.compile(
-    r"\$ ?\d[\d,]*(?:\.\d+)?(?: ?(?:dollars?|cents?))?|\$ ?\.\d+|(?<![\d.])\d*\.?\d+ ?(?:\$|(?:dollars?|cents?|bucks?)\b)|(?<!\d)\.\d+"
-    r"|\b(?:a|one|two|three|four|five|ten|twenty|twenty[- ]five|fifty|few|couple of) (?:dollars?|cents?|bucks?|pennies|penny|quarters?|"
+    r"\$ ?\d[\d,]*(?:\.\d+)?(?: ?(?:dollars?|cents?))?|\$ ?\.\d+|(?<![\d.])\d*\.?\d+ ?(?:\$|(?:dollars?|cents?"
+    r"|bucks?)\b)|(?<!\d)\.\d+"
+    r"|\b(?:a|one|two|three|four|five|ten|twenty|twenty[- ]five|fifty|few|couple of) (?:dollars?|cents?|bucks?"
+    r"|pennies|penny|quarters?|"
     r"dimes?)\b|\bhalf a dollar\b|\b\d+\.\d\d\b",
     re.IGNORECASE,
 )

@@ -46,7 +46,7 @@ _ACT, _STAGE, _TIME, _VOICE, _LENGTH, _ASKING = 0.2, 0.2, 0.06, 0.05, 0.6, 0.1
 """Weights of the act, of what is decided, of a turn more or less, of the voice, and of a length unlike the voice's."""
 _SHORTER: Final = 0.08
 """How much shorter than the voice's own a line should be, in log words: long lines answer more turns a little."""
-_TOKEN: Final = r"(?u)\b\w+\b|\?"
+_PATTERN: Final = r"(?u)\b\w+\b|\?"
 _NEVER: Final = -1e9
 
 
@@ -149,7 +149,7 @@ class _Terms:
             from sklearn.preprocessing import normalize
         except ImportError:
             raise UsageError("user corpus_persuadee needs scikit-learn; pip install 'josh-dialogue[realism]'") from None
-        vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN, dtype=np.float32)
+        vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_PATTERN, dtype=np.float32)
         vectors.fit([*heard, *replies])
         self._analyze, self._places, self._idf = vectors.build_analyzer(), vectors.vocabulary_, vectors.idf_
         matrix = normalize(vectors.transform(heard) + _LAST * vectors.transform([_last(text) for text in heard]))

@@ -17,6 +17,7 @@ from josh.runs.evaluate.realism.talks import Talk
 from josh.runs.intervals import LEVEL, Estimate
 
 FOLDS: Final = 5
+WORD: Final = r"(?u)\b\w+\b"
 RESAMPLES: Final = 400
 TEXT, FORM, ACTS, SHAPE = "text", "form", "acts", "shape"
 KINDS: Final = (TEXT, FORM, ACTS, SHAPE)
@@ -46,8 +47,9 @@ def aucs(people: Sequence[Talk], simulated: Sequence[Talk], commits: Collection[
     labels = [False] * len(people) + [True] * len(simulated)
     if len({talk.person for talk in talks}) < FOLDS:
         raise UsageError(f"there are conversations with fewer than {FOLDS} people; give a run with more tasks")
-    turns = [(text, label, talk.person) for talk, label in zip(talks, labels, strict=True) for text in talk.said]
-    texts, sides, persons = ([row[place] for row in turns] for place in range(3))
+    texts = [text for talk in talks for text in talk.said]
+    sides = [label for talk, label in zip(talks, labels, strict=True) for _ in talk.said]
+    persons = [talk.person for talk in talks for _ in talk.said]
     owners = [talk.person for talk in talks]
     found = {
         TEXT: measure(_by_text, texts, sides, persons, seed),
@@ -130,19 +132,20 @@ def form(text: str) -> list[float]:
 
 
 def shape(talk: Talk, commits: Collection[str]) -> list[float]:
-    """Returns numbers about the course of a conversation: its turns, their lengths and questions, and when one gives."""
+    """Returns numbers about the course of a conversation: turns, their lengths and questions, and when one agrees."""
     size = [len(text.split()) for text in talk.said]
     asks = [float("?" in text) for text in talk.said]
     half = max(1, len(size) // 2)
     gave = talk.reward is not None and talk.reward > 0
     when = talk.first(commits) if gave else None
-    return [
+    numbers: list[float] = [
         float(len(size)),
         *map(float, (np.mean(size), np.std(size), np.mean(size[:half]), np.mean(size[half:] or [0.0]))),
         *map(float, (np.mean(asks), np.mean(asks[:half]), np.mean(asks[half:] or [0.0]))),
         float(gave),
         -1.0 if when is None else float(when),
     ]
+    return numbers
 
 
 def _act_shares(talk: Talk, names: Sequence[str]) -> list[float]:
@@ -166,7 +169,7 @@ def _by_text() -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD)
     signs = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
     return make_pipeline(make_union(words, signs), LogisticRegression(C=3, max_iter=500))
 

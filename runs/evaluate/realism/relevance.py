@@ -18,6 +18,7 @@ AMONG: Final = 10
 DRAWS: Final = 5
 """How often the other turns of a reply are drawn."""
 SIZE: Final = 150
+_PATTERN: Final = r"(?u)\b\w+\b|\?"
 _LEAST: Final = 20
 """Fewest replies that a matcher learns from."""
 
@@ -70,7 +71,7 @@ def _matcher(pairs: Sequence[tuple[str, str]]) -> Any:
 
     if len(pairs) < _LEAST:
         return None
-    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|\?")
+    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_PATTERN)
     vectors.fit([text for pair in pairs for text in pair])
     turns, replies = (vectors.transform([pair[side] for pair in pairs]) for side in (0, 1))
     size = min(SIZE, turns.shape[0] - 1, turns.shape[1] - 1)
