@@ -57,7 +57,7 @@ _YES: Final = re.compile(
 _REFUSES: Final = re.compile(
     rf"\b(?:not|n't|never|cannot|cant|wont|dont|no longer) (?:\w+ ){{0,5}}?(?:{_GIVE}|afford|part with"
     rf"|interested|able to help|"
-    rf"comfortable|at this time|right now|today|this time)\b|\bno,? (?:thank|thanks|sorry|not|i|to be)\b"
+    rf"comfortable|at this time|right now|today|this time)\b|\bno,? (?:thank|thanks|sorry|not|to be)\b"
     r"|\b(?:rather|prefer) (?:not|to (?:keep|wait|not|do))\b|\b(?:keep|need) (?:\w+ )?(?:my|the|this|all"
     r"|every) (?:\w+ )?(?:payment|"
     r"money|earnings|pay|penny|cent)\b|\bpass on\b|\bi(?:'ll| will) pass\b|\b(?:donate|give) (?:nothing|0|zero"

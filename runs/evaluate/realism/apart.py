@@ -86,6 +86,7 @@ def measure(make: Callable[[], Any], rows: Any, labels: Sequence[bool], people: 
 
 def auc(scores: Any, truth: Any, people: Sequence[str], seed: int) -> Estimate:
     """Returns the area under the ROC curve, ties counted half, with a bootstrap interval over people."""
+    truth = np.asarray(truth, dtype=bool)
     values, places = np.unique(scores, return_inverse=True)
     numbers = {person: number for number, person in enumerate(dict.fromkeys(people))}
     of = np.array([numbers[person] for person in people])

@@ -64,7 +64,7 @@ def figures(
         "words in a turn": by_turn(lambda text: float(len(text.split()))),
         "turns with a question": by_turn(lambda text: float("?" in text)),
         "distinct turns": _distinct(talks),
-        "left without deciding": over(lambda talk: float(talk.left)),
+        "left without deciding": over(lambda talk: None if talk.left is None else float(talk.left)),
     }
     if any(talk.reward is not None for talk in talks):
         won = [talk for talk in talks if talk.reward]

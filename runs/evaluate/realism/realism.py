@@ -67,6 +67,8 @@ def realism(wanted: Comparison) -> dict[str, Any]:
             made of people who are compared, scikit-learn is missing, or the result cannot be written.
     """
     need_sklearn()
+    from threadpoolctl import threadpool_limits
+
     require_distinct(wanted.runs)
     played = [_played(folder) for folder in wanted.runs]
     names = {str(run.settings.env.name) for run in played}
@@ -81,15 +83,16 @@ def realism(wanted: Comparison) -> dict[str, Any]:
     people = talks_of_people(env, name, split, tasks, rounds)
     for run in played:
         _require_strangers(run, env, people, split, wanted.trained_on)
-    result = {
-        "env": name,
-        "split": split,
-        "people": _described(people, env, rounds, wanted.seed),
-        "runs": [
-            _compared(run, talks, people, env, rounds, wanted.seed)
-            for run, talks in zip(played, simulated, strict=True)
-        ],
-    }
+    with threadpool_limits(1):  # several threads would wait for each other, and sum in another order
+        result = {
+            "env": name,
+            "split": split,
+            "people": _described(people, env, rounds, wanted.seed),
+            "runs": [
+                _compared(run, talks, people, env, rounds, wanted.seed)
+                for run, talks in zip(played, simulated, strict=True)
+            ],
+        }
     out = wanted.out or wanted.runs[0] / FOLDER
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ class Talk:
         said: the words of each turn of the user, without tags.
         acts: the acts of each turn of the user.
         reward: what it earned; None where that is not known.
-        left: whether the user left without deciding.
+        left: whether the user left without deciding; None where that is not known, as with people.
         groups: the groups of its task, as `BaseEnv.groups` says.
     """
 
@@ -43,7 +43,7 @@ class Talk:
     said: tuple[str, ...]
     acts: tuple[frozenset[str], ...]
     reward: float | None = None
-    left: bool = False
+    left: bool | None = None
     groups: tuple[tuple[str, str], ...] = ()
 
     def first(self, acts: Collection[str]) -> int | None:

@@ -79,9 +79,7 @@ def test_without_acts_there_is_no_auc_by_acts(people):
 
 def test_an_auc_counts_ties_half_and_its_interval_draws_people():
     assert auc([0.1, 0.4, 0.4, 0.9], [False, True, False, True], ["a", "b", "c", "d"], 0).value == 0.875
-    import numpy as np
-
-    one = auc(np.zeros(4), np.array([False, True, False, True]), ["a", "a", "b", "b"], 0)
+    one = auc([0.0] * 4, [False, True, False, True], ["a", "a", "b", "b"], 0)
     assert (one.value, one.low, one.high, one.people) == (0.5, 0.5, 0.5, 2)
 
 
@@ -98,9 +96,6 @@ def test_replies_of_people_are_matched_and_shuffled_ones_are_not(people):
 
 
 def test_the_form_of_a_turn_says_nothing_of_its_words():
-    assert form("We saw old horses.") == form("He ate raw carrots.")[:0] + form("We saw new engines.")[:0] + form(
-        "We saw old horses."
-    )
     assert form("abc def.") == form("xyz uvw.")
     assert form("abc def.") != form("abc def?")
 
@@ -108,8 +103,8 @@ def test_the_form_of_a_turn_says_nothing_of_its_words():
 def test_figures_and_hazards_are_those_of_a_small_example():
     yes, no, hm = frozenset({"yes"}), frozenset({"no"}), frozenset({"hm"})
     talks = [
-        Talk("a", "a", ("x",) * 2, ("one two", "one two three?"), (hm, yes), 0.5),
-        Talk("b", "b", ("x",) * 3, ("one", "one", "one"), (no, hm, yes), 1.5),
+        Talk("a", "a", ("x",) * 2, ("one two", "one two three?"), (hm, yes), 0.5, left=False),
+        Talk("b", "b", ("x",) * 3, ("one", "one", "one"), (no, hm, yes), 1.5, left=False),
         Talk("c", "c", ("x",), ("one",), (no,), 0.0, left=True),
     ]
     found = {name: one.value for name, one in figures(talks, ("yes",), ("no",), 0).items()}
@@ -203,14 +198,14 @@ def test_imported_people_are_told_from_themselves_by_chance_only(corpus, tmp_pat
 
 def test_a_user_made_of_the_people_of_the_comparison_is_refused(played, capsys):
     run = played("corpus_persuadee", "train", "--end_index", "8")
-    err = bad(["realism", str(run)], capsys)
+    err = bad(capsys, *["realism", str(run)])
     assert "user 'CorpusPersuadee'" in err
     assert "is made of 8 of the people of the train split (p-" in err
 
 
 def test_a_user_trained_on_the_people_of_the_comparison_is_refused(played, capsys):
     run = played("donor")
-    err = bad(["realism", str(run), "--trained_on", str(run)], capsys)
+    err = bad(capsys, *["realism", str(run), "--trained_on", str(run)])
     assert "is made of 21 of the people of the test split" in err
 
 
@@ -224,7 +219,7 @@ def test_a_user_trained_on_the_people_of_the_comparison_is_refused(played, capsy
 )
 def test_wrong_data_are_refused(played, capsys, flags, said):
     run = played("donor", "test", "--end_index", "6")
-    assert said in bad(["realism", str(run), *flags], capsys)
+    assert said in bad(capsys, *["realism", str(run), *flags])
     assert not (run / "realism").exists()
 
 
@@ -234,6 +229,6 @@ def test_runs_without_people_are_refused(tmp_path, monkeypatch, capsys):
     assert main(["run", "--env", "debate", "--end_index", "3", "--log_dir", "debate"]) == 0
     made_up, debate = (next(Path(name).iterdir()) for name in ("made_up", "debate"))
     capsys.readouterr()
-    assert "the dialogues of people are in the corpus; give --corpus DIR" in bad(["realism", str(made_up)], capsys)
-    assert "no conversations of people" in bad(["realism", str(debate), "--corpus", "."], capsys)
-    assert "several worlds" in bad(["realism", str(made_up), str(debate)], capsys)
+    assert "the dialogues of people are in the corpus; give --corpus DIR" in bad(capsys, *["realism", str(made_up)])
+    assert "no conversations of people" in bad(capsys, *["realism", str(debate), "--corpus", "."])
+    assert "several worlds" in bad(capsys, *["realism", str(made_up), str(debate)])
