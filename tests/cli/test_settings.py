@@ -36,7 +36,7 @@ def test_settings_come_from_a_file_and_flags_win(tmp_path, capsys):
             "--agent reakt",
             "josh: no agent named 'reakt'; known: ask_first, clarify_first, ",
         ),
-        ("--user nobody", "josh: no user named 'nobody'; known: challenger, debater, donor, "),
+        ("--user nobody", "josh: no user named 'nobody'; known: challenger, corpus_persuadee, debater, donor, "),
         ("--rewards gold", "josh: no rewards named 'gold'; known: call_goals, debate, donation, goals, proactive, "),
         ("--env moon", "josh: no env named 'moon'; known: ays, debate, dialogues, features, flipflop, mcp, "),
         ("--agent ./none.py:A", "/none.py"),

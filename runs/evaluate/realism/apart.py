@@ -139,14 +139,9 @@ def shape(talk: Talk, commits: Collection[str]) -> list[float]:
     half = max(1, len(size) // 2)
     gave = talk.reward is not None and talk.reward > 0
     when = talk.first(commits) if gave else None
-    numbers: list[float] = [
-        float(len(size)),
-        *map(float, (np.mean(size), np.std(size), np.mean(size[:half]), np.mean(size[half:] or [0.0]))),
-        *map(float, (np.mean(asks), np.mean(asks[:half]), np.mean(asks[half:] or [0.0]))),
-        float(gave),
-        -1.0 if when is None else float(when),
-    ]
-    return numbers
+    lengths = (np.mean(size), np.std(size), np.mean(size[:half]), np.mean(size[half:] or [0]))
+    questions = (np.mean(asks), np.mean(asks[:half]), np.mean(asks[half:] or [0.0]))
+    return [float(number) for number in (len(size), *lengths, *questions, gave, -1 if when is None else when)]
 
 
 def _act_shares(talk: Talk, names: Sequence[str]) -> list[float]:

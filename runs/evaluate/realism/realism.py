@@ -70,7 +70,7 @@ def realism(wanted: Comparison) -> dict[str, Any]:
     from threadpoolctl import threadpool_limits
 
     require_distinct(wanted.runs)
-    played = [_played(folder) for folder in wanted.runs]
+    played = _named_apart([_played(folder) for folder in wanted.runs])
     names = {str(run.settings.env.name) for run in played}
     if len(names) > 1:
         raise UsageError(f"the runs are of several worlds ({', '.join(sorted(names))}); give runs of one world")
@@ -110,6 +110,15 @@ def _played(folder: Path) -> _Played:
     user = str(plays.get("user", settings.user.name)).rpartition(":")[2]
     label = user if settings.user.model in (OFFLINE, None) else f"{user}, {settings.user.model}"
     return _Played(label, folder, settings, plays)
+
+
+def _named_apart(played: Sequence[_Played]) -> list[_Played]:
+    """Returns the runs with different names: those with the same name get their folder's, too."""
+    names = [run.name for run in played]
+    return [
+        run if names.count(run.name) == 1 else replace(run, name=f"{run.name} ({run.folder.resolve().name})")
+        for run in played
+    ]
 
 
 def _env(settings: RunSettings, data: Path | None) -> BaseEnv:
