@@ -33,8 +33,8 @@ GOODBYE_AFTER: Final = 4
 LEAST_TURNS: Final = 10
 """Turns that a person who gives is there for at least (corpus: the task asked for ten turns of each side)."""
 LEANING: Final = 0.2
-"""Log-odds of giving beside the donor's (tuned: the persuaders' words, in ten rounds of each of 990 dialogues, then earn
-at the corpus's rate of .519. The donor, tuned on whole dialogues of the 300 annotated ones, gives at .47 there).
+"""Log-odds of giving beside the donor's (tuned: the persuaders' words, in ten rounds of each of 990 dialogues, then
+earn at the corpus's rate of .519. The donor, tuned on whole dialogues of the 300 annotated ones, gives at .47 there).
 """
 
 
