@@ -71,6 +71,7 @@ setup(
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.12",
+            "scikit-learn>=1.5",
             "tensorboard>=2.16",
             "types-tqdm",
         ],
