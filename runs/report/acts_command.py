@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from josh.errors import UsageError
+from josh.runs.evaluate.scores import Metrics
 from josh.runs.record.folder import EPISODES, read_config, read_settings, require_distinct
 from josh.runs.record.stored import stored_episodes
 from josh.runs.record.summary import counted
@@ -65,14 +66,14 @@ def show_acts(
         print(f"josh: {line}", file=sys.stderr)
 
 
-def _explained(figures: dict[str, object], room: int) -> Iterator[str]:
+def _explained(figures: Metrics, room: int) -> Iterator[str]:
     """Yields the meaning of the columns, and the number of comparisons."""
     for text in (
         "difference: the mean reward below the sibling that does more of it, less the other's, after the same words; "
         "95 % interval by task",
-        f"{figures['comparisons']} comparisons; p by sign flips of whole tasks, p (Holm) corrected for that number; * "
+        f"{counted(figures['comparisons'], 'comparison')}; p by sign flips of whole tasks, p (Holm) corrected for that number; * "
         f"below {LEVEL:.2f}",
-        f"{figures['too_few']} comparisons have fewer than {figures['min_tasks']} tasks with such siblings, and were "
-        "not made",
+        f"not made: {counted(figures['too_few'], 'comparison')} with fewer than {figures['min_tasks']} tasks with such "
+        "siblings",
     ):
         yield from wrap(text, room)
