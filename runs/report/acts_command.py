@@ -71,8 +71,8 @@ def _explained(figures: Metrics, room: int) -> Iterator[str]:
     for text in (
         "difference: the mean reward below the sibling that does more of it, less the other's, after the same words; "
         "95 % interval by task",
-        f"{counted(figures['comparisons'], 'comparison')}; p by sign flips of whole tasks, p (Holm) corrected for that number; * "
-        f"below {LEVEL:.2f}",
+        f"{counted(figures['comparisons'], 'comparison')}; p by sign flips of whole tasks, p (Holm) corrected for that "
+        f"number; * below {LEVEL:.2f}",
         f"not made: {counted(figures['too_few'], 'comparison')} with fewer than {figures['min_tasks']} tasks with such "
         "siblings",
     ):

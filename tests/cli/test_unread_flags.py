@@ -222,5 +222,5 @@ def test_the_help_shows_commands_and_main_flags_and_that_of_run_all_flags_in_gro
     titles = [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles == [
         *("options", "world", "agent", "user", "rewards", "judge", "search", "tasks", "limits", "traffic", "spending"),
-        *("models on this machine", "confirming wins", "output"),
+        *("workers", "models on this machine", "confirming wins", "output"),
     ]
