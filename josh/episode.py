@@ -287,7 +287,7 @@ def set_table(
 def _check_kinds(task: Task, env: BaseEnv, **plug_ins: Any) -> None:
     """Raises UsageError where a name, or anything else, stands for a task, a world or a plug-in's class."""
     if not callable(getattr(env, "goals", None)):
-        raise UsageError(f"env is {env!r:.60}; give an environment, such as PersuasionEnv({{}})")
+        raise UsageError(f"env is {env!r:.60}; give an environment, such as BaseEnv({{}})")
     if not isinstance(task, Task):
         raise UsageError(f"task is {task!r:.60}; give a Task, such as one of env.tasks('train')")
     for what, made in plug_ins.items():
