@@ -115,7 +115,7 @@ class ToolwozEnv(BaseEnv):
     rewards = "tool_goals"
     people_in = "data"
     speakers: Mapping[str, str] = {"agent": "assistant", "user": "user"}
-    personal = ()  # the phone numbers and reference numbers are those of the town
+    personal = ("email", "card")  # the phone numbers and reference numbers are those of the town
     hints: Mapping[str, str] = {"user": "Once you have said goodbye, end the chat with /quit."}
 
     def __init__(self, options: Mapping[str, Any]) -> None:

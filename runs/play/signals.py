@@ -21,20 +21,22 @@ def _signals() -> list[signal.Signals]:
 def cancelled_by_signals() -> Iterator[None]:
     """Make SIGTERM and SIGHUP cancel the current asyncio task.
 
-    This has no effect outside the main thread, and on platforms without signal handlers for event loops.
+    This has no effect outside the main thread, and on platforms without signal handlers for event loops. Afterwards the
+    signals do what they did before.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    signals = _signals()
+    signals = {one: signal.getsignal(one) for one in _signals()}
     for one in signals:
         with suppress(NotImplementedError, RuntimeError):
             loop.add_signal_handler(one, task.cancel)
     try:
         yield
     finally:
-        for one in signals:
+        for one, handler in signals.items():
             with suppress(NotImplementedError, RuntimeError):
-                loop.remove_signal_handler(one)
+                if loop.remove_signal_handler(one) and handler is not None:
+                    signal.signal(one, handler)
 
 
 @contextmanager

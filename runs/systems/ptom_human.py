@@ -36,5 +36,7 @@ def run_human(args: argparse.Namespace) -> int:
     cast = ["--agent", "ask_first", "--user_model", model_name(args.human_agent)]
     with TemporaryDirectory() as folder:
         code: int = args.main(["run", "--env", "ptom", *cast, *which, *seed, "--log_dir", folder])
-        (run,) = Path(folder).iterdir()
+        run = next(Path(folder).iterdir(), None)
+        if run is None:  # the run said why
+            return code
         return code or int(args.main(["show", str(run), "1", "--full"]))

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from statistics import fmean
@@ -27,6 +28,7 @@ from josh.models.hf_loading import PREFIX
 from josh.runs.play.seats import Seats
 from josh.runs.play.tasks import digest_of
 from josh.runs.record.folder import version
+from josh.runs.registry import needs_model
 from josh.runs.settings import options_of
 from josh.runs.train.adapter_folder import CHECKPOINTS, claim, complete, last_checkpoint, leave, resolve_base
 from josh.runs.train.base import load_model, load_template
@@ -73,6 +75,7 @@ def train_grpo(settings: GrpoSettings, world: Mapping[str, Any]) -> Path:
         template = load_template(settings.model, world.get("chat_template"), world.get("chat_template_kwargs") or {})
         seats = Seats(given)
         sampling = seats.runtime.settings.agent.sampling
+        _check_play(settings, seats)
         if settings.use_vllm and sampling.stop:
             raise UsageError(f"stop_at is {sampling.stop[0]!r} with use_vllm, which does not take it; leave it out")
         base = {"name": settings.model, "sha256": fingerprint(Path(settings.model))}
@@ -104,6 +107,17 @@ def train_grpo(settings: GrpoSettings, world: Mapping[str, Any]) -> Path:
     if is_first():
         _report(target, settings, card)
     return target
+
+
+def _check_play(settings: GrpoSettings, seats: Seats) -> None:
+    """Raises UsageError where the conversations of a training would have nothing to learn from."""
+    agent = seats.runtime.settings.agent
+    if agent.sampling.temperature == 0:
+        raise UsageError("temperature is 0, at which the conversations of a group are alike; give more than 0")
+    if agent.name is not None and not needs_model("agent", agent.name):
+        raise UsageError(f"agent is {agent.name!r}, which asks no model, so nothing is sampled; leave it out")
+    if settings.use_vllm and find_spec("vllm") is None:
+        raise UsageError("use_vllm is given, but vllm is not installed; pip install vllm, or leave it out")
 
 
 def _digest(settings: GrpoSettings, seats: Seats, base: str | None) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from josh.config import nearest
 from josh.errors import UsageError
 from josh.runs.train.grpo_settings import GrpoSettings
 from josh.runs.train.settings import TrainSettings
@@ -41,14 +42,28 @@ def note(text: str) -> None:
 
 
 def check_machine(settings: TrainSettings | GrpoSettings) -> None:
-    """Set torch's number of threads. Raises UsageError if the machine cannot load a model in 4 bits as requested."""
+    """Set torch's number of threads.
+
+    Raises:
+        UsageError: the machine cannot load a model in 4 bits as requested, or has no such optimizer or tracker.
+    """
     import torch
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+    from transformers.training_args import OptimizerNames
 
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     if settings.load_in_4bit and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
         lacking = "bitsandbytes is not installed" if torch.cuda.is_available() else "this machine has no CUDA device"
         raise UsageError(f"load_in_4bit is given, but {lacking}; leave it out, or train on a machine with both")
+    optimizers = [str(one.value) for one in OptimizerNames]
+    if settings.optimizer not in optimizers:
+        near = nearest(settings.optimizer, optimizers) or "such as adamw_torch"
+        raise UsageError(f"optimizer is {settings.optimizer!r}; give the name of one in transformers, {near}")
+    for tracker in (name.strip() for name in settings.report_to.split(",")):
+        if tracker not in ("none", "all", *INTEGRATION_TO_CALLBACK):
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise UsageError(f"report_to is {settings.report_to!r}; give none, or some of {known}")
 
 
 def compute_dtype() -> Any:

@@ -20,6 +20,7 @@ from josh.models.hf import HFChat
 from josh.outcomes import Episode
 from josh.roles import Task
 from josh.runs.play.seats import Seats
+from josh.runs.play.signals import cancelled_by_signals
 from josh.runs.train.grpo_settings import GrpoSettings
 from josh.runs.train.sibling_group import SiblingGroup
 from josh.seeds import derive
@@ -140,7 +141,8 @@ class OnPolicy:
     async def _play(self, step: int, rows: range, chat: ChatModel) -> list[Played]:
         whole = self._settings.group_size
         size = whole if self._settings.group == "siblings" else 1
-        groups = await asyncio.gather(*(self._group(step, row // whole, row, chat, size) for row in rows[::size]))
+        with cancelled_by_signals():  # an exception in the middle of a turn would pass for that turn's own
+            groups = await asyncio.gather(*(self._group(step, row // whole, row, chat, size) for row in rows[::size]))
         return [one for group in groups for one in group]
 
     async def _group(self, step: int, group: int, row: int, chat: ChatModel, size: int) -> list[Played]:

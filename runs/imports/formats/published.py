@@ -33,6 +33,8 @@ def read_published(path: Path, options: ReadOptions) -> Iterator[Found]:
         if row.get("error"):
             yield DialogueLeftOut(place, "that ended with an error")
             return
+        if examples is None and isinstance(row.get("messages"), list) and "internal_messages" not in row:
+            raise UsageError(f"{place} has messages instead of training_examples; give --format messages")
         if examples is None and isinstance(row.get("internal_messages") or row.get("messages"), list):
             yield _dialogue(row, row.get("internal_messages") or row["messages"], (), place, options, 0, False)
             return

@@ -13,6 +13,7 @@
 """
 
 import csv
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -36,6 +37,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 _NEEDED: Final = ("id", "role", "text")
 _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _OWN: Final = frozenset(("id", "role", "text"))
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+"""A line of any of the three usual ends."""
 _WORKBOOKS: Final = (".xlsx", ".xls", ".ods")
 
 
@@ -95,20 +98,21 @@ def _fact(name: str, value: str, place: str) -> Any:
 def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]] | UsageError]:
     """Yields the rows by josh's names, each with its place."""
     csv.field_size_limit(min(sys.maxsize, 1 << 31 - 1))
-    lines = (_text(line) for _, line in text_lines(path))
+    lines = (piece for _, line in text_lines(path) for piece in _LINE.findall(_text(line)))
     header = next(lines, "")
     delimiter = max(",\t;", key=header.count)
     names = next(csv.reader([header], delimiter=delimiter), [])
     places = _places([name.strip() for name in names], columns, path)
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     number = 2
     try:
         for values in reader:
             place, number = f"{path} line {number}", reader.line_num + 2
             if not values:
                 continue
-            if len(values) < len(names):
-                yield UsageError(f"{place} has {len(values)} of {len(names)} columns; give all of them")
+            if len(values) != len(names):
+                way = "give all of them" if len(values) < len(names) else "put quotes around a text with commas"
+                yield UsageError(f"{place} has {len(values)} of {len(names)} columns; {way}")
                 continue
             row = {name: values[at] for name, at in places.items()}
             if not row["id"].strip():
@@ -116,7 +120,8 @@ def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[st
                 continue
             yield place, row
     except csv.Error as error:
-        raise UsageError(f"{path} line {number} is not CSV: {error}") from None
+        why = "a quote is not closed" if "unexpected end" in str(error) else error
+        raise UsageError(f"{path} line {number} is not CSV: {why}") from None
 
 
 def _text(line: str | UsageError) -> str:

@@ -1,5 +1,6 @@
 """Runs that are stopped, held up or out of room keep what was finished."""
 
+import asyncio
 import json
 import resource
 import signal
@@ -11,6 +12,7 @@ import pytest
 from playing import PEOPLE, lines, only_run
 
 from josh.cli import main
+from josh.runs.play.signals import cancelled_by_signals
 
 QUIET = """
 from josh import BaseJOSHUser
@@ -131,3 +133,19 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path):
     assert done.stderr.startswith("josh: cannot write records/")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "records").exists()
+
+
+def test_signals_do_afterwards_what_they_did_before():
+    async def within():
+        with cancelled_by_signals():
+            assert signal.getsignal(signal.SIGTERM) is not mine
+
+    def mine(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        asyncio.run(within())
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -167,3 +167,10 @@ def test_the_commands_of_the_table_run_one_after_the_other():
         assert main(small) == 0, words
     assert len(lines("training_data.jsonl")) > 20
     assert json.loads(Path("comparison.json").read_text())["results"]
+
+
+def test_a_simulated_human_that_cannot_be_asked_is_one_line(capsys, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert main(["ptom", "human", "--human-agent", "nosuch"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("josh: no key for model 'nosuch'")

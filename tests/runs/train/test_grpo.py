@@ -239,3 +239,21 @@ def test_an_interrupted_training_resumes_to_the_same_weights_and_an_adapter_is_a
     assert card["steps"][-1]["reward"] == first["steps"][-1]["reward"]
     weights = [(one / "adapter_model.safetensors").read_bytes() for one in (made, again)]
     assert weights[0] == weights[1]
+
+
+@needs_trl
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--temperature", "0"], "temperature is 0, at which the conversations of a group are alike; give more than 0"),
+        (["--agent", "offline_persuader"], "agent is 'offline_persuader', which asks no model, so nothing is sampled"),
+        (["--optimizer", "adamw_troch"], "optimizer is 'adamw_troch'; give the name of one in transformers, "),
+        (["--report_to", "foo"], "report_to is 'foo'; give none, or some of "),
+    ],
+)
+def test_a_training_that_could_not_learn_is_refused_before_a_conversation(tiny_model, tmp_path, capsys, flags, said):
+    given = ["--model", str(tiny_model), "--out", str(tmp_path / "out"), "--preset", "tiny", "--synthetic_tasks", "8"]
+    assert main(["train", "grpo", *given, "--max_steps", "1", *flags]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+    assert not list((tmp_path / "out").glob("*"))
