@@ -348,7 +348,9 @@ def measures(sample: PolicyResults) -> Metrics:
         return _over_tasks(values, rows)
 
     def passed(count: Callable[[int, int, int], float], k: int) -> Metrics:
-        return _over_tasks({task: [count(c, n, k)] for task, (c, n) in counts.items() if n >= k}, rows)
+        # An imported conversation stands beside several, and says nothing about several of its own.
+        most = 1 if sample.imported else k
+        return _over_tasks({task: [count(c, n, k)] for task, (c, n) in counts.items() if k <= min(n, most)}, rows)
 
     return {
         **main_measures(sample),
@@ -380,9 +382,9 @@ def _difference(sample: PolicyResults, first: PolicyResults) -> Metrics:
     """Returns the paired differences of a sample from the first, over the conversations that both finished."""
     pairs = {
         task: [
-            (talk, first.rows[task].conversations[path])
-            for path, talk in row.conversations.items()
-            if path in first.rows[task].conversations
+            (row.conversations[path], first.rows[task].conversations[path])
+            for path in sample.paths  # in one order, whichever of the two comes first
+            if path in row.conversations and path in first.rows[task].conversations
         ]
         for task, row in sample.rows.items()
     }
@@ -400,6 +402,8 @@ def _difference(sample: PolicyResults, first: PolicyResults) -> Metrics:
         return float(all(pair[side].success for pair in both))
 
     whole = {task: [all_passed(both, 0) - all_passed(both, 1)] for task, both in pairs.items() if len(both) == k}
+    if k > 1 and (sample.imported or first.imported):
+        whole = {}
     main: dict[str, Callable[[ScoredConversation, TaskResult], float]] = {
         "success_rate": lambda talk, _: float(talk.success),
         "average_reward": lambda talk, _: talk.reward,
