@@ -16,6 +16,7 @@ from josh.imported import DialogueLeftOut, ImportedDialogue
 from josh.runs.imports.rows import Found, ReadOptions, dialogue_of, each_row, require_object
 
 _OWN: Final = frozenset(("training_examples", "messages", "internal_messages", "error", "info", "traj"))
+_OTHER_FORMATS: Final = {"messages": "messages", "conversations": "sharegpt", "traces": "verifiers"}
 _OTHERS: Final = "examples beside the best one of a task"
 
 
@@ -33,11 +34,11 @@ def read_published(path: Path, options: ReadOptions) -> Iterator[Found]:
         if row.get("error"):
             yield DialogueLeftOut(place, "that ended with an error")
             return
-        if examples is None and isinstance(row.get("messages"), list) and "internal_messages" not in row:
-            raise UsageError(f"{place} has messages instead of training_examples; give --format messages")
-        if examples is None and isinstance(row.get("internal_messages") or row.get("messages"), list):
-            yield _dialogue(row, row.get("internal_messages") or row["messages"], (), place, options, 0, False)
+        if examples is None and "internal_messages" in row:
+            yield _dialogue(row, row["internal_messages"] or row.get("messages"), (), place, options, 0, False)
             return
+        if examples is None:
+            raise UsageError(f"{place} has {_instead(row)}")
         if not isinstance(examples, list):
             raise UsageError(f"{place}: its training_examples are {examples!r:.40}; give a list")
         read = [_example(one, f"{place} example {number}") for number, one in enumerate(examples, 1)]
@@ -49,6 +50,15 @@ def read_published(path: Path, options: ReadOptions) -> Iterator[Found]:
         yield _dialogue(row, best["messages"], tools, place, options, len(read) - 1, successful or golden)
 
     return each_row(path, convert)
+
+
+def _instead(row: dict[str, Any]) -> str:
+    """Returns what a row of another format has, and the format to give."""
+    for name, form in _OTHER_FORMATS.items():
+        if name in row:
+            return f"{name} instead of training_examples; give --format {form}"
+    keys = ", ".join(map(str, list(row)[:6])) or "none"
+    return f"no training_examples; its keys are {keys:.80}"
 
 
 def _example(given: Any, place: str) -> tuple[Mapping[str, Any], bool, bool]:

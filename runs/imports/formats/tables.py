@@ -16,7 +16,7 @@ import csv
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +37,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 _NEEDED: Final = ("id", "role", "text")
 _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _OWN: Final = frozenset(("id", "role", "text"))
-_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
-"""A line of any of the three usual ends."""
+_ADVICE: Final = ("give all of them", "put quotes around a text with commas")
+_AFTER_CR: Final = re.compile(r"(?<=\r)(?!\n)")
 _WORKBOOKS: Final = (".xlsx", ".xls", ".ods")
 
 
@@ -98,21 +98,23 @@ def _fact(name: str, value: str, place: str) -> Any:
 def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]] | UsageError]:
     """Yields the rows by josh's names, each with its place."""
     csv.field_size_limit(min(sys.maxsize, 1 << 31 - 1))
-    lines = (piece for _, line in text_lines(path) for piece in _LINE.findall(_text(line)))
+    lines = (part for _, line in text_lines(path) for part in _split(line))
     header = next(lines, "")
     delimiter = max(",\t;", key=header.count)
-    names = next(csv.reader([header], delimiter=delimiter), [])
-    places = _places([name.strip() for name in names], columns, path)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    number = 2
+    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+    number = 1
     try:
+        names = next(reader, [])
+        places = _places([name.strip() for name in names], columns, path)
+        number = reader.line_num + 1
         for values in reader:
-            place, number = f"{path} line {number}", reader.line_num + 2
+            place, number = f"{path} line {number}", reader.line_num + 1
             if not values:
                 continue
             if len(values) != len(names):
-                way = "give all of them" if len(values) < len(names) else "put quotes around a text with commas"
-                yield UsageError(f"{place} has {len(values)} of {len(names)} columns; {way}")
+                yield UsageError(
+                    f"{place} has {len(values)} of {len(names)} columns; {_ADVICE[len(values) > len(names)]}"
+                )
                 continue
             row = {name: values[at] for name, at in places.items()}
             if not row["id"].strip():
@@ -120,14 +122,23 @@ def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[st
                 continue
             yield place, row
     except csv.Error as error:
-        why = "a quote is not closed" if "unexpected end" in str(error) else error
-        raise UsageError(f"{path} line {number} is not CSV: {why}") from None
+        raise UsageError(f"{path} line {number}{_fault(error, number, reader.line_num)}") from None
 
 
-def _text(line: str | UsageError) -> str:
+def _fault(error: csv.Error, first: int, last: int) -> str:
+    """Returns what is wrong with a row, by the first and the last line that were read for it."""
+    if "end of data" in str(error) or ("expected after" in str(error) and last > first):
+        return f": a quote is not closed{f', and its text goes on to line {last}' if last > first else ''}"
+    if "expected after" in str(error):
+        return ": a quoted text goes on after its quote; write a quote in it twice"
+    return f" is not CSV: {error}"
+
+
+def _split(line: str | UsageError) -> list[str]:
+    """Returns the lines in a line that ends with LF: several in a file whose lines end with CR. Raises UsageError."""
     if isinstance(line, UsageError):
         raise line
-    return line
+    return [part for part in _AFTER_CR.split(line) if part] if "\r" in line else [line]
 
 
 def _places(names: list[str], columns: Mapping[str, str], path: Path) -> dict[str, int]:

@@ -128,6 +128,29 @@ def test_the_published_layout_gives_the_golden_path_and_the_share_of_goals():
     }
 
 
+def test_the_published_layout_without_a_search_has_internal_messages():
+    row = {"id": 7, "reward": 0.5, "messages": TALK, "internal_messages": [said("system", "Book."), *TALK]}
+    (one,) = imported(written("a.jsonl", row), "josh")
+    assert (messages_of(one), one.reward) == (WORDS, 0.5)
+    assert one.tree.nodes[0].turn.internal == ({"role": "system", "content": "Book."},)
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ({"messages": TALK}, "a.jsonl line 1 has messages instead of training_examples; give --format messages"),
+        (
+            {"conversations": []},
+            "a.jsonl line 1 has conversations instead of training_examples; give --format sharegpt",
+        ),
+        ({"id": 1, "reward": 1}, "a.jsonl line 1 has no training_examples; its keys are id, reward"),
+    ],
+)
+def test_rows_of_other_formats_are_not_the_published_layout(capsys, row, error):
+    assert error in bad(capsys, "import", written("a.jsonl", row), "--format", "josh", "--out", "run")
+    assert not Path("run").exists()
+
+
 TABLE = """conversation_id,speaker,text,reward,user_id
 a,customer,"Hi, there.",,u1
 a,agent,"Hello.
@@ -144,6 +167,18 @@ def test_a_table_has_a_row_for_each_message():
     assert messages_of(first) == [("user", "Hi, there."), ("assistant", "Hello.\nHow can I help?"), ("user", "Bye.")]
     assert (first.reward, second.reward) == (1.5, 0.0)
     assert first.task.data == {"people": ["u1"]}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_tables_lines_may_end_in_every_usual_way(capsys, ending, encoding):
+    table = 'id,role,text\n1,user,"Hi,\nyou."\n\n1,bot,Hello.\n'
+    Path("a.csv").write_bytes(table.replace("\n", ending).encode(encoding))
+    (one,) = imported("a.csv", "csv")
+    assert messages_of(one) == [("user", f"Hi,{ending}you."), ("assistant", "Hello.")]
+    capsys.readouterr()
+    Path("b.csv").write_bytes(f"{table}2,bot\n".replace("\n", ending).encode(encoding))
+    assert "b.csv line 6 has 2 of 3 columns" in bad(capsys, "import", "b.csv", "--format", "csv", "--out", "b")
 
 
 def test_a_table_may_have_other_columns_and_tabs():
@@ -227,12 +262,33 @@ def test_what_is_no_dialogue_is_left_out_with_the_reason():
     }
 
 
+def test_a_row_with_too_many_cells_may_be_left_out_and_is_counted():
+    Path("a.csv").write_text("id,role,text\n1,user,Hi, you\n2,user,Hi.\n2,bot,Hello.\n")
+    (one,) = imported("a.csv", "csv", "--skip_damaged")
+    assert messages_of(one) == [("user", "Hi."), ("assistant", "Hello.")]
+    assert config_of("run")["left_out"] == {"damaged": 1}
+
+
 @pytest.mark.parametrize(
     ("table", "error"),
     [
         ("", "a.csv has no column for the id; it is empty: give --columns id=COLUMN"),
         ("id,text\n", "a.csv has no column for the role; it has id, text: give --columns role=COLUMN"),
         ("id,role,text\n1,user\n", "a.csv line 2 has 2 of 3 columns; give all of them"),
+        (
+            "id,role,text\n1,user,Hi, you, there\n",
+            "a.csv line 2 has 5 of 3 columns; put quotes around a text with commas",
+        ),
+        (
+            'id,role,text\n1,user,Hi\n1,bot,Yes\n2,user,"Hi\n2,bot,Yes\n',
+            "a.csv line 4: a quote is not closed, and its text goes on to line 5",
+        ),
+        (
+            'id,role,text\n1,user,"Hi\n1,bot,Yes\n2,user,"Hi, you"\n2,bot,Yes\n',
+            "a.csv line 2: a quote is not closed, and its text goes on to line 4",
+        ),
+        ('id,role,"text\n', "a.csv line 1: a quote is not closed"),
+        ('id,role,text\n1,bot,"Say "Hi" now"\n', "a.csv line 2: a quoted text goes on after its quote; write a quote"),
         ("id,role,text\n ,user,Hi\n", "a.csv line 2 has no id of its conversation"),
         ("id,role,text\n1,elf,Hi\n", "a.csv line 2 message 1 has role 'elf'; known:"),
         (

@@ -27,8 +27,7 @@ def test_a_quote_that_is_not_closed_loses_no_conversation(tmp_path, capsys, rest
     code, out = imported(tmp_path, text)
     assert code == 2
     said = capsys.readouterr().err
-    assert "line 4 is not CSV" in said
-    assert rest or "a quote is not closed" in said
+    assert "line 4: a quote is not closed, and its text goes on to line" in said
     assert not out.exists()
 
 
