@@ -3,10 +3,10 @@
 set -euo pipefail
 
 : "${SLIME:?give the folder of a checkout of slime}"
-: "${MODEL:=/root/Qwen3-4B-Instruct-2507}"      # a Hugging Face checkpoint
+: "${MODEL:=$HOME/Qwen3-4B-Instruct-2507}"      # a Hugging Face checkpoint
 : "${MEGATRON_MODEL:=${MODEL}_torch_dist}"      # converted by slime's tools/convert_hf_to_torch_dist.py
 : "${DATA:?give the folder of train_tasks.jsonl and test_tasks.jsonl, which josh prepare writes}"
-: "${OUT:=/root/josh-slime}"
+: "${OUT:=$HOME/josh-slime}"
 : "${GPUS:=8}"
 : "${ROLLOUTS:=300}"
 : "${BATCH:=32}"

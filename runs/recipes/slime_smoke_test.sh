@@ -4,8 +4,8 @@ set -euo pipefail
 
 : "${CORPUS:?give the folder of the corpus of Persuasion for Good}"
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-export DATA="${DATA:-/root/josh-slime-smoke-data}"
-export OUT="${OUT:-/root/josh-slime-smoke}"
+export DATA="${DATA:-$HOME/josh-slime-smoke-data}"
+export OUT="${OUT:-$HOME/josh-slime-smoke}"
 export ROLLOUTS=10 BATCH=4
 
 josh smoke --corpus "$CORPUS"
