@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 import inspect
 import types
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from josh.errors import JoshError, TurnError
 from josh.threads import one_line
+
+T = TypeVar("T")
 
 
 def keyword_parameters(method: Callable[..., Any]) -> frozenset[str] | None:
@@ -37,6 +39,18 @@ def has_parameter(method: Callable[..., Any], name: str) -> bool:
 async def awaited(result: Any) -> Any:
     """Returns a result; awaits it first where it is awaitable."""
     return await result if inspect.isawaitable(result) else result
+
+
+async def gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Runs coroutines concurrently, and returns their results in order; if one fails, cancels the others first."""
+    tasks = [asyncio.get_running_loop().create_task(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 class ContractError(TurnError):

@@ -12,7 +12,6 @@ The life of a phase:
     7. `update` shrinks the frontier, and the branches that continue spend the goals that they met.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from typing import Any
 
 from josh.allowance import Allowance
 from josh.branch import Branch, Steps, TurnContext
-from josh.calls import contained
+from josh.calls import contained, gathered
 from josh.dialogue import Hit, Outcome, Speaker, Turn
 from josh.errors import FatalError, JoshError, UsageError
 from josh.messages import Message
@@ -368,18 +367,10 @@ class Search:
             going = [runner for runner in going if not await runner.step()]
 
     async def _gathered(self, work: Sequence[Any]) -> list[Any]:
-        """Run coroutines concurrently, and return their results in order; if one fails, cancel the others first."""
+        """Runs coroutines, at the same time where plug-ins wait, and returns their results in order."""
         if not self._parallel or len(work) < 2:
             return [await one for one in work]
-        create_task = asyncio.get_running_loop().create_task
-        tasks = [create_task(one) for one in work]
-        try:
-            return list(await asyncio.gather(*tasks))
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
+        return await gathered(work)
 
     def _spend(self, branch: Branch, leaf: int) -> None:
         node = self.tree.nodes[leaf]

@@ -13,7 +13,7 @@ from josh.tree import spend
 class Tau2Rewards(BaseRewards):
     """A conversation wins with the goal `end_state`, which the world reports once the user has ended it.
 
-    The benchmark's own evaluator has then confirmed the win. Its reward is 1, whatever other goals stay open, because
+    The benchmark's own evaluator has then confirmed the win. Its reward is 1, also where other goals stay open, because
     golden actions are one way among others. Without it the reward is the share of the goals that were met.
 
     Partial goals, by `--env.goals`: a golden call of the agent or the user, met by a successful call with the same name

@@ -106,7 +106,7 @@ class Judge:
         """
         parts: dict[str, bool] = {}
         criteria, basis = self._criteria, self.basis
-        # Without actions and assertions every end state is right, whatever the basis says.
+        # Without actions and assertions every end state is right; the basis does not matter.
         states = criteria is not None and not (criteria.actions is None and criteria.env_assertions is None)
         if DB in basis:
             parts[DB] = not states or same_state(environment, self.gold.environment)

@@ -36,18 +36,18 @@ class Adaptive(Growing):
 
     def places(self, tree: Tree, room: int) -> Sequence[int]:
         """Returns the nodes with the highest promise; among equals the shallowest, then the first."""
-        told = statistics(tree, self.config.value)
+        stats = statistics(tree, self.config.value)
         waiting = frozenset(growing(tree, self.config.value))
-        best = _best(tree, told)
+        best = _best(tree, stats)
         found = {
-            node: self._promise(tree, told, best, node)
+            node: self._promise(tree, stats, best, node)
             for node in tree.frontier
-            if node not in waiting and _agent_speaks(tree, told, node)
+            if node not in waiting and _agent_speaks(tree, stats, node)
         }
         return sorted(found, key=lambda node: (-found[node], tree.nodes[node].depth, node))[:room]
 
-    def _promise(self, tree: Tree, told: Statistics, best: Sequence[float], node: int) -> float:
-        turns = told.children.get(node, ())
+    def _promise(self, tree: Tree, stats: Statistics, best: Sequence[float], node: int) -> float:
+        turns = stats.children.get(node, ())
         promise = 1.0
         if len(turns) > 1:
             ends = [best[turn] for turn in turns]
@@ -56,20 +56,20 @@ class Adaptive(Growing):
                 promise = 0.0
             if not self.config.skip:
                 promise = max(promise, 0.5)
-        return self.config.keep * told.worth[node] + promise / (1 + len(turns))
+        return self.config.keep * stats.worth[node] + promise / (1 + len(turns))
 
 
-def _best(tree: Tree, told: Statistics) -> list[float]:
+def _best(tree: Tree, stats: Statistics) -> list[float]:
     """Returns the highest worth at or below each node."""
-    best = list(told.worth)
+    best = list(stats.worth)
     for index in range(len(best) - 1, 0, -1):
         parent = tree.nodes[index].parent
         best[parent] = max(best[parent], best[index])
     return best
 
 
-def _agent_speaks(tree: Tree, told: Statistics, node: int) -> bool:
-    following = told.children.get(node)
+def _agent_speaks(tree: Tree, stats: Statistics, node: int) -> bool:
+    following = stats.children.get(node)
     if following:
         return tree.nodes[following[0]].speaker is Speaker.AGENT
     return tree.nodes[node].speaker is Speaker.USER or node == 0

@@ -61,8 +61,8 @@ class _Walker:
 
     def __init__(self, tree: Tree, config: MCTS.Config) -> None:
         self.tree, self.config = tree, config
-        self.told = statistics(tree, config.value)
-        self.visits, self.sums = list(self.told.visits), list(self.told.sums)
+        self.stats = statistics(tree, config.value)
+        self.visits, self.sums = list(self.stats.visits), list(self.stats.sums)
         self._frontier, self._growing = frozenset(tree.frontier), frozenset(growing(tree, config.value))
         self.open = [self._is_place(index) for index in range(len(tree.nodes))]
 
@@ -84,12 +84,12 @@ class _Walker:
         """Returns whether a new turn may follow a node: it waits for the agent, or may have another answer."""
         if node not in self._frontier:
             return False
-        if node not in self.told.children:
+        if node not in self.stats.children:
             return node not in self._growing
         return self._agent_speaks(node) or self._may_widen(node)
 
     def _agent_speaks(self, node: int) -> bool:
-        following = self.told.children.get(node)
+        following = self.stats.children.get(node)
         if following:
             return self.tree.nodes[following[0]].speaker is Speaker.AGENT
         return self.tree.nodes[node].speaker is Speaker.USER
@@ -97,12 +97,12 @@ class _Walker:
     def _may_widen(self, node: int) -> bool:
         most = self.config.widen if self._agent_speaks(node) else self.config.replies
         limit = max(1, int(most * max(1, self.visits[node]) ** self.config.power))
-        return len(self.told.children.get(node, ())) < limit
+        return len(self.stats.children.get(node, ())) < limit
 
     def _values(self) -> list[float]:
         """Returns the value of each node in its subtree; minus infinity where nothing can grow in it."""
         rollout, mean = self.config.value == ROLLOUT, self.config.backup == MEAN
-        worth, count = self.told.worth, len(self.tree.nodes)
+        worth, count = self.stats.worth, len(self.tree.nodes)
         best, grows = list(worth) if rollout else [-inf] * count, list(self.open)
         for index in range(count - 1, -1, -1):
             if self.open[index]:
@@ -116,11 +116,11 @@ class _Walker:
         return [value if can else -inf for value, can in zip(best, grows, strict=True)]
 
     def _mean(self, node: int) -> float:
-        return (self.sums[node] + self.told.worth[node]) / (self.visits[node] + 1)
+        return (self.sums[node] + self.stats.worth[node]) / (self.visits[node] + 1)
 
     def _arm(self, node: int, values: Sequence[float]) -> int | None:
         """Returns the child that a walk takes from a node; None for a new turn after the node."""
-        arms = [child for child in self.told.children.get(node, ()) if values[child] > -inf]
+        arms = [child for child in self.stats.children.get(node, ()) if values[child] > -inf]
         if not arms or not self._agent_speaks(node):
             if self.open[node] or not arms:
                 return None
@@ -128,8 +128,8 @@ class _Walker:
         bounds = {child: values[child] + self._width(node, self.visits[child]) for child in arms}
         best = max(arms, key=lambda child: (bounds[child], -child))
         if self.open[node] and self._may_widen(node):
-            children = len(self.told.children[node])
-            own = self._mean(node) if self.config.value == ROLLOUT else self.told.worth[node]
+            children = len(self.stats.children[node])
+            own = self._mean(node) if self.config.value == ROLLOUT else self.stats.worth[node]
             if own + self._width(node, children) >= bounds[best]:
                 return None
         return best

@@ -3,13 +3,14 @@
 treequest asks and tells: an algorithm names the node to expand, and gets the new node's score. Here a node is a round:
 the agent's turn and the user's answer. The algorithm's state is no part of the tree, so it is computed from the tree:
 
-    1. The rounds of the tree are told again in their order, each after the question that it answered (`_replayed`).
+    1. The algorithm gets the rounds of the tree again, in their order, each after the question that it answered
+       (`_replayed`).
     2. The random numbers of a question follow from the search's seed and the question's number.
     3. What was computed for a tree is remembered (`_MEMORY`), because its next tree begins with the same rounds. This
        saves time and changes nothing.
 
 A score is `worth / (1 + worth)`, from 0 to 1, and 0 where the worth is negative. An algorithm that asks for a round
-after a conversation that has ended is told a score of 0, and is asked again.
+after a conversation that has ended gets a score of 0, and the algorithm is asked again.
 """
 
 import random
@@ -85,25 +86,25 @@ class TreeQuest(Growing):
         """Returns the nodes that the algorithm asks for; fewer than `room` where it asks for one of them again."""
         if growing(tree, self.config.value):
             return ()  # the scores of the conversations under way come first
-        told = tuple(_rounds(tree, self.config.value))
+        rounds = tuple(_rounds(tree, self.config.value))
         key = (self._key, self.config.at_once, tree.seed)
-        known = _MEMORY.get((key, told))
+        known = _MEMORY.get((key, rounds))
         if known is None:
-            known = self._replayed(key, told, tree.seed)
-            _MEMORY[key, told] = known
+            known = self._replayed(key, rounds, tree.seed)
+            _MEMORY[key, rounds] = known
             if len(_MEMORY) > _REMEMBERED:
                 _MEMORY.popitem(last=False)
         return known.places[:room]
 
-    def _replayed(self, key: Any, told: tuple["Round", ...], seed: int) -> "_Asked":
+    def _replayed(self, key: Any, rounds: tuple["Round", ...], seed: int) -> "_Asked":
         """Returns the algorithm after some rounds, with the places that it asks for next."""
-        before = tuple([one for one in told if one.phase < told[-1].phase]) if told else ()
-        asked = _MEMORY.pop((key, before), None) if told else None
+        before = tuple([one for one in rounds if one.phase < rounds[-1].phase]) if rounds else ()
+        asked = _MEMORY.pop((key, before), None) if rounds else None
         if asked is None:
             asked = _Asked(self._new(), seed)
             asked.next_places(self.config.at_once)
             before = ()
-        for _, group in groupby(told[len(before) :], key=lambda one: one.phase):
+        for _, group in groupby(rounds[len(before) :], key=lambda one: one.phase):
             asked.tell(list(group))
             asked.next_places(self.config.at_once)
         return asked

@@ -7,11 +7,10 @@ Every conversation has a seed of its own, which follows from the run's seed, the
 number of the conversation. So the users' requests have their own entries in the journal.
 """
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from josh.calls import gathered
 from josh.config import create
 from josh.confirming import SaidAgain, play_again
 from josh.dialogue import Turn
@@ -53,7 +52,7 @@ class Confirmer:
         turns = turns_to_say(tree, leaf)
         seeds = [derive(self._seed, "confirm", node.path, node.depth, number) for number in range(rule.confirm)]
         plays = [self._replay(root, turns, number, seed) for number, seed in enumerate(seeds)]
-        return Confirmation(tuple(await _gathered(plays)), rule.confirm_first or 0.0)
+        return Confirmation(tuple(await gathered(plays)), rule.confirm_first or 0.0)
 
     async def finish(self, episode: Episode) -> Episode:
         """Returns an episode whose golden path is confirmed; unchanged where it has no win."""
@@ -101,15 +100,3 @@ class Confirmer:
             )
 
         return guarded(f"task {task.id} cannot be set up for a fresh user", set_up), fresh.name
-
-
-async def _gathered(work: Sequence[Coroutine[Any, Any, Replay]]) -> list[Replay]:
-    """Run coroutines concurrently, and return their results in order; if one fails, cancel the others first."""
-    tasks = [asyncio.get_running_loop().create_task(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

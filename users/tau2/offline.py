@@ -28,9 +28,11 @@ class Tau2Offline(BaseJOSHUser):
         """Reads the scenario and the user's golden actions."""
         super().start(task, env, options)
         self.tools = list(env.user_tools(task)) if hasattr(env, "user_tools") else []
-        told = task.data["task"]["user_scenario"]["instructions"]
+        scenario = task.data["task"]["user_scenario"]["instructions"]
         keys = ("reason_for_call", "known_info")
-        self._reason = told if isinstance(told, str) else " ".join(told[key] for key in keys if told.get(key))
+        self._reason = (
+            scenario if isinstance(scenario, str) else " ".join(scenario[key] for key in keys if scenario.get(key))
+        )
         criteria = task.data["task"].get("evaluation_criteria") or {}
         self._actions: Sequence[Mapping[str, Any]] = [
             action for action in criteria.get("actions") or () if action.get("requestor") == "user"

@@ -109,7 +109,7 @@ def auc(scores: Any, truth: Any, people: Sequence[str], seed: int) -> Estimate:
 
 
 def form(text: str) -> list[float]:
-    """Returns numbers about how a turn is written, whatever it says: length, signs, case, digits."""
+    """Returns numbers about how a turn is written, not what it says: length, signs, case, digits."""
     words = text.split()
     signs = max(1, len(text))
     return [
