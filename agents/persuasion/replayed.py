@@ -1,4 +1,4 @@
-"""A persuader that repeats what the persuader of the same dialogue of the corpus said, whatever is answered.
+"""A persuader that repeats what the persuader of the same dialogue of the corpus said; the answers do not matter.
 
 It lets a user simulator meet the words of people, so that `josh realism` compares both under the same conditions.
 """

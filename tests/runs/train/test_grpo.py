@@ -132,6 +132,8 @@ def test_wrong_flags_are_named(flags, said, capsys, tmp_path):
 
 
 WORLD = '''
+import os
+import signal
 from pathlib import Path
 
 from josh import BaseEnv, BaseJOSHUser, BaseRewards, Task
@@ -162,8 +164,8 @@ class Listener(BaseJOSHUser):
     def step(self, agent, **_):
         global turns
         turns = turns + 1 if STOP.exists() else 0
-        if turns > 100:
-            raise KeyboardInterrupt
+        if turns == 101:
+            os.kill(os.getpid(), getattr(signal, STOP.read_text()))
         agent.add_message({"role": "user", "content": "and"})
         return agent, False
 
@@ -225,13 +227,16 @@ def test_a_babbling_model_learns_what_earns_rewards(tiny_model, tmp_path, capsys
 
 @needs_trl
 @pytest.mark.slow
-def test_an_interrupted_training_resumes_to_the_same_weights_and_an_adapter_is_an_adapter(tiny_model, tmp_path):
+@pytest.mark.parametrize(("how", "ended"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupted_training_resumes_to_the_same_weights_and_an_adapter_is_an_adapter(
+    tiny_model, tmp_path, how, ended
+):
     flags = ["--lora_rank", "4", "--save_steps", "2", "--max_steps", "4"]
     made, first = trained(tiny_model, tmp_path, *flags)
     assert first["settings"]["lora_rank"] == 4
-    (tmp_path / "stop").touch()
+    (tmp_path / "stop").write_text(how)
     code, part = trained(tiny_model, tmp_path, *flags, out="stopped")
-    assert (code, part.name) == (130, f"{made.name}.part")
+    assert (code, part.name) == (ended, f"{made.name}.part")
     (tmp_path / "stop").unlink()
     again, card = trained(tiny_model, tmp_path, *flags, "--resume", out="stopped")
     assert again.name == made.name
